@@ -1,0 +1,56 @@
+"""npvae: variational autoencoders in NumPy with every gradient written by hand and checked.
+
+Sizes, everywhere: B rows of a minibatch, N rows of data, I data features, H hidden units, Z latent
+dimensions, P parameters, K importance samples. Names: x data, h hidden, mu and logvar of q(z|x), eps noise,
+z latent, W (in, out) and b (out,) weights; d + name is the gradient of the loss by that name. A loss is
+summed over features and averaged over rows, in nats.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from npvae._version import __version__
+
+if TYPE_CHECKING:
+    from npvae import backend
+    from npvae.data import load_dataset, load_file
+    from npvae.estimator import VAE
+    from npvae.gradcheck import check_gradient, numerical_gradient
+    from npvae.model import Architecture, Model
+    from npvae.objectives import negative_elbo, value_and_gradient
+    from npvae.training import TrainingSettings, train
+
+# Public names are imported at first use: ``import npvae`` then costs next to nothing, which a command
+# line, a worker process and a test of a single function all feel.
+_HOME = {
+    "Architecture": "npvae.model",
+    "Model": "npvae.model",
+    "TrainingSettings": "npvae.training",
+    "VAE": "npvae.estimator",
+    "check_gradient": "npvae.gradcheck",
+    "load_dataset": "npvae.data",
+    "load_file": "npvae.data",
+    "negative_elbo": "npvae.objectives",
+    "numerical_gradient": "npvae.gradcheck",
+    "train": "npvae.training",
+    "value_and_gradient": "npvae.objectives",
+}
+
+__all__ = ["__version__", "backend", *sorted(_HOME)]
+
+
+def __getattr__(name: str):
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    elif name == "backend":
+        value = importlib.import_module("npvae.backend")
+    else:
+        raise AttributeError(f"module 'npvae' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,128 @@
+"""The backend interface, and its specification: every operation over ``self.xp``, by the reference functions.
+
+``Ops(xp)`` with any array-API module is a working backend. A faster backend subclasses it and overrides
+operations; an override may change speed, never meaning. Arrays handed in are never modified, except by the
+optimiser steps and ``flush_tiny``, which work in place; arrays handed out belong to the caller.
+
+    asarray  to_numpy  dtype_name              in and out of the backend's memory
+    take_rows                                  a minibatch
+    dense_forward      dense_backward          y = f(x W + b)
+    sample_forward     sample_backward         z = mu + exp(logvar / 2) eps
+    kl_forward         kl_backward             KL(N(mu, exp(logvar)) || N(0, 1)), by dimension
+    bernoulli_nll  squared_error  gaussian_nll     -log p(x|z) by row, and its elementwise derivatives
+    scale_rows                                 the chain rule from a row's loss to its elements
+    rmsprop_step  adam_step  sgd_step  flush_tiny  one pass over the flat vector of parameters
+
+Matrix products stand inside the dense operations, not beside them, because a compiled backend works on
+bias, activation and column sums while a tile of the product is in registers, and because CUDA graphs
+need products of our own. Sums, slices, transposes and small arithmetic are ``xp``'s.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npvae import optim
+from npvae.layers import dense as dense_layer
+from npvae.layers import kl, sampling
+from npvae.likelihoods import bernoulli, gaussian_fixed, gaussian_learned
+
+
+class Ops:
+    """The specification: each operation through the reference function of its layer."""
+
+    name = "reference"
+
+    def __init__(self, xp) -> None:
+        self.xp = xp
+
+    # in and out
+
+    def asarray(self, array, dtype=None):
+        """The array in the backend's memory, of the given dtype (a name such as "float32")."""
+        return self.xp.asarray(array, dtype=None if dtype is None else getattr(self.xp, dtype))
+
+    def to_numpy(self, array) -> np.ndarray:
+        """The array as a NumPy array; it may share memory with its argument."""
+        return np.asarray(array)
+
+    def dtype_name(self, array) -> str:
+        """"float32" or "float64", whatever the backend calls its dtypes."""
+        return str(array.dtype).rpartition(".")[2]
+
+    def take_rows(self, x, indices):
+        """x[indices], (B, I), for indices of whole numbers."""
+        return self.xp.take(x, indices, axis=0)
+
+    # layers
+
+    def dense_forward(self, x, W, b, activation):
+        """f(x W + b), (B, out)."""
+        return dense_layer.dense_forward(self.xp, x, W, b, activation)
+
+    def dense_backward(self, dy, x, y, W, activation, need_dx, out=None):
+        """``(dx, dW, db)``; ``out=(dW, db)`` are overwritten and returned in the place of new arrays."""
+        dx, dW, db = dense_layer.dense_backward(self.xp, dy, x, y, W, activation, need_dx)
+        if out is None:
+            return dx, dW, db
+        out[0][...] = dW
+        out[1][...] = db
+        return dx, *out
+
+    def sample_forward(self, mu, logvar, eps):
+        """mu + exp(logvar / 2) eps, (B, Z)."""
+        return sampling.sample_forward(self.xp, mu, logvar, eps)
+
+    def sample_backward(self, dz, logvar, eps):
+        """``(dmu, dlogvar)``, both (B, Z)."""
+        return sampling.sample_backward(self.xp, dz, logvar, eps)
+
+    def kl_forward(self, mu, logvar):
+        """KL divergence from the prior by latent dimension, (B, Z)."""
+        return kl.kl_forward(self.xp, mu, logvar)
+
+    def kl_backward(self, dkl, mu, logvar):
+        """``(dmu, dlogvar)``, both (B, Z)."""
+        return kl.kl_backward(self.xp, dkl, mu, logvar)
+
+    # likelihoods
+
+    def bernoulli_nll(self, logits, x, gradient):
+        """``(nll, residual)``: -log p(x|z), (B,), and its derivative by the logits, (B, I), or None."""
+        nll = bernoulli.bernoulli_nll(self.xp, logits, x)
+        return nll, bernoulli.bernoulli_residual(self.xp, logits, x) if gradient else None
+
+    def squared_error(self, mean, x):
+        """``(sse, difference)``: the row sums of (mean - x)^2, (B,), and mean - x, (B, I)."""
+        return gaussian_fixed.squared_error(self.xp, mean, x)
+
+    def gaussian_nll(self, mean, logvar, x, gradient):
+        """``(nll, d_mean, d_logvar)``: -log N(x; mean, exp(logvar)), (B,), and its elementwise derivatives."""
+        nll = gaussian_learned.gaussian_nll(self.xp, mean, logvar, x)
+        if not gradient:
+            return nll, None, None
+        return nll, *gaussian_learned.gaussian_derivatives(self.xp, mean, logvar, x)
+
+    def scale_rows(self, x, factor):
+        """Each row of x (B, I) times its element of factor (B,)."""
+        return x * factor[:, None]
+
+    # optimisers: in place on theta and the accumulators; the gradient is read only
+
+    def rmsprop_step(self, theta, gradient, accumulator, learning_rate, rho, epsilon, epsilon_inside):
+        """One step of ``optim.rmsprop_step``."""
+        optim.rmsprop_step(
+            self.xp, theta, gradient, accumulator, learning_rate, rho, epsilon, epsilon_inside
+        )
+
+    def adam_step(self, theta, gradient, m, v, learning_rate, beta1, beta2, epsilon, step):
+        """One step of ``optim.adam_step``."""
+        optim.adam_step(self.xp, theta, gradient, m, v, learning_rate, beta1, beta2, epsilon, step)
+
+    def sgd_step(self, theta, gradient, velocity, learning_rate, momentum):
+        """One step of ``optim.sgd_step``."""
+        optim.sgd_step(self.xp, theta, gradient, velocity, learning_rate, momentum)
+
+    def flush_tiny(self, array):
+        """Set to 0, in place, every element nearer to 0 than ``optim.TINY``."""
+        optim.flush_tiny(self.xp, array)

@@ -1,0 +1,70 @@
+"""Large temporary arrays that are used again once nobody holds them.
+
+A training step makes a dozen arrays of a few hundred kilobytes, the same every step. The C library gives
+memory of that size back to the operating system and asks for it again, and every page is then faulted in
+anew: a third of the step's time at the sizes of a small VAE. This pool keeps the arrays instead.
+
+An array is handed out again only when the pool holds the last reference to it, read off CPython's
+reference count; a view counts as a reference to its base. So a caller may keep any array as long as it
+likes, and never sees it change. Interpreters without such counts get new arrays every time.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+
+import numpy as np
+
+#: Smaller arrays come from the C library's own free lists, which keep them anyway.
+SMALLEST_POOLED = 32 * 1024
+
+
+def _counts_can_be_trusted() -> bool:
+    if sys.implementation.name != "cpython" or not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return False
+    return hasattr(sys, "getrefcount")
+
+
+class BufferPool:
+    """``empty(shape, dtype)`` like ``numpy.empty``, from arrays that are free. Each thread has its own."""
+
+    def __init__(self) -> None:
+        self._trusted = _counts_can_be_trusted()
+        self._local = threading.local()
+        self._free_count = self._measure_free_count() if self._trusted else None
+
+    def empty(self, shape: tuple[int, ...], dtype) -> np.ndarray:
+        """An array of undefined content that nobody else holds."""
+        dtype = np.dtype(dtype)
+        if not self._trusted or math.prod(shape) * dtype.itemsize < SMALLEST_POOLED:
+            return np.empty(shape, dtype)
+        arrays = self._arrays(shape, dtype)
+        for array in arrays:
+            if sys.getrefcount(array) == self._free_count:
+                return array
+        array = np.empty(shape, dtype)
+        arrays.append(array)
+        return array
+
+    def like(self, array: np.ndarray) -> np.ndarray:
+        """``empty`` of the shape and dtype of ``array``."""
+        return self.empty(array.shape, array.dtype)
+
+    def clear(self) -> None:
+        """Forget every array of this thread; those in use live on with their holders."""
+        self._local.__dict__.clear()
+
+    def _arrays(self, shape, dtype) -> list:
+        try:
+            table = self._local.table
+        except AttributeError:
+            table = self._local.table = {}
+        return table.setdefault((shape, dtype), [])
+
+    def _measure_free_count(self) -> int:
+        # The count as `empty` sees it for an array that only the list holds: measured by the same loop, since
+        # what the interpreter adds for a loop variable and an argument differs between versions.
+        for array in [np.empty(1)]:
+            return sys.getrefcount(array)

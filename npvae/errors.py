@@ -1,0 +1,71 @@
+"""The exceptions npvae raises of its own.
+
+Each also derives from the built-in exception a caller would expect, so that ``except ValueError``
+keeps working. Anything the user can mend by changing the input is an ``NpvaeError``; the command line
+turns exactly these, and the operating system's own errors, into one line and exit code 2.
+"""
+
+from __future__ import annotations
+
+
+class NpvaeError(Exception):
+    """Base of every error raised on purpose by npvae."""
+
+
+class InputError(NpvaeError, ValueError):
+    """An argument has the wrong value, shape or range."""
+
+
+class InputTypeError(NpvaeError, TypeError):
+    """An argument has the wrong type or dtype."""
+
+
+class UnknownNameError(InputError):
+    """A name that is not in a list of known names."""
+
+    def __init__(self, what: str, name: object, known) -> None:
+        super().__init__(f"unknown {what} {name!r}; known: {', '.join(map(repr, known))}")
+
+
+class NotFittedError(NpvaeError, ValueError, AttributeError):
+    """A method that needs a fitted model was called before ``fit`` or ``load``."""
+
+
+class ModelFileError(InputError):
+    """A model or checkpoint file is damaged, incomplete, or of another format version."""
+
+
+class DataFileError(InputError):
+    """A data file is damaged, incomplete, or not of the form its name promises."""
+
+
+class DownloadError(NpvaeError, OSError):
+    """A data set could not be fetched, or what came is not what was asked for."""
+
+
+class MissingDependencyError(NpvaeError, ImportError):
+    """An optional package is needed for what was asked; the message says how to install it."""
+
+
+class NonFiniteError(NpvaeError, FloatingPointError):
+    """Training met a number that is not finite; the message names where and the likely cause."""
+
+
+class GradientCheckError(NpvaeError, AssertionError):
+    """A gradient differs from its finite difference; ``report`` holds every number."""
+
+    def __init__(self, message: str, report=None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class KinkError(NpvaeError, ValueError):
+    """A finite difference was asked for at a point where the function has no derivative."""
+
+
+class DataConversionWarning(UserWarning):
+    """Data of whole numbers or booleans were converted to floating point."""
+
+
+class TrainingInterruptedWarning(UserWarning):
+    """Training was ended by Ctrl-C; the model is usable, but not fully trained."""

@@ -1,0 +1,296 @@
+"""Checking gradients, for any function of arrays, against finite differences in float64.
+
+For inputs x and a random upstream gradient u the checker compares
+
+    analytic   backward(u)                         what the code under test says
+    numeric    d/dt  sum(u * f(x + t v))  at 0     by differences, for directions v
+
+v runs over every element of a small array; over random directions, and some elements, of a large one. The
+upstream gradient is random because a backward that forgets it is right for ones. The comparison is
+
+    error = |analytic - numeric| / max(|analytic|, |numeric|, rms(numeric), floor)       <= rtol
+
+so an element is measured against at least the root mean square of its tensor. ``floor`` is what rounding
+in the function could add, over rtol: where it is the largest the difference cannot tell anything finer.
+
+This file needs NumPy alone and nothing of the rest of npvae but its errors.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from npvae.errors import GradientCheckError, InputError, InputTypeError
+from npvae.finite_differences import derivative
+
+#: Arrays of up to this many elements are checked element by element.
+ELEMENTWISE_LIMIT = 200
+#: What is checked of a larger one: so many random directions, and so many elements.
+DIRECTIONS = 6
+SAMPLED_ELEMENTS = 12
+#: First steps: of one element (times its size where that is above 1), and along a unit vector.
+ELEMENT_STEP = 1e-4
+DIRECTION_STEP = 1e-3
+
+
+@dataclass(frozen=True)
+class TensorReport:
+    """The worst disagreement found in one input."""
+
+    name: str
+    shape: tuple[int, ...]
+    checked: str  #: "24 elements" or "6 directions, 12 elements"
+    error: float  #: the relative error above
+    where: str  #: an index such as "[2, 0]", or "direction 3"
+    analytic: float
+    numeric: float
+    passed: bool
+
+    def __str__(self) -> str:
+        verdict = "ok" if self.passed else "FAIL"
+        return (
+            f"{self.name:<28} {str(self.shape):<14} {self.checked:<26} {self.error:9.2e}  {verdict:<4} "
+            f"{self.where}: {self.analytic:.10g} and {self.numeric:.10g}"
+        )
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """One row a tensor. ``passed`` says whether all did; ``str`` gives a table."""
+
+    rows: list[TensorReport] = field(default_factory=list)
+    rtol: float = 1e-6
+
+    @property
+    def passed(self) -> bool:
+        return all(row.passed for row in self.rows)
+
+    @property
+    def worst(self) -> TensorReport:
+        """The row with the largest error."""
+        return max(self.rows, key=lambda row: row.error)
+
+    def __str__(self) -> str:
+        return "\n".join(str(row) for row in self.rows)
+
+
+def check_gradient(
+    function: Callable, inputs: Sequence, backward: Callable | None = None, *, names: Sequence[str] | None = None,
+    rtol: float = 1e-6, step: float | None = None, seed: int = 0, raise_on_failure: bool = True,
+) -> GradientReport:
+    """Check the gradient of ``function`` at ``inputs``; GradientCheckError if it is wrong.
+
+    Three forms of function are understood, of any number of array inputs:
+
+        function(*inputs) -> (output, backward)         backward(u) gives a gradient for each input
+        function(*inputs) -> (scalar, gradients)        a value and its gradient
+        function(*inputs) -> output,  with the argument backward(u, *inputs)
+
+    ``output`` may be a tuple of arrays; backward then takes one u for each. A gradient may be None for an
+    input that has none, which is then not checked. Inputs are converted to float64 copies.
+
+    names: of the inputs, for the report; by default those of the function's parameters. rtol: see the
+    module. step: of the differences, chosen by default. seed: of upstream gradient and directions.
+    raise_on_failure: with False the report is returned whatever it says.
+
+    KinkError: the function has no derivative at the point. InputError, InputTypeError: an input is not an
+    array of numbers, or a gradient has the wrong shape or number.
+
+    >>> import numpy as np
+    >>> square = lambda x: (x * x, lambda u: 2 * x * u)
+    >>> check_gradient(square, [np.array([1.0, -2.0])]).passed
+    True
+    """
+    inputs = [_as_float64(value, index) for index, value in enumerate(inputs)]
+    names = list(names) if names is not None else _parameter_names(function, len(inputs))
+    if len(names) != len(inputs):
+        raise InputError(f"names has {len(names)} entries for {len(inputs)} inputs")
+    generator = np.random.default_rng(seed)
+    problem = _Problem(function, backward, inputs, generator)
+    gradients = problem.analytic()
+    rows = []
+    for index, (name, gradient) in enumerate(zip(names, gradients, strict=True)):
+        if gradient is not None:
+            rows.append(_check_tensor(problem, index, name, gradient, rtol, step, generator))
+    report = GradientReport(rows, rtol)
+    if raise_on_failure and not report.passed:
+        failed = [str(row) for row in rows if not row.passed]
+        raise GradientCheckError("wrong gradient (analytic and numeric at the end):\n" + "\n".join(failed), report)
+    return report
+
+
+def numerical_gradient(
+    function: Callable, inputs: Sequence, upstream=None, *, step: float | None = None, rtol: float = 1e-6
+) -> tuple[np.ndarray, ...]:
+    """d/dx sum(upstream * function(*inputs)) for each input x, float64, element by element.
+
+    ``function`` returns an array, a scalar, or a tuple of arrays; ``upstream`` has the same form, and is 1
+    by default. Four calls an element. Accurate to ``rtol``, or KinkError.
+
+    >>> import numpy as np
+    >>> numerical_gradient(lambda x: x**3, [np.array([1.0, 2.0])])[0].round(6).tolist()
+    [3.0, 12.0]
+    """
+    inputs = [_as_float64(value, index) for index, value in enumerate(inputs)]
+    problem = _Problem(function, None, inputs, None, upstream)
+    return tuple(_elementwise(problem, index, range(x.size), step, rtol, 0.0)[0].reshape(x.shape)
+                 for index, x in enumerate(inputs))
+
+
+class _Problem:
+    """The function with its inputs and upstream gradient fixed: a scalar function of a displacement."""
+
+    def __init__(self, function, backward, inputs, generator, upstream=None) -> None:
+        self.inputs = inputs
+        self._function = function
+        self._result = function(*inputs)
+        self._backward = backward
+        self._second = None
+        output = self._result
+        if backward is None and generator is not None:
+            if not (isinstance(output, tuple) and len(output) == 2):
+                raise InputTypeError("the function must return (output, backward), or backward must be given")
+            output, self._second = output
+        self._output_is_tuple = isinstance(output, tuple)
+        outputs = [np.asarray(part, np.float64) for part in (output if self._output_is_tuple else (output,))]
+        self._scalar_value = self._second is not None and not callable(self._second)
+        if self._scalar_value and any(part.ndim for part in outputs):
+            raise InputError("a function that returns (value, gradient) must return a scalar value")
+        self.upstream = self._make_upstream(outputs, generator, upstream)
+
+    def _make_upstream(self, outputs, generator, upstream):
+        if upstream is not None:
+            given = upstream if isinstance(upstream, tuple) else (upstream,)
+            made = [np.asarray(part, np.float64) for part in given]
+            if [part.shape for part in made] != [part.shape for part in outputs]:
+                raise InputError(
+                    f"upstream has shapes {[p.shape for p in made]}, the output {[p.shape for p in outputs]}"
+                )
+            return made
+        if generator is None or self._scalar_value:
+            return [np.ones(part.shape) for part in outputs]
+        return [generator.standard_normal(part.shape) for part in outputs]
+
+    def analytic(self) -> list:
+        """The gradients that the code under test gives, checked for number and shape."""
+        # 0-d outputs get Python-like scalars, as a caller would pass.
+        upstream = [part[()] for part in self.upstream]
+        if self._backward is not None:
+            gradients = self._backward(upstream[0] if not self._output_is_tuple else tuple(upstream), *self.inputs)
+        elif self._scalar_value:
+            gradients = self._second
+        else:
+            gradients = self._second(*upstream)
+        if not isinstance(gradients, (tuple, list)):
+            gradients = (gradients,)
+        if len(gradients) != len(self.inputs):
+            raise InputError(f"backward returned {len(gradients)} gradients for {len(self.inputs)} inputs")
+        checked = []
+        for x, gradient in zip(self.inputs, gradients, strict=True):
+            if gradient is not None:
+                gradient = np.array(gradient, np.float64)
+                if gradient.shape != x.shape:
+                    raise InputError(f"a gradient has shape {gradient.shape}, its input {x.shape}")
+            checked.append(gradient)
+        return checked
+
+    def along(self, index: int, direction: np.ndarray) -> Callable[[float], float]:
+        """t -> sum(u * f(x + t direction)), for a direction in one input."""
+
+        def f(t: float) -> float:
+            moved = list(self.inputs)
+            moved[index] = moved[index] + t * direction
+            result = self._function(*moved)
+            if self._second is not None:
+                result = result[0]
+            outputs = result if self._output_is_tuple else (result,)
+            # fsum: the differences must not lose digits in the sum over outputs.
+            return math.fsum(
+                float(np.sum(u * np.asarray(part, np.float64)))
+                for u, part in zip(self.upstream, outputs, strict=True)
+            )
+
+        return f
+
+
+def _check_tensor(problem, index, name, gradient, rtol, step, generator) -> TensorReport:
+    x = problem.inputs[index]
+    scale = float(np.sqrt(np.mean(gradient**2))) if gradient.size else 0.0
+    if x.size <= ELEMENTWISE_LIMIT:
+        elements, directions = np.arange(x.size), []
+        checked = f"{x.size} elements"
+    else:
+        elements = np.sort(generator.choice(x.size, SAMPLED_ELEMENTS, replace=False))
+        directions = [_unit_direction(x.shape, generator) for _ in range(DIRECTIONS)]
+        checked = f"{DIRECTIONS} directions, {SAMPLED_ELEMENTS} elements"
+
+    numeric, rounding = _elementwise(problem, index, elements, step, 0.1 * rtol, scale, name)
+    labels = ["[" + ", ".join(map(str, np.unravel_index(i, x.shape))) + "]" for i in elements]
+    groups = [(gradient.reshape(-1)[elements], numeric, rounding, labels)]
+    if directions:
+        found = [
+            derivative(problem.along(index, v), step or DIRECTION_STEP, 0.1 * rtol, scale, f"{name} + t v, a direction")
+            for v in directions
+        ]
+        groups.append((
+            np.array([float(np.sum(gradient * v)) for v in directions]),
+            np.array([d.estimate for d in found]), np.array([d.rounding for d in found]),
+            [f"direction {i}" for i in range(len(directions))],
+        ))
+    worst = (0.0, "", 0.0, 0.0)
+    for analytic, numbers, noise, where in groups:
+        if not len(numbers):
+            continue
+        size = np.maximum(np.maximum(np.abs(analytic), np.abs(numbers)), np.sqrt(np.mean(numbers**2)))
+        size = np.maximum(size, np.maximum(noise / rtol, np.finfo(np.float64).tiny))
+        errors = np.abs(analytic - numbers) / size
+        errors[np.isnan(errors)] = np.inf
+        i = int(np.argmax(errors))
+        if errors[i] >= worst[0]:
+            worst = (float(errors[i]), where[i], float(analytic[i]), float(numbers[i]))
+    return TensorReport(name, x.shape, checked, *worst, passed=worst[0] <= rtol)
+
+
+def _elementwise(problem, index, elements, step, tolerance, scale, name="an input"):
+    """Derivatives by single elements of one input, and the rounding in each: two arrays."""
+    x = problem.inputs[index]
+    found = []
+    for i in elements:
+        direction = np.zeros(x.shape)
+        direction.reshape(-1)[i] = 1.0
+        h = step or ELEMENT_STEP * max(1.0, abs(float(x.reshape(-1)[i])))
+        place = ", ".join(map(str, np.unravel_index(i, x.shape)))
+        found.append(derivative(problem.along(index, direction), h, tolerance, scale, f"{name}[{place}]"))
+    return np.array([d.estimate for d in found]), np.array([d.rounding for d in found])
+
+
+def _unit_direction(shape, generator) -> np.ndarray:
+    """A random unit vector with no component near zero, so that every element takes part."""
+    v = generator.uniform(0.5, 1.5, shape) * generator.choice([-1.0, 1.0], shape)
+    return v / np.linalg.norm(v)
+
+
+def _as_float64(value, index: int) -> np.ndarray:
+    array = np.asarray(value)
+    if array.dtype.kind not in "buif":
+        raise InputTypeError(f"input {index} must hold real numbers, got dtype {array.dtype}")
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise InputError(f"input {index} holds NaN or infinity")
+    return array
+
+
+def _parameter_names(function, count: int) -> list[str]:
+    try:
+        names = [
+            p.name for p in inspect.signature(function).parameters.values()
+            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
+    except (TypeError, ValueError):
+        names = []
+    return names if len(names) == count else [f"input {i}" for i in range(count)]

@@ -1,0 +1,25 @@
+"""The likelihoods p(x|z) by name. One distribution a file; a new one is a file and a line in ``KNOWN``."""
+
+from __future__ import annotations
+
+from npvae import registry
+from npvae.likelihoods.base import Likelihood
+from npvae.likelihoods.bernoulli import Bernoulli
+from npvae.likelihoods.gaussian_fixed import Gaussian, SquaredError
+from npvae.likelihoods.gaussian_learned import GaussianDecoder, GaussianOneVariance, GaussianPerFeature
+
+KNOWN: dict[str, type[Likelihood]] = {
+    kind.name: kind
+    for kind in (Bernoulli, SquaredError, Gaussian, GaussianOneVariance, GaussianPerFeature, GaussianDecoder)
+}
+
+
+def get(likelihood) -> Likelihood:
+    """The likelihood of a name, of ``{"name": ..., argument: value}``, or the object itself."""
+    return registry.build("likelihood", likelihood, KNOWN, Likelihood)
+
+
+__all__ = [
+    "KNOWN", "Bernoulli", "Gaussian", "GaussianDecoder", "GaussianOneVariance", "GaussianPerFeature",
+    "Likelihood", "SquaredError", "get",
+]

@@ -1,0 +1,80 @@
+"""What every likelihood p(x|z) offers: its heads, its own parameters, and four functions.
+
+A likelihood turns the decoder's outputs into a distribution of each feature. It says which outputs it
+needs (``heads``), which parameters of its own are learnt with the weights (``parameters``), and computes
+
+    nll_b = -log p(x_b | z_b)        in nats, summed over features, one number a row: shape (B,)
+
+with the gradient by the outputs and by its own parameters. ``npvae/model.py`` makes one dense layer a head.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from npvae.errors import InputError
+
+
+class Likelihood(ABC):
+    """Base class. A subclass sets ``name`` and writes the methods below; nothing else is asked of it."""
+
+    name: str
+    #: What the printed reconstruction term is, in words: read by summaries and plots.
+    reconstruction_label = "-log p(x|z)"
+
+    def config(self) -> dict:
+        """The constructor's arguments, JSON-able: ``type(self)(**config)`` is an equal object."""
+        return {}
+
+    @abstractmethod
+    def heads(self, n_features: int) -> dict[str, int]:
+        """The decoder's outputs: name and width of each."""
+
+    def parameters(self, n_features: int) -> dict[str, np.ndarray]:
+        """The likelihood's own learnt parameters: name and initial value of each."""
+        return {}
+
+    @abstractmethod
+    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True):
+        """Return ``(nll, backward)``; ``backward(dnll)`` gives ``(doutputs, dparameters)``.
+
+        outputs: a tuple of arrays, one a head, in the order of ``heads``. x: (B, I). parameters: mapping
+        of the names in ``parameters``. nll, dnll: (B,). doutputs is a tuple like ``outputs``,
+        dparameters a dict. With ``gradient=False`` nothing is kept for it and ``backward`` is None.
+        """
+
+    @abstractmethod
+    def mean(self, ops, outputs, parameters):
+        """E[x|z], (B, I)."""
+
+    @abstractmethod
+    def draw(self, outputs, parameters, seed: int, step: int) -> np.ndarray:
+        """One draw from p(x|z), (B, I), from NumPy arrays; a pure function of (seed, step)."""
+
+    def check_data(self, x: np.ndarray, column_names=None) -> None:
+        """InputError naming the column if x lies outside the support; any finite x is inside by default."""
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.config().items())
+        return f"{type(self).__name__}({arguments})"
+
+    def __eq__(self, other) -> bool:
+        return type(other) is type(self) and other.config() == self.config()
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+
+def refuse_outside(x: np.ndarray, low: float, high: float, name: str, advice: str, column_names=None) -> None:
+    """InputError naming the first column of x with a value outside [low, high]."""
+    outside = (x < low) | (x > high)
+    if not outside.any():
+        return
+    row, column = np.argwhere(outside)[0]
+    label = f"column {column}" if column_names is None else f"column {column_names[column]!r}"
+    raise InputError(
+        f"X holds {x[row, column]:g} in {label} (row {row}), but the {name} likelihood needs values from "
+        f"{low:g} to {high:g}; {advice}"
+    )

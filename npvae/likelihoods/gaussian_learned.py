@@ -1,0 +1,142 @@
+"""Gaussian likelihoods with a learnt variance: one for all features, one a feature, one from the decoder.
+
+    v        = floor + exp(a)                                   a learnt, floor >= 0 a constant
+    logvar   = log v = log floor + softplus(a - log floor)
+    w        = dlogvar/da = exp(a) / v = sigmoid(a - log floor)
+
+    nll      = 1/2 sum_i [ (m_i - x_i)^2 exp(-logvar_i) + logvar_i + log(2 pi) ]
+    dm       = dnll * (m - x) exp(-logvar)
+    dlogvar  = dnll * (1 - (m - x)^2 exp(-logvar)) / 2          m, x, dm (B, I); nll, dnll (B,)
+    da       = dlogvar * w,  summed over whatever shares one a
+
+The floor keeps the density bounded: without one, a feature that is constant in the data drives its
+variance to zero and the likelihood to infinity.
+
+    name                      a
+    gaussian_one_variance     (1,)     a parameter
+    gaussian_per_feature      (I,)     a parameter
+    gaussian_decoder          (B, I)   the decoder's second head
+
+Source of the decoder-given variance: Kingma & Welling (2014), appendix C.2.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+
+import numpy as np
+
+from npvae import check, random
+from npvae.layers.activations import softplus_forward
+from npvae.likelihoods.base import Likelihood
+from npvae.likelihoods.bernoulli import sigmoid
+
+LOG_TWO_PI = math.log(2.0 * math.pi)
+
+
+def gaussian_nll(xp, mean, logvar, x):
+    """-log N(x; mean, exp(logvar)) of each row, (B,); logvar is (B, I) or broadcasts to it."""
+    difference = mean - x
+    elementwise = difference * difference * xp.exp(-logvar) + (logvar + LOG_TWO_PI)
+    return 0.5 * xp.sum(elementwise, axis=1)
+
+
+def gaussian_derivatives(xp, mean, logvar, x):
+    """The derivatives of -log N by mean and by each element's logvar, both (B, I)."""
+    difference = mean - x
+    scaled = difference * xp.exp(-logvar)
+    return scaled, 0.5 * (1.0 - difference * scaled)
+
+
+def floored_logvar(xp, raw, floor: float):
+    """log(floor + exp(raw)) without overflow, and its derivative by raw."""
+    if floor == 0.0:
+        return raw, xp.ones_like(raw)
+    shifted = raw - math.log(floor)
+    return math.log(floor) + softplus_forward(xp, shifted), sigmoid(xp, shifted)
+
+
+class _LearnedVariance(Likelihood):
+    """What the three likelihoods share: the floor, the mean, a draw."""
+
+    def __init__(self, floor: float = 1e-6) -> None:
+        self.floor = check.real_number("floor", floor, minimum=0.0)
+
+    def config(self):
+        return {"floor": self.floor}
+
+    def heads(self, n_features):
+        return {"mean": n_features}
+
+    def raw_logvar(self, outputs, parameters):
+        """The array a of the docstring above."""
+        return parameters["raw_logvar"]
+
+    @abstractmethod
+    def gradients(self, ops, dnll, d_mean, d_raw):
+        """``(doutputs, dparameters)`` from the elementwise derivatives by mean and raw_logvar, (B, I)."""
+
+    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True):
+        mean = outputs[0]
+        check.same_shape(x=x, mean=mean)
+        logvar, slope = floored_logvar(ops.xp, self.raw_logvar(outputs, parameters), self.floor)
+        nll, d_mean, d_logvar = ops.gaussian_nll(mean, logvar, x, gradient)
+
+        def backward(dnll):
+            check.same_shape(nll=nll, dnll=dnll)
+            return self.gradients(ops, dnll, d_mean, d_logvar * slope)
+
+        return nll, (backward if gradient else None)
+
+    def mean(self, ops, outputs, parameters):
+        return outputs[0]
+
+    def draw(self, outputs, parameters, seed, step):
+        mean = outputs[0]
+        logvar, _ = floored_logvar(np, self.raw_logvar(outputs, parameters), self.floor)
+        noise = random.normal(seed, "data sample", step, mean.shape, mean.dtype)
+        return mean + noise * np.exp(logvar * 0.5)
+
+
+class GaussianOneVariance(_LearnedVariance):
+    """Real-valued data with noise of one unknown variance, learnt."""
+
+    name = "gaussian_one_variance"
+
+    def parameters(self, n_features):
+        return {"raw_logvar": np.zeros(1)}
+
+    def gradients(self, ops, dnll, d_mean, d_raw):
+        d_raw = ops.xp.sum(dnll @ d_raw, keepdims=True)
+        return (ops.scale_rows(d_mean, dnll),), {"raw_logvar": d_raw}
+
+
+class GaussianPerFeature(_LearnedVariance):
+    """Real-valued data whose features each have noise of an unknown variance, learnt."""
+
+    name = "gaussian_per_feature"
+
+    def parameters(self, n_features):
+        return {"raw_logvar": np.zeros(n_features)}
+
+    def gradients(self, ops, dnll, d_mean, d_raw):
+        return (ops.scale_rows(d_mean, dnll),), {"raw_logvar": dnll @ d_raw}
+
+
+class GaussianDecoder(_LearnedVariance):
+    """Real-valued data whose noise depends on z: the decoder gives mean and variance."""
+
+    name = "gaussian_decoder"
+
+    def __init__(self, floor: float = 1e-3) -> None:
+        super().__init__(floor)
+
+    def heads(self, n_features):
+        return {"mean": n_features, "raw_logvar": n_features}
+
+    def raw_logvar(self, outputs, parameters):
+        return outputs[1]
+
+    def gradients(self, ops, dnll, d_mean, d_raw):
+        return (ops.scale_rows(d_mean, dnll), ops.scale_rows(d_raw, dnll)), {}

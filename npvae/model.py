@@ -1,0 +1,212 @@
+"""The model: a flat vector theta with named views, and the encoder and decoder that read it.
+
+    encoder   h = f(... f(x W_0 + b_0) ...)          mu = h W_mean + b_mean
+                                                     logvar = h W_logvar + b_logvar
+    decoder   h = f(... f(z W_0 + b_0) ...)          one output (logits, mean, ...) = h W + b a head
+
+q(z|x) = N(mu, diag(exp(logvar))) approximates the posterior p(z|x), which cannot be computed; p(z) = N(0, I);
+p(x|z) is the likelihood at the decoder's outputs.
+
+All parameters lie in one contiguous vector, (P,), under names such as ``encoder/0/W``; a gradient is a
+vector of the same layout. So a finite difference can test all of it at once, an optimiser is one pass,
+and a file is one array and a header.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from npvae import check, likelihoods, random, registry
+from npvae.layers import activations
+from npvae.layers.dense import dense
+from npvae.likelihoods import Likelihood
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The sizes and choices that define a model.
+
+    ``hidden`` lists the widths of the encoder's hidden layers from the data on; ``decoder_hidden`` those
+    of the decoder from the latent space on, by default the encoder's in reverse. Either may be empty: the
+    model is then linear. InputError, InputTypeError, UnknownNameError: a size or name that cannot be.
+    """
+
+    n_features: int
+    latent_dim: int = 2
+    hidden: tuple[int, ...] = (256,)
+    decoder_hidden: tuple[int, ...] | None = None
+    activation: str = "relu"
+    likelihood: Likelihood = field(default_factory=likelihoods.Bernoulli)
+
+    def __post_init__(self) -> None:
+        check.whole_number("n_features", self.n_features, 1)
+        check.whole_number("latent_dim", self.latent_dim, 1)
+        if self.decoder_hidden is None:
+            object.__setattr__(self, "decoder_hidden", tuple(self.hidden)[::-1])
+        for name in ("hidden", "decoder_hidden"):
+            widths = getattr(self, name)
+            widths = (widths,) if isinstance(widths, int) else tuple(widths)
+            object.__setattr__(self, name, tuple(check.whole_number(f"each of {name}", w, 1) for w in widths))
+        check.one_of("activation", self.activation, activations.NAMES)
+        object.__setattr__(self, "likelihood", likelihoods.get(self.likelihood))
+
+    def config(self) -> dict:
+        """The fields, JSON-able; :meth:`from_config` is the inverse."""
+        return {
+            "n_features": self.n_features,
+            "latent_dim": self.latent_dim,
+            "hidden": list(self.hidden),
+            "decoder_hidden": list(self.decoder_hidden),
+            "activation": self.activation,
+            "likelihood": registry.to_config(self.likelihood),
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping) -> Architecture:
+        """The architecture of :meth:`config`."""
+        return cls(**config)
+
+    def dense_layers(self) -> dict[str, tuple[int, int, str]]:
+        """Name, and (inputs, outputs, activation), of every dense layer in order of evaluation."""
+        layers = {}
+        width = self.n_features
+        for i, units in enumerate(self.hidden):
+            layers[f"encoder/{i}"] = (width, units, self.activation)
+            width = units
+        for head in ("mean", "logvar"):
+            layers[f"encoder/{head}"] = (width, self.latent_dim, "identity")
+        width = self.latent_dim
+        for i, units in enumerate(self.decoder_hidden):
+            layers[f"decoder/{i}"] = (width, units, self.activation)
+            width = units
+        for head, units in self.likelihood.heads(self.n_features).items():
+            layers[f"decoder/{head}"] = (width, units, "identity")
+        return layers
+
+
+class Layout:
+    """Where each named tensor lies in the flat vector: in the order given, without gaps."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self.shapes = dict(shapes)
+        self.slices = {}
+        start = 0
+        for name, shape in self.shapes.items():
+            stop = start + math.prod(shape)
+            self.slices[name] = slice(start, stop)
+            start = stop
+        self.size = start
+
+    def views(self, xp, flat) -> dict:
+        """Name to view: writing to a view writes to ``flat``, (P,)."""
+        return {name: xp.reshape(flat[self.slices[name]], shape) for name, shape in self.shapes.items()}
+
+
+class Model:
+    """An architecture on a backend: functions of (theta, data, noise) that keep no state."""
+
+    def __init__(self, architecture: Architecture, ops) -> None:
+        self.architecture = architecture
+        self.likelihood = architecture.likelihood
+        self.ops = ops
+        self._layers = architecture.dense_layers()
+        own = self.likelihood.parameters(architecture.n_features)
+        shapes = {}
+        for name, (inputs, outputs, _) in self._layers.items():
+            shapes[f"{name}/W"] = (inputs, outputs)
+            shapes[f"{name}/b"] = (outputs,)
+        shapes.update({f"likelihood/{name}": value.shape for name, value in own.items()})
+        self.layout = Layout(shapes)
+        self._encoder_hidden = [f"encoder/{i}" for i in range(len(architecture.hidden))]
+        self._decoder_hidden = [f"decoder/{i}" for i in range(len(architecture.decoder_hidden))]
+        self._encoder_heads = ["encoder/mean", "encoder/logvar"]
+        self._decoder_heads = [f"decoder/{head}" for head in self.likelihood.heads(architecture.n_features)]
+        self._likelihood_names = list(own)
+
+    def initial_parameters(self, seed: int, dtype="float32"):
+        """A new theta, (P,): Glorot-uniform weights, zero biases, the likelihood's own initial values.
+
+            W ~ U(-r, r),  r = sqrt(6 / (in + out))
+
+        Source: Glorot & Bengio (2010), "Understanding the difficulty of training deep networks", eq. 16.
+        """
+        theta = np.zeros(self.layout.size)
+        views = self.layout.views(np, theta)
+        for step, (name, (inputs, outputs, _)) in enumerate(self._layers.items()):
+            limit = math.sqrt(6.0 / (inputs + outputs))
+            u = random.uniform(seed, "initial weights", step, (inputs, outputs))
+            views[f"{name}/W"][...] = limit * (2.0 * u - 1.0)
+        for name, value in self.likelihood.parameters(self.architecture.n_features).items():
+            views[f"likelihood/{name}"][...] = value
+        return self.ops.asarray(theta, dtype)
+
+    def views(self, flat) -> dict:
+        """The named tensors of theta, or of a gradient, as views."""
+        return self.layout.views(self.ops.xp, flat)
+
+    def encode(self, parameters, x):
+        """Return ``((mu, logvar), backward)`` for x (B, I); both are (B, Z).
+
+        ``backward(dmu, dlogvar, gradient)`` overwrites the encoder's tensors in ``gradient``, a mapping of
+        views by name. The gradient by x is not computed.
+        """
+        h, hidden_backward = self._mlp(parameters, x, self._encoder_hidden, first=True)
+        heads, heads_backward = self._heads(parameters, h, self._encoder_heads, bool(self._encoder_hidden))
+
+        def backward(dmu, dlogvar, gradient):
+            hidden_backward(heads_backward((dmu, dlogvar), gradient), gradient)
+
+        return tuple(heads), backward
+
+    def decode(self, parameters, z):
+        """Return ``(outputs, backward)`` for z (B, Z): a tuple with one array a head of the likelihood.
+
+        ``backward(doutputs, gradient)`` overwrites the decoder's tensors in ``gradient`` and returns dz.
+        """
+        h, hidden_backward = self._mlp(parameters, z, self._decoder_hidden, first=False)
+        outputs, heads_backward = self._heads(parameters, h, self._decoder_heads, True)
+
+        def backward(doutputs, gradient):
+            return hidden_backward(heads_backward(doutputs, gradient), gradient)
+
+        return tuple(outputs), backward
+
+    def likelihood_parameters(self, views) -> dict:
+        """The likelihood's own tensors under the names it gave them."""
+        return {name: views[f"likelihood/{name}"] for name in self._likelihood_names}
+
+    def _dense(self, parameters, x, name, need_dx):
+        return dense(
+            self.ops, x, parameters[f"{name}/W"], parameters[f"{name}/b"], self._layers[name][2], need_dx
+        )
+
+    def _mlp(self, parameters, x, names, first):
+        """Dense layers one after the other; the first needs no dx if its input is the data."""
+        backwards = []
+        for i, name in enumerate(names):
+            x, backward = self._dense(parameters, x, name, need_dx=i > 0 or not first)
+            backwards.append((name, backward))
+
+        def backward(dy, gradient):
+            for name, layer_backward in reversed(backwards):
+                dy, _, _ = layer_backward(dy, out=(gradient[f"{name}/W"], gradient[f"{name}/b"]))
+            return dy
+
+        return x, backward
+
+    def _heads(self, parameters, h, names, need_dx):
+        """Dense layers side by side on one input, whose gradients by that input add up."""
+        pairs = [self._dense(parameters, h, name, need_dx) for name in names]
+
+        def backward(douts, gradient):
+            dh = None
+            for name, dout, (_, layer_backward) in zip(names, douts, pairs, strict=True):
+                d, _, _ = layer_backward(dout, out=(gradient[f"{name}/W"], gradient[f"{name}/b"]))
+                dh = d if dh is None or d is None else dh + d
+            return dh
+
+        return [output for output, _ in pairs], backward

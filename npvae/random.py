@@ -1,0 +1,100 @@
+"""Random numbers as a pure function of (seed, purpose, step).
+
+Nothing here keeps a state. The words come from the counter-based generator Philox4x64-10
+
+    four words = Philox(key = (seed, purpose), counter = (block, step, 0, 0)),   block = 1, 2, ...
+
+so any draw can be repeated alone: a resumed run, one split over processes, and another backend all meet
+the same noise. Numbers are made from the words by fixed formulas, never by a library's sampler whose
+stream may change between versions:
+
+    uniform   u = k / 2^53              k = the upper 53 bits of a word, u in [0, 1)
+    normal    z0 = r cos(2 pi u2)       r = sqrt(-2 log(1 - u1)),  u1, u2 from two following words
+              z1 = r sin(2 pi u2)       so |z| < 8.58
+    shuffle   the order that sorts n words
+
+Sources: Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3"; Box & Muller (1958).
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+
+import numpy as np
+
+from npvae import check
+from npvae.errors import InputTypeError
+
+# A purpose keeps its number for ever: changing one changes every run made with it.
+PURPOSES = {
+    "initial weights": 1,
+    "shuffle": 2,
+    "latent noise": 3,
+    "binarize": 4,
+    "validation noise": 5,
+    "prior sample": 6,
+    "data sample": 7,
+    "validation split": 8,
+    "evaluation noise": 9,
+    "static binarize": 10,
+}
+
+
+def words(seed: int, purpose: str, step: int, count: int) -> np.ndarray:
+    """``count`` random 64-bit words, uint64 of shape (count,)."""
+    counter = np.array([0, step, 0, 0], dtype=np.uint64)
+    key = np.array([seed, PURPOSES[purpose]], dtype=np.uint64)
+    return np.random.Philox(counter=counter, key=key).random_raw(count)
+
+
+def uniform(seed: int, purpose: str, step: int, shape, dtype=np.float64) -> np.ndarray:
+    """Uniform numbers on [0, 1), an array of ``shape``; float32 keeps the upper 24 bits of each word."""
+    raw = words(seed, purpose, step, math.prod(shape)).reshape(shape)
+    bits = np.finfo(dtype).nmant + 1
+    return (raw >> np.uint64(64 - bits)).astype(dtype) * np.asarray(2.0**-bits, dtype=dtype)
+
+
+def normal(seed: int, purpose: str, step: int, shape, dtype=np.float64) -> np.ndarray:
+    """Standard normal numbers, an array of ``shape``; computed in float64, then rounded to ``dtype``."""
+    count = math.prod(shape)
+    pairs = uniform(seed, purpose, step, ((count + 1) // 2, 2))
+    radius = np.sqrt(-2.0 * np.log1p(-pairs[:, 0]))
+    angle = (2.0 * math.pi) * pairs[:, 1]
+    z = np.empty(pairs.shape)
+    np.multiply(radius, np.cos(angle), out=z[:, 0])
+    np.multiply(radius, np.sin(angle), out=z[:, 1])
+    return z.reshape(-1)[:count].reshape(shape).astype(dtype, copy=False)
+
+
+def permutation(seed: int, purpose: str, step: int, count: int) -> np.ndarray:
+    """A random order of 0 .. count-1, int64 of shape (count,); ties of 64-bit words keep their order."""
+    return np.argsort(words(seed, purpose, step, count), kind="stable")
+
+
+def bernoulli(seed: int, purpose: str, step: int, probability: np.ndarray) -> np.ndarray:
+    """Zeros and ones of the dtype and shape of ``probability``, one with that probability (to 2^-24)."""
+    u = uniform(seed, purpose, step, probability.shape, np.float32)
+    return (u < probability).astype(probability.dtype)
+
+
+def seed_from(random_state) -> int:
+    """A seed in [0, 2^63) from None (fresh entropy), a whole number, or a NumPy generator.
+
+    InputError: a negative number. InputTypeError: anything else. A generator gives its next integer,
+    so it is advanced.
+    """
+    if random_state is None:
+        return secrets.randbits(63)
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(0, 2**63))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(0, 2**31))
+    try:
+        seed = check.whole_number("random_state", random_state, 0)
+    except InputTypeError:
+        raise InputTypeError(
+            "random_state must be None, a whole number or a numpy.random generator, "
+            f"got {type(random_state).__name__}"
+        ) from None
+    return seed % 2**63

@@ -1,0 +1,41 @@
+"""Making an object from a name, a mapping ``{"name": ..., argument: value}``, or the object itself."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+
+from npvae.errors import InputError, InputTypeError, UnknownNameError
+
+
+def build(what: str, choice, known: Mapping[str, type], base: type):
+    """The object that ``choice`` means.
+
+    UnknownNameError: no such name. InputError: an argument the class does not take.
+    InputTypeError: ``choice`` is none of the three forms.
+    """
+    if isinstance(choice, base):
+        return choice
+    if isinstance(choice, str):
+        name, arguments = choice, {}
+    elif isinstance(choice, Mapping):
+        arguments = dict(choice)
+        name = arguments.pop("name", None)
+    else:
+        raise InputTypeError(
+            f"{what} must be a name, a mapping or a {base.__name__}, got {type(choice).__name__}"
+        )
+    if name not in known:
+        raise UnknownNameError(what, name, known)
+    accepted = inspect.signature(known[name]).parameters
+    for argument in arguments:
+        if argument not in accepted:
+            raise InputError(
+                f"{what} {name!r} takes no argument {argument!r}; it takes: {', '.join(accepted) or 'none'}"
+            )
+    return known[name](**arguments)
+
+
+def to_config(thing) -> dict:
+    """The mapping from which :func:`build` makes an equal object; JSON-able."""
+    return {"name": thing.name, **thing.config()}

@@ -1,0 +1,123 @@
+"""Every hand-written gradient of npvae, as cases for the gradient checker: what ``npvae gradcheck`` runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from npvae import backend as backends
+from npvae import likelihoods, objectives
+from npvae.gradcheck import GradientReport, check_gradient
+from npvae.layers import activations
+from npvae.layers.dense import dense
+from npvae.layers.kl import kl_divergence
+from npvae.layers.sampling import sample
+from npvae.model import Architecture, Model
+
+
+@dataclass(frozen=True)
+class Case:
+    """A function and the point at which its gradient is checked."""
+
+    title: str
+    function: Callable
+    inputs: dict[str, np.ndarray]
+    rtol: float = 1e-6
+
+    def check(self, seed: int = 0) -> GradientReport:
+        """The report, pass or fail."""
+        return check_gradient(
+            self.function, list(self.inputs.values()), names=list(self.inputs), rtol=self.rtol, seed=seed,
+            raise_on_failure=False,
+        )
+
+
+def cases(ops=None, seed: int = 0) -> Iterator[Case]:
+    """All cases: layers, likelihoods, small models element by element, the 784-256-2 model at full size."""
+    ops = ops or backends.get("numpy")
+    generator = np.random.default_rng(seed)
+    yield from layer_cases(ops, generator)
+    for kind in likelihoods.KNOWN.values():
+        yield likelihood_case(ops, kind(), generator)
+    for i, kind in enumerate(likelihoods.KNOWN.values()):
+        activation = activations.NAMES[i % len(activations.NAMES)]
+        architecture = Architecture(5, 3, (6, 4), activation=activation, likelihood=kind())
+        title = f"negative ELBO, 5-6-4-3, {activation}, {kind.name}"
+        yield model_case(ops, architecture, generator, rows=4, beta=0.7, title=title)
+    architecture = Architecture(784, 2, (256,))
+    yield model_case(ops, architecture, generator, rows=16, rtol=1e-7, title="negative ELBO, 784-256-2, full size")
+
+
+def layer_cases(ops, generator) -> Iterator[Case]:
+    """Dense layers with every activation, the sample, the KL divergence."""
+    normal = generator.standard_normal
+    for activation in activations.NAMES:
+        yield Case(
+            f"dense layer, {activation}",
+            lambda x, W, b, activation=activation: dense(ops, x, W, b, activation),
+            {"x": normal((5, 4)), "W": normal((4, 3)), "b": normal(3)},
+        )
+    eps = normal((5, 3))
+    yield Case(
+        "sample z", lambda mu, logvar: sample(ops, mu, logvar, eps),
+        {"mu": normal((5, 3)), "logvar": normal((5, 3))},
+    )
+    yield Case(
+        "KL divergence", lambda mu, logvar: kl_divergence(ops, mu, logvar),
+        {"mu": normal((5, 3)), "logvar": normal((5, 3))},
+    )
+
+
+def likelihood_case(ops, likelihood, generator, rows: int = 5, n_features: int = 4) -> Case:
+    """-log p(x|z) by the heads and by the likelihood's own parameters."""
+    heads = {name: generator.standard_normal((rows, width)) for name, width in likelihood.heads(n_features).items()}
+    own = {
+        name: value + generator.standard_normal(value.shape)
+        for name, value in likelihood.parameters(n_features).items()
+    }
+    x = draw_data(likelihood, generator, rows, n_features)
+
+    def function(*arrays):
+        outputs, values = arrays[:len(heads)], arrays[len(heads):]
+        nll, backward = likelihood.negative_log_likelihood(ops, outputs, x, dict(zip(own, values, strict=True)))
+
+        def flat_backward(dnll):
+            doutputs, dparameters = backward(dnll)
+            return (*doutputs, *(dparameters[name] for name in own))
+
+        return nll, flat_backward
+
+    return Case(f"likelihood, {likelihood.name}", function, {**heads, **own})
+
+
+def model_case(
+    ops, architecture, generator, rows: int, beta: float = 1.0, rtol: float = 1e-6, title: str = "",
+    theta=None, x=None,
+) -> Case:
+    """The negative ELBO by every named tensor of theta, with the noise held."""
+    model = Model(architecture, ops)
+    if theta is None:
+        theta = model.initial_parameters(0, "float64") + 0.1 * generator.standard_normal(model.layout.size)
+    if x is None:
+        x = draw_data(architecture.likelihood, generator, rows, architecture.n_features)
+    eps = generator.standard_normal((len(x), architecture.latent_dim))
+    views = model.layout.views(np, theta)
+
+    def function(*tensors):
+        flat = np.concatenate([tensor.reshape(-1) for tensor in tensors])
+        loss, dtheta = objectives.value_and_gradient(model, flat, x, eps, beta)
+        return loss, tuple(model.layout.views(np, dtheta).values())
+
+    return Case(title, function, views, rtol)
+
+
+def draw_data(likelihood, generator, rows: int, n_features: int) -> np.ndarray:
+    """Random data that the likelihood accepts: standard normal numbers, or grey values if it wants those."""
+    x = generator.standard_normal((rows, n_features))
+    try:
+        likelihood.check_data(x)
+    except ValueError:
+        x = generator.random((rows, n_features))
+    return x

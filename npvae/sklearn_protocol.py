@@ -1,0 +1,64 @@
+"""What scikit-learn asks of an estimator, written out: npvae works in its pipelines and never imports it.
+
+Only methods that scikit-learn itself calls import it, and then it is there.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+
+from npvae.errors import InputError, NotFittedError
+
+
+class SklearnProtocol:
+    """get_params, set_params, tags, and a repr that shows what differs from the defaults."""
+
+    @classmethod
+    def _parameter_defaults(cls) -> dict:
+        signature = inspect.signature(cls.__init__)
+        return {name: p.default for name, p in signature.parameters.items() if name != "self"}
+
+    def get_params(self, deep: bool = True) -> dict:
+        """The constructor's arguments by name."""
+        return {name: getattr(self, name) for name in self._parameter_defaults()}
+
+    def set_params(self, **parameters):
+        """Change constructor arguments; InputError on a name there is not. Return self."""
+        known = self._parameter_defaults()
+        for name, value in parameters.items():
+            if name not in known:
+                raise InputError(
+                    f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: {list(known)}"
+                )
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        changed = [
+            f"{name}={getattr(self, name)!r}"
+            for name, default in self._parameter_defaults().items()
+            if repr(getattr(self, name)) != repr(default)
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "theta_")
+
+    def __sklearn_tags__(self):
+        from sklearn.utils import Tags, TargetTags, TransformerTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            transformer_tags=TransformerTags(preserves_dtype=["float32", "float64"]),
+        )
+
+    @staticmethod
+    def _not_fitted_error(message: str) -> Exception:
+        """NotFittedError, which is scikit-learn's own too wherever that is already imported."""
+        exceptions = sys.modules.get("sklearn.exceptions")
+        if exceptions is None:
+            return NotFittedError(message)
+        both = type("NotFittedError", (NotFittedError, exceptions.NotFittedError), {})
+        return both(message)

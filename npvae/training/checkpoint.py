@@ -1,0 +1,109 @@
+"""Checkpoints: a run killed at any moment and resumed ends with the bits of one never interrupted.
+
+A checkpoint is the state at the end of an epoch. It is written to a temporary name and renamed, so a
+kill leaves the one before. Resuming refuses other data, another model or other settings: the run would
+not be the same run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+
+from npvae import io
+from npvae.errors import InputError, ModelFileError
+from npvae.training.history import History
+from npvae.training.settings import TrainingSettings
+from npvae.training.state import TrainingState
+
+
+def data_fingerprint(x) -> str:
+    """SHA-256 of a NumPy array's shape, dtype and bytes."""
+    digest = hashlib.sha256(f"{x.shape} {x.dtype}".encode())
+    digest.update(memoryview(x if x.flags.c_contiguous else x.copy()).cast("B"))
+    return digest.hexdigest()
+
+
+class Checkpointer:
+    """A callback that writes the state to ``path``, at most every ``seconds``, and always at the end."""
+
+    def __init__(self, path, model, settings, fingerprints: dict, seconds: float = 10.0) -> None:
+        self.path = path
+        self._model = model
+        self._settings = settings
+        self._fingerprints = fingerprints
+        self._seconds = seconds
+        self._written = -math.inf
+
+    def __call__(self, state: TrainingState) -> None:
+        last = state.epoch >= self._settings.epochs or state.stop_reason is not None
+        if last or time.monotonic() - self._written >= self._seconds:
+            self.write(state)
+
+    def write(self, state: TrainingState) -> None:
+        """Write the state now."""
+        to_numpy = self._model.ops.to_numpy
+        arrays = {"theta": to_numpy(state.theta)}
+        arrays.update({f"optimizer/{name}": to_numpy(a) for name, a in state.optimizer_state.items()})
+        if state.best_theta is not None:
+            arrays["best_theta"] = to_numpy(state.best_theta)
+        header = {
+            "architecture": self._model.architecture.config(),
+            "settings": self._settings.config(),
+            "data": self._fingerprints,
+            "epoch": state.epoch,
+            "step": state.step,
+            "history": state.history.columns(),
+            "best_elbo": state.best_elbo if state.best_theta is not None else None,
+            "best_epoch": state.best_epoch,
+            "stop_reason": state.stop_reason,
+        }
+        io.save(self.path, "checkpoint", header, arrays)
+        self._written = time.monotonic()
+
+
+def read_checkpoint(path, model, settings: TrainingSettings, fingerprints: dict) -> TrainingState:
+    """The state in a checkpoint of this very run; ``settings.epochs`` may be larger than it was,
+    unless the learning-rate schedule depends on it.
+
+    FileNotFoundError, ModelFileError: no readable checkpoint. InputError: it is of another model, other
+    settings or other data; the message says which.
+    """
+    header, arrays = io.load(path, "checkpoint")
+    try:
+        # Only a schedule that looks at the run's length makes a longer run another run from the start.
+        free = () if settings.schedule.depends_on_length else ("epochs",)
+        _refuse_difference(path, "model", header["architecture"], model.architecture.config())
+        _refuse_difference(path, "settings", header["settings"], settings.config(), free)
+        _refuse_difference(path, "data", header["data"], fingerprints)
+        asarray = model.ops.asarray
+        state = TrainingState(
+            theta=asarray(arrays["theta"].copy()),
+            optimizer_state={
+                name.removeprefix("optimizer/"): asarray(array.copy())
+                for name, array in arrays.items() if name.startswith("optimizer/")
+            },
+            epoch=header["epoch"],
+            step=header["step"],
+            history=History(header["history"]),
+            best_epoch=header["best_epoch"],
+            stop_reason=header["stop_reason"],
+        )
+        if "best_theta" in arrays:
+            state.best_theta = asarray(arrays["best_theta"].copy())
+            state.best_elbo = header["best_elbo"]
+    except (KeyError, TypeError) as error:
+        raise ModelFileError(f"{path} lacks what a checkpoint must hold: {error}") from error
+    return state
+
+
+def _refuse_difference(path, what: str, found: dict, wanted: dict, free=()) -> None:
+    for key in sorted(found.keys() | wanted.keys()):
+        if key not in free and found.get(key) != wanted.get(key):
+            raise InputError(
+                f"{path} cannot be resumed: its {what} has {key} = {found.get(key)!r}, "
+                f"this run has {wanted.get(key)!r}"
+            )
+
+

@@ -1,0 +1,62 @@
+"""The guard against numbers that are not finite: where the first one is, and what likely made it."""
+
+from __future__ import annotations
+
+from npvae import objectives
+from npvae.errors import NonFiniteError
+from npvae.layers.sampling import sample
+
+_ADVICE = {
+    "x": "the data hold values that are not finite, or too large for the dtype",
+    "theta": "the last update overflowed: lower learning_rate",
+    "logvar": "the encoder's output exploded: scale the data, lower learning_rate, or set clip_norm",
+    "mu": "the encoder's output exploded: scale the data, lower learning_rate, or set clip_norm",
+    "z": "exp(logvar / 2) overflowed: lower learning_rate, set clip_norm, or start with kl_warmup=0",
+    "kl": "exp(logvar) or mu^2 overflowed: lower learning_rate, or set clip_norm",
+    "decoder": "the decoder's output exploded: lower learning_rate, or set clip_norm",
+    "nll": "the likelihood overflowed: scale the data, or give the likelihood a larger variance floor",
+    "gradient": "the gradient overflowed: set clip_norm, lower learning_rate, or train in float64",
+}
+
+
+def first_non_finite(model, theta, x, eps, beta) -> tuple[str, str]:
+    """The first tensor, in order of computation, with an element that is not finite; and advice.
+
+    ``("", "")`` if all are finite.
+    """
+    ops, xp = model.ops, model.ops.xp
+    views = model.views(theta)
+
+    def tensors():
+        yield "x", "the minibatch x", x
+        for name, value in views.items():
+            yield "theta", f"the parameter {name}", value
+        (mu, logvar), _ = model.encode(views, x)
+        yield "mu", "the posterior mean mu", mu
+        yield "logvar", "the posterior log-variance", logvar
+        z, _ = sample(ops, mu, logvar, eps)
+        yield "z", "the latent sample z", z
+        outputs, _ = model.decode(views, z)
+        for head, value in zip(model.likelihood.heads(model.architecture.n_features), outputs, strict=True):
+            yield "decoder", f"the decoder's output {head}", value
+        terms, backward = objectives.negative_elbo(model, theta, x, eps, beta)
+        yield "nll", "the reconstruction term", terms.nll_rows
+        yield "kl", "the KL divergence", terms.kl_rows
+        for name, value in model.views(backward()).items():
+            yield "gradient", f"the gradient of {name}", value
+
+    for kind, name, value in tensors():
+        if not bool(xp.all(xp.isfinite(value))):
+            return name, _ADVICE[kind]
+    return "", ""
+
+
+def raise_non_finite(model, theta, x, eps, beta, epoch: int, step: int) -> None:
+    """NonFiniteError naming epoch, step, tensor and likely cause. Epochs and steps count from 1."""
+    name, advice = first_non_finite(model, theta, x, eps, beta)
+    if not name:
+        name, advice = "the gradient's norm", _ADVICE["gradient"]
+    raise NonFiniteError(
+        f"epoch {epoch}, step {step}: {name} holds a number that is not finite; likely cause: {advice}. "
+        "The parameters are those before this step."
+    )

@@ -1,0 +1,78 @@
+"""The history of a run: a mapping of equally long columns, one entry an epoch."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+
+from npvae.files import write_text_atomically
+
+
+class History(Mapping):
+    """Columns by name; each is a list with one entry an epoch.
+
+    The columns: epoch; loss (with the KL weighted as in training), elbo (unweighted), reconstruction, kl,
+    active_units, kl_per_dimension (a list a row); gradient_norm (mean over the steps, before clipping);
+    beta and learning_rate at the epoch's last step; seconds; and the measured ones again on the validation
+    data, with the prefix ``val_``, if there are any. Training figures are means over the epoch while the
+    parameters change; validation figures are taken at its end. Nats a row.
+    """
+
+    def __init__(self, columns: Mapping[str, list] | None = None) -> None:
+        self._columns: dict[str, list] = {name: list(values) for name, values in (columns or {}).items()}
+
+    def append(self, row: Mapping) -> None:
+        """Add an epoch. ValueError: the names are not those of the epochs before."""
+        if not self._columns:
+            self._columns = {name: [] for name in row}
+        if row.keys() != self._columns.keys():
+            raise ValueError(f"an epoch's columns {list(row)} differ from {list(self._columns)}")
+        for name, value in row.items():
+            self._columns[name].append(value)
+
+    def __getitem__(self, name: str) -> list:
+        return self._columns[name]
+
+    def __iter__(self):
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __repr__(self) -> str:
+        return f"History({self.epochs} epochs: {', '.join(self._columns)})"
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs there are."""
+        return len(next(iter(self._columns.values()), []))
+
+    def row(self, index: int) -> dict:
+        """One epoch, by position; -1 is the last."""
+        return {name: values[index] for name, values in self._columns.items()}
+
+    def columns(self) -> dict[str, list]:
+        """A plain dict of the columns, JSON-able."""
+        return {name: list(values) for name, values in self._columns.items()}
+
+    def write_csv(self, path) -> None:
+        """Write a table: a line an epoch, ``kl_per_dimension`` spread over ``kl_0``, ``kl_1``, ..."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        for index in range(self.epochs):
+            flat = self._flat_row(index)
+            if index == 0:
+                writer.writerow(flat)
+            writer.writerow([repr(value) if isinstance(value, float) else value for value in flat.values()])
+        write_text_atomically(path, text.getvalue())
+
+    def _flat_row(self, index: int) -> dict:
+        flat = {}
+        for name, value in self.row(index).items():
+            if isinstance(value, list):
+                stem = name.removesuffix("_per_dimension")
+                flat.update({f"{stem}_{j}": entry for j, entry in enumerate(value)})
+            else:
+                flat[name] = value
+        return flat

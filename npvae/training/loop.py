@@ -1,0 +1,140 @@
+"""The training loop: one function that takes a state to the end of its run, epoch by epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+
+from npvae import evaluate, objectives, optim, random, schedules
+from npvae.errors import InputError
+from npvae.training import guard, minibatches
+from npvae.training.interrupt import DeferredInterrupt
+from npvae.training.state import TrainingState
+
+INTERRUPTED = "interrupted"
+
+
+def initial_state(model, settings, dtype="float32") -> TrainingState:
+    """The state before the first step."""
+    theta = model.initial_parameters(settings.seed, dtype)
+    return TrainingState(theta, settings.optimizer.initial_state(model.ops, theta))
+
+
+def train(model, settings, x, x_valid=None, state=None, callbacks=()) -> TrainingState:
+    """Run until ``settings.epochs`` are done, or the run is stopped; return the state.
+
+    x: (N, I), x_valid: (M, I) or None, arrays of the backend, of theta's dtype. ``state`` is one to go on
+    from (changed in place), a new one by default: it starts at an epoch's end, and since every random
+    number is a function of (seed, purpose, step), the run goes on with the same bits. ``callbacks`` are
+    called with the state after every epoch, in order; they may call ``state.stop(reason)``.
+
+    At the end ``state.stop_reason`` says why it ended. With ``patience``, the parameters of the best
+    validation ELBO are put back. NonFiniteError: a loss or gradient is not finite; the state keeps the
+    parameters from before that step. Ctrl-C ends the run after the current step.
+    """
+    if settings.patience is not None and x_valid is None:
+        raise InputError("patience needs validation data: set validation_fraction, or give x_valid")
+    state = state or initial_state(model, settings, model.ops.dtype_name(x))
+    x = _static(model.ops, x, settings, 0)
+    x_valid = None if x_valid is None else _static(model.ops, x_valid, settings, 1)
+    gradient = model.ops.xp.zeros_like(state.theta)
+    # Overflow is the guard's business: its message says more than NumPy's warning.
+    with np.errstate(all="ignore"), DeferredInterrupt() as interrupt:
+        while state.epoch < settings.epochs and state.stop_reason is None:
+            row = _epoch(model, settings, x, state, gradient, interrupt)
+            if interrupt.requested:
+                state.stop(INTERRUPTED)
+                return state
+            if x_valid is not None:
+                row.update(_validate(model, settings, x_valid, state, row["beta"]))
+            state.history.append(row)
+            _watch(settings, state)
+            for callback in callbacks:
+                callback(state)
+    if state.stop_reason is None:
+        state.stop("finished")
+    if settings.patience is not None and state.best_theta is not None:
+        state.theta[...] = state.best_theta
+    return state
+
+
+def _static(ops, x, settings, step):
+    """The data as training sees them: drawn once as zeros and ones if the settings say so."""
+    if settings.binarize != "static":
+        return x
+    return minibatches.binarize(ops, x, settings.seed, "static binarize", step)
+
+
+def _epoch(model, settings, x, state, gradient, interrupt) -> dict:
+    """One pass over x: changes theta, the optimiser's state and ``state.step``; the history's row."""
+    started = time.perf_counter()
+    ops = model.ops
+    batch_size = min(settings.batch_size, x.shape[0])
+    steps = minibatches.steps_per_epoch(x.shape[0], batch_size)
+    order = ops.asarray(minibatches.epoch_order(settings.seed, state.epoch, x.shape[0]))
+    dtype = ops.dtype_name(x)
+    averages = evaluate.ElboAverages(ops.xp)
+    norm_sum = 0.0
+    for index in range(steps):
+        time_in_epochs = state.epoch + index / steps
+        beta = schedules.kl_weight(settings.beta, settings.kl_warmup, time_in_epochs)
+        factor = settings.schedule.factor(time_in_epochs, settings.epochs)
+        batch = minibatches.minibatch(ops, x, order, index, batch_size)
+        if settings.binarize == "dynamic":
+            batch = minibatches.binarize(ops, batch, settings.seed, "binarize", state.step)
+        shape = (batch.shape[0], model.architecture.latent_dim)
+        eps = ops.asarray(random.normal(settings.seed, "latent noise", state.step, shape, dtype))
+        terms, backward = objectives.negative_elbo(model, state.theta, batch, eps, beta)
+        backward(out=gradient)
+        norm = math.sqrt(float(gradient @ gradient))
+        if not math.isfinite(norm + float(terms.loss)):
+            guard.raise_non_finite(model, state.theta, batch, eps, beta, state.epoch + 1, state.step + 1)
+        optim.clip_by_global_norm(gradient, norm, settings.clip_norm)
+        state.step += 1
+        settings.optimizer.update(
+            ops, state.theta, gradient, state.optimizer_state, settings.learning_rate * factor, state.step
+        )
+        averages.add(terms)
+        norm_sum += norm
+        if interrupt.requested:
+            break
+    state.epoch += not interrupt.requested
+    return {
+        "epoch": state.epoch,
+        **averages.result(ops.to_numpy),
+        "gradient_norm": norm_sum / steps,
+        "beta": beta,
+        "learning_rate": settings.learning_rate * factor,
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def _validate(model, settings, x_valid, state, beta) -> dict:
+    """The validation columns. The noise is the same every epoch, so that epochs compare like with like."""
+    if settings.binarize == "dynamic":
+        # Held fixed over epochs for the same reason.
+        x_valid = minibatches.binarize(model.ops, x_valid, settings.seed, "static binarize", 1)
+    result = evaluate.evaluate_elbo(
+        model, state.theta, x_valid, settings.seed, beta, purpose="validation noise"
+    )
+    return {f"val_{name}": value for name, value in result.items()}
+
+
+def _watch(settings, state) -> None:
+    """Early stopping: remember the best validation ELBO, stop when it is too long ago.
+
+    It watches the ELBO with the KL unweighted, and only once the warm-up is over: before, the bound gets
+    worse because its weight rises, not because the model does.
+    """
+    if settings.patience is None or state.epoch < settings.kl_warmup:
+        return
+    elbo = state.history["val_elbo"][-1]
+    if elbo > state.best_elbo + settings.min_delta:
+        state.best_elbo, state.best_epoch = elbo, state.epoch
+        state.best_theta = state.theta + 0  # a copy, on the device
+    elif state.epoch - state.best_epoch >= settings.patience:
+        state.stop(
+            f"no better validation ELBO for {settings.patience} epochs; parameters of epoch {state.best_epoch}"
+        )

@@ -1,0 +1,45 @@
+"""Progress on the terminal: tqdm where it is installed and there is a terminal, else a line an epoch."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+
+
+def describe(row: dict) -> str:
+    """One epoch in a few words, in nats."""
+    text = f"loss {row['loss']:.2f}  reconstruction {row['reconstruction']:.2f}  KL {row['kl']:.2f}"
+    if "val_elbo" in row:
+        text += f"  validation ELBO {row['val_elbo']:.2f}"
+    return text
+
+
+@contextmanager
+def progress_reporter(verbose, epochs: int, state):
+    """A context that gives a callback which reports every epoch to standard error; silent if not verbose."""
+    if not verbose:
+        yield lambda state: None
+        return
+    tqdm = _tqdm() if sys.stderr.isatty() else None
+    if tqdm is None:
+        yield lambda state: print(
+            f"epoch {state.epoch}/{epochs}  {describe(state.history.row(-1))}  "
+            f"{state.history['seconds'][-1]:.2f} s",
+            file=sys.stderr, flush=True,
+        )
+        return
+    with tqdm(total=epochs, initial=state.epoch, unit="epoch", file=sys.stderr, dynamic_ncols=True) as bar:
+
+        def report(state):
+            bar.set_postfix_str(describe(state.history.row(-1)), refresh=False)
+            bar.update(1)
+
+        yield report
+
+
+def _tqdm():
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm
