@@ -1,0 +1,343 @@
+"""Files of the user's own: tables, .npy, .npz."""
+
+import io
+import pickle
+import time
+
+import numpy as np
+import pytest
+
+from npvae.data import load_file, save_array
+from npvae.errors import DataFileError, InputError, InputTypeError, UnknownNameError
+
+NAN = float("nan")
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Return a function that writes a text or bytes and loads it."""
+    def load(text, suffix=".csv", **options):
+        path = tmp_path / f"table{suffix}"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return load_file(path, **options)
+    return load
+
+
+def check(file, x, names=None, y=None):
+    assert file.x.dtype == np.float64
+    np.testing.assert_array_equal(file.x, np.array(x, dtype=float))
+    assert file.column_names == names
+    assert file.y is None if y is None else file.y.tolist() == y
+
+
+# Text tables: form
+
+@pytest.mark.parametrize("text", [
+    "1,2.5,-3e2\n4,5,6\n", "1;2.5;-3e2\n4;5;6\n", "1\t2.5\t-3e2\n4\t5\t6\n", "1 2.5 -3e2\n4 5 6\n",
+    "  1   2.5  -3e2  \n 4  5    6\n", "1, 2.5, -3e2\n4, 5, 6\n", "1 , 2.5 ,-3e2\n4 ,5,6",
+    '"1","2.5","-3e2"\n"4",5,6\n', "1,2.5,-3e2\r\n4,5,6\r\n", "1,2.5,-3e2\r4,5,6\r",
+    "\n\n1,2.5,-3e2\n\n4,5,6\n\n \n",
+    "\ufeff1,2.5,-3e2\n4,5,6\n", "+1,2.50,-300\n4.,05,.6e1\n",
+], ids="comma semicolon tab space spaces comma-space padded quoted crlf cr blank-lines bom numbers".split())
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt", ".data", ".CSV"])
+def test_every_delimiter_is_found_whatever_the_suffix(table, text, suffix):
+    check(table(text, suffix), [[1, 2.5, -300], [4, 5, 6]])
+
+
+@pytest.mark.parametrize("text, names", [
+    ("a,b\n1,2\n", ["a", "b"]), ("\ufeffa,b\r\n1,2\r\n", ["a", "b"]), ("a;b, c\n1;2\n", ["a", "b, c"]),
+    ('"width, cm","say ""hi"""\n1,2\n', ["width, cm", 'say "hi"']), (" a  b \n 1  2\n", ["a", "b"]),
+    (",b\n1,2\n", ["", "b"]), ('"two\nlines",b\n1,2\n', ["two\nlines", "b"]),
+    ("größe\tb\n1\t2\n", ["größe", "b"]),
+])
+def test_header_row_gives_names(table, text, names):
+    check(table(text), [[1, 2]], names)
+
+
+def test_header_can_be_decided_by_hand(table):
+    check(table("2019,2020\n1,2\n"), [[2019, 2020], [1, 2]])
+    check(table("2019,2020\n1,2\n", header=True), [[1, 2]], ["2019", "2020"])
+    with pytest.raises(DataFileError, match="line 1, column 1: expected a number, got 'a'"):
+        table("a,b\n1,2\n", header=False)
+
+
+def test_single_column(table):
+    check(table("1\n2\n3\n"), [[1], [2], [3]])
+    check(table("body height\n1\n2\n"), [[1], [2]], ["body height"])
+
+
+@pytest.mark.parametrize("missing", ["", "NA", "NaN", "nan", "?", " NA ", '""'])
+def test_missing_cells_become_nan(table, missing):
+    check(table(f"1,{missing},3\n{missing},5,6\n"), [[1, NAN, 3], [NAN, 5, 6]])
+    check(table(f"a,b\n{missing},2\n"), [[NAN, 2]], ["a", "b"])
+
+
+def test_a_first_row_with_missing_cells_is_no_header(table):
+    check(table("?,NA\n1,2\n"), [[NAN, NAN], [1, 2]])
+    check(table("red,NA\n7,2\n", label_column=0), [[NAN], [2]], y=["red", "7"])
+
+
+def test_infinities_are_kept(table):
+    check(table("inf,-inf\n1,2\n"), [[np.inf, -np.inf], [1, 2]])
+
+
+# Text tables: refusals
+
+@pytest.mark.parametrize("text, place", [
+    ("a,b\n1,2\n3,x\n", "line 3, column 2 ('b'): expected a number, got 'x'"),
+    ("1,2\n3,4 kg\n", "line 2, column 2: expected a number, got '4 kg'"),
+    ("a,b\n\n\n1,2\nN/A,3\n", "line 5, column 1 ('a'): expected a number, got 'N/A'"),
+    ('"two\nlines",b\n1,2\n3,x\n', "line 4, column 2 ('b'): expected a number, got 'x'"),
+    ("1,2\n1_000,2\n", "line 2, column 1: expected a number, got '1_000'"),
+    ("a_1,b\n1,0x10\n", "line 2, column 2 ('b'): expected a number, got '0x10'"),
+    ("1;2\n1,5;2\n", "line 2, column 1: expected a number, got '1,5'"),
+    ("1;2,5\n3;4,5\n", "line 1, column 2: expected a number, got '2,5'"),
+    ("NA,2\nNA,--\n", "line 2, column 2: expected a number, got '--'"),
+    ("red,1\nblue,2\n", "line 1, column 1: expected a number, got 'red'"),
+])
+def test_text_among_numbers_is_placed(table, text, place):
+    with pytest.raises(DataFileError) as caught:
+        table(text)
+    assert place in str(caught.value) and "table.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize("text, words", [
+    ("1,2\n3\n", "line 2 has 1 columns, expected 2"),
+    ("1,2,3\n4,5,6\n7,8,9,10\n", "line 3 has 4 columns, expected 3"),
+    ("a,b\n\n1,2,3\n", "line 3 has 3 columns, expected 2"),
+    ("1 2\n3\n", "line 2 has 1 columns, expected 2"),
+    ("a;x,b\n1,2\n3,4,5\n6,7,8\n9\n", "line 3 has 3 columns, expected 2"),
+    ("1\n2 3\n", "line 2 has 2 columns, expected 1"),
+    ("", "empty file"), ("\n \n\n", "empty file"), ("\ufeff", "empty file"), ("a,b\n", "only the header row"),
+    (b"1,2\n3,\xff\n", "expected text in UTF-8, got the byte 0xff"),
+    ('1,2\n3,"4\n', "line 2: unexpected end of data"),
+    ('1,2\n3,"4"5\n', "line 2: "),
+])
+def test_ragged_empty_and_broken_tables(table, text, words):
+    with pytest.raises(DataFileError) as caught:
+        table(text)
+    assert words in str(caught.value), str(caught.value)
+
+
+# Text tables: labels
+
+@pytest.mark.parametrize("column", ["kind", 1, -2, "1", np.int64(1)])
+def test_label_column_is_split_off(table, column):
+    file = table("a,kind,b\n1,cat,2\n3, dog,4\n", label_column=column)
+    check(file, [[1, 2], [3, 4]], ["a", "b"], ["cat", "dog"])
+
+
+def test_label_column_at_the_end(table):
+    check(table("a,b,kind\n1,2,7\n3,4,8\n", label_column=-1), [[1, 2], [3, 4]], ["a", "b"], [7, 8])
+
+
+@pytest.mark.parametrize("cells, expected, kind", [
+    (["3", "-1"], [3, -1], "i"), (["1.0", "2e0"], [1, 2], "i"), (["0.5", "2"], [0.5, 2.0], "f"),
+    (["a", "1"], ["a", "1"], "U"), (["", "1"], ["", "1"], "U"), (["nan", "1"], ["nan", "1"], "U"),
+    (["1_0", "1"], ["1_0", "1"], "U"), (["90071992547409931", "1"], ["90071992547409931", "1"], "U"),
+])
+def test_labels_are_integers_where_all_are(table, cells, expected, kind):
+    file = table("".join(f"7,{cell}\n" for cell in cells), label_column=-1)
+    assert file.y.tolist() == expected and file.y.dtype.kind == kind
+    assert file.x.tolist() == [[7.0], [7.0]]
+
+
+def test_column_numbers_of_complaints_count_the_label_column(table):
+    with pytest.raises(DataFileError, match="line 2, column 3: expected a number, got 'x'"):
+        table("cat,1,2\ndog,3,x\n", label_column=0)
+
+
+def test_label_column_refusals(table):
+    with pytest.raises(UnknownNameError, match="unknown column 'c'; known: 'a', 'b'"):
+        table("a,b\n1,2\n", label_column="c")
+    with pytest.raises(InputError, match="'c' is a name, but the table has no header row"):
+        table("1,2\n", label_column="c")
+    with pytest.raises(InputError, match="several columns are named 'a'"):
+        table("a,a,b\n1,2,3\n", label_column="a")
+    for outside in (2, -3):
+        with pytest.raises(InputError, match=f"label_column={outside} is outside a table of 2 columns"):
+            table("1,2\n", label_column=outside)
+    with pytest.raises(DataFileError, match="beside the label column"):
+        table("1\n2\n", label_column=0)
+
+
+def test_a_name_that_is_a_number_is_a_name_first(table):
+    assert table("2,1,0\n5,6,7\n", label_column="0", header=True).y.tolist() == [7]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", " "])
+def test_lines_longer_than_the_limit_of_the_csv_module(table, delimiter):
+    check(table(delimiter.join(["0.125"] * 30_000) + "\n"), [[0.125] * 30_000])
+
+
+def test_wide_tables_take_seconds(tmp_path):
+    # 5,000 x 784 must not take minutes; measured 1 to 2 s, the bound leaves room for a busy machine.
+    x = np.random.default_rng(3).integers(0, 256, (5000, 784))
+    x = np.where(x < 128, NAN, x)
+    save_array(tmp_path / "wide.csv", x)
+    start = time.process_time()
+    np.testing.assert_array_equal(load_file(tmp_path / "wide.csv").x, x)
+    assert time.process_time() - start < 10
+
+
+# NumPy files
+
+@pytest.mark.parametrize("dtype", ["u1", "i8", "f4", "f8", "?", ">f4", ">i2"])
+def test_npy_keeps_values_dtype_and_shape(tmp_path, dtype):
+    x = np.random.default_rng(4).integers(0, 2, (3, 4, 5)).astype(dtype)
+    np.save(tmp_path / "x.npy", x)
+    file = load_file(tmp_path / "x.npy")
+    assert np.array_equal(file.x, x) and file.x.shape == (3, 4, 5) and file.y is file.column_names is None
+    assert file.x.dtype == np.dtype(dtype).newbyteorder("=")
+
+
+def test_nan_in_npy_is_kept(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([[NAN, 1.0]]))
+    assert np.isnan(load_file(tmp_path / "x.npy").x[0, 0])
+
+
+def test_npz_choice_of_array(tmp_path):
+    path, a, b, y = tmp_path / "f.npz", np.ones((2, 3)), np.zeros((4, 3)), np.array(["r", "s"])
+    np.savez(path, a)
+    assert np.array_equal(load_file(path).x, a) and load_file(path).y is None
+    np.savez_compressed(path, images=a, y=y)
+    assert np.array_equal(load_file(path).x, a) and load_file(path).y.tolist() == ["r", "s"]
+    np.savez(path, x=a, other=b, y=y)
+    assert np.array_equal(load_file(path).x, a)
+    with pytest.raises(DataFileError, match="expected one label for each of the 4 rows of 'other'"):
+        load_file(path, key="other")
+    np.savez(path, p=a, q=b)
+    assert np.array_equal(load_file(path, key="q").x, b)
+    for key in (None, "z"):
+        with pytest.raises(UnknownNameError, match="known: 'p', 'q'"):
+            load_file(path, key=key)
+
+
+class Trap:
+    """An object whose unpickling would be noticed."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was read",))
+
+
+@pytest.mark.parametrize("form", ["npy", "npz", "bare pickle", "y of npz"])
+def test_pickled_data_are_never_read(tmp_path, form):
+    array = np.array([Trap()], dtype=object)
+    path = tmp_path / ("f.npz" if "npz" in form else "f.npy")
+    if form == "npy":
+        np.save(path, array, allow_pickle=True)
+    elif form == "bare pickle":
+        path.write_bytes(pickle.dumps(Trap()))
+    else:
+        np.savez(path, **({"x": array} if form == "npz" else {"x": np.ones(1), "y": array}))
+    with pytest.raises(DataFileError, match="pickled data are never read"):
+        load_file(path)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+@pytest.mark.parametrize("keep", [0, 3, 9, 60, 200, -1])
+def test_cut_numpy_files(tmp_path, suffix, keep):
+    path = tmp_path / f"f{suffix}"
+    save_array(path, np.arange(100.0))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:keep])
+    with pytest.raises(DataFileError, match="expected"):
+        load_file(path)
+
+
+@pytest.mark.parametrize("compress", [np.savez, np.savez_compressed])
+def test_flipped_bits_in_npz_are_found(tmp_path, compress):
+    path = tmp_path / "f.npz"
+    compress(path, x=np.random.default_rng(5).random((50, 4)))
+    data = bytearray(path.read_bytes())
+    data[900] ^= 0x55
+    path.write_bytes(data)
+    with pytest.raises(DataFileError, match="expected a whole NumPy file, got a damaged one"):
+        load_file(path)
+
+
+@pytest.mark.parametrize("x", [np.float64(1), np.zeros((0, 3)), np.zeros((3, 0)), np.array(["a"]),
+                               np.array([1j]), np.array(["2020-01-01"], "M8[D]"), np.zeros(2, "i4,f4")])
+def test_arrays_that_are_no_data(tmp_path, x):
+    np.save(tmp_path / "x.npy", x)
+    with pytest.raises(DataFileError, match="expected (real numbers|at least one row)"):
+        load_file(tmp_path / "x.npy")
+
+
+def test_options_of_the_other_kind_are_refused(tmp_path, table):
+    save_array(tmp_path / "x.npy", np.ones((2, 2)))
+    for options in ({"label_column": 0}, {"header": True}):
+        with pytest.raises(InputError, match="for text tables"):
+            load_file(tmp_path / "x.npy", **options)
+    with pytest.raises(InputError, match="one array without a name"):
+        load_file(tmp_path / "x.npy", key="x")
+    with pytest.raises(InputError, match="for .npz files"):
+        table("1,2\n", key="x")
+
+
+@pytest.mark.parametrize("name", ["none.csv", "none.npy", "none.npz", "none.txt"])
+def test_missing_file(tmp_path, name):
+    with pytest.raises(FileNotFoundError, match=name):
+        load_file(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["x.pkl", "x", "x.csv.gz"])
+def test_unknown_suffix(tmp_path, name):
+    (tmp_path / name).write_text("1,2\n")
+    with pytest.raises(UnknownNameError, match="unknown file type .*known: '.npy', '.npz', '.csv'"):
+        load_file(tmp_path / name)
+    with pytest.raises(UnknownNameError, match="unknown file type"):
+        save_array(tmp_path / name, np.ones(2))
+    assert (tmp_path / name).read_text() == "1,2\n"
+
+
+# Saving
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv"])
+def test_saved_arrays_come_back_exactly(tmp_path, suffix):
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal((40, 5)) * 10.0 ** rng.integers(-300, 300, (40, 5))
+    x[0] = [NAN, np.inf, -np.inf, -0.0, 5e-324]
+    for array in (x, x[::2, ::-1], np.asfortranarray(x)):
+        save_array(tmp_path / f"x{suffix}", array)
+        back = load_file(tmp_path / f"x{suffix}").x
+        assert back.dtype == array.dtype and back.shape == array.shape
+        np.testing.assert_array_equal(back, array)
+        assert np.array_equal(np.signbit(back), np.signbit(array))
+    assert [path.name for path in tmp_path.iterdir()] == [f"x{suffix}"]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "u1", "i8", "?"])
+def test_csv_of_other_dtypes_holds_the_same_values(tmp_path, dtype):
+    x = (np.random.default_rng(7).random((6, 2)) * 3).astype(dtype)
+    save_array(tmp_path / "x.csv", x)
+    assert np.array_equal(load_file(tmp_path / "x.csv").x, x.astype(float))
+
+
+def test_csv_names_survive_commas_quotes_and_line_ends(tmp_path):
+    names = ["a, b", 'say "hi"', "größe", "two\nlines"]
+    save_array(tmp_path / "x.csv", np.ones((2, 4)), names)
+    check(load_file(tmp_path / "x.csv"), np.ones((2, 4)), names)
+
+
+def test_csv_of_one_axis_is_one_column(tmp_path):
+    save_array(tmp_path / "x.csv", np.array([1.0, NAN, 3.0]))
+    check(load_file(tmp_path / "x.csv"), [[1], [NAN], [3]])
+
+
+def test_save_refusals_leave_the_old_file(tmp_path):
+    path = tmp_path / "x.csv"
+    save_array(path, [[1, 2]])
+    old = path.read_bytes()
+    for x, options, error in [(np.ones((2, 2, 2)), {}, InputError), (np.float64(3), {}, InputError),
+                              (np.ones((2, 2)), {"column_names": ["a"]}, InputError),
+                              (np.array([object()]), {}, InputTypeError), (["a"], {}, InputTypeError)]:
+        with pytest.raises(error):
+            save_array(path, x, **options)
+        assert path.read_bytes() == old and len(list(tmp_path.iterdir())) == 1
+
+
+def test_saved_npz_opens_in_plain_numpy(tmp_path):
+    save_array(tmp_path / "x.npz", np.arange(6).reshape(2, 3))
+    with np.load(io.BytesIO((tmp_path / "x.npz").read_bytes())) as arrays:
+        assert arrays.files == ["x"] and arrays["x"].tolist() == [[0, 1, 2], [3, 4, 5]]

@@ -1,0 +1,210 @@
+"""The public data sets: their file formats on small files, and the real files where NPVAE_DATA has them."""
+
+import gzip
+import os
+import shutil
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from npvae.data import load_dataset, published
+from npvae.data.formats import read_amat, read_bytes, read_idx, read_labels
+from npvae.errors import DataFileError
+
+
+def idx(array, code=8):
+    return bytes([0, 0, code, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def amat(rows, end="\n"):
+    return "".join(" ".join(map(str, row)) + end for row in rows.tolist()).encode()
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(1).integers(0, 256, (3, 28, 28), dtype=np.uint8)
+
+
+@pytest.fixture
+def bits():
+    return np.random.default_rng(2).integers(0, 2, (4, 784), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_idx_is_read_back(tmp_path, images, pack):
+    path = tmp_path / "images"
+    path.write_bytes(pack(idx(images)))
+    read = read_idx(path, (3, 28, 28))
+    assert read.dtype == np.uint8 and np.array_equal(read, images)
+    read[:] = 0  # the caller's own
+
+
+@pytest.mark.parametrize("spoil, words", [
+    (lambda data: data[:-1], ["expected 2368 bytes", "got 2367"]),
+    (lambda data: data + b"\0", ["expected 2368 bytes", "got 2369"]),
+    (lambda data: data[:9], ["expected an array of shape (3, 28, 28)", "got (3,"]),
+    (lambda data: b"", ["expected the idx magic number 00000803", "got an empty file"]),
+    (lambda data: b"\0\0\x08\x01" + data[4:], ["expected the idx magic number 00000803", "got 00000801"]),
+    (lambda data: b"\0\0\x0d\x03" + data[4:], ["expected the idx magic number 00000803", "got 00000d03"]),
+    (lambda data: data[:4] + struct.pack(">I", 2) + data[8:], ["(3, 28, 28)", "got (2, 28, 28)"]),
+    (lambda data: data[:8] + struct.pack(">II", 14, 56) + data[16:], ["(3, 28, 28)", "got (3, 14, 56)"]),
+    (lambda data: gzip.compress(data)[:-9], ["expected a whole gzip file", "got a cut or damaged one"]),
+    (lambda data: gzip.compress(data)[:-8] + bytes(8), ["expected a whole gzip file", "CRC"]),
+    (lambda data: gzip.compress(data)[:10] + b"\xff" + gzip.compress(data)[11:], ["whole gzip", "invalid"]),
+], ids="cut long head-only empty labels floats count shape gz-cut gz-crc gz-bits".split())
+def test_damaged_idx_is_named_with_expected_and_got(tmp_path, images, spoil, words):
+    path = tmp_path / "images.gz"
+    path.write_bytes(spoil(idx(images)))
+    with pytest.raises(DataFileError) as caught:
+        read_idx(path, (3, 28, 28))
+    assert str(caught.value).startswith(f"{path}: ")
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_labels_above_nine_are_refused(tmp_path):
+    path = tmp_path / "labels"
+    path.write_bytes(idx(np.array([0, 9, 5], np.uint8)))
+    assert read_labels(path, 3).tolist() == [0, 9, 5]
+    path.write_bytes(idx(np.array([0, 9, 10], np.uint8)))
+    with pytest.raises(DataFileError, match="expected labels from 0 to 9, got 10 in row 2"):
+        read_labels(path, 3)
+
+
+@pytest.mark.parametrize("form", ["unix", "windows", "no last newline", "gzip"])
+def test_amat_is_read_back(tmp_path, bits, form):
+    data = amat(bits, "\r\n" if form == "windows" else "\n")
+    if form == "no last newline":
+        data = data[:-1]
+    path = tmp_path / "rows.amat"
+    path.write_bytes(gzip.compress(data) if form == "gzip" else data)
+    read = read_amat(path, 4)
+    assert read.dtype == np.uint8 and read.flags.c_contiguous and np.array_equal(read, bits)
+
+
+@pytest.mark.parametrize("spoil, words", [
+    (lambda data: data[:-5], ["expected 4 lines", "6272 bytes", "got 6268"]),
+    (lambda data: data[:-1568], ["expected 4 lines", "got 4704 bytes"]),
+    (lambda data: b"", ["got 0 bytes"]),
+    (lambda data: data[:1568] + b"2" + data[1569:], ["in line 2", "got b'2 "]),
+    (lambda data: data[:1568] + b"/" + data[1569:], ["in line 2"]),
+    (lambda data: data[:1569] + b"," + data[1570:], ["in line 2"]),
+    (lambda data: data[:1567] + b" " + data[1568:], ["in line 1"]),
+    (lambda data: data[:3136] + b" " + data[3136:-2] + b"\n", ["in line 3"]),
+], ids=["cut", "row missing", "empty", "two", "slash", "comma", "no newline", "shifted"])
+def test_damaged_amat_is_named_with_expected_and_got(tmp_path, bits, spoil, words):
+    path = tmp_path / "rows.amat"
+    path.write_bytes(spoil(amat(bits)))
+    with pytest.raises(DataFileError) as caught:
+        read_amat(path, 4)
+    assert str(caught.value).startswith(f"{path}: expected ")
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_gzip_is_recognised_by_contents_not_by_name(tmp_path):
+    (tmp_path / "a.gz").write_bytes(b"plain")
+    (tmp_path / "b").write_bytes(gzip.compress(b"packed"))
+    assert read_bytes(tmp_path / "a.gz") == b"plain" and read_bytes(tmp_path / "b") == b"packed"
+
+
+@pytest.fixture
+def small_binarized(monkeypatch, tmp_path, bits):
+    """Let binarized-mnist have 4, 3 and 2 rows; write it in a folder, the parts in different forms."""
+    files = published.FILES["binarized-mnist"]
+    rows = {"x_train": 4, "x_valid": 3, "x_test": 2}
+    monkeypatch.setitem(published.FILES, "binarized-mnist",
+                        {part: files[part]._replace(rows=count) for part, count in rows.items()})
+    monkeypatch.setenv("NPVAE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("NPVAE_DATA", str(tmp_path / "mine"))
+    folder = tmp_path / "mine" / "binarized-mnist"
+    folder.mkdir(parents=True)
+    (folder / "binarized_mnist_train.amat").write_bytes(amat(bits))
+    (folder / "binarized_mnist_valid.amat.gz").write_bytes(gzip.compress(amat(bits[1:])))
+    (folder / "binarized_mnist_test.amat.gz").write_bytes(gzip.compress(amat(bits[2:])))
+    return folder
+
+
+def test_binarized_has_three_parts_and_no_labels(small_binarized, bits):
+    data = load_dataset("binarized-mnist", download=False)
+    assert np.array_equal(data.x_train, bits)
+    assert np.array_equal(data.x_valid, bits[1:]) and np.array_equal(data.x_test, bits[2:])
+    assert data.y_train is None and data.y_test is None
+    assert data.divide_by == 1.0 and data.image_shape == (28, 28)
+    assert "order of their classes" in data.description and "x_valid (3, 784)" in repr(data)
+
+
+def test_damage_in_the_users_folder_is_reported_not_replaced(small_binarized, tmp_path):
+    shutil.copytree(tmp_path / "mine", tmp_path / "cache")  # a good copy, which comes second
+    path = small_binarized / "binarized_mnist_valid.amat.gz"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataFileError) as caught:
+        load_dataset("binarized-mnist", download=False)
+    assert str(path) in str(caught.value) and "delete" not in str(caught.value)
+
+
+def test_damage_in_the_cache_tells_to_delete(small_binarized, tmp_path, monkeypatch):
+    (tmp_path / "mine").rename(tmp_path / "cache")
+    (tmp_path / "cache" / "binarized-mnist" / "binarized_mnist_test.amat.gz").write_bytes(b"0 1\n")
+    with pytest.raises(DataFileError, match=r"binarized_mnist_test.*got 4 bytes; delete this file"):
+        load_dataset("binarized-mnist", download=False)
+
+
+def test_the_folder_argument_comes_before_the_environment(small_binarized, tmp_path, bits):
+    other = tmp_path / "other" / "binarized-mnist"
+    other.mkdir(parents=True)
+    (other / "binarized_mnist_train.amat").write_bytes(amat(1 - bits))
+    (other / "binarized_mnist_valid.amat").write_bytes(amat(1 - bits[1:]))
+    (other / "binarized_mnist_test.amat").write_bytes(amat(1 - bits[2:]))
+    data = load_dataset("binarized-mnist", folder=tmp_path / "other", download=False)
+    assert np.array_equal(data.x_train, 1 - bits)
+
+
+def test_table_of_published_files_is_consistent():
+    files = [file for parts in published.FILES.values() for file in parts.values()]
+    assert len({file.sha256 for file in files}) == len(files) == 11
+    assert all(len(file.sha256) == 64 and int(file.sha256, 16) for file in files)
+    assert set(published.FILES) == set(published.MIRRORS) == set(published.DESCRIPTIONS)
+    urls = [url for urls in published.MIRRORS.values() for url in urls]
+    assert all(url.startswith("http") and url.endswith("/") for url in urls)
+
+
+def real(name):
+    """Return the real data set, or skip."""
+    folder = os.environ.get("NPVAE_DATA")
+    if not folder or not (Path(folder) / name).is_dir():
+        pytest.skip(f"NPVAE_DATA names no folder with {name}")
+    return load_dataset(name, download=False)
+
+
+@pytest.mark.parametrize("name, train_mean, test_mean", [("mnist", 33.3184, 33.7912),
+                                                         ("fashion-mnist", 72.9404, 73.1466)])
+def test_real_grey_sets(name, train_mean, test_mean):
+    data = real(name)
+    assert data.x_train.shape == (60000, 784) and data.x_test.shape == (10000, 784)
+    assert data.x_train.dtype == data.y_train.dtype == np.uint8 and data.divide_by == 255.0
+    assert data.x_train.min() == 0 and data.x_train.max() == 255
+    assert round(float(data.x_train.mean()), 4) == train_mean
+    assert round(float(data.x_test.mean()), 4) == test_mean
+    train, test = np.bincount(data.y_train), np.bincount(data.y_test)
+    if name == "mnist":
+        assert train.tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+        assert test.tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    else:
+        assert train.tolist() == [6000] * 10 and test.tolist() == [1000] * 10
+
+
+def test_real_binarized_set():
+    data = real("binarized-mnist")
+    shapes = [part.shape for part in (data.x_train, data.x_valid, data.x_test)]
+    assert shapes == [(50000, 784), (10000, 784), (10000, 784)]
+    means = [round(float(part.mean()), 5) for part in (data.x_train, data.x_valid, data.x_test)]
+    assert means == [0.13056, 0.13113, 0.13251]
+    assert np.unique(data.x_train).tolist() == [0, 1]
+
+
+def test_embedded_digits_are_the_first_of_each_class_of_the_real_training_set():
+    data, digits = real("mnist"), load_dataset("digits")
+    first = np.stack([np.flatnonzero(data.y_train == c)[:500] for c in range(10)]).T.ravel()
+    assert np.array_equal(data.x_train[first], np.concatenate([digits.x_train, digits.x_test]))
+    assert np.array_equal(data.y_train[first], np.concatenate([digits.y_train, digits.y_test]))
