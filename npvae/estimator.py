@@ -97,30 +97,25 @@ class VAE(SklearnProtocol):
 
     # learning
 
-    def fit(self, X, y=None, *, X_valid=None, callbacks=(), checkpoint=None, resume=False):
+    def build(self, X, X_valid=None) -> Model:
+        """Check the arguments and the data as ``fit`` would, and return the untrained model it would train."""
+        return self._prepare(X, X_valid)[-1]
+
+    def fit(
+        self, X, y=None, *, X_valid=None, callbacks=(), checkpoint=None, checkpoint_seconds=10.0, resume=False
+    ):
         """Train on X (N, I) or (N, ...); y is ignored. Return self.
 
         X_valid: rows to validate on, in the place of ``validation_fraction``. callbacks: functions called
-        with the TrainingState after every epoch. checkpoint: a path to write checkpoints to; with
-        ``resume=True`` the run goes on from it, if it exists, to the same bits as one never interrupted.
+        with the TrainingState after every epoch. checkpoint: a path to write checkpoints to, at most every
+        ``checkpoint_seconds``; with ``resume=True`` the run goes on from it, if it exists, to the same bits as
+        one never interrupted.
 
         Ctrl-C ends training after the current step, with a TrainingInterruptedWarning; the model is usable.
         NonFiniteError: a number became infinite or NaN; the model keeps the last good parameters.
         InputError, InputTypeError: an argument or the data are not what they must be.
         """
-        settings = self._settings()
-        rows = self._rows(X, n_features=None)
-        x, x_valid = rows.values, None
-        if X_valid is not None:
-            x_valid = self._rows(X_valid, n_features=x.shape[1], name="X_valid").values
-        elif held_out := self._validation_rows(len(x)):
-            order = random.permutation(settings.seed, "validation split", 0, len(x))
-            x, x_valid = x[order[held_out:]], x[order[:held_out]]
-        model = self._build(x.shape[1])
-        for values in (x, x_valid):
-            if values is not None:
-                model.likelihood.check_data(values, rows.column_names)
-
+        settings, rows, x, x_valid, model = self._prepare(X, X_valid)
         state, hooks = None, list(callbacks)
         if checkpoint is not None:
             fingerprints = {"x": data_fingerprint(x)}
@@ -131,7 +126,7 @@ class VAE(SklearnProtocol):
                     state = read_checkpoint(checkpoint, model, settings, fingerprints)
                 except FileNotFoundError:
                     state = None
-            hooks.append(Checkpointer(checkpoint, model, settings, fingerprints))
+            hooks.append(Checkpointer(checkpoint, model, settings, fingerprints, checkpoint_seconds))
 
         state = state or initial_state(model, settings, self.dtype)
         asarray = model.ops.asarray
@@ -152,6 +147,24 @@ class VAE(SklearnProtocol):
                 TrainingInterruptedWarning, stacklevel=2,
             )
         return self
+
+    def _prepare(self, X, X_valid):
+        """``(settings, rows, x, x_valid, model)``: everything checked, the validation rows held out."""
+        settings = self._settings()
+        rows = self._rows(X, n_features=None)
+        x, x_valid = rows.values, None
+        if X_valid is not None:
+            x_valid = self._rows(X_valid, n_features=x.shape[1], name="X_valid").values
+        elif held_out := self._validation_rows(len(x)):
+            order = random.permutation(settings.seed, "validation split", 0, len(x))
+            x, x_valid = x[order[held_out:]], x[order[:held_out]]
+        if settings.patience is not None and x_valid is None:
+            raise InputError("patience needs validation data: set validation_fraction, or give X_valid")
+        model = self._build(x.shape[1])
+        for values in (x, x_valid):
+            if values is not None:
+                model.likelihood.check_data(values, rows.column_names)
+        return settings, rows, x, x_valid, model
 
     def _settings(self) -> TrainingSettings:
         check.one_of("dtype", self.dtype, inputs.DTYPES)
@@ -251,9 +264,9 @@ class VAE(SklearnProtocol):
 
     def elbo(self, X, *, draws=1, random_state=None) -> float:
         """The mean ELBO of the rows of X, in nats, with ``draws`` noise draws a row."""
-        rows = evaluate.elbo_rows(
-            self.model_, self._device_theta(), self._likelihood_input(X), self._seed(random_state), draws
-        )
+        x = self._likelihood_input(X)
+        draws = check.whole_number("draws", draws, 1)
+        rows = evaluate.elbo_rows(self.model_, self._device_theta(), x, self._seed(random_state), draws)
         return float(rows.mean())
 
     def score_samples(self, X, *, samples=100, random_state=None):

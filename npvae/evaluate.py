@@ -66,7 +66,7 @@ def evaluate_elbo(
     """
     averages = ElboAverages(model.ops.xp)
     for step, part in enumerate(batches(x.shape[0], batch_size)):
-        averages.add(_elbo_batch(model, theta, x[part], seed, purpose, step, beta))
+        averages.add(_elbo_batch(model, theta, x[part, ...], seed, purpose, step, beta))
     return averages.result(model.ops.to_numpy)
 
 
@@ -78,7 +78,7 @@ def elbo_rows(
     parts = list(batches(x.shape[0], batch_size))
     for draw in range(draws):
         for index, part in enumerate(parts):
-            terms = _elbo_batch(model, theta, x[part], seed, purpose, draw * len(parts) + index, 1.0)
+            terms = _elbo_batch(model, theta, x[part, ...], seed, purpose, draw * len(parts) + index, 1.0)
             kl = model.ops.to_numpy(terms.kl_rows).astype(np.float64)
             total[part] -= model.ops.to_numpy(terms.nll_rows) + kl.sum(axis=1)
     return total / draws
@@ -106,7 +106,7 @@ def log_likelihood_rows(model, theta, x, seed: int, samples: int, batch_size: in
     dtype = ops.dtype_name(x)
     result = np.empty(x.shape[0])
     for index, part in enumerate(batches(x.shape[0], batch_size)):
-        rows = x[part]
+        rows = x[part, ...]
         (mu, logvar), _ = model.encode(views, rows)
         log_weights = np.empty((samples, rows.shape[0]))
         for k in range(samples):

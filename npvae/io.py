@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +43,12 @@ def load(path, kind: str) -> tuple[dict, dict[str, np.ndarray]]:
     if not path.exists():
         raise FileNotFoundError(f"no {kind} file at {os.fspath(path)!r}")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
+        # Opened here, so that it is closed whatever np.load makes of it.
+        with open(path, "rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if not isinstance(loaded, Mapping):
                 raise ModelFileError(f"{path} is not an npvae {kind} file: it is a single array")
-            arrays = {name: file[name] for name in file.files}
+            arrays = {name: loaded[name] for name in loaded}
         header = json.loads(arrays.pop("header").tobytes().decode("utf-8"))
         form, version = header["format"], header["format_version"]
     except ModelFileError:

@@ -200,6 +200,18 @@ def get(optimizer) -> Optimizer:
     return registry.build("optimizer", optimizer, KNOWN, Optimizer)
 
 
+def global_norm(xp, gradient) -> float:
+    """The length of the gradient, also where the sum of its squares is beyond the dtype."""
+    squares = float(gradient @ gradient)
+    if math.isfinite(squares):
+        return math.sqrt(squares)
+    largest = float(xp.max(xp.abs(gradient)))
+    if not math.isfinite(largest):
+        return largest
+    scaled = gradient * (1.0 / largest)
+    return largest * math.sqrt(float(scaled @ scaled))
+
+
 def clip_by_global_norm(gradient, norm: float, maximum: float | None) -> None:
     """Scale ``gradient``, in place, to length ``maximum`` if its length ``norm`` is above it."""
     if maximum is not None and norm > maximum:

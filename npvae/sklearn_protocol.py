@@ -51,7 +51,7 @@ class SklearnProtocol:
         return Tags(
             estimator_type=None,
             target_tags=TargetTags(required=False),
-            transformer_tags=TransformerTags(preserves_dtype=["float32", "float64"]),
+            transformer_tags=TransformerTags(preserves_dtype=[self.dtype]),
         )
 
     @staticmethod

@@ -34,6 +34,10 @@ class NumpyOps(Ops):
     def asarray(self, array, dtype=None):
         return np.asarray(array, dtype=dtype)
 
+    def __reduce__(self):
+        # Copies and pickles, such as a parallel grid search makes, get buffers of their own.
+        return type(self), ()
+
     def release_memory(self) -> None:
         """Give the buffers back to the operating system."""
         self._buffers.clear()

@@ -1,0 +1,53 @@
+"""The command line: parse, call, print. One file a command; each has ``add_parser`` and ``run``.
+
+Exit codes: 0 done; 1 a check failed, or training met a number that is not finite; 2 bad usage or bad
+input, with one line on standard error; 130 ended by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from npvae._version import __version__
+from npvae.errors import NonFiniteError, NpvaeError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of ``npvae`` with all its commands."""
+    from npvae.cli import encode, gradcheck, info, reconstruct, sample, train
+
+    parser = argparse.ArgumentParser(
+        prog="npvae",
+        description="Variational autoencoders in NumPy with every gradient written by hand and checked.",
+        epilog="'npvae train' alone trains a model on the digits that come with the package.",
+    )
+    parser.add_argument("--version", action="version", version=f"npvae {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in (train, sample, encode, reconstruct, gradcheck, info):
+        module.add_parser(commands)
+    return parser
+
+
+def main(arguments=None) -> int:
+    """Run a command line; return the exit code."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return options.run(options) or 0
+    except NonFiniteError as error:
+        return _fail(error, 1)
+    except (NpvaeError, OSError, MemoryError) as error:
+        return _fail(error, 2)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+
+
+def _fail(error, code: int) -> int:
+    message = " ".join(str(error).split()) or type(error).__name__
+    try:
+        print(f"npvae: {message}", file=sys.stderr)
+    except BrokenPipeError:
+        # The reader of our output is gone; keep Python from complaining once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    return code

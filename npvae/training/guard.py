@@ -54,8 +54,8 @@ def first_non_finite(model, theta, x, eps, beta) -> tuple[str, str]:
 def raise_non_finite(model, theta, x, eps, beta, epoch: int, step: int) -> None:
     """NonFiniteError naming epoch, step, tensor and likely cause. Epochs and steps count from 1."""
     name, advice = first_non_finite(model, theta, x, eps, beta)
-    if not name:
-        name, advice = "the gradient's norm", _ADVICE["gradient"]
+    if not name:  # the tensors are finite, a sum of them is not
+        name, advice = "the loss", _ADVICE["nll"]
     raise NonFiniteError(
         f"epoch {epoch}, step {step}: {name} holds a number that is not finite; likely cause: {advice}. "
         "The parameters are those before this step."

@@ -71,24 +71,23 @@ def _epoch(model, settings, x, state, gradient, interrupt) -> dict:
     """One pass over x: changes theta, the optimiser's state and ``state.step``; the history's row."""
     started = time.perf_counter()
     ops = model.ops
-    batch_size = min(settings.batch_size, x.shape[0])
-    steps = minibatches.steps_per_epoch(x.shape[0], batch_size)
+    parts = list(evaluate.batches(x.shape[0], settings.batch_size))
     order = ops.asarray(minibatches.epoch_order(settings.seed, state.epoch, x.shape[0]))
     dtype = ops.dtype_name(x)
     averages = evaluate.ElboAverages(ops.xp)
     norm_sum = 0.0
-    for index in range(steps):
-        time_in_epochs = state.epoch + index / steps
+    for index, part in enumerate(parts):
+        time_in_epochs = state.epoch + index / len(parts)
         beta = schedules.kl_weight(settings.beta, settings.kl_warmup, time_in_epochs)
         factor = settings.schedule.factor(time_in_epochs, settings.epochs)
-        batch = minibatches.minibatch(ops, x, order, index, batch_size)
+        batch = ops.take_rows(x, order[part])
         if settings.binarize == "dynamic":
             batch = minibatches.binarize(ops, batch, settings.seed, "binarize", state.step)
         shape = (batch.shape[0], model.architecture.latent_dim)
         eps = ops.asarray(random.normal(settings.seed, "latent noise", state.step, shape, dtype))
         terms, backward = objectives.negative_elbo(model, state.theta, batch, eps, beta)
         backward(out=gradient)
-        norm = math.sqrt(float(gradient @ gradient))
+        norm = optim.global_norm(ops.xp, gradient)
         if not math.isfinite(norm + float(terms.loss)):
             guard.raise_non_finite(model, state.theta, batch, eps, beta, state.epoch + 1, state.step + 1)
         optim.clip_by_global_norm(gradient, norm, settings.clip_norm)
@@ -104,7 +103,7 @@ def _epoch(model, settings, x, state, gradient, interrupt) -> dict:
     return {
         "epoch": state.epoch,
         **averages.result(ops.to_numpy),
-        "gradient_norm": norm_sum / steps,
+        "gradient_norm": norm_sum / len(parts),
         "beta": beta,
         "learning_rate": settings.learning_rate * factor,
         "seconds": time.perf_counter() - started,

@@ -1,0 +1,125 @@
+"""Options and steps that several commands share."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from npvae.data import DATASETS, load_dataset, load_file, save_array
+from npvae.errors import DataConversionWarning, InputError
+from npvae.estimator import VAE
+
+
+def add_backend(parser) -> None:
+    parser.add_argument("--backend", default="auto", help="auto (default) or numpy")
+
+
+def add_seed(parser, default=0) -> None:
+    parser.add_argument(
+        "--seed", type=int, default=default,
+        help="of every random number" + ("" if default is None else f" (default {default})"),
+    )
+
+
+def add_model(parser) -> None:
+    parser.add_argument("model", help="a model file, or the folder that 'npvae train' left")
+
+
+def add_data(parser, default=None) -> None:
+    text = f"a data set ({', '.join(DATASETS)}) or a file (.npy, .npz, .csv)"
+    parser.add_argument("--data", default=default, required=default is None, help=text)
+    parser.add_argument("--label-column", default=None, help="column of a .csv that holds labels: name or number")
+
+
+def add_part(parser) -> None:
+    parser.add_argument("--part", default="test", choices=("train", "test"), help="of a data set (default test)")
+
+
+def read_data(options, part: str):
+    """``(x, labels, column_names, divide_by)`` of ``--data``; of a known data set the part asked for.
+
+    ``divide_by`` is None for a file: only the user knows what its numbers are.
+    """
+    if options.data in DATASETS:
+        data = load_dataset(options.data, progress=_download_progress())
+        x, y = (data.x_train, data.y_train) if part == "train" else (data.x_test, data.y_test)
+        return x.reshape(len(x), *data.image_shape), y, None, data.divide_by
+    if not Path(options.data).exists() and not Path(options.data).suffix:
+        raise InputError(f"--data {options.data!r} is neither a known data set ({', '.join(DATASETS)}) nor a file")
+    label_column = options.label_column
+    if label_column is not None and label_column.lstrip("-").isdigit():
+        label_column = int(label_column)
+    loaded = load_file(options.data, label_column=label_column)
+    return loaded.x, loaded.y, loaded.column_names, None
+
+
+class NamedColumns:
+    """Rows with column names, in the form that the estimator takes them: ``columns`` and an array."""
+
+    def __init__(self, values: np.ndarray, columns: list[str]) -> None:
+        self._values = values
+        self.columns = columns
+
+    def __array__(self, dtype=None, copy=None):
+        return self._values if dtype is None else self._values.astype(dtype)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+def with_names(x: np.ndarray, column_names):
+    """``x``, with its column names if it has any."""
+    return x if column_names is None else NamedColumns(x, column_names)
+
+
+def load_model(options):
+    """The model of ``options.model``: a file, or ``model.npz`` in a folder."""
+    path = Path(options.model)
+    return VAE.load(path / "model.npz" if path.is_dir() else path, backend=options.backend)
+
+
+def write_array(path, x, column_names=None) -> None:
+    """Write an array to a file, or as text to standard output for ``-``."""
+    x = np.asarray(x)
+    if path == "-":
+        np.savetxt(sys.stdout, x.reshape(len(x), -1), delimiter=",", fmt="%.9g")
+    elif Path(path).suffix.lower() == ".csv":
+        save_array(path, x.reshape(len(x), -1), column_names)
+    else:
+        save_array(path, x)
+
+
+def writable_folder(path) -> Path:
+    """The folder, made if it is not there. OSError: it cannot be made or written to."""
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"the folder {folder} cannot be written to")
+    return folder
+
+
+def say_conversions_once() -> None:
+    """Show the library's warnings about converted data as one plain line."""
+    warnings.simplefilter("once", DataConversionWarning)
+    warnings.showwarning = _show_warning
+
+
+def _show_warning(message, *rest, **named) -> None:
+    print(f"npvae: {message}", file=sys.stderr)
+
+
+def _download_progress():
+    """A callback that shows a download on the terminal, or None where there is no terminal."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: int, total: int | None, name: str) -> None:
+        share = f"{done / total:4.0%}" if total else f"{done / 1e6:.1f} MB"
+        end = "\n" if done == total else ""
+        print(f"\rfetching {name}: {share}", end=end, file=sys.stderr, flush=True)
+
+    return show

@@ -1,0 +1,31 @@
+"""``npvae encode``: the posterior means (and log-variances) of data."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npvae.cli import common
+
+
+def add_parser(commands) -> None:
+    parser = commands.add_parser("encode", help="map data to the latent space")
+    common.add_model(parser)
+    common.add_data(parser, default="digits")
+    common.add_part(parser)
+    parser.add_argument("--out", default="latent.csv", help=".csv, .npy, .npz, or - (default latent.csv)")
+    parser.add_argument("--logvar", action="store_true", help="add the log-variances of q(z|x)")
+    common.add_backend(parser)
+    parser.set_defaults(run=run_command)
+
+
+def run_command(options) -> int:
+    common.say_conversions_once()
+    vae = common.load_model(options)
+    x, _, column_names, _ = common.read_data(options, options.part)
+    mu, logvar = vae.encode(common.with_names(x, column_names))
+    dimensions = range(mu.shape[1])
+    names = [f"mean_{j}" for j in dimensions] + [f"logvar_{j}" for j in dimensions if options.logvar]
+    common.write_array(options.out, np.hstack([mu, logvar]) if options.logvar else mu, names)
+    if options.out != "-":
+        print(f"wrote {options.out}: {len(mu)} rows, {', '.join(names)}")
+    return 0

@@ -1,0 +1,92 @@
+"""``npvae info``: what is installed, which backend would run, and where data are looked for."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+
+import numpy as np
+
+from npvae import backend as backends
+from npvae._version import __version__
+from npvae.data import DATASETS
+from npvae.data.places import cache_folder
+from npvae.plots import image_shape
+from npvae.summary import model_summary
+
+OPTIONAL = {
+    "matplotlib": "pictures",
+    "tqdm": "progress bars",
+    "numba": "compiled CPU kernels",
+    "cupy": "CUDA kernels",
+}
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def add_parser(commands) -> None:
+    parser = commands.add_parser("info", help="what is installed, or what is in a model file")
+    parser.add_argument("model", nargs="?", help="describe this model file or folder instead")
+    parser.set_defaults(run=run_command, backend="auto")
+
+
+def run_command(options) -> int:
+    print(_model_info(options) if options.model else _installation_info())
+    return 0
+
+
+def _model_info(options) -> str:
+    from npvae.cli import common
+
+    vae = common.load_model(options)
+    row = vae.history_.row(-1) if vae.history_.epochs else {}
+    kind = "pictures" if image_shape(vae.sample_shape_) else "rows"
+    lines = [
+        repr(vae), "", model_summary(vae.model_), "",
+        f"data        {kind} of shape {vae.sample_shape_}, divided by {vae.divide_by:g}",
+        f"training    {vae.history_.epochs} epochs, {vae.stop_reason_}; seed {vae.seed_}",
+    ]
+    if row:
+        lines.append(f"last epoch  loss {row['loss']:.3f}, reconstruction {row['reconstruction']:.3f}, KL {row['kl']:.3f}")
+    if "val_loss" in row:
+        lines.append(
+            f"validation  loss {row['val_loss']:.3f}, reconstruction {row['val_reconstruction']:.3f}, "
+            f"KL {row['val_kl']:.3f}"
+        )
+    return "\n".join(lines)
+
+
+def _installation_info() -> str:
+    threads = ", ".join(f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if name in os.environ)
+    lines = [
+        f"npvae       {__version__}",
+        f"python      {platform.python_version()} on {platform.machine()}, {os.cpu_count()} cores",
+        f"numpy       {np.__version__}, BLAS: {_blas()}" + (f", {threads}" if threads else ""),
+        f"backends    {', '.join(backends.KNOWN)}; auto takes {backends.get('auto').name}",
+        "optional",
+    ]
+    lines += [f"  {name:<12}{_version(name)} ({use})" for name, use in OPTIONAL.items()]
+    lines += [
+        f"data sets   {', '.join(DATASETS)}",
+        f"  NPVAE_DATA  {os.environ.get('NPVAE_DATA', 'not set')}",
+        f"  cache       {cache_folder()}",
+    ]
+    return "\n".join(lines)
+
+
+def _version(name: str) -> str:
+    packages = ("cupy-cuda12x", "cupy-cuda13x", "cupy") if name == "cupy" else (name,)
+    for package in packages:
+        try:
+            return importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "not installed"
+
+
+def _blas() -> str:
+    try:
+        blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        return f"{blas['name']} {blas['version']}"
+    except (KeyError, TypeError):
+        return "unknown"

@@ -1,0 +1,39 @@
+"""``npvae sample``: new samples from a trained model."""
+
+from __future__ import annotations
+
+from npvae import plots
+from npvae.cli import common
+from npvae.errors import InputError
+
+
+def add_parser(commands) -> None:
+    parser = commands.add_parser("sample", help="draw new samples from a model")
+    common.add_model(parser)
+    parser.add_argument("-n", "--number", type=int, default=100, help="how many (default 100)")
+    parser.add_argument(
+        "--out", help=".png (pictures), .npy, .npz or .csv, or - for text on standard output "
+        "(default: samples.png for pictures, else samples.csv)",
+    )
+    parser.add_argument(
+        "--noise", action="store_true", help="draw from p(x|z); by default its mean is given"
+    )
+    common.add_seed(parser)
+    common.add_backend(parser)
+    parser.set_defaults(run=run_command)
+
+
+def run_command(options) -> int:
+    vae = common.load_model(options)
+    shape = plots.image_shape(vae.sample_shape_)
+    out = options.out or ("samples.png" if shape is not None else "samples.csv")
+    if out.endswith(".png") and shape is None:
+        raise InputError(f"samples of shape {vae.sample_shape_} are not pictures; give --out a .csv or .npy name")
+    x = vae.sample(options.number, mean=not options.noise, random_state=options.seed)
+    if out.endswith(".png"):
+        plots.save(plots.plot_samples(x.reshape(-1, *shape)), out)
+    else:
+        common.write_array(out, x, getattr(vae, "feature_names_in_", None))
+    if out != "-":
+        print(f"wrote {out}: {options.number} samples")
+    return 0

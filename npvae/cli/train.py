@@ -1,0 +1,195 @@
+"""``npvae train``: train a model and leave a folder with the model, its history and its pictures."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from npvae.cli import choices, common
+from npvae.errors import InputError, MissingDependencyError, NonFiniteError, TrainingInterruptedWarning
+from npvae.estimator import VAE
+from npvae.summary import model_summary
+
+DEFAULT_FOLDER = "npvae-run"
+
+
+def add_parser(commands) -> None:
+    parser = commands.add_parser(
+        "train", help="train a model (alone: a 784-256-2 model on the digits that come with npvae)",
+        description="Train a variational autoencoder and leave a folder with model.npz, history.csv, "
+        "checkpoint.npz and pictures.",
+    )
+    common.add_data(parser, default="digits")
+    parser.add_argument("--out", help=f"the folder to make (default: {DEFAULT_FOLDER}, or the next free number)")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
+    parser.add_argument("--overwrite", action="store_true", help="replace a model that is already in the folder")
+    model = parser.add_argument_group("model")
+    model.add_argument("--latent-dim", type=int, default=2, help="latent dimensions (default 2)")
+    model.add_argument("--hidden", default="256", help="widths of the encoder: 256, or 500,200, or none")
+    model.add_argument("--decoder-hidden", help="widths of the decoder (default: the encoder's in reverse)")
+    model.add_argument("--activation", default="relu", help="relu (default), tanh, softplus, identity")
+    model.add_argument(
+        "--likelihood", default="bernoulli",
+        help="bernoulli (default), squared_error, gaussian[:variance=V], gaussian_one_variance, "
+        "gaussian_per_feature, gaussian_decoder",
+    )
+    model.add_argument("--dtype", default="float32", help="float32 (default) or float64")
+    run = parser.add_argument_group("training")
+    run.add_argument("--epochs", type=int, default=50, help="passes over the data (default 50)")
+    run.add_argument("--batch-size", type=int, default=100, help="rows a step (default 100)")
+    run.add_argument("--optimizer", default="rmsprop", help="rmsprop (default), adam, sgd[:momentum=M]")
+    run.add_argument("--learning-rate", type=float, default=1e-3, help="default 0.001")
+    run.add_argument(
+        "--schedule", default="constant",
+        help="constant (default), cosine[:final=F], exponential:decay=D, steps:EPOCH=FACTOR,...",
+    )
+    run.add_argument("--clip-norm", type=float, help="longest gradient allowed")
+    run.add_argument("--beta", type=float, default=1.0, help="weight of the KL term (default 1)")
+    run.add_argument("--kl-warmup", type=float, default=0.0, help="epochs over which beta rises to it")
+    run.add_argument("--validation-fraction", type=float, default=0.0, help="part of the rows held out")
+    run.add_argument("--patience", type=int, help="stop after so many epochs without a better validation ELBO")
+    run.add_argument("--min-delta", type=float, default=0.0, help="nats that count as better (default 0)")
+    run.add_argument("--binarize", default="none", help="none (default), static, dynamic")
+    run.add_argument("--divide-by", type=float, help="scale the data: 255 for 8-bit images")
+    run.add_argument("--checkpoint-seconds", type=float, default=10.0, help="time between checkpoints (default 10)")
+    common.add_seed(parser)
+    common.add_backend(parser)
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("--no-plots", action="store_true", help="make no pictures")
+    parser.set_defaults(run=run_command)
+
+
+def run_command(options) -> int:
+    common.say_conversions_once()
+    say = (lambda *text: None) if options.quiet else print
+    vae, data, model = _prepare(options)
+    folder = _folder(options)
+    say(f"data: {options.data}, {len(data.x)} rows of shape {data.x.shape[1:]}"
+        + (f", validated on {data.valid_words}" if data.valid_words else ""))
+    say(model_summary(model))
+    started = time.perf_counter()
+    code = 0
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", TrainingInterruptedWarning)
+        try:
+            vae.fit(
+                common.with_names(data.x, data.column_names), X_valid=data.x_valid,
+                checkpoint=folder / "checkpoint.npz", checkpoint_seconds=options.checkpoint_seconds,
+                resume=options.resume,
+            )
+        except NonFiniteError:
+            _write_model(vae, folder)
+            say(f"the last good parameters are in {folder / 'model.npz'}")
+            raise
+    if any(issubclass(warning.category, TrainingInterruptedWarning) for warning in caught):
+        print(f"npvae: interrupted after {vae.history_.epochs} of {vae.epochs} epochs; the model so far is kept",
+              file=sys.stderr)
+        code = 130
+    seconds = time.perf_counter() - started
+    _write_model(vae, folder)
+    written = ["model.npz", "history.csv", "checkpoint.npz"]
+    if not options.no_plots:
+        try:
+            written += _pictures(vae, data, folder)
+        except MissingDependencyError as error:
+            say(f"no pictures: {error}")
+    if vae.history_.epochs:
+        say(_result(vae, seconds))
+    say(f"wrote {folder}/: {', '.join(written)}")
+    return code
+
+
+class _Data:
+    """What is trained and validated on, and what is drawn."""
+
+    def __init__(self, options) -> None:
+        self.x, self.labels, self.column_names, self.divide_by = common.read_data(options, "train")
+        self.x_valid, self.valid_words = None, ""
+        self.shown, self.shown_labels = self.x, self.labels
+        if options.validation_fraction > 0.0:
+            self.valid_words = f"{options.validation_fraction:g} of them, held out"
+        elif self.divide_by is not None:
+            if options.patience is not None:
+                raise InputError("--patience needs --validation-fraction: the test part must not choose the model")
+            self.x_valid, test_labels, _, _ = common.read_data(options, "test")
+            self.valid_words = f"its test part of {len(self.x_valid)} rows"
+            self.shown, self.shown_labels = self.x_valid, test_labels
+
+
+def _prepare(options):
+    """The estimator, the data and the model; every bad option is found before anything is written."""
+    data = _Data(options)
+    divide_by = options.divide_by if options.divide_by is not None else (data.divide_by or 1.0)
+    decoder_hidden = None if options.decoder_hidden is None else choices.parse_widths(options.decoder_hidden)
+    vae = VAE(
+        latent_dim=options.latent_dim, hidden=choices.parse_widths(options.hidden), decoder_hidden=decoder_hidden,
+        activation=options.activation, likelihood=choices.parse_choice(options.likelihood), beta=options.beta,
+        kl_warmup=options.kl_warmup, optimizer=choices.parse_choice(options.optimizer),
+        learning_rate=options.learning_rate, schedule=choices.parse_schedule(options.schedule),
+        clip_norm=options.clip_norm, batch_size=options.batch_size, epochs=options.epochs,
+        validation_fraction=options.validation_fraction, patience=options.patience, min_delta=options.min_delta,
+        binarize=options.binarize, divide_by=divide_by, backend=options.backend, dtype=options.dtype,
+        random_state=options.seed, verbose=not options.quiet,
+    )
+    return vae, data, vae.build(common.with_names(data.x, data.column_names), data.x_valid)
+
+
+def _folder(options) -> Path:
+    """The run's folder: never one whose model would be lost."""
+    if options.out is not None or options.resume:
+        folder = Path(options.out or DEFAULT_FOLDER)
+        if not (options.resume or options.overwrite):
+            for name in ("model.npz", "checkpoint.npz"):
+                if (folder / name).exists():
+                    raise InputError(
+                        f"{folder} already holds {name}: choose another --out, or --resume, or --overwrite"
+                    )
+        return common.writable_folder(folder)
+    number, folder = 1, Path(DEFAULT_FOLDER)
+    while folder.exists():
+        number += 1
+        folder = Path(f"{DEFAULT_FOLDER}-{number}")
+    return common.writable_folder(folder)
+
+
+def _write_model(vae, folder: Path) -> None:
+    vae.save(folder / "model.npz")
+    vae.history_.write_csv(folder / "history.csv")
+
+
+def _pictures(vae, data, folder: Path) -> list[str]:
+    """Draw what can be drawn of this model; the names of the files."""
+    from npvae import plots
+
+    shown, labels = data.shown[:10000], None if data.shown_labels is None else data.shown_labels[:10000]
+    pictures = {"latent.png": plots.plot_latent(vae.transform(shown), labels)}
+    if vae.history_.epochs:
+        pictures["loss.png"] = plots.plot_loss(vae.history_)
+    if plots.image_shape(vae.sample_shape_) is not None:
+        pictures["reconstructions.png"] = plots.plot_reconstructions(vae, shown[:20])
+        if vae.model_.architecture.latent_dim == 2:
+            pictures["manifold.png"] = plots.plot_manifold(vae)
+        else:
+            images = vae.sample(100).reshape(-1, *plots.image_shape(vae.sample_shape_))
+            pictures["samples.png"] = plots.plot_samples(images)
+    for name, ax in pictures.items():
+        plots.save(ax, folder / name)
+    return list(pictures)
+
+
+def _result(vae, seconds: float) -> str:
+    row = vae.history_.row(-1)
+    label = vae.model_.likelihood.reconstruction_label
+    lines = [f"training    loss {row['loss']:9.3f}  {label} {row['reconstruction']:9.3f}  KL {row['kl']:7.3f}  nats a row"]
+    if "val_loss" in row:
+        lines.append(
+            f"validation  loss {row['val_loss']:9.3f}  {label} {row['val_reconstruction']:9.3f}  "
+            f"KL {row['val_kl']:7.3f}  nats a row"
+        )
+    active = row.get("val_active_units", row["active_units"])
+    lines.append(f"{active} of {vae.model_.architecture.latent_dim} latent dimensions active; {seconds:.1f} s")
+    if vae.stop_reason_ not in ("finished", "interrupted"):
+        lines.append(f"stopped: {vae.stop_reason_}")
+    return "\n".join(lines)

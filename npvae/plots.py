@@ -1,0 +1,179 @@
+"""Pictures of a model, drawn on ``ax`` (a new one by default) and returned; never shown, no global style.
+
+matplotlib is imported inside the functions: nothing else in npvae needs it.
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+
+from npvae.errors import InputError, MissingDependencyError
+
+
+def _new_axes(ax, figsize, **subplot):
+    if ax is not None:
+        return ax
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"pictures need matplotlib, which cannot be imported ({error}): pip install 'npvae[plot]'"
+        ) from None
+    # A Figure of its own, not pyplot's: no window, no backend, nothing to close.
+    return Figure(figsize=figsize, layout="constrained").add_subplot(**subplot)
+
+
+def image_shape(sample_shape) -> tuple[int, int] | None:
+    """Height and width if a sample is a picture: two axes, or a row whose length is the square of 8 or more."""
+    if len(sample_shape) == 2:
+        return tuple(sample_shape)
+    if len(sample_shape) == 1:
+        side = math.isqrt(sample_shape[0])
+        if side >= 8 and side * side == sample_shape[0]:
+            return side, side
+    return None
+
+
+def plot_loss(history, ax=None):
+    """The loss by epoch, in nats: training and, if there is any, validation."""
+    ax = _new_axes(ax, (6, 4))
+    epochs = history["epoch"]
+    ax.plot(epochs, history["loss"], label="training (mean over the epoch)", color="C0")
+    if "val_loss" in history:
+        ax.plot(epochs, history["val_loss"], label="validation (at its end)", color="C1")
+    ax.set_xlabel("epoch")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set_ylabel("loss: -log p(x|z) + KL, nats a row")
+    ax.grid(alpha=0.3)
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_latent(mu, labels=None, ax=None, dimensions=None):
+    """Posterior means as points, coloured by label: in a plane, or in space if there are three dimensions.
+
+    mu: (N, Z). labels: (N,) or None. dimensions: which two (or three) of more to draw; by default those of
+    the largest variance.
+    """
+    mu = np.asarray(mu)
+    if dimensions is None:
+        count = 3 if mu.shape[1] == 3 else min(2, mu.shape[1])
+        dimensions = np.sort(np.argsort(mu.var(axis=0))[::-1][:count])
+    points = mu[:, list(dimensions)]
+    if points.shape[1] == 1:
+        points = np.column_stack([points[:, 0], np.zeros(len(points))])
+    ax = _new_axes(ax, (6.5, 5.5), **({"projection": "3d"} if points.shape[1] == 3 else {}))
+    size = 4 if len(mu) > 1000 else 10
+    if labels is None:
+        ax.scatter(*points.T, s=size, alpha=0.6, linewidths=0)
+    else:
+        labels = np.asarray(labels)
+        classes = np.unique(labels)
+        for i, label in enumerate(classes):
+            ax.scatter(
+                *points[labels == label].T, s=size, alpha=0.7, linewidths=0, color=f"C{i % 10}", label=str(label)
+            )
+        if len(classes) <= 20:
+            legend = ax.legend(
+                title="label", loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, markerscale=3
+            )
+            for handle in legend.legend_handles:
+                handle.set_alpha(1.0)
+    for axis, dimension in zip("xyz", dimensions):
+        getattr(ax, f"set_{axis}label")(f"mean of latent dimension {dimension}")
+    if points.shape[1] == 2:
+        ax.grid(alpha=0.3)
+    return ax
+
+
+def manifold(vae, side: int = 15, dimensions=(0, 1)) -> np.ndarray:
+    """E[x|z] on a grid of normal quantiles, (side, side, *sample_shape).
+
+    The grid's coordinates are the quantiles 0.05 to 0.95 of N(0, 1), so that every cell stands for the
+    same share of the prior; the latent dimensions not on the grid are 0. Rows go down as the second
+    dimension falls, as on a map.
+    """
+    latent_dim = vae.model_.architecture.latent_dim
+    if latent_dim < 2:
+        raise InputError("a manifold grid needs a model with at least two latent dimensions")
+    quantiles = np.array([NormalDist().inv_cdf(p) for p in np.linspace(0.05, 0.95, side)])
+    z = np.zeros((side, side, latent_dim))
+    z[:, :, dimensions[0]] = quantiles[None, :]
+    z[:, :, dimensions[1]] = quantiles[::-1, None]
+    return vae.inverse_transform(z.reshape(side * side, latent_dim)).reshape(side, side, *vae.sample_shape_)
+
+
+def image_grid(images) -> np.ndarray:
+    """One picture of many: images (rows, columns, height, width) side by side, without gaps."""
+    rows, columns, height, width = images.shape
+    return images.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
+
+
+def plot_manifold(vae, ax=None, side: int = 15, dimensions=(0, 1)):
+    """The pictures of :func:`manifold`, in their places. InputError: the samples are not pictures."""
+    shape = _picture_shape(vae)
+    images = manifold(vae, side, dimensions).reshape(side, side, *shape)
+    ax = _new_axes(ax, (7, 7))
+    ax.imshow(image_grid(images), cmap="gray_r", interpolation="nearest")
+    ticks = np.linspace(0, side - 1, 5).round().astype(int)
+    values = [NormalDist().inv_cdf(0.05 + 0.9 * t / (side - 1)) for t in ticks]
+    ax.set_xticks((ticks + 0.5) * shape[1] - 0.5, [f"{v:.1f}" for v in values])
+    ax.set_yticks((ticks + 0.5) * shape[0] - 0.5, [f"{v:.1f}" for v in values[::-1]])
+    ax.set_xlabel(f"latent dimension {dimensions[0]}")
+    ax.set_ylabel(f"latent dimension {dimensions[1]}")
+    return ax
+
+
+def plot_reconstructions(vae, X, ax=None, columns: int = 10):
+    """Originals above their reconstructions, in pairs of rows. InputError: the samples are not pictures."""
+    shape = _picture_shape(vae)
+    X = np.asarray(X)[: columns * (len(X) // columns) or len(X)]
+    columns = min(columns, len(X))
+    pairs = np.stack([
+        np.asarray(X, dtype=float).reshape(-1, columns, *shape),
+        np.asarray(vae.reconstruct(X), dtype=float).reshape(-1, columns, *shape),
+    ], axis=1)
+    images = pairs.reshape(-1, columns, *shape)
+    ax = _new_axes(ax, (0.7 * columns, 0.75 * len(images)))
+    ax.imshow(image_grid(images), cmap="gray_r", interpolation="nearest")
+    ax.set_xticks([])
+    names = ["original", "reconstruction"] * len(pairs)
+    ax.set_yticks((np.arange(len(images)) + 0.5) * shape[0] - 0.5, names)
+    for pair in range(1, len(pairs)):
+        ax.axhline(2 * pair * shape[0] - 0.5, color="C0", linewidth=1.5)
+    return ax
+
+
+def plot_samples(images, ax=None, columns: int = 10):
+    """Pictures (N, height, width) in a grid; the last row may have empty places."""
+    images = np.asarray(images, dtype=float)
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    padded = np.zeros((rows * columns, *images.shape[1:]))
+    padded[: len(images)] = images
+    ax = _new_axes(ax, (0.7 * columns, 0.7 * rows))
+    ax.imshow(
+        image_grid(padded.reshape(rows, columns, *images.shape[1:])), cmap="gray_r", interpolation="nearest"
+    )
+    ax.set_axis_off()
+    return ax
+
+
+def save(ax, path) -> None:
+    """Write the figure of ``ax`` to ``path`` (.png, .pdf, .svg), whole or not at all."""
+    from pathlib import Path
+
+    from npvae.files import write_atomically
+
+    kind = Path(path).suffix.lstrip(".") or "png"
+    write_atomically(path, lambda file: ax.figure.savefig(file, format=kind, dpi=120))
+
+
+def _picture_shape(vae) -> tuple[int, int]:
+    shape = image_shape(vae.sample_shape_)
+    if shape is None:
+        raise InputError(f"samples of shape {tuple(vae.sample_shape_)} are not pictures")
+    return shape

@@ -1,0 +1,312 @@
+"""The training loop: what a step does, what the history says, and how a run ends."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+
+import numpy as np
+import pytest
+from small import grey_rows, small_vae
+
+from npvae import backend, objectives, random
+from npvae.errors import InputError, NonFiniteError, TrainingInterruptedWarning
+from npvae.model import Architecture, Model
+from npvae.optim import SGD
+from npvae.training import TrainingSettings, train
+from npvae.training.loop import initial_state
+
+
+def model_and_settings(**changes):
+    model = Model(Architecture(6, 2, (5,)), backend.get("numpy"))
+    settings = {"seed": 5, "epochs": 2, "batch_size": 7, "optimizer": SGD(), "learning_rate": 0.01, **changes}
+    return model, TrainingSettings(**settings)
+
+
+def test_training_is_the_loop_written_out():
+    """Two epochs of gradient descent with a partial batch, against the loop in plain sight."""
+    model, settings = model_and_settings()
+    x = grey_rows(16)
+    state = train(model, settings, x)
+
+    theta, step, losses = model.initial_parameters(5, "float64"), 0, []
+    for epoch in range(2):
+        order = random.permutation(5, "shuffle", epoch, 16)
+        total = 0.0
+        for start in (0, 7, 14):
+            batch = x[order[start:start + 7]]
+            eps = random.normal(5, "latent noise", step, (len(batch), 2))
+            loss, gradient = objectives.value_and_gradient(model, theta, batch, eps)
+            theta = theta - 0.01 * gradient
+            step += 1
+            total += float(loss) * len(batch)
+        losses.append(total / 16)
+    np.testing.assert_allclose(state.theta, theta, rtol=1e-12)
+    np.testing.assert_allclose(state.history["loss"], losses, rtol=1e-12)
+    assert state.step == 6 and state.epoch == 2 and state.stop_reason == "finished"
+
+
+def test_rows_of_a_partial_batch_weigh_the_same_in_the_history():
+    """With a learning rate of next to nothing the epoch's loss is the mean over all rows."""
+    model, settings = model_and_settings(epochs=1, learning_rate=1e-300)
+    x = grey_rows(10)
+    state = train(model, settings, x)
+    theta = model.initial_parameters(5, "float64")
+    order = random.permutation(5, "shuffle", 0, 10)
+    rows = []
+    for step, part in enumerate((order[:7], order[7:])):
+        eps = random.normal(5, "latent noise", step, (len(part), 2))
+        terms, _ = objectives.negative_elbo(model, theta, x[part], eps)
+        rows.extend(np.asarray(terms.nll_rows) + np.asarray(terms.kl_rows).sum(axis=1))
+    assert state.history["loss"][0] == pytest.approx(np.mean(rows), rel=1e-12)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 8])
+def test_any_number_of_rows_and_a_batch_larger_than_the_data(rows):
+    model, settings = model_and_settings(batch_size=100 if rows < 3 else 7)
+    state = train(model, settings, grey_rows(rows))
+    assert math.isfinite(state.history["loss"][-1])
+
+
+def test_history_columns_are_equally_long_and_add_up():
+    model, settings = model_and_settings(epochs=4, beta=0.5)
+    history = train(model, settings, grey_rows(20), grey_rows(9, seed=4)).history
+    assert {len(column) for column in history.values()} == {4}
+    assert history["epoch"] == [1, 2, 3, 4]
+    for prefix in ("", "val_"):
+        for i in range(4):
+            reconstruction, kl = history[prefix + "reconstruction"][i], history[prefix + "kl"][i]
+            assert history[prefix + "loss"][i] == pytest.approx(reconstruction + 0.5 * kl)
+            assert history[prefix + "elbo"][i] == pytest.approx(-reconstruction - kl)
+            assert kl == pytest.approx(sum(history[prefix + "kl_per_dimension"][i]))
+            assert history[prefix + "active_units"][i] in (0, 1, 2)
+    assert all(norm > 0 for norm in history["gradient_norm"])
+    assert all(seconds > 0 for seconds in history["seconds"])
+
+
+def test_validation_is_the_elbo_at_the_epochs_end_and_sees_the_same_noise():
+    model, settings = model_and_settings(epochs=1)
+    x_valid = grey_rows(9, seed=4)
+    state = train(model, settings, grey_rows(20), x_valid)
+    eps = random.normal(5, "validation noise", 0, (9, 2))
+    terms, _ = objectives.negative_elbo(model, state.theta, x_valid, eps)
+    assert state.history["val_elbo"][0] == pytest.approx(-float(terms.loss), rel=1e-12)
+
+
+def test_active_units_are_the_dimensions_whose_mean_varies():
+    """Burda's definition, on a linear encoder whose second mean is constant."""
+    model = Model(Architecture(6, 2, ()), backend.get("numpy"))
+    x = grey_rows(30)
+    theta = model.initial_parameters(0, "float64")
+    views = model.views(theta)
+    views["encoder/mean/W"][:, 0] = 1.0
+    views["encoder/mean/W"][:, 1] = 0.0
+    from npvae.evaluate import evaluate_elbo
+
+    result = evaluate_elbo(model, theta, x, 0, batch_size=7)
+    assert np.var(x.sum(axis=1)) > 0.01 and result["active_units"] == 1
+
+
+def test_warm_up_raises_beta_in_a_line_and_changes_the_run():
+    model, settings = model_and_settings(epochs=4, kl_warmup=2, beta=0.8, batch_size=10)
+    state = train(model, settings, grey_rows(20))
+    # Two steps an epoch: the last of the first epoch is at t = 0.5, of the second at 1.5.
+    assert state.history["beta"] == pytest.approx([0.8 * 0.25, 0.8 * 0.75, 0.8, 0.8])
+    _, without = model_and_settings(epochs=4, kl_warmup=0, beta=0.8, batch_size=10)
+    assert not np.array_equal(state.theta, train(model, without, grey_rows(20)).theta)
+
+
+def test_learning_rate_follows_the_schedule():
+    model, settings = model_and_settings(
+        epochs=3, batch_size=20, schedule={"name": "steps", "factors": {1: 0.5, 2: 0.1}}
+    )
+    assert train(model, settings, grey_rows(20)).history["learning_rate"] == pytest.approx([0.01, 0.005, 0.001])
+
+
+def test_clipping_bounds_the_step():
+    model, settings = model_and_settings(epochs=1, batch_size=20, clip_norm=1e-3, learning_rate=1.0)
+    state = train(model, settings, grey_rows(20))
+    moved = np.linalg.norm(state.theta - model.initial_parameters(5, "float64"))
+    assert moved == pytest.approx(1e-3, rel=1e-9)
+    assert state.history["gradient_norm"][0] > 1e-3  # reported before clipping
+
+
+class Elbos:
+    """Replaces validation with a list of ELBOs."""
+
+    def __init__(self, monkeypatch, values):
+        from npvae.training import loop
+
+        remaining = iter(values)
+        monkeypatch.setattr(loop, "_validate", lambda *arguments: {"val_elbo": next(remaining)})
+
+
+def test_early_stopping_waits_for_the_warm_up_and_restores_the_best(monkeypatch):
+    """The ELBO falls while beta rises; that must neither stop the run nor count as its best."""
+    model, settings = model_and_settings(epochs=10, kl_warmup=3, patience=2)
+    Elbos(monkeypatch, [-1.0, -2.0, -9.0, -5.0, -6.0, -7.0, -1.0])
+    thetas = []
+    state = train(
+        model, settings, grey_rows(20), grey_rows(5), callbacks=[lambda s: thetas.append(s.theta.copy())]
+    )
+    assert state.epoch == 6 and state.best_epoch == 4 and state.best_elbo == -5.0
+    np.testing.assert_array_equal(state.theta, thetas[3])
+    assert "epoch 4" in state.stop_reason and "2 epochs" in state.stop_reason
+
+
+def test_min_delta_is_what_counts_as_better(monkeypatch):
+    model, settings = model_and_settings(epochs=10, patience=2, min_delta=1.0)
+    Elbos(monkeypatch, [-10.0, -9.5, -9.2, -1.0])
+    state = train(model, settings, grey_rows(20), grey_rows(5))
+    assert state.epoch == 3 and state.best_epoch == 1
+
+
+def test_a_callback_sees_every_epoch_and_can_stop_the_run():
+    model, settings = model_and_settings(epochs=9)
+    seen = []
+
+    def callback(state):
+        seen.append((state.epoch, state.history.epochs))
+        if state.epoch == 3:
+            state.stop("enough")
+
+    state = train(model, settings, grey_rows(20), callbacks=[callback])
+    assert seen == [(1, 1), (2, 2), (3, 3)] and state.stop_reason == "enough"
+
+
+def test_dynamic_binarisation_is_drawn_anew_and_static_is_not(monkeypatch):
+    from npvae.training import loop
+
+    batches = []
+    original = objectives.negative_elbo
+    monkeypatch.setattr(
+        loop.objectives, "negative_elbo",
+        lambda model, theta, x, *rest: (batches.append(x.copy()), original(model, theta, x, *rest))[1],
+    )
+    x = np.full((4000, 6), 0.3)
+    for how in ("dynamic", "static"):
+        batches.clear()
+        model, settings = model_and_settings(epochs=2, batch_size=4000, binarize=how)
+        train(model, settings, x)
+        first, second = batches
+        assert set(np.unique(first)) == {0.0, 1.0}
+        assert abs(first.mean() - 0.3) < 5 * math.sqrt(0.21 / x.size)
+        same = np.array_equal(np.sort(first, axis=0), np.sort(second, axis=0))
+        assert same is (how == "static")
+
+
+# The guard
+
+
+def test_the_guard_names_epoch_step_tensor_and_cause_and_keeps_the_last_good_parameters():
+    model, settings = model_and_settings(epochs=3, learning_rate=1e200)
+    state = initial_state(model, settings, "float64")
+    with pytest.raises(NonFiniteError, match=r"epoch 1, step \d: .* not finite; likely cause: .*learning_rate"):
+        train(model, settings, grey_rows(20), state=state)
+    assert np.isfinite(state.theta).all()
+
+
+@pytest.mark.parametrize(("tensor", "spoil", "words"), [
+    ("the parameter decoder/0/W", lambda v, x: v["decoder/0/W"].__setitem__((0, 0), np.nan), "learning_rate"),
+    ("the minibatch x", lambda v, x: x.__setitem__((2, 1), np.inf), "data"),
+    ("the latent sample z", lambda v, x: v["encoder/logvar/b"].__setitem__(0, 3000.0), "kl_warmup"),
+    ("the KL divergence", lambda v, x: v["encoder/logvar/b"].__setitem__(0, 800.0), "overflowed"),
+])
+def test_the_guard_finds_the_first_tensor(tensor, spoil, words):
+    from npvae.training.guard import first_non_finite
+
+    model = Model(Architecture(6, 2, (5,)), backend.get("numpy"))
+    theta, x = model.initial_parameters(0, "float64"), grey_rows(5)
+    spoil(model.views(theta), x)
+    with np.errstate(all="ignore"):
+        name, advice = first_non_finite(model, theta, x, np.ones((5, 2)), 1.0)
+    assert name == tensor and words in advice
+
+
+def test_nothing_is_found_where_all_is_finite():
+    from npvae.training.guard import first_non_finite
+
+    model = Model(Architecture(6, 2, (5,)), backend.get("numpy"))
+    assert first_non_finite(model, model.initial_parameters(0, "float64"), grey_rows(5), np.ones((5, 2)), 1.0) == ("", "")
+
+
+# Ctrl-C
+
+
+def test_ctrl_c_ends_after_the_step_and_leaves_a_usable_model():
+    vae = small_vae(epochs=1000)
+
+    def press(state):
+        if state.epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.warns(TrainingInterruptedWarning, match="epoch 3 of 1000"):
+        vae.fit(grey_rows(), callbacks=[press])
+    assert vae.stop_reason_ == "interrupted" and vae.history_.epochs == 2
+    assert np.isfinite(vae.transform(grey_rows())).all()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_interrupts_at_once():
+    from npvae.training.interrupt import DeferredInterrupt
+
+    with pytest.raises(KeyboardInterrupt), DeferredInterrupt() as interrupt:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupt.requested
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+# Settings
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"epochs": 0}, "epochs must be at least 1, got 0"),
+    ({"batch_size": 0}, "batch_size"),
+    ({"learning_rate": 0.0}, "learning_rate must be finite and above 0"),
+    ({"learning_rate": float("nan")}, "learning_rate"),
+    ({"beta": -1.0}, "beta"),
+    ({"kl_warmup": 5, "epochs": 3}, "kl_warmup is 5 epochs, but the run has 3"),
+    ({"schedule": {"name": "steps", "factors": {7: 0.1}}, "epochs": 3}, "epoch 7, but the run has 3"),
+    ({"binarize": "sometimes"}, "known: 'none', 'static', 'dynamic'"),
+    ({"optimizer": "adagrad"}, "known: 'rmsprop', 'adam', 'sgd'"),
+    ({"patience": 0}, "patience"),
+    ({"clip_norm": 0.0}, "clip_norm"),
+])
+def test_settings_that_cannot_be_are_refused_before_the_first_step(change, words):
+    with pytest.raises(InputError) as error:
+        model_and_settings(**change)
+    assert words in str(error.value)
+
+
+def test_patience_without_validation_data_is_refused():
+    model, settings = model_and_settings(patience=2)
+    with pytest.raises(InputError, match="validation"):
+        train(model, settings, grey_rows())
+
+
+def test_settings_survive_json():
+    import json
+
+    _, settings = model_and_settings(
+        schedule={"name": "steps", "factors": {1: 0.5}}, optimizer={"name": "adam", "epsilon": 1e-4}
+    )
+    copy = TrainingSettings.from_config(json.loads(json.dumps(settings.config())))
+    assert copy.config() == settings.config()
+
+
+def test_the_loop_runs_on_the_bare_array_api():
+    """A whole run on array-api-strict, where every NumPy-ism is an error, equals NumPy's."""
+    strict = pytest.importorskip("array_api_strict")
+    from npvae.backend.base import Ops
+
+    x, x_valid = grey_rows(20), grey_rows(9, seed=4)
+    thetas = []
+    for ops in (backend.get("numpy"), Ops(strict)):
+        model = Model(Architecture(6, 2, (5,)), ops)
+        settings = TrainingSettings(
+            seed=5, epochs=3, batch_size=7, optimizer="adam", clip_norm=1.0, patience=3, binarize="dynamic"
+        )
+        state = train(model, settings, ops.asarray(x), ops.asarray(x_valid))
+        thetas.append(np.asarray(state.theta))
+    np.testing.assert_allclose(thetas[0], thetas[1], rtol=1e-9, atol=1e-12)
