@@ -1,0 +1,291 @@
+"""The command line: what it writes, what it prints, how it ends."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import grey_rows
+
+from npvae import VAE
+from npvae.cli import choices, main
+
+QUICK = ["--epochs", "1", "--hidden", "8", "--batch-size", "500"]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    assert main(["train", "--out", str(folder), "--quiet", "--no-plots", *QUICK]) == 0
+    return folder
+
+
+@pytest.fixture
+def trained(trained_once, tmp_path):
+    return Path(shutil.copytree(trained_once, tmp_path / "run"))
+
+
+@pytest.fixture
+def table(tmp_path):
+    rows = grey_rows(60)
+    lines = ["a,b,c,d,e,f,kind"] + [",".join(map(repr, map(float, row))) + ",k" for row in rows]
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    return rows
+
+
+def output(capsys):
+    captured = capsys.readouterr()
+    return captured.out, captured.err
+
+
+# train
+
+
+def test_train_alone_leaves_model_history_and_pictures(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    assert main(["train", "--epochs", "2"]) == 0
+    out, err = output(capsys)
+    folder = tmp_path / "npvae-run"
+    assert {path.name for path in folder.iterdir()} == {
+        "model.npz", "history.csv", "checkpoint.npz", "loss.png", "latent.png", "manifold.png", "reconstructions.png",
+    }
+    for word in ("encoder/0", "404,244 parameters", "cross-entropy", "4000 rows", "wrote npvae-run/"):
+        assert word in out
+    assert err.count("epoch ") == 2  # no terminal: a line an epoch
+    with open(folder / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    vae = VAE.load(folder / "model.npz")
+    assert [float(row["loss"]) for row in rows] == vae.history_["loss"]
+    assert {"kl_0", "kl_1", "val_kl_1", "gradient_norm", "active_units"} <= rows[0].keys()
+    assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_next_run_takes_the_next_free_folder(tmp_path):
+    for name in ("npvae-run", "npvae-run-2"):
+        assert main(["train", "--quiet", "--no-plots", *QUICK]) == 0
+        assert (tmp_path / name / "model.npz").exists()
+
+
+def test_a_model_is_not_overwritten_unless_asked(trained, capsys):
+    before = (trained / "model.npz").read_bytes()
+    again = ["train", "--out", "run", "--quiet", "--no-plots", *QUICK, "--seed", "7"]
+    assert main(again) == 2
+    assert "already holds" in output(capsys)[1] and (trained / "model.npz").read_bytes() == before
+    assert main([*again, "--overwrite"]) == 0
+    assert (trained / "model.npz").read_bytes() != before
+
+
+def test_same_seed_same_model(trained, tmp_path):
+    assert main(["train", "--out", "other", "--quiet", "--no-plots", *QUICK]) == 0
+    np.testing.assert_array_equal(
+        VAE.load(trained / "model.npz").theta_, VAE.load(tmp_path / "other" / "model.npz").theta_
+    )
+
+
+def test_resume_goes_on_to_the_same_bits(tmp_path):
+    common = ["train", "--quiet", "--no-plots", "--hidden", "8", "--batch-size", "500"]
+    assert main([*common, "--epochs", "4", "--out", "whole"]) == 0
+    assert main([*common, "--epochs", "2", "--out", "parts"]) == 0
+    assert main([*common, "--epochs", "4", "--out", "parts", "--resume"]) == 0
+    whole, parts = (VAE.load(tmp_path / name / "model.npz") for name in ("whole", "parts"))
+    np.testing.assert_array_equal(whole.theta_, parts.theta_)
+    assert whole.history_["loss"] == parts.history_["loss"]
+
+
+def test_resume_refuses_another_run(trained, capsys):
+    assert main(["train", "--out", "run", "--quiet", "--no-plots", *QUICK, "--resume", "--beta", "2"]) == 2
+    assert "beta = 1.0, this run has 2.0" in output(capsys)[1]
+
+
+def test_train_on_a_table(tmp_path, table, capsys):
+    code = main([
+        "train", "--data", "table.csv", "--label-column", "kind", "--out", "t", "--likelihood",
+        "gaussian_per_feature:floor=1e-4", "--optimizer", "adam:epsilon=1e-6", "--schedule", "steps:1=0.5",
+        "--epochs", "3", "--hidden", "8,4", "--latent-dim", "3", "--validation-fraction", "0.2", "--patience", "2",
+    ])
+    assert code == 0, output(capsys)
+    vae = VAE.load(tmp_path / "t" / "model.npz")
+    assert vae.feature_names_in_.tolist() == list("abcdef")
+    assert vae.model_.architecture.hidden == (8, 4) and vae.model_.likelihood.floor == 1e-4
+    names = {path.name for path in (tmp_path / "t").iterdir()}
+    assert "latent.png" in names and "manifold.png" not in names  # a row of six numbers is no picture
+
+
+def test_whole_numbers_are_converted_and_said_once(tmp_path, capsys):
+    np.save("x.npy", np.eye(9, dtype=int))
+    assert main(["train", "--data", "x.npy", "--out", "i", "--no-plots", "--quiet", "--epochs", "2"]) == 0
+    assert output(capsys)[1].count("converted to float32") == 1
+
+
+def test_without_matplotlib_everything_but_the_pictures(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["train", "--out", "run", *QUICK]) == 0
+    out = output(capsys)[0]
+    assert out.count("no pictures") == 1 and "pip install" in out
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"model.npz", "history.csv", "checkpoint.npz"}
+
+
+def test_ctrl_c_leaves_a_model(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "npvae", "train", "--out", "run", "--epochs", "100000", "--hidden", "8", "--no-plots"],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )
+    for _ in range(3):
+        process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted after" in err and "Traceback" not in err
+    vae = VAE.load(tmp_path / "run" / "model.npz")
+    assert vae.stop_reason_ == "interrupted" and vae.history_.epochs >= 3 and np.isfinite(vae.theta_).all()
+
+
+def test_a_run_that_blows_up_says_why_and_keeps_the_last_good_model(tmp_path, capsys):
+    code = main(["train", "--out", "run", "--quiet", "--no-plots", *QUICK, "--optimizer", "sgd",
+                 "--learning-rate", "1e30"])
+    assert code == 1
+    assert "epoch 1, step" in output(capsys)[1]
+    assert np.isfinite(VAE.load(tmp_path / "run" / "model.npz").theta_).all()
+
+
+# the other commands
+
+
+def test_sample_encode_reconstruct(trained, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    assert main(["sample", "run", "-n", "5", "--out", "s.npy"]) == 0
+    assert np.load("s.npy").shape == (5, 28, 28)
+    assert main(["sample", "run", "-n", "5", "--noise", "--out", "noise.npy"]) == 0
+    assert set(np.unique(np.load("noise.npy"))) <= {0.0, 255.0}
+    assert main(["sample", "run"]) == 0
+    assert (tmp_path / "samples.png").exists()
+    assert main(["encode", "run", "--logvar", "--out", "z.csv"]) == 0
+    from npvae.data import load_dataset, load_file
+
+    loaded = load_file("z.csv")
+    assert loaded.column_names == ["mean_0", "mean_1", "logvar_0", "logvar_1"]
+    vae, digits = VAE.load(trained / "model.npz"), load_dataset("digits")
+    np.testing.assert_array_equal(loaded.x[:, :2].astype("float32"), vae.transform(digits.x_test))
+    assert main(["reconstruct", "run/model.npz", "--out", "r.npy", "--part", "train"]) == 0
+    assert np.load("r.npy").shape == (4000, 28, 28)
+    out = output(capsys)[0]
+    assert "ELBO of the 4000 rows: -" in out
+    assert main(["reconstruct", "run", "--out", "r.png"]) == 0
+    assert (tmp_path / "r.png").exists()
+
+
+def test_text_output_goes_to_standard_output(trained, capsys):
+    output(capsys)
+    assert main(["sample", "run", "-n", "2", "--out", "-"]) == 0
+    rows = output(capsys)[0].splitlines()
+    assert len(rows) == 2 and len(rows[0].split(",")) == 784
+
+
+def test_info(trained, capsys):
+    assert main(["info"]) == 0
+    out = output(capsys)[0]
+    for word in ("npvae", "numpy", "BLAS", "backends", "matplotlib", "digits"):
+        assert word in out
+    assert main(["info", "run"]) == 0
+    assert "parameters; p(x|z)" in output(capsys)[0]
+
+
+def test_gradcheck_passes_and_prints_a_row_a_tensor(trained, capsys):
+    assert main(["gradcheck", "--model", "run"]) == 0
+    out = output(capsys)[0]
+    assert "decoder/logits/W" in out and "every gradient is right" in out and "10 tensors" in out
+
+
+def test_gradcheck_exits_1_if_a_gradient_is_wrong(trained, capsys, monkeypatch):
+    from npvae.backend.numpy_ops import NumpyOps
+
+    monkeypatch.setattr(NumpyOps, "sample_backward", lambda self, dz, logvar, eps: (dz, dz * eps))
+    assert main(["gradcheck", "--model", "run"]) == 1
+    out = output(capsys)[0]
+    assert "FAIL" in out and "GRADIENTS ARE WRONG" in out and "encoder/logvar/W" in out
+
+
+# bad usage: exit code 2, one line, nothing written
+
+BAD = {
+    "no such data": ["train", "--data", "nothing"],
+    "no such file": ["train", "--data", "nothing.csv"],
+    "unknown file type": ["train", "--data", "file.xyz"],
+    "bad hidden": ["train", "--hidden", "2,x"],
+    "bad choice": ["train", "--optimizer", "adam:lr"],
+    "unknown optimizer": ["train", "--optimizer", "adagrad"],
+    "unknown argument": ["train", "--optimizer", "adam:alpha=3"],
+    "bad steps": ["train", "--schedule", "steps:x=2"],
+    "schedule too long": ["train", "--epochs", "5", "--schedule", "steps:9=0.1"],
+    "warm-up too long": ["train", "--epochs", "5", "--kl-warmup", "6"],
+    "zero epochs": ["train", "--epochs", "0"],
+    "latent size 0": ["train", "--latent-dim", "0"],
+    "bad likelihood": ["train", "--likelihood", "gamma"],
+    "bad dtype": ["train", "--dtype", "float16"],
+    "bad backend": ["train", "--backend", "tpu"],
+    "negative seed": ["train", "--seed", "-1"],
+    "test data choose": ["train", "--patience", "3"],
+    "no such model": ["sample", "nowhere"],
+    "not a model": ["encode", "text.npz"],
+    "zero samples": ["sample", "run", "-n", "0"],
+    "bad output": ["sample", "run", "--out", "x.doc"],
+    "output in no folder": ["sample", "run", "--out", "no/such/x.npy"],
+    "wrong width": ["encode", "run", "--data", "narrow.npy"],
+    "NaN": ["train", "--data", "nan.csv"],
+    "a file for a folder": ["train", "--out", "text.npz/run"],
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_usage_is_one_line_and_exit_code_2(trained, tmp_path, capsys, name):
+    (tmp_path / "text.npz").write_text("no model")
+    (tmp_path / "file.xyz").write_text("1")
+    (tmp_path / "nan.csv").write_text("a,b\n0.5,\n0.25,1\n")
+    np.save("narrow.npy", np.zeros((3, 5)))
+    output(capsys)
+    before = sorted(str(path) for path in tmp_path.rglob("*"))
+    assert main(BAD[name]) == 2
+    out, err = output(capsys)
+    assert err.startswith("npvae: ") and err.count("\n") == 1 and "Traceback" not in err, err
+    assert out == "" and sorted(str(path) for path in tmp_path.rglob("*")) == before
+
+
+def test_argument_errors_are_exit_code_2(capsys):
+    for arguments in ([], ["fly"], ["train", "--epochs", "many"]):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 2
+
+
+def test_a_closed_pipe_is_no_traceback(trained):
+    command = f"{sys.executable} -m npvae sample run -n 3000 --out - | head -1 > {os.devnull}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+
+
+@pytest.mark.parametrize(("text", "choice"), [
+    ("adam", "adam"),
+    ("adam:epsilon=1e-4,beta1=0.5", {"name": "adam", "epsilon": 1e-4, "beta1": 0.5}),
+    ("rmsprop:epsilon_inside=false,rho=1", {"name": "rmsprop", "epsilon_inside": False, "rho": 1}),
+])
+def test_choices(text, choice):
+    assert choices.parse_choice(text) == choice
+
+
+def test_schedules_and_widths():
+    assert choices.parse_schedule("steps:10=0.5,20=0.1") == {"name": "steps", "factors": {"10": 0.5, "20": 0.1}}
+    assert choices.parse_schedule("cosine:final=0.1") == {"name": "cosine", "final": 0.1}
+    assert choices.parse_widths("500,200") == (500, 200) and choices.parse_widths("none") == ()

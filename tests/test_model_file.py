@@ -1,0 +1,171 @@
+"""Model files: what is saved comes back, and a file that is not whole is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import grey_rows, small_vae
+
+from npvae import VAE, io, likelihoods
+from npvae.errors import InputError, ModelFileError
+from npvae.files import write_atomically
+from npvae.optim import Adam
+
+
+@pytest.mark.parametrize("likelihood", likelihoods.KNOWN)
+def test_a_loaded_model_is_the_saved_one(tmp_path, likelihood):
+    vae = small_vae(likelihood=likelihood, optimizer=Adam(epsilon=1e-4), schedule="cosine").fit(grey_rows())
+    vae.save(tmp_path / "m.npz")
+    copy = VAE.load(tmp_path / "m.npz")
+    np.testing.assert_array_equal(copy.theta_, vae.theta_)
+    np.testing.assert_array_equal(copy.transform(grey_rows(5)), vae.transform(grey_rows(5)))
+    np.testing.assert_array_equal(copy.sample(3, mean=False), vae.sample(3, mean=False))
+    assert copy.elbo(grey_rows(5).round()) == vae.elbo(grey_rows(5).round())
+    assert dict(copy.history_) == dict(vae.history_)
+    assert copy.seed_ == vae.seed_ and copy.stop_reason_ == "finished"
+    # ... and can be trained again, to the same parameters.
+    np.testing.assert_array_equal(copy.fit(grey_rows()).theta_, vae.theta_)
+
+
+def test_shape_units_and_names_come_back(tmp_path):
+    images = (grey_rows(20).reshape(20, 2, 3) * 255).astype(np.uint8)
+    small_vae(divide_by=255).fit(images).save(tmp_path / "m.npz")
+    assert VAE.load(tmp_path / "m.npz").sample(2).shape == (2, 2, 3)
+
+    class Table:
+        columns = [f"feature {i}" for i in range(6)]
+
+        def __array__(self, dtype=None, copy=None):
+            return grey_rows(20)
+
+    small_vae().fit(Table()).save(tmp_path / "t.npz")
+    assert VAE.load(tmp_path / "t.npz").feature_names_in_.tolist() == Table.columns
+
+
+def test_two_saves_are_the_same_bytes_and_hold_no_pickle(tmp_path):
+    vae = small_vae().fit(grey_rows())
+    vae.save(tmp_path / "a.npz")
+    vae.save(tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.npz") as file:
+        assert sorted(file.namelist()) == ["header.npy", "theta.npy"]
+    header, _ = io.load(tmp_path / "a.npz", "model")
+    assert header["format"] == "npvae-model" and header["format_version"] == 1
+    assert header["architecture"]["likelihood"] == {"name": "bernoulli"}
+
+
+def rewrite_header(path, **changes):
+    header, arrays = io.load(path, "model")
+    header.update(changes)
+    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez(path, header=text, **arrays)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "m.npz"
+    small_vae().fit(grey_rows()).save(path)
+    return path
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, 0.5, 0.99, -1])
+def test_a_truncated_file_is_refused(saved, keep):
+    whole = saved.read_bytes()
+    saved.write_bytes(whole[: int(len(whole) * keep) if isinstance(keep, float) else keep])
+    with pytest.raises(ModelFileError, match="m.npz"):
+        VAE.load(saved)
+
+
+def test_every_damaged_byte_of_the_parameters_is_noticed(saved):
+    whole = bytearray(saved.read_bytes())
+    start = whole.index(b"theta.npy") + 200
+    whole[start] ^= 0xFF
+    saved.write_bytes(bytes(whole))
+    with pytest.raises(ModelFileError, match="damaged"):
+        VAE.load(saved)
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"format_version": 2}, "format version 2"),
+    ({"format_version": "1"}, "format version"),
+    ({"format": "npvae-checkpoint"}, "npvae-checkpoint"),
+    ({"estimator": "SomethingElse"}, "SomethingElse"),
+    ({"architecture": {"n_features": 6}}, "theta"),
+    ({"architecture": {"size": 6}}, "size"),
+    ({"parameters": {"latent": 3}}, "latent"),
+])
+def test_a_header_that_does_not_fit_is_refused(saved, changes, words):
+    rewrite_header(saved, **changes)
+    with pytest.raises(ModelFileError) as error:
+        VAE.load(saved)
+    assert words in str(error.value)
+
+
+def test_files_that_are_no_model_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing.npz"):
+        VAE.load(tmp_path / "nothing.npz")
+    with pytest.raises(ModelFileError, match="folder"):
+        VAE.load(tmp_path)
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    with pytest.raises(ModelFileError, match="single array"):
+        VAE.load(tmp_path / "array.npy")
+    (tmp_path / "text.npz").write_text("hello")
+    with pytest.raises(ModelFileError, match="damaged"):
+        VAE.load(tmp_path / "text.npz")
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    with pytest.raises(ModelFileError, match="header"):
+        VAE.load(tmp_path / "other.npz")
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(ModelFileError):
+        VAE.load(tmp_path / "objects.npy")
+
+
+def test_a_model_loads_with_another_unknown_backend_refused(saved):
+    with pytest.raises(InputError, match="known: 'auto'"):
+        VAE.load(saved, backend="tpu")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "f"
+    path.write_text("old")
+
+    def fail(file):
+        file.write(b"half")
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError):
+        write_atomically(path, fail)
+    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
+    """The operating system refuses to write more than 4 kB to a file: ``save`` raises OSError."""
+    pytest.importorskip("resource")
+    program = f"""
+import resource, signal
+from small import grey_rows, small_vae
+vae = small_vae(hidden=(400,)).fit(grey_rows())
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    vae.save({str(tmp_path / "m.npz")!r})
+except OSError as error:
+    print("refused", error.errno)
+"""
+    (tmp_path / "m.npz").write_text("old")
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parent
+    )
+    assert done.stdout.startswith("refused"), done.stderr
+    assert (tmp_path / "m.npz").read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["m.npz"]
+
+
+def test_a_missing_folder_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        small_vae().fit(grey_rows()).save(tmp_path / "no" / "m.npz")
