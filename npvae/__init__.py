@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from npvae._version import __version__
 
 if TYPE_CHECKING:
-    from npvae import backend
+    from npvae import backend, plots, random
     from npvae.data import load_dataset, load_file
     from npvae.estimator import VAE
     from npvae.gradcheck import check_gradient, numerical_gradient
@@ -38,14 +38,16 @@ _HOME = {
     "value_and_gradient": "npvae.objectives",
 }
 
-__all__ = ["__version__", "backend", *sorted(_HOME)]
+_MODULES = ("backend", "plots", "random")
+
+__all__ = ["__version__", *_MODULES, *sorted(_HOME)]
 
 
 def __getattr__(name: str):
     if name in _HOME:
         value = getattr(importlib.import_module(_HOME[name]), name)
-    elif name == "backend":
-        value = importlib.import_module("npvae.backend")
+    elif name in _MODULES:
+        value = importlib.import_module(f"npvae.{name}")
     else:
         raise AttributeError(f"module 'npvae' has no attribute {name!r}")
     globals()[name] = value

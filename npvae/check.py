@@ -10,14 +10,14 @@ from npvae.errors import InputError, InputTypeError, UnknownNameError
 
 def same_shape(**arrays) -> None:
     """InputError unless all arrays have one shape; InputTypeError unless all have one dtype."""
-    items = iter(arrays.items())
-    first_name, first = next(items)
-    for name, array in items:
+    first_name, first = next(iter(arrays.items()))
+    for name, array in arrays.items():
         if array.shape != first.shape:
             raise InputError(
                 f"{name} has shape {array.shape}, but {first_name} has shape {first.shape}; they must be equal"
             )
-        same_dtype(first_name, first, name, array)
+        if array.dtype != first.dtype:
+            same_dtype(first_name, first, name, array)
 
 
 def same_dtype(first_name: str, first, name: str, array) -> None:

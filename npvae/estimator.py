@@ -55,7 +55,8 @@ class VAE(SklearnProtocol):
     ----------
     theta_ : the parameters, a flat NumPy vector. parameters_ : the same by name, as views.
     model_ : the Model. history_ : a mapping of equally long columns, an entry an epoch.
-    seed_, n_features_in_, sample_shape_, stop_reason_.
+    seed_, n_features_in_, sample_shape_. stop_reason_ : why training ended. best_epoch_ : the epoch whose
+    parameters early stopping kept, None without it.
 
     Examples
     --------
@@ -200,6 +201,7 @@ class VAE(SklearnProtocol):
         self.history_ = state.history
         self.seed_ = seed
         self.stop_reason_ = state.stop_reason
+        self.best_epoch_ = state.best_epoch or None
         self.n_features_in_ = model.architecture.n_features
         self.sample_shape_ = tuple(rows.sample_shape)
         if rows.column_names is not None:

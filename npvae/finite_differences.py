@@ -47,8 +47,9 @@ def derivative(f: Callable[[float], float], step: float, tolerance: float, scale
     for shrink in range(SHRINKS + 1):
         h = step / 10.0**shrink
         up, down, half_up, half_down = f(h), f(-h), f(h / 2), f(-h / 2)
-        largest = max(abs(value) for value in (centre, up, down, half_up, half_down))
-        if not math.isfinite(largest):
+        values = (centre, up, down, half_up, half_down)
+        largest = max(map(abs, values))
+        if not all(map(math.isfinite, values)):
             raise InputError(f"the function is not finite within {h:g} of {what}")
         wide = (up - down) / (2 * h)
         narrow = (half_up - half_down) / h

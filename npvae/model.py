@@ -15,12 +15,14 @@ and a file is one array and a header.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import numbers
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from npvae import check, likelihoods, random, registry
+from npvae.errors import InputTypeError
 from npvae.layers import activations
 from npvae.layers.dense import dense
 from npvae.likelihoods import Likelihood
@@ -43,14 +45,11 @@ class Architecture:
     likelihood: Likelihood = field(default_factory=likelihoods.Bernoulli)
 
     def __post_init__(self) -> None:
-        check.whole_number("n_features", self.n_features, 1)
-        check.whole_number("latent_dim", self.latent_dim, 1)
-        if self.decoder_hidden is None:
-            object.__setattr__(self, "decoder_hidden", tuple(self.hidden)[::-1])
-        for name in ("hidden", "decoder_hidden"):
-            widths = getattr(self, name)
-            widths = (widths,) if isinstance(widths, int) else tuple(widths)
-            object.__setattr__(self, name, tuple(check.whole_number(f"each of {name}", w, 1) for w in widths))
+        for name in ("n_features", "latent_dim"):
+            object.__setattr__(self, name, check.whole_number(name, getattr(self, name), 1))
+        object.__setattr__(self, "hidden", _widths("hidden", self.hidden))
+        mirrored = self.hidden[::-1] if self.decoder_hidden is None else self.decoder_hidden
+        object.__setattr__(self, "decoder_hidden", _widths("decoder_hidden", mirrored))
         check.one_of("activation", self.activation, activations.NAMES)
         object.__setattr__(self, "likelihood", likelihoods.get(self.likelihood))
 
@@ -88,6 +87,15 @@ class Architecture:
         return layers
 
 
+def _widths(name: str, widths) -> tuple[int, ...]:
+    """Widths of hidden layers as a tuple; a single number is one layer."""
+    if isinstance(widths, numbers.Integral):
+        widths = (widths,)
+    if isinstance(widths, str) or not isinstance(widths, Iterable):
+        raise InputTypeError(f"{name} must be a list of whole numbers, got {widths!r}")
+    return tuple(check.whole_number(f"each of {name}", width, 1) for width in widths)
+
+
 class Layout:
     """Where each named tensor lies in the flat vector: in the order given, without gaps."""
 
@@ -107,7 +115,7 @@ class Layout:
 
 
 class Model:
-    """An architecture on a backend: functions of (theta, data, noise) that keep no state."""
+    """An architecture on a backend: functions of (theta, data, noise) that keep no state but a cache of views."""
 
     def __init__(self, architecture: Architecture, ops) -> None:
         self.architecture = architecture
@@ -126,6 +134,8 @@ class Model:
         self._encoder_heads = ["encoder/mean", "encoder/logvar"]
         self._decoder_heads = [f"decoder/{head}" for head in self.likelihood.heads(architecture.n_features)]
         self._likelihood_names = list(own)
+        self._tensor_names = {name: (f"{name}/W", f"{name}/b") for name in self._layers}
+        self._recent_views: list[tuple] = []
 
     def initial_parameters(self, seed: int, dtype="float32"):
         """A new theta, (P,): Glorot-uniform weights, zero biases, the likelihood's own initial values.
@@ -145,8 +155,19 @@ class Model:
         return self.ops.asarray(theta, dtype)
 
     def views(self, flat) -> dict:
-        """The named tensors of theta, or of a gradient, as views."""
-        return self.layout.views(self.ops.xp, flat)
+        """The named tensors of theta, or of a gradient, as views; not to be changed as a mapping.
+
+        InputTypeError: the vector is neither float32 nor float64.
+        """
+        # A run asks for the views of the same two vectors, theta and its gradient, at every step.
+        for known, views in self._recent_views:
+            if known is flat:
+                return views
+        if self.ops.dtype_name(flat) not in ("float32", "float64"):
+            raise InputTypeError(f"a vector of parameters must be float32 or float64, got {flat.dtype}")
+        views = self.layout.views(self.ops.xp, flat)
+        self._recent_views = [(flat, views), *self._recent_views[:1]]
+        return views
 
     def encode(self, parameters, x):
         """Return ``((mu, logvar), backward)`` for x (B, I); both are (B, Z).
@@ -180,9 +201,13 @@ class Model:
         return {name: views[f"likelihood/{name}"] for name in self._likelihood_names}
 
     def _dense(self, parameters, x, name, need_dx):
-        return dense(
-            self.ops, x, parameters[f"{name}/W"], parameters[f"{name}/b"], self._layers[name][2], need_dx
-        )
+        W, b = self._tensor_names[name]
+        return dense(self.ops, x, parameters[W], parameters[b], self._layers[name][2], need_dx)
+
+    def _places(self, gradient, name):
+        """Where the gradients of a dense layer's W and b belong."""
+        W, b = self._tensor_names[name]
+        return gradient[W], gradient[b]
 
     def _mlp(self, parameters, x, names, first):
         """Dense layers one after the other; the first needs no dx if its input is the data."""
@@ -193,7 +218,7 @@ class Model:
 
         def backward(dy, gradient):
             for name, layer_backward in reversed(backwards):
-                dy, _, _ = layer_backward(dy, out=(gradient[f"{name}/W"], gradient[f"{name}/b"]))
+                dy, _, _ = layer_backward(dy, self._places(gradient, name))
             return dy
 
         return x, backward
@@ -205,7 +230,7 @@ class Model:
         def backward(douts, gradient):
             dh = None
             for name, dout, (_, layer_backward) in zip(names, douts, pairs, strict=True):
-                d, _, _ = layer_backward(dout, out=(gradient[f"{name}/W"], gradient[f"{name}/b"]))
+                d, _, _ = layer_backward(dout, self._places(gradient, name))
                 dh = d if dh is None or d is None else dh + d
             return dh
 

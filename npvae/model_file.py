@@ -22,6 +22,7 @@ def save(estimator, path) -> None:
         "sample_shape": list(estimator.sample_shape_),
         "column_names": list(getattr(estimator, "feature_names_in_", [])) or None,
         "stop_reason": estimator.stop_reason_,
+        "best_epoch": estimator.best_epoch_,
         "history": estimator.history_.columns(),
     }
     io.save(path, "model", header, {"theta": estimator.theta_})
@@ -50,6 +51,7 @@ def load(cls, path, backend):
         estimator.history_ = History(header["history"])
         estimator.seed_ = header["seed"]
         estimator.stop_reason_ = header["stop_reason"]
+        estimator.best_epoch_ = header["best_epoch"]
         estimator.n_features_in_ = model.architecture.n_features
         estimator.sample_shape_ = tuple(header["sample_shape"])
         if header["column_names"]:

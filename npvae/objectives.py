@@ -68,11 +68,11 @@ def negative_elbo(model, theta, x, eps, beta: float = 1.0, gradient: bool = True
     def backward(dloss: float = 1.0, out=None):
         dtheta = xp.empty_like(theta) if out is None else out
         into = model.views(dtheta)
-        doutputs, dparameters = nll_backward(xp.full_like(nll, dloss / rows))
+        doutputs, dparameters = nll_backward(dloss / rows)
         for name, value in dparameters.items():
             into[f"likelihood/{name}"][...] = value
         dmu, dlogvar = sample_backward(decoder_backward(doutputs, into))
-        dmu_kl, dlogvar_kl = kl_backward(xp.full_like(kl, dloss * beta / rows))
+        dmu_kl, dlogvar_kl = kl_backward(dloss * beta / rows)
         encoder_backward(dmu + dmu_kl, dlogvar + dlogvar_kl, into)
         return dtheta
 

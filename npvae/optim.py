@@ -32,13 +32,15 @@ def rmsprop_step(xp, theta, gradient, accumulator, learning_rate, rho, epsilon, 
         theta = theta - lr g / (sqrt(s) + epsilon)      epsilon outside
 
     ``accumulator`` holds v = s + epsilon in the first form, whose recurrence is
-    v = v + (1 - rho) (g^2 + epsilon - v), and s in the second.
+    v = rho v + (1 - rho) (g^2 + epsilon), and s in the second.
     """
     if epsilon_inside:
-        accumulator += (1.0 - rho) * (gradient * gradient + epsilon - accumulator)
+        accumulator *= rho
+        accumulator += (1.0 - rho) * (gradient * gradient + epsilon)
         theta -= learning_rate * (gradient / xp.sqrt(accumulator))
     else:
-        accumulator += (1.0 - rho) * (gradient * gradient - accumulator)
+        accumulator *= rho
+        accumulator += (1.0 - rho) * (gradient * gradient)
         theta -= learning_rate * (gradient / (xp.sqrt(accumulator) + epsilon))
 
 
@@ -48,8 +50,10 @@ def adam_step(xp, theta, gradient, m, v, learning_rate, beta1, beta2, epsilon, s
         m     = beta1 m + (1 - beta1) g            v = beta2 v + (1 - beta2) g^2
         theta = theta - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
     """
-    m += (1.0 - beta1) * (gradient - m)
-    v += (1.0 - beta2) * (gradient * gradient - v)
+    m *= beta1
+    m += (1.0 - beta1) * gradient
+    v *= beta2
+    v += (1.0 - beta2) * (gradient * gradient)
     root = xp.sqrt(v) * (1.0 / math.sqrt(1.0 - beta2**step)) + epsilon
     theta -= (learning_rate / (1.0 - beta1**step)) * (m / root)
 
@@ -98,14 +102,13 @@ class Optimizer:
     def update(self, ops, theta, gradient, state: dict, learning_rate: float, step: int) -> None:
         """Step number ``step`` (from 1): change ``theta`` and ``state`` in place."""
         self._step(ops, theta, gradient, state, learning_rate, step)
-        decay, names = self._decaying()
-        if names and step % _flush_interval(decay) == 0:
-            for name in names:
+        for name, decay in self._decaying().items():
+            if step % _flush_interval(decay) == 0:
                 ops.flush_tiny(state[name])
 
-    def _decaying(self) -> tuple[float, tuple[str, ...]]:
-        """The fastest decay among the accumulators that can reach zero, and their names."""
-        return 0.0, ()
+    def _decaying(self) -> dict[str, float]:
+        """The accumulators that can reach zero: name, and factor a step."""
+        return {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
@@ -149,7 +152,7 @@ class RMSprop(Optimizer):
         )
 
     def _decaying(self):
-        return (0.0, ()) if self.epsilon_inside else (self.rho, ("accumulator",))
+        return {} if self.epsilon_inside else {"accumulator": self.rho}
 
 
 class Adam(Optimizer):
@@ -171,7 +174,7 @@ class Adam(Optimizer):
         )
 
     def _decaying(self):
-        return min(self.beta1, self.beta2), ("m", "v")
+        return {"m": self.beta1, "v": self.beta2}
 
 
 class SGD(Optimizer):
@@ -189,7 +192,7 @@ class SGD(Optimizer):
         ops.sgd_step(theta, gradient, state.get("velocity"), learning_rate, self.momentum)
 
     def _decaying(self):
-        return (self.momentum, ("velocity",)) if self.momentum else (0.0, ())
+        return {"velocity": self.momentum} if self.momentum else {}
 
 
 KNOWN = {kind.name: kind for kind in (RMSprop, Adam, SGD)}

@@ -23,9 +23,9 @@ def build(what: str, choice, known: Mapping[str, type], base: type):
         name = arguments.pop("name", None)
     else:
         raise InputTypeError(
-            f"{what} must be a name, a mapping or a {base.__name__}, got {type(choice).__name__}"
+            f"{what} must be a name, a mapping or an object of {base.__name__}, got {type(choice).__name__}"
         )
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise UnknownNameError(what, name, known)
     accepted = inspect.signature(known[name]).parameters
     for argument in arguments:
@@ -33,6 +33,9 @@ def build(what: str, choice, known: Mapping[str, type], base: type):
             raise InputError(
                 f"{what} {name!r} takes no argument {argument!r}; it takes: {', '.join(accepted) or 'none'}"
             )
+    for argument, parameter in accepted.items():
+        if parameter.default is parameter.empty and argument not in arguments:
+            raise InputError(f"{what} {name!r} needs the argument {argument!r}")
     return known[name](**arguments)
 
 

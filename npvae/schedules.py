@@ -67,14 +67,10 @@ class Steps(Schedule):
     name = "steps"
 
     def __init__(self, factors: Mapping) -> None:
-        self.factors = {
-            check.whole_number("a boundary of factors", int(epoch), 1):
-                check.real_number("a factor", factor, minimum=0.0)
-            for epoch, factor in sorted(factors.items(), key=lambda item: int(item[0]))
-        }
+        pairs = [(_boundary(epoch), factor) for epoch, factor in factors.items()]
+        self.factors = {epoch: check.real_number("a factor", factor, minimum=0.0) for epoch, factor in sorted(pairs)}
 
     def config(self):
-        # JSON has only strings as keys; the constructor turns them back into numbers.
         return {"factors": {str(epoch): factor for epoch, factor in self.factors.items()}}
 
     def factor(self, epoch, epochs):
@@ -90,6 +86,13 @@ class Steps(Schedule):
             raise InputError(
                 f"the learning-rate schedule changes after epoch {late[0]}, but the run has {epochs} epochs"
             )
+
+
+def _boundary(epoch) -> int:
+    """A boundary as a whole number of epochs; JSON has only strings as keys, so "10" is 10."""
+    if isinstance(epoch, str) and epoch.isdigit():
+        epoch = int(epoch)
+    return check.whole_number("a boundary of factors, in epochs,", epoch, 1)
 
 
 class Cosine(Schedule):

@@ -1,8 +1,9 @@
 """The backend interface, and its specification: every operation over ``self.xp``, by the reference functions.
 
 ``Ops(xp)`` with any array-API module is a working backend. A faster backend subclasses it and overrides
-operations; an override may change speed, never meaning. Arrays handed in are never modified, except by the
-optimiser steps and ``flush_tiny``, which work in place; arrays handed out belong to the caller.
+operations; an override may change speed, never meaning. Arrays are values: neither side changes one after
+handing it over, except the optimiser steps and ``flush_tiny``, which work in place. A result may be an argument
+itself where the equation says so (dmu = dz).
 
     asarray  to_numpy  dtype_name              in and out of the backend's memory
     take_rows                                  a minibatch
@@ -51,7 +52,7 @@ class Ops:
         return str(array.dtype).rpartition(".")[2]
 
     def take_rows(self, x, indices):
-        """x[indices], (B, I), for indices of whole numbers."""
+        """x[indices], (B, I), for whole numbers from 0 to N - 1."""
         return self.xp.take(x, indices, axis=0)
 
     # layers
@@ -104,8 +105,8 @@ class Ops:
         return nll, *gaussian_learned.gaussian_derivatives(self.xp, mean, logvar, x)
 
     def scale_rows(self, x, factor):
-        """Each row of x (B, I) times its element of factor (B,)."""
-        return x * factor[:, None]
+        """Each row of x (B, I) times its element of factor (B,), or times the number ``factor``."""
+        return x * (factor if isinstance(factor, float) else factor[:, None])
 
     # optimisers: in place on theta and the accumulators; the gradient is read only
 

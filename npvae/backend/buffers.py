@@ -40,9 +40,10 @@ class BufferPool:
         dtype = np.dtype(dtype)
         if not self._trusted or math.prod(shape) * dtype.itemsize < SMALLEST_POOLED:
             return np.empty(shape, dtype)
-        arrays = self._arrays(shape, dtype)
+        free_count, count = self._free_count, sys.getrefcount
+        arrays = self._local.__dict__.setdefault((shape, dtype.char), [])
         for array in arrays:
-            if sys.getrefcount(array) == self._free_count:
+            if count(array) == free_count:
                 return array
         array = np.empty(shape, dtype)
         arrays.append(array)
@@ -55,13 +56,6 @@ class BufferPool:
     def clear(self) -> None:
         """Forget every array of this thread; those in use live on with their holders."""
         self._local.__dict__.clear()
-
-    def _arrays(self, shape, dtype) -> list:
-        try:
-            table = self._local.table
-        except AttributeError:
-            table = self._local.table = {}
-        return table.setdefault((shape, dtype), [])
 
     def _measure_free_count(self) -> int:
         # The count as `empty` sees it for an array that only the list holds: measured by the same loop, since

@@ -14,8 +14,10 @@ import numpy as np
 from npvae.backend.base import Ops
 from npvae.backend.buffers import BufferPool
 
-#: Elements of a piece of the flat parameter vector: four arrays of it fit in a 512 KiB second-level cache.
-PIECE = 32768
+#: Elements of a piece of the flat parameter vector: large enough that calls cost little, small enough for the caches.
+PIECE = 65536
+
+BOOLEAN = np.dtype(bool)
 
 #: log(1 + t) is summed as the logarithm of a product of this many factors from [1/2, 1].
 FACTORS = 32
@@ -51,6 +53,12 @@ class NumpyOps(Ops):
             vector.flags.writeable = False
             self._constants[key] = vector
         return self._constants[key]
+
+    def _group_starts(self, columns: int) -> np.ndarray:
+        """The first columns of the groups of ``FACTORS``, kept."""
+        if columns not in self._constants:
+            self._constants[columns] = np.arange(0, columns, FACTORS)
+        return self._constants[columns]
 
     def _sum_rows(self, x):
         """The sum of each row, (B,), by a matrix-vector product."""
@@ -88,19 +96,15 @@ class NumpyOps(Ops):
         a += t
 
     def dense_backward(self, dy, x, y, W, activation, need_dx, out=None):
-        da = self._activation_backward(dy, y, activation)
+        da = dy if activation == "identity" else self._activation_backward(dy, y, activation)
         dW, db = (None, None) if out is None else out
         dx = np.matmul(da, W.T, out=self._buffers.empty(x.shape, x.dtype)) if need_dx else None
-        dW = np.matmul(x.T, da, out=dW)
-        db = self._sum_columns(da, out=db)
-        return dx, dW, db
+        return dx, np.matmul(x.T, da, out=dW), self._sum_columns(da, out=db)
 
     def _activation_backward(self, dy, y, activation):
-        if activation == "identity":
-            return dy
         da = self._buffers.like(dy)
         if activation == "relu":
-            return np.multiply(dy, np.greater(y, 0, out=self._buffers.empty(y.shape, bool)), out=da)
+            return np.multiply(dy, np.greater(y, 0, out=self._buffers.empty(y.shape, BOOLEAN)), out=da)
         if activation == "tanh":
             np.multiply(y, y, out=da)
             np.subtract(1.0, da, out=da)
@@ -119,8 +123,8 @@ class NumpyOps(Ops):
             s        = 1 / (1 + exp(-l))                 residual = s - x
             log(1 + exp(-|l|)) = -log max(s, 1 - s)      summed as the logarithm of a product
 
-        Each factor is rounded to the dtype, so nll carries an absolute error of up to I eps / 2 nats, which
-        shows only in rows whose whole loss is that small. exp(-l) may overflow to inf: s is then 0, where
+        Each factor is rounded to the dtype, so nll carries an absolute error of up to I eps nats, which shows
+        only in rows whose whole loss is that small. exp(-l) may overflow to inf: s is then 0, where
         the reference has a denormal number.
         """
         new = self._buffers.like
@@ -133,10 +137,10 @@ class NumpyOps(Ops):
             np.divide(one, s, out=s)
         factors = np.subtract(one, s, out=new(logits))
         np.maximum(s, factors, out=factors)
-        products = np.multiply.reduceat(factors, range(0, columns, FACTORS), axis=1)
-        linear = np.maximum(logits, self._constant(0.0, columns, logits.dtype), out=factors)
-        nll = self._sum_rows(linear)
-        nll -= np.einsum("ij,ij->i", logits, x)
+        products = np.multiply.reduceat(factors, self._group_starts(columns), axis=1)
+        # max(l, 0) - x l = l ([l > 0] - x) is never negative for x in [0, 1]: nothing cancels in its sum.
+        positive = np.greater(logits, 0, out=self._buffers.empty(logits.shape, BOOLEAN))
+        nll = np.einsum("ij,ij->i", logits, np.subtract(positive, x, out=factors))
         nll -= self._sum_rows(np.log(products, out=products))
         if not gradient:
             return nll, None
@@ -148,7 +152,9 @@ class NumpyOps(Ops):
         return np.einsum("ij,ij->i", difference, difference), difference
 
     def scale_rows(self, x, factor):
-        return np.multiply(x, factor[:, None], out=self._buffers.like(x))
+        if not isinstance(factor, float):
+            factor = factor[:, None]
+        return np.multiply(x, factor, out=self._buffers.like(x))
 
     # optimisers
 
@@ -156,17 +162,20 @@ class NumpyOps(Ops):
         """Matching pieces of flat arrays, followed by a scratch array of the piece's size."""
         size = arrays[0].size
         scratch = self._buffers.empty((min(PIECE, size),), arrays[0].dtype)
+        if size <= PIECE:
+            yield *arrays, scratch
+            return
         for start in range(0, size, PIECE):
-            piece = [array[start:start + PIECE] for array in arrays]
-            yield *piece, scratch[:piece[0].size]
+            stop = min(start + PIECE, size)
+            yield *[array[start:stop] for array in arrays], scratch[:stop - start]
 
     def rmsprop_step(self, theta, gradient, accumulator, learning_rate, rho, epsilon, epsilon_inside):
         for w, g, v, t in self._pieces(theta, gradient, accumulator):
             np.multiply(g, g, out=t)
             if epsilon_inside:
                 t += epsilon
-            t -= v
             t *= 1.0 - rho
+            v *= rho
             v += t
             np.sqrt(v, out=t)
             if not epsilon_inside:
@@ -179,12 +188,12 @@ class NumpyOps(Ops):
         root_scale = 1.0 / math.sqrt(1.0 - beta2**step)
         rate = learning_rate / (1.0 - beta1**step)
         for w, g, m_, v_, t in self._pieces(theta, gradient, m, v):
-            np.subtract(g, m_, out=t)
-            t *= 1.0 - beta1
+            np.multiply(g, 1.0 - beta1, out=t)
+            m_ *= beta1
             m_ += t
             np.multiply(g, g, out=t)
-            t -= v_
             t *= 1.0 - beta2
+            v_ *= beta2
             v_ += t
             np.sqrt(v_, out=t)
             t *= root_scale

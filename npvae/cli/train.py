@@ -192,4 +192,6 @@ def _result(vae, seconds: float) -> str:
     lines.append(f"{active} of {vae.model_.architecture.latent_dim} latent dimensions active; {seconds:.1f} s")
     if vae.stop_reason_ not in ("finished", "interrupted"):
         lines.append(f"stopped: {vae.stop_reason_}")
+    elif vae.best_epoch_ is not None:
+        lines.append(f"kept the parameters of epoch {vae.best_epoch_}, of the best validation ELBO")
     return "\n".join(lines)

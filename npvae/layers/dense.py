@@ -39,14 +39,21 @@ def dense(ops, x, W, b, activation="identity", need_dx=True):
     gradients, new ones otherwise. ``need_dx=False`` leaves out the product for dx, which is then None:
     the first layer has no use for it. InputError, InputTypeError: shapes or dtypes do not fit.
     """
-    check.matrix("x", x, W.shape[0])
-    check.same_dtype("W", W, "x", x)
-    if b.shape != (W.shape[1],):
-        raise InputError(f"b has shape {b.shape}, but W has {W.shape[1]} columns")
+    if x.shape[1:] != W.shape[:1] or b.shape != W.shape[1:] or not x.dtype == W.dtype == b.dtype:
+        _refuse(x, W, b)
     y = ops.dense_forward(x, W, b, activation)
 
     def backward(dy, out=None):
-        check.same_shape(y=y, dy=dy)
+        if dy.shape != y.shape or dy.dtype != y.dtype:
+            check.same_shape(y=y, dy=dy)
         return ops.dense_backward(dy, x, y, W, activation, need_dx, out)
 
     return y, backward
+
+
+def _refuse(x, W, b):
+    """The error that says what does not fit."""
+    check.matrix("x", x, W.shape[0])
+    check.same_dtype("W", W, "x", x)
+    check.same_dtype("b", b, "x", x)
+    raise InputError(f"b has shape {b.shape}, but W has {W.shape[1]} columns")

@@ -25,7 +25,7 @@ def kl_backward(xp, dkl, mu, logvar):
 
 
 def kl_divergence(ops, mu, logvar):
-    """Return ``(kl, backward)``; ``backward(dkl)`` gives ``(dmu, dlogvar)``.
+    """Return ``(kl, backward)``; ``backward(dkl)`` gives ``(dmu, dlogvar)``; dkl is like kl, or one float for all.
 
     mu, logvar, kl: (B, Z), all float32 or all float64; none is modified. Where the value itself is
     beyond the dtype (logvar past 88 in float32, 709 in float64) kl and dlogvar are inf, never NaN.
@@ -35,7 +35,8 @@ def kl_divergence(ops, mu, logvar):
     kl = ops.kl_forward(mu, logvar)
 
     def backward(dkl):
-        check.same_shape(kl=kl, dkl=dkl)
+        if not isinstance(dkl, float):
+            check.same_shape(kl=kl, dkl=dkl)
         return ops.kl_backward(dkl, mu, logvar)
 
     return kl, backward

@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from npvae import check
 from npvae.errors import InputError
 
 
@@ -41,8 +42,8 @@ class Likelihood(ABC):
         """Return ``(nll, backward)``; ``backward(dnll)`` gives ``(doutputs, dparameters)``.
 
         outputs: a tuple of arrays, one a head, in the order of ``heads``. x: (B, I). parameters: mapping
-        of the names in ``parameters``. nll, dnll: (B,). doutputs is a tuple like ``outputs``,
-        dparameters a dict. With ``gradient=False`` nothing is kept for it and ``backward`` is None.
+        of the names in ``parameters``. nll, dnll: (B,); dnll may be one float for all rows. doutputs is a
+        tuple like ``outputs``, dparameters a dict. With ``gradient=False`` nothing is kept for it and ``backward`` is None.
         """
 
     @abstractmethod
@@ -65,6 +66,12 @@ class Likelihood(ABC):
 
     def __hash__(self) -> int:
         return hash(repr(self))
+
+
+def check_upstream(nll, dnll) -> None:
+    """InputError, InputTypeError unless dnll is like nll, or one float for all rows."""
+    if not isinstance(dnll, float):
+        check.same_shape(nll=nll, dnll=dnll)
 
 
 def refuse_outside(x: np.ndarray, low: float, high: float, name: str, advice: str, column_names=None) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from npvae import check, random
-from npvae.likelihoods.base import Likelihood, refuse_outside
+from npvae.likelihoods.base import Likelihood, check_upstream, refuse_outside
 
 
 def sigmoid(xp, a):
@@ -53,7 +53,7 @@ class Bernoulli(Likelihood):
         nll, residual = ops.bernoulli_nll(logits, x, gradient)
 
         def backward(dnll):
-            check.same_shape(nll=nll, dnll=dnll)
+            check_upstream(nll, dnll)
             return (ops.scale_rows(residual, dnll),), {}
 
         return nll, (backward if gradient else None)

@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from npvae import check, random
-from npvae.likelihoods.base import Likelihood
+from npvae.likelihoods.base import Likelihood, check_upstream
 
 
 def squared_error(xp, mean, x):
@@ -51,7 +51,7 @@ class Gaussian(Likelihood):
         nll = sse * (0.5 / self.variance) + self.constant(x.shape[1])
 
         def backward(dnll):
-            check.same_shape(nll=nll, dnll=dnll)
+            check_upstream(nll, dnll)
             return (ops.scale_rows(difference, dnll * (1.0 / self.variance)),), {}
 
         return nll, (backward if gradient else None)

@@ -29,7 +29,7 @@ import numpy as np
 
 from npvae import check, random
 from npvae.layers.activations import softplus_forward
-from npvae.likelihoods.base import Likelihood
+from npvae.likelihoods.base import Likelihood, check_upstream
 from npvae.likelihoods.bernoulli import sigmoid
 
 LOG_TWO_PI = math.log(2.0 * math.pi)
@@ -84,7 +84,9 @@ class _LearnedVariance(Likelihood):
         nll, d_mean, d_logvar = ops.gaussian_nll(mean, logvar, x, gradient)
 
         def backward(dnll):
-            check.same_shape(nll=nll, dnll=dnll)
+            check_upstream(nll, dnll)
+            if isinstance(dnll, float):
+                dnll = ops.xp.full_like(nll, dnll)
             return self.gradients(ops, dnll, d_mean, d_logvar * slope)
 
         return nll, (backward if gradient else None)

@@ -1,0 +1,46 @@
+"""Is ``import npvae`` slower than ``import numpy``? Paired runs in fresh processes.
+
+    python benchmarks/import_time.py [--pairs 40]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+
+
+def seconds(statement: str) -> float:
+    """The time of a fresh interpreter that runs ``statement``."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", statement], check=True)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=40)
+    pairs = parser.parse_args().pairs
+    statements = {
+        "nothing": "pass", "import numpy": "import numpy", "import numpy, npvae": "import numpy, npvae",
+        "from npvae import VAE": "from npvae import VAE",
+    }
+    times = {name: [] for name in statements}
+    for name in statements:
+        seconds(statements[name])
+    for _ in range(pairs):
+        for name, statement in statements.items():
+            times[name].append(seconds(statement))
+    for name, values in times.items():
+        print(f"{name:<24} median {statistics.median(values) * 1e3:7.1f} ms  fastest {min(values) * 1e3:7.1f} ms")
+    differences = [
+        (b - a) * 1e3 for a, b in zip(times["import numpy"], times["import numpy, npvae"], strict=True)
+    ]
+    error = statistics.stdev(differences) / len(differences) ** 0.5
+    print(f"npvae on top of numpy, paired: mean {statistics.mean(differences):+.2f} ms, standard error {error:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""Time of one training step of 784-256-2 (batch 100, float32, RMSprop) on the NumPy backend.
+
+    python benchmarks/step_time.py [--rounds 30]
+
+Compared, alternating in one process, medians over the rounds:
+
+    npvae        loss, gradient and update through the library
+    by hand      the same step as one flat script in plain NumPy, every array allocated once, every operation
+                 in place, the same formulas: as fast as we could write it
+    plain        the same step as it is usually written, with a new array for every result
+    products     the step's five large matrix products alone, into arrays allocated once
+
+All three steps are first checked to give one loss and one update.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import numpy as np
+
+from npvae import Architecture, Model, backend, load_dataset, negative_elbo
+from npvae.optim import RMSprop
+
+B, INPUTS, HIDDEN, LATENT = 100, 784, 256, 2
+RATE, RHO, EPSILON = 1e-3, 0.9, 1e-7
+
+
+class Library:
+    """The step through npvae."""
+
+    def __init__(self, theta, x, eps) -> None:
+        self.model = Model(Architecture(INPUTS, LATENT, (HIDDEN,)), backend.get("numpy"))
+        self.theta, self.x, self.eps = theta.copy(), x, eps
+        self.gradient = np.zeros_like(theta)
+        self.optimizer = RMSprop(RHO, EPSILON)
+        self.state = self.optimizer.initial_state(self.model.ops, self.theta)
+        self.count = 0
+
+    def step(self) -> float:
+        self.count += 1
+        terms, backward = negative_elbo(self.model, self.theta, self.x, self.eps)
+        backward(out=self.gradient)
+        self.optimizer.update(self.model.ops, self.theta, self.gradient, self.state, RATE, self.count)
+        return float(terms.loss)
+
+
+def views_of(flat):
+    """The tensors of the flat vector, in npvae's order."""
+    shapes = [
+        (INPUTS, HIDDEN), (HIDDEN,), (HIDDEN, LATENT), (LATENT,), (HIDDEN, LATENT), (LATENT,), (LATENT, HIDDEN),
+        (HIDDEN,), (HIDDEN, INPUTS), (INPUTS,),
+    ]
+    views, start = [], 0
+    for shape in shapes:
+        size = int(np.prod(shape))
+        views.append(flat[start:start + size].reshape(shape))
+        start += size
+    return views
+
+
+class Plain:
+    """The step as it is usually written."""
+
+    def __init__(self, theta, x, eps) -> None:
+        self.theta, self.x, self.eps = theta.copy(), x, eps
+        self.accumulator = np.zeros_like(theta)
+
+    def step(self) -> float:
+        x, eps = self.x, self.eps
+        W1, b1, Wm, bm, Wv, bv, W2, b2, W3, b3 = views_of(self.theta)
+        h = np.maximum(x @ W1 + b1, 0)
+        mu, logvar = h @ Wm + bm, h @ Wv + bv
+        s = np.exp(0.5 * logvar)
+        z = mu + s * eps
+        d = np.maximum(z @ W2 + b2, 0)
+        logits = d @ W3 + b3
+        t = np.exp(-np.abs(logits))
+        nll = (np.maximum(logits, 0) - logits * x + np.log1p(t)).sum() / B
+        kl = 0.5 * (mu**2 + s * s - 1 - logvar).sum() / B
+        dlogits = (np.where(logits >= 0, 1, t) / (1 + t) - x) / B
+        dd = (dlogits @ W3.T) * (d > 0)
+        dz = dd @ W2.T
+        dmu = dz + mu / B
+        dlogvar = dz * eps * s * 0.5 + 0.5 * (s * s - 1) / B
+        dh = (dmu @ Wm.T + dlogvar @ Wv.T) * (h > 0)
+        g = np.concatenate([part.ravel() for part in (
+            x.T @ dh, dh.sum(0), h.T @ dmu, dmu.sum(0), h.T @ dlogvar, dlogvar.sum(0), z.T @ dd, dd.sum(0),
+            d.T @ dlogits, dlogits.sum(0),
+        )])
+        self.accumulator = RHO * self.accumulator + (1 - RHO) * g * g
+        self.theta -= RATE * g / np.sqrt(self.accumulator + EPSILON)
+        return float(nll + kl)
+
+
+class ByHand:
+    """The step as one flat script, nothing allocated that is large."""
+
+    def __init__(self, theta, x, eps) -> None:
+        new = lambda *shape: np.empty(shape, np.float32)  # noqa: E731
+        self.theta, self.x, self.eps = theta.copy(), x, eps
+        self.accumulator = np.full_like(theta, EPSILON)
+        self.g = np.zeros_like(theta)
+        self.views, self.grads = views_of(self.theta), views_of(self.g)
+        self.h, self.d, self.dd, self.dh, self.dh2 = (new(B, HIDDEN) for _ in range(5))
+        self.logits, self.s, self.f = (new(B, INPUTS) for _ in range(3))
+        self.wide_mask = np.empty((B, INPUTS), bool)
+        self.mask, self.scratch = np.empty((B, HIDDEN), bool), new(65536)
+        self.one, self.ones, self.zero = np.ones(INPUTS, np.float32), np.ones(B, np.float32), np.zeros(INPUTS, np.float32)
+        self.groups = np.arange(0, INPUTS, 32)
+
+    def step(self) -> float:
+        x, eps, h, d, dd, dh = self.x, self.eps, self.h, self.d, self.dd, self.dh
+        logits, s, f, mask, ones = self.logits, self.s, self.f, self.mask, self.ones
+        W1, b1, Wm, bm, Wv, bv, W2, b2, W3, b3 = self.views
+        dW1, db1, dWm, dbm, dWv, dbv, dW2, db2, dW3, db3 = self.grads
+        np.matmul(x, W1, out=h)
+        h += b1
+        np.maximum(h, self.zero[:HIDDEN], out=h)
+        mu = h @ Wm
+        mu += bm
+        logvar = h @ Wv
+        logvar += bv
+        sd = np.exp(0.5 * logvar)
+        z = mu + sd * eps
+        np.matmul(z, W2, out=d)
+        d += b2
+        np.maximum(d, self.zero[:HIDDEN], out=d)
+        np.matmul(d, W3, out=logits)
+        logits += b3
+        np.negative(logits, out=s)
+        with np.errstate(over="ignore"):
+            np.exp(s, out=s)
+        s += self.one
+        np.divide(self.one, s, out=s)
+        np.subtract(self.one, s, out=f)
+        np.maximum(s, f, out=f)
+        products = np.multiply.reduceat(f, self.groups, axis=1)
+        np.subtract(np.greater(logits, 0, out=self.wide_mask), x, out=f)
+        loss = np.einsum("ij,ij->i", logits, f).sum() - np.log(products).sum()
+        kl = 0.5 * (mu * mu + (np.expm1(logvar) - logvar)).sum()
+        s -= x
+        s *= np.float32(1 / B)
+        np.matmul(d.T, s, out=dW3)
+        np.matmul(ones, s, out=db3)
+        np.matmul(s, W3.T, out=dd)
+        dd *= np.greater(d, 0, out=mask)
+        np.matmul(z.T, dd, out=dW2)
+        np.matmul(ones, dd, out=db2)
+        dz = dd @ W2.T
+        dmu = dz + mu * np.float32(1 / B)
+        dlogvar = dz * eps * (0.5 * sd) + np.expm1(logvar) * np.float32(0.5 / B)
+        np.matmul(h.T, dmu, out=dWm)
+        np.matmul(ones, dmu, out=dbm)
+        np.matmul(h.T, dlogvar, out=dWv)
+        np.matmul(ones, dlogvar, out=dbv)
+        np.matmul(dmu, Wm.T, out=dh)
+        dh += np.matmul(dlogvar, Wv.T, out=self.dh2)
+        dh *= np.greater(h, 0, out=mask)
+        np.matmul(x.T, dh, out=dW1)
+        np.matmul(ones, dh, out=db1)
+        for start in range(0, self.theta.size, 65536):
+            w, g, v = (a[start:start + 65536] for a in (self.theta, self.g, self.accumulator))
+            t = self.scratch[:w.size]
+            np.multiply(g, g, out=t)
+            t += EPSILON
+            t -= v
+            t *= 1 - RHO
+            v += t
+            np.sqrt(v, out=t)
+            np.divide(g, t, out=t)
+            t *= RATE
+            w -= t
+        return float(loss + kl) / B
+
+
+class Products:
+    """The five large matrix products of the step."""
+
+    def __init__(self, theta, x, eps) -> None:
+        W1, W3 = views_of(theta)[0], views_of(theta)[8]
+        h, a = np.ones((B, HIDDEN), np.float32), np.ones((B, INPUTS), np.float32)
+        h2, dW1, dW3 = np.empty_like(h), np.empty_like(W1), np.empty_like(W3)
+        self.pairs = [(x, W1, h2), (h, W3, a), (h.T, x, dW3), (x, W3.T, h2), (x.T, h, dW1)]
+
+    def step(self) -> float:
+        for left, right, out in self.pairs:
+            np.matmul(left, right, out=out)
+        return 0.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=40, help="steps a round")
+    options = parser.parse_args()
+    x = (load_dataset("digits").x_train[:B] / 255.0).astype(np.float32)
+    eps = np.random.default_rng(0).standard_normal((B, LATENT)).astype(np.float32)
+    theta = Model(Architecture(INPUTS, LATENT, (HIDDEN,)), backend.get("numpy")).initial_parameters(0)
+    kinds = {"npvae": Library, "by hand": ByHand, "plain": Plain, "products": Products}
+    steps = {name: kind(theta, x, eps) for name, kind in kinds.items()}
+    losses = {name: [steps[name].step() for _ in range(20)] for name in kinds if name != "products"}
+    for name in losses:
+        np.testing.assert_allclose(losses[name], losses["plain"], rtol=2e-4)
+    times = {name: [] for name in kinds}
+    for _ in range(options.rounds):
+        for name, kind in steps.items():
+            started = time.perf_counter()
+            for _ in range(options.steps):
+                kind.step()
+            times[name].append((time.perf_counter() - started) / options.steps * 1e3)
+    floor = statistics.median(times["products"])
+    print(f"{'':<10} {'median':>8} {'fastest':>8} {'slowest':>8}  of products")
+    for name, values in times.items():
+        print(
+            f"{name:<10} {statistics.median(values):8.3f} {min(values):8.3f} {max(values):8.3f}  "
+            f"{statistics.median(values) / floor:.2f}   ms a step"
+        )
+    ratios = [a / b for a, b in zip(times["npvae"], times["by hand"], strict=True)]
+    print(f"npvae / by hand, paired by round: median {statistics.median(ratios):.3f}")
+
+
+if __name__ == "__main__":
+    main()

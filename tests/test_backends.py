@@ -1,0 +1,329 @@
+"""Every backend is the specification: same methods, same values, no surprises with memory."""
+
+import inspect
+import threading
+import weakref
+
+import numpy as np
+import pytest
+from conftest import BACKENDS
+
+from npvae import backend, likelihoods, objectives
+from npvae.backend.base import Ops
+from npvae.backend.buffers import SMALLEST_POOLED, BufferPool
+from npvae.errors import InputTypeError, UnknownNameError
+from npvae.layers import activations
+from npvae.model import Architecture, Model
+from npvae.selfcheck import draw_data
+
+#: Empty, one, odd, just past a multiple of 32, large enough for pooled memory in both dtypes.
+SHAPES = [(0, 3), (1, 1), (5, 3), (4, 65), (257, 40)]
+#: Operations that a backend may add to those of the specification.
+EXTRA = {"release_memory"}
+
+
+def public_methods(thing):
+    return {name for name, value in inspect.getmembers(thing, callable) if not name.startswith("_")}
+
+
+def calls(rng, shape, dtype):
+    """Name, positional arguments of every operation that returns something; B rows of I columns in ``shape``."""
+    rows, columns = shape
+
+    def normal(*size):
+        return rng.standard_normal(size).astype(dtype)
+
+    a, b, c, grey = normal(*shape), normal(*shape), normal(*shape), rng.random(shape).astype(dtype)
+    W, bias, dy = normal(columns, 7), normal(7), normal(rows, 7)
+    yield "take_rows", (a, rng.integers(0, rows, 2 * rows) if rows else np.zeros(0, np.int64))
+    for name in activations.NAMES:
+        y = Ops(np).dense_forward(a, W, bias, name)
+        yield "dense_forward", (a, W, bias, name)
+        yield "dense_backward", (dy, a, y, W, name, True)
+        yield "dense_backward", (dy, a, y, W, name, False)
+    yield "sample_forward", (a, b, c)
+    yield "sample_backward", (a, b, c)
+    yield "kl_forward", (a, b)
+    yield "kl_backward", (a, b, c)
+    for gradient in (True, False):
+        yield "bernoulli_nll", (3 * a, grey, gradient)
+        for logvar in (b, b[:1] if rows else b, b[0] if rows else normal(columns), normal(1)):
+            yield "gaussian_nll", (a, logvar, c, gradient)
+    yield "squared_error", (a, b)
+    yield "scale_rows", (a, normal(rows))
+
+
+def results_of(ops, name, arguments):
+    result = getattr(ops, name)(*arguments)
+    return list(result) if isinstance(result, tuple) else [result]
+
+
+def assert_same(found, wanted, dtype, message=""):
+    """Equal to rounding; sums over rows and columns differ by the order of their terms."""
+    tolerance = 64 * np.finfo(dtype).eps
+    assert len(found) == len(wanted)
+    for a, b in zip(found, wanted, strict=True):
+        if b is None:
+            assert a is None, message
+            continue
+        assert a.dtype == b.dtype and a.shape == b.shape, message
+        size = max(1.0, float(np.abs(b).max())) if b.size else 1.0
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * size, err_msg=message)
+
+
+# The interface
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_overrides_have_the_arguments_of_the_specification(name):
+    kind = type(BACKENDS[name]())
+    assert public_methods(kind) - public_methods(Ops) <= EXTRA
+    for method in public_methods(Ops):
+        ours = inspect.signature(getattr(kind, method)).parameters.values()
+        theirs = inspect.signature(getattr(Ops, method)).parameters.values()
+        assert [(p.name, p.default, p.kind) for p in ours] == [(p.name, p.default, p.kind) for p in theirs], method
+
+
+def test_every_operation_is_compared_below(rng):
+    compared = {name for name, _ in calls(rng, (2, 3), np.float64)}
+    elsewhere = {"asarray", "to_numpy", "dtype_name", "rmsprop_step", "adam_step", "sgd_step", "flush_tiny"}
+    assert compared | elsewhere == public_methods(Ops)
+
+
+def test_get():
+    ops = backend.get("numpy")
+    assert backend.get(ops) is ops and backend.get("numpy") is not ops
+    assert isinstance(backend.get(), Ops) and set(backend.KNOWN) <= {*BACKENDS}
+    with pytest.raises(UnknownNameError, match="unknown backend 'torch'; known: 'auto', 'numpy'"):
+        backend.get("torch")
+    with pytest.raises(InputTypeError, match="backend must be a name or an Ops object, got module"):
+        backend.get(np)
+
+
+def test_in_and_out(ops, rng):
+    values = rng.standard_normal((3, 4))
+    for name in ("float32", "float64"):
+        array = ops.asarray(values, name)
+        assert ops.dtype_name(array) == name
+        np.testing.assert_array_equal(ops.to_numpy(array), values.astype(name))
+        assert isinstance(ops.to_numpy(array), np.ndarray)
+    assert ops.dtype_name(ops.asarray(values.astype(np.float32))) == "float32"
+
+
+# Values
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_operation_equals_the_specification(ops, dtype, rng, shape):
+    for name, arguments in calls(rng, shape, dtype):
+        before = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
+        found = results_of(ops, name, arguments)
+        assert_same(found, results_of(Ops(np), name, before), dtype, name)
+        for a, b in zip(arguments, before, strict=True):
+            assert np.array_equal(a, b), f"{name} modified an argument"
+
+
+def test_strided_arguments(ops, dtype, rng):
+    def spread(array):
+        """The same values with a gap after each element of every row."""
+        wide = np.empty((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
+        wide[..., ::2] = array
+        return wide[..., ::2]
+
+    for form in (np.asfortranarray, spread):
+        for name, arguments in calls(rng, (6, 5), dtype):
+            moved = [form(a) if isinstance(a, np.ndarray) and a.ndim else a for a in arguments]
+            assert_same(results_of(ops, name, moved), results_of(Ops(np), name, arguments), dtype, name)
+
+
+@pytest.mark.parametrize("size", [20.0, 60.0])
+def test_tails_equal_the_specification(ops, dtype, size):
+    a = np.array([[size, -size, size, -size]], dtype)
+    x = np.array([[1.0, 1.0, 0.0, 0.0]], dtype)
+    identity, zero = np.eye(4, dtype=dtype), np.zeros(4, dtype)
+    cases = [
+        ("bernoulli_nll", (a, x, True)), ("gaussian_nll", (a, a, x, True)), ("kl_forward", (a, a)),
+        ("kl_backward", (x, a, a)), ("sample_forward", (a, a, x)), ("sample_backward", (a, a, x)),
+        *(("dense_forward", (a, identity, zero, name)) for name in activations.NAMES),
+    ]
+    for name, arguments in cases:
+        for found, wanted in zip(
+            results_of(ops, name, arguments), results_of(Ops(np), name, arguments), strict=True
+        ):
+            np.testing.assert_allclose(
+                found, wanted, rtol=16 * np.finfo(dtype).eps, atol=2 * np.finfo(dtype).eps, err_msg=name
+            )
+
+
+def test_nan_is_not_hidden(ops, dtype):
+    """Training is stopped by a loss that is NaN, so no operation may swallow one."""
+    a, one = np.array([[np.nan, 1.0]], dtype), np.ones((1, 2), dtype)
+    with np.errstate(invalid="ignore"):
+        for name, arguments in [
+            ("bernoulli_nll", (a, one, True)), ("squared_error", (a, one)), ("gaussian_nll", (a, one, one, True)),
+            ("gaussian_nll", (one, a, one, True)), ("kl_forward", (a, one)), ("kl_forward", (one, a)),
+            ("sample_forward", (a, one, one)), ("scale_rows", (a, one[:, 0])),
+        ]:
+            for result in results_of(ops, name, arguments):
+                assert np.isnan(result).any(), name
+
+
+# Memory
+
+
+def hold_and_compare(ops, seed, failures):
+    """Make many results, keep some of them or views of them, and see whether later calls change any."""
+    generator = np.random.default_rng(seed)
+    held = []
+    for _ in range(6):
+        for name, arguments in calls(generator, (257, 40), np.float64):
+            for result in results_of(ops, name, arguments):
+                if result is None or generator.random() < 0.3:
+                    continue
+                view = [result, result[1:], result.T, result.reshape(-1)[::3]][int(generator.integers(4))]
+                held.append((name, view, view.copy()))
+            del result
+            if len(held) > 40:
+                # Dropped at random, so that the pool gets memory back in every order.
+                held.pop(int(generator.integers(len(held))))
+        failures.extend(name for name, view, copy in held if not np.array_equal(view, copy))
+
+
+def test_results_stay_while_later_calls_run(ops):
+    failures = []
+    hold_and_compare(ops, 1, failures)
+    assert failures == []
+
+
+def test_results_stay_in_two_threads(ops):
+    failures = []
+    threads = [threading.Thread(target=hold_and_compare, args=(ops, seed, failures)) for seed in (2, 3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_a_result_of_one_thread_is_not_reused_by_another():
+    ops = backend.get("numpy")
+    x = np.ones((257, 40))
+    box = []
+    thread = threading.Thread(target=lambda: box.append(ops.scale_rows(x, np.full(257, 2.0))))
+    thread.start()
+    thread.join()
+    for factor in (3.0, 4.0, 5.0):
+        ops.scale_rows(x, np.full(257, factor))
+    np.testing.assert_array_equal(box[0], 2.0 * x)
+
+
+needs_counts = pytest.mark.skipif(not BufferPool()._trusted, reason="no reference counts in this interpreter")
+
+
+@needs_counts
+def test_the_pool_uses_dropped_memory_again_and_held_memory_never():
+    pool = BufferPool()
+    first = pool.empty((100, 100), np.float64)
+    address = first.ctypes.data
+    second = pool.empty((100, 100), np.float64)
+    assert not np.shares_memory(first, second)
+    view = first[3:]
+    del first
+    assert pool.empty((100, 100), np.float64).ctypes.data != address  # the view still holds it
+    del view
+    again = pool.like(second)
+    assert again.ctypes.data == address
+    assert pool.empty((100, 100), np.float32).dtype == np.float32
+    assert pool.empty((50, 200), np.float64).shape == (50, 200)
+
+
+@needs_counts
+def test_clearing_the_pool_forgets_free_arrays_and_spares_held_ones():
+    pool = BufferPool()
+    held, free = pool.empty((100, 100), np.float64), pool.empty((100, 100), np.float64)
+    held[...] = 5.0
+    gone = weakref.ref(free)
+    del free
+    assert gone() is not None
+    pool.clear()
+    assert gone() is None
+    assert not np.shares_memory(held, pool.empty((100, 100), np.float64))
+    assert (held == 5.0).all()
+
+
+@needs_counts
+def test_each_thread_has_a_pool_of_its_own():
+    """Between the count of references and the hand-over another thread might take the same array."""
+    pool, made, done = BufferPool(), threading.Event(), threading.Event()
+    addresses = []
+
+    def work():
+        addresses.append(pool.empty((100, 100), np.float64).ctypes.data)
+        made.set()
+        done.wait(30)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    made.wait(30)
+    mine = pool.empty((100, 100), np.float64)
+    done.set()
+    thread.join()
+    # The other thread's array is free, but lives on in its pool as long as the thread does.
+    assert mine.ctypes.data not in addresses
+
+
+def test_small_arrays_are_not_pooled():
+    pool = BufferPool()
+    count = SMALLEST_POOLED // 8
+    pool.empty((count - 1,), np.float64)
+    assert not vars(pool._local)
+    assert pool.empty((0, 3), np.float32).shape == (0, 3)
+
+
+def test_without_reference_counts_every_array_is_new(monkeypatch):
+    monkeypatch.setattr("npvae.backend.buffers._counts_can_be_trusted", lambda: False)
+    pool = BufferPool()
+    pool.empty((100, 100), np.float64)
+    assert not vars(pool._local)
+    assert pool.empty((100, 100), np.float64).shape == (100, 100)
+
+
+@needs_counts
+def test_release_memory_gives_free_arrays_back(rng):
+    ops = backend.get("numpy")
+    x = rng.standard_normal((257, 40))
+    gone = weakref.ref(ops.scale_rows(x, x[:, 0]))
+    assert gone() is not None
+    ops.release_memory()
+    assert gone() is None
+
+
+def test_release_memory_leaves_a_working_backend(rng):
+    ops = backend.get("numpy")
+    x = rng.standard_normal((257, 40))
+    before, _ = ops.squared_error(x, 2 * x)
+    ops.release_memory()
+    np.testing.assert_array_equal(ops.squared_error(x, 2 * x)[0], before)
+
+
+# Another array library
+
+
+@pytest.mark.parametrize("activation", activations.NAMES)
+@pytest.mark.parametrize("likelihood", likelihoods.KNOWN)
+def test_the_specification_runs_on_any_array_api(rng, likelihood, activation):
+    """On a library that has the array API and nothing else, with NumPy's values."""
+    strict = pytest.importorskip("array_api_strict")
+    architecture = Architecture(5, 2, (6, 4), activation=activation, likelihood=likelihood)
+    x = draw_data(architecture.likelihood, rng, 4, 5)
+    eps = rng.standard_normal((4, 2))
+    model, strict_model = Model(architecture, Ops(np)), Model(architecture, Ops(strict))
+    theta = model.initial_parameters(3, "float64") + 0.1 * rng.standard_normal(model.layout.size)
+    loss, gradient = objectives.value_and_gradient(model, theta, x, eps, beta=0.7)
+    strict_loss, strict_gradient = objectives.value_and_gradient(
+        strict_model, *(strict.asarray(a) for a in (theta, x, eps)), beta=0.7
+    )
+    assert type(strict_gradient) is type(strict.asarray(0.0))
+    assert float(strict_loss) == pytest.approx(float(loss), rel=1e-12)
+    np.testing.assert_allclose(strict_model.ops.to_numpy(strict_gradient), gradient, rtol=1e-12, atol=1e-13)
+    assert strict_model.ops.dtype_name(strict_model.initial_parameters(0)) == "float32"

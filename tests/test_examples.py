@@ -1,0 +1,27 @@
+"""Every example runs as it stands."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_example_runs(path, tmp_path):
+    quick = ["--epochs", "1"] if "--epochs" in path.read_text(encoding="utf-8") else []
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(path), *quick], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_there_are_examples_and_their_index_lists_them_all():
+    index = (Path(__file__).parent.parent / "examples" / "README.md").read_text(encoding="utf-8")
+    assert len(EXAMPLES) >= 4
+    assert [path.name for path in EXAMPLES if path.name not in index] == []

@@ -1,0 +1,354 @@
+"""The gradient checker itself: it passes what is right, and fails what is wrong in the ways that happen."""
+
+import math
+
+import numpy as np
+import pytest
+
+from npvae import likelihoods, selfcheck
+from npvae.backend.base import Ops
+from npvae.errors import GradientCheckError, InputError, InputTypeError, KinkError
+from npvae.finite_differences import derivative
+from npvae.gradcheck import check_gradient, numerical_gradient
+from npvae.layers import activations
+
+
+def product(x, W):
+    """x W and its right gradients."""
+    return x @ W, lambda dy: (dy @ W.T, x.T @ dy)
+
+
+def arrays(rng, rows=4, columns=3):
+    """x and a square W: a transposed gradient then has the right shape."""
+    return [rng.standard_normal((rows, columns)), rng.standard_normal((columns, columns))]
+
+
+# What is right
+
+
+def test_a_right_gradient_passes_in_every_form(rng):
+    x, W = arrays(rng)
+    check_gradient(product, [x, W])
+    check_gradient(lambda x, W: x @ W, [x, W], lambda dy, x, W: (dy @ W.T, x.T @ dy))
+    check_gradient(lambda x: (float(np.sum(x**3)), 3 * x**2), [x])
+    check_gradient(lambda x, W: (np.sum(x) * np.sum(W**2), [np.full(x.shape, np.sum(W**2)), 2 * W * x.sum()]), [x, W])
+
+
+def test_tuples_of_outputs(rng):
+    a, b = rng.standard_normal((2, 3))
+
+    def function(a, b):
+        return (a * b, np.sum(a**2)), lambda u, v: (u * b + 2 * v * a, u * a)
+
+    assert check_gradient(function, [a, b]).passed
+    assert check_gradient(
+        lambda a, b: (a * b, np.sum(a**2)), [a, b], lambda u, a, b: (u[0] * b + 2 * u[1] * a, u[0] * a)
+    ).passed
+    with pytest.raises(GradientCheckError):  # the second output's part left out
+        check_gradient(lambda a, b: ((a * b, np.sum(a**2)), lambda u, v: (u * b, u * a)), [a, b])
+
+
+def test_an_input_without_gradient_is_left_out(rng):
+    x, W = arrays(rng)
+    report = check_gradient(lambda x, W: (x @ W, lambda dy: (None, x.T @ dy)), [x, W])
+    assert [row.name for row in report.rows] == ["W"]
+
+
+def test_numbers_without_axes_empty_arrays_and_whole_numbers(rng):
+    assert check_gradient(lambda t: (t * t, lambda u: 2 * t * u), [1.5]).rows[0].shape == ()
+    assert check_gradient(lambda t: (t * t, lambda u: 2 * t * u), [np.array([3, -2])]).passed
+    assert check_gradient(lambda t: (np.sum(t), np.ones(t.shape)), [np.zeros((0, 3))]).passed
+    assert check_gradient(lambda t: (t * t, lambda u: 2 * t * u), [rng.random(3).astype(np.float32)]).passed
+
+
+def test_names(rng):
+    x, W = arrays(rng)
+    assert [row.name for row in check_gradient(product, [x, W]).rows] == ["x", "W"]
+    assert [row.name for row in check_gradient(product, [x, W], names=["data", "weights"]).rows] == ["data", "weights"]
+    assert [row.name for row in check_gradient(lambda *both: product(*both), [x, W]).rows] == ["input 0", "input 1"]
+    with pytest.raises(InputError, match="names has 1 entries for 2 inputs"):
+        check_gradient(product, [x, W], names=["data"])
+
+
+def test_the_report(rng):
+    report = check_gradient(product, arrays(rng))
+    assert report.passed and report.worst.error <= 1e-6 and report.rtol == 1e-6
+    lines = str(report).splitlines()
+    assert len(lines) == 2 and all(" ok " in line for line in lines) and "12 elements" in lines[0]
+    large = check_gradient(lambda x: (np.sum(x**2), 2 * x), [rng.standard_normal((20, 30))])
+    assert large.rows[0].checked == "6 directions, 12 elements"
+
+
+def test_right_gradients_of_very_different_sizes_pass(rng):
+    for scale in (1e-12, 1e-4, 1e4, 1e12):
+        check_gradient(lambda x, scale=scale: (scale * np.sin(x), lambda u: scale * u * np.cos(x)), [rng.random(9)])
+    # Elements that are exactly zero among others, and a gradient that is zero everywhere.
+    check_gradient(lambda x: (x[0] ** 2, np.array([2 * x[0], 0.0, 0.0])), [rng.random(3)])
+    check_gradient(lambda x: (3.0 + 0.0 * np.sum(x), np.zeros(3)), [rng.random(3)])
+
+
+def test_inputs_are_not_modified_and_the_check_repeats(rng):
+    x, W = arrays(rng)
+    before = x.copy(), W.copy()
+    first, second = (str(check_gradient(product, [x, W], seed=4)) for _ in range(2))
+    np.testing.assert_array_equal(x, before[0])
+    np.testing.assert_array_equal(W, before[1])
+    assert first == second
+
+
+# What is wrong
+
+WRONG = {
+    "a factor of 1.001": lambda dy, x, W: (dy @ W.T, 1.001 * (x.T @ dy)),
+    "a wrong sign": lambda dy, x, W: (-dy @ W.T, x.T @ dy),
+    "the upstream gradient forgotten": lambda dy, x, W: (np.ones_like(dy) @ W.T, x.T @ np.ones_like(dy)),
+    "a transposed weight": lambda dy, x, W: (dy @ W, x.T @ dy),
+    "a transposed gradient": lambda dy, x, W: (dy @ W.T, (x.T @ dy).T),
+    "half": lambda dy, x, W: (dy @ W.T, 0.5 * (x.T @ dy)),
+    "one element": lambda dy, x, W: (dy @ W.T, x.T @ dy + 1e-5 * np.eye(len(W), k=2)),
+    "zero": lambda dy, x, W: (dy @ W.T, np.zeros_like(W)),
+    "not a number": lambda dy, x, W: (dy @ W.T, np.full_like(W, np.nan)),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_gradient_fails(rng, wrong):
+    x, W = arrays(rng)
+    report = check_gradient(lambda x, W: x @ W, [x, W], WRONG[wrong], raise_on_failure=False)
+    assert not report.passed and report.worst.error > 1e-6
+    with pytest.raises(GradientCheckError):
+        check_gradient(lambda x, W: x @ W, [x, W], WRONG[wrong])
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_gradient_of_a_large_tensor_fails(rng, wrong):
+    x, W = arrays(rng, rows=5, columns=30)
+    with pytest.raises(GradientCheckError):
+        check_gradient(lambda x, W: np.sin(x @ W), [x, W],
+                       lambda dy, x, W: WRONG[wrong](dy * np.cos(x @ W), x, W))
+
+
+def test_one_wrong_row_of_a_large_tensor_fails(rng):
+    x = rng.standard_normal((300, 4))
+
+    def wrong(x):
+        gradient = 3 * x**2
+        gradient[17] *= 1.05
+        return float(np.sum(x**3)), gradient
+
+    report = check_gradient(wrong, [x], raise_on_failure=False)
+    assert not report.passed and report.worst.where.startswith("direction")
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-4, 1e4, 1e12])
+def test_a_wrong_gradient_fails_whatever_its_size(rng, scale):
+    """No absolute tolerance: under one, no gradient below it would ever be tested."""
+    with pytest.raises(GradientCheckError):
+        check_gradient(lambda x: (scale * np.sin(x), lambda u: 1.001 * scale * u * np.cos(x)), [rng.random(9)])
+
+
+def test_a_large_tensor_is_moved_in_every_direction_and_at_different_elements(rng):
+    x = rng.standard_normal((20, 30))
+    elements, whole = set(), set()
+
+    def function(moved):
+        difference = moved - x
+        if np.count_nonzero(difference) == 1:
+            elements.add(int(np.flatnonzero(difference)[0]))
+        elif difference.any():
+            assert difference.all()
+            whole.add(np.sign(difference * difference[0, 0]).tobytes())
+        return float(np.sum(moved**2)), 2 * moved
+
+    check_gradient(function, [x])
+    assert len(elements) == 12 and len(whole) == 6
+
+
+def test_swapped_gradients_fail(rng):
+    a, b = rng.standard_normal((2, 3))
+    with pytest.raises(GradientCheckError):
+        check_gradient(lambda a, b: (a * b * b, lambda u: (2 * u * a * b, u * b * b)), [a, b])
+
+
+def test_a_factor_within_the_tolerance_passes_and_beyond_it_fails(rng):
+    def off_by(factor):
+        return lambda x: (np.exp(x), lambda u: factor * u * np.exp(x))
+
+    x = rng.standard_normal(5)
+    assert check_gradient(off_by(1 + 1e-7), [x], rtol=1e-6).passed
+    assert not check_gradient(off_by(1 + 1e-5), [x], rtol=1e-6, raise_on_failure=False).passed
+    assert check_gradient(off_by(1 + 1e-5), [x], rtol=1e-4).passed
+
+
+def test_the_message_names_tensor_index_and_both_numbers():
+    def wrong(a, weights):
+        return float(np.sum(a * weights)), (weights, a + np.array([0.0, 0.0, 1.0]))
+
+    with pytest.raises(GradientCheckError, match="wrong gradient") as caught:
+        check_gradient(wrong, [np.array([1.0, 2.0, 4.0]), np.array([0.5, 0.25, 8.0])])
+    message = str(caught.value)
+    last = message.splitlines()[-1]
+    assert len(message.splitlines()) == 2 and last.startswith("weights") and "FAIL" in last
+    index, analytic, numeric = last.split("  ")[-1].replace("and", ":").split(":")
+    assert index.strip().endswith("[2]")
+    assert float(analytic) == 5.0 and float(numeric) == pytest.approx(4.0, rel=1e-9)
+    assert caught.value.report.worst.name == "weights"
+
+
+# What cannot be checked
+
+
+def test_a_kink_at_the_point_is_refused_by_name():
+    with pytest.raises(KinkError, match=r"no derivative at x\[1, 0\]: the slope is -1 to the left and 1 to the right"):
+        check_gradient(lambda x: (float(np.abs(x).sum()), np.sign(x)), [np.array([[1.0], [0.0]])])
+    with pytest.raises(KinkError, match=r"bias\[0\]: the slope is 0 to the left and 1 to the right"):
+        check_gradient(lambda bias: (float(np.maximum(bias, 0).sum()), 1.0 * (bias > 0)), [np.zeros(1)])
+    with pytest.raises(KinkError):
+        check_gradient(lambda x: (np.abs(x), lambda u: u * np.sign(x)), [np.zeros(2)])
+    with pytest.raises(KinkError):
+        numerical_gradient(np.abs, [np.zeros(2)])
+
+
+def test_a_kink_near_the_point_is_stepped_around():
+    x = np.array([3e-5, -3e-5, 1.0])
+    report = check_gradient(lambda x: (np.maximum(x, 0), lambda u: u * (x > 0)), [x])
+    assert report.passed
+    np.testing.assert_allclose(numerical_gradient(lambda x: np.maximum(x, 0), [x])[0], [1, 0, 1], atol=1e-9)
+
+
+def test_a_noisy_function_is_refused(rng):
+    with pytest.raises(KinkError):
+        check_gradient(lambda x: (np.sum(x**2) + 1e-3 * rng.standard_normal(), 2 * x), [np.ones(3)])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_function_that_is_not_finite_is_refused(bad):
+    with pytest.raises(InputError, match=r"not finite within 0.0001 of x\[0\]"):
+        check_gradient(lambda x: (float(np.where(x[0] > 1.0, bad, x[0])), np.ones(1)), [np.ones(1)])
+
+
+def test_bad_arguments(rng):
+    x, W = arrays(rng)
+    with pytest.raises(InputError, match=r"a gradient has shape \(3, 4\), its input \(4, 3\)"):
+        check_gradient(lambda x, W: (x @ W, lambda dy: ((dy @ W.T).T, x.T @ dy)), [x, W])
+    with pytest.raises(InputError, match="backward returned 1 gradients for 2 inputs"):
+        check_gradient(lambda x, W: (x @ W, lambda dy: dy @ W.T), [x, W])
+    with pytest.raises(InputError, match="must return a scalar value"):
+        check_gradient(lambda x: (x, np.ones(x.shape)), [x])
+    with pytest.raises(InputTypeError, match=r"must return \(output, backward\), or backward must be given"):
+        check_gradient(lambda x: x, [x])
+    with pytest.raises(InputTypeError, match="input 1 must hold real numbers, got dtype <U5"):
+        check_gradient(product, [x, "words"])
+    with pytest.raises(InputTypeError, match="input 0 must hold real numbers, got dtype complex128"):
+        check_gradient(product, [x + 1j, W])
+    with pytest.raises(InputError, match="input 1 holds NaN or infinity"):
+        check_gradient(product, [x, np.full((3, 3), np.nan)])
+    with pytest.raises(InputError, match=r"upstream has shapes \[\(2,\)\], the output \[\(3,\)\]"):
+        numerical_gradient(np.exp, [np.zeros(3)], np.zeros(2))
+
+
+# The differences themselves
+
+
+def test_numerical_gradient_of_closed_forms(rng):
+    x = rng.standard_normal((2, 3))
+    np.testing.assert_allclose(numerical_gradient(np.exp, [x])[0], np.exp(x), rtol=1e-9)
+    np.testing.assert_allclose(numerical_gradient(lambda x: x**3, [x])[0], 3 * x**2, rtol=1e-8, atol=1e-9)
+    upstream = rng.standard_normal((2, 3))
+    np.testing.assert_allclose(numerical_gradient(np.exp, [x], upstream)[0], upstream * np.exp(x), rtol=1e-9)
+    x, W = arrays(rng)
+    upstream = rng.standard_normal((4, 3))
+    dx, dW = numerical_gradient(lambda x, W: x @ W, [x, W], upstream)
+    np.testing.assert_allclose(dx, upstream @ W.T, rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(dW, x.T @ upstream, rtol=1e-8, atol=1e-9)
+    a, b = numerical_gradient(lambda a, b: (a * b, a), [2.0, 5.0], (3.0, 7.0))
+    assert a.shape == b.shape == () and a == pytest.approx(22.0) and b == pytest.approx(6.0)
+
+
+@pytest.mark.parametrize("f, slope", [
+    (math.exp, 1.0), (lambda t: math.sin(1 + t), math.cos(1.0)), (lambda t: (2 + t) ** 5, 80.0),
+    (lambda t: 1e8 + t, 1.0), (lambda t: 1 / (1 + t), -1.0), (lambda t: 4.0, 0.0),
+])
+def test_derivative_is_as_good_as_it_says(f, slope):
+    found = derivative(f, 1e-3, 1e-7, 1.0, "t")
+    # Richardson's step leaves h^4 f^(5) / 480: below 1e-12 for these.
+    assert abs(found.estimate - slope) <= 1e-11 * max(1.0, abs(slope)) + found.rounding
+    assert found.step == 1e-3
+
+
+def test_the_extrapolation_removes_the_cubic_term():
+    found = derivative(lambda t: t + t**3 / 6, 0.5, 1.0, 1.0, "t")
+    assert found.estimate == pytest.approx(1.0, rel=1e-14)
+
+
+def test_kinks_on_both_sides_of_the_point_are_stepped_around():
+    """A flat place between two equal slopes: odd about the point, so that only the two slopes tell."""
+    found = derivative(lambda t: math.copysign(max(abs(t) - 7.5e-4, 0.0), t), 1e-3, 1e-7, 1.0, "t")
+    assert found.estimate == 0.0 and found.step == pytest.approx(1e-4)
+
+
+# The cases of the package
+
+
+def small_cases(ops):
+    return [case for case in selfcheck.cases(ops) if "full size" not in case.title]
+
+
+def test_every_case_passes_and_reports_every_tensor(ops):
+    for case in small_cases(ops):
+        report = case.check(seed=1)
+        assert report.passed, f"{case.title}\n{report}"
+        assert [row.name for row in report.rows] == list(case.inputs), case.title
+
+
+def test_the_cases_cover_every_layer_activation_and_likelihood():
+    titles = [case.title for case in selfcheck.cases()]
+    for name in activations.NAMES:
+        assert f"dense layer, {name}" in titles
+        assert any(f", {name}, " in title for title in titles if title.startswith("negative ELBO"))
+    for name in likelihoods.KNOWN:
+        assert f"likelihood, {name}" in titles
+        assert any(title.endswith(f", {name}") for title in titles if title.startswith("negative ELBO"))
+    assert "sample z" in titles and "KL divergence" in titles
+    assert sum("784-256-2" in title for title in titles) == 1
+
+
+class WrongKL(Ops):
+    """The factor 1/2 left out."""
+
+    def kl_backward(self, dkl, mu, logvar):
+        return dkl * mu, dkl * np.expm1(logvar)
+
+
+class WrongSample(Ops):
+    """The derivative of exp(logvar) in the place of that of exp(logvar / 2)."""
+
+    def sample_backward(self, dz, logvar, eps):
+        return dz, dz * eps * np.exp(0.5 * logvar)
+
+
+class WrongDense(Ops):
+    """The activation's slope forgotten."""
+
+    def dense_backward(self, dy, x, y, W, activation, need_dx, out=None):
+        return super().dense_backward(dy, x, y, W, "identity", need_dx, out)
+
+
+class WrongResidual(Ops):
+    """The residual of the other sign."""
+
+    def bernoulli_nll(self, logits, x, gradient):
+        nll, residual = super().bernoulli_nll(logits, x, gradient)
+        return nll, -residual if gradient else None
+
+
+@pytest.mark.parametrize("sabotaged, titles", [
+    (WrongKL, {"KL divergence"}), (WrongSample, {"sample z"}),
+    (WrongDense, {"dense layer, relu", "dense layer, tanh", "dense layer, softplus"}),
+    (WrongResidual, {"likelihood, bernoulli"}),
+])
+def test_a_wrong_operation_fails_its_cases(sabotaged, titles):
+    failed = {case.title for case in small_cases(sabotaged(np)) if not case.check().passed}
+    models = {title for title in failed if title.startswith("negative ELBO")}
+    assert failed - models == titles
+    assert len(models) >= (1 if sabotaged is WrongResidual else 4)

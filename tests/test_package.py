@@ -1,0 +1,130 @@
+"""The package as a whole: what importing costs, what it promises in its docstrings, what its wheel holds."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import npvae
+
+ROOT = Path(npvae.__file__).parent.parent
+
+
+def modules_after(statement: str) -> set[str]:
+    program = f"import sys; {statement}; print(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_import_brings_nothing_heavier_than_numpy():
+    heavy = {"numba", "cupy", "matplotlib", "tqdm", "scipy", "sklearn", "pandas", "torch", "urllib.request"}
+    assert not heavy & modules_after("import npvae")
+    assert not heavy & modules_after("import npvae; npvae.VAE, npvae.load_dataset('digits'), npvae.check_gradient")
+
+
+def test_import_loads_no_part_of_npvae_before_it_is_used():
+    loaded = {name for name in modules_after("import npvae") if name.startswith("npvae")}
+    assert loaded == {"npvae", "npvae._version"}
+
+
+def test_the_gradient_checker_needs_nothing_of_npvae_but_its_errors():
+    loaded = {name for name in modules_after("import npvae.gradcheck") if name.startswith("npvae")}
+    assert loaded == {"npvae", "npvae._version", "npvae.errors", "npvae.finite_differences", "npvae.gradcheck"}
+
+
+def test_every_public_name_is_there_and_an_unknown_one_is_not():
+    for name in npvae.__all__:
+        assert getattr(npvae, name) is not None
+    assert set(npvae.__all__) <= set(dir(npvae))
+    with pytest.raises(AttributeError, match="no_such_name"):
+        npvae.no_such_name  # noqa: B018
+
+
+def all_modules():
+    names = [m.name for m in pkgutil.walk_packages(npvae.__path__, "npvae.") if not m.name.endswith("__main__")]
+    return [importlib.import_module(name) for name in names]
+
+
+def test_every_module_says_what_it_is():
+    assert len(all_modules()) > 40
+    assert [module.__name__ for module in all_modules() if not (module.__doc__ or "").strip()] == []
+
+
+def test_every_public_function_and_class_says_what_it_does():
+    silent = []
+    for module in all_modules():
+        if module.__name__.startswith("npvae.cli"):
+            continue  # add_parser and run_command are what the package's docstring says they are
+        for name, thing in vars(module).items():
+            if name.startswith("_") or getattr(thing, "__module__", None) != module.__name__:
+                continue
+            if inspect.isclass(thing) or inspect.isfunction(thing):
+                reference = module.__name__.startswith(("npvae.layers", "npvae.likelihoods"))
+                if not thing.__doc__ and not (reference and inspect.isfunction(thing)):
+                    silent.append(f"{module.__name__}.{name}")
+    # The reference functions of a layer are the equations of their file's docstring, line for line.
+    assert silent == []
+
+
+# Imports point down this list, never up: a room may use those after it.
+ROOMS = [
+    "cli", "estimator", "model_file", "plots", "summary", "selfcheck", "training", "evaluate", "objectives", "model",
+    "backend", "optim", "schedules", "likelihoods", "layers", "data", "sklearn_protocol", "inputs", "io", "files",
+    "random", "gradcheck", "finite_differences", "registry", "check", "errors", "_version",
+]
+
+
+def test_imports_point_down():
+    wrong = []
+    for path in (ROOT / "npvae").rglob("*.py"):
+        parts = path.relative_to(ROOT / "npvae").with_suffix("").parts
+        if parts[0] in ("__init__", "__main__"):
+            continue
+        here = ROOMS.index(parts[0])
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.ImportFrom) and node.module == "npvae":
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("npvae."):
+                names = [node.module.split(".")[1]]
+            wrong += [f"{path.name} imports {name}" for name in names if ROOMS.index(name) < here]
+    assert wrong == []
+
+
+def test_no_pickle_anywhere():
+    for path in [*(ROOT / "npvae").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")]:
+        text = path.read_text(encoding="utf-8")
+        assert "import pickle" not in text and "allow_pickle=True" not in text, path
+
+
+@pytest.mark.slow
+def test_a_wheel_with_numpy_alone_trains_the_main_job(tmp_path):
+    """Built from the tree as it is, installed into an empty environment, run outside of the tree."""
+    pytest.importorskip("build")
+
+    def run(*command, **options):
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, **options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    source = tmp_path / "source"
+    run("git", "clone", "-q", ROOT, source)
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, source)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"npvae"}
+    assert {"npvae/kernels/__init__.py", "npvae/py.typed", "npvae/data/digits.npz"} <= set(names)
+    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    python = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    run(python, "-m", "pip", "install", "-q", wheel)
+    assert "matplotlib" not in run(python, "-m", "pip", "list")
+    out = run(python, "-m", "npvae", "train", "--epochs", "2", cwd=tmp_path)
+    assert "no pictures" in out and (tmp_path / "npvae-run" / "model.npz").exists()
