@@ -75,7 +75,7 @@ def test_bad_arguments():
     for final in (-0.1, 1.5):
         with pytest.raises(InputError, match="final must be"):
             schedules.Cosine(final)
-    with pytest.raises(InputError, match="a boundary of factors must be at least 1, got 0"):
+    with pytest.raises(InputError, match="a boundary of factors, in epochs, must be at least 1, got 0"):
         schedules.Steps({0: 0.5})
     with pytest.raises(InputError, match="a factor must be finite and at least 0"):
         schedules.Steps({3: -0.5})
