@@ -108,7 +108,8 @@ class ByHand:
         self.logits, self.s, self.f = (new(B, INPUTS) for _ in range(3))
         self.wide_mask = np.empty((B, INPUTS), bool)
         self.mask, self.scratch = np.empty((B, HIDDEN), bool), new(65536)
-        self.one, self.ones, self.zero = np.ones(INPUTS, np.float32), np.ones(B, np.float32), np.zeros(INPUTS, np.float32)
+        self.one, self.zero = np.ones(INPUTS, np.float32), np.zeros(INPUTS, np.float32)
+        self.ones = np.ones(B, np.float32)
         self.groups = np.arange(0, INPUTS, 32)
 
     def step(self) -> float:

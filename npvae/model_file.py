@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae import io, registry
 from npvae import backend as backends
+from npvae import io, registry
 from npvae.errors import ModelFileError, NpvaeError
 from npvae.model import Architecture, Model
 from npvae.training.history import History

@@ -82,7 +82,7 @@ def plot_latent(mu, labels=None, ax=None, dimensions=None):
             )
             for handle in legend.legend_handles:
                 handle.set_alpha(1.0)
-    for axis, dimension in zip("xyz", dimensions):
+    for axis, dimension in zip("xyz", dimensions, strict=False):
         getattr(ax, f"set_{axis}label")(f"mean of latent dimension {dimension}")
     if points.shape[1] == 2:
         ax.grid(alpha=0.3)

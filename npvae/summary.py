@@ -15,10 +15,10 @@ def model_summary(model) -> str:
         if name.startswith("likelihood/"):
             rows.append((name, "", str(shape[0]), "", f"{shape[0]:,}"))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]
+    lines = []
+    for first, *others in rows:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]))
     rule = "-" * len(lines[0])
     total = f"{model.layout.size:,} parameters; p(x|z): {model.likelihood!r}"
     return "\n".join([lines[0], rule, *lines[1:], rule, total])

@@ -228,7 +228,8 @@ def test_nothing_is_found_where_all_is_finite():
     from npvae.training.guard import first_non_finite
 
     model = Model(Architecture(6, 2, (5,)), backend.get("numpy"))
-    assert first_non_finite(model, model.initial_parameters(0, "float64"), grey_rows(5), np.ones((5, 2)), 1.0) == ("", "")
+    theta = model.initial_parameters(0, "float64")
+    assert first_non_finite(model, theta, grey_rows(5), np.ones((5, 2)), 1.0) == ("", "")
 
 
 # Ctrl-C

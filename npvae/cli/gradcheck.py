@@ -10,7 +10,7 @@ from npvae import backend as backends
 from npvae import selfcheck
 from npvae.cli import common
 
-HEADER = f"{'tensor':<20} {'shape':<12} {'checked':<26} {'worst relative error':>20}"
+HEADER = f"{'tensor':<24} {'shape':<12} {'checked':<26} {'worst relative error':>20}"
 
 
 def add_parser(commands) -> None:
@@ -37,7 +37,7 @@ def run_command(options) -> int:
         for row in report.rows:
             shape = "x".join(map(str, row.shape)) or "scalar"
             verdict = "ok" if row.passed else "FAIL"
-            print(f"{row.name:<20} {shape:<12} {row.checked:<26} {row.error:>20.1e}  {verdict}")
+            print(f"{row.name:<24} {shape:<12} {row.checked:<26} {row.error:>20.1e}  {verdict}")
             if not row.passed:
                 print(f"    at {row.where}: by hand {row.analytic:.12g}, by differences {row.numeric:.12g}")
         tensors += len(report.rows)

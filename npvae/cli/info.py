@@ -44,16 +44,18 @@ def _model_info(options) -> str:
     lines = [
         repr(vae), "", model_summary(vae.model_), "",
         f"data        {kind} of shape {vae.sample_shape_}, divided by {vae.divide_by:g}",
-        f"training    {vae.history_.epochs} epochs, {vae.stop_reason_}; seed {vae.seed_}",
+        f"run         {vae.history_.epochs} epochs, {vae.stop_reason_}; seed {vae.seed_}",
     ]
     if row:
-        lines.append(f"last epoch  loss {row['loss']:.3f}, reconstruction {row['reconstruction']:.3f}, KL {row['kl']:.3f}")
+        lines.append(f"training    {_losses(row, '')}")
     if "val_loss" in row:
-        lines.append(
-            f"validation  loss {row['val_loss']:.3f}, reconstruction {row['val_reconstruction']:.3f}, "
-            f"KL {row['val_kl']:.3f}"
-        )
+        lines.append(f"validation  {_losses(row, 'val_')}")
     return "\n".join(lines)
+
+
+def _losses(row: dict, prefix: str) -> str:
+    loss, reconstruction, kl = (row[prefix + name] for name in ("loss", "reconstruction", "kl"))
+    return f"loss {loss:.3f}, reconstruction {reconstruction:.3f}, KL {kl:.3f}"
 
 
 def _installation_info() -> str:

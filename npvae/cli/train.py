@@ -182,12 +182,11 @@ def _pictures(vae, data, folder: Path) -> list[str]:
 def _result(vae, seconds: float) -> str:
     row = vae.history_.row(-1)
     label = vae.model_.likelihood.reconstruction_label
-    lines = [f"training    loss {row['loss']:9.3f}  {label} {row['reconstruction']:9.3f}  KL {row['kl']:7.3f}  nats a row"]
-    if "val_loss" in row:
-        lines.append(
-            f"validation  loss {row['val_loss']:9.3f}  {label} {row['val_reconstruction']:9.3f}  "
-            f"KL {row['val_kl']:7.3f}  nats a row"
-        )
+    lines = []
+    for title, prefix in (("training", ""), ("validation", "val_")):
+        if prefix + "loss" in row:
+            loss, reconstruction, kl = (row[prefix + name] for name in ("loss", "reconstruction", "kl"))
+            lines.append(f"{title:<11} loss {loss:9.3f}  {label} {reconstruction:9.3f}  KL {kl:7.3f}  nats a row")
     active = row.get("val_active_units", row["active_units"])
     lines.append(f"{active} of {vae.model_.architecture.latent_dim} latent dimensions active; {seconds:.1f} s")
     if vae.stop_reason_ not in ("finished", "interrupted"):

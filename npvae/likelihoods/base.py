@@ -43,7 +43,8 @@ class Likelihood(ABC):
 
         outputs: a tuple of arrays, one a head, in the order of ``heads``. x: (B, I). parameters: mapping
         of the names in ``parameters``. nll, dnll: (B,); dnll may be one float for all rows. doutputs is a
-        tuple like ``outputs``, dparameters a dict. With ``gradient=False`` nothing is kept for it and ``backward`` is None.
+        tuple like ``outputs``, dparameters a dict. With ``gradient=False`` nothing is kept for it, and
+        ``backward`` is None.
         """
 
     @abstractmethod
