@@ -206,6 +206,8 @@ class VAE(SklearnProtocol):
         self.sample_shape_ = tuple(rows.sample_shape)
         if rows.column_names is not None:
             self.feature_names_in_ = np.array(rows.column_names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
 
     # using the model
 
@@ -216,9 +218,13 @@ class VAE(SklearnProtocol):
         return self.model_.layout.views(np, self.theta_)
 
     def encode(self, X):
-        """``(mu, logvar)`` of q(z|x), each (N, Z)."""
+        """``(mu, logvar)`` of q(z|x), each (N, Z), of the model's dtype.
+
+        NotFittedError, and the errors of ``fit`` about data; the same for every method that takes X.
+        """
         x = self._input(X)
-        parts = [self._encode(x[part]) for part in evaluate.batches(len(x), 1000)]
+        views = self._views()
+        parts = [self._encode(views, x[part]) for part in evaluate.batches(len(x), 1000)]
         return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
     def transform(self, X):
@@ -235,8 +241,9 @@ class VAE(SklearnProtocol):
         z = inputs.as_rows(
             Z, str(self.theta_.dtype), name="Z", n_features=self.model_.architecture.latent_dim
         ).values
-        own = self.model_.likelihood_parameters(self._views())
-        parts = [self._to_numpy(self.model_.likelihood.mean(self.model_.ops, self._decode(z[part]), own))
+        views = self._views()
+        own = self.model_.likelihood_parameters(views)
+        parts = [self._to_numpy(self.model_.likelihood.mean(self.model_.ops, self._decode(views, z[part]), own))
                  for part in evaluate.batches(len(z), 1000)]
         return self._output(np.concatenate(parts))
 
@@ -245,7 +252,7 @@ class VAE(SklearnProtocol):
         mu, logvar = self.encode(X)
         if not sample:
             return self.inverse_transform(mu)
-        eps = random.normal(self._seed(random_state), "data sample", 0, mu.shape, mu.dtype)
+        eps = random.normal(self._seed(random_state), "reconstruction noise", 0, mu.shape, mu.dtype)
         return self.inverse_transform(mu + np.exp(0.5 * logvar) * eps)
 
     def sample(self, n=1, *, mean=True, random_state=None):
@@ -260,12 +267,18 @@ class VAE(SklearnProtocol):
         z = random.normal(seed, "prior sample", 0, shape, self.theta_.dtype)
         if mean:
             return self.inverse_transform(z)
-        own = {k: self._to_numpy(v) for k, v in self.model_.likelihood_parameters(self._views()).items()}
-        outputs = tuple(self._to_numpy(output) for output in self._decode(z))
-        return self._output(self.model_.likelihood.draw(outputs, own, seed, 0))
+        views = self._views()
+        own = {k: self._to_numpy(v) for k, v in self.model_.likelihood_parameters(views).items()}
+        outputs = tuple(self._to_numpy(output) for output in self._decode(views, z))
+        return self._output(self.model_.likelihood.draw(outputs, own, random.Stream(seed, "data sample", 0)))
 
     def elbo(self, X, *, draws=1, random_state=None) -> float:
-        """The mean ELBO of the rows of X, in nats, with ``draws`` noise draws a row."""
+        """The mean ELBO of the rows of X, in nats, with ``draws`` noise draws a row.
+
+        It is of the data as the model sees them: divided by ``divide_by``, and binarised if training was. With
+        "squared_error" it lacks the constant (I/2) log(pi); of grey values with "bernoulli" it is not a bound
+        on a log-likelihood (see the likelihoods).
+        """
         x = self._likelihood_input(X)
         draws = check.whole_number("draws", draws, 1)
         rows = evaluate.elbo_rows(self.model_, self._device_theta(), x, self._seed(random_state), draws)
@@ -274,7 +287,8 @@ class VAE(SklearnProtocol):
     def score_samples(self, X, *, samples=100, random_state=None):
         """log p(x) of each row, (N,) float64, in nats, by importance sampling with ``samples`` draws a row.
 
-        In expectation a lower bound; larger ``samples`` bring it nearer. See
+        In expectation a lower bound; larger ``samples`` bring it nearer. The density is that of the data as
+        the model sees them; what :meth:`elbo` says of constants holds here too. See
         :func:`npvae.evaluate.log_likelihood_rows`.
         """
         x = self._likelihood_input(X)
@@ -313,14 +327,22 @@ class VAE(SklearnProtocol):
 
     def _input(self, X) -> np.ndarray:
         self._check_fitted()
-        return self._rows(X, self.n_features_in_).values
+        rows = self._rows(X, self.n_features_in_)
+        fitted = getattr(self, "feature_names_in_", None)
+        if fitted is not None and rows.column_names is not None and rows.column_names != list(fitted):
+            raise InputError(
+                "The feature names should match those that were passed during fit, in the same order; "
+                f"expected {list(fitted)}, got {rows.column_names}"
+            )
+        return rows.values
 
     def _likelihood_input(self, X):
         """X on the device, checked against the likelihood, and binarised if the model was trained so."""
         x = self._input(X)
-        self.model_.likelihood.check_data(x)
+        names = getattr(self, "feature_names_in_", None)
+        self.model_.likelihood.check_data(x, None if names is None else list(names))
         if self.binarize != "none":
-            x = random.bernoulli(self.seed_, "evaluation noise", 2**32, x)
+            x = random.bernoulli(self.seed_, "evaluation binarize", 0, x)
         return self.model_.ops.asarray(x)
 
     def _device_theta(self):
@@ -333,12 +355,12 @@ class VAE(SklearnProtocol):
     def _to_numpy(self, array) -> np.ndarray:
         return self.model_.ops.to_numpy(array)
 
-    def _encode(self, x):
-        (mu, logvar), _ = self.model_.encode(self._views(), self.model_.ops.asarray(x))
+    def _encode(self, views, x):
+        (mu, logvar), _ = self.model_.encode(views, self.model_.ops.asarray(x))
         return self._to_numpy(mu), self._to_numpy(logvar)
 
-    def _decode(self, z):
-        return self.model_.decode(self._views(), self.model_.ops.asarray(z))[0]
+    def _decode(self, views, z):
+        return self.model_.decode(views, self.model_.ops.asarray(z))[0]
 
     def _output(self, x) -> np.ndarray:
         """Model output in the data's units and shape."""

@@ -10,7 +10,7 @@ Rounding adds about eps |f| / h. At a kink the estimate means nothing, and two s
     bend(h) = (f(h) - 2 f(0) + f(-h)) / h is proportional to h where f is smooth, but at a kink it is the
     jump of the slope, whatever h: there bend(h) - 2 bend(h/2) is the jump too
 
-A kink near the point, but not at it, is stepped around by a smaller h.
+A kink near the point, but not at it, is stepped around by a smaller h; so is a bend too sharp for the step.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from npvae.errors import InputError, KinkError
 #: Rounding errors in f, in units of eps max|f|, that are still taken for rounding.
 ROUNDING = 16.0
 EPSILON = 2.0**-52
-#: How often a step in which a kink shows is divided by ten before the point is refused.
-SHRINKS = 2
+#: How often a step that shows a kink, or meets a value that is not finite, is divided by ten.
+SHRINKS = 4
 
 
 @dataclass(frozen=True)
 class Derivative:
-    """An estimate of f'(0), what rounding may have added to it, and the step it was made with."""
+    """An estimate of f'(0), what rounding may have added to it, the step it was made with, the size of f there."""
 
     estimate: float
     rounding: float
     step: float
+    size: float
 
 
 def derivative(f: Callable[[float], float], step: float, tolerance: float, scale: float, what: str) -> Derivative:
@@ -44,13 +45,15 @@ def derivative(f: Callable[[float], float], step: float, tolerance: float, scale
     this precision can find. InputError: f is not finite near 0.
     """
     centre = f(0.0)
+    problem = None
     for shrink in range(SHRINKS + 1):
         h = step / 10.0**shrink
         up, down, half_up, half_down = f(h), f(-h), f(h / 2), f(-h / 2)
         values = (centre, up, down, half_up, half_down)
         largest = max(map(abs, values))
         if not all(map(math.isfinite, values)):
-            raise InputError(f"the function is not finite within {h:g} of {what}")
+            problem = InputError(f"the function is not finite within {h:g} of {what}")
+            continue
         wide = (up - down) / (2 * h)
         narrow = (half_up - half_down) / h
         bend_wide = (up - 2 * centre + down) / h
@@ -60,9 +63,10 @@ def derivative(f: Callable[[float], float], step: float, tolerance: float, scale
         allowed = tolerance * max(abs(estimate), scale) + 4 * rounding
         # Richardson's step leaves much less than |wide - narrow|; a kink leaves all of it.
         if abs(wide - narrow) <= 10 * allowed and abs(bend_wide - 2 * bend_narrow) <= 10 * allowed:
-            return Derivative(estimate, rounding, h)
-    raise KinkError(
-        f"no derivative at {what}: the slope is {(centre - half_down) / (h / 2):.6g} to the left and "
-        f"{(half_up - centre) / (h / 2):.6g} to the right, at a distance of {h / 2:g}. Move the point, or give a "
-        "smaller step"
-    )
+            return Derivative(estimate, rounding, h, largest)
+        problem = KinkError(
+            f"no derivative found at {what}: the slope is {(centre - half_down) / (h / 2):.6g} to the left and "
+            f"{(half_up - centre) / (h / 2):.6g} to the right, at a distance of {h / 2:g}. If the function has a "
+            "kink there, move the point; if it is smooth, give a smaller step"
+        )
+    raise problem

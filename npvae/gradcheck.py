@@ -11,7 +11,7 @@ upstream gradient is random because a backward that forgets it is right for ones
     error = |analytic - numeric| / max(|analytic|, |numeric|, rms(numeric), floor)       <= rtol
 
 so an element is measured against at least the root mean square of its tensor. ``floor`` is what rounding
-in the function could add, over rtol: where it is the largest the difference cannot tell anything finer.
+in the function could add, over rtol. A tensor whose gradient is lost in that rounding is refused, not passed.
 
 This file needs NumPy alone and nothing of the rest of npvae but its errors.
 """
@@ -99,14 +99,15 @@ def check_gradient(
     raise_on_failure: with False the report is returned whatever it says.
 
     KinkError: the function has no derivative at the point. InputError, InputTypeError: an input is not an
-    array of numbers, or a gradient has the wrong shape or number.
+    array of real numbers, a gradient has the wrong shape or number, there is nothing to check, the function
+    changes its inputs, or its values are so large that rounding hides the gradient.
 
     >>> import numpy as np
     >>> square = lambda x: (x * x, lambda u: 2 * x * u)
     >>> check_gradient(square, [np.array([1.0, -2.0])]).passed
     True
     """
-    inputs = [_as_float64(value, index) for index, value in enumerate(inputs)]
+    inputs, rtol, step = _arguments(inputs, rtol, step)
     names = list(names) if names is not None else _parameter_names(function, len(inputs))
     if len(names) != len(inputs):
         raise InputError(f"names has {len(names)} entries for {len(inputs)} inputs")
@@ -117,6 +118,8 @@ def check_gradient(
     for index, (name, gradient) in enumerate(zip(names, gradients, strict=True)):
         if gradient is not None:
             rows.append(_check_tensor(problem, index, name, gradient, rtol, step, generator))
+    if not rows:
+        raise InputError("there is nothing to check: every gradient is None")
     report = GradientReport(rows, rtol)
     if raise_on_failure and not report.passed:
         failed = [str(row) for row in rows if not row.passed]
@@ -136,7 +139,7 @@ def numerical_gradient(
     >>> numerical_gradient(lambda x: x**3, [np.array([1.0, 2.0])])[0].round(6).tolist()
     [3.0, 12.0]
     """
-    inputs = [_as_float64(value, index) for index, value in enumerate(inputs)]
+    inputs, rtol, step = _arguments(inputs, rtol, step)
     problem = _Problem(function, None, inputs, None, upstream)
     return tuple(_elementwise(problem, index, range(x.size), step, rtol, 0.0)[0].reshape(x.shape)
                  for index, x in enumerate(inputs))
@@ -148,7 +151,10 @@ class _Problem:
     def __init__(self, function, backward, inputs, generator, upstream=None) -> None:
         self.inputs = inputs
         self._function = function
+        before = [x.copy() for x in inputs]
         self._result = function(*inputs)
+        if not all(map(np.array_equal, before, inputs)):
+            raise InputError("the function changes its inputs; a derivative at a point that moves means nothing")
         self._backward = backward
         self._second = None
         output = self._result
@@ -157,7 +163,7 @@ class _Problem:
                 raise InputTypeError("the function must return (output, backward), or backward must be given")
             output, self._second = output
         self._output_is_tuple = isinstance(output, tuple)
-        outputs = [np.asarray(part, np.float64) for part in (output if self._output_is_tuple else (output,))]
+        outputs = [_real(part, "an output") for part in (output if self._output_is_tuple else (output,))]
         self._scalar_value = self._second is not None and not callable(self._second)
         if self._scalar_value and any(part.ndim for part in outputs):
             raise InputError("a function that returns (value, gradient) must return a scalar value")
@@ -193,7 +199,7 @@ class _Problem:
         checked = []
         for x, gradient in zip(self.inputs, gradients, strict=True):
             if gradient is not None:
-                gradient = np.array(gradient, np.float64)
+                gradient = _real(gradient, "a gradient").copy()
                 if gradient.shape != x.shape:
                     raise InputError(f"a gradient has shape {gradient.shape}, its input {x.shape}")
             checked.append(gradient)
@@ -205,7 +211,8 @@ class _Problem:
         def f(t: float) -> float:
             moved = list(self.inputs)
             moved[index] = moved[index] + t * direction
-            result = self._function(*moved)
+            with np.errstate(all="ignore"):  # a step may leave the domain; a smaller one is tried then
+                result = self._function(*moved)
             if self._second is not None:
                 result = result[0]
             outputs = result if self._output_is_tuple else (result,)
@@ -229,9 +236,9 @@ def _check_tensor(problem, index, name, gradient, rtol, step, generator) -> Tens
         directions = [_unit_direction(x.shape, generator) for _ in range(DIRECTIONS)]
         checked = f"{DIRECTIONS} directions, {SAMPLED_ELEMENTS} elements"
 
-    numeric, rounding = _elementwise(problem, index, elements, step, 0.1 * rtol, scale, name)
+    numeric, rounding, size = _elementwise(problem, index, elements, step, 0.1 * rtol, scale, name)
     labels = ["[" + ", ".join(map(str, np.unravel_index(i, x.shape))) + "]" for i in elements]
-    groups = [(gradient.reshape(-1)[elements], numeric, rounding, labels)]
+    groups = [(gradient.reshape(-1)[elements], numeric, rounding, size, labels)]
     if directions:
         found = [
             derivative(problem.along(index, v), step or DIRECTION_STEP, 0.1 * rtol, scale, f"{name} + t v, a direction")
@@ -240,12 +247,13 @@ def _check_tensor(problem, index, name, gradient, rtol, step, generator) -> Tens
         groups.append((
             np.array([float(np.sum(gradient * v)) for v in directions]),
             np.array([d.estimate for d in found]), np.array([d.rounding for d in found]),
-            [f"direction {i}" for i in range(len(directions))],
+            np.array([d.size for d in found]), [f"direction {i}" for i in range(len(directions))],
         ))
     worst = (0.0, "", 0.0, 0.0)
-    for analytic, numbers, noise, where in groups:
+    for analytic, numbers, noise, values, where in groups:
         if not len(numbers):
             continue
+        _refuse_if_hidden(name, analytic, numbers, noise, values)
         size = np.maximum(np.maximum(np.abs(analytic), np.abs(numbers)), np.sqrt(np.mean(numbers**2)))
         size = np.maximum(size, np.maximum(noise / rtol, np.finfo(np.float64).tiny))
         with np.errstate(invalid="ignore"):  # an infinite gradient is infinitely wrong
@@ -258,7 +266,7 @@ def _check_tensor(problem, index, name, gradient, rtol, step, generator) -> Tens
 
 
 def _elementwise(problem, index, elements, step, tolerance, scale, name="an input"):
-    """Derivatives by single elements of one input, and the rounding in each: two arrays."""
+    """Derivatives by single elements of one input, the rounding in each, the function's size: three arrays."""
     x = problem.inputs[index]
     found = []
     for i in elements:
@@ -267,7 +275,20 @@ def _elementwise(problem, index, elements, step, tolerance, scale, name="an inpu
         h = step or ELEMENT_STEP * max(1.0, abs(float(x.reshape(-1)[i])))
         place = ", ".join(map(str, np.unravel_index(i, x.shape)))
         found.append(derivative(problem.along(index, direction), h, tolerance, scale, f"{name}[{place}]"))
-    return np.array([d.estimate for d in found]), np.array([d.rounding for d in found])
+    return tuple(np.array([getattr(d, part) for d in found]) for part in ("estimate", "rounding", "size"))
+
+
+def _refuse_if_hidden(name, analytic, numeric, rounding, values) -> None:
+    """InputError if a gradient that is not zero is no larger than what rounding adds to its difference."""
+    largest = max(np.abs(analytic).max(), np.abs(numeric).max())
+    # What is left of a zero gradient after rounding in the backward itself.
+    zero = 1e3 * np.finfo(np.float64).eps * values.max()
+    if rounding.max() > 1e-2 * largest and np.abs(analytic).max() > zero:
+        raise InputError(
+            f"the gradient of {name} is of the size {np.abs(analytic).max():.2g}, but the function's values of "
+            f"{values.max():.2g} leave differences a rounding error of {rounding.max():.2g}: subtract a constant "
+            "from the function, scale its inputs, or give a larger step"
+        )
 
 
 def _unit_direction(shape, generator) -> np.ndarray:
@@ -276,11 +297,28 @@ def _unit_direction(shape, generator) -> np.ndarray:
     return v / np.linalg.norm(v)
 
 
-def _as_float64(value, index: int) -> np.ndarray:
+def _arguments(inputs, rtol, step) -> tuple[list[np.ndarray], float, float | None]:
+    """The inputs as float64 copies, and the checked numbers."""
+    if isinstance(inputs, np.ndarray) or not isinstance(inputs, Sequence):
+        raise InputTypeError(f"inputs must be a list of arrays, [x] for one; got {type(inputs).__name__}")
+    if not inputs:
+        raise InputError("inputs is empty: there is nothing to check")
+    for name, value in (("rtol", rtol), ("step", step)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise InputError(f"{name} must be finite and above 0, got {value!r}")
+    return [_as_float64(value, index) for index, value in enumerate(inputs)], rtol, step
+
+
+def _real(value, what: str) -> np.ndarray:
+    """The value as a float64 array; InputTypeError if it is not real."""
     array = np.asarray(value)
     if array.dtype.kind not in "buif":
-        raise InputTypeError(f"input {index} must hold real numbers, got dtype {array.dtype}")
-    array = array.astype(np.float64)
+        raise InputTypeError(f"{what} must hold real numbers, got dtype {array.dtype}")
+    return array.astype(np.float64, copy=False)
+
+
+def _as_float64(value, index: int) -> np.ndarray:
+    array = _real(value, f"input {index}").copy()
     if not np.isfinite(array).all():
         raise InputError(f"input {index} holds NaN or infinity")
     return array

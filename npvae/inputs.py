@@ -30,8 +30,8 @@ def as_rows(
     X: (N, I), or (N, ...) to be flattened; an array, a list of lists, or a table with ``columns``.
     Whole numbers and booleans are converted, with a DataConversionWarning unless ``divide_by`` says that
     they were expected. X itself is never modified.
-    InputTypeError: sparse, masked, complex, text or object data. InputError: wrong shape, no rows, NaN or
-    infinity, or (given ``n_features``) another number of features.
+    InputTypeError: sparse, masked, text or object data. InputError: complex data, wrong shape, no rows, NaN
+    or infinity, or (given ``n_features``) another number of features.
     """
     column_names = _column_names(X)
     array = _as_array(X, name)

@@ -137,6 +137,10 @@ class Model:
         self._tensor_names = {name: (f"{name}/W", f"{name}/b") for name in self._layers}
         self._recent_views: list[tuple] = []
 
+    def __getstate__(self) -> dict:
+        # A copied or unpickled vector is the base of none of the views cached here.
+        return {**self.__dict__, "_recent_views": []}
+
     def initial_parameters(self, seed: int, dtype="float32"):
         """A new theta, (P,): Glorot-uniform weights, zero biases, the likelihood's own initial values.
 

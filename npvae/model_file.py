@@ -5,15 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from npvae import backend as backends
-from npvae import io, registry
-from npvae.errors import ModelFileError, NpvaeError
+from npvae import check, io, likelihoods, registry
+from npvae.errors import InputError, ModelFileError, NpvaeError
 from npvae.model import Architecture, Model
 from npvae.training.history import History
 
 
 def save(estimator, path) -> None:
-    """Write a fitted estimator: its parameters, its architecture, and what it does to data before and after."""
+    """Write a fitted estimator: its parameters, its architecture, and what it does to data before and after.
+
+    NotFittedError: it is not fitted. InputError: its likelihood is not a known one. OSError: it cannot be written.
+    """
     estimator._check_fitted()
+    likelihood = estimator.model_.likelihood
+    if likelihoods.KNOWN.get(likelihood.name) is not type(likelihood):
+        raise InputError(
+            f"the likelihood {likelihood!r} is not one of npvae.likelihoods.KNOWN: its file could not be read again"
+        )
     header = {
         "estimator": type(estimator).__name__,
         "architecture": estimator.model_.architecture.config(),
@@ -46,10 +54,12 @@ def load(cls, path, backend):
                 f"{path}: theta is {theta.dtype} of shape {theta.shape}; the model needs {estimator.dtype} "
                 f"of shape ({model.layout.size},)"
             )
+        if not np.isfinite(theta).all():
+            raise ModelFileError(f"{path}: the parameters are not all finite")
         estimator.model_ = model
         estimator.theta_ = theta
         estimator.history_ = History(header["history"])
-        estimator.seed_ = header["seed"]
+        estimator.seed_ = check.whole_number("seed", header["seed"], 0)
         estimator.stop_reason_ = header["stop_reason"]
         estimator.best_epoch_ = header["best_epoch"]
         estimator.n_features_in_ = model.architecture.n_features
@@ -58,7 +68,7 @@ def load(cls, path, backend):
             estimator.feature_names_in_ = np.array(header["column_names"], dtype=object)
     except ModelFileError:
         raise
-    except (KeyError, TypeError, NpvaeError) as error:
+    except (KeyError, TypeError, AttributeError, NpvaeError) as error:
         raise ModelFileError(f"{path} lacks or contradicts what a model must hold: {error!r}") from error
     return estimator
 

@@ -215,7 +215,13 @@ def global_norm(xp, gradient) -> float:
     return largest * math.sqrt(float(scaled @ scaled))
 
 
+#: No gradient is longer than this for an optimiser: the squares of a longer one would overflow float32 in the
+#: accumulators, and a parameter whose accumulator is infinite never moves again.
+LONGEST_GRADIENT = 1e15
+
+
 def clip_by_global_norm(gradient, norm: float, maximum: float | None) -> None:
-    """Scale ``gradient``, in place, to length ``maximum`` if its length ``norm`` is above it."""
-    if maximum is not None and norm > maximum:
+    """Scale ``gradient``, in place, to length ``maximum`` (at most ``LONGEST_GRADIENT``) if it is longer."""
+    maximum = LONGEST_GRADIENT if maximum is None else min(maximum, LONGEST_GRADIENT)
+    if norm > maximum:
         gradient *= maximum / norm

@@ -127,14 +127,17 @@ def plot_manifold(vae, ax=None, side: int = 15, dimensions=(0, 1)):
     return ax
 
 
-def plot_reconstructions(vae, X, ax=None, columns: int = 10):
-    """Originals above their reconstructions, in pairs of rows. InputError: the samples are not pictures."""
+def plot_reconstructions(vae, X, ax=None, columns: int = 10, **how):
+    """Originals above their reconstructions, in pairs of rows; whole rows of ``columns`` only, if there is one.
+
+    ``how`` goes to ``vae.reconstruct``. InputError: the samples are not pictures.
+    """
     shape = _picture_shape(vae)
     X = np.asarray(X)[: columns * (len(X) // columns) or len(X)]
     columns = min(columns, len(X))
     pairs = np.stack([
         np.asarray(X, dtype=float).reshape(-1, columns, *shape),
-        np.asarray(vae.reconstruct(X), dtype=float).reshape(-1, columns, *shape),
+        np.asarray(vae.reconstruct(X, **how), dtype=float).reshape(-1, columns, *shape),
     ], axis=1)
     images = pairs.reshape(-1, columns, *shape)
     ax = _new_axes(ax, (0.7 * columns, 0.75 * len(images)))

@@ -2,7 +2,7 @@
 
 Nothing here keeps a state. The words come from the counter-based generator Philox4x64-10
 
-    four words = Philox(key = (seed, purpose), counter = (block, step, 0, 0)),   block = 1, 2, ...
+    four words = Philox(key = (seed, purpose), counter = (block, step, draw, 0)),   block = 1, 2, ...
 
 so any draw can be repeated alone: a resumed run, one split over processes, and another backend all meet
 the same noise. Numbers are made from the words by fixed formulas, never by a library's sampler whose
@@ -38,27 +38,29 @@ PURPOSES = {
     "validation split": 8,
     "evaluation noise": 9,
     "static binarize": 10,
+    "reconstruction noise": 11,
+    "evaluation binarize": 12,
 }
 
 
-def words(seed: int, purpose: str, step: int, count: int) -> np.ndarray:
-    """``count`` random 64-bit words, uint64 of shape (count,)."""
-    counter = np.array([0, step, 0, 0], dtype=np.uint64)
+def words(seed: int, purpose: str, step: int, count: int, draw: int = 0) -> np.ndarray:
+    """``count`` random 64-bit words, uint64 of shape (count,). ``draw`` counts several draws of one step."""
+    counter = np.array([0, step, draw, 0], dtype=np.uint64)
     key = np.array([seed, PURPOSES[purpose]], dtype=np.uint64)
     return np.random.Philox(counter=counter, key=key).random_raw(count)
 
 
-def uniform(seed: int, purpose: str, step: int, shape, dtype=np.float64) -> np.ndarray:
+def uniform(seed: int, purpose: str, step: int, shape, dtype=np.float64, draw: int = 0) -> np.ndarray:
     """Uniform numbers on [0, 1), an array of ``shape``; float32 keeps the upper 24 bits of each word."""
-    raw = words(seed, purpose, step, math.prod(shape)).reshape(shape)
+    raw = words(seed, purpose, step, math.prod(shape), draw).reshape(shape)
     bits = np.finfo(dtype).nmant + 1
     return (raw >> np.uint64(64 - bits)).astype(dtype) * np.asarray(2.0**-bits, dtype=dtype)
 
 
-def normal(seed: int, purpose: str, step: int, shape, dtype=np.float64) -> np.ndarray:
+def normal(seed: int, purpose: str, step: int, shape, dtype=np.float64, draw: int = 0) -> np.ndarray:
     """Standard normal numbers, an array of ``shape``; computed in float64, then rounded to ``dtype``."""
     count = math.prod(shape)
-    pairs = uniform(seed, purpose, step, ((count + 1) // 2, 2))
+    pairs = uniform(seed, purpose, step, ((count + 1) // 2, 2), draw=draw)
     radius = np.sqrt(-2.0 * np.log1p(-pairs[:, 0]))
     angle = (2.0 * math.pi) * pairs[:, 1]
     z = np.empty(pairs.shape)
@@ -72,10 +74,34 @@ def permutation(seed: int, purpose: str, step: int, count: int) -> np.ndarray:
     return np.argsort(words(seed, purpose, step, count), kind="stable")
 
 
-def bernoulli(seed: int, purpose: str, step: int, probability: np.ndarray) -> np.ndarray:
+def bernoulli(seed: int, purpose: str, step: int, probability: np.ndarray, draw: int = 0) -> np.ndarray:
     """Zeros and ones of the dtype and shape of ``probability``, one with that probability (to 2^-24)."""
-    u = uniform(seed, purpose, step, probability.shape, np.float32)
+    u = uniform(seed, purpose, step, probability.shape, np.float32, draw)
     return (u < probability).astype(probability.dtype)
+
+
+class Stream:
+    """Several draws for one purpose and step, each its own: what is asked for first is draw 0, then 1, ..."""
+
+    def __init__(self, seed: int, purpose: str, step: int) -> None:
+        self._place = (seed, purpose, step)
+        self._draws = 0
+
+    def _next(self) -> int:
+        self._draws += 1
+        return self._draws - 1
+
+    def uniform(self, shape, dtype=np.float64) -> np.ndarray:
+        """See :func:`uniform`."""
+        return uniform(*self._place, shape, dtype, self._next())
+
+    def normal(self, shape, dtype=np.float64) -> np.ndarray:
+        """See :func:`normal`."""
+        return normal(*self._place, shape, dtype, self._next())
+
+    def bernoulli(self, probability: np.ndarray) -> np.ndarray:
+        """See :func:`bernoulli`."""
+        return bernoulli(*self._place, probability, self._next())
 
 
 def seed_from(random_state) -> int:

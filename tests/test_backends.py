@@ -276,7 +276,7 @@ def test_small_arrays_are_not_pooled():
     pool = BufferPool()
     count = SMALLEST_POOLED // 8
     pool.empty((count - 1,), np.float64)
-    assert not vars(pool._local)
+    assert not pool._arrays()
     assert pool.empty((0, 3), np.float32).shape == (0, 3)
 
 
@@ -284,7 +284,7 @@ def test_without_reference_counts_every_array_is_new(monkeypatch):
     monkeypatch.setattr("npvae.backend.buffers._counts_can_be_trusted", lambda: False)
     pool = BufferPool()
     pool.empty((100, 100), np.float64)
-    assert not vars(pool._local)
+    assert not pool._arrays()
     assert pool.empty((100, 100), np.float64).shape == (100, 100)
 
 
@@ -327,3 +327,24 @@ def test_the_specification_runs_on_any_array_api(rng, likelihood, activation):
     assert float(strict_loss) == pytest.approx(float(loss), rel=1e-12)
     np.testing.assert_allclose(strict_model.ops.to_numpy(strict_gradient), gradient, rtol=1e-12, atol=1e-13)
     assert strict_model.ops.dtype_name(strict_model.initial_parameters(0)) == "float32"
+
+
+def test_the_pool_does_not_grow_with_the_number_of_sizes(monkeypatch):
+    from npvae.backend import buffers
+
+    monkeypatch.setattr(buffers, "LARGEST_POOL", 10 * SMALLEST_POOLED)
+    pool = BufferPool()
+    held = pool.empty((SMALLEST_POOLED,), np.uint8)
+    held.fill(7)
+    for size in range(300):
+        pool.empty((SMALLEST_POOLED + size,), np.uint8).fill(1)
+        kept = [array for arrays in pool._arrays().values() for array in arrays]
+        assert sum(array.nbytes for array in kept) <= 10 * SMALLEST_POOLED
+    assert (held == 7).all()
+
+
+def test_constants_do_not_grow_with_the_number_of_sizes():
+    ops = backend.get("numpy")
+    for columns in range(1, 400):
+        ops.dense_forward(np.ones((1, 2)), np.ones((2, columns)), np.ones(columns), "relu")
+    assert len(ops._constants) <= 102

@@ -147,7 +147,8 @@ BAD_DATA = {
     "no columns": (np.zeros((6, 0)), InputError, "0 feature"),
     "NaN": (np.array([[0.5, np.nan], [0.1, np.inf]]), InputError, "1 NaN and 1 infinite"),
     "above 1": (np.array([[0.5, 0.5], [0.1, 1.5]]), InputError, "1.5 in column 1 (row 1)"),
-    "8-bit": (np.array([[0.5, 255.0]]), InputError, "divide_by=255"),
+    "8-bit": (np.array([[0.0, 255.0]]), InputError, "divide_by=255"),
+    "a table": (np.array([[0.5, 200.0]]), InputError, "gaussian_per_feature"),
     "negative": (np.array([[0.5, -3.0]]), InputError, "gaussian_per_feature"),
     "objects": (np.array([[0.5, "a"]], dtype=object), InputTypeError, "object"),
     "text": (np.array([["a", "b"]]), InputTypeError, "must hold numbers"),
@@ -222,6 +223,55 @@ def test_strided_and_fortran_data_are_the_same_data():
     wide[:, ::2] = x
     for same in (wide[:, ::2], np.asfortranarray(x), x.tolist()):
         np.testing.assert_array_equal(small_vae().fit(x).theta_, small_vae().fit(same).theta_)
+
+
+class Table:
+    """Rows with named columns, as a data frame has them."""
+
+    def __init__(self, values, columns):
+        self.values, self.columns = values, columns
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+
+def test_column_names_are_kept_compared_and_forgotten():
+    x, names = grey_rows(), list("abcdef")
+    vae = small_vae().fit(Table(x, names))
+    assert vae.feature_names_in_.tolist() == names
+    vae.transform(x), vae.transform(Table(x, names))
+    with pytest.raises(InputError, match="feature names should match"):
+        vae.transform(Table(x, names[::-1]))
+    with pytest.raises(InputError, match="column 'c'"):
+        vae.elbo(Table(np.where(np.arange(6) == 2, 3.0, x), names))
+    assert not hasattr(vae.fit(x), "feature_names_in_")
+
+
+def test_copies_and_pickles_are_models_of_their_own():
+    import copy
+    import pickle
+
+    vae, x = small_vae().fit(grey_rows()), grey_rows(5)
+    z = vae.transform(x)
+    for twin in (copy.deepcopy(vae), pickle.loads(pickle.dumps(vae))):
+        np.testing.assert_array_equal(twin.transform(x), z)
+        twin.theta_[...] = 0.0
+        assert (twin.transform(x) == 0).all()
+    np.testing.assert_array_equal(vae.transform(x), z)
+
+
+def test_two_threads_train_the_models_that_one_would():
+    import threading
+
+    alone = [small_vae(random_state=seed, hidden=(200,)).fit(grey_rows()).theta_ for seed in (0, 1)]
+    models = [small_vae(random_state=seed, hidden=(200,)) for seed in (0, 1)]
+    threads = [threading.Thread(target=model.fit, args=(grey_rows(),)) for model in models]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for theta, model in zip(alone, models, strict=True):
+        np.testing.assert_array_equal(theta, model.theta_)
 
 
 SKLEARN_CHECKS = """

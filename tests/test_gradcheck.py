@@ -199,7 +199,7 @@ def test_the_message_names_tensor_index_and_both_numbers():
 
 
 def test_a_kink_at_the_point_is_refused_by_name():
-    with pytest.raises(KinkError, match=r"no derivative at x\[1, 0\]: the slope is -1 to the left and 1 to the right"):
+    with pytest.raises(KinkError, match=r"no derivative found at x\[1, 0\]: the slope is -1 to the left and 1 to the right"):
         check_gradient(lambda x: (float(np.abs(x).sum()), np.sign(x)), [np.array([[1.0], [0.0]])])
     with pytest.raises(KinkError, match=r"bias\[0\]: the slope is 0 to the left and 1 to the right"):
         check_gradient(lambda bias: (float(np.maximum(bias, 0).sum()), 1.0 * (bias > 0)), [np.zeros(1)])
@@ -223,7 +223,7 @@ def test_a_noisy_function_is_refused(rng):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_function_that_is_not_finite_is_refused(bad):
-    with pytest.raises(InputError, match=r"not finite within 0.0001 of x\[0\]"):
+    with pytest.raises(InputError, match=r"not finite within 1e-08 of x\[0\]"):
         check_gradient(lambda x: (float(np.where(x[0] > 1.0, bad, x[0])), np.ones(1)), [np.ones(1)])
 
 
@@ -352,3 +352,47 @@ def test_a_wrong_operation_fails_its_cases(sabotaged, titles):
     models = {title for title in failed if title.startswith("negative ELBO")}
     assert failed - models == titles
     assert len(models) >= (1 if sabotaged is WrongResidual else 4)
+
+
+def test_a_gradient_hidden_by_rounding_is_refused_not_passed():
+    with pytest.raises(InputError, match="rounding error"):
+        check_gradient(lambda x: (1e12 + x * x, lambda u: 2.2 * x * u), [np.array([1.0, 2.0])])
+
+
+def test_a_zero_gradient_under_a_large_value_is_right():
+    assert check_gradient(lambda x: (0 * x + 1e12, lambda u: 0 * u), [np.array([1.0, 2.0])]).passed
+
+
+@pytest.mark.parametrize(("function", "slope", "at"), [
+    (np.sin, np.cos, 1e5),
+    (np.log, lambda x: 1 / x, 1e-5),
+    (np.reciprocal, lambda x: -1 / x**2, 1e-4),
+])
+def test_smooth_functions_far_from_1_are_not_refused(function, slope, at):
+    assert check_gradient(lambda x: (function(x), lambda u: u * slope(x)), [np.array([at, 2 * at])]).passed
+    with pytest.raises(GradientCheckError):
+        check_gradient(lambda x: (function(x), lambda u: 1.001 * u * slope(x)), [np.array([at, 2 * at])])
+
+
+def test_calls_that_mean_nothing_are_refused():
+    def identity(x):
+        return x, lambda u: u
+
+    def in_place(x):
+        x += 1.0
+        return x, lambda u: u
+
+    x = np.array([1.0, 2.0])
+    for function, inputs, words, arguments in (
+        (lambda x: (x, lambda u: None), [x], "every gradient is None", {}),
+        (identity, [], "empty", {}),
+        (in_place, [x], "changes its inputs", {}),
+        (identity, [x], "rtol must be", {"rtol": 0.0}),
+        (identity, [x], "step must be", {"step": -1.0}),
+    ):
+        with pytest.raises(InputError, match=words):
+            check_gradient(function, inputs, **arguments)
+    with pytest.raises(InputTypeError, match=r"\[x\] for one; got ndarray"):
+        check_gradient(identity, x)
+    with pytest.raises(InputTypeError, match="an output must hold real numbers"):
+        check_gradient(lambda x: (1j * x, lambda u: u), [x])

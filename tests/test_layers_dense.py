@@ -143,3 +143,8 @@ def test_wrong_shapes_and_dtypes_name_the_argument(ops):
 def test_a_bias_of_another_dtype_is_refused(ops):
     with pytest.raises(InputTypeError, match="b has dtype float64"):
         dense(ops, np.zeros((5, 3), np.float32), np.zeros((3, 2), np.float32), np.zeros(2))
+
+
+def test_an_unknown_activation_is_refused_by_name(ops):
+    with pytest.raises(InputError, match="unknown activation 'reul'; known: 'identity', 'relu'"):
+        dense(ops, np.zeros((5, 3)), np.zeros((3, 2)), np.zeros(2), "reul")

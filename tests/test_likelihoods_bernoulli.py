@@ -9,6 +9,7 @@ import pytest
 from npvae.errors import InputError, InputTypeError
 from npvae.gradcheck import check_gradient
 from npvae.likelihoods import Bernoulli
+from npvae.random import Stream
 
 #: Rows and features; the widths stand around the number of factors that share a logarithm.
 SHAPES = [(0, 3), (1, 1), (5, 3), (4, 31), (4, 32), (4, 33), (3, 97), (13, 20)]
@@ -144,13 +145,13 @@ def test_mean_is_the_sigmoid_everywhere(ops, dtype):
 
 def test_draws_are_zeros_and_ones_with_the_right_mean(dtype):
     logits = np.tile(np.array([-3.0, 0.0, 1.0, np.inf, -np.inf], dtype), (40_000, 1))
-    x = Bernoulli().draw((logits,), {}, seed=3, step=0)
+    x = Bernoulli().draw((logits,), {}, Stream(3, "data sample", 0))
     assert x.dtype == dtype and set(np.unique(x)) == {0.0, 1.0}
     p = np.array([naive.sigmoid(v) for v in (-3.0, 0.0, 1.0)] + [1.0, 0.0])
     error = np.abs(x.mean(axis=0, dtype=np.float64) - p)
     assert (error <= 5 * np.sqrt(p * (1 - p) / len(x))).all()
-    np.testing.assert_array_equal(x, Bernoulli().draw((logits,), {}, seed=3, step=0))
-    assert (x != Bernoulli().draw((logits,), {}, seed=3, step=1)).any()
+    np.testing.assert_array_equal(x, Bernoulli().draw((logits,), {}, Stream(3, "data sample", 0)))
+    assert (x != Bernoulli().draw((logits,), {}, Stream(3, "data sample", 1))).any()
 
 
 def test_data_outside_the_support_name_column_row_and_remedy():

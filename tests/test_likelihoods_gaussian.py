@@ -9,8 +9,14 @@ import pytest
 from npvae.errors import InputError, InputTypeError
 from npvae.gradcheck import check_gradient
 from npvae.likelihoods import (
-    Gaussian, GaussianDecoder, GaussianOneVariance, GaussianPerFeature, SquaredError, gaussian_learned,
+    Gaussian,
+    GaussianDecoder,
+    GaussianOneVariance,
+    GaussianPerFeature,
+    SquaredError,
+    gaussian_learned,
 )
+from npvae.random import Stream
 
 SHAPES = [(0, 3), (1, 1), (5, 3), (57, 20)]
 LEARNED = [GaussianOneVariance, GaussianPerFeature, GaussianDecoder]
@@ -105,7 +111,7 @@ def test_a_variance_must_be_positive_and_finite(variance):
 
 def test_draws_of_fixed_variance(dtype):
     mean = np.tile(np.array([0.0, 5.0], dtype), (40_000, 1))
-    x = Gaussian(4.0).draw((mean,), {}, seed=5, step=0)
+    x = Gaussian(4.0).draw((mean,), {}, Stream(5, "data sample", 0))
     assert x.dtype == dtype
     x = x.astype(np.float64)
     assert (np.abs(x.mean(axis=0) - [0.0, 5.0]) < 5 * math.sqrt(4.0 / len(x))).all()
@@ -209,7 +215,7 @@ def test_draws_of_learnt_variance(dtype, kind):
     outputs, parameters = (mean,), {"raw_logvar": raw[:1] if kind is GaussianOneVariance else raw}
     if kind is GaussianDecoder:
         outputs, parameters = (mean, np.tile(raw, (rows, 1))), {}
-    x = kind(floor=0.25).draw(outputs, parameters, seed=1, step=2)
+    x = kind(floor=0.25).draw(outputs, parameters, Stream(1, "data sample", 2))
     assert x.dtype == dtype and x.shape == mean.shape
     x = x.astype(np.float64)
     variance = 0.25 + np.exp(raw.astype(np.float64))
@@ -249,3 +255,15 @@ def test_mean_is_the_head_and_wrong_shapes_are_named(ops, rng, kind):
     _, backward = kind().negative_log_likelihood(ops, outputs, x, own)
     with pytest.raises(InputError, match=r"dnll has shape \(3,\), but nll has shape \(4,\)"):
         backward(np.zeros(3))
+
+
+@pytest.mark.parametrize(("logvar", "difference", "wanted"), [
+    (-100.0, 0.0, -100.0), (-170.0, 0.0, -170.0), (-100.0, 1e-20, 100.0 * 0 - 100.0 + 1e-40 * math.exp(100.0)),
+    (140.0, 1e30, 140.0 + 1e60 * math.exp(-140.0)),
+])
+def test_without_a_floor_the_ratio_is_formed_before_it_is_squared(ops, logvar, difference, wanted):
+    """In float32 the square of the difference, or exp(-logvar), leaves the dtype where their product does not."""
+    mean, x = np.array([[difference]], np.float32), np.zeros((1, 1), np.float32)
+    nll, _, d_logvar = ops.gaussian_nll(mean, np.array([logvar], np.float32), x, True)
+    assert nll[0] == pytest.approx(0.5 * (wanted + math.log(2 * math.pi)), rel=1e-4)
+    assert d_logvar[0, 0] == pytest.approx(0.5 * (1 - (wanted - logvar)), rel=1e-4)

@@ -99,12 +99,32 @@ def test_every_damaged_byte_of_the_parameters_is_noticed(saved):
     ({"architecture": {"n_features": 6}}, "theta"),
     ({"architecture": {"size": 6}}, "size"),
     ({"parameters": {"latent": 3}}, "latent"),
+    ({"history": [1]}, "contradicts"),
+    ({"seed": "x"}, "seed"),
 ])
 def test_a_header_that_does_not_fit_is_refused(saved, changes, words):
     rewrite_header(saved, **changes)
     with pytest.raises(ModelFileError) as error:
         VAE.load(saved)
     assert words in str(error.value)
+
+
+def test_parameters_that_are_not_finite_are_refused(saved):
+    header, arrays = io.load(saved, "model")
+    arrays["theta"][3] = np.nan
+    io.save(saved, "model", header, arrays)
+    with pytest.raises(ModelFileError, match="not all finite"):
+        VAE.load(saved)
+
+
+def test_a_likelihood_that_could_not_be_read_again_is_refused_at_save(tmp_path):
+    class Mine(likelihoods.Bernoulli):
+        name = "mine"
+
+    vae = small_vae(likelihood=Mine()).fit(grey_rows())
+    with pytest.raises(InputError, match="KNOWN"):
+        vae.save(tmp_path / "m.npz")
+    assert not list(tmp_path.iterdir())
 
 
 def test_files_that_are_no_model_files(tmp_path):

@@ -153,3 +153,15 @@ def test_seed_from():
     for wrong in ("0", 1.5, True):
         with pytest.raises(InputTypeError, match="random_state must be None, a whole number or a numpy.random"):
             random.seed_from(wrong)
+
+
+def test_a_stream_gives_every_draw_its_own_noise_and_repeats_itself():
+    first, again = random.Stream(3, "data sample", 5), random.Stream(3, "data sample", 5)
+    a, b = first.normal((40,)), first.normal((40,))
+    assert not np.isin(a, b).any()
+    np.testing.assert_array_equal(a, again.normal((40,)))
+    np.testing.assert_array_equal(b, again.normal((40,)))
+    np.testing.assert_array_equal(a, random.normal(3, "data sample", 5, (40,)))
+    np.testing.assert_array_equal(
+        first.uniform((4,)), random.uniform(3, "data sample", 5, (4,), draw=2)
+    )

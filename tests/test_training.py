@@ -11,7 +11,8 @@ import pytest
 from small import grey_rows, small_vae
 
 from npvae import backend, objectives, random
-from npvae.errors import InputError, NonFiniteError, TrainingInterruptedWarning
+from npvae.errors import InputError, InputTypeError, NonFiniteError, TrainingInterruptedWarning
+from npvae.evaluate import evaluate_elbo
 from npvae.model import Architecture, Model
 from npvae.optim import SGD
 from npvae.training import TrainingSettings, train
@@ -102,8 +103,6 @@ def test_active_units_are_the_dimensions_whose_mean_varies():
     views = model.views(theta)
     views["encoder/mean/W"][:, 0] = 1.0
     views["encoder/mean/W"][:, 1] = 0.0
-    from npvae.evaluate import evaluate_elbo
-
     result = evaluate_elbo(model, theta, x, 0, batch_size=7)
     assert np.var(x.sum(axis=1)) > 0.01 and result["active_units"] == 1
 
@@ -204,7 +203,60 @@ def test_the_guard_names_epoch_step_tensor_and_cause_and_keeps_the_last_good_par
     state = initial_state(model, settings, "float64")
     with pytest.raises(NonFiniteError, match=r"epoch 1, step \d: .* not finite; likely cause: .*learning_rate"):
         train(model, settings, grey_rows(20), state=state)
-    assert np.isfinite(state.theta).all()
+    # Not only are the numbers finite: the model they make is.
+    with np.errstate(all="ignore"):
+        assert math.isfinite(evaluate_elbo(model, state.theta, grey_rows(20), 0)["elbo"])
+
+
+def test_the_parameters_put_back_are_those_of_the_last_copy(monkeypatch):
+    """Every other step makes a copy, from the first on; the eighth update ruins the parameters."""
+    from npvae.training import loop
+
+    monkeypatch.setattr(loop, "SNAPSHOT_STEPS", 2)
+    model, settings = model_and_settings(epochs=4, batch_size=4)
+    copies, step = [], type(settings.optimizer).update
+
+    def update(self, ops, theta, gradient, state, learning_rate, count):
+        copies.append(theta.copy())
+        step(self, ops, theta, gradient, state, learning_rate, count)
+        if count == 8:
+            theta[:] = np.nan
+
+    monkeypatch.setattr(type(settings.optimizer), "update", update)
+    state = initial_state(model, settings, "float64")
+    with pytest.raises(NonFiniteError):
+        train(model, settings, grey_rows(20), state=state)
+    np.testing.assert_array_equal(state.theta, copies[6])
+
+
+def test_the_last_update_of_an_epoch_is_looked_at_too(monkeypatch):
+    model, settings = model_and_settings(epochs=1, batch_size=20)
+    monkeypatch.setattr(type(settings.optimizer), "update", lambda self, ops, theta, *rest: theta.fill(np.inf))
+    state = initial_state(model, settings, "float64")
+    with pytest.raises(NonFiniteError, match="encoder/0/W not finite"):
+        train(model, settings, grey_rows(20), state=state)
+    np.testing.assert_array_equal(state.theta, model.initial_parameters(5, "float64"))
+
+
+def test_a_validation_loss_that_is_not_finite_is_an_error():
+    model, settings = model_and_settings(epochs=2)
+    x_valid = np.full((5, 6), np.inf)
+    with pytest.raises(NonFiniteError, match="epoch 1: the validation loss"):
+        train(model, settings, grey_rows(20), x_valid)
+
+
+def test_a_gradient_whose_square_is_beyond_float32_freezes_no_parameter():
+    """Far too large a gradient at the first step; the run must go on learning."""
+    model = Model(Architecture(6, 2, (5,), likelihood="squared_error"), backend.get("numpy"))
+    settings = TrainingSettings(seed=0, epochs=3, batch_size=20)
+    x = grey_rows(20).astype("float32")
+    state = initial_state(model, settings)
+    model.views(state.theta)["decoder/mean/b"][...] = 1e18
+    before = state.theta.copy()
+    train(model, settings, x, state=state)
+    assert np.isfinite(state.optimizer_state["accumulator"]).all()
+    assert (model.views(state.theta)["decoder/mean/b"] != model.views(before)["decoder/mean/b"]).any() or (
+        state.theta != before).any()
 
 
 @pytest.mark.parametrize(("tensor", "spoil", "words"), [
@@ -284,6 +336,37 @@ def test_patience_without_validation_data_is_refused():
     model, settings = model_and_settings(patience=2)
     with pytest.raises(InputError, match="validation"):
         train(model, settings, grey_rows())
+
+
+def test_a_seed_is_a_whole_number_and_there_must_be_rows():
+    with pytest.raises(InputTypeError, match="seed"):
+        model_and_settings(seed="a")
+    with pytest.raises(InputError, match="seed must be at least 0"):
+        model_and_settings(seed=-1)
+    model, settings = model_and_settings()
+    with pytest.raises(InputError, match="no rows"):
+        train(model, settings, np.zeros((0, 6)))
+
+
+def test_a_linear_model_reaches_the_optimum_of_probabilistic_pca():
+    """Squared error + KL of a linear encoder and decoder: the optimum is known from the data's eigenvalues.
+
+        sum_i lambda_i - sum_j [lambda_j - 1/2 - log(2 lambda_j) / 2]   over the kept lambda_j > 1/2
+    """
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((1000, 8)) @ np.diag([3.0, 2.0, 1.2, 0.6, 0.5, 0.3, 0.2, 0.1])
+    x = x @ np.linalg.qr(generator.standard_normal((8, 8)))[0]
+    values = np.linalg.eigvalsh(np.cov(x, rowvar=False, bias=True))[::-1]
+    optimum = values.sum() - np.sum(values[:2] - 0.5 - 0.5 * np.log(2 * values[:2]))
+    model = Model(Architecture(8, 2, (), likelihood="squared_error"), backend.get("numpy"))
+    settings = TrainingSettings(
+        seed=0, epochs=200, batch_size=50, optimizer="adam", learning_rate=0.02, schedule="cosine"
+    )
+    state = train(model, settings, x)
+    losses = [-evaluate_elbo(model, state.theta, x, seed)["elbo"] for seed in range(50)]
+    error = np.std(losses) / np.sqrt(len(losses))
+    assert optimum - 4 * error < np.mean(losses) < optimum + 0.02 + 4 * error
+    assert error < 0.02
 
 
 def test_settings_survive_json():

@@ -20,6 +20,9 @@ import numpy as np
 #: Smaller arrays come from the C library's own free lists, which keep them anyway.
 SMALLEST_POOLED = 32 * 1024
 
+#: When a thread's arrays come to more bytes than this, all that are free are given back before one more is made.
+LARGEST_POOL = 256 * 2**20
+
 
 def _counts_can_be_trusted() -> bool:
     if sys.implementation.name != "cpython" or not getattr(sys, "_is_gil_enabled", lambda: True)():
@@ -34,6 +37,7 @@ class BufferPool:
         self._trusted = _counts_can_be_trusted()
         self._local = threading.local()
         self._free_count = self._measure_free_count() if self._trusted else None
+        self._trusted = self._trusted and self._works()
 
     def empty(self, shape: tuple[int, ...], dtype) -> np.ndarray:
         """An array of undefined content that nobody else holds."""
@@ -41,12 +45,12 @@ class BufferPool:
         if not self._trusted or math.prod(shape) * dtype.itemsize < SMALLEST_POOLED:
             return np.empty(shape, dtype)
         free_count, count = self._free_count, sys.getrefcount
-        arrays = self._local.__dict__.setdefault((shape, dtype.char), [])
+        arrays = self._arrays().setdefault((shape, dtype.char), [])
         for array in arrays:
             if count(array) == free_count:
                 return array
         array = np.empty(shape, dtype)
-        arrays.append(array)
+        self._add(arrays, array)
         return array
 
     def like(self, array: np.ndarray) -> np.ndarray:
@@ -55,10 +59,39 @@ class BufferPool:
 
     def clear(self) -> None:
         """Forget every array of this thread; those in use live on with their holders."""
-        self._local.__dict__.clear()
+        self._arrays().clear()
+        self._local.size = 0
+
+    def _arrays(self) -> dict:
+        """This thread's arrays by shape and dtype."""
+        try:
+            return self._local.arrays
+        except AttributeError:
+            self._local.arrays, self._local.size = {}, 0
+            return self._local.arrays
+
+    def _add(self, arrays: list, array: np.ndarray) -> None:
+        if self._local.size + array.nbytes > LARGEST_POOL:
+            self.clear()  # sizes have changed, or are many: start again with those in use now
+            arrays.clear()
+            arrays = self._local.arrays.setdefault((array.shape, array.dtype.char), [])
+        arrays.append(array)
+        self._local.size += array.nbytes
 
     def _measure_free_count(self) -> int:
         # The count as `empty` sees it for an array that only the list holds: measured by the same loop, since
         # what the interpreter adds for a loop variable and an argument differs between versions.
         for array in [np.empty(1)]:
             return sys.getrefcount(array)
+
+    def _works(self) -> bool:
+        """Whether counts mean here what this file takes them for: a held array is not handed out, a dropped one is."""
+        shape = (SMALLEST_POOLED,)
+        held = self.empty(shape, np.uint8)
+        other = self.empty(shape, np.uint8)
+        apart = other is not held
+        place = other.ctypes.data
+        del other
+        again = self.empty(shape, np.uint8).ctypes.data == place
+        self.clear()
+        return apart and again

@@ -49,6 +49,8 @@ class NumpyOps(Ops):
         """A read-only vector of one value, kept."""
         key = (value, length, dtype)
         if key not in self._constants:
+            if len(self._constants) > 100:  # of sizes long gone
+                self._constants.clear()
             vector = np.full(length, value, dtype)
             vector.flags.writeable = False
             self._constants[key] = vector

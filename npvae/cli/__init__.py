@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 
 from npvae._version import __version__
 from npvae.errors import NonFiniteError, NpvaeError
@@ -32,9 +33,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments=None) -> int:
     """Run a command line; return the exit code."""
+    from npvae.cli import common
+
     options = build_parser().parse_args(arguments)
     try:
-        return options.run(options) or 0
+        with warnings.catch_warnings():  # a command's own way with warnings ends with it
+            common.say_conversions_once()
+            return options.run(options) or 0
     except NonFiniteError as error:
         return _fail(error, 1)
     except (NpvaeError, OSError, MemoryError) as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from npvae.data import DATASETS, load_dataset, load_file, save_array
-from npvae.errors import DataConversionWarning, InputError
+from npvae.errors import DataConversionWarning, InputError, TrainingInterruptedWarning
 from npvae.estimator import VAE
 
 
@@ -103,8 +103,9 @@ def writable_folder(path) -> Path:
 
 
 def say_conversions_once() -> None:
-    """Show the library's warnings about converted data as one plain line."""
+    """Show the library's warnings about converted data as plain lines, each once."""
     warnings.simplefilter("once", DataConversionWarning)
+    warnings.simplefilter("ignore", TrainingInterruptedWarning)  # "npvae train" says it in its own words
     warnings.showwarning = _show_warning
 
 

@@ -19,7 +19,6 @@ def add_parser(commands) -> None:
 
 
 def run_command(options) -> int:
-    common.say_conversions_once()
     vae = common.load_model(options)
     x, _, column_names, _ = common.read_data(options, options.part)
     mu, logvar = vae.encode(common.with_names(x, column_names))

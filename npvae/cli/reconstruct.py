@@ -23,19 +23,17 @@ def add_parser(commands) -> None:
 
 
 def run_command(options) -> int:
-    common.say_conversions_once()
     vae = common.load_model(options)
     x, _, column_names, _ = common.read_data(options, options.part)
     shape = plots.image_shape(vae.sample_shape_)
     out = options.out or ("reconstructions.png" if shape is not None else "reconstructions.csv")
+    how = {"sample": options.sample, "random_state": options.seed}
     if out.endswith(".png"):
         if shape is None:
             raise InputError(f"samples of shape {vae.sample_shape_} are not pictures; give --out another name")
-        plots.save(plots.plot_reconstructions(vae, x[:40]), out)
+        plots.save(plots.plot_reconstructions(vae, x[:40], **how), out)
     else:
-        made = vae.reconstruct(
-            common.with_names(x, column_names), sample=options.sample, random_state=options.seed
-        )
+        made = vae.reconstruct(common.with_names(x, column_names), **how)
         common.write_array(out, made, column_names)
     if out != "-":
         print(f"wrote {out}; ELBO of the {len(x)} rows: {vae.elbo(x, random_state=options.seed):.3f} nats a row")

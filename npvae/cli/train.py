@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-import warnings
 from pathlib import Path
 
 from npvae.cli import choices, common
-from npvae.errors import InputError, MissingDependencyError, NonFiniteError, TrainingInterruptedWarning
+from npvae.errors import InputError, MissingDependencyError, NonFiniteError
 from npvae.estimator import VAE
 from npvae.summary import model_summary
 
 DEFAULT_FOLDER = "npvae-run"
+
+#: Every file that a run can leave.
+PRODUCTS = (
+    "model.npz", "history.csv", "checkpoint.npz", "loss.png", "latent.png", "manifold.png", "reconstructions.png",
+    "samples.png",
+)
 
 
 def add_parser(commands) -> None:
@@ -62,7 +67,6 @@ def add_parser(commands) -> None:
 
 
 def run_command(options) -> int:
-    common.say_conversions_once()
     say = (lambda *text: None) if options.quiet else print
     vae, data, model = _prepare(options)
     folder = _folder(options)
@@ -71,25 +75,25 @@ def run_command(options) -> int:
     say(model_summary(model))
     started = time.perf_counter()
     code = 0
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", TrainingInterruptedWarning)
-        try:
-            vae.fit(
-                common.with_names(data.x, data.column_names), X_valid=data.x_valid,
-                checkpoint=folder / "checkpoint.npz", checkpoint_seconds=options.checkpoint_seconds,
-                resume=options.resume,
-            )
-        except NonFiniteError:
-            _write_model(vae, folder)
-            say(f"the last good parameters are in {folder / 'model.npz'}")
-            raise
-    if any(issubclass(warning.category, TrainingInterruptedWarning) for warning in caught):
+    try:
+        vae.fit(
+            common.with_names(data.x, data.column_names), X_valid=data.x_valid,
+            checkpoint=folder / "checkpoint.npz", checkpoint_seconds=options.checkpoint_seconds,
+            resume=options.resume,
+        )
+    except NonFiniteError:
+        _write_model(vae, folder)
+        say(f"the last good parameters are in {folder / 'model.npz'}")
+        raise
+    if vae.stop_reason_ == "interrupted":
         print(f"npvae: interrupted after {vae.history_.epochs} of {vae.epochs} epochs; the model so far is kept",
               file=sys.stderr)
         code = 130
     seconds = time.perf_counter() - started
     _write_model(vae, folder)
-    written = ["model.npz", "history.csv", "checkpoint.npz"]
+    written = ["model.npz", "history.csv"]
+    if (folder / "checkpoint.npz").exists():
+        written.append("checkpoint.npz")
     if not options.no_plots:
         try:
             written += _pictures(vae, data, folder)
@@ -97,6 +101,9 @@ def run_command(options) -> int:
             say(f"no pictures: {error}")
     if vae.history_.epochs:
         say(_result(vae, seconds))
+    for name in PRODUCTS:
+        if name not in written:
+            (folder / name).unlink(missing_ok=True)  # of an overwritten run: it would show another model
     say(f"wrote {folder}/: {', '.join(written)}")
     return code
 
@@ -138,20 +145,33 @@ def _prepare(options):
 
 def _folder(options) -> Path:
     """The run's folder: never one whose model would be lost."""
-    if options.out is not None or options.resume:
-        folder = Path(options.out or DEFAULT_FOLDER)
+    if options.resume and options.out is None:
+        raise InputError("--resume needs --out: the folder of the run to go on with")
+    if options.out is not None:
+        folder = Path(options.out)
         if not (options.resume or options.overwrite):
             for name in ("model.npz", "checkpoint.npz"):
                 if (folder / name).exists():
                     raise InputError(
                         f"{folder} already holds {name}: choose another --out, or --resume, or --overwrite"
                     )
-        return common.writable_folder(folder)
+        return _without_leftovers(common.writable_folder(folder))
     number, folder = 1, Path(DEFAULT_FOLDER)
-    while folder.exists():
-        number += 1
-        folder = Path(f"{DEFAULT_FOLDER}-{number}")
-    return common.writable_folder(folder)
+    while True:
+        try:
+            folder.mkdir()  # fails if another run has just taken it
+            return folder
+        except FileExistsError:
+            number += 1
+            folder = Path(f"{DEFAULT_FOLDER}-{number}")
+
+
+def _without_leftovers(folder: Path) -> Path:
+    """The folder, rid of temporary files that a killed run may have left."""
+    for name in PRODUCTS:
+        for path in folder.glob(f".{name}.*.part"):
+            path.unlink(missing_ok=True)
+    return folder
 
 
 def _write_model(vae, folder: Path) -> None:

@@ -37,10 +37,13 @@ def dense(ops, x, W, b, activation="identity", need_dx=True):
     x: (B, in). W: (in, out). b: (out,). All of one floating dtype, on one device; none is modified, and y
     is never one of them. B may be 0. ``out=(dW, db)`` are arrays to be overwritten with the parameters'
     gradients, new ones otherwise. ``need_dx=False`` leaves out the product for dx, which is then None:
-    the first layer has no use for it. InputError, InputTypeError: shapes or dtypes do not fit.
+    the first layer has no use for it. InputError, InputTypeError: shapes or dtypes do not fit. UnknownNameError:
+    no such activation.
     """
     if x.shape[1:] != W.shape[:1] or b.shape != W.shape[1:] or not x.dtype == W.dtype == b.dtype:
         _refuse(x, W, b)
+    if activation not in activations.FORWARD:
+        check.one_of("activation", activation, activations.NAMES)
     y = ops.dense_forward(x, W, b, activation)
 
     def backward(dy, out=None):

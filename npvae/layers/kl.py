@@ -16,7 +16,7 @@ from npvae import check
 
 
 def kl_forward(xp, mu, logvar):
-    # exp(v) - 1 - v through expm1 keeps its digits near v = 0, where both parts cancel.
+    # expm1(v) - v instead of exp(v) - 1 - v: near v = 0 the error is eps |v|, not eps.
     return 0.5 * (mu * mu + (xp.expm1(logvar) - logvar))
 
 

@@ -6,7 +6,11 @@ from npvae import registry
 from npvae.likelihoods.base import Likelihood
 from npvae.likelihoods.bernoulli import Bernoulli
 from npvae.likelihoods.gaussian_fixed import Gaussian, SquaredError
-from npvae.likelihoods.gaussian_learned import GaussianDecoder, GaussianOneVariance, GaussianPerFeature
+from npvae.likelihoods.gaussian_learned import (
+    GaussianDecoder,
+    GaussianOneVariance,
+    GaussianPerFeature,
+)
 
 KNOWN: dict[str, type[Likelihood]] = {
     kind.name: kind

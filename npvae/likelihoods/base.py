@@ -52,8 +52,8 @@ class Likelihood(ABC):
         """E[x|z], (B, I)."""
 
     @abstractmethod
-    def draw(self, outputs, parameters, seed: int, step: int) -> np.ndarray:
-        """One draw from p(x|z), (B, I), from NumPy arrays; a pure function of (seed, step)."""
+    def draw(self, outputs, parameters, stream) -> np.ndarray:
+        """One draw from p(x|z), (B, I), from NumPy arrays and the noise of a :class:`npvae.random.Stream`."""
 
     def check_data(self, x: np.ndarray, column_names=None) -> None:
         """InputError naming the column if x lies outside the support; any finite x is inside by default."""

@@ -5,7 +5,8 @@
             = sum_i max(l_i, 0) - x_i l_i + log(1 + exp(-|l_i|))
     dl_i    = dnll * (s_i - x_i)                         l, x, dl (B, I); nll, dnll (B,)
 
-The second form of nll never overflows and keeps a confident, correct logit's tiny loss. For x strictly
+The second form of nll never overflows and keeps a confident, correct logit's tiny loss (a backend may add it
+up more coarsely: see the NumPy backend). For x strictly
 between 0 and 1 (grey pixels) the sum is a cross-entropy but not a log-likelihood: its normaliser is
 missing, and its minimum is the entropy of the pixels, not 0. Binarise the data for likelihood tables.
 
@@ -16,14 +17,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae import check, random
+from npvae import check
+from npvae.layers.activations import sigmoid
 from npvae.likelihoods.base import Likelihood, check_upstream, refuse_outside
-
-
-def sigmoid(xp, a):
-    """1 / (1 + exp(-a)), from exp of numbers <= 0 alone, so it is exact in both tails."""
-    t = xp.exp(-xp.abs(a))
-    return xp.where(a >= 0, xp.ones_like(t), t) / (1.0 + t)
 
 
 def bernoulli_nll(xp, logits, x):
@@ -61,13 +57,11 @@ class Bernoulli(Likelihood):
     def mean(self, ops, outputs, parameters):
         return sigmoid(ops.xp, outputs[0])
 
-    def draw(self, outputs, parameters, seed, step):
-        return random.bernoulli(seed, "data sample", step, sigmoid(np, outputs[0]))
+    def draw(self, outputs, parameters, stream):
+        return stream.bernoulli(sigmoid(np, outputs[0]))
 
     def check_data(self, x, column_names=None):
-        advice = (
-            "divide 8-bit images by 255 (divide_by=255)"
-            if x.size and x.max() > 1 and x.max() <= 255 and x.min() >= 0
-            else "scale the column to that range, or use likelihood='gaussian_per_feature'"
-        )
+        advice = "scale the column to that range, or use likelihood='gaussian_per_feature'"
+        if x.size and 1 < x.max() <= 255 and x.min() >= 0 and (x == np.floor(x)).all():
+            advice = "divide 8-bit images by 255 (divide_by=255); otherwise " + advice
         refuse_outside(x, 0.0, 1.0, "bernoulli", advice, column_names)

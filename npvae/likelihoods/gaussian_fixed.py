@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from npvae import check, random
+from npvae import check
 from npvae.likelihoods.base import Likelihood, check_upstream
 
 
@@ -59,9 +59,9 @@ class Gaussian(Likelihood):
     def mean(self, ops, outputs, parameters):
         return outputs[0]
 
-    def draw(self, outputs, parameters, seed, step):
+    def draw(self, outputs, parameters, stream):
         (mean,) = outputs
-        noise = random.normal(seed, "data sample", step, mean.shape, mean.dtype)
+        noise = stream.normal(mean.shape, mean.dtype)
         return mean + noise * np.asarray(math.sqrt(self.variance), dtype=mean.dtype)
 
 

@@ -10,7 +10,8 @@
     da       = dlogvar * w,  summed over whatever shares one a
 
 The floor keeps the density bounded: without one, a feature that is constant in the data drives its
-variance to zero and the likelihood to infinity.
+variance to zero and the likelihood to infinity. With a floor of 0, exp(-logvar / 2) overflows below
+logvar = -177 in float32, -1419 in float64.
 
     name                      a
     gaussian_one_variance     (1,)     a parameter
@@ -27,26 +28,25 @@ from abc import abstractmethod
 
 import numpy as np
 
-from npvae import check, random
-from npvae.layers.activations import softplus_forward
+from npvae import check
+from npvae.layers.activations import sigmoid, softplus_forward
 from npvae.likelihoods.base import Likelihood, check_upstream
-from npvae.likelihoods.bernoulli import sigmoid
 
 LOG_TWO_PI = math.log(2.0 * math.pi)
 
 
 def gaussian_nll(xp, mean, logvar, x):
     """-log N(x; mean, exp(logvar)) of each row, (B,); logvar is (B, I) or broadcasts to it."""
-    difference = mean - x
-    elementwise = difference * difference * xp.exp(-logvar) + (logvar + LOG_TWO_PI)
-    return 0.5 * xp.sum(elementwise, axis=1)
+    # Scaled before it is squared: the square alone could leave the dtype where the ratio does not.
+    scaled = (mean - x) * xp.exp(-0.5 * logvar)
+    return 0.5 * xp.sum(scaled * scaled + (logvar + LOG_TWO_PI), axis=1)
 
 
 def gaussian_derivatives(xp, mean, logvar, x):
     """The derivatives of -log N by mean and by each element's logvar, both (B, I)."""
-    difference = mean - x
-    scaled = difference * xp.exp(-logvar)
-    return scaled, 0.5 * (1.0 - difference * scaled)
+    inverse_deviation = xp.exp(-0.5 * logvar)
+    scaled = (mean - x) * inverse_deviation
+    return scaled * inverse_deviation, 0.5 * (1.0 - scaled * scaled)
 
 
 def floored_logvar(xp, raw, floor: float):
@@ -94,11 +94,10 @@ class _LearnedVariance(Likelihood):
     def mean(self, ops, outputs, parameters):
         return outputs[0]
 
-    def draw(self, outputs, parameters, seed, step):
+    def draw(self, outputs, parameters, stream):
         mean = outputs[0]
         logvar, _ = floored_logvar(np, self.raw_logvar(outputs, parameters), self.floor)
-        noise = random.normal(seed, "data sample", step, mean.shape, mean.dtype)
-        return mean + noise * np.exp(logvar * 0.5)
+        return mean + stream.normal(mean.shape, mean.dtype) * np.exp(logvar * 0.5)
 
 
 class GaussianOneVariance(_LearnedVariance):

@@ -58,5 +58,16 @@ def raise_non_finite(model, theta, x, eps, beta, epoch: int, step: int) -> None:
         name, advice = "the loss", _ADVICE["nll"]
     raise NonFiniteError(
         f"epoch {epoch}, step {step}: {name} holds a number that is not finite; likely cause: {advice}. "
-        "The parameters are those before this step."
+        "The parameters are put back to the last that were seen to be good."
     )
+
+
+def refuse_non_finite_theta(model, theta, epoch: int, step: int) -> None:
+    """NonFiniteError if the update of an epoch's last step, which no loss has seen yet, was not finite."""
+    xp = model.ops.xp
+    if not bool(xp.all(xp.isfinite(theta))):
+        names = [name for name, view in model.views(theta).items() if not bool(xp.all(xp.isfinite(view)))]
+        raise NonFiniteError(
+            f"epoch {epoch}, step {step}: the update made the parameter {names[0]} not finite; likely cause: "
+            f"{_ADVICE['theta']}"
+        )

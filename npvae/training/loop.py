@@ -8,12 +8,15 @@ import time
 import numpy as np
 
 from npvae import evaluate, objectives, optim, random, schedules
-from npvae.errors import InputError
+from npvae.errors import InputError, NonFiniteError
 from npvae.training import guard, minibatches
 from npvae.training.interrupt import DeferredInterrupt
 from npvae.training.state import TrainingState
 
 INTERRUPTED = "interrupted"
+
+#: Steps between copies of the parameters, each taken where the loss and gradient were seen to be finite.
+SNAPSHOT_STEPS = 50
 
 
 def initial_state(model, settings, dtype="float32") -> TrainingState:
@@ -31,28 +34,36 @@ def train(model, settings, x, x_valid=None, state=None, callbacks=()) -> Trainin
     called with the state after every epoch, in order; they may call ``state.stop(reason)``.
 
     At the end ``state.stop_reason`` says why it ended. With ``patience``, the parameters of the best
-    validation ELBO are put back. NonFiniteError: a loss or gradient is not finite; the state keeps the
-    parameters from before that step. Ctrl-C ends the run after the current step.
+    validation ELBO are put back. NonFiniteError: a loss, a gradient or a validation ELBO is not finite; the
+    state's parameters are put back to the last at which all was seen to be finite, at most ``SNAPSHOT_STEPS``
+    steps before. Ctrl-C ends the run after the current step. InputError: no rows.
     """
     if settings.patience is not None and x_valid is None:
         raise InputError("patience needs validation data: set validation_fraction, or give x_valid")
+    if x.shape[0] == 0:
+        raise InputError("x has no rows to train on")
     state = state or initial_state(model, settings, model.ops.dtype_name(x))
     x = _static(model.ops, x, settings, 0)
     x_valid = None if x_valid is None else _static(model.ops, x_valid, settings, 1)
     gradient = model.ops.xp.zeros_like(state.theta)
+    good = state.theta + 0  # a copy, on the device
     # Overflow is the guard's business: its message says more than NumPy's warning.
     with np.errstate(all="ignore"), DeferredInterrupt() as interrupt:
-        while state.epoch < settings.epochs and state.stop_reason is None:
-            row = _epoch(model, settings, x, state, gradient, interrupt)
-            if interrupt.requested:
-                state.stop(INTERRUPTED)
-                return state
-            if x_valid is not None:
-                row.update(_validate(model, settings, x_valid, state, row["beta"]))
-            state.history.append(row)
-            _watch(settings, state)
-            for callback in callbacks:
-                callback(state)
+        try:
+            while state.epoch < settings.epochs and state.stop_reason is None:
+                row = _epoch(model, settings, x, state, gradient, good, interrupt)
+                if interrupt.requested:
+                    state.stop(INTERRUPTED)
+                    break
+                if x_valid is not None:
+                    row.update(_validate(model, settings, x_valid, state, row["beta"]))
+                state.history.append(row)
+                _watch(settings, state)
+                for callback in callbacks:
+                    callback(state)
+        except NonFiniteError:
+            state.theta[...] = good
+            raise
     if state.stop_reason is None:
         state.stop("finished")
     if settings.patience is not None and state.best_theta is not None:
@@ -67,8 +78,8 @@ def _static(ops, x, settings, step):
     return minibatches.binarize(ops, x, settings.seed, "static binarize", step)
 
 
-def _epoch(model, settings, x, state, gradient, interrupt) -> dict:
-    """One pass over x: changes theta, the optimiser's state and ``state.step``; the history's row."""
+def _epoch(model, settings, x, state, gradient, good, interrupt) -> dict:
+    """One pass over x: changes theta, the optimiser's state, ``state.step`` and ``good``; the history's row."""
     started = time.perf_counter()
     ops = model.ops
     parts = list(evaluate.batches(x.shape[0], settings.batch_size))
@@ -90,6 +101,8 @@ def _epoch(model, settings, x, state, gradient, interrupt) -> dict:
         norm = optim.global_norm(ops.xp, gradient)
         if not math.isfinite(norm + float(terms.loss)):
             guard.raise_non_finite(model, state.theta, batch, eps, beta, state.epoch + 1, state.step + 1)
+        if state.step % SNAPSHOT_STEPS == 0:
+            good[...] = state.theta
         optim.clip_by_global_norm(gradient, norm, settings.clip_norm)
         state.step += 1
         settings.optimizer.update(
@@ -99,6 +112,7 @@ def _epoch(model, settings, x, state, gradient, interrupt) -> dict:
         norm_sum += norm
         if interrupt.requested:
             break
+    guard.refuse_non_finite_theta(model, state.theta, state.epoch + 1, state.step)
     state.epoch += not interrupt.requested
     return {
         "epoch": state.epoch,
@@ -118,6 +132,11 @@ def _validate(model, settings, x_valid, state, beta) -> dict:
     result = evaluate.evaluate_elbo(
         model, state.theta, x_valid, settings.seed, beta, purpose="validation noise"
     )
+    if not math.isfinite(result["loss"]):
+        raise NonFiniteError(
+            f"epoch {state.epoch}: the validation loss is not finite, though every training loss was; likely cause: "
+            "the data of both parts differ in scale, or the model has begun to diverge: lower learning_rate"
+        )
     return {f"val_{name}": value for name, value in result.items()}
 
 

@@ -44,6 +44,7 @@ class TrainingSettings:
     binarize: str = "none"
 
     def __post_init__(self) -> None:
+        check.whole_number("seed", self.seed, 0)
         check.whole_number("epochs", self.epochs, 1)
         check.whole_number("batch_size", self.batch_size, 1)
         check.real_number("learning_rate", self.learning_rate, above=0.0)
