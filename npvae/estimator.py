@@ -11,7 +11,13 @@ import numpy as np
 
 from npvae import backend as backends
 from npvae import check, evaluate, inputs, model_file, optim, random, schedules
-from npvae.errors import InputError, NonFiniteError, TrainingInterruptedWarning
+from npvae.errors import (
+    InputError,
+    InputTypeError,
+    NonFiniteError,
+    TrainingInterruptedWarning,
+)
+from npvae.likelihoods.base import refuse_outside
 from npvae.model import Architecture, Model
 from npvae.sklearn_protocol import SklearnProtocol
 from npvae.training import TrainingSettings, train
@@ -55,7 +61,7 @@ class VAE(SklearnProtocol):
     ----------
     theta_ : the parameters, a flat NumPy vector. parameters_ : the same by name, as views.
     model_ : the Model. history_ : a mapping of equally long columns, an entry an epoch.
-    seed_, n_features_in_, sample_shape_. stop_reason_ : why training ended. best_epoch_ : the epoch whose
+    seed_, n_features_in_, sample_shape_, divide_by_, binarize_. stop_reason_ : why training ended. best_epoch_ : the epoch whose
     parameters early stopping kept, None without it.
 
     Examples
@@ -117,6 +123,8 @@ class VAE(SklearnProtocol):
         InputError, InputTypeError: an argument or the data are not what they must be.
         """
         settings, rows, x, x_valid, model = self._prepare(X, X_valid)
+        if not all(map(callable, callbacks)):
+            raise InputTypeError("callbacks must be a list of functions")
         state, hooks = None, list(callbacks)
         if checkpoint is not None:
             fingerprints = {"x": data_fingerprint(x)}
@@ -137,8 +145,8 @@ class VAE(SklearnProtocol):
                     model, settings, asarray(x), None if x_valid is None else asarray(x_valid), state,
                     [report, *hooks],
                 )
-        except NonFiniteError:
-            state.stop("a number was not finite")
+        except BaseException as error:
+            state.stop("a number was not finite" if isinstance(error, NonFiniteError) else f"ended by {error!r}")
             raise
         finally:
             self._keep(model, settings.seed, state, rows)
@@ -164,6 +172,10 @@ class VAE(SklearnProtocol):
         model = self._build(x.shape[1])
         for values in (x, x_valid):
             if values is not None:
+                if self.binarize != "none":
+                    refuse_outside(
+                        values, 0.0, 1.0, "to binarize", "scale the data, or leave binarize='none'", rows.column_names
+                    )
                 model.likelihood.check_data(values, rows.column_names)
         return settings, rows, x, x_valid, model
 
@@ -200,6 +212,8 @@ class VAE(SklearnProtocol):
         self.theta_ = model.ops.to_numpy(state.theta)
         self.history_ = state.history
         self.seed_ = seed
+        self.divide_by_ = float(self.divide_by)
+        self.binarize_ = self.binarize
         self.stop_reason_ = state.stop_reason
         self.best_epoch_ = state.best_epoch or None
         self.n_features_in_ = model.architecture.n_features
@@ -321,13 +335,18 @@ class VAE(SklearnProtocol):
             )
 
     def _rows(self, X, n_features, name="X") -> inputs.Rows:
+        """Data to train on, as the arguments say."""
         return inputs.as_rows(
             X, self.dtype, name=name, n_features=n_features, divide_by=self.divide_by, model=type(self).__name__
         )
 
     def _input(self, X) -> np.ndarray:
+        """Data for the fitted model, as it was fitted: arguments may have been changed since."""
         self._check_fitted()
-        rows = self._rows(X, self.n_features_in_)
+        rows = inputs.as_rows(
+            X, str(self.theta_.dtype), n_features=self.n_features_in_, divide_by=self.divide_by_,
+            model=type(self).__name__,
+        )
         fitted = getattr(self, "feature_names_in_", None)
         if fitted is not None and rows.column_names is not None and rows.column_names != list(fitted):
             raise InputError(
@@ -341,7 +360,7 @@ class VAE(SklearnProtocol):
         x = self._input(X)
         names = getattr(self, "feature_names_in_", None)
         self.model_.likelihood.check_data(x, None if names is None else list(names))
-        if self.binarize != "none":
+        if self.binarize_ != "none":
             x = random.bernoulli(self.seed_, "evaluation binarize", 0, x)
         return self.model_.ops.asarray(x)
 
@@ -364,7 +383,7 @@ class VAE(SklearnProtocol):
 
     def _output(self, x) -> np.ndarray:
         """Model output in the data's units and shape."""
-        return (x * np.asarray(self.divide_by, x.dtype)).reshape(len(x), *self.sample_shape_)
+        return (x * np.asarray(self.divide_by_, x.dtype)).reshape(len(x), *self.sample_shape_)
 
     def _seed(self, random_state) -> int:
         self._check_fitted()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
+
+#: Temporary files are called ``.NAME.RANDOM.part``, NAME cut to this length.
+_NAME_LENGTH = 60
 
 
 def write_atomically(path, write: Callable[[BinaryIO], None]) -> None:
@@ -14,30 +17,35 @@ def write_atomically(path, write: Callable[[BinaryIO], None]) -> None:
 
     The temporary file lies in the same folder, so that the rename is atomic; it is removed on any
     error (full disk, Ctrl-C), and an older file at ``path`` then stays as it was. The bytes are flushed
-    to the disk before the rename. OSError: the folder is missing or cannot be written.
+    to the disk before the rename. A symbolic link is followed. OSError: the folder is missing or cannot be
+    written, or what is at ``path`` is write-protected or not an ordinary file (a folder, a device).
     """
-    path = Path(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    path = Path(os.path.realpath(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"the folder {path.parent} does not exist")
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is not an ordinary file and is not replaced by one")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(f"{path} is write-protected")
+    temporary = path.parent / f".{path.name[:_NAME_LENGTH]}.{secrets.token_hex(4)}.part"
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with open(temporary, "xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files; be like open()
         os.replace(temporary, path)
     except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(path) -> None:
+    """Remove temporary files for ``path`` that a killed process may have left."""
+    path = Path(path)
+    for part in path.parent.glob(f".{path.name[:_NAME_LENGTH]}.*.part"):
+        part.unlink(missing_ok=True)
 
 
 def write_text_atomically(path, text: str) -> None:
     """Write ``text`` as UTF-8 with Unix line ends, through :func:`write_atomically`."""
     write_atomically(path, lambda file: file.write(text.encode("utf-8")))
-
-
-def _umask() -> int:
-    # The umask can only be read by setting it; set it back at once.
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

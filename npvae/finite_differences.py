@@ -25,7 +25,7 @@ from npvae.errors import InputError, KinkError
 ROUNDING = 16.0
 EPSILON = 2.0**-52
 #: How often a step that shows a kink, or meets a value that is not finite, is divided by ten.
-SHRINKS = 4
+SHRINKS = 6
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Derivative:
 
 
 def derivative(f: Callable[[float], float], step: float, tolerance: float, scale: float, what: str) -> Derivative:
-    """f'(0), accurate to ``tolerance`` times the larger of |f'(0)| and ``scale``, apart from rounding.
+    """f'(0), accurate to ``tolerance`` times the larger of |f'(0)| and ``scale`` / 1000, apart from rounding.
 
     ``what`` names the point in messages. KinkError: f has no derivative at 0, or none that differences of
     this precision can find. InputError: f is not finite near 0.
@@ -60,7 +60,7 @@ def derivative(f: Callable[[float], float], step: float, tolerance: float, scale
         bend_narrow = 2 * (half_up - 2 * centre + half_down) / h
         estimate = narrow + (narrow - wide) / 3
         rounding = ROUNDING * EPSILON * largest / h
-        allowed = tolerance * max(abs(estimate), scale) + 4 * rounding
+        allowed = tolerance * max(abs(estimate), 1e-3 * scale) + 4 * rounding
         # Richardson's step leaves much less than |wide - narrow|; a kink leaves all of it.
         if abs(wide - narrow) <= 10 * allowed and abs(bend_wide - 2 * bend_narrow) <= 10 * allowed:
             return Derivative(estimate, rounding, h, largest)

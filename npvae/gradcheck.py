@@ -151,6 +151,8 @@ class _Problem:
     def __init__(self, function, backward, inputs, generator, upstream=None) -> None:
         self.inputs = inputs
         self._function = function
+        if not callable(function) or not (backward is None or callable(backward)):
+            raise InputTypeError("function and backward must be callable")
         before = [x.copy() for x in inputs]
         self._result = function(*inputs)
         if not all(map(np.array_equal, before, inputs)):
@@ -164,10 +166,25 @@ class _Problem:
             output, self._second = output
         self._output_is_tuple = isinstance(output, tuple)
         outputs = [_real(part, "an output") for part in (output if self._output_is_tuple else (output,))]
+        self._refuse_useless(output, outputs)
         self._scalar_value = self._second is not None and not callable(self._second)
         if self._scalar_value and any(part.ndim for part in outputs):
             raise InputError("a function that returns (value, gradient) must return a scalar value")
         self.upstream = self._make_upstream(outputs, generator, upstream)
+
+    def _refuse_useless(self, output, outputs) -> None:
+        """InputError for outputs of which no difference can be taken."""
+        if not sum(part.size for part in outputs):
+            raise InputError("the function's output is empty: there is nothing to check")
+        for part in output if self._output_is_tuple else (output,):
+            dtype = getattr(part, "dtype", None)
+            if dtype is not None and np.dtype(dtype).kind == "f" and np.dtype(dtype).itemsize < 8:
+                raise InputError(f"an output is {dtype}: differences need float64, which the inputs are")
+        again = self._function(*self.inputs)
+        again = again[0] if self._second is not None else again
+        for part, repeated in zip(outputs, again if self._output_is_tuple else (again,), strict=True):
+            if not np.array_equal(part, np.asarray(repeated), equal_nan=True):
+                raise InputError("the function gives different results for the same inputs: hold its noise fixed")
 
     def _make_upstream(self, outputs, generator, upstream):
         if upstream is not None:
@@ -185,7 +202,7 @@ class _Problem:
     def analytic(self) -> list:
         """The gradients that the code under test gives, checked for number and shape."""
         # 0-d outputs get Python-like scalars, as a caller would pass.
-        upstream = [part[()] for part in self.upstream]
+        upstream = [part.copy()[()] for part in self.upstream]  # copies: a backward may work in place
         if self._backward is not None:
             gradients = self._backward(upstream[0] if not self._output_is_tuple else tuple(upstream), *self.inputs)
         elif self._scalar_value:
@@ -227,7 +244,7 @@ class _Problem:
 
 def _check_tensor(problem, index, name, gradient, rtol, step, generator) -> TensorReport:
     x = problem.inputs[index]
-    scale = float(np.sqrt(np.mean(gradient**2))) if gradient.size else 0.0
+    scale = _root_mean_square(gradient)
     if x.size <= ELEMENTWISE_LIMIT:
         elements, directions = np.arange(x.size), []
         checked = f"{x.size} elements"
@@ -254,7 +271,7 @@ def _check_tensor(problem, index, name, gradient, rtol, step, generator) -> Tens
         if not len(numbers):
             continue
         _refuse_if_hidden(name, analytic, numbers, noise, values)
-        size = np.maximum(np.maximum(np.abs(analytic), np.abs(numbers)), np.sqrt(np.mean(numbers**2)))
+        size = np.maximum(np.maximum(np.abs(analytic), np.abs(numbers)), _root_mean_square(numbers))
         size = np.maximum(size, np.maximum(noise / rtol, np.finfo(np.float64).tiny))
         with np.errstate(invalid="ignore"):  # an infinite gradient is infinitely wrong
             errors = np.abs(analytic - numbers) / size
@@ -282,13 +299,21 @@ def _refuse_if_hidden(name, analytic, numeric, rounding, values) -> None:
     """InputError if a gradient that is not zero is no larger than what rounding adds to its difference."""
     largest = max(np.abs(analytic).max(), np.abs(numeric).max())
     # What is left of a zero gradient after rounding in the backward itself.
-    zero = 1e3 * np.finfo(np.float64).eps * values.max()
+    zero = 1e2 * np.finfo(np.float64).eps * values.max()
     if rounding.max() > 1e-2 * largest and np.abs(analytic).max() > zero:
         raise InputError(
             f"the gradient of {name} is of the size {np.abs(analytic).max():.2g}, but the function's values of "
             f"{values.max():.2g} leave differences a rounding error of {rounding.max():.2g}: subtract a constant "
             "from the function, scale its inputs, or give a larger step"
         )
+
+
+def _root_mean_square(x: np.ndarray) -> float:
+    """sqrt(mean(x^2)), also where the squares would overflow or vanish; 0 for nothing, inf for anything infinite."""
+    largest = float(np.abs(x).max()) if x.size else 0.0
+    if largest == 0.0 or not math.isfinite(largest):
+        return 0.0 if largest == 0.0 else math.inf
+    return largest * float(np.sqrt(np.mean((x / largest) ** 2)))
 
 
 def _unit_direction(shape, generator) -> np.ndarray:

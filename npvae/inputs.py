@@ -36,6 +36,8 @@ def as_rows(
     column_names = _column_names(X)
     array = _as_array(X, name)
     values = _as_two_dimensional(array, name)
+    if column_names is not None and len(column_names) != values.shape[1]:
+        raise InputError(f"{name} has {len(column_names)} column names for {values.shape[1]} columns")
     if n_features is not None and values.shape[1] != n_features:
         raise InputError(
             f"{name} has {values.shape[1]} features, but {model} is expecting {n_features} features as input"

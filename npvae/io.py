@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +23,12 @@ from npvae.errors import ModelFileError
 from npvae.files import write_atomically
 
 FORMAT_VERSION = 1
+
+#: What reading a damaged zip of arrays can raise.
+_DAMAGE = (
+    ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, OverflowError, MemoryError, RuntimeError,
+    zipfile.BadZipFile, zlib.error,
+)
 
 
 def save(path, kind: str, header: dict, arrays: dict[str, np.ndarray]) -> None:
@@ -53,8 +60,10 @@ def load(path, kind: str) -> tuple[dict, dict[str, np.ndarray]]:
         form, version = header["format"], header["format_version"]
     except ModelFileError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, OSError) as error:
-        raise ModelFileError(f"{path} is damaged or not an npvae {kind} file: {error}") from error
+    except _DAMAGE as error:
+        # NumPy's own words would advise to read it with pickle.
+        reason = "it is no .npz file" if "pickle" in str(error) else error
+        raise ModelFileError(f"{path} is damaged or not an npvae {kind} file: {reason}") from error
     if form != f"npvae-{kind}":
         raise ModelFileError(f"{path} is a file of the form {form!r}; expected 'npvae-{kind}'")
     if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
 
 from npvae import backend as backends
 from npvae import check, io, likelihoods, registry
 from npvae.errors import InputError, ModelFileError, NpvaeError
+from npvae.likelihoods import Likelihood
 from npvae.model import Architecture, Model
+from npvae.optim import Optimizer
+from npvae.schedules import Schedule
 from npvae.training.history import History
+from npvae.training.settings import BINARIZE
 
 
 def save(estimator, path) -> None:
@@ -25,7 +32,7 @@ def save(estimator, path) -> None:
     header = {
         "estimator": type(estimator).__name__,
         "architecture": estimator.model_.architecture.config(),
-        "parameters": {name: _plain(value) for name, value in estimator.get_params().items()},
+        "parameters": _plain({**estimator.get_params(), **_fitted_arguments(estimator)}),
         "seed": estimator.seed_,
         "sample_shape": list(estimator.sample_shape_),
         "column_names": list(getattr(estimator, "feature_names_in_", [])) or None,
@@ -48,6 +55,9 @@ def load(cls, path, backend):
             raise ModelFileError(f"{path} holds a {header['estimator']}, not a {cls.__name__}")
         estimator = cls(**{**header["parameters"], "backend": backend})
         model = Model(Architecture.from_config(header["architecture"]), ops)
+        implied = estimator._build(model.architecture.n_features).architecture
+        if implied.config() != model.architecture.config():
+            raise ModelFileError(f"{path}: its parameters describe another architecture than the one it states")
         theta = arrays["theta"]
         if theta.shape != (model.layout.size,) or str(theta.dtype) != estimator.dtype:
             raise ModelFileError(
@@ -63,24 +73,41 @@ def load(cls, path, backend):
         estimator.stop_reason_ = header["stop_reason"]
         estimator.best_epoch_ = header["best_epoch"]
         estimator.n_features_in_ = model.architecture.n_features
+        estimator.divide_by_ = check.real_number("divide_by", header["parameters"]["divide_by"], above=0.0)
+        estimator.binarize_ = check.one_of("binarize", header["parameters"]["binarize"], BINARIZE)
         estimator.sample_shape_ = tuple(header["sample_shape"])
-        if header["column_names"]:
-            estimator.feature_names_in_ = np.array(header["column_names"], dtype=object)
+        if math.prod(estimator.sample_shape_) != estimator.n_features_in_:
+            raise ModelFileError(f"{path}: sample_shape {estimator.sample_shape_} does not have the model's features")
+        names = header["column_names"]
+        if names and len(names) != estimator.n_features_in_:
+            raise ModelFileError(f"{path}: {len(names)} column names for {estimator.n_features_in_} features")
+        if names:
+            estimator.feature_names_in_ = np.array(names, dtype=object)
     except ModelFileError:
         raise
-    except (KeyError, TypeError, AttributeError, NpvaeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, NpvaeError) as error:
         raise ModelFileError(f"{path} lacks or contradicts what a model must hold: {error!r}") from error
     return estimator
 
 
+def _fitted_arguments(estimator) -> dict:
+    """The arguments that decide what the model does to data, as they were when it was fitted."""
+    return {
+        "divide_by": estimator.divide_by_, "binarize": estimator.binarize_, "dtype": str(estimator.theta_.dtype),
+        **{name: value for name, value in estimator.model_.architecture.config().items() if name != "n_features"},
+    }
+
+
 def _plain(value):
-    """A constructor argument as JSON can hold it: objects as their configuration, the backend as its name."""
+    """An argument as JSON can hold it: objects as their configuration, a backend as its name."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, range, np.ndarray)):
+        return [_plain(entry) for entry in value]
     if isinstance(value, backends.Ops):
         return value.name
-    if hasattr(value, "config") and hasattr(value, "name"):
-        return registry.to_config(value)
-    if isinstance(value, tuple):
-        return list(value)
-    if hasattr(value, "item"):  # a NumPy scalar
+    if isinstance(value, (Likelihood, Optimizer, Schedule)):
+        return _plain(registry.to_config(value))
+    if isinstance(value, np.generic):
         return value.item()
-    return value if isinstance(value, (str, int, float, bool, list, dict, type(None))) else None
+    return value if isinstance(value, (str, int, float, bool)) else None  # a generator as seed, say

@@ -24,7 +24,7 @@ import secrets
 import numpy as np
 
 from npvae import check
-from npvae.errors import InputTypeError
+from npvae.errors import InputError, InputTypeError
 
 # A purpose keeps its number for ever: changing one changes every run made with it.
 PURPOSES = {
@@ -123,4 +123,6 @@ def seed_from(random_state) -> int:
             "random_state must be None, a whole number or a numpy.random generator, "
             f"got {type(random_state).__name__}"
         ) from None
-    return seed % 2**63
+    if seed >= 2**63:
+        raise InputError(f"random_state must be below 2**63, got {seed}")
+    return seed

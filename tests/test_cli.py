@@ -161,6 +161,55 @@ def test_a_run_that_blows_up_says_why_and_keeps_the_last_good_model(tmp_path, ca
     assert np.isfinite(VAE.load(tmp_path / "run" / "model.npz").theta_).all()
 
 
+def test_resume_without_a_checkpoint_loses_no_model(trained, capsys):
+    (trained / "checkpoint.npz").unlink()
+    before = (trained / "model.npz").read_bytes()
+    assert main(["train", "--out", "run", "--quiet", "--no-plots", *QUICK, "--resume", "--seed", "9"]) == 2
+    assert "no checkpoint.npz" in output(capsys)[1] and (trained / "model.npz").read_bytes() == before
+
+
+def test_overwrite_leaves_nothing_of_the_old_run(trained):
+    (trained / "manifold.png").write_text("old")
+    (trained / ".model.npz.1234abcd.part").write_text("half")
+    assert main(["train", "--out", "run", "--quiet", "--no-plots", *QUICK, "--overwrite", "--optimizer", "sgd",
+                 "--learning-rate", "1e30"]) == 1
+    assert {path.name for path in trained.iterdir()} <= {"model.npz", "history.csv"}
+
+
+def test_two_trainings_do_not_write_to_one_folder(tmp_path, capsys):
+    pytest.importorskip("fcntl")
+    command = [sys.executable, "-m", "npvae", "train", "--out", "run", "--epochs", "100000", "--hidden", "8"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    try:
+        process.stderr.readline()
+        assert main(["train", "--out", "run", "--overwrite", "--quiet", *QUICK]) == 2
+        assert "another training" in output(capsys)[1]
+    finally:
+        process.kill()
+        process.communicate()
+    assert main(["train", "--out", "run", "--overwrite", "--quiet", "--no-plots", *QUICK]) == 0
+
+
+@pytest.mark.parametrize("redirect", ["2>&-", ">&-", "2>&1 | head -1 > HERE", "> /dev/full"])
+def test_a_dead_terminal_does_not_stop_a_run(tmp_path, redirect):
+    if "full" in redirect and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    redirect = redirect.replace("HERE", str(tmp_path / "head"))
+    words = f"{sys.executable} -m npvae train --out run --epochs 3 --hidden 8 --no-plots {redirect}"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", words], capture_output=True, text=True)
+    assert done.returncode == 0 and "Traceback" not in done.stderr + done.stdout
+    assert VAE.load(tmp_path / "run" / "model.npz").history_.epochs == 3
+
+
+def test_names_that_the_terminal_cannot_show(tmp_path):
+    np.save(tmp_path / "üñï 漢.npy", grey_rows())
+    done = subprocess.run(
+        [sys.executable, "-m", "npvae", "train", "--data", "üñï 漢.npy", "--out", "run", "--epochs", "1", "--no-plots"],
+        capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr
+
+
 # the other commands
 
 
@@ -245,6 +294,13 @@ BAD = {
     "output in no folder": ["sample", "run", "--out", "no/such/x.npy"],
     "wrong width": ["encode", "run", "--data", "narrow.npy"],
     "NaN": ["train", "--data", "nan.csv"],
+    "resume what": ["train", "--resume"],
+    "empty folder name": ["train", "--out", ""],
+    "twice": ["train", "--schedule", "steps:1=0.5,1=0.1"],
+    "seed of the check": ["gradcheck", "--seed", "-1"],
+    "checkpoint time": ["train", "--out", "new", "--checkpoint-seconds", "nan"],
+    "a folder as data": ["train", "--data", "run"],
+    "a folder is a file": ["train", "--out", "text.npz"],
     "a file for a folder": ["train", "--out", "text.npz/run"],
 }
 

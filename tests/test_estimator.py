@@ -175,6 +175,10 @@ def test_whole_numbers_and_booleans_are_converted_and_said_once():
 
 
 BAD_ARGUMENTS = {
+    "seed too large": ({"random_state": 2**63}, InputError, "below 2**63"),
+    "binarize what is no grey value": (
+        {"binarize": "dynamic", "likelihood": "gaussian", "divide_by": 0.1}, InputError, "to binarize"
+    ),
     "latent size 0": ({"latent_dim": 0}, InputError, "latent_dim must be at least 1, got 0"),
     "latent size text": ({"latent_dim": "2"}, InputTypeError, "latent_dim must be a whole number"),
     "hidden 0": ({"hidden": (5, 0)}, InputError, "hidden"),
@@ -198,6 +202,27 @@ def test_arguments_that_cannot_be_are_refused_before_training(name):
     with pytest.raises(kind) as error:
         vae.fit(grey_rows())
     assert words in str(error.value) and not hasattr(vae, "theta_")
+
+
+def test_callbacks_and_checkpoints_are_looked_at_before_training(tmp_path):
+    with pytest.raises(InputTypeError, match="callbacks"):
+        small_vae().fit(grey_rows(), callbacks=[3])
+    with pytest.raises(FileNotFoundError, match="for checkpoints"):
+        small_vae().fit(grey_rows(), checkpoint=tmp_path / "no" / "c.npz")
+    with pytest.raises(InputError, match="checkpoint_seconds"):
+        small_vae().fit(grey_rows(), checkpoint=tmp_path / "c.npz", checkpoint_seconds=float("nan"))
+
+
+def test_a_callback_that_raises_leaves_the_model_so_far():
+    vae = small_vae()
+
+    def fail(state):
+        raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match="mine"):
+        vae.fit(grey_rows(), callbacks=[fail])
+    assert vae.history_.epochs == 1 and "mine" in vae.stop_reason_
+    assert np.isfinite(vae.transform(grey_rows())).all()
 
 
 def test_another_number_of_features_is_refused():

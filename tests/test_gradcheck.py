@@ -217,13 +217,45 @@ def test_a_kink_near_the_point_is_stepped_around():
 
 
 def test_a_noisy_function_is_refused(rng):
-    with pytest.raises(KinkError):
+    with pytest.raises(InputError, match="different results for the same inputs"):
         check_gradient(lambda x: (np.sum(x**2) + 1e-3 * rng.standard_normal(), 2 * x), [np.ones(3)])
+    with pytest.raises(InputError, match="output is float32"):
+        check_gradient(lambda x: ((x**2).astype("float32"), lambda u: 2 * x * u), [np.ones(3)])
+    with pytest.raises(InputError, match="output is empty"):
+        check_gradient(lambda x: (x[:0], lambda u: 0 * x), [np.ones(3)])
+
+
+def test_a_backward_that_works_in_place_is_not_called_wrong():
+    def square(x):
+        def backward(u):
+            u *= 2 * x
+            return u
+
+        return x * x, backward
+
+    assert check_gradient(square, [np.array([1.0, 2.0])]).passed
+
+
+def test_huge_values_hide_nothing():
+    """The root mean square of 1e154 overflows if it is formed naively, and every error is then 0."""
+    with pytest.raises(GradientCheckError):
+        check_gradient(lambda x: (1e155 * x**2, lambda u: 3e155 * x * u), [np.arange(1.0, 4.0)])
+    with pytest.raises(GradientCheckError):
+        check_gradient(lambda x: (np.exp(x), lambda u: -u * np.exp(x)), [np.array([1.0, 400.0])])
+
+
+def test_tiny_scales_are_resolved_or_refused_but_never_called_wrong():
+    assert check_gradient(lambda x: (np.sin(x / 1e-6), lambda u: u * np.cos(x / 1e-6) / 1e-6), [np.zeros(1)]).passed
+    with pytest.raises((KinkError, InputError)):
+        check_gradient(lambda x: (np.sin(x / 1e-12), lambda u: u * np.cos(x / 1e-12) / 1e-12), [np.array([0.3])])
+    for arguments in ({}, {"step": 1e-20}):
+        with pytest.raises((GradientCheckError, InputError)):
+            check_gradient(lambda x: (x**2, lambda u: 3 * x * u), [np.array([1.0, 2.0]) * 1e-6], **arguments)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_function_that_is_not_finite_is_refused(bad):
-    with pytest.raises(InputError, match=r"not finite within 1e-08 of x\[0\]"):
+    with pytest.raises(InputError, match=r"not finite within 1e-10 of x\[0\]"):
         check_gradient(lambda x: (float(np.where(x[0] > 1.0, bad, x[0])), np.ones(1)), [np.ones(1)])
 
 

@@ -158,7 +158,7 @@ def test_data_outside_the_support_name_column_row_and_remedy():
     bernoulli = Bernoulli()
     bernoulli.check_data(np.array([[0.0, 0.5], [1.0, 1.0]]))
     bernoulli.check_data(np.zeros((0, 3)))
-    with pytest.raises(InputError, match=r"holds 255 in column 1 \(row 2\).*from 0 to 1.*divide_by=255"):
+    with pytest.raises(InputError, match=r"holds 255.0 in column 1 \(row 2\).*from 0 to 1.*divide_by=255"):
         bernoulli.check_data(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 255.0]]))
     with pytest.raises(InputError, match=r"holds -0.5 in column 'width' \(row 0\).*gaussian_per_feature"):
         bernoulli.check_data(np.array([[0.0, -0.5]]), ["height", "width"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -96,11 +97,14 @@ def test_every_damaged_byte_of_the_parameters_is_noticed(saved):
     ({"format_version": "1"}, "format version"),
     ({"format": "npvae-checkpoint"}, "npvae-checkpoint"),
     ({"estimator": "SomethingElse"}, "SomethingElse"),
-    ({"architecture": {"n_features": 6}}, "theta"),
+    ({"architecture": {"n_features": 6}}, "another architecture"),
     ({"architecture": {"size": 6}}, "size"),
     ({"parameters": {"latent": 3}}, "latent"),
     ({"history": [1]}, "contradicts"),
     ({"seed": "x"}, "seed"),
+    ({"sample_shape": [7]}, "sample_shape"),
+    ({"sample_shape": "ab"}, "contradicts"),
+    ({"column_names": ["a"]}, "1 column names for 6"),
 ])
 def test_a_header_that_does_not_fit_is_refused(saved, changes, words):
     rewrite_header(saved, **changes)
@@ -186,6 +190,46 @@ except OSError as error:
     assert (tmp_path / "m.npz").read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["m.npz"]
 
 
-def test_a_missing_folder_is_an_os_error(tmp_path):
-    with pytest.raises(FileNotFoundError):
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="folder .*no does not exist"):
         small_vae().fit(grey_rows()).save(tmp_path / "no" / "m.npz")
+
+
+def test_what_is_no_ordinary_file_is_left_alone(tmp_path):
+    vae = small_vae().fit(grey_rows())
+    with pytest.raises(OSError, match="not an ordinary file"):
+        vae.save(tmp_path)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(OSError, match="not an ordinary file"):
+            vae.save(tmp_path / "pipe")
+    (tmp_path / "real.npz").write_text("old")
+    (tmp_path / "link.npz").symlink_to(tmp_path / "real.npz")
+    vae.save(tmp_path / "link.npz")
+    assert (tmp_path / "link.npz").is_symlink() and VAE.load(tmp_path / "real.npz").n_features_in_ == 6
+
+
+def test_very_long_names_can_be_written(tmp_path):
+    path = tmp_path / ("m" * 240 + ".npz")
+    small_vae().fit(grey_rows()).save(path)
+    assert VAE.load(path).n_features_in_ == 6
+
+
+def test_arguments_of_any_kind_are_saved(tmp_path):
+    vae = small_vae(
+        hidden=np.array([8, 4]), latent_dim=np.int64(2), optimizer={"name": "adam", "beta1": np.float32(0.5)},
+        schedule={"name": "steps", "factors": {np.int64(1): 0.5}}, epochs=np.int64(3), random_state=np.int64(4),
+    ).fit(grey_rows(), checkpoint=tmp_path / "c.npz")
+    vae.save(tmp_path / "m.npz")
+    copy = VAE.load(tmp_path / "m.npz")
+    assert list(copy.hidden) == [8, 4] and copy.schedule["factors"] == {"1": 0.5}
+    np.testing.assert_array_equal(copy.fit(grey_rows()).theta_, vae.theta_)
+
+
+def test_arguments_changed_after_the_fit_do_not_change_the_model(tmp_path):
+    vae = small_vae(divide_by=2.0).fit(grey_rows())
+    z = vae.transform(grey_rows(5))
+    vae.set_params(dtype="float64", divide_by=1.0, latent_dim=7)
+    np.testing.assert_array_equal(vae.transform(grey_rows(5)), z)
+    vae.save(tmp_path / "m.npz")
+    np.testing.assert_array_equal(VAE.load(tmp_path / "m.npz").transform(grey_rows(5)), z)

@@ -262,7 +262,7 @@ def test_a_gradient_whose_square_is_beyond_float32_freezes_no_parameter():
 @pytest.mark.parametrize(("tensor", "spoil", "words"), [
     ("the parameter decoder/0/W", lambda v, x: v["decoder/0/W"].__setitem__((0, 0), np.nan), "learning_rate"),
     ("the minibatch x", lambda v, x: x.__setitem__((2, 1), np.inf), "data"),
-    ("the latent sample z", lambda v, x: v["encoder/logvar/b"].__setitem__(0, 3000.0), "kl_warmup"),
+    ("the latent sample z", lambda v, x: v["encoder/logvar/b"].__setitem__(0, 3000.0), "clip_norm"),
     ("the KL divergence", lambda v, x: v["encoder/logvar/b"].__setitem__(0, 800.0), "overflowed"),
 ])
 def test_the_guard_finds_the_first_tensor(tensor, spoil, words):
@@ -274,6 +274,20 @@ def test_the_guard_finds_the_first_tensor(tensor, spoil, words):
     with np.errstate(all="ignore"):
         name, advice = first_non_finite(model, theta, x, np.ones((5, 2)), 1.0)
     assert name == tensor and words in advice
+
+
+def test_at_the_first_step_the_advice_is_to_scale_the_data():
+    model, settings = model_and_settings()
+    with pytest.raises(NonFiniteError, match=r"step 1: .*not scaled .*largest value is 1e\+200.*divide_by"):
+        train(model, settings, grey_rows(20) * 1e200)
+
+
+def test_a_callback_that_ruins_the_parameters_is_noticed():
+    model, settings = model_and_settings(epochs=1)
+    state = initial_state(model, settings, "float64")
+    with pytest.raises(NonFiniteError):
+        train(model, settings, grey_rows(20), state=state, callbacks=[lambda s: s.theta.fill(np.nan)])
+    assert np.isfinite(state.theta).all()
 
 
 def test_nothing_is_found_where_all_is_finite():

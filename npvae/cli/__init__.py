@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. One file a command; each has ``add_parser`` and ``run``.
+"""The command line: parse, call, print. One file a command; each has ``add_parser`` and ``run_command``.
 
 Exit codes: 0 done; 1 a check failed, or training met a number that is not finite; 2 bad usage or bad
 input, with one line on standard error; 130 ended by Ctrl-C.
@@ -7,11 +7,10 @@ input, with one line on standard error; 130 ended by Ctrl-C.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import warnings
 
 from npvae._version import __version__
+from npvae.cli import output
 from npvae.errors import NonFiniteError, NpvaeError
 
 
@@ -33,26 +32,31 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments=None) -> int:
     """Run a command line; return the exit code."""
-    from npvae.cli import common
-
-    options = build_parser().parse_args(arguments)
+    output.prepare()
     try:
-        with warnings.catch_warnings():  # a command's own way with warnings ends with it
-            common.say_conversions_once()
-            return options.run(options) or 0
+        return _run(arguments)
     except NonFiniteError as error:
         return _fail(error, 1)
     except (NpvaeError, OSError, MemoryError) as error:
         return _fail(error, 2)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
+    finally:
+        output.finish()
+
+
+def _run(arguments) -> int:
+    from npvae.cli import common
+
+    options = build_parser().parse_args(arguments)
+    with warnings.catch_warnings():  # a command's own way with warnings ends with it
+        common.say_conversions_once()
+        try:
+            return options.run(options) or 0
+        finally:
+            common.unlock_all()
 
 
 def _fail(error, code: int) -> int:
-    message = " ".join(str(error).split()) or type(error).__name__
-    try:
-        print(f"npvae: {message}", file=sys.stderr)
-    except BrokenPipeError:
-        # The reader of our output is gone; keep Python from complaining once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    output.tell("npvae: " + (" ".join(str(error).split()) or type(error).__name__))
     return code

@@ -18,6 +18,8 @@ def parse_choice(text: str) -> str | dict:
         key, equals, value = part.partition("=")
         if not equals or not key:
             raise InputError(f"{text!r} is not of the form name:key=value,key=value (at {part!r})")
+        if key in arguments:
+            raise InputError(f"{text!r} gives {key} twice")
         arguments[key] = _value(value)
     return arguments
 

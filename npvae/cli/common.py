@@ -9,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from npvae.cli import output
 from npvae.data import DATASETS, load_dataset, load_file, save_array
 from npvae.errors import DataConversionWarning, InputError, TrainingInterruptedWarning
 from npvae.estimator import VAE
+
+_LOCKS: list[int] = []
 
 
 def add_backend(parser) -> None:
@@ -48,7 +51,7 @@ def read_data(options, part: str):
         data = load_dataset(options.data, progress=_download_progress())
         x, y = (data.x_train, data.y_train) if part == "train" else (data.x_test, data.y_test)
         return x.reshape(len(x), *data.image_shape), y, None, data.divide_by
-    if not Path(options.data).exists() and not Path(options.data).suffix:
+    if Path(options.data).is_dir() or not (Path(options.data).exists() or Path(options.data).suffix):
         raise InputError(f"--data {options.data!r} is neither a known data set ({', '.join(DATASETS)}) nor a file")
     label_column = options.label_column
     if label_column is not None and label_column.lstrip("-").isdigit():
@@ -96,10 +99,47 @@ def write_array(path, x, column_names=None) -> None:
 def writable_folder(path) -> Path:
     """The folder, made if it is not there. OSError: it cannot be made or written to."""
     folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file, not a folder")
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"the folder {folder} cannot be written to")
     return folder
+
+
+def next_free_folder(name: str) -> Path:
+    """A new folder: ``name``, or ``name-2``, ``name-3``, ..."""
+    number, folder = 1, Path(name)
+    while True:
+        try:
+            folder.mkdir()  # fails if another run has just taken it
+            return folder
+        except FileExistsError:
+            number += 1
+            folder = Path(f"{name}-{number}")
+
+
+def locked(folder: Path) -> Path:
+    """The folder, locked against other trainings until this process ends. InputError: it is locked already."""
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system
+        return folder
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(f"another training is writing to {folder}: choose another --out") from None
+    except OSError:
+        return folder  # a file system without locks
+    _LOCKS.append(handle)
+    return folder
+
+
+def unlock_all() -> None:
+    """Give back the locks of this process."""
+    while _LOCKS:
+        os.close(_LOCKS.pop())
 
 
 def say_conversions_once() -> None:
@@ -110,12 +150,12 @@ def say_conversions_once() -> None:
 
 
 def _show_warning(message, *rest, **named) -> None:
-    print(f"npvae: {message}", file=sys.stderr)
+    output.tell(f"npvae: {message}")
 
 
 def _download_progress():
     """A callback that shows a download on the terminal, or None where there is no terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         return None
 
     def show(done: int, total: int | None, name: str) -> None:

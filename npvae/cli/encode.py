@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae.cli import common
+from npvae.cli import common, output
 
 
 def add_parser(commands) -> None:
@@ -26,5 +26,5 @@ def run_command(options) -> int:
     names = [f"mean_{j}" for j in dimensions] + [f"logvar_{j}" for j in dimensions if options.logvar]
     common.write_array(options.out, np.hstack([mu, logvar]) if options.logvar else mu, names)
     if options.out != "-":
-        print(f"wrote {options.out}: {len(mu)} rows, {', '.join(names)}")
+        output.say(f"wrote {options.out}: {len(mu)} rows, {', '.join(names)}")
     return 0

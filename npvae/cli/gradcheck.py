@@ -7,8 +7,8 @@ import time
 import numpy as np
 
 from npvae import backend as backends
-from npvae import selfcheck
-from npvae.cli import common
+from npvae import check, selfcheck
+from npvae.cli import common, output
 
 HEADER = f"{'tensor':<24} {'shape':<12} {'checked':<26} {'worst relative error':>20}"
 
@@ -27,24 +27,25 @@ def add_parser(commands) -> None:
 
 
 def run_command(options) -> int:
+    check.whole_number("--seed", options.seed, 0)
     started = time.perf_counter()
     ops = backends.get(options.backend)
     cases = selfcheck.cases(ops, options.seed) if options.model is None else [_model_case(options, ops)]
     tensors, failures, worst = 0, 0, 0.0
     for case in cases:
         report = case.check(options.seed)
-        print(f"\n{case.title} (bound {case.rtol:g})\n{HEADER}")
+        output.say(f"\n{case.title} (bound {case.rtol:g})\n{HEADER}")
         for row in report.rows:
             shape = "x".join(map(str, row.shape)) or "scalar"
             verdict = "ok" if row.passed else "FAIL"
-            print(f"{row.name:<24} {shape:<12} {row.checked:<26} {row.error:>20.1e}  {verdict}")
+            output.say(f"{row.name:<24} {shape:<12} {row.checked:<26} {row.error:>20.1e}  {verdict}")
             if not row.passed:
-                print(f"    at {row.where}: by hand {row.analytic:.12g}, by differences {row.numeric:.12g}")
+                output.say(f"    at {row.where}: by hand {row.analytic:.12g}, by differences {row.numeric:.12g}")
         tensors += len(report.rows)
         failures += sum(not row.passed for row in report.rows)
         worst = max(worst, report.worst.error)
     verdict = "every gradient is right" if failures == 0 else f"{failures} GRADIENTS ARE WRONG"
-    print(
+    output.say(
         f"\n{tensors} tensors checked on the {ops.name} backend, worst relative error {worst:.1e}: {verdict} "
         f"({time.perf_counter() - started:.1f} s)"
     )

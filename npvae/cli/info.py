@@ -10,6 +10,7 @@ import numpy as np
 
 from npvae import backend as backends
 from npvae._version import __version__
+from npvae.cli import common, output
 from npvae.data import DATASETS
 from npvae.data.places import cache_folder
 from npvae.plots import image_shape
@@ -31,13 +32,11 @@ def add_parser(commands) -> None:
 
 
 def run_command(options) -> int:
-    print(_model_info(options) if options.model else _installation_info())
+    output.say(_model_info(options) if options.model else _installation_info())
     return 0
 
 
 def _model_info(options) -> str:
-    from npvae.cli import common
-
     vae = common.load_model(options)
     row = vae.history_.row(-1) if vae.history_.epochs else {}
     kind = "pictures" if image_shape(vae.sample_shape_) else "rows"

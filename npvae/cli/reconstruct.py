@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from npvae import plots
-from npvae.cli import common
+from npvae.cli import common, output
 from npvae.errors import InputError
 
 
@@ -28,7 +28,7 @@ def run_command(options) -> int:
     shape = plots.image_shape(vae.sample_shape_)
     out = options.out or ("reconstructions.png" if shape is not None else "reconstructions.csv")
     how = {"sample": options.sample, "random_state": options.seed}
-    if out.endswith(".png"):
+    if out.lower().endswith(".png"):
         if shape is None:
             raise InputError(f"samples of shape {vae.sample_shape_} are not pictures; give --out another name")
         plots.save(plots.plot_reconstructions(vae, x[:40], **how), out)
@@ -36,5 +36,5 @@ def run_command(options) -> int:
         made = vae.reconstruct(common.with_names(x, column_names), **how)
         common.write_array(out, made, column_names)
     if out != "-":
-        print(f"wrote {out}; ELBO of the {len(x)} rows: {vae.elbo(x, random_state=options.seed):.3f} nats a row")
+        output.say(f"wrote {out}; ELBO of the {len(x)} rows: {vae.elbo(x, random_state=options.seed):.3f} nats a row")
     return 0

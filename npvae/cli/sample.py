@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from npvae import plots
-from npvae.cli import common
+from npvae.cli import common, output
 from npvae.errors import InputError
 
 
@@ -27,13 +27,13 @@ def run_command(options) -> int:
     vae = common.load_model(options)
     shape = plots.image_shape(vae.sample_shape_)
     out = options.out or ("samples.png" if shape is not None else "samples.csv")
-    if out.endswith(".png") and shape is None:
+    if out.lower().endswith(".png") and shape is None:
         raise InputError(f"samples of shape {vae.sample_shape_} are not pictures; give --out a .csv or .npy name")
     x = vae.sample(options.number, mean=not options.noise, random_state=options.seed)
-    if out.endswith(".png"):
+    if out.lower().endswith(".png"):
         plots.save(plots.plot_samples(x.reshape(-1, *shape)), out)
     else:
         common.write_array(out, x, getattr(vae, "feature_names_in_", None))
     if out != "-":
-        print(f"wrote {out}: {options.number} samples")
+        output.say(f"wrote {out}: {options.number} samples")
     return 0

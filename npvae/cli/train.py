@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
-from npvae.cli import choices, common
+from npvae import check
+from npvae.cli import choices, common, output
 from npvae.errors import InputError, MissingDependencyError, NonFiniteError
 from npvae.estimator import VAE
+from npvae.files import remove_leftovers
 from npvae.summary import model_summary
 
 DEFAULT_FOLDER = "npvae-run"
@@ -67,12 +68,14 @@ def add_parser(commands) -> None:
 
 
 def run_command(options) -> int:
-    say = (lambda *text: None) if options.quiet else print
+    say = (lambda text: None) if options.quiet else output.say
     vae, data, model = _prepare(options)
     folder = _folder(options)
     say(f"data: {options.data}, {len(data.x)} rows of shape {data.x.shape[1:]}"
         + (f", validated on {data.valid_words}" if data.valid_words else ""))
     say(model_summary(model))
+    if options.resume and not (folder / "checkpoint.npz").exists():
+        say(f"{folder} holds no checkpoint: the run starts anew")
     started = time.perf_counter()
     code = 0
     try:
@@ -86,24 +89,22 @@ def run_command(options) -> int:
         say(f"the last good parameters are in {folder / 'model.npz'}")
         raise
     if vae.stop_reason_ == "interrupted":
-        print(f"npvae: interrupted after {vae.history_.epochs} of {vae.epochs} epochs; the model so far is kept",
-              file=sys.stderr)
+        output.tell(
+            f"npvae: interrupted after {vae.history_.epochs} of {vae.epochs} epochs; the model so far is kept"
+        )
         code = 130
     seconds = time.perf_counter() - started
     _write_model(vae, folder)
     written = ["model.npz", "history.csv"]
     if (folder / "checkpoint.npz").exists():
         written.append("checkpoint.npz")
-    if not options.no_plots:
+    if not options.no_plots and vae.history_.epochs:
         try:
             written += _pictures(vae, data, folder)
         except MissingDependencyError as error:
             say(f"no pictures: {error}")
     if vae.history_.epochs:
         say(_result(vae, seconds))
-    for name in PRODUCTS:
-        if name not in written:
-            (folder / name).unlink(missing_ok=True)  # of an overwritten run: it would show another model
     say(f"wrote {folder}/: {', '.join(written)}")
     return code
 
@@ -127,6 +128,7 @@ class _Data:
 
 def _prepare(options):
     """The estimator, the data and the model; every bad option is found before anything is written."""
+    check.real_number("--checkpoint-seconds", options.checkpoint_seconds, minimum=0.0)
     data = _Data(options)
     divide_by = options.divide_by if options.divide_by is not None else (data.divide_by or 1.0)
     decoder_hidden = None if options.decoder_hidden is None else choices.parse_widths(options.decoder_hidden)
@@ -144,33 +146,27 @@ def _prepare(options):
 
 
 def _folder(options) -> Path:
-    """The run's folder: never one whose model would be lost."""
-    if options.resume and options.out is None:
-        raise InputError("--resume needs --out: the folder of the run to go on with")
-    if options.out is not None:
-        folder = Path(options.out)
-        if not (options.resume or options.overwrite):
-            for name in ("model.npz", "checkpoint.npz"):
-                if (folder / name).exists():
-                    raise InputError(
-                        f"{folder} already holds {name}: choose another --out, or --resume, or --overwrite"
-                    )
-        return _without_leftovers(common.writable_folder(folder))
-    number, folder = 1, Path(DEFAULT_FOLDER)
-    while True:
-        try:
-            folder.mkdir()  # fails if another run has just taken it
-            return folder
-        except FileExistsError:
-            number += 1
-            folder = Path(f"{DEFAULT_FOLDER}-{number}")
-
-
-def _without_leftovers(folder: Path) -> Path:
-    """The folder, rid of temporary files that a killed run may have left."""
+    """The run's folder, made if need be and locked: never one whose model would be lost."""
+    if options.out is None:
+        if options.resume:
+            raise InputError("--resume needs --out: the folder of the run to go on with")
+        return common.locked(common.next_free_folder(DEFAULT_FOLDER))
+    if not options.out:
+        raise InputError("--out is empty: it must name a folder")
+    folder = Path(options.out)
+    if options.resume and (folder / "model.npz").exists() and not (folder / "checkpoint.npz").exists():
+        raise InputError(f"{folder} holds a model but no checkpoint.npz to resume from")
+    if not (options.resume or options.overwrite):
+        for name in ("model.npz", "checkpoint.npz"):
+            if (folder / name).exists():
+                raise InputError(
+                    f"{folder} already holds {name}: choose another --out, or --resume, or --overwrite"
+                )
+    common.locked(common.writable_folder(folder))
     for name in PRODUCTS:
-        for path in folder.glob(f".{name}.*.part"):
-            path.unlink(missing_ok=True)
+        remove_leftovers(folder / name)
+        if options.overwrite and not options.resume:
+            (folder / name).unlink(missing_ok=True)  # or a later --resume would go on with the old run
     return folder
 
 
@@ -184,9 +180,9 @@ def _pictures(vae, data, folder: Path) -> list[str]:
     from npvae import plots
 
     shown, labels = data.shown[:10000], None if data.shown_labels is None else data.shown_labels[:10000]
-    pictures = {"latent.png": plots.plot_latent(vae.transform(shown), labels)}
-    if vae.history_.epochs:
-        pictures["loss.png"] = plots.plot_loss(vae.history_)
+    pictures = {
+        "loss.png": plots.plot_loss(vae.history_), "latent.png": plots.plot_latent(vae.transform(shown), labels),
+    }
     if plots.image_shape(vae.sample_shape_) is not None:
         pictures["reconstructions.png"] = plots.plot_reconstructions(vae, shown[:20])
         if vae.model_.architecture.latent_dim == 2:

@@ -76,13 +76,13 @@ def check_upstream(nll, dnll) -> None:
 
 
 def refuse_outside(x: np.ndarray, low: float, high: float, name: str, advice: str, column_names=None) -> None:
-    """InputError naming the first column of x with a value outside [low, high]."""
+    """InputError naming the first column of x with a value outside [low, high]; ``name`` is what needs it."""
     outside = (x < low) | (x > high)
     if not outside.any():
         return
     row, column = np.argwhere(outside)[0]
     label = f"column {column}" if column_names is None else f"column {column_names[column]!r}"
     raise InputError(
-        f"X holds {x[row, column]:g} in {label} (row {row}), but the {name} likelihood needs values from "
-        f"{low:g} to {high:g}; {advice}"
+        f"X holds {float(x[row, column])!r} in {label} (row {row}), but {name} needs values from {low:g} to {high:g}; "
+        f"{advice}"
     )

@@ -64,4 +64,4 @@ class Bernoulli(Likelihood):
         advice = "scale the column to that range, or use likelihood='gaussian_per_feature'"
         if x.size and 1 < x.max() <= 255 and x.min() >= 0 and (x == np.floor(x)).all():
             advice = "divide 8-bit images by 255 (divide_by=255); otherwise " + advice
-        refuse_outside(x, 0.0, 1.0, "bernoulli", advice, column_names)
+        refuse_outside(x, 0.0, 1.0, "the bernoulli likelihood", advice, column_names)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from pathlib import Path
 
-from npvae import io
+from npvae import check, io
 from npvae.errors import InputError, ModelFileError
 from npvae.training.history import History
 from npvae.training.settings import TrainingSettings
@@ -29,11 +30,13 @@ class Checkpointer:
     """A callback that writes the state to ``path``, at most every ``seconds``, and always at the end."""
 
     def __init__(self, path, model, settings, fingerprints: dict, seconds: float = 10.0) -> None:
-        self.path = path
+        self.path = Path(path)
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(f"the folder {self.path.parent} for checkpoints does not exist")
         self._model = model
         self._settings = settings
         self._fingerprints = fingerprints
-        self._seconds = seconds
+        self._seconds = check.real_number("checkpoint_seconds", seconds, minimum=0.0)
         self._written = -math.inf
 
     def __call__(self, state: TrainingState) -> None:
@@ -93,14 +96,21 @@ def read_checkpoint(path, model, settings: TrainingSettings, fingerprints: dict)
         if "best_theta" in arrays:
             state.best_theta = asarray(arrays["best_theta"].copy())
             state.best_elbo = header["best_elbo"]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ModelFileError(f"{path} lacks what a checkpoint must hold: {error}") from error
+    if state.epoch > settings.epochs:
+        raise InputError(f"{path} is of epoch {state.epoch}, but this run has only {settings.epochs}")
     return state
 
 
 def _refuse_difference(path, what: str, found: dict, wanted: dict, free=()) -> None:
     for key in sorted(found.keys() | wanted.keys()):
         if key not in free and found.get(key) != wanted.get(key):
+            if what == "data":
+                raise InputError(
+                    f"{path} cannot be resumed: the {'validation' if key == 'x_valid' else 'training'} data are not "
+                    "those it was made with (or divide_by, dtype or validation_fraction differ)"
+                )
             raise InputError(
                 f"{path} cannot be resumed: its {what} has {key} = {found.get(key)!r}, "
                 f"this run has {wanted.get(key)!r}"

@@ -11,10 +11,10 @@ _ADVICE = {
     "theta": "the last update overflowed: lower learning_rate",
     "logvar": "the encoder's output exploded: scale the data, lower learning_rate, or set clip_norm",
     "mu": "the encoder's output exploded: scale the data, lower learning_rate, or set clip_norm",
-    "z": "exp(logvar / 2) overflowed: lower learning_rate, set clip_norm, or start with kl_warmup=0",
+    "z": "exp(logvar / 2) overflowed: scale the data, lower learning_rate, or set clip_norm",
     "kl": "exp(logvar) or mu^2 overflowed: lower learning_rate, or set clip_norm",
     "decoder": "the decoder's output exploded: lower learning_rate, or set clip_norm",
-    "nll": "the likelihood overflowed: scale the data, or give the likelihood a larger variance floor",
+    "nll": "the likelihood overflowed: scale the data, lower learning_rate, or set clip_norm",
     "gradient": "the gradient overflowed: set clip_norm, lower learning_rate, or train in float64",
 }
 
@@ -56,6 +56,12 @@ def raise_non_finite(model, theta, x, eps, beta, epoch: int, step: int) -> None:
     name, advice = first_non_finite(model, theta, x, eps, beta)
     if not name:  # the tensors are finite, a sum of them is not
         name, advice = "the loss", _ADVICE["nll"]
+    if step == 1:
+        largest = float(model.ops.xp.max(model.ops.xp.abs(x)))
+        advice = (
+            f"the data are not scaled for a network (the largest value is {largest:g}): divide them, with divide_by, "
+            "or standardise their columns"
+        )
     raise NonFiniteError(
         f"epoch {epoch}, step {step}: {name} holds a number that is not finite; likely cause: {advice}. "
         "The parameters are put back to the last that were seen to be good."

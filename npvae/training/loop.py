@@ -61,6 +61,7 @@ def train(model, settings, x, x_valid=None, state=None, callbacks=()) -> Trainin
                 _watch(settings, state)
                 for callback in callbacks:
                     callback(state)
+                guard.refuse_non_finite_theta(model, state.theta, state.epoch, state.step)
         except NonFiniteError:
             state.theta[...] = good
             raise

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 def describe(row: dict) -> str:
     """One epoch in a few words, in nats."""
-    text = f"loss {row['loss']:.2f}  reconstruction {row['reconstruction']:.2f}  KL {row['kl']:.2f}"
-    if "val_elbo" in row:
-        text += f"  validation ELBO {row['val_elbo']:.2f}"
+    text = f"loss {row['loss']:.2f}, KL {row['kl']:.2f}"
+    if "val_loss" in row:
+        text += f", validation {row['val_loss']:.2f}"
     return text
 
 
@@ -20,13 +20,9 @@ def progress_reporter(verbose, epochs: int, state):
     if not verbose:
         yield lambda state: None
         return
-    tqdm = _tqdm() if sys.stderr.isatty() else None
+    tqdm = _tqdm() if sys.stderr is not None and sys.stderr.isatty() else None
     if tqdm is None:
-        yield lambda state: print(
-            f"epoch {state.epoch}/{epochs}  {describe(state.history.row(-1))}  "
-            f"{state.history['seconds'][-1]:.2f} s",
-            file=sys.stderr, flush=True,
-        )
+        yield lambda state: _print_line(state, epochs)
         return
     with tqdm(total=epochs, initial=state.epoch, unit="epoch", file=sys.stderr, dynamic_ncols=True) as bar:
 
@@ -35,6 +31,17 @@ def progress_reporter(verbose, epochs: int, state):
             bar.update(1)
 
         yield report
+
+
+def _print_line(state, epochs: int) -> None:
+    seconds = state.history["seconds"][-1]
+    try:
+        print(
+            f"epoch {state.epoch}/{epochs}  {describe(state.history.row(-1))}, {seconds:.2f} s",
+            file=sys.stderr, flush=True,
+        )
+    except (OSError, ValueError):
+        pass  # nobody reads it any more; that is no reason to stop training
 
 
 def _tqdm():

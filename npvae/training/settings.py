@@ -44,19 +44,14 @@ class TrainingSettings:
     binarize: str = "none"
 
     def __post_init__(self) -> None:
-        check.whole_number("seed", self.seed, 0)
-        check.whole_number("epochs", self.epochs, 1)
-        check.whole_number("batch_size", self.batch_size, 1)
-        check.real_number("learning_rate", self.learning_rate, above=0.0)
+        for name, minimum in (("seed", 0), ("epochs", 1), ("batch_size", 1), ("patience", 1)):
+            self._set(name, check.whole_number, minimum=minimum)
+        for name in ("learning_rate", "clip_norm"):
+            self._set(name, check.real_number, above=0.0)
+        for name in ("beta", "kl_warmup", "min_delta"):
+            self._set(name, check.real_number, minimum=0.0)
         object.__setattr__(self, "optimizer", optim.get(self.optimizer))
         object.__setattr__(self, "schedule", schedules.get(self.schedule))
-        check.real_number("beta", self.beta, minimum=0.0)
-        check.real_number("kl_warmup", self.kl_warmup, minimum=0.0)
-        if self.clip_norm is not None:
-            check.real_number("clip_norm", self.clip_norm, above=0.0)
-        if self.patience is not None:
-            check.whole_number("patience", self.patience, 1)
-        check.real_number("min_delta", self.min_delta, minimum=0.0)
         check.one_of("binarize", self.binarize, BINARIZE)
         self.schedule.check_length(self.epochs)
         if self.kl_warmup > self.epochs:
@@ -64,6 +59,12 @@ class TrainingSettings:
                 f"kl_warmup is {self.kl_warmup:g} epochs, but the run has {self.epochs}: "
                 f"beta would never reach {self.beta:g}"
             )
+
+    def _set(self, name: str, checked, **bounds) -> None:
+        """Replace a number by its checked, plain form; None stays where None means none."""
+        value = getattr(self, name)
+        if value is not None or name not in ("patience", "clip_norm"):
+            object.__setattr__(self, name, checked(name, value, **bounds))
 
     def config(self) -> dict:
         """The fields, JSON-able; :meth:`from_config` is the inverse."""

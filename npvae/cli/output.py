@@ -1,0 +1,43 @@
+"""Printing that never stops a run: a closed pipe or terminal makes it silent, not an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def say(text: str) -> None:
+    """A line to standard output."""
+    _print(text, sys.stdout)
+
+
+def tell(text: str) -> None:
+    """A line to standard error."""
+    _print(text, sys.stderr)
+
+
+def prepare() -> None:
+    """Let characters that the terminal cannot show appear escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def finish() -> None:
+    """Flush; where the reader is gone, keep Python from complaining of it once more at exit."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            try:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            except (OSError, ValueError):
+                pass
+
+
+def _print(text: str, stream) -> None:
+    try:
+        print(text, file=stream, flush=True)
+    except (OSError, ValueError):
+        pass
