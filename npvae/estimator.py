@@ -6,22 +6,21 @@ The constructor only stores its arguments; ``fit`` learns, and what it learns en
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 
-from npvae import backend as backends
-from npvae import check, evaluate, inputs, model_file, optim, random, schedules
+from npvae import check, evaluate, inputs, model_file, preparation, random
 from npvae.errors import (
     InputError,
     InputTypeError,
     NonFiniteError,
     TrainingInterruptedWarning,
 )
-from npvae.likelihoods.base import refuse_outside
-from npvae.model import Architecture, Model
+from npvae.model import Model
 from npvae.sklearn_protocol import SklearnProtocol
-from npvae.training import TrainingSettings, train
-from npvae.training.checkpoint import Checkpointer, data_fingerprint, read_checkpoint
+from npvae.training import TrainingState, train
+from npvae.training.checkpoint import Checkpointer, data_fingerprints, read_checkpoint
 from npvae.training.loop import INTERRUPTED, initial_state
 from npvae.training.progress import progress_reporter
 
@@ -106,7 +105,7 @@ class VAE(SklearnProtocol):
 
     def build(self, X, X_valid=None) -> Model:
         """Check the arguments and the data as ``fit`` would, and return the untrained model it would train."""
-        return self._prepare(X, X_valid)[-1]
+        return preparation.prepare(self, X, X_valid).model
 
     def fit(
         self, X, y=None, *, X_valid=None, callbacks=(), checkpoint=None, checkpoint_seconds=10.0, resume=False
@@ -122,21 +121,16 @@ class VAE(SklearnProtocol):
         NonFiniteError: a number became infinite or NaN; the model keeps the last good parameters.
         InputError, InputTypeError: an argument or the data are not what they must be.
         """
-        settings, rows, x, x_valid, model = self._prepare(X, X_valid)
+        run = preparation.prepare(self, X, X_valid)
+        settings, x, x_valid, model = run.settings, run.x, run.x_valid, run.model
         if not all(map(callable, callbacks)):
             raise InputTypeError("callbacks must be a list of functions")
         state, hooks = None, list(callbacks)
         if checkpoint is not None:
-            fingerprints = {"x": data_fingerprint(x)}
-            if x_valid is not None:
-                fingerprints["x_valid"] = data_fingerprint(x_valid)
-            if resume:
-                try:
-                    state = read_checkpoint(checkpoint, model, settings, fingerprints)
-                except FileNotFoundError:
-                    state = None
+            fingerprints = data_fingerprints(x, x_valid)
             hooks.append(Checkpointer(checkpoint, model, settings, fingerprints, checkpoint_seconds))
-
+            if resume and Path(checkpoint).exists():
+                state = read_checkpoint(checkpoint, model, settings, fingerprints)
         state = state or initial_state(model, settings, self.dtype)
         asarray = model.ops.asarray
         try:
@@ -149,7 +143,7 @@ class VAE(SklearnProtocol):
             state.stop("a number was not finite" if isinstance(error, NonFiniteError) else f"ended by {error!r}")
             raise
         finally:
-            self._keep(model, settings.seed, state, rows)
+            self._keep(run, state)
         if state.stop_reason == INTERRUPTED:
             warnings.warn(
                 f"training interrupted in epoch {state.epoch + 1} of {settings.epochs}",
@@ -157,69 +151,19 @@ class VAE(SklearnProtocol):
             )
         return self
 
-    def _prepare(self, X, X_valid):
-        """``(settings, rows, x, x_valid, model)``: everything checked, the validation rows held out."""
-        settings = self._settings()
-        rows = self._rows(X, n_features=None)
-        x, x_valid = rows.values, None
-        if X_valid is not None:
-            x_valid = self._rows(X_valid, n_features=x.shape[1], name="X_valid").values
-        elif held_out := self._validation_rows(len(x)):
-            order = random.permutation(settings.seed, "validation split", 0, len(x))
-            x, x_valid = x[order[held_out:]], x[order[:held_out]]
-        if settings.patience is not None and x_valid is None:
-            raise InputError("patience needs validation data: set validation_fraction, or give X_valid")
-        model = self._build(x.shape[1])
-        for values in (x, x_valid):
-            if values is not None:
-                if self.binarize != "none":
-                    refuse_outside(
-                        values, 0.0, 1.0, "to binarize", "scale the data, or leave binarize='none'", rows.column_names
-                    )
-                model.likelihood.check_data(values, rows.column_names)
-        return settings, rows, x, x_valid, model
-
-    def _settings(self) -> TrainingSettings:
-        check.one_of("dtype", self.dtype, inputs.DTYPES)
-        check.real_number("divide_by", self.divide_by, above=0.0)
-        check.real_number("validation_fraction", self.validation_fraction, minimum=0.0, below=1.0)
-        return TrainingSettings(
-            seed=random.seed_from(self.random_state), epochs=self.epochs, batch_size=self.batch_size,
-            learning_rate=self.learning_rate, optimizer=optim.get(self.optimizer),
-            schedule=schedules.get(self.schedule), beta=self.beta, kl_warmup=self.kl_warmup,
-            clip_norm=self.clip_norm, patience=self.patience, min_delta=self.min_delta, binarize=self.binarize,
-        )
-
-    def _validation_rows(self, rows: int) -> int:
-        """How many rows to hold out: at least one of each part if any are."""
-        if self.validation_fraction == 0.0:
-            return 0
-        held_out = round(rows * self.validation_fraction)
-        if not 0 < held_out < rows:
-            raise InputError(
-                f"validation_fraction={self.validation_fraction:g} of {rows} rows leaves a part without rows"
-            )
-        return held_out
-
-    def _build(self, n_features: int) -> Model:
-        architecture = Architecture(
-            n_features, self.latent_dim, self.hidden, self.decoder_hidden, self.activation, self.likelihood
-        )
-        return Model(architecture, backends.get(self.backend))
-
-    def _keep(self, model, seed, state, rows) -> None:
-        self.model_ = model
-        self.theta_ = model.ops.to_numpy(state.theta)
+    def _keep(self, run: preparation.Run, state: TrainingState) -> None:
+        self.model_ = run.model
+        self.theta_ = run.model.ops.to_numpy(state.theta)
         self.history_ = state.history
-        self.seed_ = seed
+        self.seed_ = run.settings.seed
         self.divide_by_ = float(self.divide_by)
         self.binarize_ = self.binarize
         self.stop_reason_ = state.stop_reason
         self.best_epoch_ = state.best_epoch or None
-        self.n_features_in_ = model.architecture.n_features
-        self.sample_shape_ = tuple(rows.sample_shape)
-        if rows.column_names is not None:
-            self.feature_names_in_ = np.array(rows.column_names, dtype=object)
+        self.n_features_in_ = run.model.architecture.n_features
+        self.sample_shape_ = run.sample_shape
+        if run.column_names is not None:
+            self.feature_names_in_ = np.array(run.column_names, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
 
@@ -333,12 +277,6 @@ class VAE(SklearnProtocol):
             raise self._not_fitted_error(
                 f"this {type(self).__name__} is not fitted yet: call fit or load first"
             )
-
-    def _rows(self, X, n_features, name="X") -> inputs.Rows:
-        """Data to train on, as the arguments say."""
-        return inputs.as_rows(
-            X, self.dtype, name=name, n_features=n_features, divide_by=self.divide_by, model=type(self).__name__
-        )
 
     def _input(self, X) -> np.ndarray:
         """Data for the fitted model, as it was fitted: arguments may have been changed since."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from npvae import backend as backends
-from npvae import check, io, likelihoods, registry
+from npvae import check, io, likelihoods, preparation, registry
 from npvae.errors import InputError, ModelFileError, NpvaeError
 from npvae.likelihoods import Likelihood
 from npvae.model import Architecture, Model
@@ -55,7 +55,7 @@ def load(cls, path, backend):
             raise ModelFileError(f"{path} holds a {header['estimator']}, not a {cls.__name__}")
         estimator = cls(**{**header["parameters"], "backend": backend})
         model = Model(Architecture.from_config(header["architecture"]), ops)
-        implied = estimator._build(model.architecture.n_features).architecture
+        implied = preparation.architecture(estimator, model.architecture.n_features)
         if implied.config() != model.architecture.config():
             raise ModelFileError(f"{path}: its parameters describe another architecture than the one it states")
         theta = arrays["theta"]

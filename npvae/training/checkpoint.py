@@ -26,6 +26,12 @@ def data_fingerprint(x) -> str:
     return digest.hexdigest()
 
 
+def data_fingerprints(x, x_valid) -> dict[str, str]:
+    """The fingerprints of the data of a run; ``x_valid`` may be None."""
+    parts = {"x": x} if x_valid is None else {"x": x, "x_valid": x_valid}
+    return {name: data_fingerprint(part) for name, part in parts.items()}
+
+
 class Checkpointer:
     """A callback that writes the state to ``path``, at most every ``seconds``, and always at the end."""
 

@@ -1,0 +1,90 @@
+"""From an estimator's arguments and a user's data to a run that can start: everything is checked here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from npvae import backend as backends
+from npvae import check, inputs, random
+from npvae.errors import InputError
+from npvae.likelihoods.base import refuse_outside
+from npvae.model import Architecture, Model
+from npvae.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Run:
+    """What training needs, and what of the data the estimator remembers."""
+
+    settings: TrainingSettings
+    model: Model
+    x: np.ndarray  #: (N, I), to train on
+    x_valid: np.ndarray | None  #: (M, I), to validate on
+    sample_shape: tuple[int, ...]
+    column_names: list[str] | None
+
+
+def prepare(estimator, X, X_valid=None) -> Run:
+    """The run that the arguments and the data describe, validation rows held out.
+
+    InputError, InputTypeError, UnknownNameError: an argument or the data are not what they must be.
+    """
+    settings = training_settings(estimator)
+    rows = _rows(estimator, X, None, "X")
+    x, x_valid = rows.values, None
+    if X_valid is not None:
+        x_valid = _rows(estimator, X_valid, x.shape[1], "X_valid").values
+    elif held_out := _validation_rows(estimator.validation_fraction, len(x)):
+        order = random.permutation(settings.seed, "validation split", 0, len(x))
+        x, x_valid = x[order[held_out:]], x[order[:held_out]]
+    if settings.patience is not None and x_valid is None:
+        raise InputError("patience needs validation data: set validation_fraction, or give X_valid")
+    model = Model(architecture(estimator, x.shape[1]), backends.get(estimator.backend))
+    for values in (x, x_valid):
+        if values is not None:
+            if settings.binarize != "none":
+                refuse_outside(
+                    values, 0.0, 1.0, "to binarize", "scale the data, or leave binarize='none'", rows.column_names
+                )
+            model.likelihood.check_data(values, rows.column_names)
+    return Run(settings, model, x, x_valid, tuple(rows.sample_shape), rows.column_names)
+
+
+def training_settings(estimator) -> TrainingSettings:
+    """The estimator's arguments about training, checked; the seed drawn if there is none."""
+    check.one_of("dtype", estimator.dtype, inputs.DTYPES)
+    check.real_number("divide_by", estimator.divide_by, above=0.0)
+    check.real_number("validation_fraction", estimator.validation_fraction, minimum=0.0, below=1.0)
+    names = (
+        "epochs", "batch_size", "learning_rate", "optimizer", "schedule", "beta", "kl_warmup", "clip_norm", "patience",
+        "min_delta", "binarize",
+    )
+    arguments = {name: getattr(estimator, name) for name in names}
+    return TrainingSettings(seed=random.seed_from(estimator.random_state), **arguments)
+
+
+def architecture(estimator, n_features: int) -> Architecture:
+    """The estimator's arguments about the model, checked."""
+    return Architecture(
+        n_features, estimator.latent_dim, estimator.hidden, estimator.decoder_hidden, estimator.activation,
+        estimator.likelihood,
+    )
+
+
+def _rows(estimator, X, n_features, name: str) -> inputs.Rows:
+    return inputs.as_rows(
+        X, estimator.dtype, name=name, n_features=n_features, divide_by=estimator.divide_by,
+        model=type(estimator).__name__,
+    )
+
+
+def _validation_rows(fraction: float, rows: int) -> int:
+    """How many rows to hold out: at least one of each part if any are."""
+    if fraction == 0.0:
+        return 0
+    held_out = round(rows * fraction)
+    if not 0 < held_out < rows:
+        raise InputError(f"validation_fraction={fraction:g} of {rows} rows leaves a part without rows")
+    return held_out
