@@ -67,5 +67,9 @@ class DataConversionWarning(UserWarning):
     """Data of whole numbers or booleans were converted to floating point."""
 
 
+class DataScaleWarning(UserWarning):
+    """The data are far from the scale at which a network's initial weights make sense."""
+
+
 class TrainingInterruptedWarning(UserWarning):
     """Training was ended by Ctrl-C; the model is usable, but not fully trained."""

@@ -60,8 +60,8 @@ class VAE(SklearnProtocol):
     ----------
     theta_ : the parameters, a flat NumPy vector. parameters_ : the same by name, as views.
     model_ : the Model. history_ : a mapping of equally long columns, an entry an epoch.
-    seed_, n_features_in_, sample_shape_, divide_by_, binarize_. stop_reason_ : why training ended. best_epoch_ : the epoch whose
-    parameters early stopping kept, None without it.
+    seed_, n_features_in_, sample_shape_, divide_by_, binarize_.
+    stop_reason_ : why training ended. best_epoch_ : the epoch whose parameters early stopping kept, or None.
 
     Examples
     --------
@@ -245,8 +245,9 @@ class VAE(SklearnProtocol):
     def score_samples(self, X, *, samples=100, random_state=None):
         """log p(x) of each row, (N,) float64, in nats, by importance sampling with ``samples`` draws a row.
 
-        In expectation a lower bound; larger ``samples`` bring it nearer. The density is that of the data as
-        the model sees them; what :meth:`elbo` says of constants holds here too. See
+        In expectation a lower bound; larger ``samples`` bring it nearer. A row's noise depends on its place
+        among the rows, so its score in other company differs by the estimate's own noise. The density is that
+        of the data as the model sees them; what :meth:`elbo` says of constants holds here too. See
         :func:`npvae.evaluate.log_likelihood_rows`.
         """
         x = self._likelihood_input(X)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from npvae import backend as backends
 from npvae import check, inputs, random
-from npvae.errors import InputError
+from npvae.errors import DataScaleWarning, InputError
 from npvae.likelihoods.base import refuse_outside
 from npvae.model import Architecture, Model
 from npvae.training.settings import TrainingSettings
+
+#: Data whose root mean square is above this draw a warning.
+LARGEST_SCALE = 20.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ def prepare(estimator, X, X_valid=None) -> Run:
                     values, 0.0, 1.0, "to binarize", "scale the data, or leave binarize='none'", rows.column_names
                 )
             model.likelihood.check_data(values, rows.column_names)
+    _warn_of_scale(x)
     return Run(settings, model, x, x_valid, tuple(rows.sample_shape), rows.column_names)
 
 
@@ -71,6 +76,16 @@ def architecture(estimator, n_features: int) -> Architecture:
         n_features, estimator.latent_dim, estimator.hidden, estimator.decoder_hidden, estimator.activation,
         estimator.likelihood,
     )
+
+
+def _warn_of_scale(x: np.ndarray) -> None:
+    """Initial weights suit data of about unit size; far above it the first losses are astronomic."""
+    size = float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
+    if size > LARGEST_SCALE:
+        warnings.warn(
+            f"the data are of the size {size:.3g} (root mean square); a network trains badly on them: divide them, "
+            "with divide_by, or standardise their columns first", DataScaleWarning, stacklevel=4,
+        )
 
 
 def _rows(estimator, X, n_features, name: str) -> inputs.Rows:

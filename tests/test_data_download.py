@@ -8,12 +8,12 @@ import time
 
 import numpy as np
 import pytest
+from loopback import serve
 
 from npvae.data import load_dataset, published
 from npvae.data.places import cache_folder
 from npvae.data.published import PublishedFile
 from npvae.errors import DownloadError
-from loopback import serve
 
 ROWS = 3
 

@@ -10,7 +10,14 @@ import pytest
 from small import grey_rows, small_vae
 
 from npvae import VAE
-from npvae.errors import DataConversionWarning, InputError, InputTypeError, NonFiniteError, NotFittedError
+from npvae.errors import (
+    DataConversionWarning,
+    DataScaleWarning,
+    InputError,
+    InputTypeError,
+    NonFiniteError,
+    NotFittedError,
+)
 
 
 def test_fit_returns_self_and_the_same_seed_gives_the_same_run():
@@ -172,6 +179,13 @@ def test_whole_numbers_and_booleans_are_converted_and_said_once():
             vae = small_vae().fit(x)
         assert len(caught) == 1
         np.testing.assert_array_equal(vae.theta_, small_vae().fit(np.eye(6)).theta_)
+
+
+def test_data_far_from_unit_size_draw_a_warning():
+    x = 25 * np.random.default_rng(0).standard_normal((40, 6))
+    with pytest.warns(DataScaleWarning, match="root mean square.*standardise"):
+        small_vae(likelihood="gaussian_per_feature", epochs=1).fit(x)
+    small_vae(likelihood="gaussian_per_feature", epochs=1, divide_by=25).fit(x)  # no warning
 
 
 BAD_ARGUMENTS = {

@@ -11,7 +11,7 @@ import numpy as np
 
 from npvae.cli import output
 from npvae.data import DATASETS, load_dataset, load_file, save_array
-from npvae.errors import DataConversionWarning, InputError, TrainingInterruptedWarning
+from npvae.errors import DataConversionWarning, DataScaleWarning, InputError, TrainingInterruptedWarning
 from npvae.estimator import VAE
 
 _LOCKS: list[int] = []
@@ -143,8 +143,9 @@ def unlock_all() -> None:
 
 
 def say_conversions_once() -> None:
-    """Show the library's warnings about converted data as plain lines, each once."""
+    """Show the library's warnings about data as plain lines, each once."""
     warnings.simplefilter("once", DataConversionWarning)
+    warnings.simplefilter("once", DataScaleWarning)
     warnings.simplefilter("ignore", TrainingInterruptedWarning)  # "npvae train" says it in its own words
     warnings.showwarning = _show_warning
 

@@ -77,12 +77,12 @@ def run_command(options) -> int:
     if options.resume and not (folder / "checkpoint.npz").exists():
         say(f"{folder} holds no checkpoint: the run starts anew")
     started = time.perf_counter()
-    code = 0
+    code, epochs_run = 0, []
     try:
         vae.fit(
             common.with_names(data.x, data.column_names), X_valid=data.x_valid,
-            checkpoint=folder / "checkpoint.npz", checkpoint_seconds=options.checkpoint_seconds,
-            resume=options.resume,
+            callbacks=[lambda state: epochs_run.append(state.epoch)], checkpoint=folder / "checkpoint.npz",
+            checkpoint_seconds=options.checkpoint_seconds, resume=options.resume,
         )
     except NonFiniteError:
         _write_model(vae, folder)
@@ -93,6 +93,8 @@ def run_command(options) -> int:
             f"npvae: interrupted after {vae.history_.epochs} of {vae.epochs} epochs; the model so far is kept"
         )
         code = 130
+    if options.resume and not epochs_run and code == 0:
+        say("the run was complete already: nothing was left to train")
     seconds = time.perf_counter() - started
     _write_model(vae, folder)
     written = ["model.npz", "history.csv"]

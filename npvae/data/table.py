@@ -111,7 +111,8 @@ def _number(path, line: int, column: int, cell: str, names: list[str] | None) ->
     except ValueError:
         pass
     named = f" ({names[column]!r})" if names else ""
-    raise DataFileError(f"{path}: line {line}, column {column + 1}{named}: expected a number, got {cell!r}")
+    raise DataFileError(f"{path}: line {line}, column {column + 1}{named}: expected a number, got {cell!r}; if the "
+                        "column holds labels, name it as the label column")
 
 
 def _labels(texts: list[str]) -> np.ndarray:
