@@ -23,8 +23,8 @@ import numpy as np
 
 from npvae import check, likelihoods, random, registry
 from npvae.errors import InputTypeError
-from npvae.layers import activations
-from npvae.layers.dense import dense
+from npvae.layers import activations, network
+from npvae.layers.network import DenseLayer
 from npvae.likelihoods import Likelihood
 
 
@@ -69,22 +69,22 @@ class Architecture:
         """The architecture of :meth:`config`."""
         return cls(**config)
 
-    def dense_layers(self) -> dict[str, tuple[int, int, str]]:
-        """Name, and (inputs, outputs, activation), of every dense layer in order of evaluation."""
-        layers = {}
-        width = self.n_features
-        for i, units in enumerate(self.hidden):
-            layers[f"encoder/{i}"] = (width, units, self.activation)
-            width = units
-        for head in ("mean", "logvar"):
-            layers[f"encoder/{head}"] = (width, self.latent_dim, "identity")
-        width = self.latent_dim
-        for i, units in enumerate(self.decoder_hidden):
-            layers[f"decoder/{i}"] = (width, units, self.activation)
-            width = units
-        for head, units in self.likelihood.heads(self.n_features).items():
-            layers[f"decoder/{head}"] = (width, units, "identity")
-        return layers
+    def encoder(self) -> tuple[list[DenseLayer], list[DenseLayer]]:
+        """The encoder's hidden layers, and its heads: mean and log-variance."""
+        hidden = network.chain("encoder", self.n_features, self.hidden, self.activation)
+        width = self.hidden[-1] if hidden else self.n_features
+        return hidden, [DenseLayer(f"encoder/{head}", width, self.latent_dim) for head in ("mean", "logvar")]
+
+    def decoder(self) -> tuple[list[DenseLayer], list[DenseLayer]]:
+        """The decoder's hidden layers, and its heads: those of the likelihood."""
+        hidden = network.chain("decoder", self.latent_dim, self.decoder_hidden, self.activation)
+        width = self.decoder_hidden[-1] if hidden else self.latent_dim
+        outputs = self.likelihood.heads(self.n_features)
+        return hidden, [DenseLayer(f"decoder/{head}", width, units) for head, units in outputs.items()]
+
+    def dense_layers(self) -> list[DenseLayer]:
+        """Every dense layer in order of evaluation."""
+        return [layer for part in (*self.encoder(), *self.decoder()) for layer in part]
 
 
 def _widths(name: str, widths) -> tuple[int, ...]:
@@ -121,20 +121,15 @@ class Model:
         self.architecture = architecture
         self.likelihood = architecture.likelihood
         self.ops = ops
-        self._layers = architecture.dense_layers()
+        self._encoder = architecture.encoder()
+        self._decoder = architecture.decoder()
         own = self.likelihood.parameters(architecture.n_features)
         shapes = {}
-        for name, (inputs, outputs, _) in self._layers.items():
-            shapes[f"{name}/W"] = (inputs, outputs)
-            shapes[f"{name}/b"] = (outputs,)
+        for layer in architecture.dense_layers():
+            shapes.update(layer.shapes())
         shapes.update({f"likelihood/{name}": value.shape for name, value in own.items()})
         self.layout = Layout(shapes)
-        self._encoder_hidden = [f"encoder/{i}" for i in range(len(architecture.hidden))]
-        self._decoder_hidden = [f"decoder/{i}" for i in range(len(architecture.decoder_hidden))]
-        self._encoder_heads = ["encoder/mean", "encoder/logvar"]
-        self._decoder_heads = [f"decoder/{head}" for head in self.likelihood.heads(architecture.n_features)]
         self._likelihood_names = list(own)
-        self._tensor_names = {name: (f"{name}/W", f"{name}/b") for name in self._layers}
         self._recent_views: list[tuple] = []
 
     def __getstate__(self) -> dict:
@@ -150,10 +145,10 @@ class Model:
         """
         theta = np.zeros(self.layout.size)
         views = self.layout.views(np, theta)
-        for step, (name, (inputs, outputs, _)) in enumerate(self._layers.items()):
-            limit = math.sqrt(6.0 / (inputs + outputs))
-            u = random.uniform(seed, "initial weights", step, (inputs, outputs))
-            views[f"{name}/W"][...] = limit * (2.0 * u - 1.0)
+        for step, layer in enumerate(self.architecture.dense_layers()):
+            limit = math.sqrt(6.0 / (layer.inputs + layer.outputs))
+            u = random.uniform(seed, "initial weights", step, (layer.inputs, layer.outputs))
+            views[layer.W][...] = limit * (2.0 * u - 1.0)
         for name, value in self.likelihood.parameters(self.architecture.n_features).items():
             views[f"likelihood/{name}"][...] = value
         return self.ops.asarray(theta, dtype)
@@ -179,63 +174,20 @@ class Model:
         ``backward(dmu, dlogvar, gradient)`` overwrites the encoder's tensors in ``gradient``, a mapping of
         views by name. The gradient by x is not computed.
         """
-        h, hidden_backward = self._mlp(parameters, x, self._encoder_hidden, first=True)
-        heads, heads_backward = self._heads(parameters, h, self._encoder_heads, bool(self._encoder_hidden))
+        outputs, network_backward = network.network(self.ops, parameters, x, *self._encoder, need_dx=False)
 
         def backward(dmu, dlogvar, gradient):
-            hidden_backward(heads_backward((dmu, dlogvar), gradient), gradient)
+            network_backward((dmu, dlogvar), gradient)
 
-        return tuple(heads), backward
+        return outputs, backward
 
     def decode(self, parameters, z):
         """Return ``(outputs, backward)`` for z (B, Z): a tuple with one array a head of the likelihood.
 
         ``backward(doutputs, gradient)`` overwrites the decoder's tensors in ``gradient`` and returns dz.
         """
-        h, hidden_backward = self._mlp(parameters, z, self._decoder_hidden, first=False)
-        outputs, heads_backward = self._heads(parameters, h, self._decoder_heads, True)
-
-        def backward(doutputs, gradient):
-            return hidden_backward(heads_backward(doutputs, gradient), gradient)
-
-        return tuple(outputs), backward
+        return network.network(self.ops, parameters, z, *self._decoder, need_dx=True)
 
     def likelihood_parameters(self, views) -> dict:
         """The likelihood's own tensors under the names it gave them."""
         return {name: views[f"likelihood/{name}"] for name in self._likelihood_names}
-
-    def _dense(self, parameters, x, name, need_dx):
-        W, b = self._tensor_names[name]
-        return dense(self.ops, x, parameters[W], parameters[b], self._layers[name][2], need_dx)
-
-    def _places(self, gradient, name):
-        """Where the gradients of a dense layer's W and b belong."""
-        W, b = self._tensor_names[name]
-        return gradient[W], gradient[b]
-
-    def _mlp(self, parameters, x, names, first):
-        """Dense layers one after the other; the first needs no dx if its input is the data."""
-        backwards = []
-        for i, name in enumerate(names):
-            x, backward = self._dense(parameters, x, name, need_dx=i > 0 or not first)
-            backwards.append((name, backward))
-
-        def backward(dy, gradient):
-            for name, layer_backward in reversed(backwards):
-                dy, _, _ = layer_backward(dy, self._places(gradient, name))
-            return dy
-
-        return x, backward
-
-    def _heads(self, parameters, h, names, need_dx):
-        """Dense layers side by side on one input, whose gradients by that input add up."""
-        pairs = [self._dense(parameters, h, name, need_dx) for name in names]
-
-        def backward(douts, gradient):
-            dh = None
-            for name, dout, (_, layer_backward) in zip(names, douts, pairs, strict=True):
-                d, _, _ = layer_backward(dout, self._places(gradient, name))
-                dh = d if dh is None or d is None else dh + d
-            return dh
-
-        return [output for output, _ in pairs], backward

@@ -6,9 +6,9 @@ from __future__ import annotations
 def model_summary(model) -> str:
     """A table of the dense layers with their shapes and parameter counts, and the total."""
     rows = [("layer", "inputs", "outputs", "activation", "parameters")]
-    for name, (inputs, outputs, activation) in model.architecture.dense_layers().items():
-        rows.append((name, str(inputs), str(outputs), activation, f"{inputs * outputs + outputs:,}"))
-        if name == "encoder/logvar":
+    for layer in model.architecture.dense_layers():
+        rows.append((layer.name, str(layer.inputs), str(layer.outputs), layer.activation, f"{layer.size():,}"))
+        if layer.name == "encoder/logvar":
             latent = str(model.architecture.latent_dim)
             rows.append(("z = mu + exp(logvar/2) eps", latent, latent, "", "0"))
     for name, shape in model.layout.shapes.items():

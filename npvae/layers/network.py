@@ -1,0 +1,100 @@
+"""Networks of dense layers: hidden layers one after the other, then heads side by side.
+
+    h_0 = x,  h_i = f(h_{i-1} W_i + b_i)                 hidden layers
+    out_k = h W_k + b_k                                  heads, all on the last h
+
+Backwards through the chain; the heads' gradients by their common input add up:
+
+    dh = sum_k dout_k W_k^T
+
+Parameters and gradients are mappings of named tensors: ``NAME/W`` and ``NAME/b`` for the layer NAME.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from npvae.layers.dense import dense
+
+
+@dataclass(frozen=True)
+class DenseLayer:
+    """What a dense layer is called and how large it is; its tensors' names follow from its own."""
+
+    name: str
+    inputs: int
+    outputs: int
+    activation: str = "identity"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "W", f"{self.name}/W")
+        object.__setattr__(self, "b", f"{self.name}/b")
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of its tensors."""
+        return {self.W: (self.inputs, self.outputs), self.b: (self.outputs,)}
+
+    def size(self) -> int:
+        """How many parameters it has."""
+        return (self.inputs + 1) * self.outputs
+
+
+def chain(name: str, inputs: int, widths, activation: str) -> list[DenseLayer]:
+    """Hidden layers ``name/0``, ``name/1``, ... of the given widths, the first on ``inputs`` features."""
+    sizes = [inputs, *widths]
+    return [DenseLayer(f"{name}/{i}", sizes[i], units, activation) for i, units in enumerate(widths)]
+
+
+def hidden_layers(ops, parameters, x, layers, need_dx: bool):
+    """Return ``(h, backward)`` for layers one after the other; without layers h is x.
+
+    ``backward(dh, gradient)`` overwrites the layers' tensors in ``gradient`` and returns dx, or None without
+    ``need_dx``.
+    """
+    backwards = []
+    h = x
+    for i, layer in enumerate(layers):
+        h, backward = dense(ops, h, parameters[layer.W], parameters[layer.b], layer.activation, need_dx or i > 0)
+        backwards.append(backward)
+
+    def backward(dh, gradient):
+        for layer, layer_backward in zip(reversed(layers), reversed(backwards), strict=True):
+            dh, _, _ = layer_backward(dh, (gradient[layer.W], gradient[layer.b]))
+        return dh
+
+    return h, backward
+
+
+def heads(ops, parameters, h, layers, need_dx: bool):
+    """Return ``(outputs, backward)`` for layers side by side on h: a tuple with an array a layer.
+
+    ``backward(doutputs, gradient)`` overwrites the layers' tensors in ``gradient`` and returns dh, or None
+    without ``need_dx``.
+    """
+    pairs = [
+        dense(ops, h, parameters[layer.W], parameters[layer.b], layer.activation, need_dx) for layer in layers
+    ]
+
+    def backward(doutputs, gradient):
+        dh = None
+        for layer, doutput, (_, layer_backward) in zip(layers, doutputs, pairs, strict=True):
+            part, _, _ = layer_backward(doutput, (gradient[layer.W], gradient[layer.b]))
+            dh = part if dh is None else dh + part
+        return dh
+
+    return tuple(output for output, _ in pairs), backward
+
+
+def network(ops, parameters, x, hidden, head_layers, need_dx: bool):
+    """Hidden layers and then heads: return ``(outputs, backward)``.
+
+    ``backward(doutputs, gradient)`` overwrites all tensors in ``gradient`` and returns dx, or None without
+    ``need_dx``: the encoder has no use for the gradient by the data.
+    """
+    h, hidden_backward = hidden_layers(ops, parameters, x, hidden, need_dx)
+    outputs, heads_backward = heads(ops, parameters, h, head_layers, need_dx or bool(hidden))
+
+    def backward(doutputs, gradient):
+        return hidden_backward(heads_backward(doutputs, gradient), gradient)
+
+    return outputs, backward
