@@ -135,7 +135,8 @@ def numerical_gradient(
     """d/dx sum(upstream * function(*inputs)) for each input x, float64, element by element.
 
     ``function`` returns an array, a scalar, or a tuple of arrays; ``upstream`` has the same form, and is 1
-    by default. Four calls an element. Accurate to ``rtol``, or KinkError.
+    by default. ``step`` is the first step of the differences, chosen by default. Four calls an element.
+    Accurate to ``rtol`` where rounding in the function allows it, or KinkError.
 
     >>> import numpy as np
     >>> numerical_gradient(lambda x: x**3, [np.array([1.0, 2.0])])[0].round(6).tolist()
