@@ -42,10 +42,13 @@ class BufferPool:
     def empty(self, shape: tuple[int, ...], dtype) -> np.ndarray:
         """An array of undefined content that nobody else holds."""
         dtype = np.dtype(dtype)
-        if not self._trusted or math.prod(shape) * dtype.itemsize < SMALLEST_POOLED:
+        if math.prod(shape) * dtype.itemsize < SMALLEST_POOLED or not self._trusted:
             return np.empty(shape, dtype)
+        try:
+            arrays = self._local.arrays[shape, dtype]
+        except (AttributeError, KeyError):
+            arrays = self._arrays().setdefault((shape, dtype), [])
         free_count, count = self._free_count, sys.getrefcount
-        arrays = self._arrays().setdefault((shape, dtype.char), [])
         for array in arrays:
             if count(array) == free_count:
                 return array
@@ -74,7 +77,7 @@ class BufferPool:
         if self._local.size + array.nbytes > LARGEST_POOL:
             self.clear()  # sizes have changed, or are many: start again with those in use now
             arrays.clear()
-            arrays = self._local.arrays.setdefault((array.shape, array.dtype.char), [])
+            arrays = self._local.arrays.setdefault((array.shape, array.dtype), [])
         arrays.append(array)
         self._local.size += array.nbytes
 

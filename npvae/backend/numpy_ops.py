@@ -47,14 +47,15 @@ class NumpyOps(Ops):
 
     def _constant(self, value: float, length: int, dtype) -> np.ndarray:
         """A read-only vector of one value, kept."""
-        key = (value, length, dtype)
-        if key not in self._constants:
+        try:
+            return self._constants[value, length, dtype]
+        except KeyError:
             if len(self._constants) > 100:  # of sizes long gone
                 self._constants.clear()
             vector = np.full(length, value, dtype)
             vector.flags.writeable = False
-            self._constants[key] = vector
-        return self._constants[key]
+            self._constants[value, length, dtype] = vector
+            return vector
 
     def _group_starts(self, columns: int) -> np.ndarray:
         """The first columns of the groups of ``FACTORS``, kept."""
@@ -66,10 +67,6 @@ class NumpyOps(Ops):
         """The sum of each row, (B,), by a matrix-vector product."""
         return x @ self._constant(1.0, x.shape[1], x.dtype)
 
-    def _sum_columns(self, x, out=None):
-        """The sum of each column, by a vector-matrix product."""
-        return np.matmul(self._constant(1.0, x.shape[0], x.dtype), x, out=out)
-
     def take_rows(self, x, indices):
         out = self._buffers.empty((len(indices), *x.shape[1:]), x.dtype)
         # "clip" skips a copy that "raise" makes to protect out; the caller's indices are in range.
@@ -80,11 +77,13 @@ class NumpyOps(Ops):
     def dense_forward(self, x, W, b, activation):
         a = np.matmul(x, W, out=self._buffers.empty((x.shape[0], W.shape[1]), x.dtype))
         a += b
-        if activation == "relu":
+        if activation == "identity":
+            pass
+        elif activation == "relu":
             np.maximum(a, self._constant(0.0, a.shape[1], a.dtype), out=a)
         elif activation == "tanh":
             np.tanh(a, out=a)
-        elif activation == "softplus":
+        else:  # softplus
             self._softplus(a)
         return a
 
@@ -101,7 +100,8 @@ class NumpyOps(Ops):
         da = dy if activation == "identity" else self._activation_backward(dy, y, activation)
         dW, db = (None, None) if out is None else out
         dx = np.matmul(da, W.T, out=self._buffers.empty(x.shape, x.dtype)) if need_dx else None
-        return dx, np.matmul(x.T, da, out=dW), self._sum_columns(da, out=db)
+        ones = self._constant(1.0, da.shape[0], da.dtype)
+        return dx, np.matmul(x.T, da, out=dW), np.matmul(ones, da, out=db)
 
     def _activation_backward(self, dy, y, activation):
         da = self._buffers.like(dy)

@@ -79,7 +79,10 @@ def heads(ops, parameters, h, layers, need_dx: bool):
         dh = None
         for layer, doutput, (_, layer_backward) in zip(layers, doutputs, pairs, strict=True):
             part, _, _ = layer_backward(doutput, (gradient[layer.W], gradient[layer.b]))
-            dh = part if dh is None else dh + part
+            if dh is None:
+                dh = part
+            elif part is not None:
+                dh += part  # in place: dh is the first head's dx, which nobody else holds
         return dh
 
     return tuple(output for output, _ in pairs), backward
