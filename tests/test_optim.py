@@ -199,3 +199,26 @@ def test_get_and_bad_arguments():
     ]:
         with pytest.raises(InputError, match=f"{argument} must be finite and"):
             kind(**{argument: value})
+
+
+@pytest.mark.parametrize("kind", [optim.RMSprop, optim.Adam])
+def test_a_gradient_whose_square_is_beyond_float32_freezes_no_parameter(ops, kind):
+    """Its norm is finite all the same; clipped, it leaves finite accumulators that later steps still move."""
+    gradient = np.array([3e25, -4e25], np.float32)
+    with np.errstate(over="ignore"):  # as the training loop does
+        norm = optim.global_norm(np, gradient)
+    assert norm == pytest.approx(5e25)
+    optim.clip_by_global_norm(gradient, norm, None)
+    np.testing.assert_allclose(gradient, [0.6e15, -0.8e15], rtol=1e-6)
+    theta, optimizer = np.zeros(2, np.float32), kind()
+    state = optimizer.initial_state(ops, theta)
+    optimizer.update(ops, theta, gradient, state, 0.1, 1)
+    assert all(np.isfinite(array).all() for array in state.values())
+    before = theta.copy()
+    optimizer.update(ops, theta, gradient, state, 0.1, 2)
+    assert (theta != before).all()
+
+
+def test_the_norm_of_what_is_not_finite_is_not_finite():
+    assert optim.global_norm(np, np.array([1.0, np.inf])) == np.inf
+    assert np.isnan(optim.global_norm(np, np.array([1.0, np.nan])))
