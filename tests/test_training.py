@@ -301,6 +301,23 @@ def test_ctrl_c_ends_after_the_step_and_leaves_a_usable_model():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.parametrize(("step", "epochs"), [(3, 1), (4, 1), (6, 2)])
+def test_an_epoch_whose_last_step_is_done_counts_when_it_is_interrupted(monkeypatch, step, epochs):
+    """Three steps an epoch: Ctrl-C in step 3 or 6 ends a whole epoch, in step 4 it cuts the second short."""
+    model, settings = model_and_settings(epochs=9)
+    original = SGD.update
+
+    def update(self, ops, theta, gradient, state, learning_rate, count):
+        original(self, ops, theta, gradient, state, learning_rate, count)
+        if count == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(SGD, "update", update)
+    state = train(model, settings, grey_rows(16))
+    assert state.stop_reason == "interrupted"
+    assert state.epoch == state.history.epochs == epochs and state.step == step
+
+
 def test_a_second_ctrl_c_interrupts_at_once():
     from npvae.training.interrupt import DeferredInterrupt
 

@@ -76,7 +76,6 @@ class BufferPool:
     def _add(self, arrays: list, array: np.ndarray) -> None:
         if self._local.size + array.nbytes > LARGEST_POOL:
             self.clear()  # sizes have changed, or are many: start again with those in use now
-            arrays.clear()
             arrays = self._local.arrays.setdefault((array.shape, array.dtype), [])
         arrays.append(array)
         self._local.size += array.nbytes

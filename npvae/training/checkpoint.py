@@ -121,5 +121,3 @@ def _refuse_difference(path, what: str, found: dict, wanted: dict, free=()) -> N
                 f"{path} cannot be resumed: its {what} has {key} = {found.get(key)!r}, "
                 f"this run has {wanted.get(key)!r}"
             )
-
-

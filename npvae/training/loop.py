@@ -52,7 +52,7 @@ def train(model, settings, x, x_valid=None, state=None, callbacks=()) -> Trainin
         try:
             while state.epoch < settings.epochs and state.stop_reason is None:
                 row = _epoch(model, settings, x, state, gradient, good, interrupt)
-                if interrupt.requested:
+                if row is None:
                     state.stop(INTERRUPTED)
                     break
                 if x_valid is not None:
@@ -62,6 +62,8 @@ def train(model, settings, x, x_valid=None, state=None, callbacks=()) -> Trainin
                 for callback in callbacks:
                     callback(state)
                 guard.refuse_non_finite_theta(model, state.theta, state.epoch, state.step)
+                if interrupt.requested and state.stop_reason is None and state.epoch < settings.epochs:
+                    state.stop(INTERRUPTED)
         except NonFiniteError:
             state.theta[...] = good
             raise
@@ -79,8 +81,11 @@ def _static(ops, x, settings, step):
     return minibatches.binarize(ops, x, settings.seed, "static binarize", step)
 
 
-def _epoch(model, settings, x, state, gradient, good, interrupt) -> dict:
-    """One pass over x: changes theta, the optimiser's state, ``state.step`` and ``good``; the history's row."""
+def _epoch(model, settings, x, state, gradient, good, interrupt) -> dict | None:
+    """One pass over x: changes theta, the optimiser's state, ``state.step`` and ``good``.
+
+    Returns the history's row, or None if it was interrupted before its last step.
+    """
     started = time.perf_counter()
     ops = model.ops
     parts = list(evaluate.batches(x.shape[0], settings.batch_size))
@@ -114,7 +119,9 @@ def _epoch(model, settings, x, state, gradient, good, interrupt) -> dict:
         if interrupt.requested:
             break
     guard.refuse_non_finite_theta(model, state.theta, state.epoch + 1, state.step)
-    state.epoch += not interrupt.requested
+    if index + 1 < len(parts):
+        return None
+    state.epoch += 1
     return {
         "epoch": state.epoch,
         **averages.result(ops.to_numpy),
