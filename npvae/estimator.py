@@ -51,7 +51,8 @@ class VAE(SklearnProtocol):
     patience, min_delta : early stopping on the validation ELBO; None for none.
     binarize : "none", "static" or "dynamic": draw zeros and ones from grey values, once or every step.
     divide_by : what raw data are divided by first, and outputs multiplied by (255 for 8-bit images).
-    backend : "auto", "numpy", or an object of npvae.backend.
+    backend : "auto", "numba", "numpy", or an object of npvae.backend.
+    threads : how many to run on; None for what the environment says, or all cores.
     dtype : "float32" or "float64".
     random_state : the seed; None for a fresh one, kept in ``seed_``.
     verbose : show progress.
@@ -76,7 +77,7 @@ class VAE(SklearnProtocol):
         self, latent_dim=2, hidden=(256,), *, decoder_hidden=None, activation="relu", likelihood="bernoulli",
         beta=1.0, kl_warmup=0, optimizer="rmsprop", learning_rate=1e-3, schedule="constant", clip_norm=None,
         batch_size=100, epochs=50, validation_fraction=0.0, patience=None, min_delta=0.0, binarize="none",
-        divide_by=1.0, backend="auto", dtype="float32", random_state=None, verbose=False,
+        divide_by=1.0, backend="auto", threads=None, dtype="float32", random_state=None, verbose=False,
     ):
         self.latent_dim = latent_dim
         self.hidden = hidden
@@ -97,6 +98,7 @@ class VAE(SklearnProtocol):
         self.binarize = binarize
         self.divide_by = divide_by
         self.backend = backend
+        self.threads = threads
         self.dtype = dtype
         self.random_state = random_state
         self.verbose = verbose

@@ -32,6 +32,12 @@ class ElboAverages:
         self._add("mu", xp.sum(terms.mu, axis=0))
         self._add("mu_squared", xp.sum(terms.mu * terms.mu, axis=0))
 
+    def add_sums(self, rows: int, **sums) -> None:
+        """Count rows whose sums are known: of loss, reconstruction, kl_per_dimension, mu, mu_squared."""
+        self._rows += rows
+        for name, value in sums.items():
+            self._add(name, value)
+
     def _add(self, name, value) -> None:
         value = self._xp.asarray(value, dtype=self._xp.float64)
         self._sums[name] = value if name not in self._sums else self._sums[name] + value

@@ -102,9 +102,13 @@ class Optimizer:
     def update(self, ops, theta, gradient, state: dict, learning_rate: float, step: int) -> None:
         """Step number ``step`` (from 1): change ``theta`` and ``state`` in place."""
         self._step(ops, theta, gradient, state, learning_rate, step)
-        for name, decay in self._decaying().items():
-            if step % _flush_interval(decay) == 0:
+        for name, interval in self.flush_intervals().items():
+            if step % interval == 0:
                 ops.flush_tiny(state[name])
+
+    def flush_intervals(self) -> dict[str, int]:
+        """The accumulators that can reach zero: name, and every how many steps what is tiny in them is set to 0."""
+        return {name: _flush_interval(decay) for name, decay in self._decaying().items()}
 
     def _decaying(self) -> dict[str, float]:
         """The accumulators that can reach zero: name, and factor a step."""

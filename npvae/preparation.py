@@ -45,7 +45,7 @@ def prepare(estimator, X, X_valid=None) -> Run:
         x, x_valid = x[order[held_out:]], x[order[:held_out]]
     if settings.patience is not None and x_valid is None:
         raise InputError("patience needs validation data: set validation_fraction, or give X_valid")
-    model = Model(architecture(estimator, x.shape[1]), backends.get(estimator.backend))
+    model = Model(architecture(estimator, x.shape[1]), backends.get(estimator.backend, estimator.threads))
     for values in (x, x_valid):
         if values is not None:
             if settings.binarize != "none":

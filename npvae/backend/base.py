@@ -7,6 +7,7 @@ itself where the equation says so (dmu = dz).
 
     asarray  to_numpy  dtype_name              in and out of the backend's memory
     take_rows                                  a minibatch
+    training_program                           many whole steps in one call, where a backend has that
     dense_forward      dense_backward          y = f(x W + b)
     sample_forward     sample_backward         z = mu + exp(logvar / 2) eps
     kl_forward         kl_backward             KL(N(mu, exp(logvar)) || N(0, 1)), by dimension
@@ -54,6 +55,14 @@ class Ops:
     def take_rows(self, x, indices):
         """x[indices], (B, I), for whole numbers from 0 to N - 1."""
         return self.xp.take(x, indices, axis=0)
+
+    # many steps at once
+
+    def training_program(self, model, settings, x):
+        """Something that takes many training steps in one call on data x (N, I), or None: then the training loop
+        calls the operations below one by one. See ``npvae/backend/numba_training.py`` for what it must do.
+        """
+        return None
 
     # layers
 

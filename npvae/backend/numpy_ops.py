@@ -11,8 +11,11 @@ import math
 
 import numpy as np
 
+from npvae import check
 from npvae.backend.base import Ops
 from npvae.backend.buffers import BufferPool
+from npvae.backend.threads import limit_blas
+from npvae.errors import MissingDependencyError
 
 #: Elements of a piece of the flat parameter vector: large enough that calls cost little, small enough for the caches.
 PIECE = 65536
@@ -28,17 +31,29 @@ class NumpyOps(Ops):
 
     name = "numpy"
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int | None = None) -> None:
+        """threads: of NumPy's BLAS, in this whole process; None leaves them as they are."""
         super().__init__(np)
+        self._asked_threads = threads
+        if threads is not None and not limit_blas(check.whole_number("threads", threads, 1)):
+            raise MissingDependencyError(
+                'the threads of NumPy\'s BLAS can be set with threadpoolctl: python -m pip install "npvae[threads]"; or '
+                "set OPENBLAS_NUM_THREADS or OMP_NUM_THREADS before Python starts"
+            )
         self._buffers = BufferPool()
         self._constants: dict = {}
+
+    @classmethod
+    def reason_against(cls) -> str | None:
+        """Why this backend cannot run here, in words; None if it can."""
+        return None
 
     def asarray(self, array, dtype=None):
         return np.asarray(array, dtype=dtype)
 
     def __reduce__(self):
         # Copies and pickles, such as a parallel grid search makes, get buffers of their own.
-        return type(self), ()
+        return type(self), (self._asked_threads,)
 
     def release_memory(self) -> None:
         """Give the buffers back to the operating system."""

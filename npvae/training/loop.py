@@ -7,16 +7,14 @@ import time
 
 import numpy as np
 
-from npvae import evaluate, objectives, optim, random, schedules
+from npvae import evaluate
 from npvae.errors import InputError, NonFiniteError
 from npvae.training import guard, minibatches
 from npvae.training.interrupt import DeferredInterrupt
 from npvae.training.state import TrainingState
+from npvae.training.steps import Epoch, Stepper
 
 INTERRUPTED = "interrupted"
-
-#: Steps between copies of the parameters, each taken where the loss and gradient were seen to be finite.
-SNAPSHOT_STEPS = 50
 
 
 def initial_state(model, settings, dtype="float32") -> TrainingState:
@@ -35,8 +33,7 @@ def train(model, settings, x, x_valid=None, state=None, callbacks=()) -> Trainin
 
     At the end ``state.stop_reason`` says why it ended. With ``patience``, the parameters of the best
     validation ELBO are put back. NonFiniteError: a loss, a gradient or a validation ELBO is not finite; the
-    state's parameters are put back to the last at which all was seen to be finite, at most ``SNAPSHOT_STEPS``
-    steps before. Ctrl-C ends the run after the current step. InputError: no rows.
+    state's parameters are put back to the last at which all was seen to be finite: see steps.py. Ctrl-C ends the run after the current step. InputError: no rows.
     """
     if settings.patience is not None and x_valid is None:
         raise InputError("patience needs validation data: set validation_fraction, or give x_valid")
@@ -45,13 +42,12 @@ def train(model, settings, x, x_valid=None, state=None, callbacks=()) -> Trainin
     state = state or initial_state(model, settings, model.ops.dtype_name(x))
     x = _static(model.ops, x, settings, 0)
     x_valid = None if x_valid is None else _static(model.ops, x_valid, settings, 1)
-    gradient = model.ops.xp.zeros_like(state.theta)
-    good = state.theta + 0  # a copy, on the device
+    stepper = Stepper(model, settings, x, state)
     # Overflow is the guard's business: its message says more than NumPy's warning.
     with np.errstate(all="ignore"), DeferredInterrupt() as interrupt:
         try:
             while state.epoch < settings.epochs and state.stop_reason is None:
-                row = _epoch(model, settings, x, state, gradient, good, interrupt)
+                row = _epoch(model, settings, x, state, stepper, interrupt)
                 if row is None:
                     state.stop(INTERRUPTED)
                     break
@@ -65,7 +61,7 @@ def train(model, settings, x, x_valid=None, state=None, callbacks=()) -> Trainin
                 if interrupt.requested and state.stop_reason is None and state.epoch < settings.epochs:
                     state.stop(INTERRUPTED)
         except NonFiniteError:
-            state.theta[...] = good
+            stepper.put_back(state)
             raise
     if state.stop_reason is None:
         state.stop("finished")
@@ -81,55 +77,31 @@ def _static(ops, x, settings, step):
     return minibatches.binarize(ops, x, settings.seed, "static binarize", step)
 
 
-def _epoch(model, settings, x, state, gradient, good, interrupt) -> dict | None:
-    """One pass over x: changes theta, the optimiser's state, ``state.step`` and ``good``.
+def _epoch(model, settings, x, state, stepper, interrupt) -> dict | None:
+    """One pass over x: changes theta, the optimiser's state and ``state.step``.
 
     Returns the history's row, or None if it was interrupted before its last step.
     """
     started = time.perf_counter()
     ops = model.ops
-    parts = list(evaluate.batches(x.shape[0], settings.batch_size))
     order = ops.asarray(minibatches.epoch_order(settings.seed, state.epoch, x.shape[0]))
-    dtype = ops.dtype_name(x)
-    averages = evaluate.ElboAverages(ops.xp)
-    norm_sum = 0.0
-    for index, part in enumerate(parts):
-        time_in_epochs = state.epoch + index / len(parts)
-        beta = schedules.kl_weight(settings.beta, settings.kl_warmup, time_in_epochs)
-        factor = settings.schedule.factor(time_in_epochs, settings.epochs)
-        batch = ops.take_rows(x, order[part])
-        if settings.binarize == "dynamic":
-            batch = minibatches.binarize(ops, batch, settings.seed, "binarize", state.step)
-        shape = (batch.shape[0], model.architecture.latent_dim)
-        eps = ops.asarray(random.normal(settings.seed, "latent noise", state.step, shape, dtype))
-        terms, backward = objectives.negative_elbo(model, state.theta, batch, eps, beta)
-        backward(out=gradient)
-        norm = optim.global_norm(ops.xp, gradient)
-        if not math.isfinite(norm + float(terms.loss)):
-            guard.raise_non_finite(model, state.theta, batch, eps, beta, state.epoch + 1, state.step + 1)
-        if state.step % SNAPSHOT_STEPS == 0:
-            good[...] = state.theta
-        optim.clip_by_global_norm(gradient, norm, settings.clip_norm)
-        state.step += 1
-        settings.optimizer.update(
-            ops, state.theta, gradient, state.optimizer_state, settings.learning_rate * factor, state.step
-        )
-        averages.add(terms)
-        norm_sum += norm
-        if interrupt.requested:
-            break
+    epoch = Epoch(model, settings, x, order, evaluate.ElboAverages(ops.xp))
+    steps, index = len(epoch.parts), 0
+    while index < steps and not (index and interrupt.requested):
+        index += stepper.take(epoch, state, index)
     guard.refuse_non_finite_theta(model, state.theta, state.epoch + 1, state.step)
-    if index + 1 < len(parts):
+    if index < steps:
         return None
-    state.epoch += 1
-    return {
-        "epoch": state.epoch,
-        **averages.result(ops.to_numpy),
-        "gradient_norm": norm_sum / len(parts),
-        "beta": beta,
-        "learning_rate": settings.learning_rate * factor,
+    row = {
+        "epoch": state.epoch + 1,
+        **epoch.averages.result(ops.to_numpy),
+        "gradient_norm": epoch.norm_sum / steps,
+        "beta": epoch.beta(state, steps - 1),
+        "learning_rate": epoch.rate(state, steps - 1),
         "seconds": time.perf_counter() - started,
     }
+    state.epoch += 1
+    return row
 
 
 def _validate(model, settings, x_valid, state, beta) -> dict:

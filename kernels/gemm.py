@@ -1,0 +1,347 @@
+"""Matrix products C = A B, C = A B^T and C = A^T B, written for the registers and caches of one core.
+
+Three levels, from the inside (the scheme of Goto & van de Geijn 2008, "Anatomy of high-performance matrix
+multiplication"):
+
+1. A *tile* of C, ``tile_rows`` x ``panel`` numbers, stays in vector registers while k runs:
+
+       for k:  C[i, :] += A[i, k] * B[k, :]        one multiply-add a vector, i over the tile's rows
+
+   Each k loads ``tile_vectors`` vectors of B and ``tile_rows`` single numbers of A for tile_rows * tile_vectors
+   multiply-adds. 16 registers hold 6 x 2 of C, two of B and one of A; 32 registers hold 10 x 2, and more
+   would gain nothing: two multiply-adds a cycle of latency 4 need 8 independent sums.
+
+2. A *panel* of B, ``BLOCK_K`` x ``panel``, is first copied so that it lies in one piece in the first-level
+   cache; every tile of its columns runs over it. Copying is also where B is transposed, and where the last
+   panel is filled up with zeros.
+
+3. ``BLOCK_M`` rows of A stay in the second-level cache while all panels run over them.
+
+A is read where it is for A B; for A^T B its columns are copied as they are met, tile by tile.
+
+Every element of C is summed over k in the same order whatever the number of threads, since threads divide C, not k.
+Edges: the last rows by tiles of 4, 2 and 1 rows, the last columns through a small buffer.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import llvmlite.ir as ir
+from numba import int64, types
+
+from npvae.kernels import vector
+from npvae.kernels.loops import Range, compiled, make_access, make_intrinsic
+from npvae.kernels.vector import I64, Vector, integer
+
+#: k of a panel: 256 x 16 numbers of float32 are 16 KiB, half a first-level cache.
+BLOCK_K = 256
+#: Rows of A that run over all panels of one block of k: 256 x 192 numbers of float32 are 192 KiB.
+BLOCK_M = 192
+#: Turns of the loop over k that are written out.
+UNROLL = 4
+
+
+def scratch_numbers(target, columns: int) -> int:
+    """Numbers of scratch memory that one thread needs for products of up to ``columns`` columns."""
+    panels = -(-columns // target.panel)
+    return (
+        BLOCK_K * target.panel * panels  # panels of B
+        + BLOCK_K * (BLOCK_M + 2 * target.tile_rows)  # columns of A
+        + target.tile_rows * target.panel + 4 * target.panel  # an edge's tile; vectors written past an end
+    )
+
+
+def make_tile(target, rows: int, packed: bool):
+    """``tile(k, a, lda, b, c, ldc, add)``: rows x panel of C (+)= A B over k, addresses of numbers.
+
+    ``packed``: A's element (i, k) is a[k * rows + i], else a[i * lda + k]. B's row k is b[k * panel ...].
+    """
+    dtype, lanes, vectors, panel = target.dtype, target.lanes, target.tile_vectors, target.panel
+
+    def codegen(context, builder, _, arguments):
+        k_count, a, lda, b, c, ldc, add = arguments
+        a, b, c = (vector.pointer(builder, dtype, address) for address in (a, b, c))
+        c_rows = [builder.gep(c, [builder.mul(ldc, integer(i))]) for i in range(rows)]
+        places = [builder.gep(row, [integer(v * lanes)]) for row in c_rows for v in range(vectors)]
+
+        # C is needed last: it is asked for first, so that it is there by then.
+        for row in c_rows:
+            vector.prefetch(builder, row)
+        sums = [vector.constant(dtype, lanes, 0.0)] * (rows * vectors)
+
+        def turn(a_rows, b_row, sums, k: int):
+            """One k: ``a_rows`` point at its elements of A (packed: one pointer), ``b_row`` at row 0 of the turn."""
+            row = [
+                vector.load(builder, dtype, lanes, builder.gep(b_row, [integer(k * panel + v * lanes)]))
+                for v in range(vectors)
+            ]
+            sums = list(sums)
+            for i in range(rows):
+                place = builder.gep(a_rows[0], [integer(k * rows + i)]) if packed \
+                    else builder.gep(a_rows[i], [integer(k)])
+                factor = vector.broadcast(builder, dtype, lanes, builder.load(place))
+                for v in range(vectors):
+                    sums[i * vectors + v] = factor.fma(row[v], Vector(builder, dtype, lanes, sums[i * vectors + v])).value
+            return sums
+
+        a_rows = [a] if packed else [builder.gep(a, [builder.mul(lda, integer(i))]) for i in range(rows)]
+        start = integer(0)
+        for width in (UNROLL, 1):
+            carried = [*sums, *a_rows, b]
+            turns = Range(builder, start, k_count, width, carried)
+            sums, pointers = turns.carried[:len(sums)], turns.carried[len(sums):]
+            now = sums
+            for k in range(width):
+                now = turn(pointers[:-1], pointers[-1], now, k)
+            forward = [builder.gep(p, [integer(width * rows if packed else width)]) for p in pointers[:-1]]
+            turns.close([*now, *forward, builder.gep(pointers[-1], [integer(width * panel)])])
+            start = turns.index
+            sums, a_rows, b = turns.carried[:len(sums)], turns.carried[len(sums):-1], turns.carried[-1]
+        with builder.if_else(builder.icmp_signed("!=", add, integer(0))) as (to_c, fresh):
+            with to_c:
+                for value, place in zip(sums, places, strict=True):
+                    vector.store(vector.load(builder, dtype, lanes, place) + Vector(builder, dtype, lanes, value), place)
+            with fresh:
+                for value, place in zip(sums, places, strict=True):
+                    vector.store(Vector(builder, dtype, lanes, value), place)
+        return context.get_dummy_value()
+
+    return make_intrinsic(types.void(*[int64] * 7), codegen)
+
+
+def make_copy_rows(target, width: int):
+    """``copy(count, source, stride, out, out_stride)``: ``width`` numbers of each row, in whole vectors.
+
+    It reads and writes past the last number, up to a vector's end.
+    """
+    dtype, lanes = target.dtype, target.lanes
+
+    def codegen(context, builder, _, arguments):
+        count, source, stride, out, out_stride = arguments
+        source, out = vector.pointer(builder, dtype, source), vector.pointer(builder, dtype, out)
+        rows = Range(builder, integer(0), count, 1, [source, out])
+        source, out = rows.carried
+        for start in range(0, width, lanes):
+            offset = [integer(start)]
+            vector.store(vector.load(builder, dtype, lanes, builder.gep(source, offset)), builder.gep(out, offset))
+        rows.close([builder.gep(source, [stride]), builder.gep(out, [out_stride])])
+        return context.get_dummy_value()
+
+    return make_intrinsic(types.void(*[int64] * 5), codegen)
+
+
+def make_transpose(target):
+    """``transpose(count, source, stride, out)``: out[k * panel + t] = source[t * stride + k], t < panel.
+
+    k runs to ``count`` rounded down to whole vectors. Squares of lanes x lanes are turned in registers: in
+    log2(lanes) stages, groups of 1, 2, 4, ... lanes are exchanged between rows as far apart.
+    """
+    dtype, lanes = target.dtype, target.lanes
+
+    def codegen(context, builder, _, arguments):
+        count, source, stride, out = arguments
+        source, out = vector.pointer(builder, dtype, source), vector.pointer(builder, dtype, out)
+        columns = Range(builder, integer(0), count, lanes)
+        k = columns.index
+        for block in range(target.tile_vectors):
+            square = []
+            for t in range(lanes):
+                row = builder.mul(stride, integer(block * lanes + t))
+                square.append(vector.load(builder, dtype, lanes, builder.gep(source, [builder.add(row, k)])))
+            group = 1
+            while group < lanes:
+                for t in range(lanes):
+                    if not t // group % 2:
+                        square[t], square[t + group] = vector.interleave(square[t], square[t + group], group)
+                group *= 2
+            for t in range(lanes):
+                row = builder.mul(builder.add(k, integer(t)), integer(target.panel))
+                vector.store(square[t], builder.gep(out, [builder.add(row, integer(block * lanes))]))
+        columns.close()
+        return context.get_dummy_value()
+
+    return make_intrinsic(types.void(*[int64] * 4), codegen)
+
+
+def make(target, epilogue):
+    """The products of a target, as Numba functions; all sizes in numbers, all addresses in bytes.
+
+    ``multiply(a, lda, b, ldb, c, ldc, m, n, k, transposed, add, first, last, scratch, code, p, q)`` computes the
+    tiles ``first`` to ``last`` of C, (m, n): counted down the rows of the first panel, then of the next.
+
+        transposed = 0    C = A B        A (m, k), B (k, n)
+                     1    C = A B^T      A (m, k), B (n, k)
+                     2    C = A^T B      A (k, m), B (k, n)
+
+    ``add`` starts from C instead of 0. ``epilogue(code, c, ldc, rows, columns, row, column, p, q)`` is called for
+    every finished piece of C, while it is in the cache. Rows of A with transposed = 2 are read past
+    their end, by less than a vector. ``tiles(m, n)`` says how many tiles there are.
+    """
+    rows, panel, lanes, size = target.tile_rows, target.panel, target.lanes, target.itemsize
+    get, put = make_access(target)
+    tile_whole, tile_4, tile_2, tile_1 = (make_tile(target, m, False) for m in (rows, 4, 2, 1))
+    packed_whole, packed_4, packed_2, packed_1 = (make_tile(target, m, True) for m in (rows, 4, 2, 1))
+    copy_panel, transpose = make_copy_rows(target, panel), make_transpose(target)
+    copy_whole, copy_4, copy_2, copy_1 = (make_copy_rows(target, m) for m in (rows, 4, 2, 1))
+
+    @compiled(8)
+    def pack_panel(b, ldb, k0, k1, j, n, transposed, out):
+        """The columns j to j + panel of B, rows k0 to k1, in one piece; zeros beyond column n."""
+        columns = min(panel, n - j)
+        if transposed == 1:
+            done = 0
+            if columns == panel:
+                done = (k1 - k0) // lanes * lanes
+                transpose(done, b + size * (j * ldb + k0), ldb, out)
+            for t in range(columns):
+                for k in range(done, k1 - k0):
+                    put(out, k * panel + t, get(b, (j + t) * ldb + k0 + k))
+        else:
+            if columns == panel:
+                copy_panel(k1 - k0, b + size * (k0 * ldb + j), ldb, out, panel)
+            else:
+                for k in range(k1 - k0):
+                    for t in range(columns):
+                        put(out, k * panel + t, get(b, (k0 + k) * ldb + j + t))
+        for k in range(k1 - k0):
+            for t in range(columns, panel):
+                put(out, k * panel + t, 0.0)
+
+    @compiled(7)
+    def pack_rows(a, lda, k0, k1, i, m, out):
+        """The columns i to i + m of A, rows k0 to k1: out[k * m + i]; m is a tile's number of rows."""
+        source = a + size * (k0 * lda + i)
+        if m == rows:
+            copy_whole(k1 - k0, source, lda, out, m)
+        elif m == 4:
+            copy_4(k1 - k0, source, lda, out, m)
+        elif m == 2:
+            copy_2(k1 - k0, source, lda, out, m)
+        else:
+            copy_1(k1 - k0, source, lda, out, m)
+
+    @compiled(9)
+    def tile(packed, m, k, a, lda, b, c, ldc, add):
+        if packed:
+            if m == rows:
+                packed_whole(k, a, lda, b, c, ldc, add)
+            elif m == 4:
+                packed_4(k, a, lda, b, c, ldc, add)
+            elif m == 2:
+                packed_2(k, a, lda, b, c, ldc, add)
+            else:
+                packed_1(k, a, lda, b, c, ldc, add)
+        else:
+            if m == rows:
+                tile_whole(k, a, lda, b, c, ldc, add)
+            elif m == 4:
+                tile_4(k, a, lda, b, c, ldc, add)
+            elif m == 2:
+                tile_2(k, a, lda, b, c, ldc, add)
+            else:
+                tile_1(k, a, lda, b, c, ldc, add)
+
+    @compiled(2, result=int64)
+    def tile_height(i, m):
+        """Rows of the tile that starts at row i of m: whole tiles first, then 4, 2, 1."""
+        left = m - i
+        if left >= rows:
+            return rows
+        if left >= 4:
+            return 4
+        if left >= 2:
+            return 2
+        return 1
+
+    @compiled(1, result=int64)
+    def tiles_down(m):
+        """Tiles in one panel of m rows."""
+        left = m % rows
+        return m // rows + left // 4 + left % 4 // 2 + left % 2
+
+    @compiled(2, result=int64)
+    def row_of(t, m):
+        """The first row of a panel's tile number t; m for the number past the last."""
+        whole = m // rows
+        if t <= whole:
+            return t * rows
+        i = whole * rows
+        for _ in range(t - whole):
+            i += tile_height(i, m)
+        return i
+
+    @compiled(2, result=int64)
+    def tiles(m, n):
+        return tiles_down(m) * ((n + panel - 1) // panel)
+
+    @compiled(11)
+    def one_tile(packed, m, k, a, lda, b, c, ldc, columns, add, edge):
+        """A tile of fewer columns than a panel goes through the buffer ``edge``."""
+        if columns == panel:
+            tile(packed, m, k, a, lda, b, c, ldc, add)
+            return
+        tile(packed, m, k, a, lda, b, edge, panel, 0)
+        for i in range(m):
+            for t in range(columns):
+                value = get(edge, i * panel + t)
+                if add:
+                    value += get(c, i * ldc + t)
+                put(c, i * ldc + t, value)
+
+    @compiled(17)
+    def multiply(a, lda, b, ldb, c, ldc, m, n, k, transposed, add, first, last, scratch, code, p, q):
+        if first >= last:
+            return
+        down = tiles_down(m)
+        panel_first, panel_last = first // down, (last - 1) // down + 1
+        blocks = (k + BLOCK_K - 1) // BLOCK_K
+        # Blocks of equal size, a multiple of the lanes so that transposing works on whole vectors.
+        step = (k + blocks - 1) // blocks
+        step = (step + lanes - 1) // lanes * lanes
+        packed_b = scratch
+        packed_a = scratch + size * BLOCK_K * panel * (panel_last - panel_first)
+        edge = packed_a + size * BLOCK_K * (BLOCK_M + 2 * rows)
+        row_tiles = BLOCK_M // rows
+        k0 = 0
+        while k0 < k:
+            k1 = min(k, k0 + step)
+            start_from_c = 1 if add or k0 > 0 else 0
+            for s in range(panel_first, panel_last):
+                pack_panel(b, ldb, k0, k1, s * panel, n, transposed, packed_b + size * BLOCK_K * panel * (s - panel_first))
+            t0 = 0
+            while t0 < down:
+                t1 = min(down, t0 + row_tiles)
+                i0 = row_of(t0, m)
+                if transposed == 2:
+                    i = i0
+                    for _ in range(t0, t1):
+                        height = tile_height(i, m)
+                        pack_rows(a, lda, k0, k1, i, height, packed_a + size * (i - i0) * (k1 - k0))
+                        i += height
+                for s in range(panel_first, panel_last):
+                    j = s * panel
+                    columns = min(panel, n - j)
+                    begin, end = max(t0, first - s * down), min(t1, last - s * down)
+                    if begin >= end:
+                        continue
+                    row = row_of(begin, m)
+                    i = row
+                    for _ in range(begin, end):
+                        height = tile_height(i, m)
+                        if transposed == 2:
+                            source = packed_a + size * (i - i0) * (k1 - k0)
+                        else:
+                            source = a + size * (i * lda + k0)
+                        one_tile(
+                            transposed == 2, height, k1 - k0, source, lda,
+                            packed_b + size * BLOCK_K * panel * (s - panel_first), c + size * (i * ldc + j), ldc,
+                            columns, start_from_c, edge,
+                        )
+                        i += height
+                    if k1 == k:
+                        epilogue(code, c + size * (row * ldc + j), ldc, i - row, columns, row, j, p, q)
+                t0 = t1
+            k0 = k1
+
+    return SimpleNamespace(multiply=multiply, tiles=tiles)

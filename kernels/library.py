@@ -1,0 +1,157 @@
+"""The compiled program on this machine: compile it once with Numba, keep the machine code, load it in milliseconds.
+
+Compiling takes seconds, importing Numba half a second, loading kept machine code with llvmlite (the part of Numba
+that holds the compiler) a few milliseconds. So the machine code is kept in a file, named after everything
+it depends on: these sources, Numba's and llvmlite's versions, the processor and its features. Where the folder cannot be
+written to, the program is compiled anew in every process and works all the same.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import tempfile
+from pathlib import Path
+
+from npvae.kernels.target import Target, of_machine
+
+_MAGIC = b"npvae machine code 1\n"
+_loaded: dict = {}
+
+
+class Program:
+    """``run(plan, thread)`` in machine code, for arrays of one dtype; it lets other Python threads run meanwhile."""
+
+    def __init__(self, target: Target, address: int, keep, origin: str) -> None:
+        self.target = target
+        self.origin = origin  #: "compiled" or "cache"
+        self._keep = keep  # whatever owns the machine code
+        pointer, integer = ctypes.c_void_p, ctypes.c_int64
+        # Numba's calling convention: places for a result and an exception, of which there is neither here.
+        self._function = ctypes.CFUNCTYPE(ctypes.c_int32, pointer, pointer, integer, integer)(address)
+        self._nothing = (ctypes.c_int64 * 2)()
+        self._places = (ctypes.addressof(self._nothing), ctypes.addressof(self._nothing) + 8)
+
+    def run(self, plan: int, thread: int = 0) -> None:
+        """Run the plan at an address."""
+        self._function(*self._places, plan, thread)
+
+
+def load(dtype: str, folder: Path | None = None, announce=None) -> Program:
+    """The program for a dtype: the one of this process, of the folder, or compiled now and kept in the folder.
+
+    ``announce`` is called with a line of text before compiling. ImportError: Numba or llvmlite cannot be imported.
+    """
+    if dtype not in _loaded:
+        _loaded[dtype] = _load(dtype, folder, announce)
+    return _loaded[dtype]
+
+
+def machine() -> tuple[str, str, str]:
+    """LLVM's names of the system, the processor and its features, as Numba will see them."""
+    import llvmlite.binding as llvm
+
+    name, features = os.environ.get("NUMBA_CPU_NAME"), os.environ.get("NUMBA_CPU_FEATURES")
+    if features is None:
+        features = "" if name == "generic" else llvm.get_host_cpu_features().flatten()
+    return llvm.get_process_triple(), name or llvm.get_host_cpu_name(), features
+
+
+def _load(dtype, folder, announce) -> Program:
+    names = machine()
+    triple, _, features = names
+    target = of_machine(dtype, triple, features)
+    path = None if folder is None else _path(dtype, folder, names)
+    if path is not None and path.exists():
+        program = _from_file(path, target)
+        if program is not None:
+            return program
+    if announce is not None:
+        announce(f"compiling for {dtype} (once, some seconds)")
+    code, name, address, keep = _compile(target)
+    if path is not None:
+        _keep(path, name, code)
+    return Program(target, address, keep, "compiled")
+
+
+def is_kept(dtype: str, folder: Path) -> bool:
+    """Whether the folder holds the machine code of this version for this machine."""
+    return _path(dtype, folder, machine()).exists()
+
+
+def _path(dtype: str, folder: Path, names) -> Path:
+    return folder / f"{dtype}-{_fingerprint(*names)}.bin"
+
+
+@functools.cache
+def _fingerprint(*machine: str) -> str:
+    """Everything that the machine code depends on, as a short name."""
+    digest = hashlib.sha256(repr(machine).encode())
+    for package in ("numba", "llvmlite"):
+        digest.update(importlib.metadata.version(package).encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:20]
+
+
+def _compile(target: Target):
+    """``(object code, symbol, address, owner)``."""
+    from numba.core import config
+
+    from npvae.kernels import program
+    from npvae.kernels.loops import compiled
+
+    level = config.OPT
+    try:
+        # Parts are optimised where they end up: doing it for each part too triples the time.
+        if not os.environ.get("FULLOPT"): config.OPT = type(level)(0)
+        run = program.make(target, platform.machine().lower() in ("x86_64", "amd64", "i386", "i686"))
+    finally:
+        config.OPT = level
+    dispatcher = compiled(2)(run)
+    (result,) = dispatcher.overloads.values()
+    library, name = result.library, result.fndesc.mangled_name
+    return library._get_compiled_object(), name, library.get_pointer_to_function(name), dispatcher
+
+
+def _keep(path: Path, name: str, code: bytes) -> None:
+    """Write the machine code; a folder that cannot be written to only means no cache."""
+    body = name.encode() + b"\n" + code
+    content = _MAGIC + hashlib.sha256(body).digest() + body
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.replace(temporary, path)
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+    except OSError:
+        pass
+
+
+def _from_file(path: Path, target: Target) -> Program | None:
+    """The program of a file, or None if the file is not whole."""
+    import llvmlite.binding as llvm
+
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    body = content[len(_MAGIC) + 32:]
+    if content[:len(_MAGIC)] != _MAGIC or content[len(_MAGIC):len(_MAGIC) + 32] != hashlib.sha256(body).digest():
+        return None
+    name, code = body.split(b"\n", 1)
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    address = engine.get_function_address(name.decode())
+    return Program(target, address, engine, "cache") if address else None

@@ -1,0 +1,109 @@
+"""What the compiled program is told: a row of 64-bit integers, most of them addresses.
+
+Field k of a plan is at ``plan[k]``. Python fills a plan in, compiled code reads it, and both take the names from
+here. Field 0 is always the operation; what the others mean follows from it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Operation(IntEnum):
+    """The program's entries: training steps, and the operations of the backend interface one by one."""
+
+    TRAIN = 0
+    RMSPROP = 1
+    RMSPROP_OUTSIDE = 2
+    ADAM = 3
+    SGD = 4
+    MOMENTUM = 5
+    FLUSH = 6
+    BERNOULLI = 7
+    BERNOULLI_VALUE = 8
+    SQUARED_ERROR = 9
+    GAUSSIAN = 10
+    SCALE_ROWS = 11
+    SAMPLE = 12
+    SAMPLE_BACKWARD = 13
+    KL = 14
+    KL_BACKWARD = 15
+    KL_BACKWARD_SCALED = 16
+    ACTIVATION = 17
+    PRODUCT = 18
+    NORMAL = 19
+    DRAW_BERNOULLI = 20
+    ELEMENTARY = 21
+
+
+class Epilogue(IntEnum):
+    """What follows a product: y = f(a + b) forwards, da = dy f'(a), written in y, backwards."""
+
+    NONE = 0
+    IDENTITY = 1
+    RELU = 2
+    TANH = 3
+    SOFTPLUS = 4
+    RELU_BACKWARD = 5
+    TANH_BACKWARD = 6
+    SOFTPLUS_BACKWARD = 7
+
+
+#: Epilogues by an activation's name.
+FORWARD = {
+    "identity": Epilogue.IDENTITY, "relu": Epilogue.RELU, "tanh": Epilogue.TANH, "softplus": Epilogue.SOFTPLUS,
+}
+BACKWARD = {
+    "identity": Epilogue.NONE, "relu": Epilogue.RELU_BACKWARD, "tanh": Epilogue.TANH_BACKWARD,
+    "softplus": Epilogue.SOFTPLUS_BACKWARD,
+}
+
+
+class Likelihood(IntEnum):
+    """Likelihoods that the training program knows."""
+
+    BERNOULLI = 0
+    FIXED_VARIANCE = 1
+
+
+Train = IntEnum("Train", [
+    "OPERATION",
+    # threads: how many, their barrier's counter, the function that yields, scratch memory of each
+    "THREADS", "BARRIER", "YIELD", "SCRATCH", "SCRATCH_BYTES",
+    # rows: the step takes ORDER[START], ... of DATA, up to BATCH of them and never beyond TOTAL
+    "DATA", "ORDER", "START", "TOTAL", "BATCH", "STEPS",
+    # random numbers: step number of the first step; BINARIZE_PURPOSE 0 for none
+    "STEP", "SEED", "NOISE_PURPOSE", "BINARIZE_PURPOSE",
+    # the model: sizes, and records of the layers in order: encoder, two heads, decoder, the likelihood's heads
+    "FEATURES", "LATENT", "LAYERS", "ENCODER", "DECODER", "HEADS", "LIKELIHOOD", "GRADIENT_TOO",
+    # arrays of the batch
+    "X", "EPS", "Z", "KL_ROWS", "NLL", "D_Z",
+    # parameters; the optimiser is one of Operation's; every how many steps its states are flushed, 0 for never
+    "PARAMETERS", "THETA", "GRADIENT", "STATE", "STATE_2", "OPTIMIZER", "FLUSH", "FLUSH_2",
+    # float64 arrays: constants; a step's rate and Adam's root_scale (two numbers), beta, loss
+    # and gradient norm; sums over rows; partial sums of the norm
+    "CONSTANTS", "RATES", "BETAS", "LOSSES", "NORMS", "SUMS", "PARTIAL",
+    # results: steps done, and 1 if the next is left to the caller because its numbers are not ordinary
+    "DONE", "REFUSED",
+], start=0)
+
+#: A layer's record: arrays, sizes, codes. D_OUTPUT is the gradient by a = x W + b; D_INPUT is 0 if not wanted.
+Layer = IntEnum("Layer", [
+    "W", "B", "D_W", "D_B", "INPUTS", "OUTPUTS", "EPILOGUE", "INPUT", "OUTPUT", "D_OUTPUT", "D_INPUT", "D_EPILOGUE",
+    "ADD",
+], start=0)
+
+#: The training plan's CONSTANTS.
+Constant = IntEnum("Constant", [
+    "LIKELIHOOD_SCALE", "LIKELIHOOD_FACTOR", "LIKELIHOOD_CONSTANT", "LONGEST", "RHO", "EPSILON", "BETA_1", "BETA_2",
+    "MOMENTUM", "TINY",
+], start=0)
+
+#: Elements of a block whose squares are summed together for the norm.
+NORM_BLOCK = 8192
+#: float64 numbers at SUMS before those by latent dimension: loss, reconstruction.
+SUMS_HEAD = 2
+#: Bytes of a layer's record.
+RECORD = 8 * len(Layer)
+#: Where an update's plan has its learning rate, and then Adam's root_scale: behind the constants.
+RATE = len(Constant)

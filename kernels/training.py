@@ -1,0 +1,294 @@
+"""The training program: gather, forward, loss, backward and update of many steps, run by all threads together.
+
+Each phase divides its work among the threads; a barrier stands wherever one reads what another wrote. What is
+computed, and in which order numbers are added, does not depend on how many threads there are.
+
+    phase      divided by         writes
+    gather     rows               x, the noise eps
+    forward    tiles of y         y = f(x W + b), layer after layer
+    sample     rows               z, the KL divergence
+    loss       rows               -log p(x|z) by row; d(outputs), in the place of the outputs
+    backward   tiles              da = (da' W'^T) f'(a);  dW = x^T da, db: as soon as da is there
+    latent     rows               dmu, dlogvar
+    norm       blocks             |gradient|^2
+    update     blocks             theta and the optimiser's state
+
+The equations are those of npvae's layers, likelihoods and optimisers: bodies.py.
+"""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+from numba import types
+
+from npvae.kernels import bodies, gemm, philox
+from npvae.kernels.loops import compiled, loop, make_access, make_integer_access
+from npvae.kernels.plan import NORM_BLOCK, RECORD, SUMS_HEAD, Constant, Epilogue, Layer, Likelihood, Operation, Train
+from npvae.kernels.target import Target
+
+
+def make(target, threads, arithmetic):
+    """``train(plan, thread)``: run the plan's steps as thread number ``thread``; ``multiply`` and ``tiles`` beside it."""
+    get_integer, put_integer = make_integer_access()
+    get, put = make_access(target)
+    get_wide, put_wide = make_access(Target("float64", target.vector_bytes, target.registers))
+    number, size = getattr(types, target.dtype), target.itemsize
+    barrier, part = threads.barrier, threads.part
+    forward_epilogue = arithmetic.epilogue
+    products = gemm.make(target, forward_epilogue)
+    multiply, tiles = products.multiply, products.tiles
+    random = philox.make(target)
+    make_normal, make_bernoulli = random.normal, random.bernoulli
+    copy, add = loop(target, 1, 1, 0, lambda inputs, _: inputs), loop(target, 2, 1, 0, bodies.add)
+    latent_forward = loop(target, 3, 2, 0, bodies.latent_forward)
+    latent_backward = loop(target, 4, 2, 1, bodies.latent_backward)
+    bernoulli, bernoulli_value = arithmetic.bernoulli, arithmetic.bernoulli_value
+    squared_error = arithmetic.squared_error
+    sum_of_squares = loop(target, 1, 0, 0, bodies.square, sums=True, unroll=4)
+    update = arithmetic.update
+    flush = arithmetic.flush
+
+    @compiled(5)
+    def gather(plan, step, rows, thread, count):
+        """x: the step's rows of the data; eps: its noise."""
+        features, latent = get_integer(plan, Train.FEATURES), get_integer(plan, Train.LATENT)
+        data, order, x = get_integer(plan, Train.DATA), get_integer(plan, Train.ORDER), get_integer(plan, Train.X)
+        start = get_integer(plan, Train.START) + step * get_integer(plan, Train.BATCH)
+        first, last = part(rows, thread, count)
+        for row in range(first, last):
+            source = get_integer(order, start + row) if order != 0 else start + row
+            copy(features, data + size * features * source, x + size * features * row)
+        seed, number_of_step = get_integer(plan, Train.SEED), get_integer(plan, Train.STEP) + step
+        purpose = get_integer(plan, Train.BINARIZE_PURPOSE)
+        if purpose != 0:
+            make_bernoulli(seed, purpose, number_of_step, x, first * features, last * features)
+        scratch = get_integer(plan, Train.SCRATCH) + thread * get_integer(plan, Train.SCRATCH_BYTES)
+        make_normal(
+            seed, get_integer(plan, Train.NOISE_PURPOSE), number_of_step, get_integer(plan, Train.EPS),
+            first * latent, last * latent, scratch,
+        )
+
+    @compiled(5)
+    def layer_forward(plan, layer, rows, thread, count):
+        """y = f(x W + b)"""
+        inputs, outputs = get_integer(layer, Layer.INPUTS), get_integer(layer, Layer.OUTPUTS)
+        first, last = part(tiles(rows, outputs), thread, count)
+        multiply(
+            get_integer(layer, Layer.INPUT), inputs, get_integer(layer, Layer.W), outputs,
+            get_integer(layer, Layer.OUTPUT), outputs, rows, outputs, inputs, 0, 0, first, last,
+            get_integer(plan, Train.SCRATCH) + thread * get_integer(plan, Train.SCRATCH_BYTES),
+            get_integer(layer, Layer.EPILOGUE), get_integer(layer, Layer.B), 0,
+        )
+
+    @compiled(5)
+    def layer_backward(plan, layer, rows, thread, count):
+        """da of the layer before, dW and db from this layer's da."""
+        inputs, outputs = get_integer(layer, Layer.INPUTS), get_integer(layer, Layer.OUTPUTS)
+        da, d_input = get_integer(layer, Layer.D_OUTPUT), get_integer(layer, Layer.D_INPUT)
+        scratch = get_integer(plan, Train.SCRATCH) + thread * get_integer(plan, Train.SCRATCH_BYTES)
+        if d_input != 0:
+            first, last = part(tiles(rows, inputs), thread, count)
+            multiply(
+                da, outputs, get_integer(layer, Layer.W), outputs, d_input, inputs, rows, inputs, outputs, 1,
+                get_integer(layer, Layer.ADD), first, last, scratch, get_integer(layer, Layer.D_EPILOGUE),
+                get_integer(layer, Layer.INPUT), inputs,
+            )
+        # Threads take dW from the other end, so that whoever has one tile less above has one more here.
+        first, last = part(tiles(inputs, outputs), count - 1 - thread, count)
+        multiply(
+            get_integer(layer, Layer.INPUT), inputs, da, outputs, get_integer(layer, Layer.D_W), outputs,
+            inputs, outputs, rows, 2, 0, first, last, scratch, Epilogue.NONE, 0, 0,
+        )
+        first, last = part(outputs, thread, count)
+        db = get_integer(layer, Layer.D_B) + size * first
+        copy(last - first, da + size * first, db)
+        for row in range(1, rows):
+            add(last - first, db, da + size * (row * outputs + first), db)
+
+    @compiled(5)
+    def loss_rows(plan, head, rows, thread, count):
+        """-log p(x|z) by row; the outputs' place takes their derivative, for a loss that is the mean over rows."""
+        features, nll = get_integer(plan, Train.FEATURES), get_integer(plan, Train.NLL)
+        x, outputs = get_integer(plan, Train.X), get_integer(head, Layer.OUTPUT)
+        constants = get_integer(plan, Train.CONSTANTS)
+        scale = number(get_wide(constants, Constant.LIKELIHOOD_SCALE) / rows)
+        factor = number(get_wide(constants, Constant.LIKELIHOOD_FACTOR))
+        constant = number(get_wide(constants, Constant.LIKELIHOOD_CONSTANT))
+        kind, gradient = get_integer(plan, Train.LIKELIHOOD), get_integer(plan, Train.GRADIENT_TOO)
+        first, last = part(rows, thread, count)
+        for row in range(first, last):
+            output, x_row = outputs + size * features * row, x + size * features * row
+            if kind == Likelihood.BERNOULLI:
+                if gradient:
+                    value = bernoulli(features, output, x_row, output, scale)
+                else:
+                    value = bernoulli_value(features, output, x_row)
+            else:
+                value = squared_error(features, output, x_row, output, scale)
+            put(nll, row, value * factor + constant)
+
+    @compiled(3)
+    def batch_loss(plan, step, rows):
+        """The step's loss; its parts, summed over rows, wait behind the partial norms."""
+        latent, kl, nll = get_integer(plan, Train.LATENT), get_integer(plan, Train.KL_ROWS), get_integer(plan, Train.NLL)
+        reconstruction, divergence = 0.0, 0.0
+        for row in range(rows):
+            reconstruction += types.float64(get(nll, row))
+        for i in range(rows * latent):
+            divergence += types.float64(get(kl, i))
+        loss = reconstruction + get_wide(get_integer(plan, Train.BETAS), step) * divergence
+        put_wide(get_integer(plan, Train.LOSSES), step, loss / rows)
+        partial = get_integer(plan, Train.PARTIAL)
+        put_wide(partial, 0, loss)
+        put_wide(partial, 1, reconstruction)
+
+    @compiled(4)
+    def add_to_sums(plan, rows, thread, count):
+        """Add the batch to the sums over rows: loss and reconstruction; by dimension KL, mu and mu^2."""
+        latent, kl = get_integer(plan, Train.LATENT), get_integer(plan, Train.KL_ROWS)
+        first_head = get_integer(plan, Train.LAYERS) + RECORD * get_integer(plan, Train.ENCODER)
+        mean, sums = get_integer(first_head, Layer.OUTPUT), get_integer(plan, Train.SUMS)
+        first, last = part(latent, thread, count)
+        for j in range(first, last):
+            total, total_mean, total_square = 0.0, 0.0, 0.0
+            for row in range(rows):
+                mu = types.float64(get(mean, row * latent + j))
+                total += types.float64(get(kl, row * latent + j))
+                total_mean += mu
+                total_square += mu * mu
+            at = SUMS_HEAD + j
+            put_wide(sums, at, get_wide(sums, at) + total)
+            put_wide(sums, at + latent, get_wide(sums, at + latent) + total_mean)
+            put_wide(sums, at + 2 * latent, get_wide(sums, at + 2 * latent) + total_square)
+        if thread == 0:
+            partial = get_integer(plan, Train.PARTIAL)
+            for k in range(SUMS_HEAD):
+                put_wide(sums, k, get_wide(sums, k) + get_wide(partial, k))
+
+    @compiled(3)
+    def norm_blocks(plan, thread, count):
+        """Sums of squares of the gradient, block by block."""
+        parameters = get_integer(plan, Train.PARAMETERS)
+        gradient, partial = get_integer(plan, Train.GRADIENT), get_integer(plan, Train.PARTIAL)
+        first, last = part((parameters + NORM_BLOCK - 1) // NORM_BLOCK, thread, count)
+        for block in range(first, last):
+            start = block * NORM_BLOCK
+            length = min(NORM_BLOCK, parameters - start)
+            put_wide(partial, SUMS_HEAD + block, types.float64(sum_of_squares(length, gradient + size * start)))
+
+    @compiled(1, result=types.float64)
+    def norm(plan):
+        """The gradient's length, from the blocks; every thread computes it for itself."""
+        blocks = (get_integer(plan, Train.PARAMETERS) + NORM_BLOCK - 1) // NORM_BLOCK
+        total = 0.0
+        for block in range(blocks):
+            total += get_wide(get_integer(plan, Train.PARTIAL), SUMS_HEAD + block)
+        return math.sqrt(total)
+
+    @compiled(2, types.float64, 2)
+    def update_blocks(plan, step, length, thread, count):
+        """The optimiser's step, and the flush of what has nearly decayed away."""
+        parameters = get_integer(plan, Train.PARAMETERS)
+        constants = get_integer(plan, Train.CONSTANTS)
+        longest = get_wide(constants, Constant.LONGEST)
+        factor = longest / length if length > longest else 1.0
+        rate = get_wide(get_integer(plan, Train.RATES), 2 * step)
+        root_scale = get_wide(get_integer(plan, Train.RATES), 2 * step + 1)
+        step_number = get_integer(plan, Train.STEP) + step + 1
+        first, last = part((parameters + NORM_BLOCK - 1) // NORM_BLOCK, thread, count)
+        for block in range(first, last):
+            start = block * NORM_BLOCK
+            here = size * start
+            extent = min(NORM_BLOCK, parameters - start)
+            state, state_2 = get_integer(plan, Train.STATE) + here, get_integer(plan, Train.STATE_2) + here
+            update(
+                get_integer(plan, Train.OPTIMIZER), extent, get_integer(plan, Train.THETA) + here,
+                get_integer(plan, Train.GRADIENT) + here, state, state_2, constants, rate, root_scale, factor,
+            )
+            interval, interval_2 = get_integer(plan, Train.FLUSH), get_integer(plan, Train.FLUSH_2)
+            tiny = number(get_wide(constants, Constant.TINY))
+            if interval != 0 and step_number % interval == 0:
+                flush(extent, state, state, tiny)
+            if interval_2 != 0 and step_number % interval_2 == 0:
+                flush(extent, state_2, state_2, tiny)
+
+    @compiled(2)
+    def train(plan, thread):
+        count = get_integer(plan, Train.THREADS)
+        counter, idle = get_integer(plan, Train.BARRIER), get_integer(plan, Train.YIELD)
+        layers, record = get_integer(plan, Train.LAYERS), RECORD
+        encoder, decoder = get_integer(plan, Train.ENCODER), get_integer(plan, Train.DECODER)
+        mean, logvar = layers + record * encoder, layers + record * (encoder + 1)
+        head = layers + record * (encoder + 2 + decoder)
+        latent, batch = get_integer(plan, Train.LATENT), get_integer(plan, Train.BATCH)
+        z, kl, eps, dz = (
+            get_integer(plan, Train.Z), get_integer(plan, Train.KL_ROWS), get_integer(plan, Train.EPS),
+            get_integer(plan, Train.D_Z),
+        )
+        for step in range(get_integer(plan, Train.STEPS)):
+            rows = min(batch, get_integer(plan, Train.TOTAL) - get_integer(plan, Train.START) - step * batch)
+            gather(plan, step, rows, thread, count)
+            barrier(counter, count, idle)
+            for i in range(encoder):
+                layer_forward(plan, layers + record * i, rows, thread, count)
+                barrier(counter, count, idle)
+            layer_forward(plan, mean, rows, thread, count)
+            layer_forward(plan, logvar, rows, thread, count)
+            barrier(counter, count, idle)
+            first, last = part(rows * latent, thread, count)
+            here = size * first
+            mu_here, logvar_here = get_integer(mean, Layer.OUTPUT) + here, get_integer(logvar, Layer.OUTPUT) + here
+            latent_forward(last - first, mu_here, logvar_here, eps + here, z + here, kl + here)
+            barrier(counter, count, idle)
+            for i in range(decoder):
+                layer_forward(plan, layers + record * (encoder + 2 + i), rows, thread, count)
+                barrier(counter, count, idle)
+            layer_forward(plan, head, rows, thread, count)
+            barrier(counter, count, idle)
+            loss_rows(plan, head, rows, thread, count)
+            barrier(counter, count, idle)
+            if get_integer(plan, Train.GRADIENT_TOO) == 0:
+                if thread == 0:
+                    batch_loss(plan, step, rows)
+                    put_integer(plan, Train.DONE, step + 1)
+                add_to_sums(plan, rows, thread, count)
+                barrier(counter, count, idle)
+                continue
+            layer_backward(plan, head, rows, thread, count)
+            barrier(counter, count, idle)
+            for i in range(decoder - 1, -1, -1):
+                layer_backward(plan, layers + record * (encoder + 2 + i), rows, thread, count)
+                barrier(counter, count, idle)
+            scale = number(get_wide(get_integer(plan, Train.BETAS), step) / rows)
+            latent_backward(
+                last - first, dz + here, mu_here, logvar_here, eps + here,
+                get_integer(mean, Layer.D_OUTPUT) + here, get_integer(logvar, Layer.D_OUTPUT) + here, scale,
+            )
+            barrier(counter, count, idle)
+            # The second head adds to the same tiles of dh, which the same thread has just written.
+            layer_backward(plan, mean, rows, thread, count)
+            layer_backward(plan, logvar, rows, thread, count)
+            barrier(counter, count, idle)
+            for i in range(encoder - 1, -1, -1):
+                layer_backward(plan, layers + record * i, rows, thread, count)
+                barrier(counter, count, idle)
+            norm_blocks(plan, thread, count)
+            if thread == count - 1:
+                batch_loss(plan, step, rows)
+            barrier(counter, count, idle)
+            # Nothing that outlives the step has changed yet, so it can still be refused.
+            length = norm(plan)
+            if not math.isfinite(length + get_wide(get_integer(plan, Train.LOSSES), step)):
+                if thread == 0:
+                    put_integer(plan, Train.REFUSED, 1)
+                return
+            update_blocks(plan, step, length, thread, count)
+            add_to_sums(plan, rows, thread, count)
+            if thread == 0:
+                put_wide(get_integer(plan, Train.NORMS), step, length)
+                put_integer(plan, Train.DONE, step + 1)
+            barrier(counter, count, idle)
+
+    return SimpleNamespace(train=train, multiply=multiply, tiles=tiles, random=random)

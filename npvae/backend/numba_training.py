@@ -1,0 +1,260 @@
+"""Training steps in one compiled call: the plan of a model's run, its memory, and its threads.
+
+The program is npvae/kernels/training.py; this file says which models it fits, lays out a batch's arrays, and calls
+it once for many steps, from as many threads as were asked for.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import sys
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from npvae import optim
+from npvae.backend.numba_ops import constants_of
+from npvae.kernels import gemm, philox
+from npvae.kernels.plan import BACKWARD, FORWARD, NORM_BLOCK, SUMS_HEAD, Epilogue, Layer, Operation, Train
+from npvae.kernels.plan import Likelihood as Code
+from npvae.kernels.target import CACHE_LINE
+from npvae.likelihoods import Bernoulli, Gaussian, SquaredError
+from npvae.optim import SGD, Adam, RMSprop
+from npvae.random import PURPOSES
+
+#: The optimisers that the program knows, and the arrays of their states in its order.
+STATES = {RMSprop: ("accumulator",), Adam: ("m", "v"), SGD: ("velocity",)}
+
+
+@dataclass
+class Stretch:
+    """What some steps of training, or some batches of an evaluation, came to."""
+
+    done: int  #: steps taken; fewer than asked for where the next one's loss or gradient is not finite
+    rows: int
+    norms: np.ndarray  #: (done,), lengths of the gradients before clipping
+    loss: float  #: these are sums over rows, in nats
+    reconstruction: float
+    kl: np.ndarray  #: (Z,), by latent dimension
+    mu: np.ndarray  #: (Z,)
+    mu_squared: np.ndarray  #: (Z,)
+
+
+class Memory:
+    """One piece of memory, in numbers of one dtype, from which cache-line aligned arrays are taken."""
+
+    def __init__(self, itemsize: int) -> None:
+        self._line = CACHE_LINE // itemsize
+        self._itemsize = itemsize
+        self._size = 0
+        self._start = 0
+
+    def take(self, numbers: int) -> int:
+        """The place of a new array, in numbers; with a line's room behind it, since vectors may end beyond it."""
+        place = self._size
+        self._size += (numbers + 2 * self._line - 1) // self._line * self._line
+        return place
+
+    def allocate(self, dtype) -> None:
+        """Make the memory; afterwards ``address`` knows where places are."""
+        self._array = np.zeros(self._size + self._line, dtype)
+        self._start = -(-self._array.ctypes.data // CACHE_LINE) * CACHE_LINE
+
+    def address(self, place: int) -> int:
+        """The address of a place."""
+        return self._start + place * self._itemsize
+
+
+class NumbaTraining:
+    """A model and settings, ready to run on data x (N, I)."""
+
+    @classmethod
+    def of(cls, ops, model, settings, x) -> NumbaTraining | None:
+        """The program, or None for what it does not know: its likelihoods and optimisers are listed below."""
+        likelihood, optimizer = type(model.likelihood), type(settings.optimizer)
+        known = likelihood in (Bernoulli, Gaussian, SquaredError) and optimizer in STATES
+        plain = x.flags.c_contiguous and x.dtype.name in ("float32", "float64") and len(x) > 0
+        return cls(ops, model, settings, x) if known and plain else None
+
+    def __init__(self, ops, model, settings, x) -> None:
+        self._model, self._settings, self._x = model, settings, x
+        self._program = ops.program(x.dtype.name)
+        self._threads = ops.threads
+        self._batch = min(settings.batch_size, len(x))
+        self._plan = np.zeros(len(Train), np.int64)
+        self._records = np.zeros((len(model.architecture.dense_layers()), len(Layer)), np.int64)
+        self._constants = self._constant_values()
+        self._sums = np.zeros(SUMS_HEAD + 3 * model.architecture.latent_dim)
+        self._partial = np.zeros(SUMS_HEAD + -(-model.layout.size // NORM_BLOCK))
+        # The barrier's counter has a cache line to itself.
+        self._counter = np.zeros(2 * CACHE_LINE // 8, np.int64)
+        self._lay_out()
+        self._fill()
+
+    def _constant_values(self) -> np.ndarray:
+        optimizer, likelihood = self._settings.optimizer, self._model.likelihood
+        clip = self._settings.clip_norm
+        longest = optim.LONGEST_GRADIENT if clip is None else min(clip, optim.LONGEST_GRADIENT)
+        values = {"longest": longest, "tiny": optim.TINY, "likelihood_scale": 1.0, "likelihood_factor": 1.0}
+        if isinstance(likelihood, Gaussian):
+            values["likelihood_scale"] = 1.0 / likelihood.variance
+            values["likelihood_factor"] = 0.5 / likelihood.variance
+            values["likelihood_constant"] = likelihood.constant(self._model.architecture.n_features)
+        names = {"rho": "rho", "epsilon": "epsilon", "beta1": "beta_1", "beta2": "beta_2", "momentum": "momentum"}
+        values.update({field: getattr(optimizer, name) for name, field in names.items() if hasattr(optimizer, name)})
+        return constants_of(**values)
+
+    def _lay_out(self) -> None:
+        """Take memory for a batch: inputs, every layer's outputs and their gradients, the threads' scratch."""
+        architecture, batch = self._model.architecture, self._batch
+        memory = Memory(self._x.itemsize)
+        latent = batch * architecture.latent_dim
+        self._place = {
+            "X": memory.take(batch * architecture.n_features), "EPS": memory.take(latent), "Z": memory.take(latent),
+            "KL_ROWS": memory.take(latent), "NLL": memory.take(batch), "D_Z": memory.take(latent),
+        }
+        layers = architecture.dense_layers()
+        heads = len(architecture.decoder()[1])
+        self._outputs = [memory.take(batch * layer.outputs) for layer in layers]
+        # The likelihood writes its derivative over the decoder's outputs.
+        self._gradients = [memory.take(batch * layer.outputs) for layer in layers[:-heads]] + self._outputs[-heads:]
+        widest = max(max(layer.inputs, layer.outputs) for layer in layers)
+        target = self._program.target
+        self._scratch = max(gemm.scratch_numbers(target, widest), 4 * philox.PAIRS * 8 // target.itemsize)
+        self._scratch = -(-self._scratch * target.itemsize // CACHE_LINE) * CACHE_LINE // target.itemsize
+        self._place["SCRATCH"] = memory.take(self._scratch * self._threads)
+        memory.allocate(self._x.dtype)
+        self._memory = memory
+
+    def _fill(self) -> None:
+        """The plan's fields that no call changes."""
+        architecture, settings, plan = self._model.architecture, self._settings, self._plan
+        for name, place in self._place.items():
+            plan[Train[name]] = self._memory.address(place)
+        optimizer = settings.optimizer
+        if isinstance(optimizer, RMSprop):
+            operation = Operation.RMSPROP if optimizer.epsilon_inside else Operation.RMSPROP_OUTSIDE
+        elif isinstance(optimizer, Adam):
+            operation = Operation.ADAM
+        else:
+            operation = Operation.MOMENTUM if optimizer.momentum else Operation.SGD
+        intervals = [*optimizer.flush_intervals().values(), 0, 0]
+        fields = {
+            "OPERATION": Operation.TRAIN, "THREADS": self._threads,
+            "BARRIER": -(-self._counter.ctypes.data // CACHE_LINE) * CACHE_LINE, "YIELD": yield_address(),
+            "SCRATCH_BYTES": self._scratch * self._x.itemsize,
+            "DATA": self._x.ctypes.data, "TOTAL": len(self._x), "BATCH": self._batch, "SEED": settings.seed,
+            "FEATURES": architecture.n_features, "LATENT": architecture.latent_dim,
+            "LAYERS": self._records.ctypes.data, "ENCODER": len(architecture.hidden),
+            "DECODER": len(architecture.decoder_hidden), "HEADS": len(architecture.decoder()[1]),
+            "LIKELIHOOD": Code.BERNOULLI if isinstance(self._model.likelihood, Bernoulli) else Code.FIXED_VARIANCE,
+            "PARAMETERS": self._model.layout.size, "OPTIMIZER": operation,
+            "FLUSH": intervals[0], "FLUSH_2": intervals[1],
+            "CONSTANTS": self._constants.ctypes.data, "SUMS": self._sums.ctypes.data,
+            "PARTIAL": self._partial.ctypes.data,
+        }
+        for name, value in fields.items():
+            plan[Train[name]] = value
+
+    def _fill_layers(self, theta, gradient) -> None:
+        """The records of the layers: who reads what, and what follows a product."""
+        architecture, place = self._model.architecture, self._place
+        layers, views, into = architecture.dense_layers(), self._model.views(theta), self._model.views(gradient)
+        encoder, decoder = len(architecture.hidden), len(architecture.decoder_hidden)
+        address = self._memory.address
+        for i, layer in enumerate(layers):
+            in_encoder, first_head = i < encoder + 2, encoder
+            if in_encoder:
+                before = min(i, first_head) - 1  # both heads stand on the last hidden layer
+            else:
+                before = i - 1 if encoder + 2 < i <= encoder + 2 + decoder else -1
+            if before >= 0:
+                source, d_source = self._outputs[before], self._gradients[before]
+                d_epilogue = BACKWARD[layers[before].activation]
+            elif in_encoder:
+                source, d_source, d_epilogue = place["X"], None, Epilogue.NONE
+            else:
+                source, d_source, d_epilogue = place["Z"], place["D_Z"], Epilogue.NONE
+            if i == first_head:
+                d_epilogue = Epilogue.NONE  # only when the second head has added its part
+            record = {
+                "W": views[layer.W].ctypes.data, "B": views[layer.b].ctypes.data,
+                "D_W": into[layer.W].ctypes.data, "D_B": into[layer.b].ctypes.data,
+                "INPUTS": layer.inputs, "OUTPUTS": layer.outputs, "EPILOGUE": FORWARD[layer.activation],
+                "INPUT": address(source), "OUTPUT": address(self._outputs[i]), "D_OUTPUT": address(self._gradients[i]),
+                "D_INPUT": 0 if d_source is None else address(d_source), "D_EPILOGUE": d_epilogue,
+                "ADD": int(i == first_head + 1),
+            }
+            for name, value in record.items():
+                self._records[i, Layer[name]] = value
+
+    def train(self, theta, gradient, state, order, start, step, rates, betas) -> Stretch:
+        """Take ``len(rates)`` steps: change theta and the optimiser's state in place; see :class:`Stretch`.
+
+        order: the epoch's rows, int64; start: the first of them to take; step: the number of steps before.
+        """
+        plan = self._plan
+        self._fill_layers(theta, gradient)
+        states = [*(state[name].ctypes.data for name in STATES[type(self._settings.optimizer)] if name in state), 0, 0]
+        fields = {
+            "THETA": theta.ctypes.data, "GRADIENT": gradient.ctypes.data, "STATE": states[0], "STATE_2": states[1],
+            "ORDER": order.ctypes.data, "START": start, "STEP": step, "GRADIENT_TOO": 1,
+            "NOISE_PURPOSE": PURPOSES["latent noise"],
+            "BINARIZE_PURPOSE": PURPOSES["binarize"] if self._settings.binarize == "dynamic" else 0,
+        }
+        for name, value in fields.items():
+            plan[Train[name]] = value
+        return self._stretch(update_rates(self._settings.optimizer, rates, step), np.asarray(betas, np.float64))
+
+    def _stretch(self, rates, betas) -> Stretch:
+        """Run the plan for as many steps as there are betas."""
+        plan = self._plan
+        steps = len(betas)
+        losses, norms = np.zeros(steps), np.zeros(steps)
+        self._sums[:] = 0.0
+        self._counter[:] = 0
+        arrays = {"RATES": rates, "BETAS": betas, "LOSSES": losses, "NORMS": norms}
+        for name, array in arrays.items():
+            plan[Train[name]] = array.ctypes.data
+        plan[Train.STEPS], plan[Train.DONE], plan[Train.REFUSED] = steps, 0, 0
+        run_together(self._program, plan.ctypes.data, self._threads)
+        done = int(plan[Train.DONE])
+        start, latent = int(plan[Train.START]), self._model.architecture.latent_dim
+        rows = min(done * self._batch, len(self._x) - start)
+        kl, mu, mu_squared = self._sums[SUMS_HEAD:].reshape(3, latent).copy()
+        return Stretch(done, rows, norms[:done], float(self._sums[0]), float(self._sums[1]), kl, mu, mu_squared)
+
+
+def update_rates(optimizer, rates, step: int) -> np.ndarray:
+    """The rate of each step, and the scale of Adam's root: (steps, 2), float64; ``step`` steps were taken before."""
+    pairs = np.ones((len(rates), 2))
+    pairs[:, 0] = rates
+    if isinstance(optimizer, Adam):
+        for i in range(len(rates)):
+            pairs[i, 0] /= 1.0 - optimizer.beta1 ** (step + i + 1)
+            pairs[i, 1] = 1.0 / math.sqrt(1.0 - optimizer.beta2 ** (step + i + 1))
+    return pairs
+
+
+def run_together(program, plan: int, threads: int) -> None:
+    """Run the plan on ``threads`` threads, this one among them, and wait for all."""
+    others = [threading.Thread(target=program.run, args=(plan, i), daemon=True) for i in range(1, threads)]
+    for thread in others:
+        thread.start()
+    program.run(plan, 0)
+    for thread in others:
+        thread.join()
+
+
+def yield_address() -> int:
+    """The address of the system's function that offers the core to others, or 0 where there is none."""
+    try:
+        if sys.platform == "win32":
+            function = ctypes.windll.kernel32.SwitchToThread
+        else:
+            function = ctypes.CDLL(None).sched_yield
+    except (AttributeError, OSError):
+        return 0
+    return ctypes.cast(function, ctypes.c_void_p).value or 0

@@ -1,0 +1,120 @@
+"""Taking training steps: one by one through the operations of any backend, or many in one call where it can.
+
+Both take the same steps; the second says what it cannot take, a step whose loss or gradient is not finite, and the
+first then takes it, and meets the guard.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from npvae import evaluate, objectives, optim, random, schedules
+from npvae.training import guard, minibatches
+
+#: Steps between copies of the parameters, each taken where the loss and gradient were seen to be finite.
+SNAPSHOT_STEPS = 50
+
+#: A compiled call lasts about so many seconds: long beside the start of threads, short for whoever presses Ctrl-C.
+STRETCH_SECONDS = 0.05
+
+
+@dataclass
+class Epoch:
+    """One pass over the data: its order, and what has been summed up so far."""
+
+    model: object
+    settings: object
+    x: object  #: (N, I), on the device
+    order: object  #: (N,), whole numbers, on the device
+    averages: evaluate.ElboAverages
+    norm_sum: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.parts = list(evaluate.batches(self.x.shape[0], self.settings.batch_size))
+
+    def time(self, state, index: int) -> float:
+        """The time of the epoch's step number ``index``, in epochs."""
+        return state.epoch + index / len(self.parts)
+
+    def beta(self, state, index: int) -> float:
+        """The weight of the KL divergence at that step."""
+        return schedules.kl_weight(self.settings.beta, self.settings.kl_warmup, self.time(state, index))
+
+    def rate(self, state, index: int) -> float:
+        """The learning rate at that step."""
+        factor = self.settings.schedule.factor(self.time(state, index), self.settings.epochs)
+        return self.settings.learning_rate * factor
+
+
+class Stepper:
+    """Takes the steps of a run; it holds the gradient's memory and the last good parameters."""
+
+    def __init__(self, model, settings, x, state) -> None:
+        self._model, self._settings = model, settings
+        self._gradient = model.ops.xp.zeros_like(state.theta)
+        self._good = state.theta + 0  # a copy, on the device
+        self._program = model.ops.training_program(model, settings, x)
+        self._stretch = 1  # steps of the next compiled call
+
+    def put_back(self, state) -> None:
+        """The parameters of the last copy."""
+        state.theta[...] = self._good
+
+    def take(self, epoch: Epoch, state, index: int) -> int:
+        """Take the epoch's step number ``index``, and as many after it as go together: how many were taken.
+
+        Changes theta, the optimiser's state, ``state.step`` and the epoch's sums. NonFiniteError: see the guard.
+        """
+        if self._program is not None:
+            taken = self._take_many(epoch, state, index)
+            if taken:
+                return taken
+        self._take_one(epoch, state, index)
+        return 1
+
+    def _take_one(self, epoch: Epoch, state, index: int) -> None:
+        model, settings, ops = self._model, self._settings, self._model.ops
+        beta = epoch.beta(state, index)
+        batch = ops.take_rows(epoch.x, epoch.order[epoch.parts[index]])
+        if settings.binarize == "dynamic":
+            batch = minibatches.binarize(ops, batch, settings.seed, "binarize", state.step)
+        shape = (batch.shape[0], model.architecture.latent_dim)
+        dtype = ops.dtype_name(batch)
+        eps = ops.asarray(random.normal(settings.seed, "latent noise", state.step, shape, dtype))
+        terms, backward = objectives.negative_elbo(model, state.theta, batch, eps, beta)
+        backward(out=self._gradient)
+        norm = optim.global_norm(ops.xp, self._gradient)
+        if not math.isfinite(norm + float(terms.loss)):
+            guard.raise_non_finite(model, state.theta, batch, eps, beta, state.epoch + 1, state.step + 1)
+        if state.step % SNAPSHOT_STEPS == 0:
+            self._good[...] = state.theta
+        optim.clip_by_global_norm(self._gradient, norm, settings.clip_norm)
+        state.step += 1
+        settings.optimizer.update(
+            ops, state.theta, self._gradient, state.optimizer_state, epoch.rate(state, index), state.step
+        )
+        epoch.averages.add(terms)
+        epoch.norm_sum += norm
+
+    def _take_many(self, epoch: Epoch, state, index: int) -> int:
+        """As ``take``; 0 if the first step is one that the program leaves to ``_take_one``."""
+        steps = range(index, min(index + self._stretch, len(epoch.parts)))
+        self._good[...] = state.theta
+        started = time.perf_counter()
+        result = self._program.train(
+            state.theta, self._gradient, state.optimizer_state, epoch.order, epoch.parts[index].start, state.step,
+            [epoch.rate(state, i) for i in steps], [epoch.beta(state, i) for i in steps],
+        )
+        if not result.done:
+            return 0
+        seconds = (time.perf_counter() - started) / result.done
+        self._stretch = max(1, min(4 * self._stretch, int(STRETCH_SECONDS / seconds)))
+        state.step += result.done
+        epoch.averages.add_sums(
+            result.rows, loss=result.loss, reconstruction=result.reconstruction, kl_per_dimension=result.kl,
+            mu=result.mu, mu_squared=result.mu_squared,
+        )
+        epoch.norm_sum += float(result.norms.sum())
+        return result.done
