@@ -96,16 +96,22 @@ def latent_backward(inputs, scalars):
 
 
 def bernoulli(inputs, scalars):
-    """sigmoid(l) - x, and max(l, 0) - x l + log(1 + exp(-|l|))"""
+    """sigmoid(l) - x, and (max(l, 0) - x l) + log(1 + exp(-|l|)), from one exponential"""
     logits, x = inputs
-    sigmoid, softplus = sigmoid_and_softplus(logits)
-    return [(sigmoid - x) * scalars[0], softplus - x * logits]
+    t = exp(-abs(logits))
+    sigmoid = t.like(1.0).where(logits.greater(0.0), t) / (t + 1.0)
+    return [(sigmoid - x) * scalars[0], _cross_entropy(logits, x, t)]
 
 
 def bernoulli_value(inputs, _):
+    """The second of these alone."""
     logits, x = inputs
-    t = exp(-abs(logits))
-    return [(logits.at_least(0.0) - x * logits) + log1p_of_fraction(t)]
+    return [_cross_entropy(logits, x, exp(-abs(logits)))]
+
+
+def _cross_entropy(logits, x, t):
+    # max(l, 0) - x l is exact where it is 0: the tiny loss of a confident, correct logit is all in the logarithm.
+    return (logits.at_least(0.0) - x * logits) + log1p_of_fraction(t)
 
 
 def squared_error(inputs, scalars):

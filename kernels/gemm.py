@@ -19,6 +19,11 @@ multiplication"):
 
 A is read where it is for A B; for A^T B its columns are copied as they are met, tile by tile.
 
+Zeros are skipped in a *sparse* A, such as images, most of whose pixels are black: for each tile of rows, only the k at
+which one of its rows is not zero are kept, with the list of these k (``compress``). A sparse tile looks its
+rows of B up in the list. For finite B the result is the same, since what is left out is zero; a dense A costs a
+few hundredths more. Pixels lie side by side and pictures are alike, so on MNIST more than half of all k are skipped.
+
 Every element of C is summed over k in the same order whatever the number of threads, since threads divide C, not k.
 Edges: the last rows by tiles of 4, 2 and 1 rows, the last columns through a small buffer.
 """
@@ -31,15 +36,26 @@ import llvmlite.ir as ir
 from numba import int64, types
 
 from npvae.kernels import vector
-from npvae.kernels.loops import Range, compiled, make_access, make_intrinsic
-from npvae.kernels.vector import I64, Vector, integer
+from npvae.kernels.loops import Range, compiled, make_access, make_integer_access, make_intrinsic
+from npvae.kernels.vector import I32, I64, Vector, integer
 
 #: k of a panel: 256 x 16 numbers of float32 are 16 KiB, half a first-level cache.
 BLOCK_K = 256
 #: Rows of A that run over all panels of one block of k: 256 x 192 numbers of float32 are 192 KiB.
 BLOCK_M = 192
+#: The most tiles that ``BLOCK_M`` rows can have.
+ROW_TILES = BLOCK_M // 6 + 3
 #: Turns of the loop over k that are written out.
 UNROLL = 4
+
+
+#: Forms of a product: see ``make``.
+PLAIN, B_TRANSPOSED, A_TRANSPOSED, SPARSE, SPARSE_TRANSPOSED = range(5)
+
+
+def sparse_bytes(target, m: int, k: int) -> int:
+    """Bytes of the list of a sparse (m, k) matrix: values, indices, counts."""
+    return target.itemsize * m * k + 4 * m * k + 16 + 8 * m * (-(-k // BLOCK_K) + 1)
 
 
 def scratch_numbers(target, columns: int) -> int:
@@ -49,13 +65,15 @@ def scratch_numbers(target, columns: int) -> int:
         BLOCK_K * target.panel * panels  # panels of B
         + BLOCK_K * (BLOCK_M + 2 * target.tile_rows)  # columns of A
         + target.tile_rows * target.panel + 4 * target.panel  # an edge's tile; vectors written past an end
+        + 2 * BLOCK_K * (ROW_TILES + 4)  # lists of a sparse A
     )
 
 
-def make_tile(target, rows: int, packed: bool):
+def make_tile(target, rows: int, packed: bool, listed: bool = False):
     """``tile(k, a, lda, b, c, ldc, add)``: rows x panel of C (+)= A B over k, addresses of numbers.
 
-    ``packed``: A's element (i, k) is a[k * rows + i], else a[i * lda + k]. B's row k is b[k * panel ...].
+    ``packed``: A's element (i, k) is a[k * rows + i], else a[i * lda + k]. B's row k is b[k * panel ...]; ``listed``: it is
+    b[list[k] * panel ...], and ``lda`` is the address of the list, of 32-bit integers.
     """
     dtype, lanes, vectors, panel = target.dtype, target.lanes, target.tile_vectors, target.panel
 
@@ -70,10 +88,17 @@ def make_tile(target, rows: int, packed: bool):
             vector.prefetch(builder, row)
         sums = [vector.constant(dtype, lanes, 0.0)] * (rows * vectors)
 
-        def turn(a_rows, b_row, sums, k: int):
+        if listed:
+            the_list = builder.inttoptr(lda, I32.as_pointer())
+
+        def turn(a_rows, b_row, sums, k: int, index):
             """One k: ``a_rows`` point at its elements of A (packed: one pointer), ``b_row`` at row 0 of the turn."""
+            if listed:
+                number = builder.load(builder.gep(the_list, [builder.add(index, integer(k))]))
+                b_row = builder.gep(b, [builder.mul(builder.zext(number, I64), integer(panel))])
+            offset = 0 if listed else k * panel
             row = [
-                vector.load(builder, dtype, lanes, builder.gep(b_row, [integer(k * panel + v * lanes)]))
+                vector.load(builder, dtype, lanes, builder.gep(b_row, [integer(offset + v * lanes)]))
                 for v in range(vectors)
             ]
             sums = list(sums)
@@ -86,18 +111,18 @@ def make_tile(target, rows: int, packed: bool):
             return sums
 
         a_rows = [a] if packed else [builder.gep(a, [builder.mul(lda, integer(i))]) for i in range(rows)]
-        start = integer(0)
+        start, b_rows = integer(0), b
         for width in (UNROLL, 1):
-            carried = [*sums, *a_rows, b]
+            carried = [*sums, *a_rows, b_rows]
             turns = Range(builder, start, k_count, width, carried)
             sums, pointers = turns.carried[:len(sums)], turns.carried[len(sums):]
             now = sums
             for k in range(width):
-                now = turn(pointers[:-1], pointers[-1], now, k)
+                now = turn(pointers[:-1], pointers[-1], now, k, turns.index)
             forward = [builder.gep(p, [integer(width * rows if packed else width)]) for p in pointers[:-1]]
             turns.close([*now, *forward, builder.gep(pointers[-1], [integer(width * panel)])])
             start = turns.index
-            sums, a_rows, b = turns.carried[:len(sums)], turns.carried[len(sums):-1], turns.carried[-1]
+            sums, a_rows, b_rows = turns.carried[:len(sums)], turns.carried[len(sums):-1], turns.carried[-1]
         with builder.if_else(builder.icmp_signed("!=", add, integer(0))) as (to_c, fresh):
             with to_c:
                 for value, place in zip(sums, places, strict=True):
@@ -129,6 +154,50 @@ def make_copy_rows(target, width: int):
         return context.get_dummy_value()
 
     return make_intrinsic(types.void(*[int64] * 5), codegen)
+
+
+def make_compress(target, rows: int, across: bool):
+    """``compress(count, source, stride, out, indices) -> kept``: the k at which one of ``rows`` numbers is not zero.
+
+    Number i of k is source[k * stride + i], or with ``across`` source[i * stride + k]. Kept ones go to
+    out[kept * rows + i], and k to indices[kept], 32 bits. Nothing branches: each k is written, and written over if
+    it was zero. Without ``across`` it reads and writes past the last number, up to a vector's end.
+    """
+    dtype, lanes = target.dtype, target.lanes
+    kind = vector.BITS[dtype][0]
+
+    def codegen(context, builder, _, arguments):
+        count, source, stride, out, indices = arguments
+        source, out = vector.pointer(builder, dtype, source), vector.pointer(builder, dtype, out)
+        indices = builder.inttoptr(indices, I32.as_pointer())
+        turns = Range(builder, integer(0), count, 1, [integer(0)])
+        k, (kept,) = turns.index, turns.carried
+        here = builder.gep(out, [builder.mul(kept, integer(rows))])
+        if across:
+            bits = ir.Constant(kind, 0)
+            for i in range(rows):
+                place = builder.gep(source, [builder.add(builder.mul(stride, integer(i)), k)])
+                number = builder.load(place)
+                bits = builder.or_(bits, builder.bitcast(number, kind))
+                builder.store(number, builder.gep(here, [integer(i)]))
+            # The sign does not count: -0 is zero.
+            some = builder.icmp_unsigned("!=", builder.shl(bits, ir.Constant(kind, 1)), ir.Constant(kind, 0))
+        else:
+            row = builder.gep(source, [builder.mul(k, stride)])
+            some = ir.Constant(ir.IntType(1), 0)
+            for start in range(0, rows, lanes):
+                values = vector.load(builder, dtype, lanes, builder.gep(row, [integer(start)]))
+                vector.store(values, builder.gep(here, [integer(start)]))
+                not_zero = builder.fcmp_unordered("!=", values.value, values.like(0.0).value)
+                mask = builder.bitcast(not_zero, ir.IntType(lanes))
+                wanted = (1 << min(lanes, rows - start)) - 1
+                mask = builder.and_(mask, ir.Constant(ir.IntType(lanes), wanted))
+                some = builder.or_(some, builder.icmp_unsigned("!=", mask, ir.Constant(ir.IntType(lanes), 0)))
+        builder.store(builder.trunc(k, I32), builder.gep(indices, [kept]))
+        turns.close([builder.add(kept, builder.zext(some, I64))])
+        return turns.carried[0]
+
+    return make_intrinsic(int64(*[int64] * 5), codegen)
 
 
 def make_transpose(target):
@@ -167,29 +236,40 @@ def make_transpose(target):
 def make(target, epilogue):
     """The products of a target, as Numba functions; all sizes in numbers, all addresses in bytes.
 
-    ``multiply(a, lda, b, ldb, c, ldc, m, n, k, transposed, add, first, last, scratch, code, p, q)`` computes the
-    tiles ``first`` to ``last`` of C, (m, n): counted down the rows of the first panel, then of the next.
+    ``multiply(a, lda, b, ldb, c, ldc, m, n, k, form, add, first, last, scratch, code, p, q)`` computes the tiles
+    ``first`` to ``last`` of C, (m, n): counted down the rows of the first panel, then of the next.
 
-        transposed = 0    C = A B        A (m, k), B (k, n)
-                     1    C = A B^T      A (m, k), B (n, k)
-                     2    C = A^T B      A (k, m), B (k, n)
+        form = PLAIN            C = A B        A (m, k), B (k, n)
+               B_TRANSPOSED     C = A B^T      A (m, k), B (n, k)
+               A_TRANSPOSED     C = A^T B      A (k, m), B (k, n)
+               SPARSE           C = A B        a is a list that ``compress_rows`` made
+               SPARSE_TRANSPOSED               C = A^T B for a sparse A (k, m)
 
     ``add`` starts from C instead of 0. ``epilogue(code, c, ldc, rows, columns, row, column, p, q)`` is called for
-    every finished piece of C, while it is in the cache. Rows of A with transposed = 2 are read past
-    their end, by less than a vector. ``tiles(m, n)`` says how many tiles there are.
+    every finished piece of C, while it is in the cache. Rows of a transposed A are read past their end, by less
+    than a vector. ``tiles(m, n)`` says how many tiles there are, ``tiles_down(m)`` how many in a panel, ``row_of(t, m)``
+    where the panel's tile number t begins.
+
+    ``compress_rows(a, lda, m, k, first, last, sparse)`` lists the tiles of rows ``first`` to ``last`` of A (m, k) at
+    ``sparse``, which has room for ``sparse_bytes``.
     """
     rows, panel, lanes, size = target.tile_rows, target.panel, target.lanes, target.itemsize
     get, put = make_access(target)
-    tile_whole, tile_4, tile_2, tile_1 = (make_tile(target, m, False) for m in (rows, 4, 2, 1))
-    packed_whole, packed_4, packed_2, packed_1 = (make_tile(target, m, True) for m in (rows, 4, 2, 1))
+    get_integer, put_integer = make_integer_access()
+    heights = (rows, 4, 2, 1)
+    tile_whole, tile_4, tile_2, tile_1 = (make_tile(target, m, False) for m in heights)
+    packed_whole, packed_4, packed_2, packed_1 = (make_tile(target, m, True) for m in heights)
+    listed_whole, listed_4, listed_2, listed_1 = (make_tile(target, m, True, True) for m in heights)
     copy_panel, transpose = make_copy_rows(target, panel), make_transpose(target)
-    copy_whole, copy_4, copy_2, copy_1 = (make_copy_rows(target, m) for m in (rows, 4, 2, 1))
+    copy_whole, copy_4, copy_2, copy_1 = (make_copy_rows(target, m) for m in heights)
+    across_whole, across_4, across_2, across_1 = (make_compress(target, m, True) for m in heights)
+    down_whole, down_4, down_2, down_1 = (make_compress(target, m, False) for m in heights)
 
     @compiled(8)
-    def pack_panel(b, ldb, k0, k1, j, n, transposed, out):
+    def pack_panel(b, ldb, k0, k1, j, n, form, out):
         """The columns j to j + panel of B, rows k0 to k1, in one piece; zeros beyond column n."""
         columns = min(panel, n - j)
-        if transposed == 1:
+        if form == B_TRANSPOSED:
             done = 0
             if columns == panel:
                 done = (k1 - k0) // lanes * lanes
@@ -197,33 +277,54 @@ def make(target, epilogue):
             for t in range(columns):
                 for k in range(done, k1 - k0):
                     put(out, k * panel + t, get(b, (j + t) * ldb + k0 + k))
+        elif columns == panel:
+            copy_panel(k1 - k0, b + size * (k0 * ldb + j), ldb, out, panel)
         else:
-            if columns == panel:
-                copy_panel(k1 - k0, b + size * (k0 * ldb + j), ldb, out, panel)
-            else:
-                for k in range(k1 - k0):
-                    for t in range(columns):
-                        put(out, k * panel + t, get(b, (k0 + k) * ldb + j + t))
+            for k in range(k1 - k0):
+                for t in range(columns):
+                    put(out, k * panel + t, get(b, (k0 + k) * ldb + j + t))
         for k in range(k1 - k0):
             for t in range(columns, panel):
                 put(out, k * panel + t, 0.0)
 
-    @compiled(7)
-    def pack_rows(a, lda, k0, k1, i, m, out):
-        """The columns i to i + m of A, rows k0 to k1: out[k * m + i]; m is a tile's number of rows."""
-        source = a + size * (k0 * lda + i)
+    @compiled(5)
+    def pack_columns(m, count, source, lda, out):
+        """m columns of A in one piece: out[k * m + i]; m is a tile's number of rows."""
         if m == rows:
-            copy_whole(k1 - k0, source, lda, out, m)
+            copy_whole(count, source, lda, out, m)
         elif m == 4:
-            copy_4(k1 - k0, source, lda, out, m)
+            copy_4(count, source, lda, out, m)
         elif m == 2:
-            copy_2(k1 - k0, source, lda, out, m)
+            copy_2(count, source, lda, out, m)
         else:
-            copy_1(k1 - k0, source, lda, out, m)
+            copy_1(count, source, lda, out, m)
 
-    @compiled(9)
-    def tile(packed, m, k, a, lda, b, c, ldc, add):
-        if packed:
+    @compiled(6, result=int64)
+    def compress_columns(m, count, source, lda, out, indices):
+        """As ``pack_columns``, without the k at which all are zero; how many are left."""
+        if m == rows:
+            return down_whole(count, source, lda, out, indices)
+        if m == 4:
+            return down_4(count, source, lda, out, indices)
+        if m == 2:
+            return down_2(count, source, lda, out, indices)
+        return down_1(count, source, lda, out, indices)
+
+    @compiled(8)
+    def tile(form, m, k, a, lda, b, c, ldc_add):
+        """One tile; the sign of ``ldc_add`` says whether C is added to, its size is C's row length."""
+        add = 1 if ldc_add < 0 else 0
+        ldc = -ldc_add if add else ldc_add
+        if form == PLAIN or form == B_TRANSPOSED:
+            if m == rows:
+                tile_whole(k, a, lda, b, c, ldc, add)
+            elif m == 4:
+                tile_4(k, a, lda, b, c, ldc, add)
+            elif m == 2:
+                tile_2(k, a, lda, b, c, ldc, add)
+            else:
+                tile_1(k, a, lda, b, c, ldc, add)
+        elif form == A_TRANSPOSED:
             if m == rows:
                 packed_whole(k, a, lda, b, c, ldc, add)
             elif m == 4:
@@ -234,13 +335,13 @@ def make(target, epilogue):
                 packed_1(k, a, lda, b, c, ldc, add)
         else:
             if m == rows:
-                tile_whole(k, a, lda, b, c, ldc, add)
+                listed_whole(k, a, lda, b, c, ldc, add)
             elif m == 4:
-                tile_4(k, a, lda, b, c, ldc, add)
+                listed_4(k, a, lda, b, c, ldc, add)
             elif m == 2:
-                tile_2(k, a, lda, b, c, ldc, add)
+                listed_2(k, a, lda, b, c, ldc, add)
             else:
-                tile_1(k, a, lda, b, c, ldc, add)
+                listed_1(k, a, lda, b, c, ldc, add)
 
     @compiled(2, result=int64)
     def tile_height(i, m):
@@ -275,49 +376,87 @@ def make(target, epilogue):
     def tiles(m, n):
         return tiles_down(m) * ((n + panel - 1) // panel)
 
-    @compiled(11)
-    def one_tile(packed, m, k, a, lda, b, c, ldc, columns, add, edge):
+    @compiled(1, result=int64)
+    def block_of(k):
+        """Blocks of equal size, a multiple of the lanes so that transposing works on whole vectors."""
+        blocks = (k + BLOCK_K - 1) // BLOCK_K
+        return ((k + blocks - 1) // blocks + lanes - 1) // lanes * lanes
+
+    @compiled(10)
+    def edge_tile(form, m, k, a, lda, b, c, ldc_add, columns, edge):
         """A tile of fewer columns than a panel goes through the buffer ``edge``."""
-        if columns == panel:
-            tile(packed, m, k, a, lda, b, c, ldc, add)
-            return
-        tile(packed, m, k, a, lda, b, edge, panel, 0)
+        tile(form, m, k, a, lda, b, edge, panel)
+        ldc = abs(ldc_add)
         for i in range(m):
             for t in range(columns):
                 value = get(edge, i * panel + t)
-                if add:
+                if ldc_add < 0:
                     value += get(c, i * ldc + t)
                 put(c, i * ldc + t, value)
 
+    @compiled(7)
+    def compress_rows(a, lda, m, k, first, last, sparse):
+        """See ``make``. The list: m * k values; then m * k indices; then a count for each tile and block of k."""
+        step = block_of(k)
+        blocks = (k + step - 1) // step
+        indices = sparse + size * m * k
+        counts = indices + 4 * m * k // 8 * 8 + 8
+        i = row_of(first, m)
+        for t in range(first, last):
+            height = tile_height(i, m)
+            for block in range(blocks):
+                k0 = block * step
+                count = min(step, k - k0)
+                source, out = a + size * (i * lda + k0), sparse + size * (i * k + k0 * height)
+                to = indices + 4 * (t * k + k0)
+                if height == rows:
+                    kept = across_whole(count, source, lda, out, to)
+                elif height == 4:
+                    kept = across_4(count, source, lda, out, to)
+                elif height == 2:
+                    kept = across_2(count, source, lda, out, to)
+                else:
+                    kept = across_1(count, source, lda, out, to)
+                put_integer(counts, t * blocks + block, kept)
+            i += height
+
     @compiled(17)
-    def multiply(a, lda, b, ldb, c, ldc, m, n, k, transposed, add, first, last, scratch, code, p, q):
+    def multiply(a, lda, b, ldb, c, ldc, m, n, k, form, add, first, last, scratch, code, p, q):
         if first >= last:
             return
         down = tiles_down(m)
         panel_first, panel_last = first // down, (last - 1) // down + 1
-        blocks = (k + BLOCK_K - 1) // BLOCK_K
-        # Blocks of equal size, a multiple of the lanes so that transposing works on whole vectors.
-        step = (k + blocks - 1) // blocks
-        step = (step + lanes - 1) // lanes * lanes
+        step = block_of(k)
+        blocks = (k + step - 1) // step
         packed_b = scratch
         packed_a = scratch + size * BLOCK_K * panel * (panel_last - panel_first)
         edge = packed_a + size * BLOCK_K * (BLOCK_M + 2 * rows)
+        lists = edge + size * (rows * panel + 4 * panel)
+        counts = lists + 4 * BLOCK_K * ROW_TILES
+        if form == SPARSE:
+            lists = a + size * m * k
+            counts = lists + 4 * m * k // 8 * 8 + 8
         row_tiles = BLOCK_M // rows
         k0 = 0
         while k0 < k:
             k1 = min(k, k0 + step)
-            start_from_c = 1 if add or k0 > 0 else 0
+            signed_ldc = -ldc if add or k0 > 0 else ldc
             for s in range(panel_first, panel_last):
-                pack_panel(b, ldb, k0, k1, s * panel, n, transposed, packed_b + size * BLOCK_K * panel * (s - panel_first))
+                pack_panel(b, ldb, k0, k1, s * panel, n, form, packed_b + size * BLOCK_K * panel * (s - panel_first))
             t0 = 0
             while t0 < down:
                 t1 = min(down, t0 + row_tiles)
                 i0 = row_of(t0, m)
-                if transposed == 2:
+                if form == A_TRANSPOSED or form == SPARSE_TRANSPOSED:
                     i = i0
-                    for _ in range(t0, t1):
+                    for t in range(t0, t1):
                         height = tile_height(i, m)
-                        pack_rows(a, lda, k0, k1, i, height, packed_a + size * (i - i0) * (k1 - k0))
+                        source, out = a + size * (k0 * lda + i), packed_a + size * (i - i0) * (k1 - k0)
+                        if form == A_TRANSPOSED:
+                            pack_columns(height, k1 - k0, source, lda, out)
+                        else:
+                            to = lists + 4 * (t - t0) * BLOCK_K
+                            put_integer(counts, t - t0, compress_columns(height, k1 - k0, source, lda, out, to))
                         i += height
                 for s in range(panel_first, panel_last):
                     j = s * panel
@@ -327,21 +466,30 @@ def make(target, epilogue):
                         continue
                     row = row_of(begin, m)
                     i = row
-                    for _ in range(begin, end):
+                    panel_b = packed_b + size * BLOCK_K * panel * (s - panel_first)
+                    for t in range(begin, end):
                         height = tile_height(i, m)
-                        if transposed == 2:
-                            source = packed_a + size * (i - i0) * (k1 - k0)
-                        else:
+                        count, stride = k1 - k0, lda
+                        if form == PLAIN or form == B_TRANSPOSED:
                             source = a + size * (i * lda + k0)
-                        one_tile(
-                            transposed == 2, height, k1 - k0, source, lda,
-                            packed_b + size * BLOCK_K * panel * (s - panel_first), c + size * (i * ldc + j), ldc,
-                            columns, start_from_c, edge,
-                        )
+                        elif form == SPARSE:
+                            source = a + size * (i * k + k0 * height)
+                            count, stride = get_integer(counts, t * blocks + k0 // step), lists + 4 * (t * k + k0)
+                        else:
+                            source = packed_a + size * (i - i0) * (k1 - k0)
+                            if form == SPARSE_TRANSPOSED:
+                                count, stride = get_integer(counts, t - t0), lists + 4 * (t - t0) * BLOCK_K
+                        place = c + size * (i * ldc + j)
+                        if columns == panel:
+                            tile(form, height, count, source, stride, panel_b, place, signed_ldc)
+                        else:
+                            edge_tile(form, height, count, source, stride, panel_b, place, signed_ldc, columns, edge)
                         i += height
                     if k1 == k:
                         epilogue(code, c + size * (row * ldc + j), ldc, i - row, columns, row, j, p, q)
                 t0 = t1
             k0 = k1
 
-    return SimpleNamespace(multiply=multiply, tiles=tiles)
+    return SimpleNamespace(
+        multiply=multiply, tiles=tiles, tiles_down=tiles_down, row_of=row_of, compress_rows=compress_rows
+    )

@@ -101,21 +101,27 @@ def _fingerprint(*machine: str) -> str:
 def _compile(target: Target):
     """``(object code, symbol, address, owner)``."""
     from numba.core import config
+    from numba.core.compiler_lock import global_compiler_lock
 
     from npvae.kernels import program
     from npvae.kernels.loops import compiled
 
-    level = config.OPT
-    try:
-        # Parts are optimised where they end up: doing it for each part too triples the time.
-        if not os.environ.get("FULLOPT"): config.OPT = type(level)(0)
-        run = program.make(target, platform.machine().lower() in ("x86_64", "amd64", "i386", "i686"))
-    finally:
-        config.OPT = level
-    dispatcher = compiled(2)(run)
-    (result,) = dispatcher.overloads.values()
-    library, name = result.library, result.fndesc.mangled_name
-    return library._get_compiled_object(), name, library.get_pointer_to_function(name), dispatcher
+    with global_compiler_lock:
+        before = config.OPT, config.LOOP_VECTORIZE, config.SLP_VECTORIZE
+        try:
+            # Vectors are written out, so nothing is left for LLVM to vectorise; and what a part is inlined into is
+            # optimised again, so that the parts need little: both for the sake of compile time.
+            config.LOOP_VECTORIZE = config.SLP_VECTORIZE = 0
+            config.OPT = type(before[0])(1)
+            run = program.make(target, platform.machine().lower() in ("x86_64", "amd64", "i386", "i686"))
+            config.OPT = before[0]
+            dispatcher = compiled(2)(run)
+            (result,) = dispatcher.overloads.values()
+            library, name = result.library, result.fndesc.mangled_name
+            address = library.get_pointer_to_function(name)
+        finally:
+            config.OPT, config.LOOP_VECTORIZE, config.SLP_VECTORIZE = before
+        return library._get_compiled_object(), name, address, dispatcher
 
 
 def _keep(path: Path, name: str, code: bytes) -> None:

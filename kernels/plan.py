@@ -77,7 +77,7 @@ Train = IntEnum("Train", [
     # the model: sizes, and records of the layers in order: encoder, two heads, decoder, the likelihood's heads
     "FEATURES", "LATENT", "LAYERS", "ENCODER", "DECODER", "HEADS", "LIKELIHOOD", "GRADIENT_TOO",
     # arrays of the batch
-    "X", "EPS", "Z", "KL_ROWS", "NLL", "D_Z",
+    "X", "SPARSE_X", "EPS", "Z", "KL_ROWS", "NLL", "D_Z",
     # parameters; the optimiser is one of Operation's; every how many steps its states are flushed, 0 for never
     "PARAMETERS", "THETA", "GRADIENT", "STATE", "STATE_2", "OPTIMIZER", "FLUSH", "FLUSH_2",
     # float64 arrays: constants; a step's rate and Adam's root_scale (two numbers), beta, loss
@@ -88,9 +88,10 @@ Train = IntEnum("Train", [
 ], start=0)
 
 #: A layer's record: arrays, sizes, codes. D_OUTPUT is the gradient by a = x W + b; D_INPUT is 0 if not wanted.
+#: SPARSE: the input is the data.
 Layer = IntEnum("Layer", [
     "W", "B", "D_W", "D_B", "INPUTS", "OUTPUTS", "EPILOGUE", "INPUT", "OUTPUT", "D_OUTPUT", "D_INPUT", "D_EPILOGUE",
-    "ADD",
+    "ADD", "SPARSE",
 ], start=0)
 
 #: The training plan's CONSTANTS.

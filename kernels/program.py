@@ -12,7 +12,7 @@ from __future__ import annotations
 from numba import types
 
 from npvae.kernels import arithmetic as arithmetic_module
-from npvae.kernels import elementary, training
+from npvae.kernels import elementary, gemm, training
 from npvae.kernels import threads as threads_module
 from npvae.kernels.loops import compiled, loop, make_access, make_integer_access
 from npvae.kernels.plan import RATE, Constant, Operation
@@ -40,7 +40,8 @@ def make(target, has_pause: bool):
     number, size = getattr(types, target.dtype), target.itemsize
     arithmetic = arithmetic_module.make(target)
     program = training.make(target, threads_module.make(has_pause), arithmetic)
-    train, multiply, tiles = program.train, program.multiply, program.tiles
+    train, multiply, tiles = program.train, program.products.multiply, program.products.tiles
+    compress_rows, tiles_down = program.products.compress_rows, program.products.tiles_down
     make_normal, make_bernoulli = program.random.normal, program.random.bernoulli
     epilogue, update, flush, scale = arithmetic.epilogue, arithmetic.update, arithmetic.flush, arithmetic.scale
     bernoulli, bernoulli_value = arithmetic.bernoulli, arithmetic.bernoulli_value
@@ -124,11 +125,15 @@ def make(target, has_pause: bool):
 
     @compiled(1)
     def product(plan):
-        """a, lda, b, ldb, c, ldc, m, n, k, transposed, add, epilogue, its p and q, scratch"""
-        m, n = get_integer(plan, 7), get_integer(plan, 8)
+        """a, lda, b, ldb, c, ldc, m, n, k, form, add, epilogue, its p and q, scratch, room for a sparse A"""
+        m, n, k = get_integer(plan, 7), get_integer(plan, 8), get_integer(plan, 9)
+        a, sparse = get_integer(plan, 1), get_integer(plan, 16)
+        if get_integer(plan, 10) == gemm.SPARSE:
+            compress_rows(a, get_integer(plan, 2), m, k, 0, tiles_down(m), sparse)
+            a = sparse
         multiply(
-            get_integer(plan, 1), get_integer(plan, 2), get_integer(plan, 3), get_integer(plan, 4), get_integer(plan, 5),
-            get_integer(plan, 6), m, n, get_integer(plan, 9), get_integer(plan, 10), get_integer(plan, 11), 0, tiles(m, n),
+            a, get_integer(plan, 2), get_integer(plan, 3), get_integer(plan, 4), get_integer(plan, 5),
+            get_integer(plan, 6), m, n, k, get_integer(plan, 10), get_integer(plan, 11), 0, tiles(m, n),
             get_integer(plan, 15), get_integer(plan, 12), get_integer(plan, 13), get_integer(plan, 14),
         )
 

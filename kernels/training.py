@@ -38,7 +38,8 @@ def make(target, threads, arithmetic):
     barrier, part = threads.barrier, threads.part
     forward_epilogue = arithmetic.epilogue
     products = gemm.make(target, forward_epilogue)
-    multiply, tiles = products.multiply, products.tiles
+    multiply, tiles, tiles_down, row_of = products.multiply, products.tiles, products.tiles_down, products.row_of
+    compress_rows = products.compress_rows
     random = philox.make(target)
     make_normal, make_bernoulli = random.normal, random.bernoulli
     copy, add = loop(target, 1, 1, 0, lambda inputs, _: inputs), loop(target, 2, 1, 0, bodies.add)
@@ -56,7 +57,8 @@ def make(target, threads, arithmetic):
         features, latent = get_integer(plan, Train.FEATURES), get_integer(plan, Train.LATENT)
         data, order, x = get_integer(plan, Train.DATA), get_integer(plan, Train.ORDER), get_integer(plan, Train.X)
         start = get_integer(plan, Train.START) + step * get_integer(plan, Train.BATCH)
-        first, last = part(rows, thread, count)
+        first_tile, last_tile = part(tiles_down(rows), thread, count)
+        first, last = row_of(first_tile, rows), row_of(last_tile, rows)
         for row in range(first, last):
             source = get_integer(order, start + row) if order != 0 else start + row
             copy(features, data + size * features * source, x + size * features * row)
@@ -64,6 +66,7 @@ def make(target, threads, arithmetic):
         purpose = get_integer(plan, Train.BINARIZE_PURPOSE)
         if purpose != 0:
             make_bernoulli(seed, purpose, number_of_step, x, first * features, last * features)
+        compress_rows(x, features, rows, features, first_tile, last_tile, get_integer(plan, Train.SPARSE_X))
         scratch = get_integer(plan, Train.SCRATCH) + thread * get_integer(plan, Train.SCRATCH_BYTES)
         make_normal(
             seed, get_integer(plan, Train.NOISE_PURPOSE), number_of_step, get_integer(plan, Train.EPS),
@@ -75,9 +78,10 @@ def make(target, threads, arithmetic):
         """y = f(x W + b)"""
         inputs, outputs = get_integer(layer, Layer.INPUTS), get_integer(layer, Layer.OUTPUTS)
         first, last = part(tiles(rows, outputs), thread, count)
+        sparse = get_integer(layer, Layer.SPARSE)
         multiply(
-            get_integer(layer, Layer.INPUT), inputs, get_integer(layer, Layer.W), outputs,
-            get_integer(layer, Layer.OUTPUT), outputs, rows, outputs, inputs, 0, 0, first, last,
+            get_integer(plan, Train.SPARSE_X) if sparse else get_integer(layer, Layer.INPUT), inputs, get_integer(layer, Layer.W), outputs,
+            get_integer(layer, Layer.OUTPUT), outputs, rows, outputs, inputs, gemm.SPARSE if sparse else gemm.PLAIN, 0, first, last,
             get_integer(plan, Train.SCRATCH) + thread * get_integer(plan, Train.SCRATCH_BYTES),
             get_integer(layer, Layer.EPILOGUE), get_integer(layer, Layer.B), 0,
         )
@@ -91,7 +95,7 @@ def make(target, threads, arithmetic):
         if d_input != 0:
             first, last = part(tiles(rows, inputs), thread, count)
             multiply(
-                da, outputs, get_integer(layer, Layer.W), outputs, d_input, inputs, rows, inputs, outputs, 1,
+                da, outputs, get_integer(layer, Layer.W), outputs, d_input, inputs, rows, inputs, outputs, gemm.B_TRANSPOSED,
                 get_integer(layer, Layer.ADD), first, last, scratch, get_integer(layer, Layer.D_EPILOGUE),
                 get_integer(layer, Layer.INPUT), inputs,
             )
@@ -99,7 +103,7 @@ def make(target, threads, arithmetic):
         first, last = part(tiles(inputs, outputs), count - 1 - thread, count)
         multiply(
             get_integer(layer, Layer.INPUT), inputs, da, outputs, get_integer(layer, Layer.D_W), outputs,
-            inputs, outputs, rows, 2, 0, first, last, scratch, Epilogue.NONE, 0, 0,
+            inputs, outputs, rows, gemm.SPARSE_TRANSPOSED if get_integer(layer, Layer.SPARSE) else gemm.A_TRANSPOSED, 0, first, last, scratch, Epilogue.NONE, 0, 0,
         )
         first, last = part(outputs, thread, count)
         db = get_integer(layer, Layer.D_B) + size * first
@@ -291,4 +295,4 @@ def make(target, threads, arithmetic):
                 put_integer(plan, Train.DONE, step + 1)
             barrier(counter, count, idle)
 
-    return SimpleNamespace(train=train, multiply=multiply, tiles=tiles, random=random)
+    return SimpleNamespace(train=train, products=products, random=random)

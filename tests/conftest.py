@@ -16,6 +16,8 @@ BACKENDS = {
     "reference": lambda: Ops(np),
     "numpy": lambda: backend.get("numpy"),
 }
+if backend.reason_against("numba") is None:
+    BACKENDS["numba"] = lambda: backend.get("numba", threads=2)
 
 
 @pytest.fixture(params=list(BACKENDS))

@@ -19,7 +19,7 @@ from npvae.selfcheck import draw_data
 #: Empty, one, odd, just past a multiple of 32, large enough for pooled memory in both dtypes.
 SHAPES = [(0, 3), (1, 1), (5, 3), (4, 65), (257, 40)]
 #: Operations that a backend may add to those of the specification.
-EXTRA = {"release_memory"}
+EXTRA = {"release_memory", "reason_against", "program"}
 
 
 def public_methods(thing):
@@ -86,7 +86,7 @@ def test_overrides_have_the_arguments_of_the_specification(name):
 
 def test_every_operation_is_compared_below(rng):
     compared = {name for name, _ in calls(rng, (2, 3), np.float64)}
-    elsewhere = {"asarray", "to_numpy", "dtype_name", "rmsprop_step", "adam_step", "sgd_step", "flush_tiny"}
+    elsewhere = {"training_program", "asarray", "to_numpy", "dtype_name", "rmsprop_step", "adam_step", "sgd_step", "flush_tiny"}
     assert compared | elsewhere == public_methods(Ops)
 
 
@@ -94,7 +94,7 @@ def test_get():
     ops = backend.get("numpy")
     assert backend.get(ops) is ops and backend.get("numpy") is not ops
     assert isinstance(backend.get(), Ops) and set(backend.KNOWN) <= {*BACKENDS}
-    with pytest.raises(UnknownNameError, match="unknown backend 'torch'; known: 'auto', 'numpy'"):
+    with pytest.raises(UnknownNameError, match="unknown backend 'torch'; known: 'auto', 'numba', 'numpy'"):
         backend.get("torch")
     with pytest.raises(InputTypeError, match="backend must be a name or an Ops object, got module"):
         backend.get(np)

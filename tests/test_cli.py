@@ -262,7 +262,7 @@ def test_gradcheck_exits_1_if_a_gradient_is_wrong(trained, capsys, monkeypatch):
     from npvae.backend.numpy_ops import NumpyOps
 
     monkeypatch.setattr(NumpyOps, "sample_backward", lambda self, dz, logvar, eps: (dz, dz * eps))
-    assert main(["gradcheck", "--model", "run"]) == 1
+    assert main(["gradcheck", "--model", "run", "--backend", "numpy"]) == 1
     out = output(capsys)[0]
     assert "FAIL" in out and "GRADIENTS ARE WRONG" in out and "encoder/logvar/W" in out
 

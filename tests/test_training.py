@@ -175,12 +175,12 @@ def test_a_callback_sees_every_epoch_and_can_stop_the_run():
 
 
 def test_dynamic_binarisation_is_drawn_anew_and_static_is_not(monkeypatch):
-    from npvae.training import loop
+    from npvae.training import steps
 
     batches = []
     original = objectives.negative_elbo
     monkeypatch.setattr(
-        loop.objectives, "negative_elbo",
+        steps.objectives, "negative_elbo",
         lambda model, theta, x, *rest: (batches.append(x.copy()), original(model, theta, x, *rest))[1],
     )
     x = np.full((4000, 6), 0.3)
@@ -210,9 +210,9 @@ def test_the_guard_names_epoch_step_tensor_and_cause_and_keeps_the_last_good_par
 
 def test_the_parameters_put_back_are_those_of_the_last_copy(monkeypatch):
     """Every other step makes a copy, from the first on; the eighth update ruins the parameters."""
-    from npvae.training import loop
+    from npvae.training import steps
 
-    monkeypatch.setattr(loop, "SNAPSHOT_STEPS", 2)
+    monkeypatch.setattr(steps, "SNAPSHOT_STEPS", 2)
     model, settings = model_and_settings(epochs=4, batch_size=4)
     copies, step = [], type(settings.optimizer).update
 

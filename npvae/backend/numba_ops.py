@@ -4,7 +4,7 @@ One operation at a time, products go through NumPy's BLAS and the rest of an ope
 training there is more: ``training_program`` runs many steps in one compiled call, with products of its own (see
 numba_training.py and npvae/kernels/).
 
-Arrays that are not contiguous, or not all of one floating dtype, take the NumPy backend's way.
+Arrays that are not contiguous are copied first; others than float32 and float64 take the NumPy backend's way.
 """
 
 from __future__ import annotations
@@ -92,54 +92,66 @@ class NumbaOps(NumpyOps):
 
         return NumbaTraining.of(self, model, settings, x)
 
+    def asarray(self, array, dtype=None):
+        array = np.asarray(array, dtype=dtype)
+        return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+
     # dense layers
 
     def dense_forward(self, x, W, b, activation):
-        if not _plain(b) or x.dtype.name != b.dtype.name or x.ndim != 2:
+        ready = _ready(b)
+        if ready is None:
             return super().dense_forward(x, W, b, activation)
         a = np.matmul(x, W, out=self._buffers.empty((x.shape[0], W.shape[1]), x.dtype))
-        self._run(a.dtype, Operation.ACTIVATION, FORWARD[activation], a.ctypes.data, *a.shape, b.ctypes.data)
+        self._run(a.dtype, Operation.ACTIVATION, FORWARD[activation], a.ctypes.data, *a.shape, ready[0].ctypes.data)
         return a
 
     def _activation_backward(self, dy, y, activation):
-        if not _plain(dy, y):
+        ready = _ready(y, dy)
+        if ready is None:
             return super()._activation_backward(dy, y, activation)
-        da = self._buffers.like(dy)
+        da = self._buffers.like(ready[0])
         np.copyto(da, dy)
         self._run(
-            da.dtype, Operation.ACTIVATION, BACKWARD[activation], da.ctypes.data, *da.shape, y.ctypes.data
+            da.dtype, Operation.ACTIVATION, BACKWARD[activation], da.ctypes.data, *da.shape, ready[0].ctypes.data
         )
         return da
 
     # latent space
 
     def sample_forward(self, mu, logvar, eps):
-        if not _plain(mu, logvar, eps):
+        ready = _ready(mu, logvar, eps)
+        if ready is None:
             return super().sample_forward(mu, logvar, eps)
-        return self._elementwise(Operation.SAMPLE, 1, mu, logvar, eps)[0]
+        return self._elementwise(Operation.SAMPLE, 1, *ready)[0]
 
     def sample_backward(self, dz, logvar, eps):
-        if not _plain(dz, logvar, eps):
+        ready = _ready(dz, logvar, eps)
+        if ready is None:
             return super().sample_backward(dz, logvar, eps)
-        return dz, self._elementwise(Operation.SAMPLE_BACKWARD, 1, dz, logvar, eps)[0]
+        return dz, self._elementwise(Operation.SAMPLE_BACKWARD, 1, *ready)[0]
 
     def kl_forward(self, mu, logvar):
-        if not _plain(mu, logvar):
+        ready = _ready(mu, logvar)
+        if ready is None:
             return super().kl_forward(mu, logvar)
-        return self._elementwise(Operation.KL, 1, mu, logvar)[0]
+        return self._elementwise(Operation.KL, 1, *ready)[0]
 
     def kl_backward(self, dkl, mu, logvar):
-        if isinstance(dkl, float) and _plain(mu, logvar):
-            out = np.empty_like(mu), np.empty_like(mu)
-            number = np.array([dkl])
-            self._run(
-                mu.dtype, Operation.KL_BACKWARD_SCALED, mu.size, mu.ctypes.data, logvar.ctypes.data, out[0].ctypes.data,
-                out[1].ctypes.data, number.ctypes.data,
-            )
-            return out
-        if isinstance(dkl, float) or not _plain(dkl, mu, logvar):
+        number = isinstance(dkl, float)
+        ready = _ready(mu, logvar) if number else _ready(dkl, mu, logvar)
+        if ready is None:
             return super().kl_backward(dkl, mu, logvar)
-        return self._elementwise(Operation.KL_BACKWARD, 2, dkl, mu, logvar)
+        if not number:
+            return self._elementwise(Operation.KL_BACKWARD, 2, *ready)
+        mu, logvar = ready
+        out = np.empty_like(mu), np.empty_like(mu)
+        constant = np.array([dkl])
+        self._run(
+            mu.dtype, Operation.KL_BACKWARD_SCALED, mu.size, mu.ctypes.data, logvar.ctypes.data, out[0].ctypes.data,
+            out[1].ctypes.data, constant.ctypes.data,
+        )
+        return out
 
     def _elementwise(self, operation, outputs: int, *inputs):
         out = tuple(self._buffers.like(inputs[0]) for _ in range(outputs))
@@ -149,64 +161,61 @@ class NumbaOps(NumpyOps):
     # likelihoods
 
     def bernoulli_nll(self, logits, x, gradient):
-        if not _plain(logits, x):
+        ready = _ready(logits, x)
+        if ready is None:
             return super().bernoulli_nll(logits, x, gradient)
-        nll = np.empty(logits.shape[0], logits.dtype)
-        residual = self._buffers.like(logits) if gradient else None
+        residual = self._buffers.like(ready[0]) if gradient else None
         operation = Operation.BERNOULLI if gradient else Operation.BERNOULLI_VALUE
-        self._likelihood(operation, logits, x, None, nll, residual, None)
-        return nll, residual
+        return self._likelihood(operation, *ready, None, residual, None), residual
 
     def squared_error(self, mean, x):
-        if not _plain(mean, x):
+        ready = _ready(mean, x)
+        if ready is None:
             return super().squared_error(mean, x)
-        sse, difference = np.empty(mean.shape[0], mean.dtype), self._buffers.like(mean)
-        self._likelihood(Operation.SQUARED_ERROR, mean, x, None, sse, difference, None)
-        return sse, difference
+        difference = self._buffers.like(ready[0])
+        return self._likelihood(Operation.SQUARED_ERROR, *ready, None, difference, None), difference
 
     def gaussian_nll(self, mean, logvar, x, gradient):
-        if not _plain(mean, x) or logvar.dtype != mean.dtype:
+        ready = _ready(mean, x, np.broadcast_to(logvar, mean.shape))
+        if ready is None:
             return super().gaussian_nll(mean, logvar, x, gradient)
-        logvar = np.ascontiguousarray(np.broadcast_to(logvar, mean.shape))
-        nll = np.empty(mean.shape[0], mean.dtype)
+        mean, x, logvar = ready
         d_mean, d_logvar = self._buffers.like(mean), self._buffers.like(mean)
-        self._likelihood(Operation.GAUSSIAN, mean, x, logvar, nll, d_mean, d_logvar)
+        nll = self._likelihood(Operation.GAUSSIAN, mean, x, logvar, d_mean, d_logvar)
         nll += np.asarray(mean.shape[1] * math.log(2.0 * math.pi), nll.dtype)
         nll *= np.asarray(0.5, nll.dtype)
         return (nll, d_mean, d_logvar) if gradient else (nll, None, None)
 
-    def _likelihood(self, operation, output, x, second, nll, derivative, derivative_2):
-        def address(array):
-            return 0 if array is None else array.ctypes.data
-
-        self._run(
-            x.dtype, operation, *x.shape, address(output), address(x), address(second), address(nll), address(derivative),
-            address(derivative_2),
-        )
+    def _likelihood(self, operation, output, x, second, derivative, derivative_2):
+        """The sums over rows; derivatives go to the arrays given for them."""
+        sums = np.empty(len(x), x.dtype)
+        addresses = (0 if each is None else each.ctypes.data for each in (output, x, second, sums, derivative, derivative_2))
+        self._run(x.dtype, operation, *x.shape, *addresses)
+        return sums
 
     def scale_rows(self, x, factor):
-        if isinstance(factor, float):
-            factor = np.full(1, factor, x.dtype)
-        if not _plain(x) or not _plain(factor) or factor.dtype != x.dtype:
+        one = isinstance(factor, float)
+        ready, factors = _ready(x), np.full(1, factor, x.dtype) if one else np.ascontiguousarray(factor)
+        if ready is None or factors.dtype != x.dtype or not (one or factors.shape == x.shape[:1]):
             return super().scale_rows(x, factor)
-        out = self._buffers.like(x)
-        stride = 1 if factor.shape == x.shape[:1] and len(factor) > 1 else 0
+        out = self._buffers.like(ready[0])
         self._run(
-            x.dtype, Operation.SCALE_ROWS, *x.shape, x.ctypes.data, factor.ctypes.data, stride, out.ctypes.data
+            x.dtype, Operation.SCALE_ROWS, *x.shape, ready[0].ctypes.data, factors.ctypes.data, 0 if one else 1,
+            out.ctypes.data,
         )
         return out
 
     # optimisers
 
     def rmsprop_step(self, theta, gradient, accumulator, learning_rate, rho, epsilon, epsilon_inside):
-        if not _plain(theta, gradient, accumulator):
+        if not _in_place(theta, gradient, accumulator):
             return super().rmsprop_step(theta, gradient, accumulator, learning_rate, rho, epsilon, epsilon_inside)
         operation = Operation.RMSPROP if epsilon_inside else Operation.RMSPROP_OUTSIDE
         constants = constants_of(learning_rate, rho=rho, epsilon=epsilon)
         return self._update(operation, theta, gradient, accumulator, None, constants)
 
     def adam_step(self, theta, gradient, m, v, learning_rate, beta1, beta2, epsilon, step):
-        if not _plain(theta, gradient, m, v):
+        if not _in_place(theta, gradient, m, v):
             return super().adam_step(theta, gradient, m, v, learning_rate, beta1, beta2, epsilon, step)
         constants = constants_of(
             learning_rate / (1.0 - beta1**step), 1.0 / math.sqrt(1.0 - beta2**step), beta_1=beta1, beta_2=beta2,
@@ -215,7 +224,7 @@ class NumbaOps(NumpyOps):
         return self._update(Operation.ADAM, theta, gradient, m, v, constants)
 
     def sgd_step(self, theta, gradient, velocity, learning_rate, momentum):
-        if not _plain(theta, gradient) or not (velocity is None or _plain(velocity)):
+        if not _in_place(theta, gradient) or not (velocity is None or _in_place(velocity)):
             return super().sgd_step(theta, gradient, velocity, learning_rate, momentum)
         operation = Operation.SGD if velocity is None else Operation.MOMENTUM
         return self._update(operation, theta, gradient, velocity, None, constants_of(learning_rate, momentum=momentum))
@@ -227,7 +236,7 @@ class NumbaOps(NumpyOps):
         )
 
     def flush_tiny(self, array):
-        if not _plain(array):
+        if not _in_place(array):
             return super().flush_tiny(array)
         constants = constants_of(tiny=optim.TINY)
         return self._run(
@@ -235,8 +244,16 @@ class NumbaOps(NumpyOps):
         )
 
 
-def _plain(*arrays) -> bool:
-    """Whether all are contiguous, of one shape and one dtype that is compiled for."""
+def _ready(*arrays):
+    """The arrays, contiguous, if they are of one shape and one dtype that is compiled for; else None."""
+    first = arrays[0]
+    if first.dtype.name not in DTYPES or any(a.shape != first.shape or a.dtype != first.dtype for a in arrays):
+        return None
+    return [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in arrays]
+
+
+def _in_place(*arrays) -> bool:
+    """Whether compiled code can change these flat arrays where they are."""
     first = arrays[0]
     return first.dtype.name in DTYPES and all(
         array.flags.c_contiguous and array.dtype == first.dtype and array.shape == first.shape for array in arrays

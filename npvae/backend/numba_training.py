@@ -30,16 +30,11 @@ STATES = {RMSprop: ("accumulator",), Adam: ("m", "v"), SGD: ("velocity",)}
 
 @dataclass
 class Stretch:
-    """What some steps of training, or some batches of an evaluation, came to."""
+    """What a call came to."""
 
     done: int  #: steps taken; fewer than asked for where the next one's loss or gradient is not finite
-    rows: int
+    losses: np.ndarray  #: (done,), in nats a row
     norms: np.ndarray  #: (done,), lengths of the gradients before clipping
-    loss: float  #: these are sums over rows, in nats
-    reconstruction: float
-    kl: np.ndarray  #: (Z,), by latent dimension
-    mu: np.ndarray  #: (Z,)
-    mu_squared: np.ndarray  #: (Z,)
 
 
 class Memory:
@@ -87,6 +82,7 @@ class NumbaTraining:
         self._records = np.zeros((len(model.architecture.dense_layers()), len(Layer)), np.int64)
         self._constants = self._constant_values()
         self._sums = np.zeros(SUMS_HEAD + 3 * model.architecture.latent_dim)
+        self._rows = 0
         self._partial = np.zeros(SUMS_HEAD + -(-model.layout.size // NORM_BLOCK))
         # The barrier's counter has a cache line to itself.
         self._counter = np.zeros(2 * CACHE_LINE // 8, np.int64)
@@ -115,13 +111,14 @@ class NumbaTraining:
             "X": memory.take(batch * architecture.n_features), "EPS": memory.take(latent), "Z": memory.take(latent),
             "KL_ROWS": memory.take(latent), "NLL": memory.take(batch), "D_Z": memory.take(latent),
         }
+        target, size = self._program.target, self._x.itemsize
+        self._place["SPARSE_X"] = memory.take(-(-gemm.sparse_bytes(target, batch, architecture.n_features) // size))
         layers = architecture.dense_layers()
         heads = len(architecture.decoder()[1])
         self._outputs = [memory.take(batch * layer.outputs) for layer in layers]
         # The likelihood writes its derivative over the decoder's outputs.
         self._gradients = [memory.take(batch * layer.outputs) for layer in layers[:-heads]] + self._outputs[-heads:]
         widest = max(max(layer.inputs, layer.outputs) for layer in layers)
-        target = self._program.target
         self._scratch = max(gemm.scratch_numbers(target, widest), 4 * philox.PAIRS * 8 // target.itemsize)
         self._scratch = -(-self._scratch * target.itemsize // CACHE_LINE) * CACHE_LINE // target.itemsize
         self._place["SCRATCH"] = memory.take(self._scratch * self._threads)
@@ -185,7 +182,7 @@ class NumbaTraining:
                 "INPUTS": layer.inputs, "OUTPUTS": layer.outputs, "EPILOGUE": FORWARD[layer.activation],
                 "INPUT": address(source), "OUTPUT": address(self._outputs[i]), "D_OUTPUT": address(self._gradients[i]),
                 "D_INPUT": 0 if d_source is None else address(d_source), "D_EPILOGUE": d_epilogue,
-                "ADD": int(i == first_head + 1),
+                "ADD": int(i == first_head + 1), "SPARSE": int(in_encoder and before < 0),
             }
             for name, value in record.items():
                 self._records[i, Layer[name]] = value
@@ -213,7 +210,6 @@ class NumbaTraining:
         plan = self._plan
         steps = len(betas)
         losses, norms = np.zeros(steps), np.zeros(steps)
-        self._sums[:] = 0.0
         self._counter[:] = 0
         arrays = {"RATES": rates, "BETAS": betas, "LOSSES": losses, "NORMS": norms}
         for name, array in arrays.items():
@@ -221,10 +217,20 @@ class NumbaTraining:
         plan[Train.STEPS], plan[Train.DONE], plan[Train.REFUSED] = steps, 0, 0
         run_together(self._program, plan.ctypes.data, self._threads)
         done = int(plan[Train.DONE])
-        start, latent = int(plan[Train.START]), self._model.architecture.latent_dim
-        rows = min(done * self._batch, len(self._x) - start)
+        self._rows += min(done * self._batch, len(self._x) - int(plan[Train.START]))
+        return Stretch(done, losses[:done], norms[:done])
+
+    def take_sums(self) -> tuple[int, dict]:
+        """The rows since the last call of this, and their sums in nats: loss, reconstruction, kl_per_dimension, mu,
+        mu_squared."""
+        latent, rows, self._rows = self._model.architecture.latent_dim, self._rows, 0
         kl, mu, mu_squared = self._sums[SUMS_HEAD:].reshape(3, latent).copy()
-        return Stretch(done, rows, norms[:done], float(self._sums[0]), float(self._sums[1]), kl, mu, mu_squared)
+        sums = {
+            "loss": float(self._sums[0]), "reconstruction": float(self._sums[1]), "kl_per_dimension": kl, "mu": mu,
+            "mu_squared": mu_squared,
+        }
+        self._sums[:] = 0.0
+        return rows, sums
 
 
 def update_rates(optimizer, rates, step: int) -> np.ndarray:

@@ -90,6 +90,7 @@ def _epoch(model, settings, x, state, stepper, interrupt) -> dict | None:
     while index < steps and not (index and interrupt.requested):
         index += stepper.take(epoch, state, index)
     guard.refuse_non_finite_theta(model, state.theta, state.epoch + 1, state.step)
+    stepper.finish(epoch)
     if index < steps:
         return None
     row = {

@@ -56,11 +56,16 @@ class Stepper:
         self._gradient = model.ops.xp.zeros_like(state.theta)
         self._good = state.theta + 0  # a copy, on the device
         self._program = model.ops.training_program(model, settings, x)
+        self._candidate = None if self._program is None else state.theta + 0
         self._stretch = 1  # steps of the next compiled call
+        self._copied = None  # the step at which ``_good`` was last copied
 
     def put_back(self, state) -> None:
         """The parameters of the last copy."""
         state.theta[...] = self._good
+
+    def _copy_is_due(self, state) -> bool:
+        return self._copied is None or state.step >= self._copied + SNAPSHOT_STEPS
 
     def take(self, epoch: Epoch, state, index: int) -> int:
         """Take the epoch's step number ``index``, and as many after it as go together: how many were taken.
@@ -73,6 +78,16 @@ class Stepper:
                 return taken
         self._take_one(epoch, state, index)
         return 1
+
+    def finish(self, epoch: Epoch) -> None:
+        """Add what the program has summed to the epoch's averages.
+
+        It sums over the whole epoch, so that no sum depends on how many steps a call happened to take.
+        """
+        if self._program is not None:
+            rows, sums = self._program.take_sums()
+            if rows:
+                epoch.averages.add_sums(rows, **sums)
 
     def _take_one(self, epoch: Epoch, state, index: int) -> None:
         model, settings, ops = self._model, self._settings, self._model.ops
@@ -88,8 +103,9 @@ class Stepper:
         norm = optim.global_norm(ops.xp, self._gradient)
         if not math.isfinite(norm + float(terms.loss)):
             guard.raise_non_finite(model, state.theta, batch, eps, beta, state.epoch + 1, state.step + 1)
-        if state.step % SNAPSHOT_STEPS == 0:
+        if self._copy_is_due(state):
             self._good[...] = state.theta
+            self._copied = state.step
         optim.clip_by_global_norm(self._gradient, norm, settings.clip_norm)
         state.step += 1
         settings.optimizer.update(
@@ -101,7 +117,9 @@ class Stepper:
     def _take_many(self, epoch: Epoch, state, index: int) -> int:
         """As ``take``; 0 if the first step is one that the program leaves to ``_take_one``."""
         steps = range(index, min(index + self._stretch, len(epoch.parts)))
-        self._good[...] = state.theta
+        copy, step = self._copy_is_due(state), state.step
+        if copy:
+            self._candidate[...] = state.theta  # good if the first step finds its loss and gradient finite
         started = time.perf_counter()
         result = self._program.train(
             state.theta, self._gradient, state.optimizer_state, epoch.order, epoch.parts[index].start, state.step,
@@ -109,12 +127,11 @@ class Stepper:
         )
         if not result.done:
             return 0
+        if copy:
+            self._good, self._candidate, self._copied = self._candidate, self._good, step
         seconds = (time.perf_counter() - started) / result.done
         self._stretch = max(1, min(4 * self._stretch, int(STRETCH_SECONDS / seconds)))
         state.step += result.done
-        epoch.averages.add_sums(
-            result.rows, loss=result.loss, reconstruction=result.reconstruction, kl_per_dimension=result.kl,
-            mu=result.mu, mu_squared=result.mu_squared,
-        )
-        epoch.norm_sum += float(result.norms.sum())
+        for norm in result.norms:
+            epoch.norm_sum += float(norm)
         return result.done
