@@ -37,36 +37,13 @@ from numba import int64, types
 
 from npvae.kernels import vector
 from npvae.kernels.loops import Range, compiled, make_access, make_integer_access, make_intrinsic
+from npvae.kernels.sizes import (
+    A_TRANSPOSED, B_TRANSPOSED, BLOCK_K, BLOCK_M, PLAIN, ROW_TILES, SPARSE, SPARSE_TRANSPOSED,
+)
 from npvae.kernels.vector import I32, I64, Vector, integer
 
-#: k of a panel: 256 x 16 numbers of float32 are 16 KiB, half a first-level cache.
-BLOCK_K = 256
-#: Rows of A that run over all panels of one block of k: 256 x 192 numbers of float32 are 192 KiB.
-BLOCK_M = 192
-#: The most tiles that ``BLOCK_M`` rows can have.
-ROW_TILES = BLOCK_M // 6 + 3
 #: Turns of the loop over k that are written out.
 UNROLL = 4
-
-
-#: Forms of a product: see ``make``.
-PLAIN, B_TRANSPOSED, A_TRANSPOSED, SPARSE, SPARSE_TRANSPOSED = range(5)
-
-
-def sparse_bytes(target, m: int, k: int) -> int:
-    """Bytes of the list of a sparse (m, k) matrix: values, indices, counts."""
-    return target.itemsize * m * k + 4 * m * k + 16 + 8 * m * (-(-k // BLOCK_K) + 1)
-
-
-def scratch_numbers(target, columns: int) -> int:
-    """Numbers of scratch memory that one thread needs for products of up to ``columns`` columns."""
-    panels = -(-columns // target.panel)
-    return (
-        BLOCK_K * target.panel * panels  # panels of B
-        + BLOCK_K * (BLOCK_M + 2 * target.tile_rows)  # columns of A
-        + target.tile_rows * target.panel + 4 * target.panel  # an edge's tile; vectors written past an end
-        + 2 * BLOCK_K * (ROW_TILES + 4)  # lists of a sparse A
-    )
 
 
 def make_tile(target, rows: int, packed: bool, listed: bool = False):

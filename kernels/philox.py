@@ -22,13 +22,11 @@ from numba import types, uint64
 
 from npvae.kernels import elementary
 from npvae.kernels.loops import compiled, loop, make_access, make_intrinsic
+from npvae.kernels.sizes import PAIRS
 from npvae.kernels.target import Target
 
 M0, M1 = 0xD2E7470EE14C6C93, 0xCA5A826395121157
 W0, W1 = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B
-
-#: Pairs of normal numbers that are made at a time.
-PAIRS = 256
 
 
 def _high_product(context, builder, _, arguments):

@@ -100,10 +100,6 @@ Constant = IntEnum("Constant", [
     "MOMENTUM", "TINY",
 ], start=0)
 
-#: Elements of a block whose squares are summed together for the norm.
-NORM_BLOCK = 8192
-#: float64 numbers at SUMS before those by latent dimension: loss, reconstruction.
-SUMS_HEAD = 2
 #: Bytes of a layer's record.
 RECORD = 8 * len(Layer)
 #: Where an update's plan has its learning rate, and then Adam's root_scale: behind the constants.

@@ -12,10 +12,11 @@ from __future__ import annotations
 from numba import types
 
 from npvae.kernels import arithmetic as arithmetic_module
-from npvae.kernels import elementary, gemm, training
+from npvae.kernels import elementary, training
 from npvae.kernels import threads as threads_module
 from npvae.kernels.loops import compiled, loop, make_access, make_integer_access
 from npvae.kernels.plan import RATE, Constant, Operation
+from npvae.kernels.sizes import SPARSE
 from npvae.kernels.target import Target
 
 #: Functions of one number that tests and the curious can call on arrays, by their place here.
@@ -128,7 +129,7 @@ def make(target, has_pause: bool):
         """a, lda, b, ldb, c, ldc, m, n, k, form, add, epilogue, its p and q, scratch, room for a sparse A"""
         m, n, k = get_integer(plan, 7), get_integer(plan, 8), get_integer(plan, 9)
         a, sparse = get_integer(plan, 1), get_integer(plan, 16)
-        if get_integer(plan, 10) == gemm.SPARSE:
+        if get_integer(plan, 10) == SPARSE:
             compress_rows(a, get_integer(plan, 2), m, k, 0, tiles_down(m), sparse)
             a = sparse
         multiply(

@@ -25,7 +25,8 @@ from numba import types
 
 from npvae.kernels import bodies, gemm, philox
 from npvae.kernels.loops import compiled, loop, make_access, make_integer_access
-from npvae.kernels.plan import NORM_BLOCK, RECORD, SUMS_HEAD, Constant, Epilogue, Layer, Likelihood, Operation, Train
+from npvae.kernels.plan import RECORD, Constant, Epilogue, Layer, Likelihood, Train
+from npvae.kernels.sizes import A_TRANSPOSED, B_TRANSPOSED, NORM_BLOCK, PLAIN, SPARSE, SPARSE_TRANSPOSED, SUMS_HEAD
 from npvae.kernels.target import Target
 
 
@@ -81,7 +82,7 @@ def make(target, threads, arithmetic):
         sparse = get_integer(layer, Layer.SPARSE)
         multiply(
             get_integer(plan, Train.SPARSE_X) if sparse else get_integer(layer, Layer.INPUT), inputs, get_integer(layer, Layer.W), outputs,
-            get_integer(layer, Layer.OUTPUT), outputs, rows, outputs, inputs, gemm.SPARSE if sparse else gemm.PLAIN, 0, first, last,
+            get_integer(layer, Layer.OUTPUT), outputs, rows, outputs, inputs, SPARSE if sparse else PLAIN, 0, first, last,
             get_integer(plan, Train.SCRATCH) + thread * get_integer(plan, Train.SCRATCH_BYTES),
             get_integer(layer, Layer.EPILOGUE), get_integer(layer, Layer.B), 0,
         )
@@ -95,7 +96,7 @@ def make(target, threads, arithmetic):
         if d_input != 0:
             first, last = part(tiles(rows, inputs), thread, count)
             multiply(
-                da, outputs, get_integer(layer, Layer.W), outputs, d_input, inputs, rows, inputs, outputs, gemm.B_TRANSPOSED,
+                da, outputs, get_integer(layer, Layer.W), outputs, d_input, inputs, rows, inputs, outputs, B_TRANSPOSED,
                 get_integer(layer, Layer.ADD), first, last, scratch, get_integer(layer, Layer.D_EPILOGUE),
                 get_integer(layer, Layer.INPUT), inputs,
             )
@@ -103,7 +104,7 @@ def make(target, threads, arithmetic):
         first, last = part(tiles(inputs, outputs), count - 1 - thread, count)
         multiply(
             get_integer(layer, Layer.INPUT), inputs, da, outputs, get_integer(layer, Layer.D_W), outputs,
-            inputs, outputs, rows, gemm.SPARSE_TRANSPOSED if get_integer(layer, Layer.SPARSE) else gemm.A_TRANSPOSED, 0, first, last, scratch, Epilogue.NONE, 0, 0,
+            inputs, outputs, rows, SPARSE_TRANSPOSED if get_integer(layer, Layer.SPARSE) else A_TRANSPOSED, 0, first, last, scratch, Epilogue.NONE, 0, 0,
         )
         first, last = part(outputs, thread, count)
         db = get_integer(layer, Layer.D_B) + size * first

@@ -16,9 +16,10 @@ import numpy as np
 
 from npvae import optim
 from npvae.backend.numba_ops import constants_of
-from npvae.kernels import gemm, philox
-from npvae.kernels.plan import BACKWARD, FORWARD, NORM_BLOCK, SUMS_HEAD, Epilogue, Layer, Operation, Train
+from npvae.kernels import sizes
+from npvae.kernels.plan import BACKWARD, FORWARD, Epilogue, Layer, Operation, Train
 from npvae.kernels.plan import Likelihood as Code
+from npvae.kernels.sizes import NORM_BLOCK, SUMS_HEAD
 from npvae.kernels.target import CACHE_LINE
 from npvae.likelihoods import Bernoulli, Gaussian, SquaredError
 from npvae.optim import SGD, Adam, RMSprop
@@ -112,14 +113,14 @@ class NumbaTraining:
             "KL_ROWS": memory.take(latent), "NLL": memory.take(batch), "D_Z": memory.take(latent),
         }
         target, size = self._program.target, self._x.itemsize
-        self._place["SPARSE_X"] = memory.take(-(-gemm.sparse_bytes(target, batch, architecture.n_features) // size))
+        self._place["SPARSE_X"] = memory.take(-(-sizes.sparse_bytes(target, batch, architecture.n_features) // size))
         layers = architecture.dense_layers()
         heads = len(architecture.decoder()[1])
         self._outputs = [memory.take(batch * layer.outputs) for layer in layers]
         # The likelihood writes its derivative over the decoder's outputs.
         self._gradients = [memory.take(batch * layer.outputs) for layer in layers[:-heads]] + self._outputs[-heads:]
         widest = max(max(layer.inputs, layer.outputs) for layer in layers)
-        self._scratch = max(gemm.scratch_numbers(target, widest), 4 * philox.PAIRS * 8 // target.itemsize)
+        self._scratch = max(sizes.scratch_numbers(target, widest), sizes.NORMAL_BYTES // target.itemsize)
         self._scratch = -(-self._scratch * target.itemsize // CACHE_LINE) * CACHE_LINE // target.itemsize
         self._place["SCRATCH"] = memory.take(self._scratch * self._threads)
         memory.allocate(self._x.dtype)
