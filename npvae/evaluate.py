@@ -71,6 +71,11 @@ def evaluate_elbo(
     The noise is a function of (seed, purpose, batch), so two calls with one seed compare like with like.
     """
     averages = ElboAverages(model.ops.xp)
+    program = model.ops.evaluation_program(model, x, batch_size) if x.shape[0] else None
+    if program is not None:
+        rows, sums = program.evaluate(theta, seed, purpose, beta)
+        averages.add_sums(rows, **sums)
+        return averages.result(model.ops.to_numpy)
     for step, part in enumerate(batches(x.shape[0], batch_size)):
         averages.add(_elbo_batch(model, theta, x[part, ...], seed, purpose, step, beta))
     return averages.result(model.ops.to_numpy)

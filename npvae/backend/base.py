@@ -7,7 +7,7 @@ itself where the equation says so (dmu = dz).
 
     asarray  to_numpy  dtype_name              in and out of the backend's memory
     take_rows                                  a minibatch
-    training_program                           many whole steps in one call, where a backend has that
+    training_program  evaluation_program       many whole steps or batches in one call, where a backend has that
     dense_forward      dense_backward          y = f(x W + b)
     sample_forward     sample_backward         z = mu + exp(logvar / 2) eps
     kl_forward         kl_backward             KL(N(mu, exp(logvar)) || N(0, 1)), by dimension
@@ -60,8 +60,12 @@ class Ops:
 
     def training_program(self, model, settings, x):
         """Something that takes many training steps in one call on data x (N, I), or None: then the training loop
-        calls the operations below one by one. See ``npvae/backend/numba_training.py`` for what it must do.
+        calls the operations below one by one. See ``npvae/backend/numba_program.py`` for what it must do.
         """
+        return None
+
+    def evaluation_program(self, model, x, batch_size):
+        """Something that computes the parts of the ELBO on all of x (N, I) in one call, or None."""
         return None
 
     # layers

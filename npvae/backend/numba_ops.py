@@ -2,7 +2,7 @@
 
 One operation at a time, products go through NumPy's BLAS and the rest of an operation is a single compiled loop. For
 training there is more: ``training_program`` runs many steps in one compiled call, with products of its own (see
-numba_training.py and npvae/kernels/).
+numba_program.py and npvae/kernels/).
 
 Arrays that are not contiguous are copied first; others than float32 and float64 take the NumPy backend's way.
 """
@@ -88,9 +88,14 @@ class NumbaOps(NumpyOps):
         self.program(dtype.name).run(ctypes.addressof(plan))
 
     def training_program(self, model, settings, x):
-        from npvae.backend.numba_training import NumbaTraining
+        from npvae.backend.numba_program import NumbaProgram
 
-        return NumbaTraining.of(self, model, settings, x)
+        return NumbaProgram.of(self, model, x, settings.batch_size, settings)
+
+    def evaluation_program(self, model, x, batch_size):
+        from npvae.backend.numba_program import NumbaProgram
+
+        return NumbaProgram.of(self, model, x, batch_size)
 
     def asarray(self, array, dtype=None):
         array = np.asarray(array, dtype=dtype)

@@ -1,7 +1,7 @@
-"""Training steps in one compiled call: the plan of a model's run, its memory, and its threads.
+"""Many training steps, or a whole evaluation, in one compiled call: the plan, its memory, and its threads.
 
 The program is npvae/kernels/training.py; this file says which models it fits, lays out a batch's arrays, and calls
-it once for many steps, from as many threads as were asked for.
+it from as many threads as were asked for.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from npvae.likelihoods import Bernoulli, Gaussian, SquaredError
 from npvae.optim import SGD, Adam, RMSprop
 from npvae.random import PURPOSES
 
+#: The likelihoods that the program knows.
+LIKELIHOODS = {Bernoulli: Code.BERNOULLI, Gaussian: Code.FIXED_VARIANCE, SquaredError: Code.FIXED_VARIANCE}
 #: The optimisers that the program knows, and the arrays of their states in its order.
 STATES = {RMSprop: ("accumulator",), Adam: ("m", "v"), SGD: ("velocity",)}
 
@@ -63,22 +65,21 @@ class Memory:
         return self._start + place * self._itemsize
 
 
-class NumbaTraining:
-    """A model and settings, ready to run on data x (N, I)."""
+class NumbaProgram:
+    """A model, ready to run on the rows of x (N, I); with settings also to be trained on them."""
 
     @classmethod
-    def of(cls, ops, model, settings, x) -> NumbaTraining | None:
-        """The program, or None for what it does not know: its likelihoods and optimisers are listed below."""
-        likelihood, optimizer = type(model.likelihood), type(settings.optimizer)
-        known = likelihood in (Bernoulli, Gaussian, SquaredError) and optimizer in STATES
+    def of(cls, ops, model, x, batch_size: int, settings=None) -> NumbaProgram | None:
+        """The program, or None for what it does not know: its likelihoods and optimisers are listed above."""
+        known = type(model.likelihood) in LIKELIHOODS and (settings is None or type(settings.optimizer) in STATES)
         plain = x.flags.c_contiguous and x.dtype.name in ("float32", "float64") and len(x) > 0
-        return cls(ops, model, settings, x) if known and plain else None
+        return cls(ops, model, x, batch_size, settings) if known and plain else None
 
-    def __init__(self, ops, model, settings, x) -> None:
+    def __init__(self, ops, model, x, batch_size: int, settings=None) -> None:
         self._model, self._settings, self._x = model, settings, x
         self._program = ops.program(x.dtype.name)
         self._threads = ops.threads
-        self._batch = min(settings.batch_size, len(x))
+        self._batch = min(batch_size, len(x))
         self._plan = np.zeros(len(Train), np.int64)
         self._records = np.zeros((len(model.architecture.dense_layers()), len(Layer)), np.int64)
         self._constants = self._constant_values()
@@ -89,18 +90,21 @@ class NumbaTraining:
         self._counter = np.zeros(2 * CACHE_LINE // 8, np.int64)
         self._lay_out()
         self._fill()
+        if settings is not None:
+            self._fill_settings()
 
     def _constant_values(self) -> np.ndarray:
-        optimizer, likelihood = self._settings.optimizer, self._model.likelihood
-        clip = self._settings.clip_norm
-        longest = optim.LONGEST_GRADIENT if clip is None else min(clip, optim.LONGEST_GRADIENT)
-        values = {"longest": longest, "tiny": optim.TINY, "likelihood_scale": 1.0, "likelihood_factor": 1.0}
+        likelihood = self._model.likelihood
+        values = {"tiny": optim.TINY, "likelihood_scale": 1.0, "likelihood_factor": 1.0}
         if isinstance(likelihood, Gaussian):
             values["likelihood_scale"] = 1.0 / likelihood.variance
             values["likelihood_factor"] = 0.5 / likelihood.variance
             values["likelihood_constant"] = likelihood.constant(self._model.architecture.n_features)
-        names = {"rho": "rho", "epsilon": "epsilon", "beta1": "beta_1", "beta2": "beta_2", "momentum": "momentum"}
-        values.update({field: getattr(optimizer, name) for name, field in names.items() if hasattr(optimizer, name)})
+        if self._settings is not None:
+            clip, optimizer = self._settings.clip_norm, self._settings.optimizer
+            values["longest"] = optim.LONGEST_GRADIENT if clip is None else min(clip, optim.LONGEST_GRADIENT)
+            names = {"rho": "rho", "epsilon": "epsilon", "beta1": "beta_1", "beta2": "beta_2", "momentum": "momentum"}
+            values.update({field: getattr(optimizer, name) for name, field in names.items() if hasattr(optimizer, name)})
         return constants_of(**values)
 
     def _lay_out(self) -> None:
@@ -118,7 +122,9 @@ class NumbaTraining:
         heads = len(architecture.decoder()[1])
         self._outputs = [memory.take(batch * layer.outputs) for layer in layers]
         # The likelihood writes its derivative over the decoder's outputs.
-        self._gradients = [memory.take(batch * layer.outputs) for layer in layers[:-heads]] + self._outputs[-heads:]
+        inner = layers[:-heads] if self._settings is not None else []
+        self._gradients = [memory.take(batch * layer.outputs) for layer in inner] or self._outputs[:-heads]
+        self._gradients += self._outputs[-heads:]
         widest = max(max(layer.inputs, layer.outputs) for layer in layers)
         self._scratch = max(sizes.scratch_numbers(target, widest), sizes.NORMAL_BYTES // target.itemsize)
         self._scratch = -(-self._scratch * target.itemsize // CACHE_LINE) * CACHE_LINE // target.itemsize
@@ -128,10 +134,26 @@ class NumbaTraining:
 
     def _fill(self) -> None:
         """The plan's fields that no call changes."""
-        architecture, settings, plan = self._model.architecture, self._settings, self._plan
+        architecture, plan = self._model.architecture, self._plan
         for name, place in self._place.items():
             plan[Train[name]] = self._memory.address(place)
-        optimizer = settings.optimizer
+        fields = {
+            "OPERATION": Operation.TRAIN, "THREADS": self._threads,
+            "BARRIER": -(-self._counter.ctypes.data // CACHE_LINE) * CACHE_LINE, "YIELD": yield_address(),
+            "SCRATCH_BYTES": self._scratch * self._x.itemsize,
+            "DATA": self._x.ctypes.data, "TOTAL": len(self._x), "BATCH": self._batch,
+            "FEATURES": architecture.n_features, "LATENT": architecture.latent_dim,
+            "LAYERS": self._records.ctypes.data, "ENCODER": len(architecture.hidden),
+            "DECODER": len(architecture.decoder_hidden), "HEADS": len(architecture.decoder()[1]),
+            "LIKELIHOOD": LIKELIHOODS[type(self._model.likelihood)], "PARAMETERS": self._model.layout.size,
+            "CONSTANTS": self._constants.ctypes.data, "SUMS": self._sums.ctypes.data,
+            "PARTIAL": self._partial.ctypes.data,
+        }
+        self._set(**fields)
+
+    def _fill_settings(self) -> None:
+        """The plan's fields about training."""
+        optimizer = self._settings.optimizer
         if isinstance(optimizer, RMSprop):
             operation = Operation.RMSPROP if optimizer.epsilon_inside else Operation.RMSPROP_OUTSIDE
         elif isinstance(optimizer, Adam):
@@ -139,22 +161,16 @@ class NumbaTraining:
         else:
             operation = Operation.MOMENTUM if optimizer.momentum else Operation.SGD
         intervals = [*optimizer.flush_intervals().values(), 0, 0]
-        fields = {
-            "OPERATION": Operation.TRAIN, "THREADS": self._threads,
-            "BARRIER": -(-self._counter.ctypes.data // CACHE_LINE) * CACHE_LINE, "YIELD": yield_address(),
-            "SCRATCH_BYTES": self._scratch * self._x.itemsize,
-            "DATA": self._x.ctypes.data, "TOTAL": len(self._x), "BATCH": self._batch, "SEED": settings.seed,
-            "FEATURES": architecture.n_features, "LATENT": architecture.latent_dim,
-            "LAYERS": self._records.ctypes.data, "ENCODER": len(architecture.hidden),
-            "DECODER": len(architecture.decoder_hidden), "HEADS": len(architecture.decoder()[1]),
-            "LIKELIHOOD": Code.BERNOULLI if isinstance(self._model.likelihood, Bernoulli) else Code.FIXED_VARIANCE,
-            "PARAMETERS": self._model.layout.size, "OPTIMIZER": operation,
-            "FLUSH": intervals[0], "FLUSH_2": intervals[1],
-            "CONSTANTS": self._constants.ctypes.data, "SUMS": self._sums.ctypes.data,
-            "PARTIAL": self._partial.ctypes.data,
-        }
+        self._set(
+            SEED=self._settings.seed, OPTIMIZER=operation, FLUSH=intervals[0], FLUSH_2=intervals[1], GRADIENT_TOO=1,
+            NOISE_PURPOSE=PURPOSES["latent noise"],
+            BINARIZE_PURPOSE=PURPOSES["binarize"] if self._settings.binarize == "dynamic" else 0,
+        )
+
+    def _set(self, **fields: int) -> None:
+        """Write fields of the plan by name."""
         for name, value in fields.items():
-            plan[Train[name]] = value
+            self._plan[Train[name]] = value
 
     def _fill_layers(self, theta, gradient) -> None:
         """The records of the layers: who reads what, and what follows a product."""
@@ -192,33 +208,38 @@ class NumbaTraining:
         """Take ``len(rates)`` steps: change theta and the optimiser's state in place; see :class:`Stretch`.
 
         order: the epoch's rows, int64; start: the first of them to take; step: the number of steps before.
+        ``gradient`` is overwritten with the last step's.
         """
-        plan = self._plan
+        optimizer = self._settings.optimizer
         self._fill_layers(theta, gradient)
-        states = [*(state[name].ctypes.data for name in STATES[type(self._settings.optimizer)] if name in state), 0, 0]
-        fields = {
-            "THETA": theta.ctypes.data, "GRADIENT": gradient.ctypes.data, "STATE": states[0], "STATE_2": states[1],
-            "ORDER": order.ctypes.data, "START": start, "STEP": step, "GRADIENT_TOO": 1,
-            "NOISE_PURPOSE": PURPOSES["latent noise"],
-            "BINARIZE_PURPOSE": PURPOSES["binarize"] if self._settings.binarize == "dynamic" else 0,
-        }
-        for name, value in fields.items():
-            plan[Train[name]] = value
-        return self._stretch(update_rates(self._settings.optimizer, rates, step), np.asarray(betas, np.float64))
+        states = [*(state[name].ctypes.data for name in STATES[type(optimizer)] if name in state), 0, 0]
+        self._set(
+            THETA=theta.ctypes.data, GRADIENT=gradient.ctypes.data, STATE=states[0], STATE_2=states[1],
+            ORDER=order.ctypes.data, START=start, STEP=step,
+        )
+        return self._run(np.asarray(betas, np.float64), update_rates(optimizer, rates, step))
 
-    def _stretch(self, rates, betas) -> Stretch:
+    def evaluate(self, theta, seed: int, purpose: str, beta: float) -> tuple[int, dict]:
+        """The rows and the sums of the parts of the ELBO over all of x, in order; see ``take_sums``.
+
+        Batch number k has the noise (seed, purpose, step k).
+        """
+        self._fill_layers(theta, theta)
+        self._set(SEED=seed, NOISE_PURPOSE=PURPOSES[purpose], ORDER=0, START=0, STEP=0, GRADIENT_TOO=0)
+        self._run(np.full(-(-len(self._x) // self._batch), beta))
+        return self.take_sums()
+
+    def _run(self, betas, rates=None) -> Stretch:
         """Run the plan for as many steps as there are betas."""
-        plan = self._plan
-        steps = len(betas)
-        losses, norms = np.zeros(steps), np.zeros(steps)
+        losses, norms = np.zeros(len(betas)), np.zeros(len(betas))
         self._counter[:] = 0
-        arrays = {"RATES": rates, "BETAS": betas, "LOSSES": losses, "NORMS": norms}
-        for name, array in arrays.items():
-            plan[Train[name]] = array.ctypes.data
-        plan[Train.STEPS], plan[Train.DONE], plan[Train.REFUSED] = steps, 0, 0
-        run_together(self._program, plan.ctypes.data, self._threads)
-        done = int(plan[Train.DONE])
-        self._rows += min(done * self._batch, len(self._x) - int(plan[Train.START]))
+        self._set(
+            RATES=0 if rates is None else rates.ctypes.data, BETAS=betas.ctypes.data, LOSSES=losses.ctypes.data,
+            NORMS=norms.ctypes.data, STEPS=len(betas), DONE=0, REFUSED=0,
+        )
+        run_together(self._program, self._plan.ctypes.data, self._threads)
+        done = int(self._plan[Train.DONE])
+        self._rows += min(done * self._batch, len(self._x) - int(self._plan[Train.START]))
         return Stretch(done, losses[:done], norms[:done])
 
     def take_sums(self) -> tuple[int, dict]:
