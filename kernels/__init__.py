@@ -1,6 +1,13 @@
-"""Compiled kernels, installed as ``npvae.kernels``: one file for each compiler.
+"""Compiled kernels, installed as ``npvae.kernels``; they import nothing from the rest of npvae.
 
-A kernel file is self-contained and imports nothing from npvae, so that it can be read, compiled and
-tested alone. The arithmetic each kernel must reproduce is written in ``npvae/layers``,
-``npvae/likelihoods`` and ``npvae/optim``; ``npvae/backend`` decides which kernel runs.
+On the CPU, one program for each dtype, compiled by Numba and kept as machine code:
+
+    vector       expressions on vectors become machine instructions
+    elementary   exp, log, tanh, ... on vectors
+    bodies       the arithmetic of every operation: the equations of layers, likelihoods and optimisers
+    loops        bodies over arrays          gemm       matrix products, dense and sparse
+    philox       random numbers by counter   threads    a barrier, and who does which part
+    training     whole training steps        arithmetic, program    which code means which operation
+    plan, sizes, target    what Python and compiled code must agree on
+    library      compile, keep, load
 """

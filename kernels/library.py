@@ -15,12 +15,14 @@ import importlib.metadata
 import os
 import platform
 import tempfile
+import threading
 from pathlib import Path
 
 from npvae.kernels.target import Target, of_machine
 
 _MAGIC = b"npvae machine code 1\n"
 _loaded: dict = {}
+_loading = threading.Lock()
 
 
 class Program:
@@ -47,7 +49,9 @@ def load(dtype: str, folder: Path | None = None, announce=None) -> Program:
     ``announce`` is called with a line of text before compiling. ImportError: Numba or llvmlite cannot be imported.
     """
     if dtype not in _loaded:
-        _loaded[dtype] = _load(dtype, folder, announce)
+        with _loading:
+            if dtype not in _loaded:
+                _loaded[dtype] = _load(dtype, folder, announce)
     return _loaded[dtype]
 
 

@@ -123,7 +123,15 @@ class VAE(SklearnProtocol):
         NonFiniteError: a number became infinite or NaN; the model keeps the last good parameters.
         InputError, InputTypeError: an argument or the data are not what they must be.
         """
-        run = preparation.prepare(self, X, X_valid)
+        return self.fit_prepared(
+            preparation.prepare(self, X, X_valid), callbacks=callbacks, checkpoint=checkpoint,
+            checkpoint_seconds=checkpoint_seconds, resume=resume,
+        )
+
+    def fit_prepared(
+        self, run: preparation.Run, *, callbacks=(), checkpoint=None, checkpoint_seconds=10.0, resume=False
+    ):
+        """``fit`` on what :func:`npvae.preparation.prepare` made of this estimator and its data."""
         settings, x, x_valid, model = run.settings, run.x, run.x_valid, run.model
         if not all(map(callable, callbacks)):
             raise InputTypeError("callbacks must be a list of functions")

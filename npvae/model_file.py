@@ -53,7 +53,7 @@ def load(cls, path, backend):
     try:
         if header["estimator"] != cls.__name__:
             raise ModelFileError(f"{path} holds a {header['estimator']}, not a {cls.__name__}")
-        estimator = cls(**{**header["parameters"], "backend": backend})
+        estimator = cls(**{**header["parameters"], "backend": backend, "threads": None})
         model = Model(Architecture.from_config(header["architecture"]), ops)
         implied = preparation.architecture(estimator, model.architecture.n_features)
         if implied.config() != model.architecture.config():

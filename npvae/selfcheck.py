@@ -15,6 +15,8 @@ from npvae.layers.dense import dense
 from npvae.layers.kl import kl_divergence
 from npvae.layers.sampling import sample
 from npvae.model import Architecture, Model
+from npvae.optim import SGD
+from npvae.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,9 @@ def cases(ops=None, seed: int = 0) -> Iterator[Case]:
         architecture = Architecture(5, 3, (6, 4), activation=activation, likelihood=kind())
         title = f"negative ELBO, 5-6-4-3, {activation}, {kind.name}"
         yield model_case(ops, architecture, generator, rows=4, beta=0.7, title=title)
+        programmed = program_case(ops, architecture, generator, rows=4, beta=0.7)
+        if programmed is not None:
+            yield programmed
     architecture = Architecture(784, 2, (256,))
     yield model_case(ops, architecture, generator, rows=16, rtol=1e-7, title="negative ELBO, 784-256-2, full size")
 
@@ -111,6 +116,31 @@ def model_case(
         return loss, tuple(model.layout.views(np, dtheta).values())
 
     return Case(title, function, views, rtol)
+
+
+def program_case(ops, architecture, generator, rows: int, beta: float) -> Case | None:
+    """The gradient of the backend's compiled training step, if it has one for this model.
+
+    The step draws its own noise and updates theta: here it is the same noise every time, and a rate of next to nothing.
+    """
+    model = Model(architecture, ops)
+    x = ops.asarray(draw_data(architecture.likelihood, generator, rows, architecture.n_features))
+    settings = TrainingSettings(seed=0, batch_size=rows, optimizer=SGD())
+    program = ops.training_program(model, settings, x)
+    if program is None:
+        return None
+    theta = model.initial_parameters(0, "float64") + 0.1 * generator.standard_normal(model.layout.size)
+    order = np.arange(rows)
+
+    def function(*tensors):
+        flat = np.concatenate([tensor.reshape(-1) for tensor in tensors])
+        gradient = np.empty_like(flat)
+        step = program.train(flat, gradient, {}, order, 0, 0, [1e-300], [beta])
+        return step.losses[0], tuple(model.layout.views(np, gradient).values())
+
+    sizes = "-".join(map(str, (architecture.n_features, *architecture.hidden, architecture.latent_dim)))
+    title = f"compiled training step, {sizes}, {architecture.activation}, {architecture.likelihood.name}"
+    return Case(title, function, model.layout.views(np, theta))
 
 
 def draw_data(likelihood, generator, rows: int, n_features: int) -> np.ndarray:

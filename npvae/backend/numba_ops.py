@@ -24,7 +24,7 @@ from npvae.data.places import cache_folder
 from npvae.kernels import library
 from npvae.kernels.plan import BACKWARD, FORWARD, RATE, Constant, Operation
 
-DTYPES = {"float32", "float64"}
+DTYPES = ("float32", "float64")
 
 
 def program_folder() -> Path:
@@ -78,6 +78,13 @@ class NumbaOps(NumpyOps):
         except Exception as error:  # Numba refuses a NumPy newer than it knows with an ImportError, or fails otherwise
             return f"import numba failed: {error}"
         return None
+
+    def description(self) -> str:
+        """What runs, in words, for ``npvae info``."""
+        number, reason = thread_count.explain(self._asked_threads)
+        kept = [dtype for dtype in DTYPES if library.is_kept(dtype, program_folder())]
+        code = f"compiled for {', '.join(kept)}" if kept else "not compiled yet (npvae warmup)"
+        return f"{code}; {number} thread{'s' if number > 1 else ''} ({reason})"
 
     def program(self, dtype: str) -> library.Program:
         """The compiled program for a dtype: from this process, from the cache, or compiled now."""

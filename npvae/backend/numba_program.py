@@ -138,7 +138,7 @@ class NumbaProgram:
         for name, place in self._place.items():
             plan[Train[name]] = self._memory.address(place)
         fields = {
-            "OPERATION": Operation.TRAIN, "THREADS": self._threads,
+            "OPERATION": Operation.TRAIN,
             "BARRIER": -(-self._counter.ctypes.data // CACHE_LINE) * CACHE_LINE, "YIELD": yield_address(),
             "SCRATCH_BYTES": self._scratch * self._x.itemsize,
             "DATA": self._x.ctypes.data, "TOTAL": len(self._x), "BATCH": self._batch,
@@ -237,7 +237,7 @@ class NumbaProgram:
             RATES=0 if rates is None else rates.ctypes.data, BETAS=betas.ctypes.data, LOSSES=losses.ctypes.data,
             NORMS=norms.ctypes.data, STEPS=len(betas), DONE=0, REFUSED=0,
         )
-        run_together(self._program, self._plan.ctypes.data, self._threads)
+        run_together(self._program, self._plan, self._threads)
         done = int(self._plan[Train.DONE])
         self._rows += min(done * self._batch, len(self._x) - int(self._plan[Train.START]))
         return Stretch(done, losses[:done], norms[:done])
@@ -266,14 +266,35 @@ def update_rates(optimizer, rates, step: int) -> np.ndarray:
     return pairs
 
 
-def run_together(program, plan: int, threads: int) -> None:
-    """Run the plan on ``threads`` threads, this one among them, and wait for all."""
-    others = [threading.Thread(target=program.run, args=(plan, i), daemon=True) for i in range(1, threads)]
-    for thread in others:
-        thread.start()
-    program.run(plan, 0)
-    for thread in others:
-        thread.join()
+def run_together(program, plan: np.ndarray, threads: int) -> None:
+    """Run the plan on ``threads`` threads, this one among them, and wait for all.
+
+    They begin only when all are there, since a barrier waits for every one of them; where the system gives no more
+    threads, this one runs alone, with the same result.
+    """
+    address = plan.ctypes.data
+    begin, complete = threading.Event(), [True]
+
+    def work(number: int) -> None:
+        begin.wait()
+        if complete[0]:
+            program.run(address, number)
+
+    others = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(1, threads)]
+    started = []
+    try:
+        for thread in others:
+            thread.start()
+            started.append(thread)
+    except RuntimeError:  # can't start new thread
+        complete[0] = False
+    plan[Train.THREADS] = threads if complete[0] else 1
+    begin.set()
+    try:
+        program.run(address, 0)
+    finally:
+        for thread in started:
+            thread.join()
 
 
 def yield_address() -> int:

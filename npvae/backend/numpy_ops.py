@@ -48,6 +48,10 @@ class NumpyOps(Ops):
         """Why this backend cannot run here, in words; None if it can."""
         return None
 
+    def description(self) -> str:
+        """What runs, in words, for ``npvae info``."""
+        return "NumPy and its BLAS"
+
     def asarray(self, array, dtype=None):
         return np.asarray(array, dtype=dtype)
 

@@ -18,7 +18,7 @@ _LOCKS: list[int] = []
 
 
 def add_backend(parser) -> None:
-    parser.add_argument("--backend", default="auto", help="auto (default) or numpy")
+    parser.add_argument("--backend", default="auto", help="auto (default: the fastest that runs here), numba, numpy")
 
 
 def add_seed(parser, default=0) -> None:

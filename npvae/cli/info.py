@@ -63,16 +63,23 @@ def _installation_info() -> str:
         f"npvae       {__version__}",
         f"python      {platform.python_version()} on {platform.machine()}, {os.cpu_count()} cores",
         f"numpy       {np.__version__}, BLAS: {_blas()}" + (f", {threads}" if threads else ""),
-        f"backends    {', '.join(backends.KNOWN)}; auto takes {backends.get('auto').name}",
+        f"backends    auto takes {backends.get('auto').name}",
+        *(f"  {name:<12}{_backend(name)}" for name in backends.KNOWN),
         "optional",
     ]
     lines += [f"  {name:<12}{_version(name)} ({use})" for name, use in OPTIONAL.items()]
     lines += [
+        f"programs    {cache_folder() / 'kernels'}",
         f"data sets   {', '.join(DATASETS)}",
         f"  NPVAE_DATA  {os.environ.get('NPVAE_DATA', 'not set')}",
         f"  cache       {cache_folder()}",
     ]
     return "\n".join(lines)
+
+
+def _backend(name: str) -> str:
+    reason = backends.reason_against(name)
+    return backends.get(name).description() if reason is None else f"cannot run here: {reason}"
 
 
 def _version(name: str) -> str:

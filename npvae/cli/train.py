@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from npvae import check
+from npvae import check, preparation
 from npvae.cli import choices, common, output
 from npvae.errors import InputError, MissingDependencyError, NonFiniteError
 from npvae.estimator import VAE
@@ -62,6 +62,7 @@ def add_parser(commands) -> None:
     run.add_argument("--checkpoint-seconds", type=float, default=10.0, help="time between checkpoints (default 10)")
     common.add_seed(parser)
     common.add_backend(parser)
+    parser.add_argument("--threads", type=int, help="how many to run on (default: all cores this process may use)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--no-plots", action="store_true", help="make no pictures")
     parser.set_defaults(run=run_command)
@@ -69,19 +70,18 @@ def add_parser(commands) -> None:
 
 def run_command(options) -> int:
     say = (lambda text: None) if options.quiet else output.say
-    vae, data, model = _prepare(options)
+    vae, data, run = _prepare(options)
     folder = _folder(options)
     say(f"data: {options.data}, {len(data.x)} rows of shape {data.x.shape[1:]}"
         + (f", validated on {data.valid_words}" if data.valid_words else ""))
-    say(model_summary(model))
+    say(model_summary(run.model))
     if options.resume and not (folder / "checkpoint.npz").exists():
         say(f"{folder} holds no checkpoint: the run starts anew")
     started = time.perf_counter()
     code, epochs_run = 0, []
     try:
-        vae.fit(
-            common.with_names(data.x, data.column_names), X_valid=data.x_valid,
-            callbacks=[lambda state: epochs_run.append(state.epoch)], checkpoint=folder / "checkpoint.npz",
+        vae.fit_prepared(
+            run, callbacks=[lambda state: epochs_run.append(state.epoch)], checkpoint=folder / "checkpoint.npz",
             checkpoint_seconds=options.checkpoint_seconds, resume=options.resume,
         )
     except NonFiniteError:
@@ -129,7 +129,7 @@ class _Data:
 
 
 def _prepare(options):
-    """The estimator, the data and the model; every bad option is found before anything is written."""
+    """The estimator, the data and the run; every bad option is found before anything is written."""
     check.real_number("--checkpoint-seconds", options.checkpoint_seconds, minimum=0.0)
     data = _Data(options)
     divide_by = options.divide_by if options.divide_by is not None else (data.divide_by or 1.0)
@@ -141,10 +141,10 @@ def _prepare(options):
         learning_rate=options.learning_rate, schedule=choices.parse_schedule(options.schedule),
         clip_norm=options.clip_norm, batch_size=options.batch_size, epochs=options.epochs,
         validation_fraction=options.validation_fraction, patience=options.patience, min_delta=options.min_delta,
-        binarize=options.binarize, divide_by=divide_by, backend=options.backend, dtype=options.dtype,
+        binarize=options.binarize, divide_by=divide_by, backend=options.backend, threads=options.threads, dtype=options.dtype,
         random_state=options.seed, verbose=not options.quiet,
     )
-    return vae, data, vae.build(common.with_names(data.x, data.column_names), data.x_valid)
+    return vae, data, preparation.prepare(vae, common.with_names(data.x, data.column_names), data.x_valid)
 
 
 def _folder(options) -> Path:

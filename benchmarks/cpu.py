@@ -1,0 +1,184 @@
+"""npvae beside the frameworks on the CPU: time of a training step, and cost of a whole process.
+
+    NPVAE_DATA=... python benchmarks/cpu.py [--rounds 9] [--threads 2] [--only 784-256-2] [--peers ...]
+
+Every competitor that is installed runs in a process of its own, and they take turns, an epoch at a time, so that
+all meet the same minutes of the machine. All train the same model from the same weights on the same data, with the
+same batch size and update; their losses are compared. "floor" is the step's matrix products alone, through NumPy's
+BLAS and at the peak rate of the processor's multiply-adds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import os
+import re
+import resource  # noqa: F401  (so that systems without it fail before the long run)
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from peers.products import operations  # noqa: E402
+from peers.spec import SPECS  # noqa: E402
+
+#: Module in peers/, what must be installed, name in the table.
+PEERS = {
+    "npvae_numba": ("numba", "npvae, Numba"),
+    "npvae_numpy": ("numpy", "npvae, NumPy"),
+    "jax_scan": ("jax", "JAX, scan over the epoch"),
+    "jax_step": ("jax", "JAX, step by step"),
+    "keras_fit": ("keras", "Keras on JAX"),
+    "torch_eager": ("torch", "PyTorch, eager"),
+    "torch_compiled": ("torch", "PyTorch, torch.compile"),
+    "products": ("numpy", "floor: products alone, BLAS"),
+}
+#: Packages whose installation each needs, dependencies included.
+PACKAGES = {
+    "npvae_numba": ["npvae", "numba"], "npvae_numpy": ["npvae"], "jax_scan": ["jax"], "jax_step": ["jax"],
+    "keras_fit": ["keras", "jax"], "torch_eager": ["torch"], "torch_compiled": ["torch"],
+}
+
+
+class Worker:
+    """A competitor's process, waiting."""
+
+    def __init__(self, module: str, spec: str) -> None:
+        self.times, self.loss = [], float("nan")
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / "peers" / "worker.py"), module, spec], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )
+        self.version = self._process.stdout.readline().strip()
+        if not self.version:
+            raise RuntimeError(f"{module} did not start")
+
+    def epoch(self) -> None:
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        milliseconds, loss = map(float, self._process.stdout.readline().split())
+        self.times.append(milliseconds)
+        self.loss = loss
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def steps_table(spec: str, peers, rounds: int, threads: int) -> None:
+    """Time a step of every competitor, in turns."""
+    workers = {}
+    for peer in peers:
+        try:
+            workers[peer] = Worker(peer, spec)
+        except RuntimeError as error:
+            print(f"left out: {error}")
+    for _ in range(2):
+        for worker in workers.values():  # compile, warm up
+            worker.epoch()
+    for worker in workers.values():
+        worker.times.clear()
+    for _ in range(rounds):
+        for worker in workers.values():
+            time.sleep(0.3)  # until the threads of whoever ran before are asleep
+            worker.epoch()
+    for worker in workers.values():
+        worker.close()
+    from peak import gigaflops
+
+    floor = operations(SPECS[spec]) / gigaflops("float32", threads) / 1e6
+    frameworks = [w for name, w in workers.items() if not name.startswith(("npvae", "products"))]
+    fastest = min(frameworks, key=lambda w: statistics.median(w.times), default=None)
+    print(f"\n{spec}, batch {SPECS[spec].batch}, {SPECS[spec].activation}, {SPECS[spec].steps} steps a round, {rounds} rounds")
+    print(f"{'':<30} {'version':<12} {'ms a step':>9} {'fastest':>9} {'slowest':>9} {'loss':>9} {'Numba is':>10}")
+    ours = workers.get("npvae_numba")
+    for name, worker in workers.items():
+        ratio = ""
+        if ours is not None and worker is not ours:
+            ratio = f"{statistics.median(b / a for a, b in zip(ours.times, worker.times, strict=True)):9.2f}x"
+        mark = " *" if worker is fastest else ""
+        print(
+            f"{PEERS[name][1]:<30} {worker.version:<12} {statistics.median(worker.times):9.3f} {min(worker.times):9.3f} "
+            f"{max(worker.times):9.3f} {worker.loss:9.2f} {ratio:>10}{mark}"
+        )
+    print(f"{'floor: products, peak rate':<30} {'':<12} {floor:9.3f}")
+    losses = [w.loss for name, w in workers.items() if name != "products"]
+    if max(losses) > 1.02 * min(losses):
+        print(f"THE LOSSES DIFFER by more than 2 %: {min(losses):.2f} to {max(losses):.2f}")
+
+
+def processes_table(peers, rounds: int) -> None:
+    """Whole processes, from start to one trained epoch: seconds, memory, and what must be installed."""
+    peers = [peer for peer in peers if peer != "products"]
+    seconds, memory = {peer: [] for peer in peers}, {}
+    for turn in range(rounds + 1):
+        for peer in peers:
+            started = time.perf_counter()
+            process = subprocess.Popen(
+                [sys.executable, str(HERE / "peers" / "first_epoch.py"), peer], stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = status
+            if turn and status == 0:  # the first fills caches
+                seconds[peer].append(time.perf_counter() - started)
+                memory[peer] = usage.ru_maxrss / 1024
+    print(f"\nwhole process: start, import, compile or cache, one epoch on the embedded digits; {rounds} rounds, warm")
+    print(f"{'':<30} {'seconds':>8} {'fastest':>8} {'peak MiB':>9} {'installed MiB':>14} {'Numba is':>9}")
+    for peer in peers:
+        if not seconds[peer]:
+            print(f"{PEERS[peer][1]:<30} did not run")
+            continue
+        ratio = ""
+        if peer != "npvae_numba" and seconds.get("npvae_numba"):
+            ratio = f"{statistics.median(seconds[peer]) / statistics.median(seconds['npvae_numba']):8.2f}x"
+        print(
+            f"{PEERS[peer][1]:<30} {statistics.median(seconds[peer]):8.2f} {min(seconds[peer]):8.2f} {memory[peer]:9.0f} "
+            f"{installed_mebibytes(PACKAGES[peer]):14.0f} {ratio:>9}"
+        )
+
+
+def installed_mebibytes(packages) -> float:
+    """The size on disk of packages and all they depend on."""
+    seen, total, waiting = set(), 0, list(packages)
+    while waiting:
+        name = re.split(r"[^\w.-]", waiting.pop())[0].lower().replace("_", "-")
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            distribution = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for file in distribution.files or []:
+            path = file.locate()
+            total += path.stat().st_size if path.is_file() else 0
+        waiting += [line for line in distribution.requires or [] if "extra ==" not in line]
+    return total / 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", choices=[*SPECS, "processes"], nargs="*", default=[*SPECS, "processes"])
+    parser.add_argument("--peers", choices=PEERS, nargs="*", default=list(PEERS))
+    options = parser.parse_args()
+    for name in ("NPVAE_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(options.threads)
+    peers = [name for name in options.peers if importlib.util.find_spec(PEERS[name][0]) is not None]
+    for spec in SPECS:
+        if spec in options.only:
+            steps_table(spec, peers, options.rounds, options.threads)
+    if "processes" in options.only:
+        processes_table(peers, options.rounds)
+
+
+if __name__ == "__main__":
+    main()
