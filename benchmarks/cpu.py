@@ -95,7 +95,8 @@ def steps_table(spec: str, peers, rounds: int, threads: int) -> None:
     floor = operations(SPECS[spec]) / gigaflops("float32", threads) / 1e6
     frameworks = [w for name, w in workers.items() if not name.startswith(("npvae", "products"))]
     fastest = min(frameworks, key=lambda w: statistics.median(w.times), default=None)
-    print(f"\n{spec}, batch {SPECS[spec].batch}, {SPECS[spec].activation}, {SPECS[spec].steps} steps a round, {rounds} rounds")
+    each = SPECS[spec]
+    print(f"\n{spec}, batch {each.batch}, {each.activation}, {each.steps} steps a round, {rounds} rounds")
     print(f"{'':<30} {'version':<12} {'ms a step':>9} {'fastest':>9} {'slowest':>9} {'loss':>9} {'Numba is':>10}")
     ours = workers.get("npvae_numba")
     for name, worker in workers.items():

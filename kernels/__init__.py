@@ -5,7 +5,8 @@ On the CPU, one program for each dtype, compiled by Numba and kept as machine co
     vector       expressions on vectors become machine instructions
     elementary   exp, log, tanh, ... on vectors
     bodies       the arithmetic of every operation: the equations of layers, likelihoods and optimisers
-    loops        bodies over arrays          gemm       matrix products, dense and sparse
+    loops        bodies over arrays
+    gemm         matrix products, dense and sparse: blocks; their tiles and packing
     philox       random numbers by counter   threads    a barrier, and who does which part
     training     whole training steps        arithmetic, program    which code means which operation
     plan, sizes, target    what Python and compiled code must agree on

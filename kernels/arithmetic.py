@@ -81,28 +81,32 @@ def make(target):
 
         For Adam ``rate`` is lr / (1 - beta1^t) and ``root_scale`` 1 / sqrt(1 - beta2^t).
         """
-        factor_ = number(factor)
+        scale = number(factor)
         if kind == Operation.RMSPROP or kind == Operation.RMSPROP_OUTSIDE:
             rho = get_wide(constants, Constant.RHO)
             epsilon = number(get_wide(constants, Constant.EPSILON))
             if kind == Operation.RMSPROP:
-                rmsprop(n, theta, gradient, state, theta, state, number(rate), number(rho), number(1.0 - rho), epsilon, factor_)
+                rmsprop(
+                    n, theta, gradient, state, theta, state, number(rate), number(rho), number(1.0 - rho), epsilon, scale,
+                )
             else:
                 rmsprop_outside(
-                    n, theta, gradient, state, theta, state, number(rate), number(rho), number(1.0 - rho), epsilon, factor_
+                    n, theta, gradient, state, theta, state, number(rate), number(rho), number(1.0 - rho), epsilon,
+                    scale,
                 )
         elif kind == Operation.ADAM:
             beta1, beta2 = get_wide(constants, Constant.BETA_1), get_wide(constants, Constant.BETA_2)
             adam(
                 n, theta, gradient, state, state_2, theta, state, state_2, number(rate),
                 number(beta1), number(1.0 - beta1), number(beta2), number(1.0 - beta2),
-                number(root_scale), number(get_wide(constants, Constant.EPSILON)), factor_,
+                number(root_scale), number(get_wide(constants, Constant.EPSILON)), scale,
             )
         elif kind == Operation.SGD:
-            sgd(n, theta, gradient, theta, number(rate), factor_)
+            sgd(n, theta, gradient, theta, number(rate), scale)
         else:
             momentum(
-                n, theta, gradient, state, theta, state, number(rate), number(get_wide(constants, Constant.MOMENTUM)), factor_
+                n, theta, gradient, state, theta, state, number(rate), number(get_wide(constants, Constant.MOMENTUM)),
+                scale,
             )
 
     return SimpleNamespace(

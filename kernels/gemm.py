@@ -3,13 +3,7 @@
 Three levels, from the inside (the scheme of Goto & van de Geijn 2008, "Anatomy of high-performance matrix
 multiplication"):
 
-1. A *tile* of C, ``tile_rows`` x ``panel`` numbers, stays in vector registers while k runs:
-
-       for k:  C[i, :] += A[i, k] * B[k, :]        one multiply-add a vector, i over the tile's rows
-
-   Each k loads ``tile_vectors`` vectors of B and ``tile_rows`` single numbers of A for tile_rows * tile_vectors
-   multiply-adds. 16 registers hold 6 x 2 of C, two of B and one of A; 32 registers hold 10 x 2, and more
-   would gain nothing: two multiply-adds a cycle of latency 4 need 8 independent sums.
+1. A *tile* of C, ``tile_rows`` x ``panel`` numbers, stays in vector registers while k runs: tiles.py.
 
 2. A *panel* of B, ``BLOCK_K`` x ``panel``, is first copied so that it lies in one piece in the first-level
    cache; every tile of its columns runs over it. Copying is also where B is transposed, and where the last
@@ -32,182 +26,14 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import llvmlite.ir as ir
-from numba import int64, types
+from numba import int64
 
-from npvae.kernels import vector
-from npvae.kernels.loops import Range, compiled, make_access, make_integer_access, make_intrinsic
+from npvae.kernels.loops import compiled, make_access, make_integer_access
+from npvae.kernels.packing import make_compress, make_copy_rows, make_transpose
 from npvae.kernels.sizes import (
     A_TRANSPOSED, B_TRANSPOSED, BLOCK_K, BLOCK_M, PLAIN, ROW_TILES, SPARSE, SPARSE_TRANSPOSED,
 )
-from npvae.kernels.vector import I32, I64, Vector, integer
-
-#: Turns of the loop over k that are written out.
-UNROLL = 4
-
-
-def make_tile(target, rows: int, packed: bool, listed: bool = False):
-    """``tile(k, a, lda, b, c, ldc, add)``: rows x panel of C (+)= A B over k, addresses of numbers.
-
-    ``packed``: A's element (i, k) is a[k * rows + i], else a[i * lda + k]. B's row k is b[k * panel ...]; ``listed``: it is
-    b[list[k] * panel ...], and ``lda`` is the address of the list, of 32-bit integers.
-    """
-    dtype, lanes, vectors, panel = target.dtype, target.lanes, target.tile_vectors, target.panel
-
-    def codegen(context, builder, _, arguments):
-        k_count, a, lda, b, c, ldc, add = arguments
-        a, b, c = (vector.pointer(builder, dtype, address) for address in (a, b, c))
-        c_rows = [builder.gep(c, [builder.mul(ldc, integer(i))]) for i in range(rows)]
-        places = [builder.gep(row, [integer(v * lanes)]) for row in c_rows for v in range(vectors)]
-
-        # C is needed last: it is asked for first, so that it is there by then.
-        for row in c_rows:
-            vector.prefetch(builder, row)
-        sums = [vector.constant(dtype, lanes, 0.0)] * (rows * vectors)
-
-        if listed:
-            the_list = builder.inttoptr(lda, I32.as_pointer())
-
-        def turn(a_rows, b_row, sums, k: int, index):
-            """One k: ``a_rows`` point at its elements of A (packed: one pointer), ``b_row`` at row 0 of the turn."""
-            if listed:
-                number = builder.load(builder.gep(the_list, [builder.add(index, integer(k))]))
-                b_row = builder.gep(b, [builder.mul(builder.zext(number, I64), integer(panel))])
-            offset = 0 if listed else k * panel
-            row = [
-                vector.load(builder, dtype, lanes, builder.gep(b_row, [integer(offset + v * lanes)]))
-                for v in range(vectors)
-            ]
-            sums = list(sums)
-            for i in range(rows):
-                place = builder.gep(a_rows[0], [integer(k * rows + i)]) if packed \
-                    else builder.gep(a_rows[i], [integer(k)])
-                factor = vector.broadcast(builder, dtype, lanes, builder.load(place))
-                for v in range(vectors):
-                    sums[i * vectors + v] = factor.fma(row[v], Vector(builder, dtype, lanes, sums[i * vectors + v])).value
-            return sums
-
-        a_rows = [a] if packed else [builder.gep(a, [builder.mul(lda, integer(i))]) for i in range(rows)]
-        start, b_rows = integer(0), b
-        for width in (UNROLL, 1):
-            carried = [*sums, *a_rows, b_rows]
-            turns = Range(builder, start, k_count, width, carried)
-            sums, pointers = turns.carried[:len(sums)], turns.carried[len(sums):]
-            now = sums
-            for k in range(width):
-                now = turn(pointers[:-1], pointers[-1], now, k, turns.index)
-            forward = [builder.gep(p, [integer(width * rows if packed else width)]) for p in pointers[:-1]]
-            turns.close([*now, *forward, builder.gep(pointers[-1], [integer(width * panel)])])
-            start = turns.index
-            sums, a_rows, b_rows = turns.carried[:len(sums)], turns.carried[len(sums):-1], turns.carried[-1]
-        with builder.if_else(builder.icmp_signed("!=", add, integer(0))) as (to_c, fresh):
-            with to_c:
-                for value, place in zip(sums, places, strict=True):
-                    vector.store(vector.load(builder, dtype, lanes, place) + Vector(builder, dtype, lanes, value), place)
-            with fresh:
-                for value, place in zip(sums, places, strict=True):
-                    vector.store(Vector(builder, dtype, lanes, value), place)
-        return context.get_dummy_value()
-
-    return make_intrinsic(types.void(*[int64] * 7), codegen)
-
-
-def make_copy_rows(target, width: int):
-    """``copy(count, source, stride, out, out_stride)``: ``width`` numbers of each row, in whole vectors.
-
-    It reads and writes past the last number, up to a vector's end.
-    """
-    dtype, lanes = target.dtype, target.lanes
-
-    def codegen(context, builder, _, arguments):
-        count, source, stride, out, out_stride = arguments
-        source, out = vector.pointer(builder, dtype, source), vector.pointer(builder, dtype, out)
-        rows = Range(builder, integer(0), count, 1, [source, out])
-        source, out = rows.carried
-        for start in range(0, width, lanes):
-            offset = [integer(start)]
-            vector.store(vector.load(builder, dtype, lanes, builder.gep(source, offset)), builder.gep(out, offset))
-        rows.close([builder.gep(source, [stride]), builder.gep(out, [out_stride])])
-        return context.get_dummy_value()
-
-    return make_intrinsic(types.void(*[int64] * 5), codegen)
-
-
-def make_compress(target, rows: int, across: bool):
-    """``compress(count, source, stride, out, indices) -> kept``: the k at which one of ``rows`` numbers is not zero.
-
-    Number i of k is source[k * stride + i], or with ``across`` source[i * stride + k]. Kept ones go to
-    out[kept * rows + i], and k to indices[kept], 32 bits. Nothing branches: each k is written, and written over if
-    it was zero. Without ``across`` it reads and writes past the last number, up to a vector's end.
-    """
-    dtype, lanes = target.dtype, target.lanes
-    kind = vector.BITS[dtype][0]
-
-    def codegen(context, builder, _, arguments):
-        count, source, stride, out, indices = arguments
-        source, out = vector.pointer(builder, dtype, source), vector.pointer(builder, dtype, out)
-        indices = builder.inttoptr(indices, I32.as_pointer())
-        turns = Range(builder, integer(0), count, 1, [integer(0)])
-        k, (kept,) = turns.index, turns.carried
-        here = builder.gep(out, [builder.mul(kept, integer(rows))])
-        if across:
-            bits = ir.Constant(kind, 0)
-            for i in range(rows):
-                place = builder.gep(source, [builder.add(builder.mul(stride, integer(i)), k)])
-                number = builder.load(place)
-                bits = builder.or_(bits, builder.bitcast(number, kind))
-                builder.store(number, builder.gep(here, [integer(i)]))
-            # The sign does not count: -0 is zero.
-            some = builder.icmp_unsigned("!=", builder.shl(bits, ir.Constant(kind, 1)), ir.Constant(kind, 0))
-        else:
-            row = builder.gep(source, [builder.mul(k, stride)])
-            some = ir.Constant(ir.IntType(1), 0)
-            for start in range(0, rows, lanes):
-                values = vector.load(builder, dtype, lanes, builder.gep(row, [integer(start)]))
-                vector.store(values, builder.gep(here, [integer(start)]))
-                not_zero = builder.fcmp_unordered("!=", values.value, values.like(0.0).value)
-                mask = builder.bitcast(not_zero, ir.IntType(lanes))
-                wanted = (1 << min(lanes, rows - start)) - 1
-                mask = builder.and_(mask, ir.Constant(ir.IntType(lanes), wanted))
-                some = builder.or_(some, builder.icmp_unsigned("!=", mask, ir.Constant(ir.IntType(lanes), 0)))
-        builder.store(builder.trunc(k, I32), builder.gep(indices, [kept]))
-        turns.close([builder.add(kept, builder.zext(some, I64))])
-        return turns.carried[0]
-
-    return make_intrinsic(int64(*[int64] * 5), codegen)
-
-
-def make_transpose(target):
-    """``transpose(count, source, stride, out)``: out[k * panel + t] = source[t * stride + k], t < panel.
-
-    k runs to ``count`` rounded down to whole vectors. Squares of lanes x lanes are turned in registers: in
-    log2(lanes) stages, groups of 1, 2, 4, ... lanes are exchanged between rows as far apart.
-    """
-    dtype, lanes = target.dtype, target.lanes
-
-    def codegen(context, builder, _, arguments):
-        count, source, stride, out = arguments
-        source, out = vector.pointer(builder, dtype, source), vector.pointer(builder, dtype, out)
-        columns = Range(builder, integer(0), count, lanes)
-        k = columns.index
-        for block in range(target.tile_vectors):
-            square = []
-            for t in range(lanes):
-                row = builder.mul(stride, integer(block * lanes + t))
-                square.append(vector.load(builder, dtype, lanes, builder.gep(source, [builder.add(row, k)])))
-            group = 1
-            while group < lanes:
-                for t in range(lanes):
-                    if not t // group % 2:
-                        square[t], square[t + group] = vector.interleave(square[t], square[t + group], group)
-                group *= 2
-            for t in range(lanes):
-                row = builder.mul(builder.add(k, integer(t)), integer(target.panel))
-                vector.store(square[t], builder.gep(out, [builder.add(row, integer(block * lanes))]))
-        columns.close()
-        return context.get_dummy_value()
-
-    return make_intrinsic(types.void(*[int64] * 4), codegen)
+from npvae.kernels.tiles import make_tile
 
 
 def make(target, epilogue):

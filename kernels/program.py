@@ -156,7 +156,8 @@ def make(target, has_pause: bool):
         elif operation == Operation.ACTIVATION:
             # epilogue, c, rows, columns, p
             rows, columns = get_integer(plan, 3), get_integer(plan, 4)
-            epilogue(get_integer(plan, 1), get_integer(plan, 2), columns, rows, columns, 0, 0, get_integer(plan, 5), columns)
+            code, c, p = get_integer(plan, 1), get_integer(plan, 2), get_integer(plan, 5)
+            epilogue(code, c, columns, rows, columns, 0, 0, p, columns)
         elif operation == Operation.PRODUCT:
             product(plan)
         elif operation == Operation.NORMAL:

@@ -80,9 +80,10 @@ def make(target, threads, arithmetic):
         inputs, outputs = get_integer(layer, Layer.INPUTS), get_integer(layer, Layer.OUTPUTS)
         first, last = part(tiles(rows, outputs), thread, count)
         sparse = get_integer(layer, Layer.SPARSE)
+        form = SPARSE if sparse else PLAIN
         multiply(
             get_integer(plan, Train.SPARSE_X) if sparse else get_integer(layer, Layer.INPUT), inputs, get_integer(layer, Layer.W), outputs,
-            get_integer(layer, Layer.OUTPUT), outputs, rows, outputs, inputs, SPARSE if sparse else PLAIN, 0, first, last,
+            get_integer(layer, Layer.OUTPUT), outputs, rows, outputs, inputs, form, 0, first, last,
             get_integer(plan, Train.SCRATCH) + thread * get_integer(plan, Train.SCRATCH_BYTES),
             get_integer(layer, Layer.EPILOGUE), get_integer(layer, Layer.B), 0,
         )
@@ -102,9 +103,10 @@ def make(target, threads, arithmetic):
             )
         # Threads take dW from the other end, so that whoever has one tile less above has one more here.
         first, last = part(tiles(inputs, outputs), count - 1 - thread, count)
+        form = SPARSE_TRANSPOSED if get_integer(layer, Layer.SPARSE) else A_TRANSPOSED
         multiply(
             get_integer(layer, Layer.INPUT), inputs, da, outputs, get_integer(layer, Layer.D_W), outputs,
-            inputs, outputs, rows, SPARSE_TRANSPOSED if get_integer(layer, Layer.SPARSE) else A_TRANSPOSED, 0, first, last, scratch, Epilogue.NONE, 0, 0,
+            inputs, outputs, rows, form, 0, first, last, scratch, Epilogue.NONE, 0, 0,
         )
         first, last = part(outputs, thread, count)
         db = get_integer(layer, Layer.D_B) + size * first

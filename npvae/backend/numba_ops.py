@@ -201,7 +201,8 @@ class NumbaOps(NumpyOps):
     def _likelihood(self, operation, output, x, second, derivative, derivative_2):
         """The sums over rows; derivatives go to the arrays given for them."""
         sums = np.empty(len(x), x.dtype)
-        addresses = (0 if each is None else each.ctypes.data for each in (output, x, second, sums, derivative, derivative_2))
+        arrays = (output, x, second, sums, derivative, derivative_2)
+        addresses = (0 if array is None else array.ctypes.data for array in arrays)
         self._run(x.dtype, operation, *x.shape, *addresses)
         return sums
 

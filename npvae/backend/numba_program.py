@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npvae import optim
+from npvae.backend.memory import Memory
 from npvae.backend.numba_ops import constants_of
 from npvae.kernels import sizes
 from npvae.kernels.plan import BACKWARD, FORWARD, Epilogue, Layer, Operation, Train
@@ -38,31 +39,6 @@ class Stretch:
     done: int  #: steps taken; fewer than asked for where the next one's loss or gradient is not finite
     losses: np.ndarray  #: (done,), in nats a row
     norms: np.ndarray  #: (done,), lengths of the gradients before clipping
-
-
-class Memory:
-    """One piece of memory, in numbers of one dtype, from which cache-line aligned arrays are taken."""
-
-    def __init__(self, itemsize: int) -> None:
-        self._line = CACHE_LINE // itemsize
-        self._itemsize = itemsize
-        self._size = 0
-        self._start = 0
-
-    def take(self, numbers: int) -> int:
-        """The place of a new array, in numbers; with a line's room behind it, since vectors may end beyond it."""
-        place = self._size
-        self._size += (numbers + 2 * self._line - 1) // self._line * self._line
-        return place
-
-    def allocate(self, dtype) -> None:
-        """Make the memory; afterwards ``address`` knows where places are."""
-        self._array = np.zeros(self._size + self._line, dtype)
-        self._start = -(-self._array.ctypes.data // CACHE_LINE) * CACHE_LINE
-
-    def address(self, place: int) -> int:
-        """The address of a place."""
-        return self._start + place * self._itemsize
 
 
 class NumbaProgram:

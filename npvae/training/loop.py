@@ -33,7 +33,8 @@ def train(model, settings, x, x_valid=None, state=None, callbacks=()) -> Trainin
 
     At the end ``state.stop_reason`` says why it ended. With ``patience``, the parameters of the best
     validation ELBO are put back. NonFiniteError: a loss, a gradient or a validation ELBO is not finite; the
-    state's parameters are put back to the last at which all was seen to be finite: see steps.py. Ctrl-C ends the run after the current step. InputError: no rows.
+    state's parameters are put back to the last at which all was seen to be finite: see steps.py. Ctrl-C ends
+    the run after the current step, or the current stretch of compiled ones. InputError: no rows.
     """
     if settings.patience is not None and x_valid is None:
         raise InputError("patience needs validation data: set validation_fraction, or give x_valid")
