@@ -19,7 +19,7 @@ from npvae.selfcheck import draw_data
 #: Empty, one, odd, just past a multiple of 32, large enough for pooled memory in both dtypes.
 SHAPES = [(0, 3), (1, 1), (5, 3), (4, 65), (257, 40)]
 #: Operations that a backend may add to those of the specification.
-EXTRA = {"release_memory", "reason_against", "program", "description"}
+EXTRA = {"release_memory", "reason_against", "program", "description", "activate", "activation_backward"}
 
 
 def public_methods(thing):

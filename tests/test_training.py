@@ -10,17 +10,23 @@ import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import backend, objectives, random
+from npvae import backend, likelihoods, objectives, random
+from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError, NonFiniteError, TrainingInterruptedWarning
 from npvae.evaluate import evaluate_elbo
+from npvae.layers import activations
 from npvae.model import Architecture, Model
 from npvae.optim import SGD
 from npvae.training import TrainingSettings, train
 from npvae.training.loop import initial_state
 
 
-def model_and_settings(**changes):
-    model = Model(Architecture(6, 2, (5,)), backend.get("numpy"))
+#: A backend without a training program: steps are taken one by one, where a test can look on.
+ONE_BY_ONE = Ops(np)
+
+
+def model_and_settings(ops=None, **changes):
+    model = Model(Architecture(6, 2, (5,)), ops or backend.get("numpy"))
     settings = {"seed": 5, "epochs": 2, "batch_size": 7, "optimizer": SGD(), "learning_rate": 0.01, **changes}
     return model, TrainingSettings(**settings)
 
@@ -46,6 +52,27 @@ def test_training_is_the_loop_written_out():
     np.testing.assert_allclose(state.theta, theta, rtol=1e-12)
     np.testing.assert_allclose(state.history["loss"], losses, rtol=1e-12)
     assert state.step == 6 and state.epoch == 2 and state.stop_reason == "finished"
+
+
+@pytest.mark.parametrize("likelihood", likelihoods.KNOWN)
+@pytest.mark.parametrize(("hidden", "decoder_hidden"), [((), ()), ((5,), (4,)), ((5, 4, 3), (4, 6)), ((), (5,))])
+def test_the_numpy_program_takes_the_steps_of_the_specification(likelihood, hidden, decoder_hidden):
+    """Every likelihood, depth and activation, a partial batch, a clipped gradient, warm-up, binarisation."""
+    activation = activations.NAMES[(len(hidden) + len(decoder_hidden)) % len(activations.NAMES)]
+    architecture = Architecture(6, 3, hidden, decoder_hidden, activation=activation, likelihood=likelihood)
+    binarize = "dynamic" if likelihood == "bernoulli" else "none"
+    settings = TrainingSettings(
+        seed=5, epochs=3, batch_size=7, optimizer="adam", learning_rate=0.01, kl_warmup=2, clip_norm=2.0,
+        binarize=binarize,
+    )
+    x = grey_rows(16)
+    wanted = train(Model(architecture, ONE_BY_ONE), settings, x)
+    found = train(Model(architecture, backend.get("numpy")), settings, x)
+    np.testing.assert_allclose(found.theta, wanted.theta, rtol=1e-9, atol=1e-12)
+    for name in wanted.history:
+        if name != "seconds":
+            np.testing.assert_allclose(found.history[name], wanted.history[name], rtol=1e-9, err_msg=name)
+    assert max(wanted.history["gradient_norm"]) > 2.0
 
 
 def test_rows_of_a_partial_batch_weigh_the_same_in_the_history():
@@ -186,7 +213,7 @@ def test_dynamic_binarisation_is_drawn_anew_and_static_is_not(monkeypatch):
     x = np.full((4000, 6), 0.3)
     for how in ("dynamic", "static"):
         batches.clear()
-        model, settings = model_and_settings(epochs=2, batch_size=4000, binarize=how)
+        model, settings = model_and_settings(ONE_BY_ONE, epochs=2, batch_size=4000, binarize=how)
         train(model, settings, x)
         first, second = batches
         assert set(np.unique(first)) == {0.0, 1.0}
@@ -213,7 +240,7 @@ def test_the_parameters_put_back_are_those_of_the_last_copy(monkeypatch):
     from npvae.training import steps
 
     monkeypatch.setattr(steps, "SNAPSHOT_STEPS", 2)
-    model, settings = model_and_settings(epochs=4, batch_size=4)
+    model, settings = model_and_settings(ONE_BY_ONE, epochs=4, batch_size=4)
     copies, step = [], type(settings.optimizer).update
 
     def update(self, ops, theta, gradient, state, learning_rate, count):
@@ -304,7 +331,7 @@ def test_ctrl_c_ends_after_the_step_and_leaves_a_usable_model():
 @pytest.mark.parametrize(("step", "epochs"), [(3, 1), (4, 1), (6, 2)])
 def test_an_epoch_whose_last_step_is_done_counts_when_it_is_interrupted(monkeypatch, step, epochs):
     """Three steps an epoch: Ctrl-C in step 3 or 6 ends a whole epoch, in step 4 it cuts the second short."""
-    model, settings = model_and_settings(epochs=9)
+    model, settings = model_and_settings(ONE_BY_ONE, epochs=9)
     original = SGD.update
 
     def update(self, ops, theta, gradient, state, learning_rate, count):

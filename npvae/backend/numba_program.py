@@ -10,13 +10,13 @@ import ctypes
 import math
 import sys
 import threading
-from dataclasses import dataclass
 
 import numpy as np
 
 from npvae import optim
 from npvae.backend.memory import Memory
 from npvae.backend.numba_ops import constants_of
+from npvae.backend.stretch import Stretch
 from npvae.kernels import sizes
 from npvae.kernels.plan import BACKWARD, FORWARD, Epilogue, Layer, Operation, Train
 from npvae.kernels.plan import Likelihood as Code
@@ -30,15 +30,6 @@ from npvae.random import PURPOSES
 LIKELIHOODS = {Bernoulli: Code.BERNOULLI, Gaussian: Code.FIXED_VARIANCE, SquaredError: Code.FIXED_VARIANCE}
 #: The optimisers that the program knows, and the arrays of their states in its order.
 STATES = {RMSprop: ("accumulator",), Adam: ("m", "v"), SGD: ("velocity",)}
-
-
-@dataclass
-class Stretch:
-    """What a call came to."""
-
-    done: int  #: steps taken; fewer than asked for where the next one's loss or gradient is not finite
-    losses: np.ndarray  #: (done,), in nats a row
-    norms: np.ndarray  #: (done,), lengths of the gradients before clipping
 
 
 class NumbaProgram:

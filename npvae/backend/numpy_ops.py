@@ -52,6 +52,13 @@ class NumpyOps(Ops):
         """What runs, in words, for ``npvae info``."""
         return "NumPy and its BLAS"
 
+    def training_program(self, model, settings, x):
+        from npvae.backend.numpy_program import NumpyProgram
+
+        if type(self) is not NumpyOps or x.dtype.name not in ("float32", "float64"):
+            return None  # a subclass may have operations of its own
+        return NumpyProgram(self, model, x, settings.batch_size, settings)
+
     def asarray(self, array, dtype=None):
         return np.asarray(array, dtype=dtype)
 
@@ -96,6 +103,10 @@ class NumpyOps(Ops):
     def dense_forward(self, x, W, b, activation):
         a = np.matmul(x, W, out=self._buffers.empty((x.shape[0], W.shape[1]), x.dtype))
         a += b
+        return self.activate(a, activation)
+
+    def activate(self, a, activation):
+        """f(a), in place."""
         if activation == "identity":
             pass
         elif activation == "relu":
@@ -124,16 +135,25 @@ class NumpyOps(Ops):
 
     def _activation_backward(self, dy, y, activation):
         da = self._buffers.like(dy)
+        np.copyto(da, dy)
+        return self.activation_backward(da, y, activation)
+
+    def activation_backward(self, da, y, activation):
+        """dy f'(a) in the place of dy."""
+        if activation == "identity":
+            return da
         if activation == "relu":
-            return np.multiply(dy, np.greater(y, 0, out=self._buffers.empty(y.shape, BOOLEAN)), out=da)
+            da *= np.greater(y, 0, out=self._buffers.empty(y.shape, BOOLEAN))
+            return da
+        slope = self._buffers.like(y)
         if activation == "tanh":
-            np.multiply(y, y, out=da)
-            np.subtract(1.0, da, out=da)
+            np.multiply(y, y, out=slope)
+            np.subtract(1.0, slope, out=slope)
         else:  # softplus
-            np.negative(y, out=da)
-            np.expm1(da, out=da)
-            np.negative(da, out=da)
-        da *= dy
+            np.negative(y, out=slope)
+            np.expm1(slope, out=slope)
+            np.negative(slope, out=slope)
+        da *= slope
         return da
 
     # likelihoods
