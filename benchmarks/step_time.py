@@ -10,18 +10,20 @@ Compared, alternating in one process, medians over the rounds:
     plain        the same step as it is usually written, with a new array for every result
     products     the step's five large matrix products alone, into arrays allocated once
 
-All three steps are first checked to give one loss and one update.
+All three gather their rows, draw their noise and measure the gradient's length, as a training run must; they are first
+checked to give one loss, step after step.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import time
 
 import numpy as np
 
-from npvae import Architecture, Model, backend, load_dataset, negative_elbo
+from npvae import Architecture, Model, TrainingSettings, backend, load_dataset, random
 from npvae.optim import RMSprop
 
 B, INPUTS, HIDDEN, LATENT = 100, 784, 256, 2
@@ -29,22 +31,39 @@ RATE, RHO, EPSILON = 1e-3, 0.9, 1e-7
 
 
 class Library:
-    """The step through npvae."""
+    """The step through npvae's training program."""
 
-    def __init__(self, theta, x, eps) -> None:
-        self.model = Model(Architecture(INPUTS, LATENT, (HIDDEN,)), backend.get("numpy"))
-        self.theta, self.x, self.eps = theta.copy(), x, eps
+    def __init__(self, theta, x, order) -> None:
+        model = Model(Architecture(INPUTS, LATENT, (HIDDEN,)), backend.get("numpy"))
+        settings = TrainingSettings(seed=0, batch_size=B, learning_rate=RATE, optimizer=RMSprop(RHO, EPSILON))
+        self.theta, self.order = theta.copy(), order
         self.gradient = np.zeros_like(theta)
-        self.optimizer = RMSprop(RHO, EPSILON)
-        self.state = self.optimizer.initial_state(self.model.ops, self.theta)
+        self.state = settings.optimizer.initial_state(model.ops, self.theta)
+        self.program = model.ops.training_program(model, settings, x)
         self.count = 0
 
     def step(self) -> float:
+        start = self.count * B % (len(self.order) - B)
+        done = self.program.train(
+            self.theta, self.gradient, self.state, self.order, start, self.count, [RATE], [1.0]
+        )
         self.count += 1
-        terms, backward = negative_elbo(self.model, self.theta, self.x, self.eps)
-        backward(out=self.gradient)
-        self.optimizer.update(self.model.ops, self.theta, self.gradient, self.state, RATE, self.count)
-        return float(terms.loss)
+        return float(done.losses[0])
+
+
+class Rows:
+    """What every step of a run begins with: its rows of the data, and its noise."""
+
+    def __init__(self, x, order) -> None:
+        self.data, self.order, self.count = x, order, 0
+        self.x = np.empty((B, x.shape[1]), x.dtype)
+
+    def next(self):
+        start = self.count * B % (len(self.order) - B)
+        np.take(self.data, self.order[start:start + B], axis=0, out=self.x, mode="clip")
+        eps = random.normal(0, "latent noise", self.count, (B, LATENT), self.x.dtype)
+        self.count += 1
+        return self.x, eps
 
 
 def views_of(flat):
@@ -64,12 +83,12 @@ def views_of(flat):
 class Plain:
     """The step as it is usually written."""
 
-    def __init__(self, theta, x, eps) -> None:
-        self.theta, self.x, self.eps = theta.copy(), x, eps
+    def __init__(self, theta, x, order) -> None:
+        self.theta, self.rows = theta.copy(), Rows(x, order)
         self.accumulator = np.zeros_like(theta)
 
     def step(self) -> float:
-        x, eps = self.x, self.eps
+        x, eps = self.rows.next()
         W1, b1, Wm, bm, Wv, bv, W2, b2, W3, b3 = views_of(self.theta)
         h = np.maximum(x @ W1 + b1, 0)
         mu, logvar = h @ Wm + bm, h @ Wv + bv
@@ -90,6 +109,7 @@ class Plain:
             x.T @ dh, dh.sum(0), h.T @ dmu, dmu.sum(0), h.T @ dlogvar, dlogvar.sum(0), z.T @ dd, dd.sum(0),
             d.T @ dlogits, dlogits.sum(0),
         )])
+        self.norm = float(np.sqrt(g @ g))
         self.accumulator = RHO * self.accumulator + (1 - RHO) * g * g
         self.theta -= RATE * g / np.sqrt(self.accumulator + EPSILON)
         return float(nll + kl)
@@ -98,9 +118,9 @@ class Plain:
 class ByHand:
     """The step as one flat script, nothing allocated that is large."""
 
-    def __init__(self, theta, x, eps) -> None:
+    def __init__(self, theta, x, order) -> None:
         new = lambda *shape: np.empty(shape, np.float32)  # noqa: E731
-        self.theta, self.x, self.eps = theta.copy(), x, eps
+        self.theta, self.rows = theta.copy(), Rows(x, order)
         self.accumulator = np.full_like(theta, EPSILON)
         self.g = np.zeros_like(theta)
         self.views, self.grads = views_of(self.theta), views_of(self.g)
@@ -113,7 +133,8 @@ class ByHand:
         self.groups = np.arange(0, INPUTS, 32)
 
     def step(self) -> float:
-        x, eps, h, d, dd, dh = self.x, self.eps, self.h, self.d, self.dd, self.dh
+        x, eps = self.rows.next()
+        h, d, dd, dh = self.h, self.d, self.dd, self.dh
         logits, s, f, mask, ones = self.logits, self.s, self.f, self.mask, self.ones
         W1, b1, Wm, bm, Wv, bv, W2, b2, W3, b3 = self.views
         dW1, db1, dWm, dbm, dWv, dbv, dW2, db2, dW3, db3 = self.grads
@@ -162,13 +183,14 @@ class ByHand:
         dh *= np.greater(h, 0, out=mask)
         np.matmul(x.T, dh, out=dW1)
         np.matmul(ones, dh, out=db1)
+        self.norm = math.sqrt(float(self.g @ self.g))
         for start in range(0, self.theta.size, 65536):
             w, g, v = (a[start:start + 65536] for a in (self.theta, self.g, self.accumulator))
             t = self.scratch[:w.size]
             np.multiply(g, g, out=t)
             t += EPSILON
-            t -= v
             t *= 1 - RHO
+            v *= RHO  # v += (1 - RHO) (t - v) would write v once, but lose epsilon beside a large v
             v += t
             np.sqrt(v, out=t)
             np.divide(g, t, out=t)
@@ -180,7 +202,8 @@ class ByHand:
 class Products:
     """The five large matrix products of the step."""
 
-    def __init__(self, theta, x, eps) -> None:
+    def __init__(self, theta, x, order) -> None:
+        x = x[:B]
         W1, W3 = views_of(theta)[0], views_of(theta)[8]
         h, a = np.ones((B, HIDDEN), np.float32), np.ones((B, INPUTS), np.float32)
         h2, dW1, dW3 = np.empty_like(h), np.empty_like(W1), np.empty_like(W3)
@@ -197,11 +220,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--steps", type=int, default=40, help="steps a round")
     options = parser.parse_args()
-    x = (load_dataset("digits").x_train[:B] / 255.0).astype(np.float32)
-    eps = np.random.default_rng(0).standard_normal((B, LATENT)).astype(np.float32)
+    x = (load_dataset("digits").x_train / 255.0).astype(np.float32)
+    order = random.permutation(0, "shuffle", 0, len(x))
     theta = Model(Architecture(INPUTS, LATENT, (HIDDEN,)), backend.get("numpy")).initial_parameters(0)
     kinds = {"npvae": Library, "by hand": ByHand, "plain": Plain, "products": Products}
-    steps = {name: kind(theta, x, eps) for name, kind in kinds.items()}
+    steps = {name: kind(theta, x, order) for name, kind in kinds.items()}
     losses = {name: [steps[name].step() for _ in range(20)] for name in kinds if name != "products"}
     for name in losses:
         np.testing.assert_allclose(losses[name], losses["plain"], rtol=2e-4)
