@@ -23,8 +23,9 @@ from numba import int64, types
 from npvae.kernels.loops import compiled, make_intrinsic
 from npvae.kernels.vector import I64, integer
 
-#: Looks at the counter before a waiting thread begins to yield: some ten microseconds.
-SPINS = 2000
+#: Looks at the counter before a waiting thread begins to yield: some microseconds. Where two threads have to share a core
+#: for a while, this is what each phase costs them.
+SPINS = 100
 
 
 def _place(builder, address):

@@ -6,14 +6,12 @@ it from as many threads as were asked for.
 
 from __future__ import annotations
 
-import ctypes
 import math
-import sys
-import threading
 
 import numpy as np
 
 from npvae import optim
+from npvae.backend import together
 from npvae.backend.memory import Memory
 from npvae.backend.numba_ops import constants_of
 from npvae.backend.stretch import Stretch
@@ -106,7 +104,7 @@ class NumbaProgram:
             plan[Train[name]] = self._memory.address(place)
         fields = {
             "OPERATION": Operation.TRAIN,
-            "BARRIER": -(-self._counter.ctypes.data // CACHE_LINE) * CACHE_LINE, "YIELD": yield_address(),
+            "BARRIER": -(-self._counter.ctypes.data // CACHE_LINE) * CACHE_LINE, "YIELD": together.yield_address(),
             "SCRATCH_BYTES": self._scratch * self._x.itemsize,
             "DATA": self._x.ctypes.data, "TOTAL": len(self._x), "BATCH": self._batch,
             "FEATURES": architecture.n_features, "LATENT": architecture.latent_dim,
@@ -204,7 +202,7 @@ class NumbaProgram:
             RATES=0 if rates is None else rates.ctypes.data, BETAS=betas.ctypes.data, LOSSES=losses.ctypes.data,
             NORMS=norms.ctypes.data, STEPS=len(betas), DONE=0, REFUSED=0,
         )
-        run_together(self._program, self._plan, self._threads)
+        together.run(self._program, self._plan, self._threads)
         done = int(self._plan[Train.DONE])
         self._rows += min(done * self._batch, len(self._x) - int(self._plan[Train.START]))
         return Stretch(done, losses[:done], norms[:done])
@@ -231,46 +229,3 @@ def update_rates(optimizer, rates, step: int) -> np.ndarray:
             pairs[i, 0] /= 1.0 - optimizer.beta1 ** (step + i + 1)
             pairs[i, 1] = 1.0 / math.sqrt(1.0 - optimizer.beta2 ** (step + i + 1))
     return pairs
-
-
-def run_together(program, plan: np.ndarray, threads: int) -> None:
-    """Run the plan on ``threads`` threads, this one among them, and wait for all.
-
-    They begin only when all are there, since a barrier waits for every one of them; where the system gives no more
-    threads, this one runs alone, with the same result.
-    """
-    address = plan.ctypes.data
-    begin, complete = threading.Event(), [True]
-
-    def work(number: int) -> None:
-        begin.wait()
-        if complete[0]:
-            program.run(address, number)
-
-    others = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(1, threads)]
-    started = []
-    try:
-        for thread in others:
-            thread.start()
-            started.append(thread)
-    except RuntimeError:  # can't start new thread
-        complete[0] = False
-    plan[Train.THREADS] = threads if complete[0] else 1
-    begin.set()
-    try:
-        program.run(address, 0)
-    finally:
-        for thread in started:
-            thread.join()
-
-
-def yield_address() -> int:
-    """The address of the system's function that offers the core to others, or 0 where there is none."""
-    try:
-        if sys.platform == "win32":
-            function = ctypes.windll.kernel32.SwitchToThread
-        else:
-            function = ctypes.CDLL(None).sched_yield
-    except (AttributeError, OSError):
-        return 0
-    return ctypes.cast(function, ctypes.c_void_p).value or 0
