@@ -70,7 +70,7 @@ def _load(dtype, folder, announce) -> Program:
     triple, _, features = names
     target = of_machine(dtype, triple, features)
     path = None if folder is None else _path(dtype, folder, names)
-    if path is not None and path.exists():
+    if path is not None and os.path.exists(path):  # False, not an error, in a folder that may not be looked into
         program = _from_file(path, target)
         if program is not None:
             return program
@@ -82,9 +82,9 @@ def _load(dtype, folder, announce) -> Program:
     return Program(target, address, keep, "compiled")
 
 
-def is_kept(dtype: str, folder: Path) -> bool:
+def is_kept(dtype: str, folder: Path | None) -> bool:
     """Whether the folder holds the machine code of this version for this machine."""
-    return _path(dtype, folder, machine()).exists()
+    return folder is not None and os.path.exists(_path(dtype, folder, machine()))
 
 
 def _path(dtype: str, folder: Path, names) -> Path:

@@ -27,9 +27,12 @@ from npvae.kernels.plan import BACKWARD, FORWARD, RATE, Constant, Operation
 DTYPES = ("float32", "float64")
 
 
-def program_folder() -> Path:
-    """Where compiled programs are kept."""
-    return cache_folder() / "kernels"
+def program_folder() -> Path | None:
+    """Where compiled programs are kept; None for a user without a home, who keeps none."""
+    try:
+        return cache_folder() / "kernels"
+    except RuntimeError:
+        return None
 
 
 def _announce(text: str) -> None:

@@ -1,0 +1,303 @@
+"""Runs on the compiled training program: the same bits however they are cut, divided, resumed or joined by others."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import grey_rows, small_vae
+from trained import (
+    assert_close, assert_same_bits, columns, grey, make, on_numba, only_the_program, real, run, specification, start,
+)
+
+from npvae.backend import together
+from npvae.backend.numba_program import NumbaProgram
+from npvae.errors import NonFiniteError, TrainingInterruptedWarning
+from npvae.evaluate import evaluate_elbo
+from npvae.training import steps
+
+SHAPES = [
+    {"hidden": (9,), "latent_dim": 2},
+    {"hidden": (33, 6), "decoder_hidden": (17,), "latent_dim": 5, "activation": "softplus"},
+    {"hidden": (), "likelihood": "squared_error", "latent_dim": 3},
+]
+
+
+# How a run is divided
+
+
+@pytest.mark.parametrize("architecture", SHAPES)
+@pytest.mark.parametrize("rows", [1, 3, 40])
+def test_the_number_of_threads_changes_no_bit(architecture, rows, dtype):
+    """Also of more threads than there are rows, tiles or cores."""
+    x = grey(rows, dtype=dtype)
+    settings = {"optimizer": "adam", "clip_norm": 2.0, "binarize": "dynamic", "batch_size": 17}
+    wanted = run(on_numba(1), x, architecture=architecture, **settings)
+    for threads in (2, 3, 7):
+        assert_same_bits(run(on_numba(threads), x, architecture=architecture, **settings), wanted)
+
+
+def test_the_number_of_threads_changes_no_bit_of_a_large_model():
+    """Whose layers have several panels and blocks, and whose parameters several blocks."""
+    x = grey(300, 200, dtype="float32")
+    settings = {"architecture": {"hidden": (120, 31)}, "batch_size": 211, "clip_norm": 1.0}
+    wanted = run(on_numba(1), x, **settings)
+    assert wanted.theta.size > 5 * 8192
+    for threads in (2, 3):
+        assert_same_bits(run(on_numba(threads), x, **settings), wanted)
+
+
+def calls(monkeypatch):
+    """The list of the lengths of the program's calls, filled while a run goes on."""
+    lengths, original = [], NumbaProgram.train
+
+    def train(self, *arguments):
+        stretch = original(self, *arguments)
+        lengths.append(stretch.done)
+        return stretch
+
+    monkeypatch.setattr(NumbaProgram, "train", train)
+    return lengths
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop", "adam", {"name": "sgd", "momentum": 0.9}])
+def test_the_length_of_a_call_changes_no_bit(monkeypatch, optimizer, dtype):
+    """One step a call, or as many as there are: the sums of the history, too, are the same to the bit."""
+    x, states = grey(200, dtype=dtype), []
+    settings = {"optimizer": optimizer, "epochs": 3, "kl_warmup": 2.0, "schedule": "cosine", "binarize": "dynamic"}
+    lengths = calls(monkeypatch)
+    for seconds in (0.0, 1e9):
+        lengths.clear()
+        monkeypatch.setattr(steps, "STRETCH_SECONDS", seconds)
+        with only_the_program():
+            states.append(run(on_numba(), x, **settings))
+        assert sum(lengths) == 3 * math.ceil(200 / 7)
+        assert set(lengths) == {1} if seconds == 0.0 else max(lengths) >= 20
+    assert_same_bits(*states)
+
+
+def test_where_no_thread_can_be_started_a_run_goes_on_alone(monkeypatch):
+    x = grey(40)
+    wanted = run(on_numba(1), x)
+    started = []
+
+    class Refused(threading.Thread):
+        def start(self):
+            started.append(self)
+            if len(started) % 2 == 0:
+                raise RuntimeError("can't start new thread")
+            super().start()
+
+    ops = on_numba(3)
+    monkeypatch.setattr(together.threading, "Thread", Refused)
+    assert_same_bits(run(ops, x), wanted)
+    assert len(started) >= 2
+
+
+# How a run is cut
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop", "adam", {"name": "sgd", "momentum": 0.9}])
+def test_a_resumed_run_has_the_bits_of_one_that_was_not_cut(tmp_path, optimizer):
+    settings = {
+        "backend": "numba", "threads": 2, "optimizer": optimizer, "binarize": "dynamic", "kl_warmup": 3,
+        "validation_fraction": 0.25, "clip_norm": 5.0,
+    }
+    whole = small_vae(epochs=5, **settings).fit(grey_rows())
+    path = tmp_path / "checkpoint.npz"
+    small_vae(epochs=3, **settings).fit(grey_rows(), checkpoint=path)
+    resumed = small_vae(epochs=5, **settings).fit(grey_rows(), checkpoint=path, resume=True)
+    assert resumed.theta_.tobytes() == whole.theta_.tobytes()
+    assert columns(resumed.history_) == columns(whole.history_)
+    assert whole.history_.epochs == 5
+
+
+def test_ctrl_c_between_epochs_leaves_a_usable_model():
+    vae = small_vae(epochs=1000, backend="numba")
+
+    def press(state):
+        if state.epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.warns(TrainingInterruptedWarning, match="epoch 3 of 1000"):
+        vae.fit(grey_rows(), callbacks=[press])
+    assert vae.stop_reason_ == "interrupted" and vae.history_.epochs == 2
+    assert np.isfinite(vae.transform(grey_rows())).all()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(("step", "epochs"), [(3, 1), (4, 1), (6, 2)])
+def test_ctrl_c_ends_the_run_after_the_call(monkeypatch, step, epochs):
+    """Three steps an epoch, one a call: in step 3 or 6 it ends a whole epoch, in step 4 it cuts the second short."""
+    monkeypatch.setattr(steps, "STRETCH_SECONDS", 0.0)
+    original = NumbaProgram.train
+
+    def train(self, theta, gradient, state, order, start, before, rates, betas):
+        result = original(self, theta, gradient, state, order, start, before, rates, betas)
+        if before + 1 == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return result
+
+    monkeypatch.setattr(NumbaProgram, "train", train)
+    state = run(on_numba(), grey(16), epochs=9)
+    assert state.stop_reason == "interrupted"
+    assert state.epoch == state.history.epochs == epochs and state.step == step
+
+
+# What is not finite
+
+
+def test_a_step_that_is_not_finite_is_named_and_the_last_good_parameters_put_back():
+    """The first update ruins the parameters; the second step sees it."""
+    for ops in (specification(), on_numba()):
+        settings = {"optimizer": "sgd", "learning_rate": 1e200, "epochs": 3}
+        state = start(ops, grey(20), **settings)
+        before = state.theta.copy()
+        with pytest.raises(NonFiniteError, match=r"epoch 1, step 2: .* not finite; likely cause: .*learning_rate"):
+            run(ops, grey(20), state=state, **settings)
+        np.testing.assert_array_equal(state.theta, before)
+        assert state.step == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+@pytest.mark.parametrize("snapshot_steps", [1, 4, 50])
+def test_in_the_middle_of_a_call_the_steps_before_are_done(monkeypatch, value, snapshot_steps):
+    """A bad row in the third batch of the second epoch: the copy put back is one that the run went through."""
+    monkeypatch.setattr(steps, "SNAPSHOT_STEPS", snapshot_steps)
+    monkeypatch.setattr(steps, "STRETCH_SECONDS", 1e9)
+    x, seen = real(70), []
+    shape, settings = {"likelihood": "squared_error"}, {"epochs": 3, "optimizer": "adam"}
+    good = [start(on_numba(), x, shape, **settings).theta]
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "STRETCH_SECONDS", 0.0)
+        original = NumbaProgram.train
+
+        def train(self, theta, *rest):
+            result = original(self, theta, *rest)
+            good.append(theta.copy())
+            return result
+
+        patch.setattr(NumbaProgram, "train", train)
+        run(on_numba(), x, architecture=shape, **settings)
+    assert len(good) == 31
+
+    state = start(on_numba(), x, shape, **settings)
+    model, made = make(on_numba(), x, shape, **settings)
+    from npvae.training.minibatches import epoch_order
+
+    bad = epoch_order(made.seed, 1, 70)[14:21]
+
+    def spoil(state):
+        seen.append(state.epoch)
+        if state.epoch == 1:
+            x[bad[3], 4] = value
+
+    with pytest.raises(NonFiniteError, match="epoch 2, step 13: "):
+        run(on_numba(), x, architecture=shape, state=state, callbacks=[spoil], **settings)
+    assert seen == [1] and state.step == 12
+    assert any(np.array_equal(state.theta, each) for each in good[:13])
+
+
+def test_a_refused_step_changes_nothing():
+    """Neither parameters nor accumulators nor sums: another step can be taken in its place."""
+    x = grey(20)
+    model, settings = make(on_numba(2), x, optimizer="adam", batch_size=10)
+    program = model.ops.training_program(model, settings, x)
+    state = start(model.ops, x, optimizer="adam")
+    arrays = [state.theta, *state.optimizer_state.values()]
+    order = np.arange(20)
+    program.train(state.theta, np.empty_like(state.theta), state.optimizer_state, order, 0, 0, [0.1], [1.0])
+    program.take_sums()
+    before = [array.copy() for array in arrays]
+    for beta in (np.inf, np.nan):
+        stretch = program.train(
+            state.theta, np.empty_like(state.theta), state.optimizer_state, order, 10, 1, [0.1], [beta]
+        )
+        assert stretch.done == 0 and not stretch.losses.size and not stretch.norms.size
+        for array, kept in zip(arrays, before, strict=True):
+            np.testing.assert_array_equal(array, kept)
+        rows, sums = program.take_sums()
+        assert rows == 0 and sums["loss"] == 0.0 and not sums["kl_per_dimension"].any()
+
+
+def test_the_parameters_put_back_make_a_finite_model():
+    x = grey(20)
+    state = start(on_numba(), x, optimizer="sgd")
+    with pytest.raises(NonFiniteError):
+        run(on_numba(), x, state=state, optimizer="sgd", learning_rate=1e200)
+    model, _ = make(on_numba(), x)
+    assert math.isfinite(evaluate_elbo(model, state.theta, x, 0)["elbo"])
+
+
+# Others in the same process
+
+
+def test_two_threads_train_two_models_at_once():
+    """Each with two threads of its own, on one backend object and on two."""
+    x = grey(60, 40)
+    wanted = [run(on_numba(1), x, seed=seed, epochs=4) for seed in (1, 2)]
+    shared = on_numba(2)
+    for backends in ((shared, shared), (on_numba(2), on_numba(2))):
+        found = {}
+
+        def work(number, ops, found=found):
+            found[number] = run(ops, x, seed=number + 1, epochs=4)
+
+        threads = [threading.Thread(target=work, args=(i, ops)) for i, ops in enumerate(backends)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for number in (0, 1):
+            assert_same_bits(found[number], wanted[number])
+
+
+FORK = """
+import os, sys
+from trained import grey, on_numba, run
+x = grey(40, dtype="float32")
+wanted = run(on_numba(2), x).theta.tobytes()
+reader, writer = os.pipe()
+child = os.fork()
+if child == 0:
+    os.write(writer, run(on_numba(2), x).theta.tobytes())
+    os._exit(0)
+os.close(writer)
+found = b""
+while piece := os.read(reader, 65536):
+    found += piece
+assert os.waitpid(child, 0)[1] == 0
+assert found == wanted and len(wanted) > 100
+assert run(on_numba(2), x).theta.tobytes() == wanted
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_trains_after_its_parent():
+    """In a process of its own, so that a child that waits for ever is found."""
+    subprocess.run([sys.executable, "-c", FORK], cwd=Path(__file__).parent, check=True, timeout=120)
+
+
+def test_a_copied_estimator_trains_alike():
+    """As a grid search does, by pickle."""
+    import pickle
+
+    vae = small_vae(backend="numba", threads=2)
+    again = pickle.loads(pickle.dumps(vae))
+    assert again.fit(grey_rows()).theta_.tobytes() == vae.fit(grey_rows()).theta_.tobytes()
+    loaded = pickle.loads(pickle.dumps(vae))
+    np.testing.assert_array_equal(loaded.transform(grey_rows()), vae.transform(grey_rows()))
+    assert pickle.loads(pickle.dumps(loaded.model_.ops)).threads == 2
+
+
+def test_the_step_by_step_path_of_the_backend_agrees_with_its_program(monkeypatch):
+    """Which a step that the program refuses takes."""
+    x = grey(40)
+    program = run(on_numba(), x, optimizer="adam", binarize="dynamic", epochs=3)
+    monkeypatch.setattr("npvae.backend.numba_ops.NumbaOps.training_program", lambda *_: None)
+    assert_close(run(on_numba(), x, optimizer="adam", binarize="dynamic", epochs=3), program)

@@ -1,0 +1,203 @@
+"""How many threads run, and which backend: what was asked for, the environment, and what the machine allows."""
+
+import builtins
+import importlib.util
+import os
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from npvae import backend
+from npvae.backend import numba_ops, threads
+from npvae.errors import InputError, InputTypeError, MissingDependencyError
+
+
+@pytest.fixture(autouse=True)
+def plain_machine(monkeypatch, tmp_path):
+    """Eight cores, no variable set, no container."""
+    for name in threads.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setattr(threads, "QUOTA", tmp_path / "cpu.max")
+
+
+# How many
+
+
+def test_what_is_asked_for_comes_first(monkeypatch):
+    monkeypatch.setenv("NPVAE_NUM_THREADS", "3")
+    assert threads.number_of_threads(5) == 5
+    assert threads.number_of_threads(20) == 20  # more than there are cores: asked for is asked for
+    assert threads.number_of_threads(np.int64(2)) == 2
+
+
+@pytest.mark.parametrize(("wrong", "error"), [
+    (0, InputError), (-1, InputError), (1.5, InputTypeError), ("2", InputTypeError), (True, InputTypeError),
+])
+def test_what_cannot_be_asked_for(wrong, error):
+    with pytest.raises(error, match="threads"):
+        threads.number_of_threads(wrong)
+
+
+def test_the_variables_in_their_order(monkeypatch):
+    assert threads.VARIABLES == ("NPVAE_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
+    assert threads.number_of_threads() == 8
+    for number, name in ((4, "OMP_NUM_THREADS"), (3, "NUMBA_NUM_THREADS"), (2, "NPVAE_NUM_THREADS")):
+        monkeypatch.setenv(name, str(number))
+        assert threads.number_of_threads() == number
+        assert threads.explain() == (number, f"{name}={number}")
+    monkeypatch.setenv("NPVAE_NUM_THREADS", "")  # an empty one counts as none
+    assert threads.number_of_threads() == 3
+
+
+@pytest.mark.parametrize(("text", "number"), [("2", 2), (" 2 ", 2), ("3,2,1", 3), ("08", 8), ("64", 8)])
+def test_what_a_variable_may_hold(monkeypatch, text, number):
+    """OpenMP allows a list, for nested loops; no variable gives more threads than there are cores."""
+    monkeypatch.setenv("OMP_NUM_THREADS", text)
+    assert threads.number_of_threads() == number
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "0x2", "2 threads"])
+@pytest.mark.parametrize("name", threads.VARIABLES)
+def test_what_a_variable_may_not_hold(monkeypatch, name, text):
+    monkeypatch.setenv(name, text)
+    with pytest.raises(InputError, match=f"the environment variable {name} must be a whole number from 1, got"):
+        threads.number_of_threads()
+
+
+# What the machine allows
+
+
+def test_the_cores_that_the_process_may_use(monkeypatch):
+    assert threads.explain() == (8, "the cores this process may use")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1, 5, 6}, raising=False)
+    assert threads.available_cores() == 3
+
+
+def test_a_system_that_does_not_say(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert threads.available_cores() == 6
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert threads.available_cores() == 1
+
+
+@pytest.mark.parametrize(("text", "cores"), [
+    ("200000 100000\n", 2), ("150000 100000\n", 2), ("50000 100000\n", 1), ("1600000 100000\n", 8),
+    ("max 100000\n", 8), ("", 8), ("nonsense\n", 8), ("100000\n", 8), ("a b\n", 8),
+])
+def test_the_share_of_a_container(text, cores):
+    threads.QUOTA.write_text(text)
+    assert threads.available_cores() == cores
+
+
+def test_the_blas_is_limited_where_that_is_possible(monkeypatch):
+    pools = pytest.importorskip("threadpoolctl")
+    limits = []
+    monkeypatch.setattr(pools, "threadpool_limits", lambda *arguments, **options: limits.append((arguments, options)))
+    assert threads.limit_blas(3) and limits == [((3,), {"user_api": "blas"})]
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    assert not threads.limit_blas(3) and len(limits) == 1
+
+
+# Which backend
+
+
+def without(monkeypatch, package):
+    """As if it were not installed, and everything else were."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == package else object())
+
+
+def importing_numba_fails(monkeypatch, error):
+    """As when Numba does not know the NumPy that there is; and no code is kept that would run without it."""
+    original = builtins.__import__
+
+    def fail(name, *rest):
+        if name == "numba" or name.startswith("numba."):
+            raise error
+        return original(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", fail)
+    monkeypatch.setattr(numba_ops.library, "is_kept", lambda dtype, folder: False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: object())
+
+
+@pytest.mark.parametrize("package", ["numba", "llvmlite"])
+def test_without_numba_auto_is_numpy_and_numba_says_why(monkeypatch, package):
+    without(monkeypatch, package)
+    assert f"{package} is not installed" in backend.reason_against("numba")
+    assert backend.reason_against("numpy") is None
+    assert backend.get("auto").name == backend.get().name == "numpy"
+    with pytest.raises(MissingDependencyError, match=rf"'numba' cannot run here: {package} .*npvae\[numba\]"):
+        backend.get("numba")
+
+
+@pytest.mark.parametrize("error", [
+    ImportError("Numba needs NumPy 1.26 or less. Got NumPy 9.0."), SystemError("initialization failed"),
+    AttributeError("module 'numpy' has no attribute 'x'"),
+])
+def test_where_numba_cannot_be_imported_auto_is_numpy_and_numba_says_why(monkeypatch, error):
+    importing_numba_fails(monkeypatch, error)
+    assert backend.get("auto").name == "numpy"
+    with pytest.raises(MissingDependencyError) as caught:
+        backend.get("numba")
+    assert str(error) in str(caught.value) and "cannot run here" in str(caught.value)
+
+
+needs_numba = pytest.mark.skipif(backend.reason_against("numba") is not None, reason="numba does not run here")
+
+
+@needs_numba
+def test_a_user_without_a_home_has_a_backend(monkeypatch):
+    """As in a container that runs as a number without a name."""
+
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("NPVAE_HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(numba_ops.Path, "home", no_home)
+    ops = backend.get("auto")
+    assert ops.squared_error(np.ones((1, 2)), np.zeros((1, 2)))[0] == 2.0
+
+
+@needs_numba
+def test_auto_is_the_fastest_that_runs():
+    assert list(backend.KNOWN)[0] == "numba"
+    assert backend.get("auto").name == backend.get().name == "numba"
+
+
+@needs_numba
+def test_the_backend_takes_its_number_from_the_same_places(monkeypatch):
+    limits = []
+    monkeypatch.setattr(threads, "limit_blas", lambda number: limits.append(number) or True)
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "3")
+    ops = backend.get("numba")
+    assert ops.threads == 3 and "3 threads (NUMBA_NUM_THREADS=3)" in ops.description()
+    assert limits == []  # nothing was asked for, so BLAS stays as it is
+    ops = backend.get("numba", threads=1)
+    assert ops.threads == 1 and "1 thread (asked for)" in ops.description() and limits == [1]
+    with pytest.raises(InputError, match="threads must be at least 1, got 0"):
+        backend.get("numba", threads=0)
+
+
+@needs_numba
+def test_a_run_starts_so_many_threads_and_they_end_with_it(monkeypatch):
+    from trained import grey, run
+
+    monkeypatch.setattr(threads, "limit_blas", lambda number: True)
+    before, most = threading.active_count(), []
+    start = threading.Thread.start
+
+    def count(self):
+        start(self)
+        most.append(threading.active_count())
+
+    monkeypatch.setattr(threading.Thread, "start", count)
+    for number in (1, 2, 4):
+        most.clear()
+        run(backend.get("numba", threads=number), grey(20), epochs=1)
+        assert max(most, default=before) == before + number - 1
+        assert threading.active_count() == before

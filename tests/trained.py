@@ -1,0 +1,96 @@
+"""Small runs of the training loop, on the compiled program and step by step through the specification.
+
+Importing this skips a test file where the program cannot run.
+"""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import compiled  # noqa: F401  (skips)
+import numpy as np
+
+from npvae import backend
+from npvae.backend.base import Ops
+from npvae.model import Architecture, Model
+from npvae.training import TrainingSettings, train
+from npvae.training.loop import initial_state
+from npvae.training.steps import Stepper
+
+#: Features of the data that these runs train on.
+FEATURES = 11
+
+
+def grey(rows: int, features: int = FEATURES, seed: int = 8, dtype="float64") -> np.ndarray:
+    """Grey values with black pixels among them: a third of all, and one column."""
+    generator = np.random.default_rng(seed)
+    x = generator.random((rows, features))
+    x[generator.random(x.shape) < 1 / 3] = 0.0
+    x[:, features // 2] = 0.0
+    return x.astype(dtype)
+
+
+def real(rows: int, features: int = FEATURES, seed: int = 9, dtype="float64") -> np.ndarray:
+    """Real numbers for the Gaussian likelihoods."""
+    return np.random.default_rng(seed).standard_normal((rows, features)).astype(dtype)
+
+
+def make(ops, x, architecture=None, **settings):
+    """A model for x and settings: few rows a batch, some hidden units, whatever is asked for instead."""
+    shape = {"latent_dim": 2, "hidden": (9,), **(architecture or {})}
+    defaults = {"seed": 3, "epochs": 2, "batch_size": 7, "optimizer": "rmsprop", "learning_rate": 0.01}
+    return Model(Architecture(x.shape[1], **shape), ops), TrainingSettings(**{**defaults, **settings})
+
+
+def run(ops, x, x_valid=None, architecture=None, state=None, callbacks=(), **settings):
+    """The state after a run."""
+    model, settings = make(ops, x, architecture, **settings)
+    return train(model, settings, x, x_valid, state=state, callbacks=callbacks)
+
+
+def start(ops, x, architecture=None, **settings):
+    """The state before a run."""
+    model, settings = make(ops, x, architecture, **settings)
+    return initial_state(model, settings, x.dtype.name)
+
+
+def specification() -> Ops:
+    return Ops(np)
+
+
+def on_numba(threads: int = 1) -> Ops:
+    """The compiled backend: on one thread, so that tests do not wait for a busy machine's cores."""
+    return backend.get("numba", threads=threads)
+
+
+def only_the_program():
+    """A context in which a step taken outside the compiled program is an error."""
+    return mock.patch.object(Stepper, "_take_one", side_effect=AssertionError("a step outside the program"))
+
+
+def columns(history) -> dict:
+    """The history without the seconds."""
+    return {name: column for name, column in history.columns().items() if name != "seconds"}
+
+
+def assert_close(found, wanted, rtol=1e-11, atol=1e-12) -> None:
+    """Two states: parameters, accumulators, history, and how the run ended."""
+    np.testing.assert_allclose(found.theta, wanted.theta, rtol=rtol, atol=atol)
+    assert found.optimizer_state.keys() == wanted.optimizer_state.keys()
+    for name, value in wanted.optimizer_state.items():
+        np.testing.assert_allclose(found.optimizer_state[name], value, rtol=rtol, atol=atol, err_msg=name)
+    ours, theirs = columns(found.history), columns(wanted.history)
+    assert ours.keys() == theirs.keys()
+    for name, column in theirs.items():
+        np.testing.assert_allclose(ours[name], column, rtol=rtol, atol=atol, err_msg=name)
+    for name in ("epoch", "step", "stop_reason", "best_epoch"):
+        assert getattr(found, name) == getattr(wanted, name), name
+
+
+def assert_same_bits(found, wanted) -> None:
+    """Two states that differ in nothing but the time they took."""
+    assert found.theta.tobytes() == wanted.theta.tobytes()
+    assert found.theta.dtype == wanted.theta.dtype
+    for name, value in wanted.optimizer_state.items():
+        assert found.optimizer_state[name].tobytes() == value.tobytes(), name
+    assert columns(found.history) == columns(wanted.history)
