@@ -1,4 +1,5 @@
-"""One competitor in a process of its own: trains an epoch whenever a line comes in, and says how long it took.
+"""One competitor in a process of its own: trains whenever a line comes in: whole epochs, at least
+so many ("epochs 2") or for so long ("seconds 1.0"). It answers with the time of a step and the last epoch's loss.
 
     python benchmarks/peers/worker.py MODULE SPEC
 
@@ -23,10 +24,13 @@ def main() -> None:
     spec = SPECS[name]
     runner = peer.Runner(spec, load(spec))
     print(peer.version(), flush=True)
-    for _ in sys.stdin:
-        started = time.perf_counter()
-        loss = runner.epoch()
-        print((time.perf_counter() - started) / spec.steps * 1e3, loss, flush=True)
+    for line in sys.stdin:
+        unit, amount = line.split()
+        started, epochs = time.perf_counter(), 0
+        while not epochs or (epochs if unit == "epochs" else time.perf_counter() - started) < float(amount):
+            loss = runner.epoch()
+            epochs += 1
+        print((time.perf_counter() - started) / (epochs * spec.steps) * 1e3, loss, flush=True)
 
 
 if __name__ == "__main__":
