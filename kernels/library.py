@@ -16,6 +16,7 @@ import os
 import platform
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 from npvae.kernels.target import Target, of_machine
@@ -46,7 +47,7 @@ class Program:
 def load(dtype: str, folder: Path | None = None, announce=None) -> Program:
     """The program for a dtype: the one of this process, of the folder, or compiled now and kept in the folder.
 
-    ``announce`` is called with a line of text before compiling. ImportError: Numba or llvmlite cannot be imported.
+    ``announce`` is called with a line of text before and after compiling. ImportError: Numba or llvmlite cannot be imported.
     """
     if dtype not in _loaded:
         with _loading:
@@ -74,9 +75,11 @@ def _load(dtype, folder, announce) -> Program:
         program = _from_file(path, target)
         if program is not None:
             return program
-    if announce is not None:
-        announce(f"compiling for {dtype} (once, some seconds)")
+    announce = announce or (lambda text: None)
+    announce(f"compiling for {dtype}, once on this machine ...")
+    started = time.perf_counter()
     code, name, address, keep = _compile(target)
+    announce(f"compiled for {dtype} in {time.perf_counter() - started:.1f} s")
     if path is not None:
         _keep(path, name, code)
     return Program(target, address, keep, "compiled")

@@ -19,6 +19,7 @@ from npvae.backend import together
 from npvae.backend.numba_program import NumbaProgram
 from npvae.errors import NonFiniteError, TrainingInterruptedWarning
 from npvae.evaluate import evaluate_elbo
+from npvae.likelihoods import Gaussian
 from npvae.training import steps
 
 SHAPES = [
@@ -162,6 +163,17 @@ def test_a_step_that_is_not_finite_is_named_and_the_last_good_parameters_put_bac
             run(ops, grey(20), state=state, **settings)
         np.testing.assert_array_equal(state.theta, before)
         assert state.step == 1
+
+
+def test_a_loss_that_is_not_finite_though_its_gradient_is():
+    """Squares beyond float32, of differences that a large variance makes small in the gradient."""
+    x, shape = (1e20 * real(20)).astype(np.float32), {"likelihood": Gaussian(1e30)}
+    for ops in (specification(), on_numba()):
+        state = start(ops, x, shape, optimizer="sgd")
+        state.theta[:] = 0.0
+        with pytest.raises(NonFiniteError, match="epoch 1, step 1: the reconstruction term"):
+            run(ops, x, architecture=shape, state=state, optimizer="sgd")
+        assert not state.theta.any() and state.step == 0
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
