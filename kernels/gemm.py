@@ -18,6 +18,10 @@ which one of its rows is not zero are kept, with the list of these k (``compress
 rows of B up in the list. For finite B the result is the same, since what is left out is zero; a dense A costs a
 few hundredths more. Pixels lie side by side and pictures are alike, so on MNIST more than half of all k are skipped.
 
+A *narrow* C, of fewer columns than a vector has numbers, such as mean and log-variance of a 2-dimensional latent
+space, would leave most of a tile unused. There C^T = B^T A^T is computed instead: the panels are of A^T, of which
+there are many columns, and the rows of a tile are those of B^T. Tiles of C^T are turned on their way to C.
+
 Every element of C is summed over k in the same order whatever the number of threads, since threads divide C, not k.
 Edges: the last rows by tiles of 4, 2 and 1 rows, the last columns through a small buffer.
 """
@@ -175,8 +179,15 @@ def make(target, epilogue):
             i += tile_height(i, m)
         return i
 
-    @compiled(2, result=int64)
-    def tiles(m, n):
+    @compiled(3, result=int64)
+    def is_narrow(m, n, form):
+        """Whether C^T is computed in the place of C: then a tile's vectors are full, though C has few columns."""
+        return n <= lanes and n < m and form != SPARSE and form != SPARSE_TRANSPOSED
+
+    @compiled(3, result=int64)
+    def tiles(m, n, form):
+        if is_narrow(m, n, form):
+            return (m + panel - 1) // panel
         return tiles_down(m) * ((n + panel - 1) // panel)
 
     @compiled(1, result=int64)
@@ -223,9 +234,56 @@ def make(target, epilogue):
                 put_integer(counts, t * blocks + block, kept)
             i += height
 
+    @compiled(6)
+    def turn_back(turned, c, ldc, rows, n, add):
+        """C (+)= the transpose of ``turned``, (n, panel), of which ``rows`` columns count."""
+        for i in range(rows):
+            for j in range(n):
+                value = get(turned, j * panel + i)
+                if add:
+                    value += get(c, i * ldc + j)
+                put(c, i * ldc + j, value)
+
+    @compiled(17)
+    def multiply_narrow(a, lda, b, ldb, c, ldc, m, n, k, form, add, first, last, scratch, code, p, q):
+        """``multiply`` by way of C^T = B^T A^T: its panels ``first`` to ``last``, each with all of its n rows."""
+        step = block_of(k)
+        packed_a = scratch
+        packed_b = packed_a + size * BLOCK_K * panel
+        turned = packed_b + size * BLOCK_K * lanes
+        form_a = PLAIN if form == A_TRANSPOSED else B_TRANSPOSED  # A^T takes the place of B
+        form_b = PLAIN if form == B_TRANSPOSED else A_TRANSPOSED  # and B^T that of A
+        for s in range(first, last):
+            row = s * panel
+            rows_here = min(panel, m - row)
+            k0 = 0
+            while k0 < k:
+                k1 = min(k, k0 + step)
+                pack_panel(a, lda, k0, k1, row, m, form_a, packed_a)
+                j = 0
+                while j < n:
+                    height = tile_height(j, n)
+                    source, stride = b + size * (j * ldb + k0), ldb
+                    if form_b == A_TRANSPOSED:
+                        source, stride = packed_b + size * j * (k1 - k0), 0
+                        if s == first or step < k:  # else it is there from the panel before
+                            for t in range(k1 - k0):
+                                for i in range(height):
+                                    put(source, t * height + i, get(b, (k0 + t) * ldb + j + i))
+                    to, signed = turned + size * j * panel, -panel if k0 > 0 else panel
+                    tile(form_b, height, k1 - k0, source, stride, packed_a, to, signed)
+                    j += height
+                k0 = k1
+            place = c + size * row * ldc
+            turn_back(turned, place, ldc, rows_here, n, add)
+            epilogue(code, place, ldc, rows_here, n, row, 0, p, q)
+
     @compiled(17)
     def multiply(a, lda, b, ldb, c, ldc, m, n, k, form, add, first, last, scratch, code, p, q):
         if first >= last:
+            return
+        if is_narrow(m, n, form):
+            multiply_narrow(a, lda, b, ldb, c, ldc, m, n, k, form, add, first, last, scratch, code, p, q)
             return
         down = tiles_down(m)
         panel_first, panel_last = first // down, (last - 1) // down + 1

@@ -128,13 +128,13 @@ def make(target, has_pause: bool):
     def product(plan):
         """a, lda, b, ldb, c, ldc, m, n, k, form, add, epilogue, its p and q, scratch, room for a sparse A"""
         m, n, k = get_integer(plan, 7), get_integer(plan, 8), get_integer(plan, 9)
-        a, sparse = get_integer(plan, 1), get_integer(plan, 16)
-        if get_integer(plan, 10) == SPARSE:
+        a, form, sparse = get_integer(plan, 1), get_integer(plan, 10), get_integer(plan, 16)
+        if form == SPARSE:
             compress_rows(a, get_integer(plan, 2), m, k, 0, tiles_down(m), sparse)
             a = sparse
         multiply(
             a, get_integer(plan, 2), get_integer(plan, 3), get_integer(plan, 4), get_integer(plan, 5),
-            get_integer(plan, 6), m, n, k, get_integer(plan, 10), get_integer(plan, 11), 0, tiles(m, n),
+            get_integer(plan, 6), m, n, k, form, get_integer(plan, 11), 0, tiles(m, n, form),
             get_integer(plan, 15), get_integer(plan, 12), get_integer(plan, 13), get_integer(plan, 14),
         )
 

@@ -34,7 +34,8 @@ PAIRS = 256
 #: Bytes of scratch memory that making them takes.
 NORMAL_BYTES = 4 * 8 * PAIRS
 
-#: Elements of a block whose squares are summed together for the gradient's norm.
-NORM_BLOCK = 8192
+#: Elements of a block whose squares are summed together for the gradient's norm, and which one thread updates: small, so
+#: that the threads have equal shares of a small model too.
+NORM_BLOCK = 1024
 #: float64 numbers at a training plan's SUMS before those by latent dimension: loss, reconstruction.
 SUMS_HEAD = 2

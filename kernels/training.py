@@ -78,9 +78,9 @@ def make(target, threads, arithmetic):
     def layer_forward(plan, layer, rows, thread, count):
         """y = f(x W + b)"""
         inputs, outputs = get_integer(layer, Layer.INPUTS), get_integer(layer, Layer.OUTPUTS)
-        first, last = part(tiles(rows, outputs), thread, count)
         sparse = get_integer(layer, Layer.SPARSE)
         form = SPARSE if sparse else PLAIN
+        first, last = part(tiles(rows, outputs, form), thread, count)
         multiply(
             get_integer(plan, Train.SPARSE_X) if sparse else get_integer(layer, Layer.INPUT), inputs, get_integer(layer, Layer.W), outputs,
             get_integer(layer, Layer.OUTPUT), outputs, rows, outputs, inputs, form, 0, first, last,
@@ -95,15 +95,15 @@ def make(target, threads, arithmetic):
         da, d_input = get_integer(layer, Layer.D_OUTPUT), get_integer(layer, Layer.D_INPUT)
         scratch = get_integer(plan, Train.SCRATCH) + thread * get_integer(plan, Train.SCRATCH_BYTES)
         if d_input != 0:
-            first, last = part(tiles(rows, inputs), thread, count)
+            first, last = part(tiles(rows, inputs, B_TRANSPOSED), thread, count)
             multiply(
                 da, outputs, get_integer(layer, Layer.W), outputs, d_input, inputs, rows, inputs, outputs, B_TRANSPOSED,
                 get_integer(layer, Layer.ADD), first, last, scratch, get_integer(layer, Layer.D_EPILOGUE),
                 get_integer(layer, Layer.INPUT), inputs,
             )
         # Threads take dW from the other end, so that whoever has one tile less above has one more here.
-        first, last = part(tiles(inputs, outputs), count - 1 - thread, count)
         form = SPARSE_TRANSPOSED if get_integer(layer, Layer.SPARSE) else A_TRANSPOSED
+        first, last = part(tiles(inputs, outputs, form), count - 1 - thread, count)
         multiply(
             get_integer(layer, Layer.INPUT), inputs, da, outputs, get_integer(layer, Layer.D_W), outputs,
             inputs, outputs, rows, form, 0, first, last, scratch, Epilogue.NONE, 0, 0,

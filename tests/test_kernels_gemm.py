@@ -83,6 +83,7 @@ def test_every_small_shape(form, dtype):
     (3, 5, 255), (3, 70, 256), (13, 37, 257), (7, 33, 513), (2, 3, 900),  # blocks of k
     (191, 3, 5), (193, 40, 3), (401, 17, 20),  # blocks of rows
     (200, 70, 300), (1, 700, 300), (397, 35, 519),  # both
+    (33, 1, 600), (71, 8, 257), (130, 4, 1025), (65, 16, 300),  # few columns
 ])
 @pytest.mark.parametrize("add", [False, True])
 def test_large_shapes(form, m, n, k, add, dtype):
@@ -94,6 +95,19 @@ def test_large_shapes(form, m, n, k, add, dtype):
     multiply(form, first, second, c, add)
     np.testing.assert_array_equal(c.array, a @ b + (start if add else 0.0))
     assert c.intact()
+
+
+@pytest.mark.parametrize("form", ["plain", "b_transposed", "a_transposed"])
+def test_few_columns_have_the_bits_of_many(form, dtype):
+    """A narrow C is computed by way of its transpose, but each number by the same sums: beside others or not."""
+    generator = np.random.default_rng(7)
+    a, b = generator.standard_normal((70, 700)).astype(dtype), generator.standard_normal((700, 40)).astype(dtype)
+    wide = Guarded(70, 40, dtype)
+    multiply(form, *stored(form, a, b, dtype), wide)
+    for n in (1, 2, 3, program(dtype).target.lanes):
+        c = Guarded(70, n, dtype)
+        multiply(form, *stored(form, a, b[:, :n], dtype, gap=1), c)
+        np.testing.assert_array_equal(bits(c.array), bits(wide.array[:, :n]))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -222,7 +236,7 @@ def test_every_epilogue_on_every_edge(epilogue, dtype):
     for form in FORMS:
         for add in (False, True):
             for m in (1, target.tile_rows + 3):
-                for n in (1, target.panel, 2 * target.panel + 5):
+                for n in (1, 3, target.panel, 2 * target.panel + 5):
                     found, wanted = finish(epilogue, form, m, n, 9, add, dtype)
                     eps = float(np.finfo(dtype).eps)
                     np.testing.assert_allclose(
@@ -233,10 +247,11 @@ def test_every_epilogue_on_every_edge(epilogue, dtype):
 @pytest.mark.parametrize("epilogue", [Epilogue.TANH, Epilogue.SOFTPLUS_BACKWARD])
 @pytest.mark.parametrize("form", FORMS)
 def test_an_epilogue_comes_once_and_last(epilogue, form, dtype):
-    """With several blocks of k, of rows, and of columns."""
-    found, wanted = finish(epilogue, form, 211, 53, 301, True, dtype)
-    eps = float(np.finfo(dtype).eps)
-    np.testing.assert_allclose(found, wanted, rtol=16 * eps, atol=8 * eps)
+    """With several blocks of k, of rows, and of columns; and with few columns."""
+    for n in (53, 3):
+        found, wanted = finish(epilogue, form, 211, n, 301, True, dtype)
+        eps = float(np.finfo(dtype).eps)
+        np.testing.assert_allclose(found, wanted, rtol=16 * eps, atol=8 * eps)
 
 
 def test_relu_keeps_nan_and_stops_what_is_not_positive(dtype):

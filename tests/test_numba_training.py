@@ -10,6 +10,7 @@ from trained import (
 
 from npvae import backend, likelihoods, load_dataset, objectives, optim, random
 from npvae.evaluate import evaluate_elbo
+from npvae.kernels.sizes import NORM_BLOCK
 from npvae.layers import activations
 from npvae.likelihoods import Bernoulli, Gaussian
 from npvae.optim import SGD, Adam, RMSprop
@@ -111,7 +112,7 @@ def test_a_model_of_several_blocks():
     x = grey(421, 300)
     shape = {"hidden": (70, 37), "latent_dim": 5, "activation": "tanh"}
     state = check(x, architecture=shape, batch_size=211, optimizer="adam")
-    assert state.theta.size > 3 * 8192
+    assert state.theta.size > 3 * NORM_BLOCK
 
 
 def test_a_run_goes_on_from_a_state():
