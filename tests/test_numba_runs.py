@@ -15,10 +15,11 @@ from trained import (
     assert_close, assert_same_bits, columns, grey, make, on_numba, only_the_program, real, run, specification, start,
 )
 
-from npvae.backend import together
+from npvae.backend import thread_choice, together
 from npvae.backend.numba_program import NumbaProgram
 from npvae.errors import NonFiniteError, TrainingInterruptedWarning
 from npvae.evaluate import evaluate_elbo
+from npvae.kernels.sizes import NORM_BLOCK
 from npvae.likelihoods import Gaussian
 from npvae.training import steps
 
@@ -32,9 +33,15 @@ SHAPES = [
 # How a run is divided
 
 
+@pytest.fixture
+def all_threads(monkeypatch):
+    """No trials of fewer threads than were asked for."""
+    monkeypatch.setattr(thread_choice, "TRIAL_SECONDS", math.inf)
+
+
 @pytest.mark.parametrize("architecture", SHAPES)
 @pytest.mark.parametrize("rows", [1, 3, 40])
-def test_the_number_of_threads_changes_no_bit(architecture, rows, dtype):
+def test_the_number_of_threads_changes_no_bit(architecture, rows, dtype, all_threads):
     """Also of more threads than there are rows, tiles or cores."""
     x = grey(rows, dtype=dtype)
     settings = {"optimizer": "adam", "clip_norm": 2.0, "binarize": "dynamic", "batch_size": 17}
@@ -43,14 +50,30 @@ def test_the_number_of_threads_changes_no_bit(architecture, rows, dtype):
         assert_same_bits(run(on_numba(threads), x, architecture=architecture, **settings), wanted)
 
 
-def test_the_number_of_threads_changes_no_bit_of_a_large_model():
+def test_the_number_of_threads_changes_no_bit_of_a_large_model(all_threads):
     """Whose layers have several panels and blocks, and whose parameters several blocks."""
     x = grey(300, 200, dtype="float32")
     settings = {"architecture": {"hidden": (120, 31)}, "batch_size": 211, "clip_norm": 1.0}
     wanted = run(on_numba(1), x, **settings)
-    assert wanted.theta.size > 5 * 8192
+    assert wanted.theta.size > 5 * NORM_BLOCK
     for threads in (2, 3):
         assert_same_bits(run(on_numba(threads), x, **settings), wanted)
+
+
+def test_a_number_of_threads_that_changes_on_the_way_changes_no_bit(monkeypatch):
+    x = grey(90, dtype="float32")
+    wanted = run(on_numba(1), x, epochs=8)
+    used, original = [], together.run
+
+    def note(program, plan, threads):
+        used.append(threads)
+        original(program, plan, threads)
+
+    monkeypatch.setattr(together, "run", note)
+    monkeypatch.setattr(thread_choice, "TRIAL_SECONDS", 0.0)
+    monkeypatch.setattr(thread_choice, "FEWEST_BETWEEN", 0)
+    assert_same_bits(run(on_numba(4), x, epochs=8), wanted)
+    assert len(set(used)) > 1
 
 
 def calls(monkeypatch):

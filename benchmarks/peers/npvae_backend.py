@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import queue
+import threading
+
 from peers.spec import EPSILON, RATE, RHO, initial_weights
 
 from npvae import Architecture, Model, __version__
@@ -16,26 +19,32 @@ def version() -> str:
 
 
 class Runner:
-    """One epoch more of the same run at every call."""
+    """One run, held between epochs: every call lets it go on for one more, as a user's run would."""
 
     backend: str
 
     def __init__(self, spec, x) -> None:
-        self.spec = spec
         architecture = Architecture(spec.inputs, spec.latent, spec.hidden, activation=spec.activation)
-        self.model = Model(architecture, backends.get(self.backend))
-        self.x = self.model.ops.asarray(x)
-        self.state = initial_state(self.model, self.settings(1))
-        views = self.model.views(self.state.theta)
-        for layer, W in zip(architecture.dense_layers(), initial_weights(spec), strict=True):
-            views[layer.W][...] = self.model.ops.asarray(W)
-
-    def settings(self, epochs: int) -> TrainingSettings:
-        return TrainingSettings(
-            seed=0, epochs=epochs, batch_size=self.spec.batch, learning_rate=RATE, optimizer=RMSprop(RHO, EPSILON)
+        model = Model(architecture, backends.get(self.backend))
+        settings = TrainingSettings(
+            seed=0, epochs=10**9, batch_size=spec.batch, learning_rate=RATE, optimizer=RMSprop(RHO, EPSILON)
         )
+        state = initial_state(model, settings)
+        views = model.views(state.theta)
+        for layer, W in zip(architecture.dense_layers(), initial_weights(spec), strict=True):
+            views[layer.W][...] = model.ops.asarray(W)
+        self._go, self._losses = queue.Queue(), queue.Queue()
+
+        def wait(state) -> None:
+            self._losses.put(state.history["loss"][-1])
+            self._go.get()
+
+        def run() -> None:
+            self._go.get()
+            train(model, settings, model.ops.asarray(x), state=state, callbacks=[wait])
+
+        threading.Thread(target=run, daemon=True).start()
 
     def epoch(self) -> float:
-        self.state.stop_reason = None
-        train(self.model, self.settings(self.state.epoch + 1), self.x, state=self.state)
-        return self.state.history["loss"][-1]
+        self._go.put(None)
+        return self._losses.get()

@@ -7,6 +7,7 @@ it from as many threads as were asked for.
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from npvae.backend import together
 from npvae.backend.memory import Memory
 from npvae.backend.numba_ops import constants_of
 from npvae.backend.stretch import Stretch
+from npvae.backend.thread_choice import ThreadChoice
 from npvae.kernels import sizes
 from npvae.kernels.plan import BACKWARD, FORWARD, Epilogue, Layer, Operation, Train
 from npvae.kernels.plan import Likelihood as Code
@@ -44,6 +46,7 @@ class NumbaProgram:
         self._model, self._settings, self._x = model, settings, x
         self._program = ops.program(x.dtype.name)
         self._threads = ops.threads
+        self._choice = ThreadChoice(ops.threads)
         self._batch = min(batch_size, len(x))
         self._plan = np.zeros(len(Train), np.int64)
         self._records = np.zeros((len(model.architecture.dense_layers()), len(Layer)), np.int64)
@@ -202,8 +205,10 @@ class NumbaProgram:
             RATES=0 if rates is None else rates.ctypes.data, BETAS=betas.ctypes.data, LOSSES=losses.ctypes.data,
             NORMS=norms.ctypes.data, STEPS=len(betas), DONE=0, REFUSED=0,
         )
-        together.run(self._program, self._plan, self._threads)
+        started = time.perf_counter()
+        together.run(self._program, self._plan, self._choice.number)
         done = int(self._plan[Train.DONE])
+        self._choice.ran(time.perf_counter() - started, done)
         self._rows += min(done * self._batch, len(self._x) - int(self._plan[Train.START]))
         return Stretch(done, losses[:done], norms[:done])
 
