@@ -96,7 +96,7 @@ def test_get():
     assert isinstance(backend.get(), Ops) and set(backend.KNOWN) <= {*BACKENDS}
     with pytest.raises(UnknownNameError, match="unknown backend 'torch'; known: 'auto', 'numba', 'numpy'"):
         backend.get("torch")
-    with pytest.raises(InputTypeError, match="backend must be a name or an Ops object, got module"):
+    with pytest.raises(InputTypeError, match="backend must be a name, a mapping or an Ops object, got module"):
         backend.get(np)
 
 

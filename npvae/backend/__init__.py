@@ -3,33 +3,47 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+from collections.abc import Mapping
 
 from npvae.backend.base import Ops
 from npvae.backend.numpy_ops import NumpyOps
-from npvae.errors import InputTypeError, MissingDependencyError, UnknownNameError
+from npvae.errors import InputError, InputTypeError, MissingDependencyError, UnknownNameError
 
 #: Name, module and class of every backend, the fastest first: the order in which "auto" tries them.
 KNOWN = {"numba": ("npvae.backend.numba_ops", "NumbaOps"), "numpy": ("npvae.backend.numpy_ops", "NumpyOps")}
 
 
 def get(backend="auto", threads: int | None = None) -> Ops:
-    """A backend by name, or the object itself. ``"auto"`` is the fastest that works here.
+    """A backend by name, by ``{"name": ..., argument: value}``, or the object itself. ``"auto"`` is the fastest that
+    works here.
 
     threads: how many to run on; None leaves it to the environment and the machine (see threads.py).
-    UnknownNameError: no such name. MissingDependencyError: the backend cannot run here; the message says why.
+    UnknownNameError: no such name. InputError: an argument that the backend does not take. MissingDependencyError: the
+    backend cannot run here; the message says why.
     """
     if isinstance(backend, Ops):
         return backend
-    if not isinstance(backend, str):
-        raise InputTypeError(f"backend must be a name or an Ops object, got {type(backend).__name__}")
-    if backend == "auto":
-        backend = next(name for name in KNOWN if reason_against(name) is None)
-    if backend not in KNOWN:
-        raise UnknownNameError("backend", backend, ["auto", *KNOWN])
-    reason = reason_against(backend)
+    arguments = {} if threads is None else {"threads": threads}
+    name = backend
+    if isinstance(backend, Mapping):
+        arguments = {**arguments, **backend}
+        name = arguments.pop("name", None)
+    elif not isinstance(backend, str):
+        raise InputTypeError(f"backend must be a name, a mapping or an Ops object, got {type(backend).__name__}")
+    if name == "auto":
+        name = next(each for each in KNOWN if reason_against(each) is None)
+    if name not in KNOWN:
+        raise UnknownNameError("backend", name, ["auto", *KNOWN])
+    reason = reason_against(name)
     if reason is not None:
-        raise MissingDependencyError(f"the backend {backend!r} cannot run here: {reason}")
-    return _class_of(backend)(threads=threads)
+        raise MissingDependencyError(f"the backend {name!r} cannot run here: {reason}")
+    kind = _class_of(name)
+    accepted = inspect.signature(kind).parameters
+    for argument in arguments:
+        if argument not in accepted:
+            raise InputError(f"backend {name!r} takes no argument {argument!r}; it takes: {', '.join(accepted)}")
+    return kind(**arguments)
 
 
 def reason_against(name: str) -> str | None:

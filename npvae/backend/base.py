@@ -34,6 +34,8 @@ class Ops:
     """The specification: each operation through the reference function of its layer."""
 
     name = "reference"
+    #: Whether training takes steps by ``training_program`` where there is one; None: whichever a trial finds faster.
+    takes_programs: bool | None = True
 
     def __init__(self, xp) -> None:
         self.xp = xp

@@ -12,12 +12,12 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
 
-from npvae import optim
+from npvae import check, optim
+from npvae.announce import announce
 from npvae.backend import threads as thread_count
 from npvae.backend.numpy_ops import NumpyOps
 from npvae.data.places import cache_folder
@@ -26,6 +26,9 @@ from npvae.kernels.plan import BACKWARD, FORWARD, RATE, Constant, Operation
 
 DTYPES = ("float32", "float64")
 
+#: Whose matrix products training runs on, and whether it then takes its steps by the program.
+PRODUCTS = {"own": True, "blas": False, "measured": None}
+
 
 def program_folder() -> Path | None:
     """Where compiled programs are kept; None for a user without a home, who keeps none."""
@@ -33,10 +36,6 @@ def program_folder() -> Path | None:
         return cache_folder() / "kernels"
     except RuntimeError:
         return None
-
-
-def _announce(text: str) -> None:
-    print(f"npvae: {text}", file=sys.stderr, flush=True)
 
 
 def plan_of(*fields: int):
@@ -56,18 +55,27 @@ def constants_of(rate: float = 0.0, root_scale: float = 0.0, **values: float) ->
 class NumbaOps(NumpyOps):
     """Compiled loops on the CPU. Values agree with the reference to rounding.
 
-    threads: of the training program, and of BLAS where threadpoolctl is installed; None asks the environment and
-    the machine.
+    threads: of the training program, at most, and of BLAS where threadpoolctl is installed; None asks the environment
+    and the machine.
+
+    products: whose matrix products training runs on. "own": the training program's, so that a run has the same bits
+    every time. "blas": NumPy's BLAS, step by step. "measured": those that a trial on the run's own model, batch and
+    machine finds faster, which may differ between runs; a checkpoint remembers which it was.
     """
 
     name = "numba"
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(self, threads: int | None = None, products: str = "own") -> None:
         super().__init__()
+        self.products = check.one_of("products", products, PRODUCTS)
+        self.takes_programs = PRODUCTS[products]
         self._asked_threads = threads
         self.threads = thread_count.number_of_threads(threads)
         if threads is not None:
             thread_count.limit_blas(threads)  # where threadpoolctl is not installed, BLAS keeps its own number
+
+    def __reduce__(self):
+        return type(self), (self._asked_threads, self.products)
 
     @classmethod
     def reason_against(cls) -> str | None:
@@ -91,7 +99,7 @@ class NumbaOps(NumpyOps):
 
     def program(self, dtype: str) -> library.Program:
         """The compiled program for a dtype: from this process, from the cache, or compiled now."""
-        return library.load(dtype, program_folder(), _announce)
+        return library.load(dtype, program_folder(), announce)
 
     def _run(self, dtype, *fields: int) -> None:
         plan = plan_of(*fields)

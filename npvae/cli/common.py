@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from npvae.cli import output
+from npvae.cli import choices, output
 from npvae.data import DATASETS, load_dataset, load_file, save_array
 from npvae.errors import DataConversionWarning, DataScaleWarning, InputError, TrainingInterruptedWarning
 from npvae.estimator import VAE
@@ -18,7 +18,10 @@ _LOCKS: list[int] = []
 
 
 def add_backend(parser) -> None:
-    parser.add_argument("--backend", default="auto", help="auto (default: the fastest that runs here), numba, numpy")
+    parser.add_argument(
+        "--backend", default="auto",
+        help="auto (default: the fastest that runs here), numba[:products=own|blas|measured], numpy",
+    )
 
 
 def add_seed(parser, default=0) -> None:
@@ -82,7 +85,7 @@ def with_names(x: np.ndarray, column_names):
 def load_model(options):
     """The model of ``options.model``: a file, or ``model.npz`` in a folder."""
     path = Path(options.model)
-    return VAE.load(path / "model.npz" if path.is_dir() else path, backend=options.backend)
+    return VAE.load(path / "model.npz" if path.is_dir() else path, backend=choices.parse_choice(options.backend))
 
 
 def write_array(path, x, column_names=None) -> None:

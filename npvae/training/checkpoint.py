@@ -13,10 +13,11 @@ import time
 from pathlib import Path
 
 from npvae import check, io
-from npvae.errors import InputError, ModelFileError
+from npvae.errors import InputError, ModelFileError, UnknownNameError
 from npvae.training.history import History
 from npvae.training.settings import TrainingSettings
 from npvae.training.state import TrainingState
+from npvae.training.step_trial import WAYS
 
 
 def data_fingerprint(x) -> str:
@@ -66,6 +67,7 @@ class Checkpointer:
             "history": state.history.columns(),
             "best_elbo": state.best_elbo if state.best_theta is not None else None,
             "best_epoch": state.best_epoch,
+            "steps_by": state.steps_by,
             "stop_reason": state.stop_reason,
         }
         io.save(self.path, "checkpoint", header, arrays)
@@ -97,12 +99,13 @@ def read_checkpoint(path, model, settings: TrainingSettings, fingerprints: dict)
             step=header["step"],
             history=History(header["history"]),
             best_epoch=header["best_epoch"],
+            steps_by=None if header["steps_by"] is None else check.one_of("steps_by", header["steps_by"], WAYS),
             stop_reason=header["stop_reason"],
         )
         if "best_theta" in arrays:
             state.best_theta = asarray(arrays["best_theta"].copy())
             state.best_elbo = header["best_elbo"]
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, UnknownNameError) as error:
         raise ModelFileError(f"{path} lacks what a checkpoint must hold: {error}") from error
     if state.epoch > settings.epochs:
         raise InputError(f"{path} is of epoch {state.epoch}, but this run has only {settings.epochs}")

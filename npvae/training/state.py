@@ -21,6 +21,7 @@ class TrainingState:
     best_theta: Any = None  #: theta at the best validation ELBO, when the run watches it
     best_elbo: float = -math.inf
     best_epoch: int = 0
+    steps_by: str | None = None  #: "program" or "operations", where a trial was to decide: see step_trial.py
     stop_reason: str | None = None  #: None while the run goes on
 
     def stop(self, reason: str) -> None:

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 
 from npvae import evaluate, objectives, optim, random, schedules
-from npvae.training import guard, minibatches
+from npvae.training import guard, minibatches, step_trial
 
 #: Steps between copies of the parameters, each taken where the loss and gradient were seen to be finite.
 SNAPSHOT_STEPS = 50
@@ -49,13 +49,19 @@ class Epoch:
 
 
 class Stepper:
-    """Takes the steps of a run; it holds the gradient's memory and the last good parameters."""
+    """Takes the steps of a run; it holds the gradient's memory and the last good parameters.
 
-    def __init__(self, model, settings, x, state) -> None:
+    ``by_program``: whether steps are taken by the backend's program where it has one; None leaves it to the
+    backend, or to the trial that it asks for.
+    """
+
+    def __init__(self, model, settings, x, state, by_program: bool | None = None) -> None:
+        if by_program is None:
+            by_program = step_trial.decide(model, settings, x, state)
         self._model, self._settings = model, settings
         self._gradient = model.ops.xp.zeros_like(state.theta)
         self._good = state.theta + 0  # a copy, on the device
-        self._program = model.ops.training_program(model, settings, x)
+        self._program = model.ops.training_program(model, settings, x) if by_program else None
         self._candidate = None if self._program is None else state.theta + 0
         self._stretch = 1  # steps of the next compiled call
         self._copied = None  # the step at which ``_good`` was last copied
