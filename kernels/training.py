@@ -83,7 +83,8 @@ def make(target, threads, arithmetic):
         first, last = part(tiles(rows, outputs, form), thread, count)
         multiply(
             get_integer(plan, Train.SPARSE_X) if sparse else get_integer(layer, Layer.INPUT), inputs,
-            get_integer(layer, Layer.W), outputs, get_integer(layer, Layer.OUTPUT), outputs, rows, outputs, inputs, form, 0, first, last,
+            get_integer(layer, Layer.W), outputs, get_integer(layer, Layer.OUTPUT), outputs,
+            rows, outputs, inputs, form, 0, first, last,
             get_integer(plan, Train.SCRATCH) + thread * get_integer(plan, Train.SCRATCH_BYTES),
             get_integer(layer, Layer.EPILOGUE), get_integer(layer, Layer.B), 0,
         )
