@@ -238,6 +238,15 @@ def test_the_pool_uses_dropped_memory_again_and_held_memory_never():
 
 
 @needs_counts
+@pytest.mark.parametrize("shape", [(100, 100), (257, 41)])
+def test_pooled_arrays_start_at_a_line_of_the_cache(shape):
+    pool = BufferPool()
+    arrays = [pool.empty(shape, dtype) for dtype in (np.float32, np.float64, np.uint8, np.float32) for _ in range(3)]
+    large = [array for array in arrays if array.nbytes >= SMALLEST_POOLED]
+    assert large and all(array.ctypes.data % 64 == 0 and array.flags.c_contiguous for array in large)
+
+
+@needs_counts
 def test_clearing_the_pool_forgets_free_arrays_and_spares_held_ones():
     pool = BufferPool()
     held, free = pool.empty((100, 100), np.float64), pool.empty((100, 100), np.float64)
@@ -338,7 +347,7 @@ def test_the_pool_does_not_grow_with_the_number_of_sizes(monkeypatch):
     held.fill(7)
     for size in range(300):
         pool.empty((SMALLEST_POOLED + size,), np.uint8).fill(1)
-        kept = [array for arrays in pool._arrays().values() for array in arrays]
+        kept = [array for arrays in pool._arrays().values() for array, _ in arrays]
         assert sum(array.nbytes for array in kept) <= 10 * SMALLEST_POOLED
     assert (held == 7).all()
 

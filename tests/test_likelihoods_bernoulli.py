@@ -12,7 +12,7 @@ from npvae.likelihoods import Bernoulli
 from npvae.random import Stream
 
 #: Rows and features; the widths stand around the number of factors that share a logarithm.
-SHAPES = [(0, 3), (1, 1), (5, 3), (4, 31), (4, 32), (4, 33), (3, 97), (13, 20)]
+SHAPES = [(0, 3), (1, 1), (5, 3), (4, 31), (4, 32), (4, 33), (3, 63), (5, 64), (4, 71), (3, 97), (13, 20)]
 
 
 def nll_and_residual(ops, logits, x):

@@ -75,6 +75,30 @@ def test_the_numpy_program_takes_the_steps_of_the_specification(likelihood, hidd
     assert max(wanted.history["gradient_norm"]) > 2.0
 
 
+class TwiceDerived(likelihoods.KNOWN["bernoulli"]):
+    """A likelihood that a user wrote, which asks for its derivative a second time."""
+
+    name = "twice-derived"
+
+    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True):
+        nll, backward = super().negative_log_likelihood(ops, outputs, x, parameters, gradient)
+
+        def both(dnll):
+            (once,), _ = backward(dnll)
+            (again,), _ = backward(dnll)
+            return (once + again,), {}
+
+        return 2.0 * nll, both
+
+
+def test_a_likelihood_that_a_user_wrote_may_look_at_its_derivative_twice():
+    architecture = Architecture(6, 2, (5,), likelihood=TwiceDerived())
+    settings = TrainingSettings(seed=5, epochs=2, batch_size=7, optimizer="adam")
+    wanted = train(Model(architecture, ONE_BY_ONE), settings, grey_rows(16))
+    found = train(Model(architecture, backend.get("numpy")), settings, grey_rows(16))
+    np.testing.assert_allclose(found.theta, wanted.theta, rtol=1e-9)
+
+
 def test_rows_of_a_partial_batch_weigh_the_same_in_the_history():
     """With a learning rate of next to nothing the epoch's loss is the mean over all rows."""
     model, settings = model_and_settings(epochs=1, learning_rate=1e-300)

@@ -4,9 +4,12 @@ A training step makes a dozen arrays of a few hundred kilobytes, the same every 
 memory of that size back to the operating system and asks for it again, and every page is then faulted in
 anew: a third of the step's time at the sizes of a small VAE. This pool keeps the arrays instead.
 
-An array is handed out again only when the pool holds the last reference to it, read off CPython's
-reference count; a view counts as a reference to its base. So a caller may keep any array as long as it
+An array is handed out again only when the pool holds the last reference to it and to its memory, read off
+CPython's reference counts; a view is a reference to the memory. So a caller may keep any array as long as it
 likes, and never sees it change. Interpreters without such counts get new arrays every time.
+
+All start at the beginning of a line of the cache, which NumPy's own do not: full-width loads and stores then touch one
+line, not two.
 """
 
 from __future__ import annotations
@@ -20,8 +23,20 @@ import numpy as np
 #: Smaller arrays come from the C library's own free lists, which keep them anyway.
 SMALLEST_POOLED = 32 * 1024
 
+#: Bytes of a line of the cache.
+ALIGNMENT = 64
+
 #: When a thread's arrays come to more bytes than this, all that are free are given back before one more is made.
 LARGEST_POOL = 256 * 2**20
+
+
+def empty_aligned(shape: tuple[int, ...], dtype) -> np.ndarray:
+    """An array of undefined content, at the beginning of a line of the cache; its base is the memory."""
+    dtype = np.dtype(dtype)
+    length = math.prod(shape) * dtype.itemsize
+    block = np.empty(length + ALIGNMENT, np.uint8)
+    start = -block.ctypes.data % ALIGNMENT
+    return block[start:start + length].view(dtype).reshape(shape)
 
 
 def _counts_can_be_trusted() -> bool:
@@ -36,7 +51,7 @@ class BufferPool:
     def __init__(self) -> None:
         self._trusted = _counts_can_be_trusted()
         self._local = threading.local()
-        self._free_count = self._measure_free_count() if self._trusted else None
+        self._free_counts = self._measure_free_counts() if self._trusted else None
         self._trusted = self._trusted and self._works()
 
     def empty(self, shape: tuple[int, ...], dtype) -> np.ndarray:
@@ -48,11 +63,11 @@ class BufferPool:
             arrays = self._local.arrays[shape, dtype]
         except (AttributeError, KeyError):
             arrays = self._arrays().setdefault((shape, dtype), [])
-        free_count, count = self._free_count, sys.getrefcount
-        for array in arrays:
-            if count(array) == free_count:
+        free_counts, count = self._free_counts, sys.getrefcount
+        for array, memory in arrays:
+            if (count(array), count(memory)) == free_counts:
                 return array
-        array = np.empty(shape, dtype)
+        array = empty_aligned(shape, dtype)
         self._add(arrays, array)
         return array
 
@@ -77,22 +92,25 @@ class BufferPool:
         if self._local.size + array.nbytes > LARGEST_POOL:
             self.clear()  # sizes have changed, or are many: start again with those in use now
             arrays = self._local.arrays.setdefault((array.shape, array.dtype), [])
-        arrays.append(array)
+        arrays.append((array, array.base))
         self._local.size += array.nbytes
 
-    def _measure_free_count(self) -> int:
-        # The count as `empty` sees it for an array that only the list holds: measured by the same loop, since
+    def _measure_free_counts(self) -> tuple[int, int]:
+        # The counts as `empty` sees them for an array that only the list holds: measured by the same loop, since
         # what the interpreter adds for a loop variable and an argument differs between versions.
-        for array in [np.empty(1)]:
-            return sys.getrefcount(array)
+        arrays = [(array, array.base) for array in (empty_aligned((1,), np.uint8),)]
+        count = sys.getrefcount
+        for array, memory in arrays:
+            return count(array), count(memory)
 
     def _works(self) -> bool:
-        """Whether counts mean here what this file takes them for: a held array is not handed out, a dropped one is."""
+        """Whether counts mean here what this file takes them for: what is held is not handed out, what is dropped is."""
         shape = (SMALLEST_POOLED,)
         held = self.empty(shape, np.uint8)
+        view = self.empty(shape, np.uint8)[1:]
         other = self.empty(shape, np.uint8)
-        apart = other is not held
         place = other.ctypes.data
+        apart = len({held.ctypes.data, view.ctypes.data - 1, place}) == 3
         del other
         again = self.empty(shape, np.uint8).ctypes.data == place
         self.clear()

@@ -1,7 +1,7 @@
 """The NumPy backend: the reference's arithmetic, in place, on buffers that are used again.
 
 What makes it faster than the reference, by what was measured at the sizes of a 784-256-2 model:
-no page faults (buffers.py); one exp where the reference has two, and one logarithm for every 32 pixels;
+no page faults (buffers.py); one exp where the reference has two, and one logarithm for every 8 pixels;
 row and column sums through matrix-vector products; optimiser passes over pieces that stay in the cache.
 """
 
@@ -17,13 +17,19 @@ from npvae.backend.buffers import BufferPool
 from npvae.backend.threads import limit_blas
 from npvae.errors import MissingDependencyError
 
-#: Elements of a piece of the flat parameter vector: large enough that calls cost little, small enough for the caches.
-PIECE = 65536
+#: Elements of a piece of the flat parameter vector, at most: large enough that calls cost little, small enough for the
+#: caches.
+PIECE = 131072
 
 BOOLEAN = np.dtype(bool)
 
 #: log(1 + t) is summed as the logarithm of a product of this many factors from [1/2, 1].
-FACTORS = 32
+FACTORS = 8
+
+
+def row_dots(a, b):
+    """sum_j a_bj b_bj, (B,), by BLAS: twice as fast as einsum."""
+    return np.matmul(a[:, None, :], b[:, :, None])[:, 0, 0]
 
 
 class NumpyOps(Ops):
@@ -83,15 +89,22 @@ class NumpyOps(Ops):
             self._constants[value, length, dtype] = vector
             return vector
 
-    def _group_starts(self, columns: int) -> np.ndarray:
-        """The first columns of the groups of ``FACTORS``, kept."""
-        if columns not in self._constants:
-            self._constants[columns] = np.arange(0, columns, FACTORS)
-        return self._constants[columns]
-
     def _sum_rows(self, x):
         """The sum of each row, (B,), by a matrix-vector product."""
         return x @ self._constant(1.0, x.shape[1], x.dtype)
+
+    def _sum_row_logarithms(self, factors):
+        """sum_i log f_i of each row, (B,), for factors from [1/2, 1]; they are overwritten."""
+        rows, columns = factors.shape
+        width = columns // FACTORS
+        if width < FACTORS:
+            return self._sum_rows(np.log(factors, out=factors))
+        # The product of eight wide parts of the row: whole vectors are multiplied, and no sum runs along a row.
+        products = np.multiply.reduce(factors[:, :FACTORS * width].reshape(rows, FACTORS, width), axis=1)
+        rest = columns - FACTORS * width
+        if rest:
+            products[:, :rest] *= factors[:, -rest:]
+        return self._sum_rows(np.log(products, out=products))
 
     def take_rows(self, x, indices):
         out = self._buffers.empty((len(indices), *x.shape[1:]), x.dtype)
@@ -169,20 +182,18 @@ class NumpyOps(Ops):
         the reference has a denormal number.
         """
         new = self._buffers.like
-        columns = logits.shape[1]
-        one = self._constant(1.0, columns, logits.dtype)
         with np.errstate(over="ignore", under="ignore"):
             s = np.negative(logits, out=new(logits))
             np.exp(s, out=s)
-            s += one
-            np.divide(one, s, out=s)
-        factors = np.subtract(one, s, out=new(logits))
+            s += 1.0
+            np.divide(1.0, s, out=s)
+        factors = np.subtract(1.0, s, out=new(logits))
         np.maximum(s, factors, out=factors)
-        products = np.multiply.reduceat(factors, self._group_starts(columns), axis=1)
+        softplus = self._sum_row_logarithms(factors)
         # max(l, 0) - x l = l ([l > 0] - x) is never negative for x in [0, 1]: nothing cancels in its sum.
         positive = np.greater(logits, 0, out=self._buffers.empty(logits.shape, BOOLEAN))
-        nll = np.einsum("ij,ij->i", logits, np.subtract(positive, x, out=factors))
-        nll -= self._sum_rows(np.log(products, out=products))
+        nll = row_dots(logits, np.subtract(positive, x, out=factors))
+        nll -= softplus
         if not gradient:
             return nll, None
         s -= x
@@ -190,7 +201,7 @@ class NumpyOps(Ops):
 
     def squared_error(self, mean, x):
         difference = np.subtract(mean, x, out=self._buffers.like(mean))
-        return np.einsum("ij,ij->i", difference, difference), difference
+        return row_dots(difference, difference), difference
 
     def scale_rows(self, x, factor):
         if not isinstance(factor, float):
@@ -200,14 +211,16 @@ class NumpyOps(Ops):
     # optimisers
 
     def _pieces(self, *arrays):
-        """Matching pieces of flat arrays, followed by a scratch array of the piece's size."""
+        """Matching pieces of flat arrays, of one size but for the last, followed by a scratch array of the piece's size."""
         size = arrays[0].size
-        scratch = self._buffers.empty((min(PIECE, size),), arrays[0].dtype)
-        if size <= PIECE:
+        count = -(-size // PIECE)
+        length = -(-size // count)
+        scratch = self._buffers.empty((length,), arrays[0].dtype)
+        if count == 1:
             yield *arrays, scratch
             return
-        for start in range(0, size, PIECE):
-            stop = min(start + PIECE, size)
+        for start in range(0, size, length):
+            stop = min(start + length, size)
             yield *[array[start:stop] for array in arrays], scratch[:stop - start]
 
     def rmsprop_step(self, theta, gradient, accumulator, learning_rate, rho, epsilon, epsilon_inside):

@@ -15,8 +15,17 @@ import math
 
 import numpy as np
 
-from npvae import optim, random
+from npvae import likelihoods, optim, random
+from npvae.backend.buffers import empty_aligned
+from npvae.backend.numpy_ops import NumpyOps
 from npvae.backend.stretch import Stretch
+
+
+class InPlaceOps(NumpyOps):
+    """NumPy's operations for a likelihood whose backward is called once: it scales its derivatives where they are."""
+
+    def scale_rows(self, x, factor):
+        return np.multiply(x, factor if isinstance(factor, float) else factor[:, None], out=x)
 
 
 class Batch:
@@ -24,7 +33,7 @@ class Batch:
 
     def __init__(self, architecture, rows: int, dtype) -> None:
         def new(columns: int):
-            return np.empty((rows, columns), dtype)
+            return empty_aligned((rows, columns), dtype)
 
         self.rows = rows
         self.x = new(architecture.n_features)
@@ -32,6 +41,7 @@ class Batch:
         self.gradients = [new(layer.outputs) for layer in architecture.dense_layers()]
         self.second = new(architecture.encoder()[1][0].inputs)
         self.z, self.dz, self.noise_part = (new(architecture.latent_dim) for _ in range(3))
+        self.latent = np.empty((3, rows, architecture.latent_dim), dtype)  # KL, mu, mu^2
         self.ones = np.ones(rows, dtype)
 
 
@@ -40,6 +50,9 @@ class NumpyProgram:
 
     def __init__(self, ops, model, x, batch_size: int, settings) -> None:
         self._ops, self._model, self._settings, self._x = ops, model, settings, x
+        # Of a likelihood that is not ours nobody knows whether it looks at a derivative again.
+        ours = type(model.likelihood) in likelihoods.KNOWN.values()
+        self._likelihood_ops = InPlaceOps() if ours else ops
         self._batch_size = min(batch_size, len(x))
         self._batches: dict[int, Batch] = {}
         hidden, heads = model.architecture.encoder()
@@ -51,13 +64,15 @@ class NumpyProgram:
 
     def _clear_sums(self) -> None:
         self._rows, self._loss, self._reconstruction = 0, 0.0, 0.0
-        self._kl, self._mu, self._mu_squared = np.zeros((3, self._model.architecture.latent_dim))
+        # Of KL, mu and mu^2, a row for each place in a batch: they are added up once an epoch, not at every step.
+        self._latent_sums = np.zeros((3, self._batch_size, self._model.architecture.latent_dim))
 
     def take_sums(self) -> tuple[int, dict]:
         """The rows since the last call of this, and their sums in nats: see numba_program.py."""
+        kl, mu, mu_squared = self._latent_sums.sum(axis=1)
         rows, sums = self._rows, {
-            "loss": self._loss, "reconstruction": self._reconstruction, "kl_per_dimension": self._kl, "mu": self._mu,
-            "mu_squared": self._mu_squared,
+            "loss": self._loss, "reconstruction": self._reconstruction, "kl_per_dimension": kl, "mu": mu,
+            "mu_squared": mu_squared,
         }
         self._clear_sums()
         return rows, sums
@@ -68,29 +83,28 @@ class NumpyProgram:
         optimizer, clip_norm = self._settings.optimizer, self._settings.clip_norm
         for rate, beta in zip(rates, betas, strict=True):
             rows = order[start:start + self._batch_size]
-            loss, norm, sums = self._gradient(theta, gradient, rows, step, beta)
+            loss, norm, reconstruction, latent = self._gradient(theta, gradient, rows, step, beta)
             if not math.isfinite(loss + norm):
                 break
             optim.clip_by_global_norm(gradient, norm, clip_norm)
             step += 1
             optimizer.update(self._ops, theta, gradient, state, rate, step)
-            self._add(len(rows), loss, *sums)
+            self._add(len(rows), loss, reconstruction, latent)
             losses.append(loss)
             norms.append(norm)
             start += len(rows)
         return Stretch(len(losses), np.array(losses), np.array(norms))
 
-    def _add(self, rows, loss, reconstruction, kl, mu, mu_squared) -> None:
+    def _add(self, rows, loss, reconstruction, latent) -> None:
         self._rows += rows
         self._loss += loss * rows
         self._reconstruction += reconstruction
-        self._kl += kl
-        self._mu += mu
-        self._mu_squared += mu_squared
+        sums = self._latent_sums[:, :rows]
+        np.add(sums, latent, out=sums)
 
     def _gradient(self, theta, gradient, indices, step: int, beta: float):
-        """Loss and length of the gradient, which is written; and the batch's sums."""
-        model, ops, settings = self._model, self._ops, self._settings
+        """Loss and length of the gradient, which is written; the reconstruction term, and KL, mu and mu^2 by row."""
+        model, settings = self._model, self._settings
         batch = self._batches.get(len(indices)) or self._new_batch(len(indices), theta.dtype)
         views, into = model.views(theta), model.views(gradient)
         rows, x, outputs = batch.rows, batch.x, batch.outputs
@@ -108,14 +122,18 @@ class NumpyProgram:
         z = np.add(mu, half_noise, out=batch.z)
         half_noise *= 0.5
         growth = np.expm1(logvar)
-        kl = 0.5 * (mu * mu + (growth - logvar))
+        kl, _, mu_squared = batch.latent
+        batch.latent[1] = mu
+        np.multiply(mu, mu, out=mu_squared)
+        np.add(mu_squared, growth - logvar, out=kl)
+        kl *= 0.5
         h = z
         for i in range(self._decoder, self._outputs):
             h = self._forward(views, i, h, outputs[i])
         for i in range(self._outputs, len(outputs)):
             self._forward(views, i, h, outputs[i])
         nll, nll_backward = model.likelihood.negative_log_likelihood(
-            ops, tuple(outputs[self._outputs:]), x, model.likelihood_parameters(views)
+            self._likelihood_ops, tuple(outputs[self._outputs:]), x, model.likelihood_parameters(views)
         )
 
         doutputs, dparameters = nll_backward(1.0 / rows)
@@ -123,11 +141,9 @@ class NumpyProgram:
             into[f"likelihood/{name}"][...] = value
         self._backward(views, into, batch, list(doutputs), mu, growth, half_noise, beta)
 
-        kl_sums = kl.sum(axis=0, dtype=np.float64)
         reconstruction = float(nll.sum(dtype=np.float64))
-        loss = (reconstruction + beta * float(kl_sums.sum())) / rows
-        sums = kl_sums, mu.sum(axis=0, dtype=np.float64), np.einsum("bz,bz->z", mu, mu, dtype=np.float64)
-        return loss, optim.global_norm(np, gradient), (reconstruction, *sums)
+        loss = (reconstruction + beta * float(kl.sum(dtype=np.float64))) / rows
+        return loss, optim.global_norm(np, gradient), reconstruction, batch.latent
 
     def _new_batch(self, rows: int, dtype) -> Batch:
         if len(self._batches) > 1:  # a full one and a last one are all that an epoch has
