@@ -95,7 +95,7 @@ class NumbaOps(NumpyOps):
         number, reason = thread_count.explain(self._asked_threads)
         kept = [dtype for dtype in DTYPES if library.is_kept(dtype, program_folder())]
         code = f"compiled for {', '.join(kept)}" if kept else "not compiled yet (npvae warmup)"
-        return f"{code}; {number} thread{'s' if number > 1 else ''} ({reason})"
+        return f"{code}; {'up to ' if number > 1 else ''}{number} thread{'s' if number > 1 else ''} ({reason})"
 
     def program(self, dtype: str) -> library.Program:
         """The compiled program for a dtype: from this process, from the cache, or compiled now."""
