@@ -13,6 +13,9 @@ computed, and in which order numbers are added, does not depend on how many thre
     norm       blocks             |gradient|^2
     update     blocks             theta and the optimiser's state
 
+The blocks of a thread are, but for the ends, those whose gradient it computed itself: cores that lie far apart hand
+numbers to each other slowly.
+
 The equations are those of npvae's layers, likelihoods and optimisers: bodies.py.
 """
 
@@ -21,7 +24,7 @@ from __future__ import annotations
 import math
 from types import SimpleNamespace
 
-from numba import types
+from numba import int64, types
 
 from npvae.kernels import bodies, gemm, philox
 from npvae.kernels.loops import compiled, loop, make_access, make_integer_access
@@ -89,6 +92,44 @@ def make(target, threads, arithmetic):
             get_integer(layer, Layer.EPILOGUE), get_integer(layer, Layer.B), 0,
         )
 
+    @compiled(2, result=int64)
+    def by_rows(inputs, count):
+        """Whether dW is divided by its rows: if that gives no thread much more than the others."""
+        each = (tiles_down(inputs) + count - 1) // count
+        return 16 * each * count <= 17 * tiles_down(inputs)
+
+    @compiled(3, result=int64)
+    def row_of_thread(inputs, thread, count):
+        """The first row of W whose gradient and update fall to a thread."""
+        if by_rows(inputs, count):
+            return row_of(tiles_down(inputs) * thread // count, inputs)
+        return inputs * thread // count
+
+    @compiled(1, result=int64)
+    def number_of_layers(plan):
+        return get_integer(plan, Train.ENCODER) + 2 + get_integer(plan, Train.DECODER) + get_integer(plan, Train.HEADS)
+
+    @compiled(4, result=int64)
+    def block_of_row(plan, i, thread, count):
+        """The first block of the flat vector that begins in a thread's part of layer number i, or behind it."""
+        if i == 0 and thread == 0:
+            return 0
+        at = get_integer(plan, Train.PARAMETERS)
+        if i < number_of_layers(plan):
+            layer = get_integer(plan, Train.LAYERS) + RECORD * i
+            row = row_of_thread(get_integer(layer, Layer.INPUTS), thread, count)
+            at = (get_integer(layer, Layer.D_W) - get_integer(plan, Train.GRADIENT)) // size
+            at += row * get_integer(layer, Layer.OUTPUTS)
+        return (at + NORM_BLOCK - 1) // NORM_BLOCK
+
+    @compiled(4, result=types.UniTuple(int64, 2))
+    def blocks_of_thread(plan, i, thread, count):
+        """The blocks of the flat vector, in layer number i's part of it, that fall to a thread."""
+        first = block_of_row(plan, i, thread, count)
+        if thread + 1 < count:
+            return first, block_of_row(plan, i, thread + 1, count)
+        return first, block_of_row(plan, i + 1, 0, count)
+
     @compiled(5)
     def layer_backward(plan, layer, rows, thread, count):
         """da of the layer before, dW and db from this layer's da."""
@@ -102,13 +143,21 @@ def make(target, threads, arithmetic):
                 get_integer(layer, Layer.ADD), first, last, scratch, get_integer(layer, Layer.D_EPILOGUE),
                 get_integer(layer, Layer.INPUT), inputs,
             )
-        # Threads take dW from the other end, so that whoever has one tile less above has one more here.
         form = SPARSE_TRANSPOSED if get_integer(layer, Layer.SPARSE) else A_TRANSPOSED
-        first, last = part(tiles(inputs, outputs, form), count - 1 - thread, count)
-        multiply(
-            get_integer(layer, Layer.INPUT), inputs, da, outputs, get_integer(layer, Layer.D_W), outputs,
-            inputs, outputs, rows, form, 0, first, last, scratch, Epilogue.NONE, 0, 0,
-        )
+        x, dW = get_integer(layer, Layer.INPUT), get_integer(layer, Layer.D_W)
+        if by_rows(inputs, count):
+            first, last = row_of_thread(inputs, thread, count), row_of_thread(inputs, thread + 1, count)
+            multiply(
+                x + size * first, inputs, da, outputs, dW + size * first * outputs, outputs, last - first, outputs, rows,
+                form, 0, 0, tiles(last - first, outputs, form), scratch, Epilogue.NONE, 0, 0,
+            )
+        else:
+            # Threads take dW from the other end, so that whoever has one tile less above has one more here.
+            first, last = part(tiles(inputs, outputs, form), count - 1 - thread, count)
+            multiply(
+                x, inputs, da, outputs, dW, outputs, inputs, outputs, rows, form, 0, first, last, scratch,
+                Epilogue.NONE, 0, 0,
+            )
         first, last = part(outputs, thread, count)
         db = get_integer(layer, Layer.D_B) + size * first
         copy(last - first, da + size * first, db)
@@ -180,11 +229,12 @@ def make(target, threads, arithmetic):
         """Sums of squares of the gradient, block by block."""
         parameters = get_integer(plan, Train.PARAMETERS)
         gradient, partial = get_integer(plan, Train.GRADIENT), get_integer(plan, Train.PARTIAL)
-        first, last = part((parameters + NORM_BLOCK - 1) // NORM_BLOCK, thread, count)
-        for block in range(first, last):
-            start = block * NORM_BLOCK
-            length = min(NORM_BLOCK, parameters - start)
-            put_wide(partial, SUMS_HEAD + block, types.float64(sum_of_squares(length, gradient + size * start)))
+        for i in range(number_of_layers(plan)):
+            first, last = blocks_of_thread(plan, i, thread, count)
+            for block in range(first, last):
+                start = block * NORM_BLOCK
+                length = min(NORM_BLOCK, parameters - start)
+                put_wide(partial, SUMS_HEAD + block, types.float64(sum_of_squares(length, gradient + size * start)))
 
     @compiled(1, result=types.float64)
     def norm(plan):
@@ -205,22 +255,23 @@ def make(target, threads, arithmetic):
         rate = get_wide(get_integer(plan, Train.RATES), 2 * step)
         root_scale = get_wide(get_integer(plan, Train.RATES), 2 * step + 1)
         step_number = get_integer(plan, Train.STEP) + step + 1
-        first, last = part((parameters + NORM_BLOCK - 1) // NORM_BLOCK, thread, count)
-        for block in range(first, last):
-            start = block * NORM_BLOCK
-            here = size * start
-            extent = min(NORM_BLOCK, parameters - start)
-            state, state_2 = get_integer(plan, Train.STATE) + here, get_integer(plan, Train.STATE_2) + here
-            update(
-                get_integer(plan, Train.OPTIMIZER), extent, get_integer(plan, Train.THETA) + here,
-                get_integer(plan, Train.GRADIENT) + here, state, state_2, constants, rate, root_scale, factor,
-            )
-            interval, interval_2 = get_integer(plan, Train.FLUSH), get_integer(plan, Train.FLUSH_2)
-            tiny = number(get_wide(constants, Constant.TINY))
-            if interval != 0 and step_number % interval == 0:
-                flush(extent, state, state, tiny)
-            if interval_2 != 0 and step_number % interval_2 == 0:
-                flush(extent, state_2, state_2, tiny)
+        for i in range(number_of_layers(plan)):
+            first, last = blocks_of_thread(plan, i, thread, count)
+            for block in range(first, last):
+                start = block * NORM_BLOCK
+                here = size * start
+                extent = min(NORM_BLOCK, parameters - start)
+                state, state_2 = get_integer(plan, Train.STATE) + here, get_integer(plan, Train.STATE_2) + here
+                update(
+                    get_integer(plan, Train.OPTIMIZER), extent, get_integer(plan, Train.THETA) + here,
+                    get_integer(plan, Train.GRADIENT) + here, state, state_2, constants, rate, root_scale, factor,
+                )
+                interval, interval_2 = get_integer(plan, Train.FLUSH), get_integer(plan, Train.FLUSH_2)
+                tiny = number(get_wide(constants, Constant.TINY))
+                if interval != 0 and step_number % interval == 0:
+                    flush(extent, state, state, tiny)
+                if interval_2 != 0 and step_number % interval_2 == 0:
+                    flush(extent, state_2, state_2, tiny)
 
     @compiled(2)
     def train(plan, thread):

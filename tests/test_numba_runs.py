@@ -50,10 +50,11 @@ def test_the_number_of_threads_changes_no_bit(architecture, rows, dtype, all_thr
         assert_same_bits(run(on_numba(threads), x, architecture=architecture, **settings), wanted)
 
 
-def test_the_number_of_threads_changes_no_bit_of_a_large_model(all_threads):
+@pytest.mark.parametrize("hidden", [(120, 31), (97, 20, 15)])
+def test_the_number_of_threads_changes_no_bit_of_a_large_model(all_threads, hidden):
     """Whose layers have several panels and blocks, and whose parameters several blocks."""
     x = grey(300, 200, dtype="float32")
-    settings = {"architecture": {"hidden": (120, 31)}, "batch_size": 211, "clip_norm": 1.0}
+    settings = {"architecture": {"hidden": hidden}, "batch_size": 211, "clip_norm": 1.0}
     wanted = run(on_numba(1), x, **settings)
     assert wanted.theta.size > 5 * NORM_BLOCK
     for threads in (2, 3):
