@@ -130,7 +130,8 @@ class ByHand:
         self.wide_mask = np.empty((B, INPUTS), bool)
         self.piece = -(-theta.size // 4)
         self.mask, self.scratch = np.empty((B, HIDDEN), bool), new(self.piece)
-        self.zero, self.ones, self.wide_ones = np.zeros(HIDDEN, np.float32), np.ones(B, np.float32), np.ones(98, np.float32)
+        self.zero, self.ones = np.zeros(HIDDEN, np.float32), np.ones(B, np.float32)
+        self.wide_ones = np.ones(INPUTS // 8, np.float32)
         self.kl, self.mu, self.mu_squared = np.zeros((3, B, LATENT))
 
     def step(self) -> float:
@@ -160,7 +161,7 @@ class ByHand:
             np.divide(1.0, s, out=s)
         np.subtract(1.0, s, out=f)
         np.maximum(s, f, out=f)
-        products = np.multiply.reduce(f.reshape(B, 8, 98), axis=1)
+        products = np.multiply.reduce(f.reshape(B, 8, INPUTS // 8), axis=1)
         np.subtract(np.greater(logits, 0, out=self.wide_mask), x, out=f)
         nll = np.matmul(logits[:, None, :], f[:, :, None])[:, 0, 0]
         nll -= np.log(products, out=products) @ self.wide_ones

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import llvmlite.ir as ir
 from numba import int64, types
 
 from npvae.kernels import vector
-from npvae.kernels.loops import Range, make_intrinsic
+from npvae.kernels.loops import Range, compiled, make_access, make_intrinsic
+from npvae.kernels.sizes import B_TRANSPOSED
 from npvae.kernels.vector import I32, I64, integer
 
 
@@ -106,3 +109,60 @@ def make_transpose(target):
         return context.get_dummy_value()
 
     return make_intrinsic(types.void(*[int64] * 4), codegen)
+
+
+def make_packing(target):
+    """What a product needs: ``pack_panel`` for B; ``pack_columns`` and ``compress_columns`` for a transposed A."""
+    rows, panel, lanes, size = target.tile_rows, target.panel, target.lanes, target.itemsize
+    get, put = make_access(target)
+    heights = (rows, 4, 2, 1)
+    copy_panel, transpose = make_copy_rows(target, panel), make_transpose(target)
+    copy_whole, copy_4, copy_2, copy_1 = (make_copy_rows(target, m) for m in heights)
+    down_whole, down_4, down_2, down_1 = (make_compress(target, m, False) for m in heights)
+
+    @compiled(8)
+    def pack_panel(b, ldb, k0, k1, j, n, form, out):
+        """The columns j to j + panel of B, rows k0 to k1, in one piece; zeros beyond column n."""
+        columns = min(panel, n - j)
+        if form == B_TRANSPOSED:
+            done = 0
+            if columns == panel:
+                done = (k1 - k0) // lanes * lanes
+                transpose(done, b + size * (j * ldb + k0), ldb, out)
+            for t in range(columns):
+                for k in range(done, k1 - k0):
+                    put(out, k * panel + t, get(b, (j + t) * ldb + k0 + k))
+        elif columns == panel:
+            copy_panel(k1 - k0, b + size * (k0 * ldb + j), ldb, out, panel)
+        else:
+            for k in range(k1 - k0):
+                for t in range(columns):
+                    put(out, k * panel + t, get(b, (k0 + k) * ldb + j + t))
+        for k in range(k1 - k0):
+            for t in range(columns, panel):
+                put(out, k * panel + t, 0.0)
+
+    @compiled(5)
+    def pack_columns(m, count, source, lda, out):
+        """m columns of A in one piece: out[k * m + i]; m is a tile's number of rows."""
+        if m == rows:
+            copy_whole(count, source, lda, out, m)
+        elif m == 4:
+            copy_4(count, source, lda, out, m)
+        elif m == 2:
+            copy_2(count, source, lda, out, m)
+        else:
+            copy_1(count, source, lda, out, m)
+
+    @compiled(6, result=int64)
+    def compress_columns(m, count, source, lda, out, indices):
+        """As ``pack_columns``, without the k at which all are zero; how many are left."""
+        if m == rows:
+            return down_whole(count, source, lda, out, indices)
+        if m == 4:
+            return down_4(count, source, lda, out, indices)
+        if m == 2:
+            return down_2(count, source, lda, out, indices)
+        return down_1(count, source, lda, out, indices)
+
+    return SimpleNamespace(pack_panel=pack_panel, pack_columns=pack_columns, compress_columns=compress_columns)

@@ -13,10 +13,7 @@ computed, and in which order numbers are added, does not depend on how many thre
     norm       blocks             |gradient|^2
     update     blocks             theta and the optimiser's state
 
-The blocks of a thread are, but for the ends, those whose gradient it computed itself: cores that lie far apart hand
-numbers to each other slowly.
-
-The equations are those of npvae's layers, likelihoods and optimisers: bodies.py.
+The equations are those of npvae's layers, likelihoods and optimisers: bodies.py. The last two phases are in update.py.
 """
 
 from __future__ import annotations
@@ -24,12 +21,12 @@ from __future__ import annotations
 import math
 from types import SimpleNamespace
 
-from numba import int64, types
+from numba import types
 
-from npvae.kernels import bodies, gemm, philox
+from npvae.kernels import bodies, division, gemm, philox, update
 from npvae.kernels.loops import compiled, loop, make_access, make_integer_access
 from npvae.kernels.plan import RECORD, Constant, Epilogue, Layer, Likelihood, Train
-from npvae.kernels.sizes import A_TRANSPOSED, B_TRANSPOSED, NORM_BLOCK, PLAIN, SPARSE, SPARSE_TRANSPOSED, SUMS_HEAD
+from npvae.kernels.sizes import A_TRANSPOSED, B_TRANSPOSED, PLAIN, SPARSE, SPARSE_TRANSPOSED, SUMS_HEAD
 from npvae.kernels.target import Target
 
 
@@ -51,9 +48,10 @@ def make(target, threads, arithmetic):
     latent_backward = loop(target, 4, 2, 1, bodies.latent_backward)
     bernoulli, bernoulli_value = arithmetic.bernoulli, arithmetic.bernoulli_value
     squared_error = arithmetic.squared_error
-    sum_of_squares = loop(target, 1, 0, 0, bodies.square, sums=True, unroll=4)
-    update = arithmetic.update
-    flush = arithmetic.flush
+    shares = division.make(target, products)
+    by_rows, row_of_thread = shares.by_rows, shares.row_of_thread
+    end = update.make(target, arithmetic, shares)
+    norm_blocks, norm, update_blocks = end.norm_blocks, end.norm, end.update_blocks
 
     @compiled(5)
     def gather(plan, step, rows, thread, count):
@@ -91,44 +89,6 @@ def make(target, threads, arithmetic):
             get_integer(plan, Train.SCRATCH) + thread * get_integer(plan, Train.SCRATCH_BYTES),
             get_integer(layer, Layer.EPILOGUE), get_integer(layer, Layer.B), 0,
         )
-
-    @compiled(2, result=int64)
-    def by_rows(inputs, count):
-        """Whether dW is divided by its rows: if that gives no thread much more than the others."""
-        each = (tiles_down(inputs) + count - 1) // count
-        return 16 * each * count <= 17 * tiles_down(inputs)
-
-    @compiled(3, result=int64)
-    def row_of_thread(inputs, thread, count):
-        """The first row of W whose gradient and update fall to a thread."""
-        if by_rows(inputs, count):
-            return row_of(tiles_down(inputs) * thread // count, inputs)
-        return inputs * thread // count
-
-    @compiled(1, result=int64)
-    def number_of_layers(plan):
-        return get_integer(plan, Train.ENCODER) + 2 + get_integer(plan, Train.DECODER) + get_integer(plan, Train.HEADS)
-
-    @compiled(4, result=int64)
-    def block_of_row(plan, i, thread, count):
-        """The first block of the flat vector that begins in a thread's part of layer number i, or behind it."""
-        if i == 0 and thread == 0:
-            return 0
-        at = get_integer(plan, Train.PARAMETERS)
-        if i < number_of_layers(plan):
-            layer = get_integer(plan, Train.LAYERS) + RECORD * i
-            row = row_of_thread(get_integer(layer, Layer.INPUTS), thread, count)
-            at = (get_integer(layer, Layer.D_W) - get_integer(plan, Train.GRADIENT)) // size
-            at += row * get_integer(layer, Layer.OUTPUTS)
-        return (at + NORM_BLOCK - 1) // NORM_BLOCK
-
-    @compiled(4, result=types.UniTuple(int64, 2))
-    def blocks_of_thread(plan, i, thread, count):
-        """The blocks of the flat vector, in layer number i's part of it, that fall to a thread."""
-        first = block_of_row(plan, i, thread, count)
-        if thread + 1 < count:
-            return first, block_of_row(plan, i, thread + 1, count)
-        return first, block_of_row(plan, i + 1, 0, count)
 
     @compiled(5)
     def layer_backward(plan, layer, rows, thread, count):
@@ -223,55 +183,6 @@ def make(target, threads, arithmetic):
             partial = get_integer(plan, Train.PARTIAL)
             for k in range(SUMS_HEAD):
                 put_wide(sums, k, get_wide(sums, k) + get_wide(partial, k))
-
-    @compiled(3)
-    def norm_blocks(plan, thread, count):
-        """Sums of squares of the gradient, block by block."""
-        parameters = get_integer(plan, Train.PARAMETERS)
-        gradient, partial = get_integer(plan, Train.GRADIENT), get_integer(plan, Train.PARTIAL)
-        for i in range(number_of_layers(plan)):
-            first, last = blocks_of_thread(plan, i, thread, count)
-            for block in range(first, last):
-                start = block * NORM_BLOCK
-                length = min(NORM_BLOCK, parameters - start)
-                put_wide(partial, SUMS_HEAD + block, types.float64(sum_of_squares(length, gradient + size * start)))
-
-    @compiled(1, result=types.float64)
-    def norm(plan):
-        """The gradient's length, from the blocks; every thread computes it for itself."""
-        blocks = (get_integer(plan, Train.PARAMETERS) + NORM_BLOCK - 1) // NORM_BLOCK
-        total = 0.0
-        for block in range(blocks):
-            total += get_wide(get_integer(plan, Train.PARTIAL), SUMS_HEAD + block)
-        return math.sqrt(total)
-
-    @compiled(2, types.float64, 2)
-    def update_blocks(plan, step, length, thread, count):
-        """The optimiser's step, and the flush of what has nearly decayed away."""
-        parameters = get_integer(plan, Train.PARAMETERS)
-        constants = get_integer(plan, Train.CONSTANTS)
-        longest = get_wide(constants, Constant.LONGEST)
-        factor = longest / length if length > longest else 1.0
-        rate = get_wide(get_integer(plan, Train.RATES), 2 * step)
-        root_scale = get_wide(get_integer(plan, Train.RATES), 2 * step + 1)
-        step_number = get_integer(plan, Train.STEP) + step + 1
-        for i in range(number_of_layers(plan)):
-            first, last = blocks_of_thread(plan, i, thread, count)
-            for block in range(first, last):
-                start = block * NORM_BLOCK
-                here = size * start
-                extent = min(NORM_BLOCK, parameters - start)
-                state, state_2 = get_integer(plan, Train.STATE) + here, get_integer(plan, Train.STATE_2) + here
-                update(
-                    get_integer(plan, Train.OPTIMIZER), extent, get_integer(plan, Train.THETA) + here,
-                    get_integer(plan, Train.GRADIENT) + here, state, state_2, constants, rate, root_scale, factor,
-                )
-                interval, interval_2 = get_integer(plan, Train.FLUSH), get_integer(plan, Train.FLUSH_2)
-                tiny = number(get_wide(constants, Constant.TINY))
-                if interval != 0 and step_number % interval == 0:
-                    flush(extent, state, state, tiny)
-                if interval_2 != 0 and step_number % interval_2 == 0:
-                    flush(extent, state_2, state_2, tiny)
 
     @compiled(2)
     def train(plan, thread):

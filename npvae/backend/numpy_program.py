@@ -29,7 +29,7 @@ class InPlaceOps(NumpyOps):
 
 
 class Batch:
-    """The arrays of a batch of so many rows: outputs of every layer, and their gradients."""
+    """The arrays of a batch of so many rows: outputs of every layer, and gradients of those before the last."""
 
     def __init__(self, architecture, rows: int, dtype) -> None:
         def new(columns: int):
@@ -38,7 +38,9 @@ class Batch:
         self.rows = rows
         self.x = new(architecture.n_features)
         self.outputs = [new(layer.outputs) for layer in architecture.dense_layers()]
-        self.gradients = [new(layer.outputs) for layer in architecture.dense_layers()]
+        # The likelihood brings the decoder's outputs' own.
+        inner = architecture.dense_layers()[:-len(architecture.decoder()[1])]
+        self.gradients = [new(layer.outputs) for layer in inner]
         self.second = new(architecture.encoder()[1][0].inputs)
         self.z, self.dz, self.noise_part = (new(architecture.latent_dim) for _ in range(3))
         self.latent = np.empty((3, rows, architecture.latent_dim), dtype)  # KL, mu, mu^2
