@@ -10,7 +10,7 @@ from conftest import BACKENDS
 
 from npvae import backend, likelihoods, objectives
 from npvae.backend.base import Ops
-from npvae.backend.buffers import SMALLEST_POOLED, BufferPool
+from npvae.backend.buffers import SMALLEST_POOLED, BufferPool, SequencePool
 from npvae.errors import InputTypeError, UnknownNameError
 from npvae.layers import activations
 from npvae.model import Architecture, Model
@@ -244,6 +244,22 @@ def test_pooled_arrays_start_at_a_line_of_the_cache(shape):
     arrays = [pool.empty(shape, dtype) for dtype in (np.float32, np.float64, np.uint8, np.float32) for _ in range(3)]
     large = [array for array in arrays if array.nbytes >= SMALLEST_POOLED]
     assert large and all(array.ctypes.data % 64 == 0 and array.flags.c_contiguous for array in large)
+
+
+def test_a_sequence_of_requests_gets_the_same_arrays_every_time():
+    pool = SequencePool()
+    shapes = [((3, 4), np.dtype("float32")), ((3, 4), np.dtype("float32")), ((5,), np.dtype(bool))]
+    first = [pool.empty(*shape) for shape in shapes]
+    assert len({array.ctypes.data for array in first}) == 3
+    assert all(array.ctypes.data % 64 == 0 for array in first)
+    pool.begin()
+    assert all(pool.empty(*shape) is array for shape, array in zip(shapes, first, strict=True))
+    pool.begin()
+    other = pool.empty((4, 3), np.float32)  # another sequence: an array that fits
+    assert other.shape == (4, 3) and pool.empty((3, 4), np.float64).dtype == np.float64
+    assert pool.like(first[2]) is first[2]
+    pool.clear()
+    assert pool.empty((4, 3), np.float32) is not other
 
 
 @needs_counts

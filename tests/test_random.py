@@ -43,6 +43,16 @@ def test_words_come_in_order_and_need_not_be_any():
     assert random.normal(3, "shuffle", 5, (0, 3)).shape == random.uniform(3, "shuffle", 5, (0, 3)).shape == (0, 3)
 
 
+@pytest.mark.parametrize("shape", [(7, 2), (5, 3), (1, 1), (0, 2), (100, 2)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_noise_of_many_steps_is_that_of_each(shape, dtype):
+    many = random.normal_of_steps(9, "latent noise", 30, 5, shape, dtype)
+    assert many.shape == (5, *shape) and many.dtype == dtype
+    for i in range(5):
+        wanted = random.normal(9, "latent noise", 30 + i, shape, dtype)
+        np.testing.assert_allclose(many[i], wanted, rtol=4 * np.finfo(dtype).eps)
+
+
 def test_purposes_seeds_and_steps_give_different_words():
     streams = {
         tuple(random.words(seed, purpose, step, 2).tolist())

@@ -12,6 +12,7 @@ from small import grey_rows, small_vae
 
 from npvae import backend, likelihoods, objectives, random
 from npvae.backend.base import Ops
+from npvae.backend.numpy_program import LatentNoise
 from npvae.errors import InputError, InputTypeError, NonFiniteError, TrainingInterruptedWarning
 from npvae.evaluate import evaluate_elbo
 from npvae.layers import activations
@@ -73,6 +74,16 @@ def test_the_numpy_program_takes_the_steps_of_the_specification(likelihood, hidd
         if name != "seconds":
             np.testing.assert_allclose(found.history[name], wanted.history[name], rtol=1e-9, err_msg=name)
     assert max(wanted.history["gradient_norm"]) > 2.0
+
+
+@pytest.mark.parametrize("rows", [7, 40000])  # many steps' noise at once; more than there is room for
+def test_noise_drawn_ahead_is_that_of_the_step_wherever_a_run_begins(rows):
+    steps, counts = [3, 4, 15, 16, 40, 2], [rows, 5, rows, rows, 1, rows]
+    ahead = LatentNoise(5, rows, 3, np.float64)
+    for step, count in zip(steps, counts, strict=True):
+        wanted = random.normal(5, "latent noise", step, (count, 3))
+        np.testing.assert_allclose(ahead.of(step, count), wanted, rtol=1e-15)
+        np.testing.assert_array_equal(ahead.of(step, count), LatentNoise(5, rows, 3, np.float64).of(step, count))
 
 
 class TwiceDerived(likelihoods.KNOWN["bernoulli"]):

@@ -115,3 +115,38 @@ class BufferPool:
         again = self.empty(shape, np.uint8).ctypes.data == place
         self.clear()
         return apart and again
+
+
+class SequencePool:
+    """For whoever asks for the same arrays in the same order again and again: each request gets the array it got before.
+
+    They are handed out again after ``begin``, whoever holds them.
+    """
+
+    def __init__(self) -> None:
+        self._arrays: list = []
+        self._next = 0
+
+    def begin(self) -> None:
+        """The sequence begins anew."""
+        self._next = 0
+
+    def empty(self, shape: tuple[int, ...], dtype) -> np.ndarray:
+        """An array of undefined content that has not been handed out since ``begin``."""
+        place = self._next
+        self._next = place + 1
+        if place == len(self._arrays):
+            self._arrays.append(empty_aligned(shape, dtype))
+        array = self._arrays[place]
+        if array.shape != shape or array.dtype != dtype:
+            array = self._arrays[place] = empty_aligned(shape, dtype)
+        return array
+
+    def like(self, array: np.ndarray) -> np.ndarray:
+        """``empty`` of the shape and dtype of ``array``."""
+        return self.empty(array.shape, array.dtype)
+
+    def clear(self) -> None:
+        """Forget every array."""
+        self._arrays.clear()
+        self._next = 0

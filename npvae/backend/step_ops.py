@@ -1,0 +1,40 @@
+"""NumPy's operations for a step that is taken again and again: no search for a free buffer, no cutting into pieces."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npvae.backend.buffers import SequencePool
+from npvae.backend.numpy_ops import NumpyOps
+
+
+def identical(some, others) -> bool:
+    """Whether both sequences are of the very same objects."""
+    return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))
+
+
+class StepOps(NumpyOps):
+    """NumPy's operations for a step that asks for the same every time: each result gets the array it got before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._buffers = SequencePool()
+        self._divided: tuple = ((), [])
+
+    def begin(self) -> None:
+        """A step begins: all arrays handed out before may be overwritten."""
+        self._buffers.begin()
+
+    def _pieces(self, *arrays):
+        known, pieces = self._divided
+        if not identical(known, arrays):
+            pieces = list(super()._pieces(*arrays))
+            self._divided = arrays, pieces
+        return pieces
+
+
+class InPlaceOps(StepOps):
+    """Of a likelihood whose backward is called once: it scales its derivatives where they are."""
+
+    def scale_rows(self, x, factor):
+        return np.multiply(x, factor if isinstance(factor, float) else factor[:, None], out=x)
