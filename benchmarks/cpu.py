@@ -121,15 +121,12 @@ def processes_table(peers, rounds: int) -> None:
     for turn in range(rounds + 1):
         for peer in peers:
             started = time.perf_counter()
-            process = subprocess.Popen(
-                [sys.executable, str(HERE / "peers" / "first_epoch.py"), peer], stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+            process = subprocess.run(
+                [sys.executable, str(HERE / "peers" / "first_epoch.py"), peer], capture_output=True, text=True, check=False
             )
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = status
-            if turn and status == 0:  # the first fills caches
+            if turn and process.returncode == 0:  # the first fills caches
                 seconds[peer].append(time.perf_counter() - started)
-                memory[peer] = usage.ru_maxrss / 1024
+                memory[peer] = float(process.stdout.split()[-1])
     print(f"\nwhole process: start, import, compile or cache, one epoch on the embedded digits; {rounds} rounds, warm")
     print(f"{'':<30} {'seconds':>8} {'fastest':>8} {'peak MiB':>9} {'installed MiB':>14} {'Numba is':>9}")
     for peer in peers:
