@@ -122,7 +122,8 @@ def processes_table(peers, rounds: int) -> None:
         for peer in peers:
             started = time.perf_counter()
             process = subprocess.run(
-                [sys.executable, str(HERE / "peers" / "first_epoch.py"), peer], capture_output=True, text=True, check=False
+                [sys.executable, str(HERE / "peers" / "first_epoch.py"), peer], capture_output=True, text=True,
+                check=False,
             )
             if turn and process.returncode == 0:  # the first fills caches
                 seconds[peer].append(time.perf_counter() - started)

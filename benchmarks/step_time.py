@@ -263,7 +263,7 @@ def main() -> None:
         np.testing.assert_allclose(losses[name], losses["plain"], rtol=2e-4)
     times = {name: [] for name in kinds}
     for number in range(options.rounds):
-        # Each comes after each of the others in turn: what ran before leaves caches and clocks in its own state.
+        # What ran before leaves caches and clocks in its own state: each comes after all of the others.
         for name, kind in random_order(steps, number):
             started = time.perf_counter()
             kind.steps(options.steps)

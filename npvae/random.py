@@ -50,6 +50,18 @@ def words(seed: int, purpose: str, step: int, count: int, draw: int = 0) -> np.n
     return np.random.Philox(counter=counter, key=key).random_raw(count)
 
 
+def words_of_steps(seed: int, purpose: str, first: int, steps: int, count: int) -> np.ndarray:
+    """``words`` of ``steps`` steps from ``first`` on, uint64 (steps, count), for less than as many calls cost."""
+    raw = np.empty((steps, count), np.uint64)
+    generator = np.random.Philox(counter=np.zeros(4, np.uint64), key=np.array([seed, PURPOSES[purpose]], np.uint64))
+    state = generator.state
+    for i in range(steps):
+        state["state"]["counter"][1] = first + i
+        generator.state = state
+        raw[i] = generator.random_raw(count)
+    return raw
+
+
 def uniform(seed: int, purpose: str, step: int, shape, dtype=np.float64, draw: int = 0) -> np.ndarray:
     """Uniform numbers on [0, 1), an array of ``shape``; float32 keeps the upper 24 bits of each word."""
     return _unit_interval(words(seed, purpose, step, math.prod(shape), draw).reshape(shape), dtype)
@@ -71,13 +83,7 @@ def normal(seed: int, purpose: str, step: int, shape, dtype=np.float64, draw: in
 def normal_of_steps(seed: int, purpose: str, first: int, steps: int, shape, dtype=np.float64) -> np.ndarray:
     """``normal`` of ``steps`` steps from ``first`` on, (steps, *shape), for less than as many calls cost."""
     count = math.prod(shape)
-    raw = np.empty((steps, (count + 1) // 2 * 2), np.uint64)
-    generator = np.random.Philox(counter=np.zeros(4, np.uint64), key=np.array([seed, PURPOSES[purpose]], np.uint64))
-    state = generator.state
-    for i in range(steps):
-        state["state"]["counter"][1] = first + i
-        generator.state = state
-        raw[i] = generator.random_raw(raw.shape[1])
+    raw = words_of_steps(seed, purpose, first, steps, (count + 1) // 2 * 2)
     z = _box_muller(_unit_interval(raw, np.float64).reshape(-1, 2))
     return z.reshape(raw.shape)[:, :count].reshape(steps, *shape).astype(dtype, copy=False)
 

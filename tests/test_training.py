@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -86,6 +87,23 @@ def test_noise_drawn_ahead_is_that_of_the_step_wherever_a_run_begins(rows):
         np.testing.assert_array_equal(ahead.of(step, count), LatentNoise(5, rows, 3, np.float64).of(step, count))
 
 
+def test_the_numpy_program_takes_no_more_memory_the_longer_it_runs():
+    model, settings = model_and_settings()
+    x, theta = grey_rows(16), model.initial_parameters(5, "float64")
+    program = model.ops.training_program(model, settings, x)
+    gradient, state = np.zeros_like(theta), settings.optimizer.initial_state(model.ops, theta)
+    order, sizes = random.permutation(5, "shuffle", 0, 16), []
+    tracemalloc.start()
+    try:
+        for steps in (20, 200):
+            for step in range(steps):
+                program.train(theta, gradient, state, order, 0, step, [0.01], [1.0])
+            sizes.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert sizes[1] < sizes[0] + 4096
+
+
 class TwiceDerived(likelihoods.KNOWN["bernoulli"]):
     """A likelihood that a user wrote, which asks for its derivative a second time."""
 
@@ -107,6 +125,26 @@ def test_a_likelihood_that_a_user_wrote_may_look_at_its_derivative_twice():
     settings = TrainingSettings(seed=5, epochs=2, batch_size=7, optimizer="adam")
     wanted = train(Model(architecture, ONE_BY_ONE), settings, grey_rows(16))
     found = train(Model(architecture, backend.get("numpy")), settings, grey_rows(16))
+    np.testing.assert_allclose(found.theta, wanted.theta, rtol=1e-9)
+
+
+class Lookahead(SGD):
+    """An optimiser that a user wrote, which keeps what an operation returned."""
+
+    name = "lookahead"
+
+    def _step(self, ops, theta, gradient, state, learning_rate, step):
+        row = gradient.reshape(1, -1)
+        half, whole = ops.scale_rows(row, 0.5), ops.scale_rows(row, 1.0)
+        super()._step(ops, theta, (half + whole)[0], state, learning_rate, step)
+        np.testing.assert_array_equal(whole, 2.0 * half)
+        np.testing.assert_array_equal(whole, row)
+
+
+def test_an_optimizer_that_a_user_wrote_may_keep_results():
+    settings = {"optimizer": Lookahead(), "epochs": 2}
+    wanted = train(*model_and_settings(ONE_BY_ONE, **settings), grey_rows(16))
+    found = train(*model_and_settings(**settings), grey_rows(16))
     np.testing.assert_allclose(found.theta, wanted.theta, rtol=1e-9)
 
 

@@ -118,9 +118,9 @@ class BufferPool:
 
 
 class SequencePool:
-    """For whoever asks for the same arrays in the same order again and again: each request gets the array it got before.
+    """For whoever asks for the same arrays in the same order again and again: each request gets what it got before.
 
-    They are handed out again after ``begin``, whoever holds them.
+    All are handed out again after ``begin``, whoever holds them.
     """
 
     def __init__(self) -> None:

@@ -36,6 +36,7 @@ class NumpyOps(Ops):
     """NumPy alone. Values agree with the reference to rounding; see each method for where they may differ."""
 
     name = "numpy"
+    _pool = BufferPool  #: what large results are taken from
 
     def __init__(self, threads: int | None = None) -> None:
         """threads: of NumPy's BLAS, in this whole process; None leaves them as they are."""
@@ -46,7 +47,7 @@ class NumpyOps(Ops):
                 'the threads of NumPy\'s BLAS can be set with threadpoolctl: python -m pip install "npvae[threads]"; or '
                 "set OPENBLAS_NUM_THREADS or OMP_NUM_THREADS before Python starts"
             )
-        self._buffers = BufferPool()
+        self._buffers = self._pool()
         self._constants: dict = {}
 
     @classmethod

@@ -12,7 +12,7 @@ import numpy as np
 
 from npvae import optim, random
 from npvae.backend.numpy_step import GradientOfBatch
-from npvae.backend.step_ops import StepOps
+from npvae.backend.step_ops import UpdateOps
 from npvae.backend.stretch import Stretch
 
 #: The noise of so many steps is drawn at once, or of as many as have so many numbers.
@@ -45,7 +45,7 @@ class NumpyProgram:
     def __init__(self, ops, model, x, batch_size: int, settings) -> None:
         self._model, self._ops, self._settings, self._x = model, ops, settings, x
         self._batch_size = min(batch_size, len(x))
-        self._update_ops = StepOps()
+        self._update_ops = UpdateOps()
         self._noise = LatentNoise(settings.seed, self._batch_size, model.architecture.latent_dim, x.dtype)
         self._bound: dict[int, GradientOfBatch] = {}
         self._clear_sums()
@@ -82,7 +82,6 @@ class NumpyProgram:
                 break
             optim.clip_by_global_norm(gradient, norm, settings.clip_norm)
             step += 1
-            update_ops.begin()
             settings.optimizer.update(update_ops, theta, gradient, state, rate, step)
             self._add(rows, loss, reconstruction, bound.latent)
             losses.append(loss)

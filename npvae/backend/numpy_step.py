@@ -16,7 +16,7 @@ import numpy as np
 
 from npvae import likelihoods, optim
 from npvae.backend.buffers import empty_aligned
-from npvae.backend.step_ops import InPlaceOps, StepOps, identical
+from npvae.backend.step_ops import StepOps, identical
 
 
 class Tape:
@@ -38,23 +38,21 @@ class GradientOfBatch:
     """Loss and gradient for batches of so many rows, bound to the vectors theta and gradient."""
 
     def __init__(self, model, ops, rows: int, theta, gradient) -> None:
-        def new(columns: int):
-            return empty_aligned((rows, columns), theta.dtype)
-
         architecture, latent_dim = model.architecture, model.architecture.latent_dim
         self._model, self.theta, self.gradient = model, theta, gradient
         self._views, self._into = model.views(theta), model.views(gradient)
+        self._ops = StepOps()
         # Of a likelihood that is not ours nobody knows whether it looks at a derivative or a result again.
         ours = type(model.likelihood) in likelihoods.KNOWN.values()
-        self._ops = StepOps()
-        self._likelihood_ops = InPlaceOps() if ours else ops
+        self._likelihood_ops = self._ops if ours else ops
         self._rows, self._ones = rows, np.ones(rows, theta.dtype)
+        new = self._new
         self.x, self.eps = new(architecture.n_features), new(latent_dim)
         self.latent = np.empty((3, rows, latent_dim), theta.dtype)  # KL, mu, mu^2
         self._beta_over_rows, self._half_beta_over_rows = np.empty((2, 1), theta.dtype)
 
         (hidden, (mean, log_variance)), (decoder_hidden, output_layers) = architecture.encoder(), architecture.decoder()
-        self._forward, self._inner_backward, self._output_backward = Tape(), Tape(), Tape()
+        self._forward, self._inner_backward = Tape(), Tape()
         inputs, outputs = {}, {}
 
         def dense(layer, x, y):
@@ -73,14 +71,15 @@ class GradientOfBatch:
             h = dense(layer, h, new(layer.outputs))
         self._outputs = tuple(dense(layer, h, new(layer.outputs)) for layer in output_layers)
         self._output_layers, self._below, self._dbelow = output_layers, h, new(h.shape[1])
-        self._doutputs: tuple = ()
+        self._doutputs, self._output_backward = (), Tape()
 
         call, dh = self._inner_backward, self._dbelow
         for layer in reversed(decoder_hidden):
             dh = self._dense_backward(call, layer, inputs[layer], outputs[layer], dh, new(layer.inputs))
         dmu, dlogvar = new(latent_dim), new(latent_dim)
         self._sample_and_kl_backward(call, dh, mu, growth, half_noise, dmu, dlogvar)
-        dh = self._heads_backward(call, (mean, log_variance), inputs[mean], (dmu, dlogvar), bool(hidden), new)
+        dh = new(mean.inputs) if hidden else None  # nobody asks for the gradient by the data
+        self._heads_backward(call, (mean, log_variance), inputs[mean], (dmu, dlogvar), dh)
         for layer in reversed(hidden):
             dx = None if inputs[layer] is self.x else new(layer.inputs)
             dh = self._dense_backward(call, layer, inputs[layer], outputs[layer], dh, dx)
@@ -107,21 +106,19 @@ class GradientOfBatch:
 
     def _likelihood(self):
         """-log p(x|z) by row, and the loss's derivatives by the outputs and by the likelihood's own parameters."""
-        model, ops = self._model, self._likelihood_ops
-        if isinstance(ops, StepOps):
-            ops.begin()
+        model = self._model
         nll, backward = model.likelihood.negative_log_likelihood(
-            ops, self._outputs, self.x, model.likelihood_parameters(self._views)
+            self._likelihood_ops, self._outputs, self.x, model.likelihood_parameters(self._views)
         )
         return nll, *backward(1.0 / self._rows)
 
     def _bind_outputs(self, doutputs) -> None:
         """Bind the part of the backward pass that begins with these arrays."""
         self._doutputs, self._output_backward = tuple(doutputs), Tape()
-        self._sum_of_heads(
-            self._output_backward, self._output_layers, self._below, doutputs, self._dbelow,
-            lambda columns: np.empty((self._rows, columns), self.theta.dtype),
-        )
+        self._heads_backward(self._output_backward, self._output_layers, self._below, doutputs, self._dbelow)
+
+    def _new(self, columns: int):
+        return empty_aligned((self._rows, columns), self.theta.dtype)
 
     # The parts, each with its equation: they put calls on a tape
 
@@ -146,24 +143,15 @@ class GradientOfBatch:
         call(np.matmul, x.T, da, self._into[layer.W])
         call(np.matmul, self._ones, da, self._into[layer.b])
 
-    def _heads_backward(self, call, layers, x, das, need_dx: bool, new):
-        """Of layers side by side on x; dx = sum_k da_k W_k^T if asked for."""
-        if need_dx:
-            dx = new(x.shape[1])
-            self._sum_of_heads(call, layers, x, das, dx, new)
-            return dx
-        for layer, da in zip(layers, das, strict=True):
-            self._parameters_backward(call, layer, x, da)
-        return None
-
-    def _sum_of_heads(self, call, layers, x, das, dx, new) -> None:
+    def _heads_backward(self, call, layers, x, das, dx) -> None:
+        """Of layers side by side on x, without activations; dx = sum_k da_k W_k^T, unless it is None."""
         for k, (layer, da) in enumerate(zip(layers, das, strict=True)):
             self._parameters_backward(call, layer, x, da)
-            if k == 0:
-                call(np.matmul, da, self._views[layer.W].T, dx)
-            else:
-                part = new(x.shape[1])
-                call(np.matmul, da, self._views[layer.W].T, part)
+            if dx is None:
+                continue
+            part = self._new(layer.inputs) if k else dx
+            call(np.matmul, da, self._views[layer.W].T, part)
+            if k:
                 call(np.add, dx, part, dx)
 
     def _sample_and_kl(self, call, mu, logvar, z, growth, half_noise) -> None:

@@ -14,16 +14,25 @@ def identical(some, others) -> bool:
 
 
 class StepOps(NumpyOps):
-    """NumPy's operations for a step that asks for the same every time: each result gets the array it got before."""
+    """For loss and gradient: every step asks for the same operations in the same order, and gets the same arrays.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._buffers = SequencePool()
-        self._divided: tuple = ((), [])
+    Derivatives are scaled where they are: for likelihoods whose backward is called once.
+    """
+
+    _pool = SequencePool
 
     def begin(self) -> None:
         """A step begins: all arrays handed out before may be overwritten."""
         self._buffers.begin()
+
+    def scale_rows(self, x, factor):
+        return np.multiply(x, factor if isinstance(factor, float) else factor[:, None], out=x)
+
+
+class UpdateOps(NumpyOps):
+    """For an optimiser: the pieces of its vectors are kept, since they are the same at every step."""
+
+    _divided: tuple = ((), ())
 
     def _pieces(self, *arrays):
         known, pieces = self._divided
@@ -31,10 +40,3 @@ class StepOps(NumpyOps):
             pieces = list(super()._pieces(*arrays))
             self._divided = arrays, pieces
         return pieces
-
-
-class InPlaceOps(StepOps):
-    """Of a likelihood whose backward is called once: it scales its derivatives where they are."""
-
-    def scale_rows(self, x, factor):
-        return np.multiply(x, factor if isinstance(factor, float) else factor[:, None], out=x)
