@@ -151,7 +151,7 @@ class Model:
             views[layer.W][...] = limit * (2.0 * u - 1.0)
         for name, value in self.likelihood.parameters(self.architecture.n_features).items():
             views[f"likelihood/{name}"][...] = value
-        return self.ops.asarray(theta, dtype)
+        return self.ops.copy(theta, dtype)
 
     def views(self, flat) -> dict:
         """The named tensors of theta, or of a gradient, as views; not to be changed as a mapping.

@@ -148,7 +148,7 @@ class RMSprop(Optimizer):
 
     def initial_state(self, ops, theta):
         start = self.initial_accumulator + (self.epsilon if self.epsilon_inside else 0.0)
-        return {"accumulator": ops.xp.zeros_like(theta) + start}
+        return {"accumulator": ops.copy(ops.xp.zeros_like(theta) + start)}
 
     def _step(self, ops, theta, gradient, state, learning_rate, step):
         ops.rmsprop_step(
@@ -170,7 +170,7 @@ class Adam(Optimizer):
         self.epsilon = check.real_number("epsilon", epsilon, minimum=1e-30)
 
     def initial_state(self, ops, theta):
-        return {"m": ops.xp.zeros_like(theta), "v": ops.xp.zeros_like(theta)}
+        return {name: ops.copy(ops.xp.zeros_like(theta)) for name in ("m", "v")}
 
     def _step(self, ops, theta, gradient, state, learning_rate, step):
         ops.adam_step(
@@ -190,7 +190,7 @@ class SGD(Optimizer):
         self.momentum = check.real_number("momentum", momentum, minimum=0.0, below=1.0)
 
     def initial_state(self, ops, theta):
-        return {"velocity": ops.xp.zeros_like(theta)} if self.momentum else {}
+        return {"velocity": ops.copy(ops.xp.zeros_like(theta))} if self.momentum else {}
 
     def _step(self, ops, theta, gradient, state, learning_rate, step):
         ops.sgd_step(theta, gradient, state.get("velocity"), learning_rate, self.momentum)

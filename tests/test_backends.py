@@ -86,7 +86,7 @@ def test_overrides_have_the_arguments_of_the_specification(name):
 
 def test_every_operation_is_compared_below(rng):
     compared = {name for name, _ in calls(rng, (2, 3), np.float64)}
-    elsewhere = {"training_program", "evaluation_program", "asarray", "to_numpy", "dtype_name", "rmsprop_step", "adam_step", "sgd_step", "flush_tiny"}
+    elsewhere = {"training_program", "evaluation_program", "asarray", "copy", "to_numpy", "dtype_name", "rmsprop_step", "adam_step", "sgd_step", "flush_tiny"}
     assert compared | elsewhere == public_methods(Ops)
 
 
@@ -108,6 +108,23 @@ def test_in_and_out(ops, rng):
         np.testing.assert_array_equal(ops.to_numpy(array), values.astype(name))
         assert isinstance(ops.to_numpy(array), np.ndarray)
     assert ops.dtype_name(ops.asarray(values.astype(np.float32))) == "float32"
+
+
+@pytest.mark.parametrize("dtype", [None, "float32", "float64"])
+def test_a_copy_is_of_its_own(ops, rng, dtype):
+    values = rng.standard_normal((6, 4)).astype(np.float32)[::2, 1:]
+    array = ops.asarray(values)
+    new = ops.copy(array, dtype)
+    assert ops.dtype_name(new) == (dtype or "float32")
+    new *= 2.0
+    np.testing.assert_array_equal(ops.to_numpy(new), 2.0 * values)
+    np.testing.assert_array_equal(ops.to_numpy(array), values)
+
+
+@pytest.mark.parametrize("size", [1, 77, 100_000])
+def test_copies_on_numpy_start_at_a_line_of_the_cache(size):
+    new = backend.get("numpy").copy(np.ones(size, np.float32))
+    assert new.ctypes.data % 64 == 0 and new.flags.c_contiguous and new.flags.writeable
 
 
 # Values

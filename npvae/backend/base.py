@@ -5,7 +5,7 @@ operations; an override may change speed, never meaning. Arrays are values: neit
 handing it over, except the optimiser steps and ``flush_tiny``, which work in place. A result may be an argument
 itself where the equation says so (dmu = dz).
 
-    asarray  to_numpy  dtype_name              in and out of the backend's memory
+    asarray  copy  to_numpy  dtype_name        in and out of the backend's memory
     take_rows                                  a minibatch
     training_program  evaluation_program       many whole steps or batches in one call, where a backend has that
     dense_forward      dense_backward          y = f(x W + b)
@@ -45,6 +45,13 @@ class Ops:
     def asarray(self, array, dtype=None):
         """The array in the backend's memory, of the given dtype (a name such as "float32")."""
         return self.xp.asarray(array, dtype=None if dtype is None else getattr(self.xp, dtype))
+
+    def copy(self, array, dtype=None):
+        """A new array of the same numbers in the backend's memory, laid out as its operations like it best."""
+        array = self.asarray(array, dtype)
+        new = self.xp.empty_like(array)
+        new[...] = array
+        return new
 
     def to_numpy(self, array) -> np.ndarray:
         """The array as a NumPy array; it may share memory with its argument."""

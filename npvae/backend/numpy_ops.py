@@ -13,7 +13,7 @@ import numpy as np
 
 from npvae import check
 from npvae.backend.base import Ops
-from npvae.backend.buffers import BufferPool
+from npvae.backend.buffers import BufferPool, empty_aligned
 from npvae.backend.threads import limit_blas
 from npvae.errors import MissingDependencyError
 
@@ -68,6 +68,12 @@ class NumpyOps(Ops):
 
     def asarray(self, array, dtype=None):
         return np.asarray(array, dtype=dtype)
+
+    def copy(self, array, dtype=None):
+        array = np.asarray(array)
+        new = empty_aligned(array.shape, dtype or array.dtype)
+        new[...] = array
+        return new
 
     def __reduce__(self):
         # Copies and pickles, such as a parallel grid search makes, get buffers of their own.
@@ -225,12 +231,16 @@ class NumpyOps(Ops):
             yield *[array[start:stop] for array in arrays], scratch[:stop - start]
 
     def rmsprop_step(self, theta, gradient, accumulator, learning_rate, rho, epsilon, epsilon_inside):
+        # As arrays once: NumPy would convert a Python number again in every call.
+        learning_rate, decay, share, epsilon = (
+            np.asarray(number, theta.dtype) for number in (learning_rate, rho, 1.0 - rho, epsilon)
+        )
         for w, g, v, t in self._pieces(theta, gradient, accumulator):
             np.multiply(g, g, out=t)
             if epsilon_inside:
                 t += epsilon
-            t *= 1.0 - rho
-            v *= rho
+            t *= share
+            v *= decay
             v += t
             np.sqrt(v, out=t)
             if not epsilon_inside:

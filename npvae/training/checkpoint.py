@@ -88,11 +88,11 @@ def read_checkpoint(path, model, settings: TrainingSettings, fingerprints: dict)
         _refuse_difference(path, "model", header["architecture"], model.architecture.config())
         _refuse_difference(path, "settings", header["settings"], settings.config(), free)
         _refuse_difference(path, "data", header["data"], fingerprints)
-        asarray = model.ops.asarray
+        copy = model.ops.copy
         state = TrainingState(
-            theta=asarray(arrays["theta"].copy()),
+            theta=copy(arrays["theta"]),
             optimizer_state={
-                name.removeprefix("optimizer/"): asarray(array.copy())
+                name.removeprefix("optimizer/"): copy(array)
                 for name, array in arrays.items() if name.startswith("optimizer/")
             },
             epoch=header["epoch"],
@@ -103,7 +103,7 @@ def read_checkpoint(path, model, settings: TrainingSettings, fingerprints: dict)
             stop_reason=header["stop_reason"],
         )
         if "best_theta" in arrays:
-            state.best_theta = asarray(arrays["best_theta"].copy())
+            state.best_theta = copy(arrays["best_theta"])
             state.best_elbo = header["best_elbo"]
     except (KeyError, TypeError, AttributeError, UnknownNameError) as error:
         raise ModelFileError(f"{path} lacks what a checkpoint must hold: {error}") from error

@@ -55,7 +55,7 @@ def train(model, settings, x, x_valid=None, state=None, callbacks=()) -> Trainin
                 if x_valid is not None:
                     row.update(_validate(model, settings, x_valid, state, row["beta"]))
                 state.history.append(row)
-                _watch(settings, state)
+                _watch(model.ops, settings, state)
                 for callback in callbacks:
                     callback(state)
                 guard.refuse_non_finite_theta(model, state.theta, state.epoch, state.step)
@@ -122,7 +122,7 @@ def _validate(model, settings, x_valid, state, beta) -> dict:
     return {f"val_{name}": value for name, value in result.items()}
 
 
-def _watch(settings, state) -> None:
+def _watch(ops, settings, state) -> None:
     """Early stopping: remember the best validation ELBO, stop when it is too long ago.
 
     It watches the ELBO with the KL unweighted, and only once the warm-up is over: before, the bound gets
@@ -133,7 +133,7 @@ def _watch(settings, state) -> None:
     elbo = state.history["val_elbo"][-1]
     if elbo > state.best_elbo + settings.min_delta:
         state.best_elbo, state.best_epoch = elbo, state.epoch
-        state.best_theta = state.theta + 0  # a copy, on the device
+        state.best_theta = ops.copy(state.theta)
     elif state.epoch - state.best_epoch >= settings.patience:
         state.stop(
             f"no better validation ELBO for {settings.patience} epochs; parameters of epoch {state.best_epoch}"

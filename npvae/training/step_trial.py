@@ -48,7 +48,8 @@ def measure(model, settings, x, state) -> dict[str, float]:
     runs = {}
     for way in WAYS:
         copy = dataclasses.replace(
-            state, theta=state.theta + 0, optimizer_state={name: a + 0 for name, a in state.optimizer_state.items()}
+            state, theta=model.ops.copy(state.theta),
+            optimizer_state={name: model.ops.copy(array) for name, array in state.optimizer_state.items()},
         )
         stepper = Stepper(model, settings, x, copy, by_program=way == "program")
         runs[way] = Epoch(model, settings, x, order, evaluate.ElboAverages(model.ops.xp)), stepper, copy

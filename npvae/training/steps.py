@@ -59,10 +59,10 @@ class Stepper:
         if by_program is None:
             by_program = step_trial.decide(model, settings, x, state)
         self._model, self._settings = model, settings
-        self._gradient = model.ops.xp.zeros_like(state.theta)
-        self._good = state.theta + 0  # a copy, on the device
+        copy = model.ops.copy
+        self._gradient, self._good = copy(model.ops.xp.zeros_like(state.theta)), copy(state.theta)
         self._program = model.ops.training_program(model, settings, x) if by_program else None
-        self._candidate = None if self._program is None else state.theta + 0
+        self._candidate = None if self._program is None else copy(state.theta)
         self._stretch = 1  # steps of the next compiled call
         self._copied = None  # the step at which ``_good`` was last copied
 
