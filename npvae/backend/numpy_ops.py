@@ -188,12 +188,16 @@ class NumpyOps(Ops):
         only in rows whose whole loss is that small. exp(-l) may overflow to inf: s is then 0, where
         the reference has a denormal number.
         """
-        new = self._buffers.like
         with np.errstate(over="ignore", under="ignore"):
-            s = np.negative(logits, out=new(logits))
-            np.exp(s, out=s)
-            s += 1.0
-            np.divide(1.0, s, out=s)
+            return self._bernoulli_nll(logits, x, gradient)
+
+    def _bernoulli_nll(self, logits, x, gradient):
+        """``bernoulli_nll`` where overflow gives no warning."""
+        new = self._buffers.like
+        s = np.negative(logits, out=new(logits))
+        np.exp(s, out=s)
+        s += 1.0
+        np.divide(1.0, s, out=s)
         factors = np.subtract(1.0, s, out=new(logits))
         np.maximum(s, factors, out=factors)
         logarithms = self._sum_row_logarithms(factors)

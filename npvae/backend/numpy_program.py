@@ -69,24 +69,26 @@ class NumpyProgram:
         """Take ``len(rates)`` steps: change theta and the optimiser's state in place; see :class:`Stretch`."""
         losses, norms = [], []
         settings, update_ops = self._settings, self._update_ops
-        for rate, beta in zip(rates, betas, strict=True):
-            indices = order[start:start + self._batch_size]
-            rows = len(indices)
-            bound = self._bind(rows, theta, gradient)
-            x = self._x.take(indices, 0, bound.x, "clip")
-            if settings.binarize == "dynamic":
-                np.less(random.uniform(settings.seed, "binarize", step, x.shape, "float32"), x, x, casting="unsafe")
-            bound.eps[...] = self._noise.of(step, rows)
-            loss, norm, reconstruction = bound.run(beta)
-            if not math.isfinite(loss + norm):
-                break
-            optim.clip_by_global_norm(gradient, norm, settings.clip_norm)
-            step += 1
-            settings.optimizer.update(update_ops, theta, gradient, state, rate, step)
-            self._add(rows, loss, reconstruction, bound.latent)
-            losses.append(loss)
-            norms.append(norm)
-            start += rows
+        # Overflow is for the guard to find: it shows as a loss or a gradient that is not finite.
+        with np.errstate(all="ignore"):
+            for rate, beta in zip(rates, betas, strict=True):
+                indices = order[start:start + self._batch_size]
+                rows = len(indices)
+                bound = self._bind(rows, theta, gradient)
+                x = self._x.take(indices, 0, bound.x, "clip")
+                if settings.binarize == "dynamic":
+                    np.less(random.uniform(settings.seed, "binarize", step, x.shape, "float32"), x, x, casting="unsafe")
+                bound.eps[...] = self._noise.of(step, rows)
+                loss, norm, reconstruction = bound.run(beta)
+                if not math.isfinite(loss + norm):
+                    break
+                optim.clip_by_global_norm(gradient, norm, settings.clip_norm)
+                step += 1
+                settings.optimizer.update(update_ops, theta, gradient, state, rate, step)
+                self._add(rows, loss, reconstruction, bound.latent)
+                losses.append(loss)
+                norms.append(norm)
+                start += rows
         return Stretch(len(losses), np.array(losses), np.array(norms))
 
     def _bind(self, rows: int, theta, gradient) -> GradientOfBatch:

@@ -45,10 +45,12 @@ class GradientOfBatch:
         # Of a likelihood that is not ours nobody knows whether it looks at a derivative or a result again.
         ours = type(model.likelihood) in likelihoods.KNOWN.values()
         self._likelihood_ops = self._ops if ours else ops
+        self._likelihood_parameters = model.likelihood_parameters(self._views)
         self._rows, self._ones = rows, np.ones(rows, theta.dtype)
         new = self._new
         self.x, self.eps = new(architecture.n_features), new(latent_dim)
         self.latent = np.empty((3, rows, latent_dim), theta.dtype)  # KL, mu, mu^2
+        self._kl = self.latent[0].reshape(-1)
         self._beta_over_rows, self._half_beta_over_rows = np.empty((2, 1), theta.dtype)
 
         (hidden, (mean, log_variance)), (decoder_hidden, output_layers) = architecture.encoder(), architecture.decoder()
@@ -100,15 +102,13 @@ class GradientOfBatch:
         self._beta_over_rows[...] = beta / self._rows
         self._half_beta_over_rows[...] = 0.5 * (beta / self._rows)
         self._inner_backward.run()
-        reconstruction = float(np.add.reduce(nll, None, np.float64))
-        kl = float(np.add.reduce(self.latent[0], None, np.float64))
+        reconstruction, kl = float(np.add.reduce(nll)), float(np.add.reduce(self._kl))
         return (reconstruction + beta * kl) / self._rows, optim.global_norm(np, self.gradient), reconstruction
 
     def _likelihood(self):
         """-log p(x|z) by row, and the loss's derivatives by the outputs and by the likelihood's own parameters."""
-        model = self._model
-        nll, backward = model.likelihood.negative_log_likelihood(
-            self._likelihood_ops, self._outputs, self.x, model.likelihood_parameters(self._views)
+        nll, backward = self._model.likelihood.negative_log_likelihood(
+            self._likelihood_ops, self._outputs, self.x, self._likelihood_parameters
         )
         return nll, *backward(1.0 / self._rows)
 

@@ -16,7 +16,8 @@ def identical(some, others) -> bool:
 class StepOps(NumpyOps):
     """For loss and gradient: every step asks for the same operations in the same order, and gets the same arrays.
 
-    Derivatives are scaled where they are: for likelihoods whose backward is called once.
+    Derivatives are scaled where they are: for likelihoods whose backward is called once. Whether overflow warns is
+    the caller's choice, made for many steps at once.
     """
 
     _pool = SequencePool
@@ -24,6 +25,9 @@ class StepOps(NumpyOps):
     def begin(self) -> None:
         """A step begins: all arrays handed out before may be overwritten."""
         self._buffers.begin()
+
+    def bernoulli_nll(self, logits, x, gradient):
+        return self._bernoulli_nll(logits, x, gradient)
 
     def scale_rows(self, x, factor):
         return np.multiply(x, factor if isinstance(factor, float) else factor[:, None], out=x)
