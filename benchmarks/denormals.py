@@ -70,9 +70,9 @@ def main() -> None:
     x = (load_dataset("mnist").x_train / 255.0).astype(np.float32)
     for name, optimizer in OPTIMIZERS.items():
         run(name, optimizer, x, options)
-    from npvae.backend import numba_program
+    from npvae.backend import compiled
 
-    numba_program.STATES[NeverFlushed] = ("accumulator",)
+    compiled.STATES[NeverFlushed] = ("accumulator",)
     run("never flushed", NeverFlushed(epsilon_inside=False), x, options)
 
 

@@ -47,6 +47,10 @@ class MissingDependencyError(NpvaeError, ImportError):
     """An optional package is needed for what was asked; the message says how to install it."""
 
 
+class DeviceMemoryError(NpvaeError, MemoryError):
+    """The GPU has no memory left; the message has the bytes and what to try."""
+
+
 class NonFiniteError(NpvaeError, FloatingPointError):
     """Training met a number that is not finite; the message names where and the likely cause."""
 

@@ -6,7 +6,7 @@ handing it over, except the optimiser steps and ``flush_tiny``, which work in pl
 itself where the equation says so (dmu = dz).
 
     asarray  copy  to_numpy  dtype_name        in and out of the backend's memory
-    take_rows                                  a minibatch
+    take_rows  memory_guard                    a minibatch; room for it
     training_program  evaluation_program       many whole steps or batches in one call, where a backend has that
     dense_forward      dense_backward          y = f(x W + b)
     sample_forward     sample_backward         z = mu + exp(logvar / 2) eps
@@ -21,6 +21,8 @@ need products of our own. Sums, slices, transposes and small arithmetic are ``xp
 """
 
 from __future__ import annotations
+
+import contextlib
 
 import numpy as np
 
@@ -64,6 +66,13 @@ class Ops:
     def take_rows(self, x, indices):
         """x[indices], (B, I), for whole numbers from 0 to N - 1."""
         return self.xp.take(x, indices, axis=0)
+
+    def memory_guard(self, rows: int):
+        """A context in which running out of the backend's own memory, at work on ``rows`` rows at a time, is explained.
+
+        DeviceMemoryError: there is none left.
+        """
+        return contextlib.nullcontext()
 
     # many steps at once
 

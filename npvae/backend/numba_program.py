@@ -6,13 +6,11 @@ it from as many threads as were asked for.
 
 from __future__ import annotations
 
-import math
 import time
 
 import numpy as np
 
-from npvae import optim
-from npvae.backend import together
+from npvae.backend import compiled, together
 from npvae.backend.memory import Memory
 from npvae.backend.numba_ops import constants_of
 from npvae.backend.stretch import Stretch
@@ -23,13 +21,11 @@ from npvae.kernels.plan import Likelihood as Code
 from npvae.kernels.sizes import NORM_BLOCK, SUMS_HEAD
 from npvae.kernels.target import CACHE_LINE
 from npvae.likelihoods import Bernoulli, Gaussian, SquaredError
-from npvae.optim import SGD, Adam, RMSprop
+from npvae.optim import Adam, RMSprop
 from npvae.random import PURPOSES
 
-#: The likelihoods that the program knows.
+#: The program's codes of the likelihoods.
 LIKELIHOODS = {Bernoulli: Code.BERNOULLI, Gaussian: Code.FIXED_VARIANCE, SquaredError: Code.FIXED_VARIANCE}
-#: The optimisers that the program knows, and the arrays of their states in its order.
-STATES = {RMSprop: ("accumulator",), Adam: ("m", "v"), SGD: ("velocity",)}
 
 
 class NumbaProgram:
@@ -37,10 +33,9 @@ class NumbaProgram:
 
     @classmethod
     def of(cls, ops, model, x, batch_size: int, settings=None) -> NumbaProgram | None:
-        """The program, or None for what it does not know: its likelihoods and optimisers are listed above."""
-        known = type(model.likelihood) in LIKELIHOODS and (settings is None or type(settings.optimizer) in STATES)
+        """The program, or None for what it does not know: its likelihoods and optimisers are listed in compiled.py."""
         plain = x.flags.c_contiguous and x.dtype.name in ("float32", "float64") and len(x) > 0
-        return cls(ops, model, x, batch_size, settings) if known and plain else None
+        return cls(ops, model, x, batch_size, settings) if plain and compiled.is_known(model, settings) else None
 
     def __init__(self, ops, model, x, batch_size: int, settings=None) -> None:
         self._model, self._settings, self._x = model, settings, x
@@ -50,7 +45,7 @@ class NumbaProgram:
         self._batch = min(batch_size, len(x))
         self._plan = np.zeros(len(Train), np.int64)
         self._records = np.zeros((len(model.architecture.dense_layers()), len(Layer)), np.int64)
-        self._constants = self._constant_values()
+        self._constants = constants_of(**compiled.constants(model, settings))
         self._sums = np.zeros(SUMS_HEAD + 3 * model.architecture.latent_dim)
         self._rows = 0
         self._partial = np.zeros(SUMS_HEAD + -(-model.layout.size // NORM_BLOCK))
@@ -60,20 +55,6 @@ class NumbaProgram:
         self._fill()
         if settings is not None:
             self._fill_settings()
-
-    def _constant_values(self) -> np.ndarray:
-        likelihood = self._model.likelihood
-        values = {"tiny": optim.TINY, "likelihood_scale": 1.0, "likelihood_factor": 1.0}
-        if isinstance(likelihood, Gaussian):
-            values["likelihood_scale"] = 1.0 / likelihood.variance
-            values["likelihood_factor"] = 0.5 / likelihood.variance
-            values["likelihood_constant"] = likelihood.constant(self._model.architecture.n_features)
-        if self._settings is not None:
-            clip, optimizer = self._settings.clip_norm, self._settings.optimizer
-            values["longest"] = optim.LONGEST_GRADIENT if clip is None else min(clip, optim.LONGEST_GRADIENT)
-            names = {"rho": "rho", "epsilon": "epsilon", "beta1": "beta_1", "beta2": "beta_2", "momentum": "momentum"}
-            values.update({field: getattr(optimizer, name) for name, field in names.items() if hasattr(optimizer, name)})
-        return constants_of(**values)
 
     def _lay_out(self) -> None:
         """Take memory for a batch: inputs, every layer's outputs and their gradients, the threads' scratch."""
@@ -128,9 +109,9 @@ class NumbaProgram:
             operation = Operation.ADAM
         else:
             operation = Operation.MOMENTUM if optimizer.momentum else Operation.SGD
-        intervals = [*optimizer.flush_intervals().values(), 0, 0]
+        flush, flush_2 = compiled.flush_intervals(optimizer)
         self._set(
-            SEED=self._settings.seed, OPTIMIZER=operation, FLUSH=intervals[0], FLUSH_2=intervals[1], GRADIENT_TOO=1,
+            SEED=self._settings.seed, OPTIMIZER=operation, FLUSH=flush, FLUSH_2=flush_2, GRADIENT_TOO=1,
             NOISE_PURPOSE=PURPOSES["latent noise"],
             BINARIZE_PURPOSE=PURPOSES["binarize"] if self._settings.binarize == "dynamic" else 0,
         )
@@ -180,12 +161,12 @@ class NumbaProgram:
         """
         optimizer = self._settings.optimizer
         self._fill_layers(theta, gradient)
-        states = [*(state[name].ctypes.data for name in STATES[type(optimizer)] if name in state), 0, 0]
+        states = [*(state[name].ctypes.data for name in compiled.STATES[type(optimizer)] if name in state), 0, 0]
         self._set(
             THETA=theta.ctypes.data, GRADIENT=gradient.ctypes.data, STATE=states[0], STATE_2=states[1],
             ORDER=order.ctypes.data, START=start, STEP=step,
         )
-        return self._run(np.asarray(betas, np.float64), update_rates(optimizer, rates, step))
+        return self._run(np.asarray(betas, np.float64), compiled.update_rates(optimizer, rates, step))
 
     def evaluate(self, theta, seed: int, purpose: str, beta: float) -> tuple[int, dict]:
         """The rows and the sums of the parts of the ELBO over all of x, in order; see ``take_sums``.
@@ -216,21 +197,6 @@ class NumbaProgram:
         """The rows since the last call of this, and their sums in nats: loss, reconstruction, kl_per_dimension, mu,
         mu_squared."""
         latent, rows, self._rows = self._model.architecture.latent_dim, self._rows, 0
-        kl, mu, mu_squared = self._sums[SUMS_HEAD:].reshape(3, latent).copy()
-        sums = {
-            "loss": float(self._sums[0]), "reconstruction": float(self._sums[1]), "kl_per_dimension": kl, "mu": mu,
-            "mu_squared": mu_squared,
-        }
+        sums = compiled.sums_by_name(self._sums[:SUMS_HEAD], self._sums[SUMS_HEAD:].reshape(3, latent).copy())
         self._sums[:] = 0.0
         return rows, sums
-
-
-def update_rates(optimizer, rates, step: int) -> np.ndarray:
-    """The rate of each step, and the scale of Adam's root: (steps, 2), float64; ``step`` steps were taken before."""
-    pairs = np.ones((len(rates), 2))
-    pairs[:, 0] = rates
-    if isinstance(optimizer, Adam):
-        for i in range(len(rates)):
-            pairs[i, 0] /= 1.0 - optimizer.beta1 ** (step + i + 1)
-            pairs[i, 1] = 1.0 / math.sqrt(1.0 - optimizer.beta2 ** (step + i + 1))
-    return pairs

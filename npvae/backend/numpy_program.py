@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from npvae import optim, random
+from npvae.backend.compiled import sums_by_name
 from npvae.backend.numpy_step import GradientOfBatch
 from npvae.backend.step_ops import UpdateOps
 from npvae.backend.stretch import Stretch
@@ -57,11 +58,7 @@ class NumpyProgram:
 
     def take_sums(self) -> tuple[int, dict]:
         """The rows since the last call of this, and their sums in nats: see numba_program.py."""
-        kl, mu, mu_squared = self._latent_sums.sum(axis=1)
-        rows, sums = self._rows, {
-            "loss": self._loss, "reconstruction": self._reconstruction, "kl_per_dimension": kl, "mu": mu,
-            "mu_squared": mu_squared,
-        }
+        rows, sums = self._rows, sums_by_name((self._loss, self._reconstruction), self._latent_sums.sum(axis=1))
         self._clear_sums()
         return rows, sums
 

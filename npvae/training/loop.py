@@ -41,8 +41,14 @@ def train(model, settings, x, x_valid=None, state=None, callbacks=()) -> Trainin
     if x.shape[0] == 0:
         raise InputError("x has no rows to train on")
     state = state or initial_state(model, settings, model.ops.dtype_name(x))
-    x = _static(model.ops, x, settings, 0)
-    x_valid = None if x_valid is None else _static(model.ops, x_valid, settings, 1)
+    with model.ops.memory_guard(min(settings.batch_size, x.shape[0])):
+        x = _static(model.ops, x, settings, 0)
+        x_valid = None if x_valid is None else _static(model.ops, x_valid, settings, 1)
+        return _run(model, settings, x, x_valid, state, callbacks)
+
+
+def _run(model, settings, x, x_valid, state, callbacks) -> TrainingState:
+    """``train`` on data as training sees them, from a state."""
     stepper = Stepper(model, settings, x, state)
     # Overflow is the guard's business: its message says more than NumPy's warning.
     with np.errstate(all="ignore"), DeferredInterrupt() as interrupt:

@@ -1,0 +1,42 @@
+// What every kernel stands on: where a thread is, memory that a block shares, and sums over a block.
+//
+// Sizes and indices have 64 bits. A block has THREADS threads in a row, or fewer where that is said.
+
+#define THREADS 256
+
+typedef long long Index;
+
+__device__ inline Index first_index() { return (Index)blockIdx.x * blockDim.x + threadIdx.x; }
+__device__ inline Index all_threads() { return (Index)gridDim.x * blockDim.x; }
+__device__ inline Index smaller(Index a, Index b) { return a < b ? a : b; }
+__device__ inline Index larger(Index a, Index b) { return a > b ? a : b; }
+
+// A number that other blocks may change meanwhile: read past the block's own cache.
+__device__ inline Index current(const Index* p) { return __ldcg(p); }
+
+// The memory that the threads of a block share: as many bytes as the launch asked for. The macro is the one place where
+// a check of these sources without a GPU puts in something else.
+#ifndef SHARED_MEMORY
+#define SHARED_MEMORY(name) extern __shared__ double name[]
+#endif
+template <typename T>
+__device__ inline T* shared_memory() {
+    SHARED_MEMORY(npvae_shared);
+    return reinterpret_cast<T*>(npvae_shared);
+}
+
+// The sum of every thread's value, for all of them; always in the same order. room: THREADS numbers of shared memory,
+// which may be used again as soon as this returns.
+template <typename T>
+__device__ inline T block_sum(T value, T* room) {
+    const int thread = threadIdx.x;
+    room[thread] = value;
+    __syncthreads();
+    for (int half = THREADS / 2; half > 0; half /= 2) {
+        if (thread < half) room[thread] += room[thread + half];
+        __syncthreads();
+    }
+    const T sum = room[0];
+    __syncthreads();
+    return sum;
+}

@@ -1,0 +1,64 @@
+"""What the compiled training programs, Numba's and CUDA's, know of models and optimisers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from npvae import optim
+from npvae.likelihoods import Bernoulli, Gaussian, SquaredError
+from npvae.optim import SGD, Adam, RMSprop
+
+#: The likelihoods that the programs know.
+LIKELIHOODS = (Bernoulli, Gaussian, SquaredError)
+#: The optimisers that the programs know, and the arrays of their states in the programs' order.
+STATES = {RMSprop: ("accumulator",), Adam: ("m", "v"), SGD: ("velocity",)}
+
+
+def is_known(model, settings) -> bool:
+    """Whether the programs know the model, and how to train it if there are settings."""
+    return type(model.likelihood) in LIKELIHOODS and (settings is None or type(settings.optimizer) in STATES)
+
+
+def constants(model, settings) -> dict[str, float]:
+    """The numbers that a program is given, by name."""
+    likelihood = model.likelihood
+    values = {"tiny": optim.TINY, "likelihood_scale": 1.0, "likelihood_factor": 1.0, "likelihood_constant": 0.0}
+    if isinstance(likelihood, Gaussian):
+        values["likelihood_scale"] = 1.0 / likelihood.variance
+        values["likelihood_factor"] = 0.5 / likelihood.variance
+        values["likelihood_constant"] = likelihood.constant(model.architecture.n_features)
+    if settings is not None:
+        clip, optimizer = settings.clip_norm, settings.optimizer
+        values["longest"] = optim.LONGEST_GRADIENT if clip is None else min(clip, optim.LONGEST_GRADIENT)
+        names = {"rho": "rho", "epsilon": "epsilon", "beta1": "beta_1", "beta2": "beta_2", "momentum": "momentum"}
+        values.update({field: getattr(optimizer, name) for name, field in names.items() if hasattr(optimizer, name)})
+    return values
+
+
+def flush_intervals(optimizer) -> tuple[int, int]:
+    """Every how many steps the optimiser's two states are flushed; 0 for never."""
+    first, second = [*optimizer.flush_intervals().values(), 0, 0][:2]
+    return first, second
+
+
+def update_rates(optimizer, rates, step: int) -> np.ndarray:
+    """The rate of each step, and the scale of Adam's root: (steps, 2), float64; ``step`` steps were taken before."""
+    pairs = np.ones((len(rates), 2))
+    pairs[:, 0] = rates
+    if isinstance(optimizer, Adam):
+        for i in range(len(rates)):
+            pairs[i, 0] /= 1.0 - optimizer.beta1 ** (step + i + 1)
+            pairs[i, 1] = 1.0 / math.sqrt(1.0 - optimizer.beta2 ** (step + i + 1))
+    return pairs
+
+
+def sums_by_name(head, latent) -> dict:
+    """A program's sums over rows, in nats: of loss and reconstruction; of KL, mu and mu^2 by latent dimension."""
+    loss, reconstruction = head
+    kl, mu, mu_squared = latent
+    return {
+        "loss": float(loss), "reconstruction": float(reconstruction), "kl_per_dimension": kl, "mu": mu,
+        "mu_squared": mu_squared,
+    }

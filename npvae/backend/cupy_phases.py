@@ -1,0 +1,185 @@
+"""A training step on the GPU as phases of tasks, by the records that npvae/kernels/step.cu reads.
+
+    gather                                            the first batch's rows (once, before the first step)
+    x -> h -> ... -> mu, logvar, z -> h -> ... -> outputs, likelihood        a phase a layer, both heads in one
+    outputs' dW, db, dx; ... a phase a layer, back to the first
+    update, and the next batch's rows
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npvae.kernels.cuda_plan import MOST_TASKS, PHASE, Activation, Kind, Plan, Task
+
+#: Sides of the tiles of products: see product.cu. Large ones do less work, small ones are more.
+SMALL, LARGE = 32, 64
+
+#: Elements a thread of the update has before there are as many threads as the GPU holds.
+UPDATE_ELEMENTS = 1024
+SUM_COLUMNS = 32
+
+
+def tiles(side: int, rows: int, columns: int) -> int:
+    """Tiles of a matrix."""
+    return -(-rows // side) * -(-columns // side)
+
+
+def last_to_first(layers) -> list[tuple]:
+    """Each layer with the one below it, which the first has not."""
+    return list(zip(layers, [None, *layers], strict=False))[::-1]
+
+
+class Phases:
+    """The phases of a model's step for batches of ``batch`` rows, on a GPU of so many multiprocessors.
+
+    addresses: of the batch's arrays by name, from ``arrays``. theta, gradient: their tensors' addresses by name.
+    ``records`` are to be launched in order, the first before the first step only; ``nll_parts``, ``norm_parts`` and
+    ``latent_parts`` are how many partial sums they make.
+    """
+
+    def __init__(self, architecture, batch: int, multiprocessors: int) -> None:
+        self._batch, self._multiprocessors = batch, multiprocessors
+        self._architecture = architecture
+        self.nll_parts = self.norm_parts = 0
+        self.latent_parts = -(-batch // SMALL)
+        (self._encoder, (self._mean, self._log_variance)), (self._decoder, outputs) = (
+            architecture.encoder(), architecture.decoder()
+        )
+        (self._output,) = outputs  # the likelihoods of compiled.py have one
+        self._dense = [*self._encoder, *self._decoder]
+
+    def arrays(self) -> dict[str, int]:
+        """The arrays of a batch that the phases need: name and how many numbers."""
+        rows, latent = self._batch, self._architecture.latent_dim
+        sizes = {"BATCH_X": rows * self._architecture.n_features}
+        sizes.update({name: rows * latent for name in ("EPS", "MU", "LOGVAR", "Z", "D_MU", "D_LOGVAR")})
+        for layer in self._dense:
+            sizes[layer.name] = sizes[f"d {layer.name}"] = rows * layer.outputs
+        sizes[f"d {self._output.name}"] = rows * self._output.outputs
+        return sizes
+
+    def build(self, addresses: dict[str, int], theta: dict[str, int], gradient: dict[str, int], parameters: int):
+        """Write ``records``: an array of PHASE."""
+        self._addresses, self._theta, self._gradient = addresses, theta, gradient
+        self.nll_parts = self.norm_parts = 0
+        phases = [[self._task(Kind.GATHER, self._gather_tiles())]]
+        below = addresses["BATCH_X"]
+        for layer in self._encoder:
+            phases.append([self._forward(layer, below)])
+            below = addresses[layer.name]
+        phases.append([self._latent(below)])
+        last_of_encoder, below = below, addresses["Z"]
+        inputs = {}
+        for layer in self._decoder:
+            inputs[layer] = below
+            phases.append([self._forward(layer, below)])
+            below = addresses[layer.name]
+        inputs[self._output] = below
+        phases.append([self._likelihood(below)])
+
+        chain = [*self._decoder, self._output]
+        for layer, lower in last_to_first(chain):
+            phases.append([*self._parameters(layer, inputs[layer]), self._inputs(layer, inputs[layer], lower)])
+        phases.append(self._heads(last_of_encoder))
+        for layer, lower in last_to_first(self._encoder):
+            x = addresses["BATCH_X" if lower is None else lower.name]
+            tasks = self._parameters(layer, x)
+            phases.append(tasks if lower is None else [*tasks, self._inputs(layer, x, lower)])
+        update_tiles = min(-(-parameters // UPDATE_ELEMENTS), 4 * self._multiprocessors)
+        phases.append([self._task(Kind.UPDATE, update_tiles), self._task(Kind.GATHER, self._gather_tiles(), next=1)])
+        self.records = self._records(phases)
+
+    def _records(self, phases) -> np.ndarray:
+        records = np.zeros(len(phases), PHASE)
+        for record, tasks in zip(records, phases, strict=True):
+            assert len(tasks) <= MOST_TASKS
+            record["tasks"], record["tiles"] = len(tasks), sum(task[Task.TILES] for task in tasks)
+            for place, task in enumerate(tasks):
+                record["task"][place] = task
+        return records
+
+    def set_plan(self, **fields: int) -> None:
+        """Write fields of the plan, the same in every record."""
+        for name, value in fields.items():
+            self.records["plan"][:, Plan[name]] = value
+
+    def _task(self, kind: Kind, count: int, **fields: int) -> np.ndarray:
+        task = np.zeros(len(Task), np.int64)
+        task[Task.KIND], task[Task.TILES] = kind, count
+        for name, value in fields.items():
+            task[Task[name.upper()]] = value
+        return task
+
+    def _side(self, rows: int, columns: int) -> int:
+        """Large tiles where they keep every multiprocessor busy."""
+        return LARGE if tiles(LARGE, rows, columns) >= self._multiprocessors else SMALL
+
+    def _gather_tiles(self) -> int:
+        elements = self._addresses and self._batch * self._architecture.n_features
+        return min(-(-elements // UPDATE_ELEMENTS), 4 * self._multiprocessors)
+
+    def _product(self, kind: Kind, layer, rows: int, columns: int, side: int | None = None, **fields: int):
+        side = side or self._side(rows, columns)
+        return self._task(
+            kind, tiles(side, rows, columns), side=side, inputs=layer.inputs, outputs=layer.outputs, **fields
+        )
+
+    def _weights(self, layer) -> dict[str, int]:
+        return {"w": self._theta[layer.W], "b": self._theta[layer.b]}
+
+    def _forward(self, layer, x: int):
+        return self._product(
+            Kind.DENSE, layer, self._batch, layer.outputs, x=x, y=self._addresses[layer.name],
+            activation=Activation[layer.activation.upper()], **self._weights(layer),
+        )
+
+    def _latent(self, x: int):
+        second = {f"{name}_2": address for name, address in self._weights(self._log_variance).items()}
+        return self._product(
+            Kind.LATENT, self._mean, self._batch, self._mean.outputs, SMALL, x=x, **self._weights(self._mean), **second
+        )
+
+    def _likelihood(self, x: int):
+        task = self._product(
+            Kind.OUTPUT, self._output, self._batch, self._output.outputs, x=x, d_y=self._d(self._output),
+            partial=self.nll_parts, **self._weights(self._output),
+        )
+        self.nll_parts += int(task[Task.TILES])
+        return task
+
+    def _d(self, layer) -> int:
+        """Where the gradient by a layer's a = x W + b is."""
+        heads = {self._mean: "D_MU", self._log_variance: "D_LOGVAR"}
+        return self._addresses[heads.get(layer, f"d {layer.name}")]
+
+    def _parameters(self, layer, x: int) -> list:
+        """The tasks of dW and db."""
+        weights = self._product(
+            Kind.WEIGHT_GRADIENT, layer, layer.inputs, layer.outputs, x=x, d_y=self._d(layer),
+            d_w=self._gradient[layer.W], partial=self.norm_parts,
+        )
+        self.norm_parts += int(weights[Task.TILES])
+        biases = self._task(
+            Kind.BIAS_GRADIENT, -(-layer.outputs // SUM_COLUMNS), outputs=layer.outputs, d_y=self._d(layer),
+            d_b=self._gradient[layer.b], partial=self.norm_parts,
+        )
+        self.norm_parts += int(biases[Task.TILES])
+        return [weights, biases]
+
+    def _inputs(self, layer, x: int, lower, **fields: int):
+        """The gradient by the a of the layer ``lower``, which made x; None: by mu and logvar, which made z."""
+        w, d_y = self._theta[layer.W], self._d(layer)
+        if lower is None:
+            return self._product(Kind.LATENT_GRADIENT, layer, self._batch, layer.inputs, SMALL, w=w, d_y=d_y, **fields)
+        return self._product(
+            Kind.INPUT_GRADIENT, layer, self._batch, layer.inputs, x=x, w=w, d_y=d_y, d_x=self._d(lower),
+            activation=Activation[lower.activation.upper()], **fields,
+        )
+
+    def _heads(self, x: int) -> list:
+        tasks = [*self._parameters(self._mean, x), *self._parameters(self._log_variance, x)]
+        if self._encoder:
+            second = {"w_2": self._theta[self._log_variance.W], "d_y_2": self._d(self._log_variance)}
+            tasks.append(self._inputs(self._mean, x, self._encoder[-1], **second))
+        return tasks

@@ -1,0 +1,204 @@
+"""Many training steps on the GPU without the host between them.
+
+A step is a dozen launches (cupy_phases.py), and at the sizes of a small VAE their cost is the step's. So many steps are
+captured as one CUDA graph and launched together; or all of them are one cooperative launch. Both are the same arithmetic
+in the same order, to the bit. The host writes down learning rates and weights before, and reads losses, gradient norms
+and whether a step was refused after: one copy each way a call.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npvae.backend import compiled
+from npvae.backend.cupy_phases import Phases
+from npvae.backend.stretch import Stretch
+from npvae.kernels.cuda_plan import LAST, PHASE, SUMS_HEAD, Call, Constant, Likelihood, Optimizer
+from npvae.kernels.cuda_sources import THREADS
+from npvae.likelihoods import Bernoulli
+from npvae.optim import Adam, RMSprop
+from npvae.random import PURPOSES
+
+#: Steps of a graph. Launching one costs some microseconds, capturing one some milliseconds.
+GRAPH_STEPS = 16
+
+#: A call's steps, at most: what the memory for its numbers is made for.
+MOST_STEPS = 2048
+
+#: Bytes of shared memory of a phase: numbers of the largest tile (Tile<32>::NUMBERS of product.cu).
+TILE_NUMBERS = 2 * 64 * 36
+
+
+class CupyProgram:
+    """A model and settings, ready to be trained on the rows of x (N, I), an array on the GPU."""
+
+    @classmethod
+    def of(cls, ops, model, x, settings) -> CupyProgram | None:
+        """The program, or None for what it does not know: its likelihoods and optimisers are listed in compiled.py."""
+        plain = x.flags.c_contiguous and x.dtype.name in ("float32", "float64") and len(x) > 0
+        return cls(ops, model, x, settings) if plain and compiled.is_known(model, settings) else None
+
+    def __init__(self, ops, model, x, settings) -> None:
+        self._ops, self._model, self._settings, self._x = ops, model, settings, x
+        self._xp, self._dtype = ops.xp, x.dtype.name
+        self._batch = min(settings.batch_size, len(x))
+        self._latent = model.architecture.latent_dim
+        self._rows = 0
+        device = self._xp.cuda.Device()
+        self._multiprocessors = device.attributes["MultiProcessorCount"]
+        self._phases = Phases(model.architecture, self._batch, self._multiprocessors)
+        self._shared = TILE_NUMBERS * x.dtype.itemsize
+        self._allocate()
+        self._bound: tuple = ()
+        self._graph = None
+
+    def _allocate(self) -> None:
+        """The memory of a run: a batch's arrays, the calls' numbers, sums."""
+        xp = self._xp
+        self._arrays = {name: xp.zeros(size, self._dtype) for name, size in self._phases.arrays().items()}
+        self._sums = xp.zeros(SUMS_HEAD + 3 * self._latent, xp.float64)
+        self._latent_partial = xp.zeros(3 * self._latent * self._phases.latent_parts, xp.float64)
+        values = np.zeros(len(Constant))
+        for name, value in compiled.constants(self._model, self._settings).items():
+            values[Constant[name.upper()]] = value
+        self._constants = xp.asarray(values)
+        # A call's record, then its numbers: losses, norms, rates (two a step), betas.
+        self._call = xp.zeros(len(Call) + 5 * MOST_STEPS, xp.int64)
+
+    def _bind(self, theta, gradient, state) -> None:
+        """Make the phases' records for these vectors, if they are not those of the last call."""
+        names = compiled.STATES[type(self._settings.optimizer)]
+        vectors = (theta, gradient, *(state[name] for name in names if name in state))
+        if len(vectors) == len(self._bound) and all(a is b for a, b in zip(vectors, self._bound, strict=True)):
+            return
+        for name, vector in zip(("theta", "gradient", *names), vectors, strict=False):
+            self._ops.kernels.check_array(name, vector, self._dtype)
+        pointer = {name: array.data.ptr for name, array in self._arrays.items()}
+        views, into = (
+            {name: view.data.ptr for name, view in self._model.views(vector).items()} for vector in (theta, gradient)
+        )
+        phases = self._phases
+        phases.build(pointer, views, into, self._model.layout.size)
+        self._partial = self._xp.zeros(phases.nll_parts + phases.norm_parts, self._xp.float64)
+        states = [*(vector.data.ptr for vector in vectors[2:]), 0, 0]
+        phases.set_plan(
+            **{name: pointer[name] for name in ("BATCH_X", "EPS", "MU", "LOGVAR", "Z", "D_MU", "D_LOGVAR")},
+            PHASE_COUNT=len(phases.records), CALL=self._call.data.ptr, DATA=self._x.data.ptr, BATCH=self._batch,
+            FEATURES=self._model.architecture.n_features, LATENT=self._latent, PARAMETERS=self._model.layout.size,
+            THETA=theta.data.ptr, GRADIENT=gradient.data.ptr, STATE=states[0], STATE_2=states[1],
+            CONSTANTS=self._constants.data.ptr, NLL_PARTIAL=self._partial.data.ptr, NLL_PARTS=phases.nll_parts,
+            NORM_PARTIAL=self._partial[phases.nll_parts:].data.ptr, NORM_PARTS=phases.norm_parts,
+            LATENT_PARTIAL=self._latent_partial.data.ptr, LATENT_PARTS=phases.latent_parts, SUMS=self._sums.data.ptr,
+            **self._settings_fields(),
+        )
+        self._bound, self._graph = vectors, None
+        if self._ops.launch_mode == "cooperative":
+            self._records = self._xp.asarray(phases.records.view(np.int64))
+
+    def _settings_fields(self) -> dict[str, int]:
+        """The plan's fields about likelihood, optimiser and random numbers."""
+        settings, optimizer = self._settings, self._settings.optimizer
+        if isinstance(optimizer, RMSprop):
+            code = Optimizer.RMSPROP_INSIDE if optimizer.epsilon_inside else Optimizer.RMSPROP_OUTSIDE
+        elif isinstance(optimizer, Adam):
+            code = Optimizer.ADAM
+        else:
+            code = Optimizer.MOMENTUM if optimizer.momentum else Optimizer.SGD
+        flush, flush_2 = compiled.flush_intervals(optimizer)
+        bernoulli = isinstance(self._model.likelihood, Bernoulli)
+        return {
+            "LIKELIHOOD": Likelihood.BERNOULLI if bernoulli else Likelihood.FIXED_VARIANCE, "OPTIMIZER": code,
+            "FLUSH": flush, "FLUSH_2": flush_2, "SEED": settings.seed, "NOISE_PURPOSE": PURPOSES["latent noise"],
+            "BINARIZE_PURPOSE": PURPOSES["binarize"] if settings.binarize == "dynamic" else 0,
+        }
+
+    def train(self, theta, gradient, state, order, start, step, rates, betas) -> Stretch:
+        """Take ``len(rates)`` steps, or the first ``MOST_STEPS`` of them: change theta and the optimiser's state in
+        place; see :class:`Stretch`.
+
+        order: the epoch's rows, int64; start: the first of them to take; step: the number of steps before.
+        ``gradient`` is overwritten with the last step's.
+        """
+        self._bind(theta, gradient, state)
+        self._ops.kernels.check_array("order", order, "int64")
+        steps = min(len(rates), MOST_STEPS)
+        pairs = compiled.update_rates(self._settings.optimizer, rates[:steps], step)
+        self._write_call(order, start, step, pairs, np.asarray(betas[:steps], np.float64))
+        self._launch(steps)
+        return self._read_call(steps, len(order) - start)
+
+    def _write_call(self, order, start, step, rates, betas) -> None:
+        """The call's record and numbers to the GPU, in one copy."""
+        steps, record = len(betas), np.zeros(len(Call), np.int64)
+        place = self._call.data.ptr + 8 * len(record)
+        fields = {
+            "ORDER": order.data.ptr, "START": start, "TOTAL": len(order), "STEP": step, "STEPS": steps, "REFUSED": LAST,
+            "LOSSES": place, "NORMS": place + 8 * steps, "RATES": place + 16 * steps, "BETAS": place + 32 * steps,
+        }
+        for name, value in fields.items():
+            record[Call[name]] = value
+        numbers = np.concatenate([np.zeros(2 * steps), rates.reshape(-1), betas]).view(np.int64)
+        self._call[:len(record) + len(numbers)].set(np.concatenate([record, numbers]))
+
+    def _read_call(self, steps: int, rows: int) -> Stretch:
+        """What the call came to, in one copy; it waits for the GPU."""
+        numbers = self._ops.to_numpy(self._call[:len(Call) + 2 * steps])
+        done = min(steps, int(numbers[Call.REFUSED]))
+        self._rows += min(done * self._batch, rows)
+        losses, norms = numbers[len(Call):].view(np.float64).reshape(2, steps)
+        return Stretch(done, losses[:done], norms[:done])
+
+    def _launch(self, steps: int) -> None:
+        if self._ops.launch_mode == "cooperative":
+            return self._launch_together()
+        self._launch_phase(self._phases.records[0], 0)
+        graphs = steps // GRAPH_STEPS if self._ops.launch_mode == "graph" else 0
+        if graphs and self._graph is None:
+            self._graph = self._capture()
+        for _ in range(graphs):
+            self._graph.launch(self._xp.cuda.get_current_stream())
+        for offset in range(steps - graphs * GRAPH_STEPS):
+            self._launch_step(offset)
+
+    def _launch_phase(self, record, offset: int) -> None:
+        function = self._ops.kernels.function("run_phase", self._dtype)
+        arguments = (np.array(record, PHASE), np.int64(offset))
+        function((int(record["tiles"]),), (THREADS,), arguments, shared_mem=self._shared)
+
+    def _launch_step(self, offset: int) -> None:
+        for record in self._phases.records[1:]:
+            self._launch_phase(record, offset)
+
+    def _launch_advance(self, steps: int) -> None:
+        self._ops.kernels.function("advance", self._dtype)((1,), (1,), (self._call, np.int64(steps)))
+
+    def _capture(self):
+        """A graph of ``GRAPH_STEPS`` steps, which leaves the call's BASE that much further."""
+        self._launch_advance(0)  # so that the kernel is there: nothing may be loaded while a graph is captured
+        stream = self._xp.cuda.Stream(non_blocking=True)
+        with stream:
+            stream.begin_capture()
+            try:
+                for offset in range(GRAPH_STEPS):
+                    self._launch_step(offset)
+                self._launch_advance(GRAPH_STEPS)
+            finally:
+                graph = stream.end_capture()
+        return graph
+
+    def _launch_together(self) -> None:
+        """All steps in one cooperative launch."""
+        function = self._ops.kernels.function("run_steps", self._dtype)
+        shared = self._shared + PHASE.itemsize
+        driver = self._xp.cuda.driver
+        resident = driver.occupancyMaxActiveBlocksPerMultiprocessor(function.kernel.ptr, THREADS, shared)
+        blocks = min(int(self._phases.records["tiles"].max()), resident * self._multiprocessors)
+        arguments = (self._records, np.int64(len(self._phases.records)))
+        function((blocks,), (THREADS,), arguments, shared_mem=shared)
+
+    def take_sums(self) -> tuple[int, dict]:
+        """The rows since the last call of this, and their sums in nats: see numba_program.py."""
+        rows, self._rows = self._rows, 0
+        sums = self._ops.to_numpy(self._sums)
+        self._sums.fill(0)
+        return rows, compiled.sums_by_name(sums[:SUMS_HEAD], sums[SUMS_HEAD:].reshape(3, self._latent).copy())
