@@ -69,8 +69,10 @@ class Standin(types.ModuleType):
                 self.refuse_while_capturing("cuBLAS")
             named = {key: self._inside(value) for key, value in named.items()}
             result = function(*map(self._inside, arguments), **named)
-            out = named.get("out")
-            return self.wrap(result) if out is None else self.wrap(out, copy=False)
+            # A view, or what was given as ``out``, is no new memory.
+            given = [a.inside for a in arguments if isinstance(a, ndarray)] + [named.get("out")]
+            shares = any(a is not None and np.may_share_memory(result, a) for a in given)
+            return self.wrap(result, copy=not shares)
 
         return call
 
