@@ -51,7 +51,7 @@ class VAE(SklearnProtocol):
     patience, min_delta : early stopping on the validation ELBO; None for none.
     binarize : "none", "static" or "dynamic": draw zeros and ones from grey values, once or every step.
     divide_by : what raw data are divided by first, and outputs multiplied by (255 for 8-bit images).
-    backend : "auto", "numba", "numpy", a mapping with arguments, or an object of npvae.backend.
+    backend : "auto", "cupy", "numba", "numpy", a mapping with arguments, or an object of npvae.backend.
     threads : how many to run on, at most; None for what the environment says, or all cores.
     dtype : "float32" or "float64".
     random_state : the seed; None for a fresh one, kept in ``seed_``.

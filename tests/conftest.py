@@ -5,6 +5,7 @@ import os
 # Before anything imports matplotlib: tests must not look for a display.
 os.environ["MPLBACKEND"] = "Agg"
 
+import gpu_backends
 import numpy as np
 import pytest
 
@@ -18,11 +19,18 @@ BACKENDS = {
 }
 if backend.reason_against("numba") is None:
     BACKENDS["numba"] = lambda: backend.get("numba", threads=2)
+if gpu_backends.NO_GPU is None or gpu_backends.NO_STANDIN is None:
+    BACKENDS["cupy"] = lambda: gpu_backends.ThroughDevice(gpu_backends.on_gpu_or_standin())
 
 
-@pytest.fixture(params=list(BACKENDS))
+def _parameter(name: str):
+    on_gpu = name == "cupy" and gpu_backends.NO_GPU is None
+    return pytest.param(name, marks=[pytest.mark.cuda] if on_gpu else [])
+
+
+@pytest.fixture(params=map(_parameter, BACKENDS))
 def ops(request):
-    """Every backend in turn; the first is the specification itself."""
+    """Every backend in turn; the first is the specification itself. CuPy's without a GPU: see cuda_on_cpu/."""
     return BACKENDS[request.param]()
 
 
@@ -42,3 +50,10 @@ def floating_point_errors_raise():
     """Overflow, division by zero and invalid operations are errors; a test of overflow relaxes this itself."""
     with np.errstate(all="raise", under="ignore"):
         yield
+
+
+@pytest.fixture(autouse=True)
+def gpu_tests_need_a_gpu(request):
+    """Tests marked ``cuda`` are skipped, with the reason, where there is no GPU."""
+    if request.node.get_closest_marker("cuda") and gpu_backends.NO_GPU is not None:
+        pytest.skip(f"no GPU: {gpu_backends.NO_GPU}")

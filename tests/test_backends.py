@@ -11,6 +11,9 @@ from conftest import BACKENDS
 from npvae import backend, likelihoods, objectives
 from npvae.backend.base import Ops
 from npvae.backend.buffers import SMALLEST_POOLED, BufferPool, SequencePool
+from npvae.backend.cupy_ops import CupyOps
+from npvae.backend.numba_ops import NumbaOps
+from npvae.backend.numpy_ops import NumpyOps
 from npvae.errors import InputTypeError, UnknownNameError
 from npvae.layers import activations
 from npvae.model import Architecture, Model
@@ -74,9 +77,8 @@ def assert_same(found, wanted, dtype, message=""):
 # The interface
 
 
-@pytest.mark.parametrize("name", BACKENDS)
-def test_overrides_have_the_arguments_of_the_specification(name):
-    kind = type(BACKENDS[name]())
+@pytest.mark.parametrize("kind", [NumpyOps, NumbaOps, CupyOps])
+def test_overrides_have_the_arguments_of_the_specification(kind):
     assert public_methods(kind) - public_methods(Ops) <= EXTRA
     for method in public_methods(Ops):
         ours = inspect.signature(getattr(kind, method)).parameters.values()
@@ -94,7 +96,7 @@ def test_get():
     ops = backend.get("numpy")
     assert backend.get(ops) is ops and backend.get("numpy") is not ops
     assert isinstance(backend.get(), Ops) and set(backend.KNOWN) <= {*BACKENDS}
-    with pytest.raises(UnknownNameError, match="unknown backend 'torch'; known: 'auto', 'numba', 'numpy'"):
+    with pytest.raises(UnknownNameError, match="unknown backend 'torch'; known: 'auto', 'cupy', 'numba', 'numpy'"):
         backend.get("torch")
     with pytest.raises(InputTypeError, match="backend must be a name, a mapping or an Ops object, got module"):
         backend.get(np)

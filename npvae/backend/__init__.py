@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Mapping
 
+from npvae.announce import announce
 from npvae.backend.base import Ops
 from npvae.backend.numpy_ops import NumpyOps
 from npvae.errors import InputError, InputTypeError, MissingDependencyError, UnknownNameError
 
 #: Name, module and class of every backend, the fastest first: the order in which "auto" tries them.
-KNOWN = {"numba": ("npvae.backend.numba_ops", "NumbaOps"), "numpy": ("npvae.backend.numpy_ops", "NumpyOps")}
+KNOWN = {
+    "cupy": ("npvae.backend.cupy_ops", "CupyOps"),
+    "numba": ("npvae.backend.numba_ops", "NumbaOps"),
+    "numpy": ("npvae.backend.numpy_ops", "NumpyOps"),
+}
 
 
 def get(backend="auto", threads: int | None = None) -> Ops:
@@ -31,8 +38,9 @@ def get(backend="auto", threads: int | None = None) -> Ops:
         name = arguments.pop("name", None)
     elif not isinstance(backend, str):
         raise InputTypeError(f"backend must be a name, a mapping or an Ops object, got {type(backend).__name__}")
-    if name == "auto":
-        name = next(each for each in KNOWN if reason_against(each) is None)
+    automatic = name == "auto"
+    if automatic:
+        name = _fastest()
     if name not in KNOWN:
         raise UnknownNameError("backend", name, ["auto", *KNOWN])
     reason = reason_against(name)
@@ -40,10 +48,25 @@ def get(backend="auto", threads: int | None = None) -> Ops:
         raise MissingDependencyError(f"the backend {name!r} cannot run here: {reason}")
     kind = _class_of(name)
     accepted = inspect.signature(kind).parameters
+    if automatic:  # threads are nothing to a GPU
+        arguments = {key: value for key, value in arguments.items() if key in accepted or key != "threads"}
     for argument in arguments:
         if argument not in accepted:
             raise InputError(f"backend {name!r} takes no argument {argument!r}; it takes: {', '.join(accepted)}")
     return kind(**arguments)
+
+
+def _fastest() -> str:
+    """The first of ``KNOWN`` that can run here. That there is a CuPy which cannot is said, once."""
+    name = next(each for each in KNOWN if reason_against(each) is None)
+    if name != "cupy" and importlib.util.find_spec("cupy") is not None:
+        _say_once(f"the GPU is not used, the backend is {name}: {reason_against('cupy')}")
+    return name
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    announce(text)
 
 
 def reason_against(name: str) -> str | None:

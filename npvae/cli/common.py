@@ -20,7 +20,8 @@ _LOCKS: list[int] = []
 def add_backend(parser) -> None:
     parser.add_argument(
         "--backend", default="auto",
-        help="auto (default: the fastest that runs here), numba[:products=own|blas|measured], numpy",
+        help="auto (default: the fastest that runs here), cupy[:device=N,launch=graph|cooperative|single], "
+        "numba[:products=own|blas|measured], numpy",
     )
 
 
