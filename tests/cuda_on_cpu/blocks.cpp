@@ -35,11 +35,25 @@ namespace {
 
 enum State { READY, AT_BARRIER, DONE };
 
+// Where a fiber goes on. The system's own switch asks the kernel for the mask of signals, twice, which would be most of
+// the time; the compiler's jumps do not.
+struct Jump {
+    void* buffer[5];
+};
+
+// In a function of its own, as the compiler asks for.
+[[noreturn]] __attribute__((noinline)) void leap(Jump& to) { __builtin_longjmp(to.buffer, 1); }
+
+__attribute__((noinline)) void jump(Jump& from, Jump& to) {
+    if (__builtin_setjmp(from.buffer) == 0) leap(to);
+}
+
 struct Fiber {
-    ucontext_t context;
+    Jump jump;
     std::unique_ptr<char[]> stack{new char[STACK]};
     void* sanitizer = nullptr;
     void* fake_stack = nullptr;
+    bool started = false;
     State state = READY;
     const char* file = nullptr;
     int line = 0;
@@ -61,7 +75,7 @@ struct Launch {
 struct Scheduler {
     std::vector<std::unique_ptr<Fiber>> fibers;
     Fiber* running = nullptr;
-    ucontext_t home;
+    Jump home;
     void* home_sanitizer = nullptr;
     void* home_fake_stack = nullptr;
     const void* home_stack = nullptr;
@@ -76,25 +90,39 @@ thread_local Scheduler scheduler;
     std::abort();
 }
 
-void go_home(bool for_good) {
+void go_home() {
     Scheduler& s = scheduler;
     Fiber& fiber = *s.running;
     if (__sanitizer_start_switch_fiber)
-        __sanitizer_start_switch_fiber(for_good ? nullptr : &fiber.fake_stack, s.home_stack, s.home_size);
+        __sanitizer_start_switch_fiber(&fiber.fake_stack, s.home_stack, s.home_size);
     if (__tsan_switch_to_fiber) __tsan_switch_to_fiber(s.home_sanitizer, 1);
-    swapcontext(&fiber.context, &s.home);
+    jump(fiber.jump, s.home);
     if (__sanitizer_finish_switch_fiber) __sanitizer_finish_switch_fiber(fiber.fake_stack, nullptr, nullptr);
 }
 
+// What a fiber does: a thread of the kernel, then of the next block's or launch's, for as long as it is asked.
 void run_fiber() {
     Scheduler& s = scheduler;
     if (__sanitizer_finish_switch_fiber) __sanitizer_finish_switch_fiber(nullptr, &s.home_stack, &s.home_size);
-    const Launch* const launch = s.launch;
-    if (__tsan_acquire) __tsan_acquire((void*)&launch->start);
-    launch->kernel(launch->arguments);
-    if (__tsan_release) __tsan_release((void*)&launch->end);
-    s.running->state = DONE;
-    go_home(true);
+    while (true) {
+        const Launch* const launch = s.launch;
+        if (__tsan_acquire) __tsan_acquire((void*)&launch->start);
+        launch->kernel(launch->arguments);
+        if (__tsan_release) __tsan_release((void*)&launch->end);
+        s.running->state = DONE;
+        go_home();
+    }
+}
+
+// Run a fiber's first part, on its own stack.
+__attribute__((noinline)) void start(Fiber& fiber) {
+    if (__builtin_setjmp(scheduler.home.buffer)) return;
+    ucontext_t context;
+    getcontext(&context);
+    context.uc_stack.ss_sp = fiber.stack.get(), context.uc_stack.ss_size = STACK;
+    context.uc_link = nullptr;
+    makecontext(&context, run_fiber, 0);
+    setcontext(&context);
 }
 
 void resume(Fiber& fiber, unsigned index) {
@@ -103,7 +131,12 @@ void resume(Fiber& fiber, unsigned index) {
     threadIdx = {index};
     if (__sanitizer_start_switch_fiber) __sanitizer_start_switch_fiber(&s.home_fake_stack, fiber.stack.get(), STACK);
     if (__tsan_switch_to_fiber) __tsan_switch_to_fiber(fiber.sanitizer, 1);
-    swapcontext(&s.home, &fiber.context);
+    if (!fiber.started) {
+        fiber.started = true;
+        start(fiber);
+    } else {
+        jump(s.home, fiber.jump);
+    }
     if (__sanitizer_finish_switch_fiber) __sanitizer_finish_switch_fiber(s.home_fake_stack, nullptr, nullptr);
 }
 
@@ -126,10 +159,6 @@ void begin_block(Launch& launch, unsigned block) {
     for (unsigned i = 0; i < launch.block; i++) {
         Fiber& fiber = *s.fibers[i];
         fiber.state = READY, fiber.file = nullptr;
-        getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = fiber.stack.get(), fiber.context.uc_stack.ss_size = STACK;
-        fiber.context.uc_link = nullptr;
-        makecontext(&fiber.context, run_fiber, 0);
         if (__tsan_create_fiber) fiber.sanitizer = __tsan_create_fiber(0);
     }
 }
@@ -174,7 +203,7 @@ void meet_block(const char* file, int line) {
     Scheduler& s = scheduler;
     s.running->state = AT_BARRIER, s.running->file = file, s.running->line = line;
     if (__tsan_release) __tsan_release(&s.barrier);
-    go_home(false);
+    go_home();
     if (__tsan_acquire) __tsan_acquire(&scheduler.barrier);
 }
 
@@ -182,7 +211,7 @@ double* memory_of_block() {
     return reinterpret_cast<double*>(scheduler.launch->shared_memory[blockIdx.x].get());
 }
 
-void pass_turn() { go_home(false); }
+void pass_turn() { go_home(); }
 
 // Run a kernel; 0, or what is wrong with the launch. order: of threads and blocks, see ``ordered``. A cooperative
 // launch has all its blocks at once, each in a thread of the system.
