@@ -178,8 +178,14 @@ State common_state(const Launch& launch) {
 
 void run_block(Launch& launch, unsigned block) {
     Scheduler& s = scheduler;
-    begin_block(launch, block);
     const std::vector<unsigned> order = ordered(launch.block, launch.order);
+    if (launch.shared == 0 && !__tsan_create_fiber) {  // no barriers without shared memory: no fibers, for speed
+        s.running = nullptr;
+        blockIdx = {block}, blockDim = {launch.block}, gridDim = {launch.grid};
+        for (unsigned i : order) threadIdx = {i}, launch.kernel(launch.arguments);
+        return;
+    }
+    begin_block(launch, block);
     do {
         for (bool waiting = true; waiting;) {  // round and round while somebody only passes its turn
             waiting = false;
@@ -201,6 +207,7 @@ void run_block(Launch& launch, unsigned block) {
 
 void meet_block(const char* file, int line) {
     Scheduler& s = scheduler;
+    if (!s.running) fail("a barrier in a launch without shared memory", Fiber());
     s.running->state = AT_BARRIER, s.running->file = file, s.running->line = line;
     if (__tsan_release) __tsan_release(&s.barrier);
     go_home();
