@@ -28,24 +28,34 @@ def compiler() -> str | None:
     return os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
 
 
-def text() -> str:
-    """All sources and the tables of their kernels, as one C++ file."""
-    names = [name for file in cuda_sources.files() for name in cuda_sources.instantiations(file)]
+def library_of(sanitizer: str) -> str | None:
+    """The sanitizer's own library, which must be in a process before all others; None where there is none."""
+    name = {"address": "libasan.so", "thread": "libtsan.so"}[sanitizer]
+    path = subprocess.run([compiler(), f"-print-file-name={name}"], capture_output=True, text=True).stdout.strip()
+    return path if os.path.isabs(path) and os.path.exists(path) else None
+
+
+def all_names() -> list[str]:
+    """Every kernel of the library for every dtype."""
+    return [name for file in cuda_sources.files() for name in cuda_sources.instantiations(file)]
+
+
+def text(source: str, names) -> str:
+    """A source and the tables of its kernels as one C++ file."""
     kinds = [name[name.index("<") + 1:-1] for name in names]
     calls = ",\n".join(f"    [](void** arguments) {{ run_kernel(&{name}, arguments); }}" for name in names)
     signatures = ", ".join(f"signature<{kind}>(&{name})" for name, kind in zip(names, kinds, strict=True))
     return (
-        '#include "cuda_on_cpu.h"\n'
-        f"{cuda_sources.source(*cuda_sources.files())}\n"
+        f'#include "cuda_on_cpu.h"\n{source}\n'
         f'extern "C" void (*const KERNELS[])(void**) = {{\n{calls}\n}};\n'
         f'extern "C" const char* signature_of(int which) {{\n'
         f"    static const char* const all[] = {{{signatures}}};\n    return all[which];\n}}\n"
     )
 
 
-def build(folder: Path, sanitizer: str = "none") -> Path:
-    """The library, compiled now or found in the folder; its name says what it was made of."""
-    source = text()
+def build(folder: Path, sanitizer: str = "none", source: str | None = None, names=None) -> Path:
+    """A library of kernels, by default of all there are, compiled now or found in the folder by what it is made of."""
+    source = text(source or cuda_sources.source(*cuda_sources.files()), names or all_names())
     made_of = [source, *((HERE / name).read_text() for name in ("cuda_on_cpu.h", "blocks.cpp")), compiler(), sanitizer]
     library = folder / f"kernels-{sanitizer}-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}.so"
     if library.exists():
@@ -71,9 +81,8 @@ def build(folder: Path, sanitizer: str = "none") -> Path:
 class HostKernels:
     """The kernels of a built library, by the names that C++ gives them."""
 
-    def __init__(self, library: Path) -> None:
-        self._library = ctypes.CDLL(str(library))
-        names = [name for file in cuda_sources.files() for name in cuda_sources.instantiations(file)]
+    def __init__(self, library: Path, names=None) -> None:
+        self._library, names = ctypes.CDLL(str(library)), names or all_names()
         self._places = {name: place for place, name in enumerate(names)}
         self._kernels = (ctypes.c_void_p * len(names)).in_dll(self._library, "KERNELS")
         self._library.signature_of.restype = ctypes.c_char_p
@@ -104,10 +113,13 @@ class HostKernels:
                 value = argument
             else:
                 wanted = kind if letter == "t" else np.dtype(np.int64)
-                assert isinstance(argument, np.generic) and argument.dtype == wanted, f"{name}: argument {i}: {argument!r}"
+                fits = isinstance(argument, np.generic) and argument.dtype == wanted
+                assert fits, f"{name}: argument {i}: {argument!r}"
                 value = np.array([argument])
             held.append(value)
             addresses[i] = value.ctypes.data
         kernel = self._kernels[self._places[name]]
         if self._library.run_grid(kernel, grid, block, shared, addresses, cooperative, self.order):
-            raise ValueError(f"{name}: a launch of {grid} blocks of {block} threads with {shared} bytes each is not possible")
+            raise ValueError(
+                f"{name}: a launch of {grid} blocks of {block} threads with {shared} bytes each is not possible"
+            )
