@@ -96,16 +96,24 @@ class CupyOps(Ops):
     # in and out
 
     def asarray(self, array, dtype=None):
-        try:
+        with self._array_guard():
             return self.xp.asarray(array, dtype=dtype)
+
+    def copy(self, array, dtype=None):
+        with self._array_guard():
+            return self.xp.array(array, dtype=dtype, copy=True, order="C")
+
+    @contextlib.contextmanager
+    def _array_guard(self):
+        """A context in which an array that does not fit is explained."""
+        try:
+            yield
         except self.xp.cuda.memory.OutOfMemoryError as error:
             raise DeviceMemoryError(
                 f"an array of {gpu.bytes_asked(error):,} bytes does not fit on the GPU, which has "
-                f"{gpu.available_bytes(self.xp):,} free: use fewer rows, or the CPU (backend='numba' or 'numpy')"
+                f"{gpu.available_bytes(self.xp):,} free: use fewer rows or a smaller model, or the CPU "
+                "(backend='numba' or 'numpy')"
             ) from error
-
-    def copy(self, array, dtype=None):
-        return self.xp.array(self.asarray(array), dtype=dtype, copy=True, order="C")
 
     def to_numpy(self, array):
         return self.xp.asnumpy(array)

@@ -137,7 +137,9 @@ class Standin(types.ModuleType):
 
     def array(self, a, dtype=None, copy=True, order="C"):
         assert copy and order == "C"
-        return self.wrap(self._inside(self.asarray(a)).astype(dtype or a.dtype, order="C", copy=True))
+        if isinstance(a, ndarray):
+            return self.wrap(a.inside.astype(dtype or a.dtype))
+        return self.asarray(a, dtype)
 
     def ascontiguousarray(self, a, dtype=None):
         a = self.asarray(a, dtype)
