@@ -84,5 +84,6 @@ def definitions() -> str:
 
 #: A phase's record, which is passed to its launch by value: the plan, how many tasks and tiles, the tasks.
 PHASE = np.dtype([
-    ("plan", np.int64, len(Plan)), ("tasks", np.int64), ("tiles", np.int64), ("task", np.int64, (MOST_TASKS, len(Task))),
+    ("plan", np.int64, len(Plan)), ("tasks", np.int64), ("tiles", np.int64),
+    ("task", np.int64, (MOST_TASKS, len(Task))),
 ])

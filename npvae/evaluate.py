@@ -76,8 +76,9 @@ def evaluate_elbo(
         rows, sums = program.evaluate(theta, seed, purpose, beta)
         averages.add_sums(rows, **sums)
         return averages.result(model.ops.to_numpy)
-    for step, part in enumerate(batches(x.shape[0], batch_size)):
-        averages.add(_elbo_batch(model, theta, x[part, ...], seed, purpose, step, beta))
+    with model.ops.memory_guard(batch_size):
+        for step, part in enumerate(batches(x.shape[0], batch_size)):
+            averages.add(_elbo_batch(model, theta, x[part, ...], seed, purpose, step, beta))
     return averages.result(model.ops.to_numpy)
 
 

@@ -18,6 +18,7 @@ from npvae.backend.base import Ops
 from npvae.errors import DeviceMemoryError, InputError
 from npvae.kernels.cuda import Kernels, blocks_for
 from npvae.kernels.cuda_plan import Activation
+from npvae.kernels.cuda_sources import KERNELS, THREADS
 
 DTYPES = ("float32", "float64")
 
@@ -135,18 +136,24 @@ class CupyOps(Ops):
 
     def _launch(self, name, like, arrays, integers=(), numbers=(), *, blocks, threads_share: int = 0) -> None:
         """A kernel for the dtype of ``like``; ``threads_share`` numbers of it are shared memory for every thread."""
-        shared = threads_share * 256 * like.dtype.itemsize
+        shared = threads_share * THREADS * like.dtype.itemsize
         self.kernels.launch(name, like.dtype.name, arrays, integers, numbers, blocks=blocks, shared=shared)
 
     def _contiguous(self, array):
         return array if array.flags.c_contiguous else self.xp.ascontiguousarray(array)
 
-    def _ready(self, *arrays):
-        """The arrays, contiguous, if they are of one shape and one dtype that is compiled for; else None."""
+    def _ready(self, name: str, *arrays):
+        """A kernel's inputs, contiguous, if they are of one shape and one dtype that is compiled for; else None."""
+        for spec, array in zip(KERNELS[name].arrays, arrays, strict=False):
+            self.kernels.check_on_device(f"{name}: {spec.name}", array)
         first = arrays[0]
         if first.dtype.name not in DTYPES or any(a.shape != first.shape or a.dtype != first.dtype for a in arrays):
             return None
         return [self._contiguous(array) for array in arrays]
+
+    def _check_on_device(self, operation: str, **arrays) -> None:
+        for name, array in arrays.items():
+            self.kernels.check_on_device(f"{operation}: {name}", array)
 
     def _elementwise(self, name, inputs, outputs: int, numbers=()):
         """A kernel that makes arrays like its inputs."""
@@ -158,10 +165,9 @@ class CupyOps(Ops):
     # dense layers
 
     def dense_forward(self, x, W, b, activation):
-        if self._ready(b) is None:
+        self._check_on_device("dense_forward", x=x, W=W, b=b)
+        if b.dtype.name not in DTYPES:
             return super().dense_forward(x, W, b, activation)
-        for name, array in (("x", x), ("W", W)):
-            self.kernels.check_on_device(f"dense_forward: {name}", array)
         a = self._contiguous(x @ W)
         self._launch(
             "add_bias_and_activate", a, (a, self._contiguous(b)), (a.size, a.shape[1], Activation[activation.upper()]),
@@ -170,11 +176,10 @@ class CupyOps(Ops):
         return a
 
     def dense_backward(self, dy, x, y, W, activation, need_dx, out=None):
-        ready = self._ready(dy, y)
+        self._check_on_device("dense_backward", x=x, W=W)
+        ready = self._ready("activation_backward", dy, y)
         if ready is None:
             return super().dense_backward(dy, x, y, W, activation, need_dx, out)
-        for name, array in (("dy", dy), ("x", x), ("W", W)):
-            self.kernels.check_on_device(f"dense_backward: {name}", array)
         xp, (dy, y) = self.xp, ready
         da, (rows, columns) = dy, dy.shape
         if activation != "identity":
@@ -196,31 +201,30 @@ class CupyOps(Ops):
     # latent space
 
     def sample_forward(self, mu, logvar, eps):
-        ready = self._ready(mu, logvar, eps)
+        ready = self._ready("sample_forward", mu, logvar, eps)
         if ready is None:
             return super().sample_forward(mu, logvar, eps)
         return self._elementwise("sample_forward", ready, 1)[0]
 
     def sample_backward(self, dz, logvar, eps):
-        ready = self._ready(dz, logvar, eps)
+        ready = self._ready("sample_backward", dz, logvar, eps)
         if ready is None:
             return super().sample_backward(dz, logvar, eps)
         return dz, self._elementwise("sample_backward", ready, 1)[0]
 
     def kl_forward(self, mu, logvar):
-        ready = self._ready(mu, logvar)
+        ready = self._ready("kl_forward", mu, logvar)
         if ready is None:
             return super().kl_forward(mu, logvar)
         return self._elementwise("kl_forward", ready, 1)[0]
 
     def kl_backward(self, dkl, mu, logvar):
         number = isinstance(dkl, float)
-        ready = self._ready(mu, logvar) if number else self._ready(dkl, mu, logvar)
+        name, inputs = ("kl_backward_of_number", (mu, logvar)) if number else ("kl_backward", (dkl, mu, logvar))
+        ready = self._ready(name, *inputs)
         if ready is None:
             return super().kl_backward(dkl, mu, logvar)
-        if number:
-            return self._elementwise("kl_backward_of_number", ready, 2, (dkl,))
-        return self._elementwise("kl_backward", ready, 2)
+        return self._elementwise(name, ready, 2, (dkl,) if number else ())
 
     # likelihoods
 
@@ -234,21 +238,21 @@ class CupyOps(Ops):
         return sums
 
     def bernoulli_nll(self, logits, x, gradient):
-        ready = self._ready(logits, x)
+        ready = self._ready("bernoulli_nll", logits, x)
         if ready is None:
             return super().bernoulli_nll(logits, x, gradient)
         residual = self.xp.empty_like(ready[0]) if gradient else None
         return self._by_rows("bernoulli_nll", ready, (residual,)), residual
 
     def squared_error(self, mean, x):
-        ready = self._ready(mean, x)
+        ready = self._ready("squared_error", mean, x)
         if ready is None:
             return super().squared_error(mean, x)
         difference = self.xp.empty_like(ready[0])
         return self._by_rows("squared_error", ready, (difference,)), difference
 
     def gaussian_nll(self, mean, logvar, x, gradient):
-        ready = self._ready(mean, self.xp.broadcast_to(logvar, mean.shape), x)
+        ready = self._ready("gaussian_nll", mean, self.xp.broadcast_to(logvar, mean.shape), x)
         if ready is None:
             return super().gaussian_nll(mean, logvar, x, gradient)
         derivatives = [self.xp.empty_like(ready[0]) if gradient else None for _ in range(2)]
@@ -256,7 +260,7 @@ class CupyOps(Ops):
 
     def scale_rows(self, x, factor):
         number = isinstance(factor, float)
-        ready = self._ready(x)
+        ready = self._ready("scale", x)
         if ready is None or not (number or (factor.dtype == x.dtype and factor.shape == x.shape[:1])):
             return super().scale_rows(x, factor)
         if number:

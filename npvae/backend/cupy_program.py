@@ -1,9 +1,9 @@
 """Many training steps on the GPU without the host between them.
 
-A step is a dozen launches (cupy_phases.py), and at the sizes of a small VAE their cost is the step's. So many steps are
-captured as one CUDA graph and launched together; or all of them are one cooperative launch. Both are the same arithmetic
-in the same order, to the bit. The host writes down learning rates and weights before, and reads losses, gradient norms
-and whether a step was refused after: one copy each way a call.
+A step is some ten launches (cupy_phases.py), and at the sizes of a small VAE their cost is the step's. So many steps
+are captured as one CUDA graph and launched together; or all of them are one cooperative launch. Both are the same
+arithmetic in the same order, to the bit. The host writes down learning rates and weights before, and reads losses,
+gradient norms and whether a step was refused after: one copy each way a call.
 """
 
 from __future__ import annotations

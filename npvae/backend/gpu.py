@@ -73,8 +73,8 @@ def _reason_against_device(cupy) -> str | None:
     if capability < oldest:
         newer = "; with npvae[cuda12] it can be used" if OLDEST <= capability else ""
         return (
-            f"GPU {device.id} ({_name(cupy, device.id)}) has compute capability {capability / 10:g}, but {oldest / 10:g} "
-            f"or newer is needed{newer}"
+            f"GPU {device.id} ({_name(cupy, device.id)}) has compute capability {capability / 10:g}, but "
+            f"{oldest / 10:g} or newer is needed{newer}"
         )
     return None
 
@@ -93,7 +93,10 @@ def _reason_against_kernels(cupy) -> str | None:
         return f"the GPU has no memory left: {error}; end other programs that use it"
     except Exception as error:
         text = str(error).strip().splitlines() or [type(error).__name__]
-        return f"a trial kernel failed: {text[0]}; does {_wheel()} fit the driver, and was it installed with [ctk]? {INSTALL}"
+        return (
+            f"a trial kernel failed: {text[0]}; does {_wheel()} fit the driver, and was it installed with [ctk]? "
+            f"{INSTALL}"
+        )
     if found != [0.0, 2.0, 4.0] or product != 5.0:
         return f"a trial kernel gave wrong numbers: {found}, {product}"
     return None
