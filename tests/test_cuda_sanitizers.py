@@ -1,7 +1,7 @@
 """The CUDA kernels under sanitizers: no race within a block or between blocks, nothing outside its memory.
 
-They are built for the CPU with GCC's or Clang's thread, address and undefined-behaviour sanitizers, and run in a process of
-their own, since a sanitizer must be there before Python. First, that the checks find what they are for.
+They are built for the CPU with GCC's or Clang's thread, address and undefined-behaviour sanitizers, and run in a
+process of their own, since a sanitizer must be there before Python. First, that the checks find what they are for.
 """
 
 import os
@@ -90,11 +90,14 @@ def test_shared_memory_that_nobody_wrote_is_nan():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("sanitizer", "tests"), [
-    ("address", ["test_cuda_kernels.py", "test_cupy_training.py", "test_backends.py", "-k", "not two_threads and (cupy or cuda)"]),
+    ("address", [
+        "test_cuda_kernels.py", "test_cupy_training.py", "test_backends.py", "-k",
+        "(cupy or cuda) and not two_threads and not later_calls and not copies_to_the_host and not shape4",
+    ]),
     ("thread", ["test_cuda_sanitizers.py", "test_cupy_training.py", "-k", "every_kernel_once or races"]),
 ])
 def test_the_kernels_are_clean(sanitizer, tests):
-    result = run(["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", *tests], sanitizer)
+    result = run(["-m", "pytest", "-q", "-x", "-s", "-p", "no:cacheprovider", "-m", "not slow", *tests], sanitizer)
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-6000:]
     assert " passed" in result.stdout and "WARNING: ThreadSanitizer" not in result.stdout + result.stderr
 

@@ -200,7 +200,7 @@ BAD_ARGUMENTS = {
     "activation": ({"activation": "swish"}, InputError, "known: 'identity', 'relu', 'tanh', 'softplus'"),
     "likelihood": ({"likelihood": "poison"}, InputError, "known: 'bernoulli'"),
     "argument": ({"likelihood": {"name": "gaussian", "sigma": 1}}, InputError, "it takes: variance"),
-    "backend": ({"backend": "tpu"}, InputError, "known: 'auto', 'numba', 'numpy'"),
+    "backend": ({"backend": "tpu"}, InputError, "known: 'auto', 'cupy', 'numba', 'numpy'"),
     "dtype": ({"dtype": "float16"}, InputError, "known: 'float32', 'float64'"),
     "seed": ({"random_state": -1}, InputError, "random_state"),
     "fraction": ({"validation_fraction": 0.001}, InputError, "leaves a part without rows"),

@@ -68,6 +68,8 @@ struct Launch {
     // What blocks share within, by block. Each has its own until the launch is over: sanitizers then see its edges, and
     // do not take two blocks' use of it for a race.
     std::vector<std::unique_ptr<char[]>> shared_memory;
+    // For the thread sanitizer, by block: fibers and their stacks, which no other block may use before the end.
+    std::vector<std::vector<std::unique_ptr<Fiber>>> retired;
     char start, end;  // addresses by which the sanitizer orders the launch before and after others
 };
 
@@ -199,8 +201,11 @@ void run_block(Launch& launch, unsigned block) {
         if (common_state(launch) == DONE) break;
         for (unsigned i = 0; i < launch.block; i++) s.fibers[i]->state = READY;
     } while (true);
-    if (__tsan_destroy_fiber)
+    if (__tsan_destroy_fiber) {
         for (unsigned i = 0; i < launch.block; i++) __tsan_destroy_fiber(s.fibers[i]->sanitizer);
+        launch.retired[block] = std::move(s.fibers);
+        s.fibers.clear();
+    }
 }
 
 }  // namespace
@@ -226,7 +231,8 @@ extern "C" int run_grid(
     void (*kernel)(void**), unsigned grid, unsigned block, std::size_t shared, void** arguments, int cooperative, int order
 ) {
     if (grid < 1 || block < 1 || block > 1024 || shared > SHARED || (cooperative && grid > 64)) return 1;
-    Launch launch = {kernel, arguments, grid, block, shared, order, {}, 0, 0};
+    Launch launch = {kernel, arguments, grid, block, shared, order, {}, {}, 0, 0};
+    launch.retired.resize(grid);
     for (unsigned i = 0; i < grid; i++) launch.shared_memory.emplace_back(new char[shared]);
     if (__tsan_release) __tsan_release(&launch.start);
     if (cooperative) {
