@@ -53,7 +53,7 @@ class Worker:
     """A competitor's process, waiting."""
 
     def __init__(self, module: str, spec: str) -> None:
-        self.times, self.loss = [], float("nan")
+        self.times, self.device_times, self.loss = [], [], float("nan")
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "peers" / "worker.py"), module, spec], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
@@ -66,7 +66,8 @@ class Worker:
         """Train as ordered: milliseconds a step, and the last epoch's loss."""
         self._process.stdin.write(order + "\n")
         self._process.stdin.flush()
-        milliseconds, loss = map(float, self._process.stdout.readline().split())
+        milliseconds, loss, on_device = map(float, self._process.stdout.readline().split())
+        self.device_times.append(on_device)
         return milliseconds, loss
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import BACKENDS
 
-from npvae import backend, likelihoods, objectives
+from npvae import backend, likelihoods, objectives, random
 from npvae.backend.base import Ops
 from npvae.backend.buffers import SMALLEST_POOLED, BufferPool, SequencePool
 from npvae.backend.cupy_ops import CupyOps
@@ -88,7 +88,7 @@ def test_overrides_have_the_arguments_of_the_specification(kind):
 
 def test_every_operation_is_compared_below(rng):
     compared = {name for name, _ in calls(rng, (2, 3), np.float64)}
-    elsewhere = {"training_program", "memory_guard", "evaluation_program", "asarray", "copy", "to_numpy", "dtype_name", "rmsprop_step", "adam_step", "sgd_step", "flush_tiny"}
+    elsewhere = {"training_program", "memory_guard", "sorting_order", "evaluation_program", "asarray", "copy", "to_numpy", "dtype_name", "rmsprop_step", "adam_step", "sgd_step", "flush_tiny"}
     assert compared | elsewhere == public_methods(Ops)
 
 
@@ -185,6 +185,15 @@ def test_nan_is_not_hidden(ops, dtype):
         ]:
             for result in results_of(ops, name, arguments):
                 assert np.isnan(result).any(), name
+
+
+@pytest.mark.parametrize("count", [1, 2, 1000])
+def test_an_epoch_s_order_is_the_permutation_of_the_library(ops, count):
+    words = random.words(3, "shuffle", 5, count)
+    order = ops.sorting_order(words)
+    assert order.dtype == np.int64 and sorted(order) == list(range(count))
+    np.testing.assert_array_equal(order, random.permutation(3, "shuffle", 5, count))
+    assert ops.sorting_order(np.array([7, 3, 7, 3], np.uint64)).tolist() == [1, 3, 0, 2]
 
 
 # Memory

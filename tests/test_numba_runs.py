@@ -224,9 +224,9 @@ def test_in_the_middle_of_a_call_the_steps_before_are_done(monkeypatch, value, s
 
     state = start(on_numba(), x, shape, **settings)
     model, made = make(on_numba(), x, shape, **settings)
-    from npvae.training.minibatches import epoch_order
+    from npvae import random
 
-    bad = epoch_order(made.seed, 1, 70)[14:21]
+    bad = random.permutation(made.seed, "shuffle", 1, 70)[14:21]
 
     def spoil(state):
         seen.append(state.epoch)

@@ -21,7 +21,7 @@ def version() -> str:
 class Runner:
     """One run, held between epochs: every call lets it go on for one more, as a user's run would."""
 
-    backend: str
+    backend: str | dict
 
     def __init__(self, spec, x) -> None:
         architecture = Architecture(spec.inputs, spec.latent, spec.hidden, activation=spec.activation)

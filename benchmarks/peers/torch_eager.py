@@ -45,19 +45,25 @@ class Network(nn.Module):
 class Runner:
     """Forward, backward and update, each called from Python."""
 
+    device = "cpu"
+
     def __init__(self, spec, x) -> None:
         torch.manual_seed(0)
-        self.spec, self.x = spec, torch.from_numpy(x)
-        self.network = Network(spec)
+        self.spec, self.x = spec, torch.from_numpy(x).to(self.device)
+        self.network = Network(spec).to(self.device)
         self.loss = self.network
         self.optimizer = torch.optim.RMSprop(self.network.parameters(), lr=RATE, alpha=RHO, eps=EPSILON)
 
+    def order(self):
+        """The rows of every step of an epoch."""
+        order = torch.randperm(self.x.shape[0], device=self.device)
+        return order.reshape(self.spec.steps, self.spec.batch)
+
     def epoch(self) -> float:
-        order = torch.randperm(self.x.shape[0]).reshape(self.spec.steps, self.spec.batch)
-        total = torch.zeros(())
-        for indices in order:
+        total = torch.zeros((), device=self.device)
+        for indices in self.order():
             self.optimizer.zero_grad(set_to_none=True)
-            loss = self.loss(self.x[indices], torch.randn(self.spec.batch, self.spec.latent))
+            loss = self.loss(self.x[indices], torch.randn(self.spec.batch, self.spec.latent, device=self.device))
             loss.backward()
             self.optimizer.step()
             total += loss.detach()

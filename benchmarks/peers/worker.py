@@ -1,5 +1,6 @@
 """One competitor in a process of its own: trains whenever a line comes in: whole epochs, at least
-so many ("epochs 2") or for so long ("seconds 1.0"). It answers with the time of a step and the last epoch's loss.
+so many ("epochs 2") or for so long ("seconds 1.0"). It answers with the time of a step, the last epoch's loss, and the time
+of a step between two events on the device, where the competitor has such (``record`` and ``between``), else nan.
 
     python benchmarks/peers/worker.py MODULE SPEC
 
@@ -26,11 +27,14 @@ def main() -> None:
     print(peer.version(), flush=True)
     for line in sys.stdin:
         unit, amount = line.split()
+        first = peer.record() if hasattr(peer, "record") else None
         started, epochs = time.perf_counter(), 0
         while not epochs or (epochs if unit == "epochs" else time.perf_counter() - started) < float(amount):
             loss = runner.epoch()
             epochs += 1
-        print((time.perf_counter() - started) / (epochs * spec.steps) * 1e3, loss, flush=True)
+        steps, milliseconds = epochs * spec.steps, (time.perf_counter() - started) * 1e3
+        on_device = float("nan") if first is None else peer.between(first, peer.record())
+        print(milliseconds / steps, loss, on_device / steps, flush=True)
 
 
 if __name__ == "__main__":

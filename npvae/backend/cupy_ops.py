@@ -123,6 +123,9 @@ class CupyOps(Ops):
         self.kernels.check_on_device("the array", array)
         return array.dtype.name
 
+    def sorting_order(self, words):
+        return self.xp.argsort(self.asarray(words), kind="stable")
+
     def take_rows(self, x, indices):
         if x.dtype.name not in DTYPES or x.ndim != 2:
             return super().take_rows(x, indices)

@@ -91,7 +91,7 @@ def _epoch(model, settings, x, state, stepper, interrupt) -> dict | None:
     """
     started = time.perf_counter()
     ops = model.ops
-    order = ops.asarray(minibatches.epoch_order(settings.seed, state.epoch, x.shape[0]))
+    order = minibatches.epoch_order(ops, settings.seed, state.epoch, x.shape[0])
     epoch = Epoch(model, settings, x, order, evaluate.ElboAverages(ops.xp))
     steps, index = len(epoch.parts), 0
     while index < steps and not (index and interrupt.requested):

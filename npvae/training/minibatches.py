@@ -5,9 +5,9 @@ from __future__ import annotations
 from npvae import random
 
 
-def epoch_order(seed: int, epoch: int, rows: int):
-    """The order of the rows in epoch number ``epoch`` (from 0), int64 (rows,)."""
-    return random.permutation(seed, "shuffle", epoch, rows)
+def epoch_order(ops, seed: int, epoch: int, rows: int):
+    """The order of the rows in epoch number ``epoch`` (from 0), int64 (rows,), on the device: ``random.permutation``."""
+    return ops.sorting_order(random.words(seed, "shuffle", epoch, rows))
 
 
 def binarize(ops, x, seed: int, purpose: str, step: int):
