@@ -11,4 +11,16 @@ On the CPU, one program for each dtype, compiled by Numba and kept as machine co
     training     whole training steps        arithmetic, program    which code means which operation
     plan, sizes, target    what Python and compiled code must agree on
     library      compile, keep, load
+
+On a GPU, CUDA sources, compiled by CuPy on first use:
+
+    device.cu            where a thread is; sums over a block
+    activations.cu  latent.cu  likelihoods.cu  optimizers.cu  rows.cu    the operations, one kernel each
+    philox.cu            random numbers by counter
+    product.cu           matrix products by tiles
+    step.cu              a training step as phases of tasks
+    steps_together.cu    many steps in one cooperative launch
+    cuda_plan            the records that Python and the sources share
+    cuda_sources         the sources as text, and the table of their kernels
+    cuda                 compile, check, launch
 """

@@ -45,6 +45,13 @@ class Kernels:
             function = self._functions[name, dtype] = module.get_function(f"{name}<{DTYPES[dtype]}>")
             return function
 
+    def compile(self, file: str) -> None:
+        """Compile a source now, or find it compiled, and load it: for every dtype."""
+        for kernel in KERNELS.values():
+            if kernel.file == file:
+                for dtype in DTYPES:
+                    self.function(kernel.name, dtype).compile()
+
     def launch(self, name: str, dtype: str, arrays, integers=(), numbers=(), *, blocks: int, shared: int = 0) -> None:
         """Run a kernel on so many blocks, at most ``MOST_BLOCKS``; nothing for none.
 

@@ -238,3 +238,12 @@ def test_the_command_line_names_it(module, tmp_path):
     out = tmp_path / "run"
     assert main([*arguments, "--backend", "cupy:launch=single", "--out", str(out)]) == 0
     assert module.count["launches"] > 0 and VAE.load(out / "model.npz", backend="numpy").theta_.size > 0
+
+
+def test_warm_up_compiles_every_source(module, capsys):
+    from npvae.cli import main
+    from npvae.kernels import cuda_sources
+
+    assert main(["warmup"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"{file}: loaded, " in said for file in cuda_sources.files())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +41,7 @@ def load(spec: Spec) -> np.ndarray:
     try:
         images = load_dataset("mnist").x_train
     except Exception as error:  # offline, without files
-        print(f"MNIST is not at hand ({error}): the embedded digits are taken instead")
+        print(f"MNIST is not at hand ({error}): the embedded digits are taken instead", file=sys.stderr)
         images = load_dataset("digits").x_train
     rows = spec.batch * spec.steps
     x = (np.resize(images, (rows, 784)) / 255.0).astype(np.float32)

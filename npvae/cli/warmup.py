@@ -1,4 +1,4 @@
-"""``npvae warmup``: compile now what the Numba backend would compile at its first use."""
+"""``npvae warmup``: compile now what the compiled backends would compile at their first use."""
 
 from __future__ import annotations
 
@@ -7,17 +7,28 @@ import time
 from npvae import backend as backends
 from npvae import inputs
 from npvae.cli import output
+from npvae.kernels import cuda_sources
 
 
 def add_parser(commands) -> None:
     parser = commands.add_parser(
-        "warmup", help="compile the Numba backend now, and not at its first use",
-        description="Compile the Numba backend's programs for this machine, or find that they are kept already.",
+        "warmup", help="compile the Numba and CuPy backends now, and not at their first use",
+        description="Compile what the Numba backend and, where there is a GPU, the CuPy backend need on this machine, or "
+        "find that it is kept already.",
     )
     parser.set_defaults(run=run_command)
 
 
 def run_command(options) -> int:
+    on_gpu = backends.reason_against("cupy") is None
+    if on_gpu:
+        ops = backends.get("cupy")
+        for file in cuda_sources.files():
+            started = time.perf_counter()
+            ops.kernels.compile(file)
+            output.say(f"{file}: loaded, {time.perf_counter() - started:.2f} s")
+    if on_gpu and backends.reason_against("numba") is not None:
+        return 0
     ops = backends.get("numba")
     for dtype in inputs.DTYPES:
         started = time.perf_counter()

@@ -276,6 +276,9 @@ class RawKernel:
         self._standin, self._name, self._cooperative = standin, name, cooperative
         self.kernel = types.SimpleNamespace(ptr=hash(name))
 
+    def compile(self) -> None:
+        """Nothing is left to be compiled."""
+
     def __call__(self, grid, block, arguments, *, shared_mem=0) -> None:
         standin = self._standin
         held = [a.inside if isinstance(a, ndarray) else a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
