@@ -38,6 +38,10 @@ class ElboAverages:
         for name, value in sums.items():
             self._add(name, value)
 
+    def sums(self) -> tuple[int, dict]:
+        """The rows and their sums so far, float64 on the device."""
+        return self._rows, self._sums
+
     def _add(self, name, value) -> None:
         value = self._xp.asarray(value, dtype=self._xp.float64)
         self._sums[name] = value if name not in self._sums else self._sums[name] + value

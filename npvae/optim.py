@@ -224,8 +224,13 @@ def global_norm(xp, gradient) -> float:
 LONGEST_GRADIENT = 1e15
 
 
+def longest_gradient(clip_norm: float | None) -> float:
+    """The length to which gradients are clipped, given what the user asked for."""
+    return LONGEST_GRADIENT if clip_norm is None else min(clip_norm, LONGEST_GRADIENT)
+
+
 def clip_by_global_norm(gradient, norm: float, maximum: float | None) -> None:
     """Scale ``gradient``, in place, to length ``maximum`` (at most ``LONGEST_GRADIENT``) if it is longer."""
-    maximum = LONGEST_GRADIENT if maximum is None else min(maximum, LONGEST_GRADIENT)
+    maximum = longest_gradient(maximum)
     if norm > maximum:
         gradient *= maximum / norm

@@ -202,15 +202,16 @@ def test_a_refused_step_changes_nothing():
         assert rows == 0 and sums["loss"] == 0.0
 
 
-def test_what_the_program_does_not_know_is_trained_by_operations():
-    x = trained.real(20)
-    for likelihood in ("gaussian_decoder", "gaussian_per_feature"):
-        ops = gpu_backends.on_gpu_or_standin()
-        model, settings = trained.make(ops, ops.asarray(x), {"likelihood": likelihood})
-        assert ops.training_program(model, settings, ops.asarray(x)) is None
-        found = run(ops, x, architecture={"likelihood": likelihood})
-        wanted = trained.run(trained.specification(), x, architecture={"likelihood": likelihood})
-        trained.assert_close(found, wanted)
+@pytest.mark.parametrize("likelihood", ["gaussian_decoder", "gaussian_per_feature", "gaussian_one_variance"])
+@pytest.mark.parametrize("settings", [{}, {"clip_norm": 0.5, "optimizer": "adam"}])
+def test_what_the_program_does_not_know_is_trained_by_operations(likelihood, settings):
+    x, ops = trained.real(40), gpu_backends.on_gpu_or_standin()
+    model, made = trained.make(ops, ops.asarray(x), {"likelihood": likelihood}, **settings)
+    assert ops.training_program(model, made, ops.asarray(x)) is None
+    with trained.only_the_program():
+        found = run(ops, x, architecture={"likelihood": likelihood}, **settings)
+    wanted = trained.run(trained.specification(), x, architecture={"likelihood": likelihood}, **settings)
+    trained.assert_close(found, wanted)
 
 
 def test_the_estimator_on_the_backend(tmp_path):
@@ -238,8 +239,9 @@ on_standin = pytest.mark.skipif(gpu_backends.NO_GPU is None, reason="counts what
 
 
 @on_standin
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian_decoder"])
 @pytest.mark.parametrize("epochs", [1, 3])
-def test_copies_to_the_host_do_not_grow_with_the_steps(epochs, monkeypatch):
+def test_copies_to_the_host_do_not_grow_with_the_steps(epochs, likelihood, monkeypatch):
     """An epoch reads the losses of its stretches, its sums, and whether theta is finite; nothing a step."""
     monkeypatch.setattr("npvae.training.steps.STRETCH_SECONDS", 1e9)
     counts = {}
@@ -247,7 +249,7 @@ def test_copies_to_the_host_do_not_grow_with_the_steps(epochs, monkeypatch):
         module = gpu_backends.standin()
         ops = gpu_backends.on_standin(module)
         x, before = ops.asarray(trained.grey(rows)), module.count["to_host"]
-        trained.run(ops, x, batch_size=2, epochs=epochs)
+        trained.run(ops, x, architecture={"likelihood": likelihood}, batch_size=2, epochs=epochs)
         counts[rows] = module.count["to_host"] - before
     # Stretches grow fourfold: 200 steps of an epoch are a few more stretches than 40.
     assert counts[400] - counts[80] <= 2 * epochs and counts[400] <= 14 * epochs + 2
@@ -322,6 +324,7 @@ def test_no_races_in_two_steps(name):
 
 
 def test_a_step_outside_the_program_would_be_noticed():
-    ops = gpu_backends.on_gpu_or_standin()
+    x = trained.real(20)
+    x[3] = np.nan
     with trained.only_the_program(), pytest.raises(AssertionError, match="a step outside the program"):
-        run(ops, trained.real(20), architecture={"likelihood": "gaussian_decoder"})
+        run(gpu_backends.on_gpu_or_standin(), x, architecture={"likelihood": "squared_error"})

@@ -39,6 +39,8 @@ class Ops:
     name = "reference"
     #: Whether training takes steps by ``training_program`` where there is one; None: whichever a trial finds faster.
     takes_programs: bool | None = True
+    #: Whether to read a number from the backend's memory is to wait for all work that was given to it before.
+    reads_wait = False
 
     def __init__(self, xp) -> None:
         self.xp = xp

@@ -30,8 +30,8 @@ def constants(model, settings) -> dict[str, float]:
         values["likelihood_factor"] = 0.5 / likelihood.variance
         values["likelihood_constant"] = likelihood.constant(model.architecture.n_features)
     if settings is not None:
-        clip, optimizer = settings.clip_norm, settings.optimizer
-        values["longest"] = optim.LONGEST_GRADIENT if clip is None else min(clip, optim.LONGEST_GRADIENT)
+        optimizer = settings.optimizer
+        values["longest"] = optim.longest_gradient(settings.clip_norm)
         names = {"rho": "rho", "epsilon": "epsilon", "beta1": "beta_1", "beta2": "beta_2", "momentum": "momentum"}
         values.update({field: getattr(optimizer, name) for name, field in names.items() if hasattr(optimizer, name)})
     return values

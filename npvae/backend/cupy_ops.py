@@ -38,6 +38,7 @@ class CupyOps(Ops):
     """
 
     name = "cupy"
+    reads_wait = True
 
     def __init__(self, device: int | None = None, launch: str = "graph") -> None:
         cupy = gpu.import_cupy()

@@ -1,6 +1,7 @@
 """Taking training steps: one by one through the operations of any backend, or many in one call where it can.
 
-Both take the same steps; the second says what it cannot take, a step whose loss or gradient is not finite, and the
+The second by the backend's program, or, where reading a number waits for the device, by operations whose numbers are read
+once in a while (deferred.py). Both take the same steps; the second says what it cannot take, a step whose loss or gradient is not finite, and the
 first then takes it, and meets the guard.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 from npvae import evaluate, objectives, optim, random, schedules
 from npvae.training import guard, minibatches, step_trial
+from npvae.training.deferred import DeferredProgram
 
 #: Steps between copies of the parameters, each taken where the loss and gradient were seen to be finite.
 SNAPSHOT_STEPS = 50
@@ -62,6 +64,8 @@ class Stepper:
         copy = model.ops.copy
         self._gradient, self._good = copy(model.ops.xp.zeros_like(state.theta)), copy(state.theta)
         self._program = model.ops.training_program(model, settings, x) if by_program else None
+        if self._program is None and model.ops.reads_wait:
+            self._program = DeferredProgram(model, settings, x)
         self._candidate = None if self._program is None else copy(state.theta)
         self._stretch = 1  # steps of the next compiled call
         self._copied = None  # the step at which ``_good`` was last copied
