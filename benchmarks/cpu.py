@@ -19,6 +19,7 @@ import resource  # noqa: F401  (so that systems without it fail before the long 
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -45,7 +46,8 @@ PACKAGES = {
     "keras_fit": ["keras", "jax"], "torch_eager": ["torch"], "torch_compiled": ["torch"],
 }
 
-#: Epochs of the warm-up, after which losses are compared (earlier, another seed moves them by some per cent); and seconds of a turn, long beside waking a second core.
+#: Epochs of the warm-up, after which losses are compared (earlier, another seed moves them by some per cent); and seconds
+#: of a turn, long beside waking a second core.
 WARM_UP, TURN = 10, 1.0
 
 
@@ -54,21 +56,30 @@ class Worker:
 
     def __init__(self, module: str, spec: str) -> None:
         self.times, self.device_times, self.loss = [], [], float("nan")
+        self._complaints = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "peers" / "worker.py"), module, spec], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            stdout=subprocess.PIPE, stderr=self._complaints, text=True,
         )
         self.version = self._process.stdout.readline().strip()
         if not self.version:
-            raise RuntimeError(f"{module} did not start")
+            raise RuntimeError(f"{module} did not start: {self._last_complaint()}")
 
     def run(self, order: str) -> tuple[float, float]:
         """Train as ordered: milliseconds a step, and the last epoch's loss."""
         self._process.stdin.write(order + "\n")
         self._process.stdin.flush()
-        milliseconds, loss, on_device = map(float, self._process.stdout.readline().split())
+        answer = self._process.stdout.readline().split()
+        if not answer:
+            raise RuntimeError(f"it stopped: {self._last_complaint()}")
+        milliseconds, loss, on_device = map(float, answer)
         self.device_times.append(on_device)
         return milliseconds, loss
+
+    def _last_complaint(self) -> str:
+        self._process.wait()
+        self._complaints.seek(0)
+        return (self._complaints.read().strip().splitlines() or ["nothing was said"])[-1]
 
     def close(self) -> None:
         self._process.stdin.close()

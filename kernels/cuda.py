@@ -11,7 +11,8 @@ import math
 import numpy as np
 
 from npvae.kernels import cuda_sources
-from npvae.kernels.cuda_sources import COOPERATIVE, DTYPES, KERNELS, THREADS
+from npvae.kernels.cuda_plan import THREADS
+from npvae.kernels.cuda_sources import COOPERATIVE, DTYPES, KERNELS
 
 OPTIONS = ("-std=c++17",)
 

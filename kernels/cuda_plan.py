@@ -33,6 +33,12 @@ Task = IntEnum("Task", [
     "W_2", "B_2", "PARTIAL", "NEXT",
 ], start=0)
 
+#: Threads of a block.
+THREADS = 256
+
+#: Columns that a block sums up side by side.
+SUM_COLUMNS = 32
+
 #: No phase has more tasks.
 MOST_TASKS = 6
 
@@ -79,7 +85,10 @@ def definitions() -> str:
         + ", ".join(f"{entry.name} = {entry.value}" for entry in kind) + f", FIELDS = {len(kind)} }}; }}"
         for kind in _ENUMS
     ]
-    return "\n".join([*lines, f"#define SUMS_HEAD {SUMS_HEAD}", f"#define MOST_TASKS {MOST_TASKS}", ""])
+    numbers = {
+        "THREADS": THREADS, "SUM_COLUMNS": SUM_COLUMNS, "SUMS_HEAD": SUMS_HEAD, "MOST_TASKS": MOST_TASKS,
+    }
+    return "\n".join([*lines, *(f"#define {name} {value}" for name, value in numbers.items()), ""])
 
 
 #: A phase's record, which is passed to its launch by value: the plan, how many tasks and tiles, the tasks.

@@ -16,9 +16,6 @@ from npvae.kernels.cuda_plan import PHASE, definitions
 #: Names of dtypes in Python and in C++.
 DTYPES = {"float32": "float", "float64": "double"}
 
-#: Threads of a block: THREADS of device.cu.
-THREADS = 256
-
 _INCLUDE = re.compile(r'^#include "(\w+\.cu)"\n', re.MULTILINE)
 _ARRAY = re.compile(r"(?P<write>\*?)(?P<name>\w+)(?P<integers>:int64)?\[(?P<size>[^]]*)\](?P<optional>\??)$")
 

@@ -1,15 +1,13 @@
 // What every kernel stands on: where a thread is, memory that a block shares, and sums over a block.
 //
-// Sizes and indices have 64 bits. A block has THREADS threads in a row, or fewer where that is said.
-
-#define THREADS 256
+// Sizes and indices have 64 bits. A block has THREADS threads in a row, or fewer where that is said;
+// numbers and names that Python shares are in cuda_plan.py.
 
 typedef long long Index;
 
 __device__ inline Index first_index() { return (Index)blockIdx.x * blockDim.x + threadIdx.x; }
 __device__ inline Index all_threads() { return (Index)gridDim.x * blockDim.x; }
 __device__ inline Index smaller(Index a, Index b) { return a < b ? a : b; }
-__device__ inline Index larger(Index a, Index b) { return a > b ? a : b; }
 
 // A number that other blocks may change meanwhile: read past the block's own cache.
 __device__ inline Index current(const Index* p) { return __ldcg(p); }

@@ -23,7 +23,6 @@ __global__ void scale(const T* x, T* out, Index n, T factor) {
     for (Index i = first_index(); i < n; i += all_threads()) out[i] = x[i] * factor;
 }
 
-#define SUM_COLUMNS 32
 #define SUM_ROWS (THREADS / SUM_COLUMNS)
 
 // The sums of what the threads of equal ``threadIdx.x % SUM_COLUMNS`` bring, for the first SUM_COLUMNS threads; others

@@ -13,8 +13,8 @@ if gpu_backends.NO_STANDIN is not None:
     pytest.skip(gpu_backends.NO_STANDIN, allow_module_level=True)
 
 from npvae import random
-from npvae.kernels.cuda_plan import Product
-from npvae.kernels.cuda_sources import DTYPES, THREADS
+from npvae.kernels.cuda_plan import THREADS, Product
+from npvae.kernels.cuda_sources import DTYPES
 
 #: Before and behind an array: memory that no kernel may touch.
 GUARD = 16

@@ -85,6 +85,12 @@ def test_every_way_to_launch_has_the_same_bits(name):
         trained.assert_same_bits(state, states[0])
 
 
+@pytest.mark.parametrize("optimizer", trained.DECAYING, ids=repr)
+@pytest.mark.parametrize("first", [1e-24, 3e-30])
+def test_accumulators_never_become_denormal(optimizer, first):
+    trained.check_that_accumulators_never_become_denormal(gpu_backends.on_gpu_or_standin(), optimizer, first)
+
+
 def make_program(ops, x, architecture=None, **settings):
     """A program with what ``train`` wants: model, program, and a state."""
     x = ops.asarray(x)
@@ -92,6 +98,19 @@ def make_program(ops, x, architecture=None, **settings):
     theta = model.initial_parameters(3, x.dtype.name)
     gradient, state = ops.copy(ops.xp.zeros_like(theta)), settings.optimizer.initial_state(ops, theta)
     return CupyProgram.of(ops, model, x, settings), theta, gradient, state
+
+
+def test_graphs_follow_other_vectors():
+    x, results = trained.grey(2 * GRAPH_STEPS), []
+    for launch in ("graph", "single"):
+        ops = gpu_backends.on_gpu_or_standin(launch=launch)
+        program, theta, gradient, state = make_program(ops, x, batch_size=2)
+        order = ops.asarray(np.arange(len(x)))
+        other, other_state = ops.copy(theta), {name: ops.copy(array) for name, array in state.items()}
+        program.train(theta, gradient, state, order, 0, 0, [0.01] * GRAPH_STEPS, [1.0] * GRAPH_STEPS)
+        program.train(other, gradient, other_state, order, 0, 0, [0.02] * GRAPH_STEPS, [1.0] * GRAPH_STEPS)
+        results.append((ops.to_numpy(theta).tobytes(), ops.to_numpy(other).tobytes()))
+    assert results[0] == results[1] and results[0][0] != results[0][1]
 
 
 @pytest.mark.parametrize("steps", [1, GRAPH_STEPS - 1, GRAPH_STEPS, 2 * GRAPH_STEPS + 3])

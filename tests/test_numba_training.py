@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 from trained import (
-    assert_close, grey, make, on_numba, only_the_program, real, run, specification, start,
+    DECAYING, assert_close, check_that_accumulators_never_become_denormal, grey, make, on_numba, only_the_program, real,
+    run, specification, start,
 )
 
 from npvae import backend, likelihoods, load_dataset, objectives, optim, random
@@ -262,50 +263,10 @@ def test_loss_curves_of_the_digits_agree_between_backends(activation, settings, 
     assert curves[0]["loss"][-1] < 0.9 * curves[0]["loss"][0]
 
 
-def decayed(first: float, decay: float, interval: int, steps: int) -> list[float]:
-    """What is left of a number after each step, if it shrinks by a factor and every so many steps is flushed."""
-    values = []
-    for step in range(1, steps + 1):
-        first *= decay
-        if step % interval == 0 and abs(first) < optim.TINY:
-            first = 0.0
-        values.append(first)
-    return values
-
-
-@pytest.mark.parametrize("optimizer", [
-    Adam(beta1=0.5, beta2=0.6), Adam(beta1=0.6, beta2=0.5), RMSprop(rho=0.5, epsilon_inside=False), SGD(momentum=0.5),
-], ids=repr)
+@pytest.mark.parametrize("optimizer", DECAYING, ids=repr)
 @pytest.mark.parametrize("first", [1e-24, 3e-30])
 def test_accumulators_never_become_denormal(optimizer, first):
-    """Where a pixel stays black its weights' gradient is zero for good, and its accumulators decay from what they
-    were: to zero, without passing the numbers on which a processor is slow."""
-    x = grey(20, dtype="float32")
-    dead = x.shape[1] // 2
-    assert not x[:, dead].any()
-    model, _ = make(on_numba(), x)
-    width = model.architecture.hidden[0]
-    place = model.layout.slices["encoder/0/W"].start + dead * width
-    state = start(model.ops, x, optimizer=optimizer)
-    decays, intervals, steps = optimizer._decaying(), optimizer.flush_intervals(), 130
-    left = {name: decayed(first, decays[name], intervals[name], steps) for name in decays}
-    # A mean of gradients has either sign.
-    signs = {name: (-1.0) ** np.arange(width) if name in ("m", "velocity") else 1.0 for name in decays}
-    for name in decays:
-        state.optimizer_state[name][place:place + width] = first * signs[name]
-    smallest = float(np.finfo(np.float32).tiny)
-
-    def look(state):
-        for name in decays:
-            values = state.optimizer_state[name]
-            size = np.abs(values)
-            assert not ((size > 0) & (size < smallest)).any(), f"{name} after {state.step} steps"
-            wanted = left[name][state.step - 1] * signs[name]
-            np.testing.assert_allclose(values[place:place + width], wanted + np.zeros(width), rtol=1e-4)
-
-    with only_the_program():
-        run(model.ops, x, state=state, callbacks=[look], optimizer=optimizer, batch_size=20, epochs=steps)
-    assert state.step == steps
+    check_that_accumulators_never_become_denormal(on_numba(), optimizer, first)
 
 
 # Evaluation

@@ -10,9 +10,10 @@ from unittest import mock
 import compiled  # noqa: F401  (skips)
 import numpy as np
 
-from npvae import backend
+from npvae import backend, optim
 from npvae.backend.base import Ops
 from npvae.model import Architecture, Model
+from npvae.optim import SGD, Adam, RMSprop
 from npvae.training import TrainingSettings, train
 from npvae.training.loop import initial_state
 from npvae.training.steps import Stepper
@@ -94,3 +95,51 @@ def assert_same_bits(found, wanted) -> None:
     for name, value in wanted.optimizer_state.items():
         assert found.optimizer_state[name].tobytes() == value.tobytes(), name
     assert columns(found.history) == columns(wanted.history)
+
+
+#: Optimisers whose states shrink fast where gradients are zero.
+DECAYING = [
+    Adam(beta1=0.5, beta2=0.6), Adam(beta1=0.6, beta2=0.5), RMSprop(rho=0.5, epsilon_inside=False), SGD(momentum=0.5),
+]
+
+
+def decayed(first: float, decay: float, interval: int, steps: int) -> list[float]:
+    """What is left of a number after each step, if it shrinks by a factor and every so many steps is flushed."""
+    values = []
+    for step in range(1, steps + 1):
+        first *= decay
+        if step % interval == 0 and abs(first) < optim.TINY:
+            first = 0.0
+        values.append(first)
+    return values
+
+
+def check_that_accumulators_never_become_denormal(ops, optimizer, first: float) -> None:
+    """Where a pixel stays black its weights' gradient is zero for good, and its accumulators decay from what they
+    were: to zero, without passing the numbers on which a processor is slow. ``first``: what they are before."""
+    x = grey(20, dtype="float32")
+    dead = x.shape[1] // 2
+    assert not x[:, dead].any()
+    x = ops.asarray(x)
+    model, _ = make(ops, x)
+    width = model.architecture.hidden[0]
+    place = model.layout.slices["encoder/0/W"].start + dead * width
+    state = start(ops, x, optimizer=optimizer)
+    decays, intervals, steps = optimizer._decaying(), optimizer.flush_intervals(), 130
+    left = {name: decayed(first, decays[name], intervals[name], steps) for name in decays}
+    # A mean of gradients has either sign.
+    signs = {name: (-1.0) ** np.arange(width) if name in ("m", "velocity") else np.ones(width) for name in decays}
+    for name in decays:
+        state.optimizer_state[name][place:place + width] = ops.asarray(np.float32(first * signs[name]))
+    smallest = float(np.finfo(np.float32).tiny)
+
+    def look(state):
+        for name in decays:
+            values = ops.to_numpy(state.optimizer_state[name])
+            size = np.abs(values)
+            assert not ((size > 0) & (size < smallest)).any(), f"{name} after {state.step} steps"
+            np.testing.assert_allclose(values[place:place + width], left[name][state.step - 1] * signs[name], rtol=1e-4)
+
+    with only_the_program():
+        run(ops, x, state=state, callbacks=[look], optimizer=optimizer, batch_size=20, epochs=steps)
+    assert state.step == steps

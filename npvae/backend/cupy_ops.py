@@ -17,17 +17,14 @@ from npvae.backend import gpu
 from npvae.backend.base import Ops
 from npvae.errors import DeviceMemoryError, InputError
 from npvae.kernels.cuda import Kernels, blocks_for
-from npvae.kernels.cuda_plan import Activation
-from npvae.kernels.cuda_sources import KERNELS, THREADS
+from npvae.kernels.cuda_plan import SUM_COLUMNS, THREADS, Activation
+from npvae.kernels.cuda_sources import KERNELS
 
 DTYPES = ("float32", "float64")
 
 #: How a training program's launches reach the GPU: as graphs of many steps, as one launch of blocks that stay, or one
 #: by one.
 LAUNCHES = ("graph", "cooperative", "single")
-
-#: Columns that a block of the column sums takes: SUM_COLUMNS of rows.cu.
-SUM_COLUMNS = 32
 
 
 class CupyOps(Ops):

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae.kernels.cuda_plan import MOST_TASKS, PHASE, Activation, Kind, Plan, Task
+from npvae.kernels.cuda_plan import MOST_TASKS, PHASE, SUM_COLUMNS, THREADS, Activation, Kind, Plan, Task
 
 #: Sides of the tiles of products: see product.cu. Large ones do less work, small ones are more.
 SMALL, LARGE = 32, 64
 
-#: Elements a thread of the update has before there are as many threads as the GPU holds.
-UPDATE_ELEMENTS = 1024
-SUM_COLUMNS = 32
+#: Elements of a tile of the update, and of the rows taken: four a thread, more where the GPU holds no more blocks.
+ELEMENTS_A_TILE = 4 * THREADS
 
 
 def tiles(side: int, rows: int, columns: int) -> int:
@@ -26,7 +25,7 @@ def tiles(side: int, rows: int, columns: int) -> int:
 
 
 def last_to_first(layers) -> list[tuple]:
-    """Each layer with the one below it, which the first has not."""
+    """Each layer with the one below it, None for the first."""
     return list(zip(layers, [None, *layers], strict=False))[::-1]
 
 
@@ -41,7 +40,6 @@ class Phases:
     def __init__(self, architecture, batch: int, multiprocessors: int) -> None:
         self._batch, self._multiprocessors = batch, multiprocessors
         self._architecture = architecture
-        self.nll_parts = self.norm_parts = 0
         self.latent_parts = -(-batch // SMALL)
         (self._encoder, (self._mean, self._log_variance)), (self._decoder, outputs) = (
             architecture.encoder(), architecture.decoder()
@@ -63,32 +61,38 @@ class Phases:
         """Write ``records``: an array of PHASE."""
         self._addresses, self._theta, self._gradient = addresses, theta, gradient
         self.nll_parts = self.norm_parts = 0
-        phases = [[self._task(Kind.GATHER, self._gather_tiles())]]
-        below = addresses["BATCH_X"]
-        for layer in self._encoder:
-            phases.append([self._forward(layer, below)])
-            below = addresses[layer.name]
-        phases.append([self._latent(below)])
-        last_of_encoder, below = below, addresses["Z"]
-        inputs = {}
-        for layer in self._decoder:
-            inputs[layer] = below
-            phases.append([self._forward(layer, below)])
-            below = addresses[layer.name]
-        inputs[self._output] = below
-        phases.append([self._likelihood(below)])
+        batch_numbers = self._elementwise_tiles(self._batch * self._architecture.n_features)
+        self.records = self._records([
+            [self._task(Kind.GATHER, batch_numbers)],
+            *self._forward_phases(),
+            *self._backward_phases(),
+            [self._task(Kind.UPDATE, self._elementwise_tiles(parameters)),
+             self._task(Kind.GATHER, batch_numbers, next=1)],
+        ])
 
-        chain = [*self._decoder, self._output]
-        for layer, lower in last_to_first(chain):
-            phases.append([*self._parameters(layer, inputs[layer]), self._inputs(layer, inputs[layer], lower)])
-        phases.append(self._heads(last_of_encoder))
-        for layer, lower in last_to_first(self._encoder):
-            x = addresses["BATCH_X" if lower is None else lower.name]
-            tasks = self._parameters(layer, x)
-            phases.append(tasks if lower is None else [*tasks, self._inputs(layer, x, lower)])
-        update_tiles = min(-(-parameters // UPDATE_ELEMENTS), 4 * self._multiprocessors)
-        phases.append([self._task(Kind.UPDATE, update_tiles), self._task(Kind.GATHER, self._gather_tiles(), next=1)])
-        self.records = self._records(phases)
+    def _forward_phases(self) -> list[list]:
+        phases = [[self._forward(layer, x)] for layer, x in self._with_inputs(self._encoder, "BATCH_X")]
+        phases.append([self._latent(self._end_of_encoder())])
+        *hidden, (_, last) = self._with_inputs([*self._decoder, self._output], "Z")
+        phases += [[self._forward(layer, x)] for layer, x in hidden]
+        return [*phases, [self._likelihood(last)]]
+
+    def _backward_phases(self) -> list[list]:
+        phases = []
+        for (layer, x), lower in last_to_first(self._with_inputs([*self._decoder, self._output], "Z")):
+            phases.append([*self._parameters(layer, x), self._inputs(layer, x, lower and lower[0])])
+        phases.append(self._heads(self._end_of_encoder()))
+        for (layer, x), lower in last_to_first(self._with_inputs(self._encoder, "BATCH_X")):
+            phases.append([*self._parameters(layer, x), *([self._inputs(layer, x, lower[0])] if lower else [])])
+        return phases
+
+    def _with_inputs(self, layers, first: str) -> list[tuple]:
+        """Layers one after the other, each with the address of its input: the first's is the array ``first``."""
+        below = [first, *(layer.name for layer in layers)]
+        return [(layer, self._addresses[name]) for layer, name in zip(layers, below, strict=False)]
+
+    def _end_of_encoder(self) -> int:
+        return self._addresses[self._encoder[-1].name if self._encoder else "BATCH_X"]
 
     def _records(self, phases) -> np.ndarray:
         records = np.zeros(len(phases), PHASE)
@@ -115,9 +119,8 @@ class Phases:
         """Large tiles where they keep every multiprocessor busy."""
         return LARGE if tiles(LARGE, rows, columns) >= self._multiprocessors else SMALL
 
-    def _gather_tiles(self) -> int:
-        elements = self._addresses and self._batch * self._architecture.n_features
-        return min(-(-elements // UPDATE_ELEMENTS), 4 * self._multiprocessors)
+    def _elementwise_tiles(self, elements: int) -> int:
+        return min(-(-elements // ELEMENTS_A_TILE), 4 * self._multiprocessors)
 
     def _product(self, kind: Kind, layer, rows: int, columns: int, side: int | None = None, **fields: int):
         side = side or self._side(rows, columns)

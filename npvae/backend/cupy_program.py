@@ -13,8 +13,7 @@ import numpy as np
 from npvae.backend import compiled
 from npvae.backend.cupy_phases import Phases
 from npvae.backend.stretch import Stretch
-from npvae.kernels.cuda_plan import LAST, PHASE, SUMS_HEAD, Call, Constant, Likelihood, Optimizer
-from npvae.kernels.cuda_sources import THREADS
+from npvae.kernels.cuda_plan import LAST, PHASE, SUMS_HEAD, THREADS, Call, Constant, Likelihood, Optimizer
 from npvae.likelihoods import Bernoulli
 from npvae.optim import Adam, RMSprop
 from npvae.random import PURPOSES
