@@ -28,7 +28,7 @@ LAUNCHES = ("graph", "cooperative", "single")
 
 
 class CupyOps(Ops):
-    """A GPU by CuPy. Values agree with the reference to rounding.
+    """A GPU by CuPy. Values agree with the reference to rounding; denormal float32 numbers are taken for zero.
 
     device: the number of the GPU, which becomes the current one of this thread; None takes the one that is.
     launch: one of ``LAUNCHES``.

@@ -11,6 +11,10 @@
 #include <thread>
 #include <vector>
 
+#ifdef __SSE__
+#include <xmmintrin.h>
+#endif
+
 #include "cuda_on_cpu.h"
 
 extern "C" {
@@ -32,6 +36,24 @@ static const std::size_t SHARED = 48 * 1024;  // what a launch may ask for witho
 static const std::size_t STACK = 64 * 1024;
 
 namespace {
+
+// While it lives, this thread takes denormal numbers for zero, if asked to: as CuPy has every float kernel compiled. Where
+// the processor knows no such thing, nothing is changed.
+class Flushing {
+#ifdef __SSE__
+  public:
+    explicit Flushing(bool asked) : before(_mm_getcsr()) {
+        if (asked) _mm_setcsr(before | 0x8040);  // of results, and of operands
+    }
+    ~Flushing() { _mm_setcsr(before); }
+
+  private:
+    const unsigned before;
+#else
+  public:
+    explicit Flushing(bool) {}
+#endif
+};
 
 enum State { READY, AT_BARRIER, DONE };
 
@@ -65,6 +87,7 @@ struct Launch {
     unsigned grid, block;
     std::size_t shared;
     int order;
+    bool flush;  // denormal numbers to zero
     // What blocks share within, by block. Each has its own until the launch is over: sanitizers then see its edges, and
     // do not take two blocks' use of it for a race.
     std::vector<std::unique_ptr<char[]>> shared_memory;
@@ -180,6 +203,7 @@ State common_state(const Launch& launch) {
 
 void run_block(Launch& launch, unsigned block) {
     Scheduler& s = scheduler;
+    const Flushing flushing(launch.flush);
     const std::vector<unsigned> order = ordered(launch.block, launch.order);
     if (launch.shared == 0 && !__tsan_create_fiber) {  // no barriers without shared memory: no fibers, for speed
         s.running = nullptr;
@@ -225,13 +249,14 @@ double* memory_of_block() {
 
 void pass_turn() { go_home(); }
 
-// Run a kernel; 0, or what is wrong with the launch. order: of threads and blocks, see ``ordered``. A cooperative
-// launch has all its blocks at once, each in a thread of the system.
+// Run a kernel; 0, or what is wrong with the launch. order: of threads and blocks, see ``ordered``. flush: denormal
+// numbers are zero. A cooperative launch has all its blocks at once, each in a thread of the system.
 extern "C" int run_grid(
-    void (*kernel)(void**), unsigned grid, unsigned block, std::size_t shared, void** arguments, int cooperative, int order
+    void (*kernel)(void**), unsigned grid, unsigned block, std::size_t shared, void** arguments, int cooperative, int order,
+    int flush
 ) {
     if (grid < 1 || block < 1 || block > 1024 || shared > SHARED || (cooperative && grid > 64)) return 1;
-    Launch launch = {kernel, arguments, grid, block, shared, order, {}, {}, 0, 0};
+    Launch launch = {kernel, arguments, grid, block, shared, order, flush != 0, {}, {}, 0, 0};
     launch.retired.resize(grid);
     for (unsigned i = 0; i < grid; i++) launch.shared_memory.emplace_back(new char[shared]);
     if (__tsan_release) __tsan_release(&launch.start);

@@ -88,6 +88,7 @@ class HostKernels:
         self._library.signature_of.restype = ctypes.c_char_p
         self._library.run_grid.argtypes = [
             ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_int, ctypes.c_int,
+            ctypes.c_int,
         ]
         self.order = 0  #: of threads and blocks: 0 forwards, 1 backwards, others shuffled by that seed
 
@@ -119,7 +120,8 @@ class HostKernels:
             held.append(value)
             addresses[i] = value.ctypes.data
         kernel = self._kernels[self._places[name]]
-        if self._library.run_grid(kernel, grid, block, shared, addresses, cooperative, self.order):
+        flush = kind == np.float32  # CuPy compiles every kernel with -ftz=true, which is about float32
+        if self._library.run_grid(kernel, grid, block, shared, addresses, cooperative, self.order, flush):
             raise ValueError(
                 f"{name}: a launch of {grid} blocks of {block} threads with {shared} bytes each is not possible"
             )
