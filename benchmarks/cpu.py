@@ -19,13 +19,13 @@ import resource  # noqa: F401  (so that systems without it fail before the long 
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+from peers.competitor import TURN, Competitor  # noqa: E402
 from peers.products import operations  # noqa: E402
 from peers.spec import SPECS  # noqa: E402
 
@@ -46,60 +46,20 @@ PACKAGES = {
     "keras_fit": ["keras", "jax"], "torch_eager": ["torch"], "torch_compiled": ["torch"],
 }
 
-#: Epochs of the warm-up, after which losses are compared (earlier, another seed moves them by some per cent); and seconds
-#: of a turn, long beside waking a second core.
-WARM_UP, TURN = 10, 1.0
-
-
-class Worker:
-    """A competitor's process, waiting."""
-
-    def __init__(self, module: str, spec: str) -> None:
-        self.times, self.device_times, self.loss = [], [], float("nan")
-        self._complaints = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "peers" / "worker.py"), module, spec], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=self._complaints, text=True,
-        )
-        self.version = self._process.stdout.readline().strip()
-        if not self.version:
-            raise RuntimeError(f"{module} did not start: {self._last_complaint()}")
-
-    def run(self, order: str) -> tuple[float, float]:
-        """Train as ordered: milliseconds a step, and the last epoch's loss."""
-        self._process.stdin.write(order + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline().split()
-        if not answer:
-            raise RuntimeError(f"it stopped: {self._last_complaint()}")
-        milliseconds, loss, on_device = map(float, answer)
-        self.device_times.append(on_device)
-        return milliseconds, loss
-
-    def _last_complaint(self) -> str:
-        self._process.wait()
-        self._complaints.seek(0)
-        return (self._complaints.read().strip().splitlines() or ["nothing was said"])[-1]
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait()
-
-
 def steps_table(spec: str, peers, rounds: int, threads: int) -> None:
     """Time a step of every competitor, in turns."""
     workers = {}
     for peer in peers:
         try:
-            workers[peer] = Worker(peer, spec)
+            workers[peer] = Competitor(peer, spec)
         except RuntimeError as error:
             print(f"left out: {error}")
     for worker in workers.values():  # compile, warm up; and the losses after as many epochs must agree
-        _, worker.loss = worker.run(f"epochs {WARM_UP}")
+        worker.warm_up()
     for _ in range(rounds):
         for worker in workers.values():
             time.sleep(0.3)  # until the threads of whoever ran before are asleep
-            worker.times.append(worker.run(f"seconds {TURN}")[0])
+            worker.take_turn()
     for worker in workers.values():
         worker.close()
     from peak import gigaflops

@@ -23,7 +23,7 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from cpu import WARM_UP, Worker  # noqa: E402
+from peers.competitor import TURN, Competitor  # noqa: E402
 from peers.products import operations  # noqa: E402
 from peers.spec import SPECS, shapes  # noqa: E402
 
@@ -39,7 +39,6 @@ PEERS = {
     "gpu_jax_step": ("jax", "JAX, step by step"),
 }
 OURS = "npvae_cupy"
-TURN = 1.0
 MNIST_ROWS = 60_000
 
 
@@ -109,17 +108,15 @@ def table(name: str, peers, rounds: int, measured: dict[str, float]) -> None:
     spec, workers = SPECS[name], {}
     for peer in peers:
         try:
-            workers[peer] = Worker(peer, name)
-            _, workers[peer].loss = workers[peer].run(f"epochs {WARM_UP}")
+            workers[peer] = Competitor(peer, name)
+            workers[peer].warm_up()
         except RuntimeError as error:
             workers.pop(peer, None)
             print(f"left out: {peer}: {error}")
-    for worker in workers.values():
-        worker.device_times.clear()
     for _ in range(rounds):
         for worker in workers.values():
             time.sleep(0.1)
-            worker.times.append(worker.run(f"seconds {TURN}")[0])
+            worker.take_turn()
     for worker in workers.values():
         worker.close()
     theirs = [w for peer, w in workers.items() if not peer.startswith("npvae")]

@@ -69,7 +69,7 @@ def loops(program, rows: int, dtype: str):
         ("squared error", plan_of(Operation.SQUARED_ERROR, *shape, at[0], at[1], 0, sums.ctypes.data, at[2], 0), 2, 1),
         ("Gaussian", plan_of(Operation.GAUSSIAN, *shape, at[0], at[1], at[2], sums.ctypes.data, at[3], at[4]), 3, 2),
         ("scale rows", plan_of(Operation.SCALE_ROWS, *shape, at[0], factors.ctypes.data, 1, at[1]), 1, 1),
-        ("RMSprop", update(Operation.RMSPROP), 3, 2),
+        ("RMSprop", update(Operation.RMSPROP_INSIDE), 3, 2),
         ("Adam", update(Operation.ADAM), 4, 3),
         ("SGD", update(Operation.SGD), 2, 1),
         ("momentum", update(Operation.MOMENTUM), 3, 2),

@@ -18,7 +18,8 @@ On a GPU, CUDA sources, compiled by CuPy on first use:
     activations.cu  latent.cu  likelihoods.cu  optimizers.cu  rows.cu    the operations, one kernel each
     philox.cu            random numbers by counter
     product.cu           matrix products by tiles
-    step.cu              a training step as phases of tasks
+    step.cu              a training step as phases of tasks, which are in
+                         step_forward.cu, step_backward.cu, step_update.cu, on step_records.cu
     steps_together.cu    many steps in one cooperative launch
     cuda_plan            the records that Python and the sources share
     cuda_sources         the sources as text, and the table of their kernels

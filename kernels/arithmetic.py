@@ -82,10 +82,10 @@ def make(target):
         For Adam ``rate`` is lr / (1 - beta1^t) and ``root_scale`` 1 / sqrt(1 - beta2^t).
         """
         scale = number(factor)
-        if kind == Operation.RMSPROP or kind == Operation.RMSPROP_OUTSIDE:
+        if kind == Operation.RMSPROP_INSIDE or kind == Operation.RMSPROP_OUTSIDE:
             rho = get_wide(constants, Constant.RHO)
             epsilon = number(get_wide(constants, Constant.EPSILON))
-            if kind == Operation.RMSPROP:
+            if kind == Operation.RMSPROP_INSIDE:
                 rmsprop(
                     n, theta, gradient, state, theta, state, number(rate), number(rho), number(1.0 - rho), epsilon, scale,
                 )

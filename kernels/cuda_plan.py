@@ -44,8 +44,7 @@ MOST_TASKS = 6
 
 #: The plan's record: what a whole run keeps.
 Plan = IntEnum("Plan", [
-    # the phases' records, and the call's
-    "PHASES", "PHASE_COUNT", "CALL",
+    "CALL",  # the call's record
     # the model, the data, random numbers (BINARIZE_PURPOSE 0 for none)
     "FEATURES", "LATENT", "BATCH", "DATA", "LIKELIHOOD", "SEED", "NOISE_PURPOSE", "BINARIZE_PURPOSE",
     # arrays of a batch, (B, I) and (B, Z)

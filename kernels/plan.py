@@ -13,7 +13,7 @@ class Operation(IntEnum):
     """The program's entries: training steps, and the operations of the backend interface one by one."""
 
     TRAIN = 0
-    RMSPROP = 1
+    RMSPROP_INSIDE = 1
     RMSPROP_OUTSIDE = 2
     ADAM = 3
     SGD = 4

@@ -40,7 +40,7 @@ class ElboAverages:
 
     def sums(self) -> tuple[int, dict]:
         """The rows and their sums so far, float64 on the device."""
-        return self._rows, self._sums
+        return self._rows, dict(self._sums)
 
     def _add(self, name, value) -> None:
         value = self._xp.asarray(value, dtype=self._xp.float64)

@@ -1,7 +1,7 @@
 """JAX on the GPU: one compiled function a step, with products in float32 as everybody else's.
 
-JAX takes three quarters of the GPU's memory when it starts unless it is told otherwise, and makes products shorter on GPUs
-that can.
+JAX takes three quarters of the GPU's memory when it starts unless it is told otherwise, and makes products shorter on
+GPUs that can.
 """
 
 from __future__ import annotations

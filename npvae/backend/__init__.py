@@ -57,9 +57,13 @@ def get(backend="auto", threads: int | None = None) -> Ops:
 
 
 def _fastest() -> str:
-    """The first of ``KNOWN`` that can run here. That there is a CuPy which cannot is said, once."""
-    name = next(each for each in KNOWN if reason_against(each) is None)
-    if name != "cupy" and importlib.util.find_spec("cupy") is not None:
+    """The first of ``KNOWN`` that can run here. That there is a CuPy which cannot is said, once.
+
+    A backend has the name of its package: where that is not installed, the backend need not be loaded to know.
+    """
+    installed = [name for name in KNOWN if importlib.util.find_spec(name) is not None]
+    name = next(each for each in installed if reason_against(each) is None)
+    if name != "cupy" and "cupy" in installed:
         _say_once(f"the GPU is not used, the backend is {name}: {reason_against('cupy')}")
     return name
 

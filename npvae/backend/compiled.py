@@ -9,9 +9,10 @@ import numpy as np
 from npvae import optim
 from npvae.likelihoods import Bernoulli, Gaussian, SquaredError
 from npvae.optim import SGD, Adam, RMSprop
+from npvae.random import PURPOSES
 
-#: The likelihoods that the programs know.
-LIKELIHOODS = (Bernoulli, Gaussian, SquaredError)
+#: The likelihoods that the programs know, and the names of their codes.
+LIKELIHOODS = {Bernoulli: "BERNOULLI", Gaussian: "FIXED_VARIANCE", SquaredError: "FIXED_VARIANCE"}
 #: The optimisers that the programs know, and the arrays of their states in the programs' order.
 STATES = {RMSprop: ("accumulator",), Adam: ("m", "v"), SGD: ("velocity",)}
 
@@ -37,10 +38,26 @@ def constants(model, settings) -> dict[str, float]:
     return values
 
 
-def flush_intervals(optimizer) -> tuple[int, int]:
-    """Every how many steps the optimiser's two states are flushed; 0 for never."""
-    first, second = [*optimizer.flush_intervals().values(), 0, 0][:2]
-    return first, second
+def settings_fields(settings, codes) -> dict[str, int]:
+    """A plan's fields about the optimiser and random numbers; ``codes``: the program's optimisers by name.
+
+    FLUSH, FLUSH_2: every how many steps the optimiser's states are flushed; there and in BINARIZE_PURPOSE 0 is never.
+    """
+    flush, flush_2 = [*settings.optimizer.flush_intervals().values(), 0, 0][:2]
+    return {
+        "OPTIMIZER": codes[rule(settings.optimizer)], "FLUSH": flush, "FLUSH_2": flush_2, "SEED": settings.seed,
+        "NOISE_PURPOSE": PURPOSES["latent noise"],
+        "BINARIZE_PURPOSE": PURPOSES["binarize"] if settings.binarize == "dynamic" else 0,
+    }
+
+
+def rule(optimizer) -> str:
+    """The name of an optimiser's code: one that is written in two ways has two."""
+    if isinstance(optimizer, RMSprop):
+        return "RMSPROP_INSIDE" if optimizer.epsilon_inside else "RMSPROP_OUTSIDE"
+    if isinstance(optimizer, SGD):
+        return "MOMENTUM" if optimizer.momentum else "SGD"
+    return "ADAM"
 
 
 def update_rates(optimizer, rates, step: int) -> np.ndarray:

@@ -14,9 +14,6 @@ from npvae.backend import compiled
 from npvae.backend.cupy_phases import Phases
 from npvae.backend.stretch import Stretch
 from npvae.kernels.cuda_plan import LAST, PHASE, SUMS_HEAD, THREADS, Call, Constant, Likelihood, Optimizer
-from npvae.likelihoods import Bernoulli
-from npvae.optim import Adam, RMSprop
-from npvae.random import PURPOSES
 
 #: Steps of a graph. Launching one costs some microseconds, capturing one some milliseconds.
 GRAPH_STEPS = 16
@@ -24,7 +21,7 @@ GRAPH_STEPS = 16
 #: A call's steps, at most: what the memory for its numbers is made for.
 MOST_STEPS = 2048
 
-#: Bytes of shared memory of a phase: numbers of the largest tile (Tile<32>::NUMBERS of product.cu).
+#: Numbers in shared memory that a phase needs: those of the largest tile (Tile<32>::NUMBERS of product.cu).
 TILE_NUMBERS = 2 * 64 * 36
 
 
@@ -82,34 +79,18 @@ class CupyProgram:
         states = [*(vector.data.ptr for vector in vectors[2:]), 0, 0]
         phases.set_plan(
             **{name: pointer[name] for name in ("BATCH_X", "EPS", "MU", "LOGVAR", "Z", "D_MU", "D_LOGVAR")},
-            PHASE_COUNT=len(phases.records), CALL=self._call.data.ptr, DATA=self._x.data.ptr, BATCH=self._batch,
+            CALL=self._call.data.ptr, DATA=self._x.data.ptr, BATCH=self._batch,
             FEATURES=self._model.architecture.n_features, LATENT=self._latent, PARAMETERS=self._model.layout.size,
             THETA=theta.data.ptr, GRADIENT=gradient.data.ptr, STATE=states[0], STATE_2=states[1],
             CONSTANTS=self._constants.data.ptr, NLL_PARTIAL=self._partial.data.ptr, NLL_PARTS=phases.nll_parts,
             NORM_PARTIAL=self._partial[phases.nll_parts:].data.ptr, NORM_PARTS=phases.norm_parts,
             LATENT_PARTIAL=self._latent_partial.data.ptr, LATENT_PARTS=phases.latent_parts, SUMS=self._sums.data.ptr,
-            **self._settings_fields(),
+            LIKELIHOOD=Likelihood[compiled.LIKELIHOODS[type(self._model.likelihood)]],
+            **compiled.settings_fields(self._settings, Optimizer),
         )
         self._bound, self._graph = vectors, None
         if self._ops.launch_mode == "cooperative":
             self._records = self._xp.asarray(phases.records.view(np.int64))
-
-    def _settings_fields(self) -> dict[str, int]:
-        """The plan's fields about likelihood, optimiser and random numbers."""
-        settings, optimizer = self._settings, self._settings.optimizer
-        if isinstance(optimizer, RMSprop):
-            code = Optimizer.RMSPROP_INSIDE if optimizer.epsilon_inside else Optimizer.RMSPROP_OUTSIDE
-        elif isinstance(optimizer, Adam):
-            code = Optimizer.ADAM
-        else:
-            code = Optimizer.MOMENTUM if optimizer.momentum else Optimizer.SGD
-        flush, flush_2 = compiled.flush_intervals(optimizer)
-        bernoulli = isinstance(self._model.likelihood, Bernoulli)
-        return {
-            "LIKELIHOOD": Likelihood.BERNOULLI if bernoulli else Likelihood.FIXED_VARIANCE, "OPTIMIZER": code,
-            "FLUSH": flush, "FLUSH_2": flush_2, "SEED": settings.seed, "NOISE_PURPOSE": PURPOSES["latent noise"],
-            "BINARIZE_PURPOSE": PURPOSES["binarize"] if settings.binarize == "dynamic" else 0,
-        }
 
     def train(self, theta, gradient, state, order, start, step, rates, betas) -> Stretch:
         """Take ``len(rates)`` steps, or the first ``MOST_STEPS`` of them: change theta and the optimiser's state in

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.metadata
 import importlib.util
 import re
 
@@ -137,6 +136,8 @@ def _version(number: int) -> str:
 
 def _wheel() -> str:
     """The installed package of CuPy."""
+    import importlib.metadata  # costs as much as all of npvae.backend
+
     for package in (*WHEELS, "cupy"):
         try:
             return f"{package} {importlib.metadata.version(package)}"

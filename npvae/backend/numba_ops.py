@@ -234,7 +234,7 @@ class NumbaOps(NumpyOps):
     def rmsprop_step(self, theta, gradient, accumulator, learning_rate, rho, epsilon, epsilon_inside):
         if not _in_place(theta, gradient, accumulator):
             return super().rmsprop_step(theta, gradient, accumulator, learning_rate, rho, epsilon, epsilon_inside)
-        operation = Operation.RMSPROP if epsilon_inside else Operation.RMSPROP_OUTSIDE
+        operation = Operation.RMSPROP_INSIDE if epsilon_inside else Operation.RMSPROP_OUTSIDE
         constants = constants_of(learning_rate, rho=rho, epsilon=epsilon)
         return self._update(operation, theta, gradient, accumulator, None, constants)
 

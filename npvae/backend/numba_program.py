@@ -20,12 +20,7 @@ from npvae.kernels.plan import BACKWARD, FORWARD, Epilogue, Layer, Operation, Tr
 from npvae.kernels.plan import Likelihood as Code
 from npvae.kernels.sizes import NORM_BLOCK, SUMS_HEAD
 from npvae.kernels.target import CACHE_LINE
-from npvae.likelihoods import Bernoulli, Gaussian, SquaredError
-from npvae.optim import Adam, RMSprop
 from npvae.random import PURPOSES
-
-#: The program's codes of the likelihoods.
-LIKELIHOODS = {Bernoulli: Code.BERNOULLI, Gaussian: Code.FIXED_VARIANCE, SquaredError: Code.FIXED_VARIANCE}
 
 
 class NumbaProgram:
@@ -94,7 +89,8 @@ class NumbaProgram:
             "FEATURES": architecture.n_features, "LATENT": architecture.latent_dim,
             "LAYERS": self._records.ctypes.data, "ENCODER": len(architecture.hidden),
             "DECODER": len(architecture.decoder_hidden), "HEADS": len(architecture.decoder()[1]),
-            "LIKELIHOOD": LIKELIHOODS[type(self._model.likelihood)], "PARAMETERS": self._model.layout.size,
+            "LIKELIHOOD": Code[compiled.LIKELIHOODS[type(self._model.likelihood)]],
+            "PARAMETERS": self._model.layout.size,
             "CONSTANTS": self._constants.ctypes.data, "SUMS": self._sums.ctypes.data,
             "PARTIAL": self._partial.ctypes.data,
         }
@@ -102,19 +98,7 @@ class NumbaProgram:
 
     def _fill_settings(self) -> None:
         """The plan's fields about training."""
-        optimizer = self._settings.optimizer
-        if isinstance(optimizer, RMSprop):
-            operation = Operation.RMSPROP if optimizer.epsilon_inside else Operation.RMSPROP_OUTSIDE
-        elif isinstance(optimizer, Adam):
-            operation = Operation.ADAM
-        else:
-            operation = Operation.MOMENTUM if optimizer.momentum else Operation.SGD
-        flush, flush_2 = compiled.flush_intervals(optimizer)
-        self._set(
-            SEED=self._settings.seed, OPTIMIZER=operation, FLUSH=flush, FLUSH_2=flush_2, GRADIENT_TOO=1,
-            NOISE_PURPOSE=PURPOSES["latent noise"],
-            BINARIZE_PURPOSE=PURPOSES["binarize"] if self._settings.binarize == "dynamic" else 0,
-        )
+        self._set(GRADIENT_TOO=1, **compiled.settings_fields(self._settings, Operation))
 
     def _set(self, **fields: int) -> None:
         """Write fields of the plan by name."""

@@ -7,7 +7,6 @@ import time
 from npvae import backend as backends
 from npvae import inputs
 from npvae.cli import output
-from npvae.kernels import cuda_sources
 
 
 def add_parser(commands) -> None:
@@ -22,6 +21,8 @@ def add_parser(commands) -> None:
 def run_command(options) -> int:
     on_gpu = backends.reason_against("cupy") is None
     if on_gpu:
+        from npvae.kernels import cuda_sources
+
         ops = backends.get("cupy")
         for file in cuda_sources.files():
             started = time.perf_counter()

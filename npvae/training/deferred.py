@@ -1,17 +1,18 @@
 """Training steps by operations whose numbers are read once in a while: for backends where reading waits.
 
 On a GPU the host runs ahead of the device, and to look at every step's loss would make it wait every time. Here a
-stretch of steps is taken without a look, losses and gradient lengths stay on the device, and are read at its end. If one is
-not finite, parameters and optimiser are put back to where the stretch began, and the steps before it are taken again:
-every random number is a function of the step, so they are the same steps.
+stretch of steps is taken without a look, losses and gradient lengths stay on the device, and are read at its end. If one
+is not finite, parameters and optimiser are put back to where the stretch began, and the steps before it are taken
+again: every random number is a function of the step, so they are the same steps.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from npvae import evaluate, objectives, optim, random
+from npvae import objectives, optim
 from npvae.backend.stretch import Stretch
+from npvae.evaluate import ElboAverages
 from npvae.training import minibatches
 
 #: A call's steps, at most: what may have to be taken again.
@@ -24,14 +25,13 @@ class DeferredProgram:
     def __init__(self, model, settings, x) -> None:
         self._model, self._settings, self._x = model, settings, x
         self._ops = model.ops
-        self._sums: dict = {}
-        self._rows = 0
+        self._averages = ElboAverages(self._ops.xp)
 
     def train(self, theta, gradient, state, order, start, step, rates, betas) -> Stretch:
         """Take ``len(rates)`` steps, or the first ``MOST_STEPS`` of them; see ``numba_program.py``."""
         rates, betas = rates[:MOST_STEPS], betas[:MOST_STEPS]
         copy = self._ops.copy
-        before = copy(theta), {name: copy(array) for name, array in state.items()}, dict(self._sums), self._rows
+        before = copy(theta), {name: copy(array) for name, array in state.items()}, self._averages.sums()
         losses, norms = self._take(theta, gradient, state, order, start, step, rates, betas)
         finite = np.isfinite(losses + norms)
         done = len(rates) if finite.all() else int(np.argmin(finite))
@@ -39,7 +39,9 @@ class DeferredProgram:
             theta[...] = before[0]
             for name, array in before[1].items():
                 state[name][...] = array
-            self._sums, self._rows = before[2:]
+            rows, sums = before[2]
+            self._averages = ElboAverages(self._ops.xp)
+            self._averages.add_sums(rows, **sums)
             if done:
                 self._take(theta, gradient, state, order, start, step, rates[:done], betas[:done])
         return Stretch(done, losses[:done], norms[:done])
@@ -50,12 +52,9 @@ class DeferredProgram:
         numbers = xp.zeros((2, len(rates)), dtype=xp.float64)
         batch_size, latent_dim = settings.batch_size, self._model.architecture.latent_dim
         for i, (rate, beta) in enumerate(zip(rates, betas, strict=True)):
-            batch = ops.take_rows(self._x, order[start:start + batch_size])
+            rows = order[start:start + batch_size]
+            batch, eps = minibatches.draw(ops, self._x, rows, settings, latent_dim, step)
             start += batch.shape[0]
-            if settings.binarize == "dynamic":
-                batch = minibatches.binarize(ops, batch, settings.seed, "binarize", step)
-            shape = (batch.shape[0], latent_dim)
-            eps = ops.asarray(random.normal(settings.seed, "latent noise", step, shape, ops.dtype_name(batch)))
             terms, backward = objectives.negative_elbo(self._model, theta, batch, eps, beta)
             backward(out=gradient)
             norm = xp.sqrt(gradient @ gradient)
@@ -63,7 +62,7 @@ class DeferredProgram:
             self._clip(gradient, norm)
             step += 1
             settings.optimizer.update(ops, theta, gradient, state, rate, step)
-            self._add(terms)
+            self._averages.add(terms)
         return ops.to_numpy(numbers)
 
     def _clip(self, gradient, norm) -> None:
@@ -71,16 +70,7 @@ class DeferredProgram:
         maximum = optim.longest_gradient(self._settings.clip_norm)
         gradient *= self._ops.xp.minimum(maximum / norm, self._ops.xp.ones_like(norm))
 
-    def _add(self, terms) -> None:
-        """Add a step's sums one by one, so that they do not depend on how steps are cut into calls."""
-        averages = evaluate.ElboAverages(self._ops.xp)
-        averages.add(terms)
-        rows, sums = averages.sums()
-        self._rows += rows
-        self._sums = {name: value + self._sums[name] if self._sums else value for name, value in sums.items()}
-
     def take_sums(self) -> tuple[int, dict]:
         """The rows since the last call of this, and their sums in nats, on the device."""
-        rows, sums = self._rows, self._sums
-        self._rows, self._sums = 0, {}
-        return rows, sums
+        averages, self._averages = self._averages, ElboAverages(self._ops.xp)
+        return averages.sums()

@@ -1,4 +1,4 @@
-"""The order of an epoch's rows, and zeros and ones drawn from grey values."""
+"""The order of an epoch's rows, and what is drawn for a step: zeros and ones from grey values, and noise."""
 
 from __future__ import annotations
 
@@ -6,8 +6,17 @@ from npvae import random
 
 
 def epoch_order(ops, seed: int, epoch: int, rows: int):
-    """The order of the rows in epoch number ``epoch`` (from 0), int64 (rows,), on the device: ``random.permutation``."""
+    """The rows' order in epoch number ``epoch`` (from 0), int64 (rows,), on the device: that of ``random.permutation``."""
     return ops.sorting_order(random.words(seed, "shuffle", epoch, rows))
+
+
+def draw(ops, x, rows, settings, latent_dim: int, step: int):
+    """The rows of x, (B, I), binarised where ``settings`` say so, and noise for them, (B, Z), after ``step`` steps."""
+    batch = ops.take_rows(x, rows)
+    if settings.binarize == "dynamic":
+        batch = binarize(ops, batch, settings.seed, "binarize", step)
+    shape = (batch.shape[0], latent_dim)
+    return batch, ops.asarray(random.normal(settings.seed, "latent noise", step, shape, ops.dtype_name(batch)))
 
 
 def binarize(ops, x, seed: int, purpose: str, step: int):

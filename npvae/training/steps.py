@@ -1,8 +1,8 @@
 """Taking training steps: one by one through the operations of any backend, or many in one call where it can.
 
-The second by the backend's program, or, where reading a number waits for the device, by operations whose numbers are read
-once in a while (deferred.py). Both take the same steps; the second says what it cannot take, a step whose loss or gradient is not finite, and the
-first then takes it, and meets the guard.
+The second by the backend's program, or, where reading a number waits for the device, by operations whose numbers are
+read once in a while (deferred.py). Both take the same steps; the second says what it cannot take, a step whose loss or
+gradient is not finite, and the first then takes it, and meets the guard.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import time
 from dataclasses import dataclass
 
-from npvae import evaluate, objectives, optim, random, schedules
+from npvae import evaluate, objectives, optim, schedules
 from npvae.training import guard, minibatches, step_trial
 from npvae.training.deferred import DeferredProgram
 
@@ -102,12 +102,8 @@ class Stepper:
     def _take_one(self, epoch: Epoch, state, index: int) -> None:
         model, settings, ops = self._model, self._settings, self._model.ops
         beta = epoch.beta(state, index)
-        batch = ops.take_rows(epoch.x, epoch.order[epoch.parts[index]])
-        if settings.binarize == "dynamic":
-            batch = minibatches.binarize(ops, batch, settings.seed, "binarize", state.step)
-        shape = (batch.shape[0], model.architecture.latent_dim)
-        dtype = ops.dtype_name(batch)
-        eps = ops.asarray(random.normal(settings.seed, "latent noise", state.step, shape, dtype))
+        rows = epoch.order[epoch.parts[index]]
+        batch, eps = minibatches.draw(ops, epoch.x, rows, settings, model.architecture.latent_dim, state.step)
         terms, backward = objectives.negative_elbo(model, state.theta, batch, eps, beta)
         backward(out=self._gradient)
         norm = optim.global_norm(ops.xp, self._gradient)

@@ -37,8 +37,8 @@ static const std::size_t STACK = 64 * 1024;
 
 namespace {
 
-// While it lives, this thread takes denormal numbers for zero, if asked to: as CuPy has every float kernel compiled. Where
-// the processor knows no such thing, nothing is changed.
+// While it lives, this thread takes denormal numbers for zero, if asked to: as CuPy has every float kernel compiled.
+// Where the processor knows no such thing, nothing is changed.
 class Flushing {
 #ifdef __SSE__
   public:
@@ -252,8 +252,8 @@ void pass_turn() { go_home(); }
 // Run a kernel; 0, or what is wrong with the launch. order: of threads and blocks, see ``ordered``. flush: denormal
 // numbers are zero. A cooperative launch has all its blocks at once, each in a thread of the system.
 extern "C" int run_grid(
-    void (*kernel)(void**), unsigned grid, unsigned block, std::size_t shared, void** arguments, int cooperative, int order,
-    int flush
+    void (*kernel)(void**), unsigned grid, unsigned block, std::size_t shared, void** arguments, int cooperative,
+    int order, int flush
 ) {
     if (grid < 1 || block < 1 || block > 1024 || shared > SHARED || (cooperative && grid > 64)) return 1;
     Launch launch = {kernel, arguments, grid, block, shared, order, flush != 0, {}, {}, 0, 0};

@@ -1,0 +1,59 @@
+"""A competitor in a process of its own, from the outside: start it, give it turns, hear why it stopped."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+#: Epochs of the warm-up, after which losses are compared (earlier, another seed moves them by some per cent); and seconds
+#: of a turn, long beside waking a second core.
+WARM_UP, TURN = 10, 1.0
+
+
+class Competitor:
+    """A process that waits for its turns: milliseconds a step of each are ``times``, on the device ``device_times``."""
+
+    def __init__(self, module: str, spec: str) -> None:
+        self.times, self.device_times, self.loss = [], [], float("nan")
+        self._complaints = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / "worker.py"), module, spec], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=self._complaints, text=True,
+        )
+        self.version = self._process.stdout.readline().strip()
+        if not self.version:
+            raise RuntimeError(f"{module} did not start: {self._last_complaint()}")
+
+    def warm_up(self) -> None:
+        """Compile, and train ``WARM_UP`` epochs, of which the last one's loss is kept."""
+        _, self.loss, _ = self._train(f"epochs {WARM_UP}")
+
+    def take_turn(self) -> None:
+        """Train for ``TURN`` seconds."""
+        milliseconds, _, on_device = self._train(f"seconds {TURN}")
+        self.times.append(milliseconds)
+        self.device_times.append(on_device)
+
+    def _train(self, order: str) -> tuple[float, float, float]:
+        """What ``worker.py`` answers: milliseconds a step, the last epoch's loss, milliseconds a step by events."""
+        self._process.stdin.write(order + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline().split()
+        if not answer:
+            raise RuntimeError(f"it stopped: {self._last_complaint()}")
+        milliseconds, loss, on_device = map(float, answer)
+        return milliseconds, loss, on_device
+
+    def _last_complaint(self) -> str:
+        self._process.wait()
+        self._complaints.seek(0)
+        return (self._complaints.read().strip().splitlines() or ["nothing was said"])[-1]
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+        self._complaints.close()
