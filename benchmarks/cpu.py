@@ -52,7 +52,9 @@ def steps_table(spec: str, peers, rounds: int, threads: int) -> None:
     for peer in peers:
         try:
             workers[peer] = Competitor(peer, spec)
+            workers[peer].start_up()
         except RuntimeError as error:
+            del workers[peer]
             print(f"left out: {error}")
     for worker in workers.values():  # compile, warm up; and the losses after as many epochs must agree
         worker.warm_up()

@@ -105,13 +105,13 @@ def limits(spec, measured: dict[str, float]) -> dict[str, float]:
 
 def table(name: str, peers, rounds: int, measured: dict[str, float]) -> None:
     """Time a step of every competitor, in turns."""
-    spec, workers = SPECS[name], {}
-    for peer in peers:
+    spec, workers = SPECS[name], {peer: Competitor(peer, name) for peer in peers}
+    for peer, worker in list(workers.items()):
         try:
-            workers[peer] = Competitor(peer, name)
-            workers[peer].warm_up()
+            worker.start_up()
+            worker.warm_up()
         except RuntimeError as error:
-            workers.pop(peer, None)
+            del workers[peer]
             print(f"left out: {peer}: {error}")
     for _ in range(rounds):
         for worker in workers.values():

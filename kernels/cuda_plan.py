@@ -34,10 +34,19 @@ Task = IntEnum("Task", [
 ], start=0)
 
 #: Threads of a block.
-THREADS = 256
+THREADS = 512
 
 #: Columns that a block sums up side by side.
 SUM_COLUMNS = 32
+
+#: Sides of the tiles of products (see product.cu): large ones do less work, small ones are more.
+SIDES = (64, 32, 16)
+
+#: Bytes of shared memory that the largest of these needs, of either dtype: Tile<T, 16>::NUMBERS numbers.
+TILE_BYTES = 2 * 256 * 20 * 4
+
+#: Rows of a tile of the latent space; it has half as many latent dimensions, with mean and log-variance of each.
+LATENT_ROWS = 16
 
 #: No phase has more tasks.
 MOST_TASKS = 6
@@ -86,6 +95,7 @@ def definitions() -> str:
     ]
     numbers = {
         "THREADS": THREADS, "SUM_COLUMNS": SUM_COLUMNS, "SUMS_HEAD": SUMS_HEAD, "MOST_TASKS": MOST_TASKS,
+        "LATENT_ROWS": LATENT_ROWS, "TILE_BYTES": TILE_BYTES,
     }
     return "\n".join([*lines, *(f"#define {name} {value}" for name, value in numbers.items()), ""])
 

@@ -83,6 +83,7 @@ KERNELS = {kernel.name: kernel for kernel in (
     _kernel("flush_tiny", "optimizers.cu", "*x[n]", "n", "tiny"),
     _kernel("normal_numbers", "philox.cu", "*out[n]", "n seed purpose step"),
     _kernel("bernoulli_numbers", "philox.cu", "*x[n]", "n seed purpose step"),
+    _kernel("multiply_16", "product.cu", "a[m*k] b[k*n] *c[m*n]", "m n k form"),
     _kernel("multiply_32", "product.cu", "a[m*k] b[k*n] *c[m*n]", "m n k form"),
     _kernel("multiply_64", "product.cu", "a[m*k] b[k*n] *c[m*n]", "m n k form"),
     _kernel("run_phase", "step.cu", integers="offset", records="phase"),

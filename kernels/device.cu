@@ -23,22 +23,31 @@ __device__ inline T* shared_memory() {
     return reinterpret_cast<T*>(npvae_shared);
 }
 
-// The sum of every thread's value, for all of them; always in the same order. Sums of every WARP-th value first, so that
-// the threads meet three times and not once for every halving. room: THREADS numbers of shared memory, which may be used
-// again as soon as this returns.
+// The sums of every thread's values, for all of them; always in the same order. Sums of every WARP-th value first, so that
+// the threads meet three times and not once for every halving. room: COUNT * THREADS numbers of shared memory, which may
+// be used again as soon as this returns.
 #define WARP 32
-template <typename T>
-__device__ inline T block_sum(T value, T* room) {
-    room[threadIdx.x] = value;
+template <typename T, int COUNT>
+__device__ inline void block_sums(T (&values)[COUNT], T* room) {
+    for (int which = 0; which < COUNT; which++) room[which * THREADS + threadIdx.x] = values[which];
     __syncthreads();
-    if (threadIdx.x < WARP) {
+    if (threadIdx.x < COUNT * WARP) {
+        T* const of_one = room + threadIdx.x / WARP * THREADS;
         T sum = T(0);
-        for (int i = threadIdx.x; i < THREADS; i += WARP) sum += room[i];
-        room[threadIdx.x] = sum;
+        for (int i = threadIdx.x % WARP; i < THREADS; i += WARP) sum += of_one[i];
+        of_one[threadIdx.x % WARP] = sum;
     }
     __syncthreads();
-    T sum = T(0);
-    for (int i = 0; i < WARP; i++) sum += room[i];
+    for (int which = 0; which < COUNT; which++) {
+        values[which] = T(0);
+        for (int i = 0; i < WARP; i++) values[which] += room[which * THREADS + i];
+    }
     __syncthreads();
-    return sum;
+}
+
+template <typename T>
+__device__ inline T block_sum(T value, T* room) {
+    T values[1] = {value};
+    block_sums(values, room);
+    return values[0];
 }

@@ -9,6 +9,7 @@
 // a record and a number, a step is always the same launches, and a graph of many steps can be replayed: which step it
 // is follows from the call's BASE and the launch's place in the graph.
 //
+//
 // Every sum has its fixed order, so equal runs have equal bits. Nothing is read through the read-only cache (no
 // __restrict__): in steps_together.cu other blocks write these arrays while the kernel runs.
 
@@ -16,20 +17,23 @@
 #include "step_forward.cu"
 #include "step_update.cu"
 
+// A task that is a product, by the side of its tiles.
+#define OF_SIDE(name)                                                     \
+    task[task::SIDE] == 64   ? name<T, 64>(step, task, tile)              \
+    : task[task::SIDE] == 32 ? name<T, 32>(step, task, tile)              \
+                             : name<T, 16>(step, task, tile)
+
 template <typename T>
 __device__ void run_tile(const Step& step, const Index* task, Index tile) {
-    const bool large = task[task::SIDE] == 64;
     switch (task[task::KIND]) {
         case kind::GATHER: return gather<T>(step, task, tile);
-        case kind::DENSE: return large ? dense<T, 64>(step, task, tile) : dense<T, 32>(step, task, tile);
+        case kind::DENSE:
+        case kind::OUTPUT: return OF_SIDE(forward);
         case kind::LATENT: return latent<T>(step, task, tile);
-        case kind::OUTPUT: return large ? output<T, 64>(step, task, tile) : output<T, 32>(step, task, tile);
-        case kind::WEIGHT_GRADIENT:
-            return large ? weight_gradient<T, 64>(step, task, tile) : weight_gradient<T, 32>(step, task, tile);
+        case kind::WEIGHT_GRADIENT: return OF_SIDE(weight_gradient);
         case kind::BIAS_GRADIENT: return bias_gradient<T>(step, task, tile);
         case kind::INPUT_GRADIENT:
-            return large ? input_gradient<T, 64>(step, task, tile) : input_gradient<T, 32>(step, task, tile);
-        case kind::LATENT_GRADIENT: return latent_gradient<T>(step, task, tile);
+        case kind::LATENT_GRADIENT: return OF_SIDE(input_gradient);
         case kind::UPDATE: return update<T>(step, task, tile);
     }
 }
@@ -46,7 +50,7 @@ __device__ void run_phase_of(const Step& step, const Phase& phase) {
 
 // A phase of the step that is ``offset`` steps after the call's BASE.
 template <typename T>
-__global__ void __launch_bounds__(THREADS, 2) run_phase(const __grid_constant__ Phase phase, Index offset) {
+__global__ void __launch_bounds__(THREADS) run_phase(const __grid_constant__ Phase phase, Index offset) {
     const Step step(phase.plan, at<Index>(phase.plan, plan::CALL)[call::BASE] + offset);
     if (step.is_due()) run_phase_of<T>(step, phase);
 }

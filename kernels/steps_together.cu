@@ -24,8 +24,8 @@ __device__ inline void bring(Phase& here, const Index* from) {
 
 // Phase 0 once, which brings the first batch, then all others step by step. phases: ``count`` records.
 template <typename T>
-__global__ void __launch_bounds__(THREADS, 2) run_steps(const Index* phases, Index count) {
-    Phase& phase = *reinterpret_cast<Phase*>(shared_memory<T>() + Tile<32>::NUMBERS);  // behind the largest tile
+__global__ void __launch_bounds__(THREADS) run_steps(const Index* phases, Index count) {
+    Phase& phase = *reinterpret_cast<Phase*>(shared_memory<char>() + TILE_BYTES);  // behind the largest tile
     bring(phase, phases);
     __syncthreads();
     Index* const call = at<Index>(phase.plan, plan::CALL);

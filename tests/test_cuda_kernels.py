@@ -13,7 +13,7 @@ if gpu_backends.NO_STANDIN is not None:
     pytest.skip(gpu_backends.NO_STANDIN, allow_module_level=True)
 
 from npvae import random
-from npvae.kernels.cuda_plan import THREADS, Product
+from npvae.kernels.cuda_plan import SIDES, THREADS, TILE_BYTES, Product
 from npvae.kernels.cuda_sources import DTYPES
 
 #: Before and behind an array: memory that no kernel may touch.
@@ -50,15 +50,16 @@ def launch(kernels, name, dtype, arguments, blocks=2, shared_numbers=0):
     )
 
 
-def tile_numbers(side):
-    return 2 * (2048 // side) * (side + 4)
+def tile_numbers(dtype):
+    return TILE_BYTES // np.dtype(dtype).itemsize
 
 
-SHAPES = [(1, 1, 1), (1, 40, 3), (5, 7, 129), (32, 32, 64), (33, 65, 31), (64, 64, 32), (65, 31, 66), (3, 2, 0)]
+SHAPES = [(1, 1, 1), (1, 40, 3), (5, 7, 129), (32, 32, 64), (33, 65, 31), (64, 64, 32), (65, 31, 66), (17, 20, 260),
+          (3, 2, 0)]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("side", [32, 64])
+@pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("form", Product)
 def test_products(kernels, dtype, rng, side, shape, form):
     m, n, k = shape
@@ -66,14 +67,14 @@ def test_products(kernels, dtype, rng, side, shape, form):
     left = np.ascontiguousarray(a.T) if form == Product.XT_DA else a
     right = np.ascontiguousarray(b.T) if form == Product.DA_WT else b
     c = Guarded((m, n), dtype)
-    launch(kernels, f"multiply_{side}", dtype, [left, right, c.array, m, n, k, int(form)], 3, tile_numbers(side))
+    launch(kernels, f"multiply_{side}", dtype, [left, right, c.array, m, n, k, int(form)], 3, tile_numbers(dtype))
     wanted = np.array(naive.matmul(a, b)) if k else np.zeros((m, n))
     tolerance = 4 * max(1, k) * np.finfo(dtype).eps
     np.testing.assert_allclose(c.array, wanted, rtol=0, atol=tolerance * max(1.0, np.abs(wanted).max()))
     assert c.intact()
 
 
-@pytest.mark.parametrize("side", [32, 64])
+@pytest.mark.parametrize("side", SIDES)
 def test_products_have_the_same_bits_in_any_order_and_on_any_number_of_blocks(dtype, rng, side):
     kernels = gpu_backends.host_kernels()
     a, b = rng.standard_normal((70, 90)).astype(dtype), rng.standard_normal((90, 70)).astype(dtype)
@@ -81,7 +82,7 @@ def test_products_have_the_same_bits_in_any_order_and_on_any_number_of_blocks(dt
     for order in ORDERS:
         for blocks in (1, 3, 50):
             kernels.order, c = order, np.empty((70, 70), dtype)
-            launch(kernels, f"multiply_{side}", dtype, [a, b, c, 70, 70, 90, 0], blocks, tile_numbers(side))
+            launch(kernels, f"multiply_{side}", dtype, [a, b, c, 70, 70, 90, 0], blocks, tile_numbers(dtype))
             results.append(c.tobytes())
     kernels.order = 0
     assert len(set(results)) == 1
@@ -92,7 +93,7 @@ def test_a_nan_spreads_to_its_row_and_nowhere_else(kernels, dtype, rng):
     a, b = rng.standard_normal((5, 40)).astype(dtype), rng.standard_normal((40, 6)).astype(dtype)
     a[2, 39] = np.nan
     c = np.zeros((5, 6), dtype)
-    launch(kernels, "multiply_32", dtype, [a, b, c, 5, 6, 40, 0], 1, tile_numbers(32))
+    launch(kernels, "multiply_32", dtype, [a, b, c, 5, 6, 40, 0], 1, tile_numbers(dtype))
     assert np.isnan(c[2]).all() and np.isfinite(np.delete(c, 2, 0)).all()
 
 

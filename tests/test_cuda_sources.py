@@ -85,13 +85,15 @@ def test_a_record_is_laid_out_as_the_source_has_it():
 
 
 def test_numbers_that_python_repeats_are_those_of_the_sources():
-    from npvae.backend import cupy_phases, cupy_program
-
     product = text_of("product.cu")
-    assert "DEPTH = 2048 / SIDE;" in product and "PITCH = SIDE + 4;" in product and "2 * DEPTH * PITCH" in product
-    numbers = {side: 2 * (2048 // side) * (side + 4) for side in (cupy_phases.SMALL, cupy_phases.LARGE)}
-    assert cupy_program.TILE_NUMBERS == max(numbers.values())
-    assert cupy_program.TILE_NUMBERS * np.dtype("float64").itemsize + cuda_plan.PHASE.itemsize <= 48 * 1024
+    assert "DEPTH = 16384 / (SIDE * sizeof(T));" in product and "PITCH = SIDE + 4;" in product
+    assert "NUMBERS = 2 * DEPTH * PITCH;" in product
+    sizes = {
+        (side, itemsize): 2 * (16384 // (side * itemsize)) * (side + 4) * itemsize
+        for side in cuda_plan.SIDES for itemsize in (4, 8)
+    }
+    assert cuda_plan.TILE_BYTES == max(sizes.values())
+    assert cuda_plan.TILE_BYTES + cuda_plan.PHASE.itemsize <= 48 * 1024
 
 
 #: One GPU of every generation from Volta on; what lies between differs in sizes, not in instructions that we use.

@@ -15,6 +15,7 @@ from npvae.backend import gpu
 from npvae.backend.base import Ops
 from npvae.errors import InputError, MissingDependencyError, UnknownNameError
 from npvae.kernels.cuda import MOST_BLOCKS
+from npvae.kernels.cuda_plan import THREADS
 from npvae.model import Architecture, Model
 
 if gpu_backends.NO_STANDIN is not None:
@@ -74,7 +75,7 @@ def test_a_kernel_refuses_what_would_be_a_wrong_result(device_ops):
     for arguments, error, words in cases:
         with pytest.raises(error, match=words):
             launch(*arguments, blocks=1)
-    launch("bernoulli_nll", "float64", (x, y, zeros(4), None), (4, 6), blocks=4, shared=2048)  # None may be
+    launch("bernoulli_nll", "float64", (x, y, zeros(4), None), (4, 6), blocks=4, shared=8 * THREADS)  # None may be
 
 
 def test_nothing_is_launched_for_nothing(module, device_ops):

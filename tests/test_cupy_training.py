@@ -12,11 +12,11 @@ if gpu_backends.NO_GPU is not None and gpu_backends.NO_STANDIN is not None:
     pytest.skip(gpu_backends.NO_STANDIN, allow_module_level=True)
 
 from npvae import VAE
-from npvae.backend import cupy_program
-from npvae.backend.cupy_phases import LARGE, SMALL, Phases
+from npvae.backend import cupy_phases, cupy_program
+from npvae.backend.cupy_phases import Phases
 from npvae.backend.cupy_program import GRAPH_STEPS, CupyProgram
 from npvae.errors import DeviceMemoryError, NonFiniteError
-from npvae.kernels.cuda_plan import Kind, Task
+from npvae.kernels.cuda_plan import SIDES, Kind, Task
 from npvae.model import Architecture
 
 LAUNCHES = ("graph", "cooperative", "single")
@@ -141,19 +141,27 @@ def test_a_call_takes_no_more_steps_than_there_is_room_for(monkeypatch):
 
 
 @pytest.mark.parametrize("launch", LAUNCHES)
-def test_large_tiles(launch, monkeypatch):
-    """As on a GPU of one multiprocessor, where a large tile is enough to keep it busy."""
-    monkeypatch.setattr(Phases, "_side", lambda self, rows, columns: LARGE)
+@pytest.mark.parametrize("side", SIDES)
+def test_tiles_of_every_side(launch, side, monkeypatch):
+    """As on GPUs with many and with few multiprocessors to keep busy."""
+    monkeypatch.setattr(cupy_phases, "side_of", lambda rows, columns, multiprocessors: side)
     x = trained.grey(140, features=67)
     settings = {"architecture": {"hidden": (65, 3), "activation": "tanh"}, "batch_size": 70, "epochs": 1}
     found = run(gpu_backends.on_gpu_or_standin(launch=launch), x, **settings)
     trained.assert_close(found, trained.run(trained.specification(), x, **settings))
 
 
-def test_a_wide_matrix_has_large_tiles_and_a_small_one_small_tiles():
+def test_tiles_are_the_larger_the_fewer_multiprocessors_there_are_to_keep_busy():
+    """256 x 784 is 52 tiles of 64, or 200 of 32, or 784 of 16."""
+    assert [cupy_phases.side_of(256, 784, count) for count in (20, 132, 2000)] == [64, 32, 16]
+    assert cupy_phases.side_of(5, 3, 132) == 16
+
+
+def test_the_update_and_the_next_batch_are_no_more_blocks_than_the_gpu_holds():
     phases = Phases(Architecture(784), 100, multiprocessors=20)
-    assert phases._side(256, 784) == LARGE and phases._side(100, 256) == SMALL
-    assert Phases(Architecture(784), 100, multiprocessors=132)._side(256, 784) == SMALL
+    assert sum(phases._elementwise_tiles(78_400, 10**6)) <= 20
+    assert phases._elementwise_tiles(1, 10**6) == [1, 19]
+    assert phases._elementwise_tiles(5000, 100) == [3, 1]
 
 
 @pytest.mark.parametrize("hidden", [(), (5,), (5, 6, 7)])

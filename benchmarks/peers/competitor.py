@@ -15,18 +15,25 @@ WARM_UP, TURN = 10, 1.0
 
 
 class Competitor:
-    """A process that waits for its turns: milliseconds a step of each are ``times``, on the device ``device_times``."""
+    """A process that waits for its turns: milliseconds a step of each are ``times``, on the device ``device_times``.
+
+    Made, it is starting, beside others perhaps; :meth:`start_up` waits until it has.
+    """
 
     def __init__(self, module: str, spec: str) -> None:
+        self._module = module
         self.times, self.device_times, self.loss = [], [], float("nan")
         self._complaints = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "worker.py"), module, spec], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=self._complaints, text=True,
         )
+
+    def start_up(self) -> None:
+        """Wait until its data and model are there; RuntimeError, with its last complaint, if it stops before."""
         self.version = self._process.stdout.readline().strip()
         if not self.version:
-            raise RuntimeError(f"{module} did not start: {self._last_complaint()}")
+            raise RuntimeError(f"{self._module} did not start: {self._last_complaint()}")
 
     def warm_up(self) -> None:
         """Compile, and train ``WARM_UP`` epochs, of which the last one's loss is kept."""

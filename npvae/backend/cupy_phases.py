@@ -10,18 +10,33 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae.kernels.cuda_plan import MOST_TASKS, PHASE, SUM_COLUMNS, THREADS, Activation, Kind, Plan, Task
+from npvae.kernels.cuda_plan import (
+    LATENT_ROWS, MOST_TASKS, PHASE, SIDES, SUM_COLUMNS, THREADS, Activation, Kind, Plan, Task,
+)
 
-#: Sides of the tiles of products: see product.cu. Large ones do less work, small ones are more.
-SMALL, LARGE = 32, 64
+#: Of a GPU's multiprocessors, the part that a product's tiles must keep busy; else they are made smaller.
+BUSY = 0.75
 
 #: Elements of a tile of the update, and of the rows taken: four a thread, more where the GPU holds no more blocks.
 ELEMENTS_A_TILE = 4 * THREADS
 
+#: Blocks that a multiprocessor holds at a time: see the kernels' __launch_bounds__.
+RESIDENT = 1
+
+
+def parts(count: int, size: int) -> int:
+    """How many parts of a size hold so many."""
+    return -(-count // size)
+
 
 def tiles(side: int, rows: int, columns: int) -> int:
     """Tiles of a matrix."""
-    return -(-rows // side) * -(-columns // side)
+    return parts(rows, side) * parts(columns, side)
+
+
+def side_of(rows: int, columns: int, multiprocessors: int) -> int:
+    """The side of the tiles of a product: the largest that are enough to keep the multiprocessors busy."""
+    return next((side for side in SIDES if tiles(side, rows, columns) >= BUSY * multiprocessors), SIDES[-1])
 
 
 def last_to_first(layers) -> list[tuple]:
@@ -40,7 +55,7 @@ class Phases:
     def __init__(self, architecture, batch: int, multiprocessors: int) -> None:
         self._batch, self._multiprocessors = batch, multiprocessors
         self._architecture = architecture
-        self.latent_parts = -(-batch // SMALL)
+        self.latent_parts = parts(batch, LATENT_ROWS)
         (self._encoder, (self._mean, self._log_variance)), (self._decoder, outputs) = (
             architecture.encoder(), architecture.decoder()
         )
@@ -61,13 +76,12 @@ class Phases:
         """Write ``records``: an array of PHASE."""
         self._addresses, self._theta, self._gradient = addresses, theta, gradient
         self.nll_parts = self.norm_parts = 0
-        batch_numbers = self._elementwise_tiles(self._batch * self._architecture.n_features)
+        gather, update = self._elementwise_tiles(self._batch * self._architecture.n_features, parameters)
         self.records = self._records([
-            [self._task(Kind.GATHER, batch_numbers)],
+            [self._task(Kind.GATHER, gather)],
             *self._forward_phases(),
             *self._backward_phases(),
-            [self._task(Kind.UPDATE, self._elementwise_tiles(parameters)),
-             self._task(Kind.GATHER, batch_numbers, next=1)],
+            [self._task(Kind.UPDATE, update), self._task(Kind.GATHER, gather, next=1)],
         ])
 
     def _forward_phases(self) -> list[list]:
@@ -80,10 +94,12 @@ class Phases:
     def _backward_phases(self) -> list[list]:
         phases = []
         for (layer, x), lower in last_to_first(self._with_inputs([*self._decoder, self._output], "Z")):
-            phases.append([*self._parameters(layer, x), self._inputs(layer, x, lower and lower[0])])
-        phases.append(self._heads(self._end_of_encoder()))
+            phases.append(self._gradients([layer], x, lower[0] if lower else Kind.LATENT_GRADIENT))
+        phases.append(
+            self._gradients([self._mean, self._log_variance], self._end_of_encoder(), (self._encoder or [None])[-1])
+        )
         for (layer, x), lower in last_to_first(self._with_inputs(self._encoder, "BATCH_X")):
-            phases.append([*self._parameters(layer, x), *([self._inputs(layer, x, lower[0])] if lower else [])])
+            phases.append(self._gradients([layer], x, lower and lower[0]))
         return phases
 
     def _with_inputs(self, layers, first: str) -> list[tuple]:
@@ -115,39 +131,39 @@ class Phases:
             task[Task[name.upper()]] = value
         return task
 
-    def _side(self, rows: int, columns: int) -> int:
-        """Large tiles where they keep every multiprocessor busy."""
-        return LARGE if tiles(LARGE, rows, columns) >= self._multiprocessors else SMALL
-
-    def _elementwise_tiles(self, elements: int) -> int:
-        return min(-(-elements // ELEMENTS_A_TILE), 4 * self._multiprocessors)
+    def _elementwise_tiles(self, *elements: int) -> list[int]:
+        """Tiles for so many elements each, together no more than the GPU holds at a time."""
+        room, total = RESIDENT * self._multiprocessors, sum(elements)
+        return [min(parts(count, ELEMENTS_A_TILE), max(1, room * count // total)) for count in elements]
 
     def _product(self, kind: Kind, layer, rows: int, columns: int, side: int | None = None, **fields: int):
-        side = side or self._side(rows, columns)
+        side = side or side_of(rows, columns, self._multiprocessors)
         return self._task(
             kind, tiles(side, rows, columns), side=side, inputs=layer.inputs, outputs=layer.outputs, **fields
         )
+
+    def _of_layer(self, kind: Kind, layer, x: int, **fields: int):
+        """The task of x W + b."""
+        return self._product(kind, layer, self._batch, layer.outputs, x=x, **self._weights(layer), **fields)
 
     def _weights(self, layer) -> dict[str, int]:
         return {"w": self._theta[layer.W], "b": self._theta[layer.b]}
 
     def _forward(self, layer, x: int):
-        return self._product(
-            Kind.DENSE, layer, self._batch, layer.outputs, x=x, y=self._addresses[layer.name],
-            activation=Activation[layer.activation.upper()], **self._weights(layer),
+        return self._of_layer(
+            Kind.DENSE, layer, x, y=self._addresses[layer.name], activation=Activation[layer.activation.upper()]
         )
 
     def _latent(self, x: int):
         second = {f"{name}_2": address for name, address in self._weights(self._log_variance).items()}
+        # A tile has mean and log-variance side by side, so it holds half as many latent dimensions.
         return self._product(
-            Kind.LATENT, self._mean, self._batch, self._mean.outputs, SMALL, x=x, **self._weights(self._mean), **second
+            Kind.LATENT, self._mean, self._batch, 2 * self._mean.outputs, LATENT_ROWS, x=x,
+            **self._weights(self._mean), **second,
         )
 
     def _likelihood(self, x: int):
-        task = self._product(
-            Kind.OUTPUT, self._output, self._batch, self._output.outputs, x=x, d_y=self._d(self._output),
-            partial=self.nll_parts, **self._weights(self._output),
-        )
+        task = self._of_layer(Kind.OUTPUT, self._output, x, d_y=self._d(self._output), partial=self.nll_parts)
         self.nll_parts += int(task[Task.TILES])
         return task
 
@@ -156,7 +172,18 @@ class Phases:
         heads = {self._mean: "D_MU", self._log_variance: "D_LOGVAR"}
         return self._addresses[heads.get(layer, f"d {layer.name}")]
 
-    def _parameters(self, layer, x: int) -> list:
+    def _gradients(self, layers, x: int, lower) -> list:
+        """The tasks of the gradients of one or two layers on the input x: by it, if there is a layer ``lower`` that made
+        it, and by their weights and biases.
+
+        lower: Kind.LATENT_GRADIENT if x is z, which mu and logvar made; None if x is the data.
+        """
+        tasks = [] if lower is None else [self._by_input(layers, x, lower)]  # its sums are the longest
+        for layer in layers:
+            tasks += self._by_parameters(layer, x)
+        return tasks
+
+    def _by_parameters(self, layer, x: int) -> list:
         """The tasks of dW and db."""
         weights = self._product(
             Kind.WEIGHT_GRADIENT, layer, layer.inputs, layer.outputs, x=x, d_y=self._d(layer),
@@ -164,25 +191,20 @@ class Phases:
         )
         self.norm_parts += int(weights[Task.TILES])
         biases = self._task(
-            Kind.BIAS_GRADIENT, -(-layer.outputs // SUM_COLUMNS), outputs=layer.outputs, d_y=self._d(layer),
+            Kind.BIAS_GRADIENT, parts(layer.outputs, SUM_COLUMNS), outputs=layer.outputs, d_y=self._d(layer),
             d_b=self._gradient[layer.b], partial=self.norm_parts,
         )
         self.norm_parts += int(biases[Task.TILES])
         return [weights, biases]
 
-    def _inputs(self, layer, x: int, lower, **fields: int):
-        """The gradient by the a of the layer ``lower``, which made x; None: by mu and logvar, which made z."""
-        w, d_y = self._theta[layer.W], self._d(layer)
-        if lower is None:
-            return self._product(Kind.LATENT_GRADIENT, layer, self._batch, layer.inputs, SMALL, w=w, d_y=d_y, **fields)
+    def _by_input(self, layers, x: int, lower):
+        """The gradient by the a of the layer ``lower``, which made x, or by mu and logvar, which made z."""
+        fields = {}
+        for end, layer in zip(("", "_2"), layers, strict=False):
+            fields |= {f"w{end}": self._theta[layer.W], f"d_y{end}": self._d(layer)}
+        if lower is Kind.LATENT_GRADIENT:
+            return self._product(lower, layers[0], self._batch, layers[0].inputs, **fields)
         return self._product(
-            Kind.INPUT_GRADIENT, layer, self._batch, layer.inputs, x=x, w=w, d_y=d_y, d_x=self._d(lower),
+            Kind.INPUT_GRADIENT, layers[0], self._batch, layers[0].inputs, x=x, d_x=self._d(lower),
             activation=Activation[lower.activation.upper()], **fields,
         )
-
-    def _heads(self, x: int) -> list:
-        tasks = [*self._parameters(self._mean, x), *self._parameters(self._log_variance, x)]
-        if self._encoder:
-            second = {"w_2": self._theta[self._log_variance.W], "d_y_2": self._d(self._log_variance)}
-            tasks.append(self._inputs(self._mean, x, self._encoder[-1], **second))
-        return tasks

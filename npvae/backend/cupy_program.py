@@ -13,16 +13,13 @@ import numpy as np
 from npvae.backend import compiled
 from npvae.backend.cupy_phases import Phases
 from npvae.backend.stretch import Stretch
-from npvae.kernels.cuda_plan import LAST, PHASE, SUMS_HEAD, THREADS, Call, Constant, Likelihood, Optimizer
+from npvae.kernels.cuda_plan import LAST, PHASE, SUMS_HEAD, THREADS, TILE_BYTES, Call, Constant, Likelihood, Optimizer
 
 #: Steps of a graph. Launching one costs some microseconds, capturing one some milliseconds.
 GRAPH_STEPS = 16
 
 #: A call's steps, at most: what the memory for its numbers is made for.
 MOST_STEPS = 2048
-
-#: Numbers in shared memory that a phase needs: those of the largest tile (Tile<32>::NUMBERS of product.cu).
-TILE_NUMBERS = 2 * 64 * 36
 
 
 class CupyProgram:
@@ -43,7 +40,6 @@ class CupyProgram:
         device = self._xp.cuda.Device()
         self._multiprocessors = device.attributes["MultiProcessorCount"]
         self._phases = Phases(model.architecture, self._batch, self._multiprocessors)
-        self._shared = TILE_NUMBERS * x.dtype.itemsize
         self._allocate()
         self._bound: tuple = ()
         self._graph = None
@@ -143,7 +139,7 @@ class CupyProgram:
     def _launch_phase(self, record, offset: int) -> None:
         function = self._ops.kernels.function("run_phase", self._dtype)
         arguments = (np.array(record, PHASE), np.int64(offset))
-        function((int(record["tiles"]),), (THREADS,), arguments, shared_mem=self._shared)
+        function((int(record["tiles"]),), (THREADS,), arguments, shared_mem=TILE_BYTES)
 
     def _launch_step(self, offset: int) -> None:
         for record in self._phases.records[1:]:
@@ -169,7 +165,7 @@ class CupyProgram:
     def _launch_together(self) -> None:
         """All steps in one cooperative launch."""
         function = self._ops.kernels.function("run_steps", self._dtype)
-        shared = self._shared + PHASE.itemsize
+        shared = TILE_BYTES + PHASE.itemsize
         driver = self._xp.cuda.driver
         resident = driver.occupancyMaxActiveBlocksPerMultiprocessor(function.kernel.ptr, THREADS, shared)
         blocks = min(int(self._phases.records["tiles"].max()), resident * self._multiprocessors)
