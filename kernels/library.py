@@ -44,6 +44,11 @@ class Program:
         self._function(*self._places, plan, thread)
 
 
+def loaded(dtype: str) -> Program | None:
+    """The program for a dtype if this process has it already."""
+    return _loaded.get(dtype)
+
+
 def load(dtype: str, folder: Path | None = None, announce=None) -> Program:
     """The program for a dtype: the one of this process, of the folder, or compiled now and kept in the folder.
 

@@ -77,3 +77,7 @@ class DataScaleWarning(UserWarning):
 
 class TrainingInterruptedWarning(UserWarning):
     """Training was ended by Ctrl-C; the model is usable, but not fully trained."""
+
+
+class PosteriorCollapseWarning(UserWarning):
+    """No latent dimension carries anything about the data."""

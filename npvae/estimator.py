@@ -22,7 +22,7 @@ from npvae.sklearn_protocol import SklearnProtocol
 from npvae.training import TrainingState, train
 from npvae.training.checkpoint import Checkpointer, data_fingerprints, read_checkpoint
 from npvae.training.loop import INTERRUPTED, initial_state
-from npvae.training.progress import progress_reporter
+from npvae.training.progress import progress_bar, progress_reporter
 
 
 class VAE(SklearnProtocol):
@@ -42,7 +42,10 @@ class VAE(SklearnProtocol):
     activation : "relu", "tanh", "softplus" or "identity".
     likelihood : "bernoulli", "squared_error", "gaussian", "gaussian_one_variance",
         "gaussian_per_feature", "gaussian_decoder"; ``{"name": ..., argument: value}``; or a Likelihood.
-    beta, kl_warmup : weight of the KL term, and the epochs over which it rises to it.
+    beta, kl_warmup : weight of the KL term, and the epochs over which it rises to it in a line; or ``{"name": "cyclic",
+        "period": 10}``; or a Warmup.
+    objective : what training maximises: "elbo"; ``{"name": "elbo", "free_bits": 0.5}``; ``{"name": "importance_weighted",
+        "samples": 5, "estimator": "dreg"}``; or an Objective.
     optimizer : "rmsprop", "adam", "sgd"; a mapping with arguments; or an Optimizer.
     learning_rate, schedule : the rate, and how it changes ("constant", "cosine", a mapping, or a Schedule).
     clip_norm : longest gradient allowed; None for any.
@@ -75,8 +78,8 @@ class VAE(SklearnProtocol):
 
     def __init__(
         self, latent_dim=2, hidden=(256,), *, decoder_hidden=None, activation="relu", likelihood="bernoulli",
-        beta=1.0, kl_warmup=0, optimizer="rmsprop", learning_rate=1e-3, schedule="constant", clip_norm=None,
-        batch_size=100, epochs=50, validation_fraction=0.0, patience=None, min_delta=0.0, binarize="none",
+        objective="elbo", beta=1.0, kl_warmup=0, optimizer="rmsprop", learning_rate=1e-3, schedule="constant",
+        clip_norm=None, batch_size=100, epochs=50, validation_fraction=0.0, patience=None, min_delta=0.0, binarize="none",
         divide_by=1.0, backend="auto", threads=None, dtype="float32", random_state=None, verbose=False,
     ):
         self.latent_dim = latent_dim
@@ -86,6 +89,7 @@ class VAE(SklearnProtocol):
         self.likelihood = likelihood
         self.beta = beta
         self.kl_warmup = kl_warmup
+        self.objective = objective
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.schedule = schedule
@@ -257,14 +261,23 @@ class VAE(SklearnProtocol):
 
         In expectation a lower bound; larger ``samples`` bring it nearer. A row's noise depends on its place
         among the rows, so its score in other company differs by the estimate's own noise. The density is that
-        of the data as the model sees them; what :meth:`elbo` says of constants holds here too. See
-        :func:`npvae.evaluate.log_likelihood_rows`.
+        of the data as the model sees them; what :meth:`elbo` says of constants holds here too. See :meth:`log_likelihood`
+        for how far off it may be.
+        """
+        return self.log_likelihood(X, samples=samples, random_state=random_state).rows
+
+    def log_likelihood(self, X, *, samples=5000, at_once=None, random_state=None, verbose=False):
+        """log p(x) by importance sampling: a :class:`npvae.evaluate.LogLikelihood` with the rows' values, their mean with its
+        standard error, sampling errors and effective sample sizes, in nats.
+
+        at_once: samples decoded at a time, 1024 by default: the memory, not the result. verbose: show progress.
         """
         x = self._likelihood_input(X)
-        samples = check.whole_number("samples", samples, 1)
-        return evaluate.log_likelihood_rows(
-            self.model_, self._device_theta(), x, self._seed(random_state), samples
-        )
+        more = {} if at_once is None else {"at_once": at_once}
+        with progress_bar(verbose, x.shape[0], "row") as progress:
+            return evaluate.log_likelihood(
+                self.model_, self._device_theta(), x, self._seed(random_state), samples, progress=progress, **more
+            )
 
     def score(self, X, y=None) -> float:
         """The mean of ``score_samples(X)``."""

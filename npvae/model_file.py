@@ -12,10 +12,12 @@ from npvae import check, io, likelihoods, preparation, registry
 from npvae.errors import InputError, ModelFileError, NpvaeError
 from npvae.likelihoods import Likelihood
 from npvae.model import Architecture, Model
+from npvae.objectives import Objective
 from npvae.optim import Optimizer
 from npvae.schedules import Schedule
 from npvae.training.history import History
 from npvae.training.settings import BINARIZE
+from npvae.warmup import Warmup
 
 
 def save(estimator, path) -> None:
@@ -106,7 +108,7 @@ def _plain(value):
         return [_plain(entry) for entry in value]
     if isinstance(value, backends.Ops):
         return value.name
-    if isinstance(value, (Likelihood, Optimizer, Schedule)):
+    if isinstance(value, (Likelihood, Objective, Optimizer, Schedule, Warmup)):
         return _plain(registry.to_config(value))
     if isinstance(value, np.generic):
         return value.item()

@@ -40,6 +40,9 @@ PURPOSES = {
     "static binarize": 10,
     "reconstruction noise": 11,
     "evaluation binarize": 12,
+    "likelihood noise": 13,
+    "aggregate posterior order": 14,
+    "aggregate posterior noise": 15,
 }
 
 
@@ -86,6 +89,29 @@ def normal_of_steps(seed: int, purpose: str, first: int, steps: int, shape, dtyp
     raw = words_of_steps(seed, purpose, first, steps, (count + 1) // 2 * 2)
     z = _box_muller(_unit_interval(raw, np.float64).reshape(-1, 2))
     return z.reshape(raw.shape)[:, :count].reshape(steps, *shape).astype(dtype, copy=False)
+
+
+def normal_of_rows(
+    seed: int, purpose: str, rows, first: int, count: int, latent_dim: int, dtype=np.float64
+) -> np.ndarray:
+    """Standard normal numbers, (count, rows, latent_dim): samples ``first``, ``first`` + 1, ... of a stream for each row.
+
+    Row r's stream is ``normal`` of step r, cut into pieces of ``latent_dim``: where it is cut changes nothing.
+    ``first`` is a multiple of four: a block of the generator has four words.
+    """
+    if first % 4:
+        raise InputError(f"first must be a multiple of 4, got {first}")
+    numbers = count * latent_dim
+    raw = np.empty((len(rows), numbers + numbers % 2), np.uint64)
+    generator = np.random.Philox(counter=np.zeros(4, np.uint64), key=np.array([seed, PURPOSES[purpose]], np.uint64))
+    state = generator.state
+    for i, row in enumerate(rows):
+        state["state"]["counter"][0] = first // 4 * latent_dim
+        state["state"]["counter"][1] = row
+        generator.state = state
+        raw[i] = generator.random_raw(raw.shape[1])
+    z = _box_muller(_unit_interval(raw, np.float64).reshape(-1, 2)).reshape(raw.shape)[:, :numbers]
+    return np.ascontiguousarray(z.reshape(len(rows), count, latent_dim).transpose(1, 0, 2), dtype=dtype)
 
 
 def _box_muller(pairs: np.ndarray) -> np.ndarray:

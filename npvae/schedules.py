@@ -1,6 +1,6 @@
-"""What changes over a run: the learning rate, and the weight of the KL term.
+"""How the learning rate changes over a run.
 
-A schedule is a factor on the learning rate as a function of t, the time in epochs since the start (a step
+A schedule is a factor on it as a function of t, the time in epochs since the start (a step
 in the middle of the third epoch has t = 2.5), and T, the run's length in epochs.
 
     constant      1
@@ -117,11 +117,3 @@ KNOWN = {kind.name: kind for kind in (Constant, Exponential, Steps, Cosine)}
 def get(schedule) -> Schedule:
     """The schedule of a name, of ``{"name": ..., argument: value}``, or the object itself."""
     return registry.build("learning-rate schedule", schedule, KNOWN, Schedule)
-
-
-def kl_weight(beta: float, warmup: float, epoch: float) -> float:
-    """The weight of the KL term at time ``epoch``: rises in a line from 0 to ``beta`` over ``warmup`` epochs.
-
-    Source: Bowman et al. (2016), "Generating sentences from a continuous space"; Sonderby et al. (2016).
-    """
-    return beta if epoch >= warmup else beta * (epoch / warmup)

@@ -10,36 +10,45 @@ import math
 import autograd.numpy as anp
 
 
-def negative_elbo(architecture, theta, x, eps, beta):
-    """The loss of the flat vector theta, laid out as npvae lays it out."""
-    place = 0
+class Tensors:
+    """The flat vector theta, taken tensor by tensor as npvae lays it out."""
 
-    def take(*shape):
-        nonlocal place
+    def __init__(self, theta) -> None:
+        self._theta, self._place = theta, 0
+
+    def take(self, *shape):
         size = math.prod(shape)
-        tensor = anp.reshape(theta[place:place + size], shape)
-        place += size
+        tensor = anp.reshape(self._theta[self._place:self._place + size], shape)
+        self._place += size
         return tensor
 
-    def dense(h, outputs, activation=None):
-        a = anp.dot(h, take(h.shape[1], outputs)) + take(outputs)
+    def dense(self, h, outputs, activation=None):
+        a = anp.dot(h, self.take(h.shape[1], outputs)) + self.take(outputs)
         if activation == "relu":
             return anp.where(a > 0, a, 0.0)
         if activation == "softplus":
             return anp.logaddexp(0.0, a)
         return anp.tanh(a) if activation == "tanh" else a
 
-    kind, width = architecture.likelihood.name, architecture.n_features
+    def assert_all_taken(self) -> None:
+        assert self._place == self._theta.size
+
+
+def encode(architecture, tensors, x):
+    """mu and logvar."""
     h = x
     for units in architecture.hidden:
-        h = dense(h, units, architecture.activation)
-    mu, logvar = dense(h, architecture.latent_dim), dense(h, architecture.latent_dim)
-    z = mu + anp.sqrt(anp.exp(logvar)) * eps
-    kl = 0.5 * anp.sum(mu**2 + anp.exp(logvar) - logvar - 1, axis=1)
+        h = tensors.dense(h, units, architecture.activation)
+    return tensors.dense(h, architecture.latent_dim), tensors.dense(h, architecture.latent_dim)
+
+
+def negative_log_likelihood(architecture, tensors, z, x):
+    """-log p(x|z) by row; takes the decoder's tensors, and the likelihood's, which are the last."""
+    kind, width = architecture.likelihood.name, architecture.n_features
     h = z
     for units in architecture.decoder_hidden:
-        h = dense(h, units, architecture.activation)
-    head = dense(h, width)
+        h = tensors.dense(h, units, architecture.activation)
+    head = tensors.dense(h, width)
     if kind == "bernoulli":
         p = 1 / (1 + anp.exp(-head))
         nll = -anp.sum(x * anp.log(p) + (1 - x) * anp.log(1 - p), axis=1)
@@ -50,10 +59,45 @@ def negative_elbo(architecture, theta, x, eps, beta):
             variance = architecture.likelihood.variance * anp.ones(x.shape)
         else:
             if kind == "gaussian_decoder":
-                raw = dense(h, width)
+                raw = tensors.dense(h, width)
             else:
-                raw = take(1 if kind == "gaussian_one_variance" else width) * anp.ones(x.shape)
+                raw = tensors.take(1 if kind == "gaussian_one_variance" else width) * anp.ones(x.shape)
             variance = architecture.likelihood.floor + anp.exp(raw)
         nll = anp.sum((x - head) ** 2 / (2 * variance) + 0.5 * anp.log(2 * math.pi * variance), axis=1)
-    assert place == theta.size
-    return anp.mean(nll + beta * kl)
+    tensors.assert_all_taken()
+    return nll
+
+
+def negative_elbo(architecture, theta, x, eps, beta):
+    """The loss of the flat vector theta, laid out as npvae lays it out."""
+    tensors = Tensors(theta)
+    mu, logvar = encode(architecture, tensors, x)
+    z = mu + anp.sqrt(anp.exp(logvar)) * eps
+    kl = 0.5 * anp.sum(mu**2 + anp.exp(logvar) - logvar - 1, axis=1)
+    return anp.mean(negative_log_likelihood(architecture, tensors, z, x) + beta * kl)
+
+
+def log_normal(z, mean, variance):
+    return anp.sum(-0.5 * (z - mean) ** 2 / variance - 0.5 * anp.log(2 * math.pi * variance), axis=-1)
+
+
+def log_weights(architecture, theta, x, eps, beta, score_theta=None):
+    """log w, (K, B), from the densities as they stand. score_theta: the parameters that log q(z|x) has at fixed z, so that
+    its direct dependence on theta is not differentiated.
+    """
+    tensors = Tensors(theta)
+    mu, logvar = encode(architecture, tensors, x)
+    z = mu + anp.exp(logvar / 2) * eps
+    samples, rows, latent = eps.shape
+    nll = negative_log_likelihood(
+        architecture, tensors, anp.reshape(z, (samples * rows, latent)), anp.concatenate([x] * samples)
+    )
+    if score_theta is not None:
+        mu, logvar = encode(architecture, Tensors(score_theta), x)
+    ratio = log_normal(z, 0.0, 1.0) - log_normal(z, mu, anp.exp(logvar))
+    return beta * ratio - anp.reshape(nll, (samples, rows))
+
+
+def importance_weighted_loss(architecture, theta, x, eps, beta):
+    """-(1/B) sum_b log (1/K) sum_k w_bk."""
+    return -anp.mean(anp.log(anp.mean(anp.exp(log_weights(architecture, theta, x, eps, beta)), axis=0)))

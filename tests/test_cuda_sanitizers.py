@@ -18,6 +18,7 @@ if gpu_backends.NO_STANDIN is not None:
     pytest.skip(gpu_backends.NO_STANDIN, allow_module_level=True)
 
 from npvae.kernels import cuda_sources
+from npvae.kernels.cuda_plan import THREADS, TILE_BYTES
 
 HERE = Path(__file__).parent
 FAULTY = (HERE / "cuda_on_cpu" / "faulty.cu").read_text(encoding="utf-8")
@@ -117,6 +118,6 @@ def test_every_kernel_once(name):
         arrays.append(np.arange(13) if spec.dtype else np.linspace(0.1, 0.9, length))
     integers = [np.int64(sizes.get(each, 1)) for each in kernel.integers]
     numbers = [np.float64(0.5)] * len(kernel.numbers)
-    kernels.launch(f"{name}<double>", 2, 256, [*arrays, *integers, *numbers], shared=40_000)
+    kernels.launch(f"{name}<double>", 2, THREADS, [*arrays, *integers, *numbers], shared=TILE_BYTES)
     written = [array for spec, array in zip(kernel.arrays, arrays, strict=True) if spec.written]
     assert all(np.isfinite(array).all() for array in written)

@@ -78,8 +78,8 @@ def test_every_public_function_and_class_says_what_it_does():
 # Imports point down this list, never up: a room may use those after it.
 ROOMS = [
     "cli", "estimator", "model_file", "preparation", "plots", "summary", "selfcheck", "training", "evaluate",
-    "objectives", "model", "backend", "optim", "schedules", "likelihoods", "layers", "data", "sklearn_protocol", "inputs", "io", "files",
-    "random", "gradcheck", "gradient_problem", "finite_differences", "registry", "check", "errors", "announce", "_version", "kernels",
+    "model", "backend", "optim", "schedules", "warmup", "likelihoods", "objectives", "layers", "data", "sklearn_protocol",
+    "inputs", "io", "files", "random", "gradcheck", "gradient_problem", "finite_differences", "registry", "check", "errors", "announce", "_version", "kernels",
 ]
 
 

@@ -79,8 +79,3 @@ def test_bad_arguments():
         schedules.Steps({0: 0.5})
     with pytest.raises(InputError, match="a factor must be finite and at least 0"):
         schedules.Steps({3: -0.5})
-
-
-def test_kl_weight_rises_in_a_line():
-    assert [schedules.kl_weight(4.0, 8, t) for t in (0, 2, 4, 8, 100)] == [0.0, 1.0, 2.0, 4.0, 4.0]
-    assert schedules.kl_weight(0.5, 0, 0) == 0.5  # no warm-up, and no division by it

@@ -275,13 +275,11 @@ def test_a_callback_sees_every_epoch_and_can_stop_the_run():
 
 
 def test_dynamic_binarisation_is_drawn_anew_and_static_is_not(monkeypatch):
-    from npvae.training import steps
-
     batches = []
-    original = objectives.negative_elbo
+    original = objectives.ELBO.loss
     monkeypatch.setattr(
-        steps.objectives, "negative_elbo",
-        lambda model, theta, x, *rest: (batches.append(x.copy()), original(model, theta, x, *rest))[1],
+        objectives.ELBO, "loss",
+        lambda self, model, theta, x, *rest: (batches.append(x.copy()), original(self, model, theta, x, *rest))[1],
     )
     x = np.full((4000, 6), 0.3)
     for how in ("dynamic", "static"):
@@ -358,7 +356,7 @@ def test_the_guard_finds_the_first_tensor(tensor, spoil, words):
     theta, x = model.initial_parameters(0, "float64"), grey_rows(5)
     spoil(model.views(theta), x)
     with np.errstate(all="ignore"):
-        name, advice = first_non_finite(model, theta, x, np.ones((5, 2)), 1.0)
+        name, advice = first_non_finite(model, objectives.ELBO(), theta, x, np.ones((5, 2)), 1.0)
     assert name == tensor and words in advice
 
 
@@ -381,7 +379,7 @@ def test_nothing_is_found_where_all_is_finite():
 
     model = Model(Architecture(6, 2, (5,)), backend.get("numpy"))
     theta = model.initial_parameters(0, "float64")
-    assert first_non_finite(model, theta, grey_rows(5), np.ones((5, 2)), 1.0) == ("", "")
+    assert first_non_finite(model, objectives.ELBO(), theta, grey_rows(5), np.ones((5, 2)), 1.0) == ("", "")
 
 
 # Ctrl-C

@@ -8,6 +8,7 @@ import numpy as np
 
 from npvae import optim
 from npvae.likelihoods import Bernoulli, Gaussian, SquaredError
+from npvae.objectives import ELBO
 from npvae.optim import SGD, Adam, RMSprop
 from npvae.random import PURPOSES
 
@@ -19,7 +20,9 @@ STATES = {RMSprop: ("accumulator",), Adam: ("m", "v"), SGD: ("velocity",)}
 
 def is_known(model, settings) -> bool:
     """Whether the programs know the model, and how to train it if there are settings."""
-    return type(model.likelihood) in LIKELIHOODS and (settings is None or type(settings.optimizer) in STATES)
+    return type(model.likelihood) in LIKELIHOODS and (
+        settings is None or (type(settings.optimizer) in STATES and settings.objective == ELBO())
+    )
 
 
 def constants(model, settings) -> dict[str, float]:

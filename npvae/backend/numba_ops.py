@@ -99,7 +99,7 @@ class NumbaOps(NumpyOps):
 
     def program(self, dtype: str) -> library.Program:
         """The compiled program for a dtype: from this process, from the cache, or compiled now."""
-        return library.load(dtype, program_folder(), announce)
+        return library.loaded(dtype) or library.load(dtype, program_folder(), announce)
 
     def _run(self, dtype, *fields: int) -> None:
         plan = plan_of(*fields)

@@ -35,6 +35,13 @@ def parse_schedule(text: str) -> str | dict:
     return choice
 
 
+def parse_warmup(text: str) -> float | str | dict:
+    """A number of epochs, or like :func:`parse_choice`."""
+    choice = parse_choice(text)
+    value = _value(choice) if isinstance(choice, str) else choice
+    return value
+
+
 def parse_widths(text: str) -> tuple[int, ...]:
     """``"500,200"`` as (500, 200); ``"none"`` as (). InputError: anything else."""
     if text.lower() in ("none", ""):

@@ -11,7 +11,7 @@ import numpy as np
 
 from npvae.cli import choices, output
 from npvae.data import DATASETS, load_dataset, load_file, save_array
-from npvae.errors import DataConversionWarning, DataScaleWarning, InputError, TrainingInterruptedWarning
+from npvae.errors import DataConversionWarning, DataScaleWarning, InputError, PosteriorCollapseWarning, TrainingInterruptedWarning
 from npvae.estimator import VAE
 
 _LOCKS: list[int] = []
@@ -150,6 +150,7 @@ def say_conversions_once() -> None:
     """Show the library's warnings about data as plain lines, each once."""
     warnings.simplefilter("once", DataConversionWarning)
     warnings.simplefilter("once", DataScaleWarning)
+    warnings.simplefilter("always", PosteriorCollapseWarning)
     warnings.simplefilter("ignore", TrainingInterruptedWarning)  # "npvae train" says it in its own words
     warnings.showwarning = _show_warning
 

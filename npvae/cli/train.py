@@ -43,6 +43,10 @@ def add_parser(commands) -> None:
     )
     model.add_argument("--dtype", default="float32", help="float32 (default) or float64")
     run = parser.add_argument_group("training")
+    run.add_argument(
+        "--objective", default="elbo",
+        help="elbo[:free_bits=NATS] (default), importance_weighted:samples=K[,estimator=standard|stl|dreg]",
+    )
     run.add_argument("--epochs", type=int, default=50, help="passes over the data (default 50)")
     run.add_argument("--batch-size", type=int, default=100, help="rows a step (default 100)")
     run.add_argument("--optimizer", default="rmsprop", help="rmsprop (default), adam, sgd[:momentum=M]")
@@ -53,7 +57,9 @@ def add_parser(commands) -> None:
     )
     run.add_argument("--clip-norm", type=float, help="longest gradient allowed")
     run.add_argument("--beta", type=float, default=1.0, help="weight of the KL term (default 1)")
-    run.add_argument("--kl-warmup", type=float, default=0.0, help="epochs over which beta rises to it")
+    run.add_argument(
+        "--kl-warmup", default="0", help="epochs over which beta rises to it in a line, or cyclic:period=P[,rise=R]"
+    )
     run.add_argument("--validation-fraction", type=float, default=0.0, help="part of the rows held out")
     run.add_argument("--patience", type=int, help="stop after so many epochs without a better validation ELBO")
     run.add_argument("--min-delta", type=float, default=0.0, help="nats that count as better (default 0)")
@@ -137,7 +143,8 @@ def _prepare(options):
     vae = VAE(
         latent_dim=options.latent_dim, hidden=choices.parse_widths(options.hidden), decoder_hidden=decoder_hidden,
         activation=options.activation, likelihood=choices.parse_choice(options.likelihood), beta=options.beta,
-        kl_warmup=options.kl_warmup, optimizer=choices.parse_choice(options.optimizer),
+        kl_warmup=choices.parse_warmup(options.kl_warmup), objective=choices.parse_choice(options.objective),
+        optimizer=choices.parse_choice(options.optimizer),
         learning_rate=options.learning_rate, schedule=choices.parse_schedule(options.schedule),
         clip_norm=options.clip_norm, batch_size=options.batch_size, epochs=options.epochs,
         validation_fraction=options.validation_fraction, patience=options.patience, min_delta=options.min_delta,

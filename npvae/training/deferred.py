@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae import objectives, optim
+from npvae import optim
 from npvae.backend.stretch import Stretch
 from npvae.evaluate import ElboAverages
 from npvae.training import minibatches
@@ -55,7 +55,7 @@ class DeferredProgram:
             rows = order[start:start + batch_size]
             batch, eps = minibatches.draw(ops, self._x, rows, settings, latent_dim, step)
             start += batch.shape[0]
-            terms, backward = objectives.negative_elbo(self._model, theta, batch, eps, beta)
+            terms, backward = settings.objective.loss(self._model, theta, batch, eps, beta)
             backward(out=gradient)
             norm = xp.sqrt(gradient @ gradient)
             numbers[0, i], numbers[1, i] = terms.loss, norm

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from npvae import objectives
 from npvae.errors import NonFiniteError
 from npvae.layers.sampling import sample
 
@@ -19,7 +18,7 @@ _ADVICE = {
 }
 
 
-def first_non_finite(model, theta, x, eps, beta) -> tuple[str, str]:
+def first_non_finite(model, objective, theta, x, eps, beta) -> tuple[str, str]:
     """The first tensor, in order of computation, with an element that is not finite; and advice.
 
     ``("", "")`` if all are finite.
@@ -34,12 +33,13 @@ def first_non_finite(model, theta, x, eps, beta) -> tuple[str, str]:
         (mu, logvar), _ = model.encode(views, x)
         yield "mu", "the posterior mean mu", mu
         yield "logvar", "the posterior log-variance", logvar
-        z, _ = sample(ops, mu, logvar, eps)
+        # Of several samples of z, (K, B, Z), the first stands for all: the loss and the gradient see the others.
+        z, _ = sample(ops, mu, logvar, eps if len(eps.shape) == 2 else eps[0, ...])
         yield "z", "the latent sample z", z
         outputs, _ = model.decode(views, z)
         for head, value in zip(model.likelihood.heads(model.architecture.n_features), outputs, strict=True):
             yield "decoder", f"the decoder's output {head}", value
-        terms, backward = objectives.negative_elbo(model, theta, x, eps, beta)
+        terms, backward = objective.loss(model, theta, x, eps, beta)
         yield "nll", "the reconstruction term", terms.nll_rows
         yield "kl", "the KL divergence", terms.kl_rows
         for name, value in model.views(backward()).items():
@@ -51,9 +51,9 @@ def first_non_finite(model, theta, x, eps, beta) -> tuple[str, str]:
     return "", ""
 
 
-def raise_non_finite(model, theta, x, eps, beta, epoch: int, step: int) -> None:
+def raise_non_finite(model, objective, theta, x, eps, beta, epoch: int, step: int) -> None:
     """NonFiniteError naming epoch, step, tensor and likely cause. Epochs and steps count from 1."""
-    name, advice = first_non_finite(model, theta, x, eps, beta)
+    name, advice = first_non_finite(model, objective, theta, x, eps, beta)
     if not name:  # the tensors are finite, a sum of them is not
         name, advice = "the loss", _ADVICE["nll"]
     if step == 1:

@@ -9,7 +9,7 @@ import numpy as np
 
 from npvae import evaluate
 from npvae.errors import InputError, NonFiniteError
-from npvae.training import guard, minibatches
+from npvae.training import collapse, guard, minibatches
 from npvae.training.interrupt import DeferredInterrupt
 from npvae.training.state import TrainingState
 from npvae.training.steps import Epoch, Stepper
@@ -62,6 +62,7 @@ def _run(model, settings, x, x_valid, state, callbacks) -> TrainingState:
                     row.update(_validate(model, settings, x_valid, state, row["beta"]))
                 state.history.append(row)
                 _watch(model.ops, settings, state)
+                collapse.warn(settings, state)
                 for callback in callbacks:
                     callback(state)
                 guard.refuse_non_finite_theta(model, state.theta, state.epoch, state.step)
@@ -118,7 +119,7 @@ def _validate(model, settings, x_valid, state, beta) -> dict:
         # Held fixed over epochs for the same reason.
         x_valid = minibatches.binarize(model.ops, x_valid, settings.seed, "static binarize", 1)
     result = evaluate.evaluate_elbo(
-        model, state.theta, x_valid, settings.seed, beta, purpose="validation noise"
+        model, state.theta, x_valid, settings.seed, beta, purpose="validation noise", objective=settings.objective
     )
     if not math.isfinite(result["loss"]):
         raise NonFiniteError(
@@ -129,14 +130,14 @@ def _validate(model, settings, x_valid, state, beta) -> dict:
 
 
 def _watch(ops, settings, state) -> None:
-    """Early stopping: remember the best validation ELBO, stop when it is too long ago.
+    """Early stopping: remember the best validation bound, stop when it is too long ago.
 
-    It watches the ELBO with the KL unweighted, and only once the warm-up is over: before, the bound gets
+    It watches the ELBO, or the objective's own bound where it has another, with the KL unweighted, and only once the warm-up is over: before, the bound gets
     worse because its weight rises, not because the model does.
     """
-    if settings.patience is None or state.epoch < settings.kl_warmup:
+    if settings.patience is None or not settings.kl_warmup.is_over(state.epoch):
         return
-    elbo = state.history["val_elbo"][-1]
+    elbo = state.history["val_bound" if "val_bound" in state.history else "val_elbo"][-1]
     if elbo > state.best_elbo + settings.min_delta:
         state.best_elbo, state.best_epoch = elbo, state.epoch
         state.best_theta = ops.copy(state.theta)

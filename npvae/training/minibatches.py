@@ -11,11 +11,11 @@ def epoch_order(ops, seed: int, epoch: int, rows: int):
 
 
 def draw(ops, x, rows, settings, latent_dim: int, step: int):
-    """The rows of x, (B, I), binarised where ``settings`` say so, and noise for them, (B, Z), after ``step`` steps."""
+    """The rows of x, (B, I), binarised where ``settings`` say so, and noise for them, as the objective needs it, after ``step`` steps."""
     batch = ops.take_rows(x, rows)
     if settings.binarize == "dynamic":
         batch = binarize(ops, batch, settings.seed, "binarize", step)
-    shape = (batch.shape[0], latent_dim)
+    shape = settings.objective.noise_shape(batch.shape[0], latent_dim)
     return batch, ops.asarray(random.normal(settings.seed, "latent noise", step, shape, ops.dtype_name(batch)))
 
 

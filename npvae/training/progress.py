@@ -33,13 +33,36 @@ def progress_reporter(verbose, epochs: int, state):
         yield report
 
 
+@contextmanager
+def progress_bar(verbose, total: int, unit: str):
+    """A context that gives a function to be called with how many are done: tqdm's bar, or a line every tenth, or neither."""
+    if not verbose:
+        yield lambda done: None
+        return
+    tqdm = _tqdm() if sys.stderr is not None and sys.stderr.isatty() else None
+    if tqdm is None:
+        tenths = 0
+
+        def report(done):
+            nonlocal tenths
+            if 10 * done // total > tenths:
+                tenths = 10 * done // total
+                _print(f"{done} of {total} {unit}s")
+
+        yield report
+        return
+    with tqdm(total=total, unit=unit, file=sys.stderr, dynamic_ncols=True) as bar:
+        yield lambda done: bar.update(done - bar.n)
+
+
 def _print_line(state, epochs: int) -> None:
     seconds = state.history["seconds"][-1]
+    _print(f"epoch {state.epoch}/{epochs}  {describe(state.history.row(-1))}, {seconds:.2f} s")
+
+
+def _print(line: str) -> None:
     try:
-        print(
-            f"epoch {state.epoch}/{epochs}  {describe(state.history.row(-1))}, {seconds:.2f} s",
-            file=sys.stderr, flush=True,
-        )
+        print(line, file=sys.stderr, flush=True)
     except (OSError, ValueError):
         pass  # nobody reads it any more; that is no reason to stop training
 

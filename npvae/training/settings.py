@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 
-from npvae import check, optim, registry, schedules
-from npvae.errors import InputError
+from npvae import check, objectives, optim, registry, schedules, warmup
+from npvae.objectives import ELBO, Objective
 from npvae.optim import Optimizer
 from npvae.schedules import Schedule
+from npvae.warmup import Warmup
 
 BINARIZE = ("none", "static", "dynamic")
 
@@ -20,10 +21,11 @@ class TrainingSettings:
     epochs          passes over the data
     batch_size      rows a step; the last of an epoch may have fewer, and one larger than the data is cut
     learning_rate   times ``schedule``'s factor
-    beta            weight of the KL term, reached in a line over ``kl_warmup`` epochs
+    beta            weight of the KL term, reached by ``kl_warmup``: epochs, or a Warmup (warmup.py)
     clip_norm       longest gradient allowed, None for any
     patience        epochs without a better validation ELBO before the run stops, None for never
     min_delta       nats by which the validation ELBO must be better to count
+    objective       what is minimised: see npvae/objectives
     binarize        "none"; "static": each pixel drawn once; "dynamic": drawn anew every step
 
     InputError, InputTypeError, UnknownNameError: a value that cannot be, or a schedule that would not fit
@@ -37,28 +39,27 @@ class TrainingSettings:
     optimizer: Optimizer = field(default_factory=optim.RMSprop)
     schedule: Schedule = field(default_factory=schedules.Constant)
     beta: float = 1.0
-    kl_warmup: float = 0.0
+    kl_warmup: Warmup = field(default_factory=warmup.Linear)
     clip_norm: float | None = None
     patience: int | None = None
     min_delta: float = 0.0
     binarize: str = "none"
+    objective: Objective = field(default_factory=ELBO)
 
     def __post_init__(self) -> None:
         for name, minimum in (("seed", 0), ("epochs", 1), ("batch_size", 1), ("patience", 1)):
             self._set(name, check.whole_number, minimum=minimum)
         for name in ("learning_rate", "clip_norm"):
             self._set(name, check.real_number, above=0.0)
-        for name in ("beta", "kl_warmup", "min_delta"):
+        for name in ("beta", "min_delta"):
             self._set(name, check.real_number, minimum=0.0)
         object.__setattr__(self, "optimizer", optim.get(self.optimizer))
         object.__setattr__(self, "schedule", schedules.get(self.schedule))
+        object.__setattr__(self, "objective", objectives.get(self.objective))
         check.one_of("binarize", self.binarize, BINARIZE)
+        object.__setattr__(self, "kl_warmup", warmup.get(self.kl_warmup))
         self.schedule.check_length(self.epochs)
-        if self.kl_warmup > self.epochs:
-            raise InputError(
-                f"kl_warmup is {self.kl_warmup:g} epochs, but the run has {self.epochs}: "
-                f"beta would never reach {self.beta:g}"
-            )
+        self.kl_warmup.check_length(self.epochs)
 
     def _set(self, name: str, checked, **bounds) -> None:
         """Replace a number by its checked, plain form; None stays where None means none."""
@@ -68,9 +69,9 @@ class TrainingSettings:
 
     def config(self) -> dict:
         """The fields, JSON-able; :meth:`from_config` is the inverse."""
-        config = asdict(self)
-        config["optimizer"] = registry.to_config(self.optimizer)
-        config["schedule"] = registry.to_config(self.schedule)
+        config = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        for name in ("optimizer", "schedule", "objective", "kl_warmup"):
+            config[name] = registry.to_config(config[name])
         return config
 
     @classmethod

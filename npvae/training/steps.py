@@ -11,7 +11,7 @@ import math
 import time
 from dataclasses import dataclass
 
-from npvae import evaluate, objectives, optim, schedules
+from npvae import evaluate, optim
 from npvae.training import guard, minibatches, step_trial
 from npvae.training.deferred import DeferredProgram
 
@@ -42,7 +42,7 @@ class Epoch:
 
     def beta(self, state, index: int) -> float:
         """The weight of the KL divergence at that step."""
-        return schedules.kl_weight(self.settings.beta, self.settings.kl_warmup, self.time(state, index))
+        return self.settings.beta * self.settings.kl_warmup.weight(self.time(state, index))
 
     def rate(self, state, index: int) -> float:
         """The learning rate at that step."""
@@ -104,11 +104,11 @@ class Stepper:
         beta = epoch.beta(state, index)
         rows = epoch.order[epoch.parts[index]]
         batch, eps = minibatches.draw(ops, epoch.x, rows, settings, model.architecture.latent_dim, state.step)
-        terms, backward = objectives.negative_elbo(model, state.theta, batch, eps, beta)
+        terms, backward = settings.objective.loss(model, state.theta, batch, eps, beta)
         backward(out=self._gradient)
         norm = optim.global_norm(ops.xp, self._gradient)
         if not math.isfinite(norm + float(terms.loss)):
-            guard.raise_non_finite(model, state.theta, batch, eps, beta, state.epoch + 1, state.step + 1)
+            guard.raise_non_finite(model, settings.objective, state.theta, batch, eps, beta, state.epoch + 1, state.step + 1)
         if self._copy_is_due(state):
             self._good[...] = state.theta
             self._copied = state.step

@@ -1,8 +1,6 @@
-"""What a trained model is judged by: the ELBO and its parts, and the log-likelihood by importance sampling."""
+"""The ELBO and its parts over a set of data, batch by batch."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
@@ -21,7 +19,7 @@ class ElboAverages:
         self._rows = 0
         self._sums: dict = {}
 
-    def add(self, terms: objectives.ElboTerms) -> None:
+    def add(self, terms: objectives.Terms) -> None:
         """Count a batch; its rows weigh the same as any others."""
         rows = terms.nll_rows.shape[0]
         xp = self._xp
@@ -31,9 +29,11 @@ class ElboAverages:
         self._add("kl_per_dimension", xp.sum(terms.kl_rows, axis=0))
         self._add("mu", xp.sum(terms.mu, axis=0))
         self._add("mu_squared", xp.sum(terms.mu * terms.mu, axis=0))
+        if terms.bound is not None:
+            self._add("bound", terms.bound * rows)
 
     def add_sums(self, rows: int, **sums) -> None:
-        """Count rows whose sums are known: of loss, reconstruction, kl_per_dimension, mu, mu_squared."""
+        """Count rows whose sums are known: of loss, reconstruction, kl_per_dimension, mu, mu_squared, perhaps bound."""
         self._rows += rows
         for name, value in sums.items():
             self._add(name, value)
@@ -47,13 +47,16 @@ class ElboAverages:
         self._sums[name] = value if name not in self._sums else self._sums[name] + value
 
     def result(self, to_numpy) -> dict:
-        """loss, elbo, reconstruction, kl (nats a row), kl_per_dimension (list), active_units (count)."""
+        """loss, elbo, reconstruction, kl (nats a row), kl_per_dimension (list), active_units (count); and ``bound``, where
+        the objective has another than the ELBO.
+        """
         mean = {name: to_numpy(total) / self._rows for name, total in self._sums.items()}
         kl = mean["kl_per_dimension"]
         variance = mean["mu_squared"] - mean["mu"] ** 2
         return {
             "loss": float(mean["loss"]),
             "elbo": -float(mean["reconstruction"] + kl.sum()),
+            **({"bound": float(mean["bound"])} if "bound" in mean else {}),
             "reconstruction": float(mean["reconstruction"]),
             "kl": float(kl.sum()),
             "active_units": int((variance > ACTIVE_VARIANCE).sum()),
@@ -68,21 +71,25 @@ def batches(rows: int, batch_size: int):
 
 
 def evaluate_elbo(
-    model, theta, x, seed: int, beta: float = 1.0, batch_size: int = 1000, purpose: str = "evaluation noise"
+    model, theta, x, seed: int, beta: float = 1.0, batch_size: int = 1000, purpose: str = "evaluation noise",
+    objective: objectives.Objective | None = None,
 ) -> dict:
-    """The parts of the ELBO on x (N, I), one noise draw a row: see :meth:`ElboAverages.result`.
+    """The parts of the ELBO on x (N, I), one noise draw a row: see :meth:`ElboAverages.result`. Of another
+    objective its loss and bound, with as many draws as it takes.
 
     The noise is a function of (seed, purpose, batch), so two calls with one seed compare like with like.
     """
     averages = ElboAverages(model.ops.xp)
-    program = model.ops.evaluation_program(model, x, batch_size) if x.shape[0] else None
+    objective = objective or objectives.ELBO()
+    plain = x.shape[0] and objective == objectives.ELBO()
+    program = model.ops.evaluation_program(model, x, batch_size) if plain else None
     if program is not None:
         rows, sums = program.evaluate(theta, seed, purpose, beta)
         averages.add_sums(rows, **sums)
         return averages.result(model.ops.to_numpy)
     with model.ops.memory_guard(batch_size):
         for step, part in enumerate(batches(x.shape[0], batch_size)):
-            averages.add(_elbo_batch(model, theta, x[part, ...], seed, purpose, step, beta))
+            averages.add(_batch(model, objective, theta, x[part, ...], seed, purpose, step, beta))
     return averages.result(model.ops.to_numpy)
 
 
@@ -94,45 +101,14 @@ def elbo_rows(
     parts = list(batches(x.shape[0], batch_size))
     for draw in range(draws):
         for index, part in enumerate(parts):
-            terms = _elbo_batch(model, theta, x[part, ...], seed, purpose, draw * len(parts) + index, 1.0)
+            step = draw * len(parts) + index
+            terms = _batch(model, objectives.ELBO(), theta, x[part, ...], seed, purpose, step, 1.0)
             kl = model.ops.to_numpy(terms.kl_rows).astype(np.float64)
             total[part] -= model.ops.to_numpy(terms.nll_rows) + kl.sum(axis=1)
     return total / draws
 
 
-def _elbo_batch(model, theta, x, seed, purpose, step, beta):
-    shape = (x.shape[0], model.architecture.latent_dim)
+def _batch(model, objective, theta, x, seed, purpose, step, beta):
+    shape = objective.noise_shape(x.shape[0], model.architecture.latent_dim)
     eps = model.ops.asarray(random.normal(seed, purpose, step, shape, model.ops.dtype_name(x)))
-    return objectives.negative_elbo(model, theta, x, eps, beta, gradient=False)[0]
-
-
-def log_likelihood_rows(model, theta, x, seed: int, samples: int, batch_size: int = 100) -> np.ndarray:
-    """log p(x) of each row by importance sampling from the posterior, (N,) float64, in nats.
-
-        log p(x) ~ log (1/K) sum_k w_k          w_k = p(x|z_k) p(z_k) / q(z_k|x),  z_k ~ q(z|x)
-        log w_k  = -nll_k - sum_j z_kj^2 / 2 + sum_j (eps_kj^2 + logvar_j) / 2
-
-    A lower bound in expectation for any K, the ELBO at K = 1, log p(x) as K grows.
-
-    Source: Burda, Grosse & Salakhutdinov (2016), eq. 8.
-    """
-    ops, xp = model.ops, model.ops.xp
-    views = model.views(theta)
-    own = model.likelihood_parameters(views)
-    dtype = ops.dtype_name(x)
-    result = np.empty(x.shape[0])
-    for index, part in enumerate(batches(x.shape[0], batch_size)):
-        rows = x[part, ...]
-        (mu, logvar), _ = model.encode(views, rows)
-        log_weights = np.empty((samples, rows.shape[0]))
-        for k in range(samples):
-            noise = random.normal(seed, "evaluation noise", index * samples + k, mu.shape, dtype)
-            eps = ops.asarray(noise)
-            z = ops.sample_forward(mu, logvar, eps)
-            outputs, _ = model.decode(views, z)
-            nll, _ = model.likelihood.negative_log_likelihood(ops, outputs, rows, own, gradient=False)
-            log_ratio = 0.5 * xp.sum(eps * eps + logvar - z * z, axis=1)
-            log_weights[k] = ops.to_numpy(log_ratio - nll)
-        largest = log_weights.max(axis=0)
-        result[part] = largest + np.log(np.exp(log_weights - largest).sum(axis=0)) - math.log(samples)
-    return result
+    return objective.loss(model, theta, x, eps, beta, gradient=False)[0]

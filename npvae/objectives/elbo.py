@@ -1,4 +1,4 @@
-"""The negative ELBO: the loss that training minimises, and its gradient.
+"""The negative ELBO: the loss that training minimises by default, and its gradient.
 
     loss = (1/B) sum_b [ nll_b + beta sum_j kl_bj ]            in nats a row
 
@@ -12,44 +12,35 @@ The gradient runs the chain backwards; z and the KL both depend on mu and logvar
     doutputs = likelihood';   dz = decoder'(doutputs)
     dmu, dlogvar = sample'(dz) + kl'(dkl);   encoder'(dmu, dlogvar)
 
-Sources: Kingma & Welling (2014), eq. 7 and 10; Higgins et al. (2017), "beta-VAE", for beta.
+With free bits, a latent dimension costs at least ``free_bits`` nats, so using that many is free, and training has no
+reason to switch the dimension off:
+
+    loss = (1/B) sum_b nll_b + beta sum_j max(free_bits, m_j)          m_j = (1/B) sum_b kl_bj
+    dkl_bj = beta/B if m_j > free_bits, else 0
+
+Sources: Kingma & Welling (2014), eq. 7 and 10; Higgins et al. (2017), "beta-VAE", for beta; Kingma et al. (2016),
+"Improved variational inference with inverse autoregressive flow", eq. 15, for free bits, here of one dimension each.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from npvae import check
 from npvae.layers.kl import kl_divergence
 from npvae.layers.sampling import sample
+from npvae.objectives.base import Objective, Terms, check_batch
 
 
-@dataclass
-class ElboTerms:
-    """The loss and its parts, means over the rows, in nats; scalars of the backend (0-d arrays)."""
-
-    loss: Any
-    reconstruction: Any  #: mean of -log p(x|z)
-    kl: Any  #: mean KL divergence, summed over latent dimensions, without beta
-    kl_rows: Any  #: (B, Z), by row and latent dimension
-    mu: Any  #: (B, Z), the posterior means
-    nll_rows: Any  #: (B,)
-
-
-def negative_elbo(model, theta, x, eps, beta: float = 1.0, gradient: bool = True):
+def negative_elbo(model, theta, x, eps, beta: float = 1.0, gradient: bool = True, free_bits: float = 0.0):
     """Return ``(terms, backward)``; ``backward(dloss=1.0, out=None)`` gives dtheta, (P,).
 
     theta: (P,). x: (B, I). eps: (B, Z), standard normal noise. All of one floating dtype; none is modified.
-    terms: an :class:`ElboTerms`. ``out`` is a vector like theta to be overwritten with the gradient.
+    terms: a :class:`Terms`. ``out`` is a vector like theta to be overwritten with the gradient. free_bits: nats that a
+    latent dimension may use for nothing; 0 for the ELBO itself.
     With ``gradient=False`` nothing is kept for the gradient, and ``backward`` is None.
     InputError, InputTypeError: shapes or dtypes do not fit, or there are no rows.
     """
     ops, xp = model.ops, model.ops.xp
-    check.matrix("x", x, model.architecture.n_features)
-    if x.shape[0] == 0:
-        check.whole_number("the number of rows of x", 0, 1)
-    check.same_dtype("theta", theta, "x", x)
+    check_batch(model, theta, x)
     views = model.views(theta)
 
     (mu, logvar), encoder_backward = model.encode(views, x)
@@ -63,7 +54,12 @@ def negative_elbo(model, theta, x, eps, beta: float = 1.0, gradient: bool = True
     rows = x.shape[0]
     reconstruction = xp.sum(nll) * (1.0 / rows)
     kl_mean = xp.sum(kl) * (1.0 / rows)
-    terms = ElboTerms(reconstruction + beta * kl_mean, reconstruction, kl_mean, kl, mu, nll)
+    counted, is_paid = kl_mean, None
+    if free_bits > 0.0:
+        mean_of_each = xp.sum(kl, axis=0) * (1.0 / rows)
+        is_paid = mean_of_each > free_bits
+        counted = xp.sum(xp.where(is_paid, mean_of_each, xp.full_like(mean_of_each, free_bits)))
+    terms = Terms(reconstruction + beta * counted, reconstruction, kl_mean, kl, mu, nll)
 
     def backward(dloss: float = 1.0, out=None):
         dtheta = xp.empty_like(theta) if out is None else out
@@ -72,11 +68,29 @@ def negative_elbo(model, theta, x, eps, beta: float = 1.0, gradient: bool = True
         for name, value in dparameters.items():
             into[f"likelihood/{name}"][...] = value
         dmu, dlogvar = sample_backward(decoder_backward(doutputs, into))
-        dmu_kl, dlogvar_kl = kl_backward(dloss * beta / rows)
+        dkl = dloss * beta / rows
+        if is_paid is not None:
+            dkl = xp.where(is_paid, xp.full_like(kl, dkl), xp.zeros_like(kl))
+        dmu_kl, dlogvar_kl = kl_backward(dkl)
         encoder_backward(dmu + dmu_kl, dlogvar + dlogvar_kl, into)
         return dtheta
 
     return terms, (backward if gradient else None)
+
+
+class ELBO(Objective):
+    """The evidence lower bound. free_bits: nats that a latent dimension may use for nothing, on a minibatch's average."""
+
+    name = "elbo"
+
+    def __init__(self, free_bits: float = 0.0) -> None:
+        self.free_bits = check.real_number("free_bits", free_bits, minimum=0.0)
+
+    def config(self):
+        return {"free_bits": self.free_bits}
+
+    def loss(self, model, theta, x, eps, beta=1.0, gradient=True):
+        return negative_elbo(model, theta, x, eps, beta, gradient, self.free_bits)
 
 
 def value_and_gradient(model, theta, x, eps, beta: float = 1.0, out=None):

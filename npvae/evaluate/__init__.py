@@ -1,0 +1,13 @@
+"""What a trained model is judged by, one measure a file."""
+
+from __future__ import annotations
+
+from npvae.evaluate.aggregate_posterior import AggregatePosterior, aggregate_posterior
+from npvae.evaluate.elbo import ACTIVE_VARIANCE, ElboAverages, batches, elbo_rows, evaluate_elbo
+from npvae.evaluate.log_likelihood import LogLikelihood, log_likelihood
+from npvae.evaluate.neighbours import neighbour_accuracy
+
+__all__ = [
+    "ACTIVE_VARIANCE", "AggregatePosterior", "ElboAverages", "LogLikelihood", "aggregate_posterior", "batches",
+    "elbo_rows", "evaluate_elbo", "log_likelihood", "neighbour_accuracy",
+]

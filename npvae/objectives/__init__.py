@@ -1,0 +1,23 @@
+"""What training minimises, by name: the negative of a lower bound on log p(x). A new objective is a file and a line in
+``KNOWN``.
+"""
+
+from __future__ import annotations
+
+from npvae import registry
+from npvae.objectives.base import Objective, Terms
+from npvae.objectives.elbo import ELBO, negative_elbo, value_and_gradient
+from npvae.objectives.importance_weighted import ImportanceWeighted, importance_weighted_loss
+
+KNOWN: dict[str, type[Objective]] = {kind.name: kind for kind in (ELBO, ImportanceWeighted)}
+
+
+def get(objective) -> Objective:
+    """The objective of a name, of ``{"name": ..., argument: value}``, or the object itself."""
+    return registry.build("objective", objective, KNOWN, Objective)
+
+
+__all__ = [
+    "ELBO", "KNOWN", "ImportanceWeighted", "Objective", "Terms", "get", "importance_weighted_loss", "negative_elbo",
+    "value_and_gradient",
+]

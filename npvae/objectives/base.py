@@ -1,0 +1,63 @@
+"""What every objective offers to the training loop: the loss of a minibatch, its parts, and its gradient."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from npvae import check
+
+
+@dataclass
+class Terms:
+    """The loss and its parts, means over the rows, in nats; scalars of the backend (0-d arrays)."""
+
+    loss: Any
+    reconstruction: Any  #: mean of -log p(x|z)
+    kl: Any  #: mean KL divergence, summed over latent dimensions, without beta
+    kl_rows: Any  #: (B, Z), by row and latent dimension
+    mu: Any  #: (B, Z), the posterior means
+    nll_rows: Any  #: (B,), of several samples of z their mean
+    bound: Any = None  #: the lower bound on log p(x) with beta = 1, where it is not the ELBO
+
+
+class Objective(ABC):
+    """Base class. A subclass sets ``name`` and writes ``loss``."""
+
+    name: str
+    #: Samples of z for each row.
+    samples = 1
+
+    def config(self) -> dict:
+        """The constructor's arguments, JSON-able: ``type(self)(**config)`` is an equal object."""
+        return {}
+
+    def noise_shape(self, rows: int, latent_dim: int) -> tuple[int, ...]:
+        """The shape of the noise eps for so many rows."""
+        return rows, latent_dim
+
+    @abstractmethod
+    def loss(self, model, theta, x, eps, beta: float = 1.0, gradient: bool = True):
+        """Return ``(terms, backward)``; ``backward(dloss=1.0, out=None)`` gives dtheta, (P,).
+
+        theta: (P,). x: (B, I). eps: of ``noise_shape``, standard normal. beta: the weight of what ties q(z|x) to the
+        prior. ``out`` is a vector like theta to be overwritten. With ``gradient=False``, ``backward`` is None.
+        """
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
+
+    def __eq__(self, other) -> bool:
+        return type(other) is type(self) and other.config() == self.config()
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+
+def check_batch(model, theta, x) -> None:
+    """InputError, InputTypeError: x is no matrix of the model's features, has no rows, or is not of theta's dtype."""
+    check.matrix("x", x, model.architecture.n_features)
+    if x.shape[0] == 0:
+        check.whole_number("the number of rows of x", 0, 1)
+    check.same_dtype("theta", theta, "x", x)

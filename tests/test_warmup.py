@@ -1,0 +1,58 @@
+"""The weight of the KL term over a run."""
+
+import pytest
+
+from npvae import VAE, warmup
+from npvae.errors import InputError, InputTypeError, UnknownNameError
+from npvae.training import TrainingSettings
+
+
+def test_linear_rises_in_a_line():
+    assert [warmup.Linear(8).weight(t) for t in (0, 2, 4, 8, 100)] == [0.0, 0.25, 0.5, 1.0, 1.0]
+    assert warmup.Linear(0).weight(0) == 1.0  # no warm-up, and no division by it
+    assert [warmup.Linear(2.5).is_over(epoch) for epoch in (1, 2, 3)] == [False, False, True]
+
+
+def test_cyclic_rises_in_every_period():
+    cyclic = warmup.Cyclic(4, rise=0.5)
+    assert [cyclic.weight(t) for t in (0, 1, 2, 3.9, 4, 5, 6)] == [0.0, 0.5, 1.0, 1.0, 0.0, 0.5, 1.0]
+    assert warmup.Cyclic(4, rise=0.0).weight(4) == 1.0
+    assert [warmup.Cyclic(3, rise=1.0).is_over(epoch) for epoch in (1, 2, 3, 4, 6)] == [False, False, True, False, True]
+    assert [cyclic.is_over(epoch) for epoch in (1, 2, 3, 4, 5)] == [False, True, True, True, False]
+
+
+def test_a_number_is_a_linear_warm_up():
+    assert warmup.get(3).config() == {"epochs": 3.0}
+    assert warmup.get({"name": "cyclic", "period": 2}).config() == {"period": 2.0, "rise": 0.5}
+
+
+@pytest.mark.parametrize(("choice", "error", "words"), [
+    (-1, InputError, "kl_warmup, in epochs, must be finite and at least 0"),
+    (True, InputTypeError, "kl_warmup"),
+    ("slow", UnknownNameError, "kl_warmup"),
+    ({"name": "cyclic"}, InputError, "needs the argument 'period'"),
+    ({"name": "cyclic", "period": 0}, InputError, "period of the cyclic kl_warmup, in epochs, must be finite and above 0"),
+    ({"name": "cyclic", "period": 1, "rise": 2}, InputError, "rise of the cyclic kl_warmup must be"),
+])
+def test_bad_choices_are_refused(choice, error, words):
+    with pytest.raises(error, match=words):
+        warmup.get(choice)
+
+
+@pytest.mark.parametrize(("choice", "words"), [
+    (4, "kl_warmup is 4 epochs, but the run has 3"),
+    ({"name": "cyclic", "period": 5}, "kl_warmup has a period of 5 epochs, but the run has 3"),
+])
+def test_one_longer_than_the_run_is_refused_before_the_first_step(choice, words):
+    with pytest.raises(InputError, match=words):
+        TrainingSettings(seed=0, epochs=3, kl_warmup=choice)
+
+
+def test_the_history_has_the_weight_of_every_epoch():
+    import numpy as np
+
+    x = np.random.default_rng(0).uniform(size=(20, 4))
+    vae = VAE(hidden=(3,), epochs=4, batch_size=10, beta=2.0, kl_warmup={"name": "cyclic", "period": 2}, random_state=0)
+    vae.fit(x)
+    # Two steps an epoch, so the last step of an epoch is at half of it.
+    assert vae.history_["beta"] == [1.0, 2.0, 1.0, 2.0]
