@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npvae import backend as backends
-from npvae import likelihoods, objectives
+from npvae import likelihoods, objectives, random
 from npvae.gradcheck import GradientReport, check_gradient
 from npvae.layers import activations
 from npvae.layers.dense import dense
@@ -42,10 +42,10 @@ def cases(ops=None, seed: int = 0) -> Iterator[Case]:
     generator = np.random.default_rng(seed)
     yield from layer_cases(ops, generator)
     for kind in likelihoods.KNOWN.values():
-        yield likelihood_case(ops, kind(), generator)
+        yield likelihood_case(ops, kind.example(4), generator)
     for i, kind in enumerate(likelihoods.KNOWN.values()):
         activation = activations.NAMES[i % len(activations.NAMES)]
-        architecture = Architecture(5, 3, (6, 4), activation=activation, likelihood=kind())
+        architecture = Architecture(5, 3, (6, 4), activation=activation, likelihood=kind.example(5))
         title = f"negative ELBO, 5-6-4-3, {activation}, {kind.name}"
         yield model_case(ops, architecture, generator, rows=4, beta=0.7, title=title)
         programmed = program_case(ops, architecture, generator, rows=4, beta=0.7)
@@ -144,10 +144,13 @@ def program_case(ops, architecture, generator, rows: int, beta: float) -> Case |
 
 
 def draw_data(likelihood, generator, rows: int, n_features: int) -> np.ndarray:
-    """Random data that the likelihood accepts: standard normal numbers, or grey values if it wants those."""
-    x = generator.standard_normal((rows, n_features))
+    """Random data that the likelihood accepts: drawn from it, or grey values where it takes those too."""
+    outputs = tuple(0.5 * generator.standard_normal((rows, width)) for width in likelihood.heads(n_features).values())
+    stream = random.Stream(0, "data sample", int(generator.integers(2**31)))
+    x = likelihood.draw(outputs, likelihood.parameters(n_features), stream)
     try:
-        likelihood.check_data(x)
+        grey = generator.random((rows, n_features))
+        likelihood.check_data(grey)
     except ValueError:
-        x = generator.random((rows, n_features))
-    return x
+        return x
+    return grey if set(np.unique(x)) <= {0.0, 1.0} else x

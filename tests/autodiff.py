@@ -1,6 +1,6 @@
 """The model once more, on an automatic differentiator: an oracle for the hand-written gradients.
 
-It is written from the definitions and shares no code with npvae. Needs the package ``autograd``.
+It is written from the definitions and shares no code with npvae. Needs the packages ``autograd`` and ``scipy``.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import autograd.numpy as anp
+from autograd.scipy.special import gammaln
 
 
 class Tensors:
@@ -44,28 +45,54 @@ def encode(architecture, tensors, x):
 
 def negative_log_likelihood(architecture, tensors, z, x):
     """-log p(x|z) by row; takes the decoder's tensors, and the likelihood's, which are the last."""
-    kind, width = architecture.likelihood.name, architecture.n_features
     h = z
     for units in architecture.decoder_hidden:
         h = tensors.dense(h, units, architecture.activation)
-    head = tensors.dense(h, width)
+    parts = [(architecture.likelihood, x)]
+    if architecture.likelihood.name == "table":
+        parts = [(part, x[:, columns]) for _, part, columns in architecture.likelihood.parts(x.shape[1])]
+    # All heads come before all parameters of likelihoods.
+    heads = [[tensors.dense(h, width) for width in part.heads(own.shape[1]).values()] for part, own in parts]
+    raw = [{name: tensors.take(*value.shape) for name, value in part.parameters(own.shape[1]).items()} for part, own in parts]
+    tensors.assert_all_taken()
+    return sum(minus_log_density(part, own, *a, **b) for (part, own), a, b in zip(parts, heads, raw, strict=True))
+
+
+def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=None):
+    """-log p(x|z) by row from the decoder's outputs, by the textbook."""
+    kind = likelihood.name
     if kind == "bernoulli":
         p = 1 / (1 + anp.exp(-head))
-        nll = -anp.sum(x * anp.log(p) + (1 - x) * anp.log(1 - p), axis=1)
-    elif kind == "squared_error":
-        nll = anp.sum((x - head) ** 2, axis=1)
+        return -anp.sum(x * anp.log(p) + (1 - x) * anp.log(1 - p), axis=1)
+    if kind == "continuous_bernoulli":
+        p = 1 / (1 + anp.exp(-head))
+        normaliser = 2 * anp.arctanh(1 - 2 * p) / (1 - 2 * p)
+        return -anp.sum(anp.log(normaliser) + x * anp.log(p) + (1 - x) * anp.log(1 - p), axis=1)
+    if kind == "categorical":
+        blocks = likelihood.sizes or [x.shape[1]]
+        total, start = 0.0, 0
+        for size in blocks:
+            part = head[:, start:start + size]
+            p = anp.exp(part) / anp.sum(anp.exp(part), axis=1, keepdims=True)
+            total, start = total - anp.log(anp.sum(p * x[:, start:start + size], axis=1)), start + size
+        return total
+    if kind == "poisson":
+        rate = anp.exp(head)
+        return -anp.sum(x * anp.log(rate) - rate - gammaln(x + 1), axis=1)
+    if kind == "student_t":
+        scale, n = (floor + anp.logaddexp(0.0, a) for floor, a in ((likelihood.floor, second), (likelihood.smallest, third)))
+        density = (
+            gammaln((n + 1) / 2) - gammaln(n / 2) - anp.log(anp.sqrt(n * math.pi) * scale)
+            - (n + 1) / 2 * anp.log(1 + ((x - head) / scale) ** 2 / n)
+        )
+        return -anp.sum(density, axis=1)
+    if kind == "squared_error":
+        return anp.sum((x - head) ** 2, axis=1)
+    if kind == "gaussian":
+        variance = likelihood.variance * anp.ones(x.shape)
     else:
-        if kind == "gaussian":
-            variance = architecture.likelihood.variance * anp.ones(x.shape)
-        else:
-            if kind == "gaussian_decoder":
-                raw = tensors.dense(h, width)
-            else:
-                raw = tensors.take(1 if kind == "gaussian_one_variance" else width) * anp.ones(x.shape)
-            variance = architecture.likelihood.floor + anp.exp(raw)
-        nll = anp.sum((x - head) ** 2 / (2 * variance) + 0.5 * anp.log(2 * math.pi * variance), axis=1)
-    tensors.assert_all_taken()
-    return nll
+        variance = likelihood.floor + anp.exp((second if kind == "gaussian_decoder" else raw_logvar) * anp.ones(x.shape))
+    return anp.sum((x - head) ** 2 / (2 * variance) + 0.5 * anp.log(2 * math.pi * variance), axis=1)
 
 
 def negative_elbo(architecture, theta, x, eps, beta):

@@ -370,7 +370,7 @@ def test_release_memory_leaves_a_working_backend(rng):
 def test_the_specification_runs_on_any_array_api(rng, likelihood, activation):
     """On a library that has the array API and nothing else, with NumPy's values."""
     strict = pytest.importorskip("array_api_strict")
-    architecture = Architecture(5, 2, (6, 4), activation=activation, likelihood=likelihood)
+    architecture = Architecture(5, 2, (6, 4), activation=activation, likelihood=likelihoods.KNOWN[likelihood].example(5))
     x = draw_data(architecture.likelihood, rng, 4, 5)
     eps = rng.standard_normal((4, 2))
     model, strict_model = Model(architecture, Ops(np)), Model(architecture, Ops(strict))

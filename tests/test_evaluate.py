@@ -58,7 +58,7 @@ def test_the_known_answer_of_a_linear_gaussian_model(ops, rng):
         assert gaps[-1] < 4 * found.sampling_error + np.mean(found.errors**2)
         z = (found.rows - exact) / found.errors
         assert 0.5 < np.sqrt(np.mean(z**2)) < 2.0  # the errors of the rows are the errors of the rows
-    assert gaps[-1] < 0.01 and found.sampling_error < 0.01
+    assert gaps[-1] < 0.02 and found.sampling_error < 0.02
 
 
 def test_an_exact_posterior_needs_one_sample(ops, rng):

@@ -99,7 +99,7 @@ def test_bad_architectures():
     with pytest.raises(UnknownNameError, match="unknown activation 'sigmoid'; known: 'identity', 'relu'"):
         Architecture(4, activation="sigmoid")
     with pytest.raises(UnknownNameError, match="unknown likelihood"):
-        Architecture(4, likelihood="poisson")
+        Architecture(4, likelihood="cauchy")
 
 
 # Initial parameters
@@ -170,7 +170,8 @@ def test_loss_and_gradient_equal_automatic_differentiation(ops, rng, likelihood,
     autograd = pytest.importorskip("autograd")
     import autodiff
 
-    architecture = Architecture(6, 3, (5, 4), decoder_hidden=(7,), activation=activation, likelihood=likelihood)
+    architecture = Architecture(6, 3, (5, 4), decoder_hidden=(7,), activation=activation,
+                                likelihood=likelihoods.KNOWN[likelihood].example(6))
     theta, x, eps = point(architecture, rng)
     loss, gradient = value_and_gradient(Model(architecture, ops), theta, x, eps, beta=0.6)
     wanted, slope = autograd.value_and_grad(lambda t: autodiff.negative_elbo(architecture, t, x, eps, 0.6))(theta)
@@ -252,7 +253,7 @@ def test_beta_weighs_the_kl_alone(ops, rng):
 
 @every_likelihood
 def test_a_mean_over_rows_not_a_sum(ops, rng, likelihood):
-    architecture = Architecture(4, 2, (5,), likelihood=likelihood)
+    architecture = Architecture(4, 2, (5,), likelihood=likelihoods.KNOWN[likelihood].example(4))
     model = Model(architecture, ops)
     theta, x, eps = point(architecture, rng)
     once = value_and_gradient(model, theta, x, eps)

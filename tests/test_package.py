@@ -79,7 +79,7 @@ def test_every_public_function_and_class_says_what_it_does():
 ROOMS = [
     "cli", "estimator", "model_file", "preparation", "plots", "summary", "selfcheck", "training", "evaluate",
     "model", "backend", "optim", "schedules", "warmup", "likelihoods", "objectives", "layers", "data", "sklearn_protocol",
-    "inputs", "io", "files", "random", "gradcheck", "gradient_problem", "finite_differences", "registry", "check", "errors", "announce", "_version", "kernels",
+    "inputs", "io", "files", "random", "special", "gradcheck", "gradient_problem", "finite_differences", "registry", "check", "errors", "announce", "_version", "kernels",
 ]
 
 

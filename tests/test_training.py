@@ -61,7 +61,8 @@ def test_training_is_the_loop_written_out():
 def test_the_numpy_program_takes_the_steps_of_the_specification(likelihood, hidden, decoder_hidden):
     """Every likelihood, depth and activation, a partial batch, a clipped gradient, warm-up, binarisation."""
     activation = activations.NAMES[(len(hidden) + len(decoder_hidden)) % len(activations.NAMES)]
-    architecture = Architecture(6, 3, hidden, decoder_hidden, activation=activation, likelihood=likelihood)
+    kind = likelihoods.KNOWN[likelihood].example(6)
+    architecture = Architecture(6, 3, hidden, decoder_hidden, activation=activation, likelihood=kind)
     binarize = "dynamic" if likelihood == "bernoulli" else "none"
     settings = TrainingSettings(
         seed=5, epochs=3, batch_size=7, optimizer="adam", learning_rate=0.01, kl_warmup=2, clip_norm=2.0,

@@ -58,6 +58,11 @@ class Likelihood(ABC):
     def check_data(self, x: np.ndarray, column_names=None) -> None:
         """InputError naming the column if x lies outside the support; any finite x is inside by default."""
 
+    @classmethod
+    def example(cls, n_features: int) -> Likelihood:
+        """One that fits so many features, for the gradient checks."""
+        return cls()
+
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.config().items())
         return f"{type(self).__name__}({arguments})"
@@ -75,13 +80,18 @@ def check_upstream(nll, dnll) -> None:
         check.same_shape(nll=nll, dnll=dnll)
 
 
+def column_label(column: int, column_names=None) -> str:
+    """A column as messages name it: by its name, or by its number, from 0, where it has none."""
+    return f"column {int(column)}" if column_names is None else f"column {column_names[column]!r}"
+
+
 def refuse_outside(x: np.ndarray, low: float, high: float, name: str, advice: str, column_names=None) -> None:
     """InputError naming the first column of x with a value outside [low, high]; ``name`` is what needs it."""
     outside = (x < low) | (x > high)
     if not outside.any():
         return
     row, column = np.argwhere(outside)[0]
-    label = f"column {column}" if column_names is None else f"column {column_names[column]!r}"
+    label = column_label(column, column_names)
     raise InputError(
         f"X holds {float(x[row, column])!r} in {label} (row {row}), but {name} needs values from {low:g} to {high:g}; "
         f"{advice}"

@@ -1,0 +1,100 @@
+"""Categorical likelihood of one-hot blocks, from logits.
+
+    p(x|z)  = prod over blocks of p_c,    p = softmax(l) over the block's columns, c the one that is 1
+    nll     = sum over blocks of log sum_j exp(l_j) - sum_j x_j l_j
+    dl_j    = dnll * (p_j - x_j)                             l, x, dl (B, I); nll, dnll (B,)
+
+A block is the columns of one variable: column j is 1 where the variable has its j-th value, and all others are 0.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterable
+
+import numpy as np
+
+from npvae import check
+from npvae.errors import InputError, InputTypeError
+from npvae.likelihoods.base import Likelihood, check_upstream, column_label
+
+
+class Categorical(Likelihood):
+    """One-hot columns. sizes: the number of columns of each block, in order; None for one block of all columns."""
+
+    name = "categorical"
+
+    def __init__(self, sizes=None) -> None:
+        if isinstance(sizes, numbers.Integral):
+            sizes = [sizes]
+        if sizes is not None and (isinstance(sizes, str) or not isinstance(sizes, Iterable)):
+            raise InputTypeError(f"sizes must be a list of whole numbers, got {sizes!r}")
+        self.sizes = None if sizes is None else [check.whole_number("each of sizes", size, 1) for size in sizes]
+
+    def config(self):
+        return {"sizes": self.sizes}
+
+    def _blocks(self, n_features: int) -> list[slice]:
+        sizes = [n_features] if self.sizes is None else self.sizes
+        if sum(sizes) != n_features:
+            raise InputError(f"the categorical likelihood has blocks of {sizes}, {sum(sizes)} columns, but X has {n_features}")
+        ends = np.cumsum(sizes)
+        return [slice(int(end) - size, int(end)) for end, size in zip(ends, sizes, strict=True)]
+
+    def heads(self, n_features):
+        self._blocks(n_features)
+        return {"logits": n_features}
+
+    def _log_probabilities(self, xp, logits):
+        """log softmax over every block."""
+        result = xp.empty_like(logits)
+        for block in self._blocks(logits.shape[1]):
+            shifted = logits[:, block] - xp.max(logits[:, block], axis=1, keepdims=True)
+            result[:, block] = shifted - xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
+        return result
+
+    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True):
+        (logits,) = outputs
+        check.same_shape(x=x, logits=logits)
+        xp = ops.xp
+        log_p = self._log_probabilities(xp, logits)
+        nll = -xp.sum(x * log_p, axis=1)
+
+        def backward(dnll):
+            check_upstream(nll, dnll)
+            return (ops.scale_rows(xp.exp(log_p) - x, dnll),), {}
+
+        return nll, (backward if gradient else None)
+
+    def mean(self, ops, outputs, parameters):
+        return ops.xp.exp(self._log_probabilities(ops.xp, outputs[0]))
+
+    def draw(self, outputs, parameters, stream):
+        probabilities = np.exp(self._log_probabilities(np, outputs[0]))
+        x = np.zeros_like(probabilities)
+        u = stream.uniform((len(x), len(self._blocks(x.shape[1]))))
+        for i, block in enumerate(self._blocks(x.shape[1])):
+            below = np.cumsum(probabilities[:, block], axis=1) <= u[:, i:i + 1]
+            chosen = np.minimum(below.sum(axis=1), block.stop - block.start - 1)  # the sum may end a rounding below 1
+            x[np.arange(len(x)), block.start + chosen] = 1.0
+        return x
+
+    def check_data(self, x, column_names=None):
+        for block in self._blocks(x.shape[1]):
+            part = x[:, block]
+            wrong = (part != 0) & (part != 1)
+            if wrong.any():
+                row, column = np.argwhere(wrong)[0]
+                where = column_label(block.start + column, column_names)
+                raise InputError(
+                    f"X holds {float(part[row, column])!r} in {where} (row {row}), but the categorical likelihood needs "
+                    "one-hot columns: 0 or 1"
+                )
+            ones = part.sum(axis=1)
+            if (ones != 1).any():
+                row = int(np.argmax(ones != 1))
+                first, last = (column_label(end, column_names) for end in (block.start, block.stop - 1))
+                raise InputError(
+                    f"row {row} of X has {int(ones[row])} ones from {first} to {last}, but the categorical likelihood "
+                    "needs exactly one in each block: see its argument sizes"
+                )

@@ -1,0 +1,75 @@
+"""Poisson likelihood of counts, from the logarithm of the rate.
+
+    p(x|z)  = prod_i r_i^x_i exp(-r_i) / x_i!                r = exp(l)
+    nll     = sum_i exp(l_i) - x_i l_i + log Gamma(x_i + 1)
+    dl_i    = dnll * (exp(l_i) - x_i)                        l, x, dl (B, I); nll, dnll (B,)
+
+exp(l) overflows past l = 88 in float32, 709 in float64.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npvae import check, special
+from npvae.errors import InputError
+from npvae.likelihoods.base import Likelihood, check_upstream, column_label
+
+#: Counts of a larger rate are drawn as sums of counts of smaller ones, so that exp(-rate) does not vanish.
+LARGEST_RATE = 64.0
+
+
+class Poisson(Likelihood):
+    """Counts: 0, 1, 2, ... One head: the logarithm of the rate."""
+
+    name = "poisson"
+
+    def heads(self, n_features):
+        return {"log_rate": n_features}
+
+    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True):
+        (log_rate,) = outputs
+        check.same_shape(x=x, log_rate=log_rate)
+        xp = ops.xp
+        rate = xp.exp(log_rate)
+        nll = xp.sum((rate - x * log_rate) + special.log_gamma(xp, x + 1.0), axis=1)
+
+        def backward(dnll):
+            check_upstream(nll, dnll)
+            return (ops.scale_rows(rate - x, dnll),), {}
+
+        return nll, (backward if gradient else None)
+
+    def mean(self, ops, outputs, parameters):
+        return ops.xp.exp(outputs[0])
+
+    def draw(self, outputs, parameters, stream):
+        rate = np.exp(outputs[0].astype(np.float64))
+        pieces = max(1, int(np.ceil(rate.max(initial=0.0) / LARGEST_RATE)))
+        counts = np.zeros(rate.shape)
+        for _ in range(pieces):
+            counts += _draw_small(rate / pieces, stream.uniform(rate.shape))
+        return counts.astype(outputs[0].dtype)
+
+    def check_data(self, x, column_names=None):
+        outside = (x < 0) | (x != np.floor(x))
+        if outside.any():
+            row, column = np.argwhere(outside)[0]
+            raise InputError(
+                f"X holds {float(x[row, column])!r} in {column_label(column, column_names)} (row {row}), but the poisson "
+                "likelihood needs counts (0, 1, 2, ...); leave counts undivided (divide_by=1), or use a gaussian likelihood"
+            )
+
+
+def _draw_small(rate, u):
+    """The smallest k with P(x <= k) > u: the distribution function, added up term by term."""
+    count, term = np.zeros(rate.shape), np.exp(-rate)
+    total = term.copy()
+    for k in range(1, 1000):
+        left = u >= total
+        if not left.any():
+            break
+        term = term * rate / k
+        total = total + term
+        count = np.where(left, float(k), count)
+    return count

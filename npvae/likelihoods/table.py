@@ -1,0 +1,132 @@
+"""A table: some columns by one likelihood, the next by another.
+
+    log p(x|z) = sum over parts of log p(x_part | z)
+
+Each part is a likelihood and how many columns it has, in the order of the columns. Given z the parts are independent, so
+losses add up, and every gradient goes to the heads and parameters of its own part, which keep their names behind the
+part's: ``part0_logits``, ``part1_mean``, ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from npvae import check, registry
+from npvae.errors import InputError, InputTypeError
+from npvae.likelihoods.base import Likelihood, check_upstream
+
+
+class Table(Likelihood):
+    """Columns with a likelihood each.
+
+    columns: a list of ``{"likelihood": ..., "columns": n}``, or pairs of a likelihood and n; a likelihood is a name, a
+    mapping with arguments, or an object.
+    """
+
+    name = "table"
+
+    def __init__(self, columns) -> None:
+        if isinstance(columns, (str, Mapping)) or not isinstance(columns, Iterable):
+            raise InputTypeError(f"columns must be a list of likelihoods and their numbers of columns, got {columns!r}")
+        self._parts = [_part(i, entry) for i, entry in enumerate(columns)]
+        if not self._parts:
+            raise InputError("columns is empty: a table needs at least one likelihood")
+
+    def config(self):
+        return {"columns": [
+            {"likelihood": registry.to_config(likelihood), "columns": count} for likelihood, count in self._parts
+        ]}
+
+    def parts(self, n_features: int) -> list[tuple[str, Likelihood, slice]]:
+        """Prefix, likelihood and columns of every part. InputError: they are not as many as X has."""
+        total = sum(count for _, count in self._parts)
+        if total != n_features:
+            raise InputError(f"the table likelihood describes {total} columns, but X has {n_features}")
+        result, start = [], 0
+        for i, (likelihood, count) in enumerate(self._parts):
+            result.append((f"part{i}_", likelihood, slice(start, start + count)))
+            start += count
+        return result
+
+    def heads(self, n_features):
+        return {
+            prefix + name: width for prefix, likelihood, columns in self.parts(n_features)
+            for name, width in likelihood.heads(columns.stop - columns.start).items()
+        }
+
+    def parameters(self, n_features):
+        return {
+            prefix + name: value for prefix, likelihood, columns in self.parts(n_features)
+            for name, value in likelihood.parameters(columns.stop - columns.start).items()
+        }
+
+    def _split(self, n_features: int, outputs, parameters):
+        """Every part with its own outputs and parameters."""
+        outputs = list(outputs)
+        for prefix, likelihood, columns in self.parts(n_features):
+            heads = len(likelihood.heads(columns.stop - columns.start))
+            own = {name.removeprefix(prefix): value for name, value in parameters.items() if name.startswith(prefix)}
+            yield prefix, likelihood, columns, tuple(outputs[:heads]), own
+            del outputs[:heads]
+
+    def _n_features(self) -> int:
+        return sum(count for _, count in self._parts)
+
+    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True):
+        nll, backwards = None, []
+        for prefix, likelihood, columns, own_outputs, own in self._split(x.shape[1], outputs, parameters):
+            part, backward = likelihood.negative_log_likelihood(ops, own_outputs, x[:, columns], own, gradient)
+            nll = part if nll is None else nll + part
+            backwards.append((prefix, backward))
+
+        def backward(dnll):
+            check_upstream(nll, dnll)
+            doutputs, dparameters = [], {}
+            for prefix, part_backward in backwards:
+                by_outputs, by_parameters = part_backward(dnll)
+                doutputs += by_outputs
+                dparameters.update({prefix + name: value for name, value in by_parameters.items()})
+            return tuple(doutputs), dparameters
+
+        return nll, (backward if gradient else None)
+
+    def mean(self, ops, outputs, parameters):
+        n_features = self._n_features()
+        result = ops.xp.zeros((outputs[0].shape[0], n_features), dtype=outputs[0].dtype)
+        for _, likelihood, columns, own_outputs, own in self._split(n_features, outputs, parameters):
+            result[:, columns] = likelihood.mean(ops, own_outputs, own)
+        return result
+
+    def draw(self, outputs, parameters, stream):
+        parts = self._split(self._n_features(), outputs, parameters)
+        return np.concatenate([likelihood.draw(own_outputs, own, stream) for _, likelihood, _, own_outputs, own in parts], axis=1)
+
+    def check_data(self, x, column_names=None):
+        names = list(range(x.shape[1])) if column_names is None else list(column_names)
+        for _, likelihood, columns in self.parts(x.shape[1]):
+            likelihood.check_data(x[:, columns], names[columns])
+
+    @classmethod
+    def example(cls, n_features):
+        """A column of each of some kinds, the rest one-hot."""
+        kinds = ["gaussian_decoder", "gaussian_per_feature", "poisson"][:n_features - 1]
+        return cls([*((kind, 1) for kind in kinds), ("categorical", n_features - len(kinds))])
+
+
+def _part(index: int, entry) -> tuple[Likelihood, int]:
+    from npvae import likelihoods
+
+    if isinstance(entry, Mapping):
+        if set(entry) != {"likelihood", "columns"}:
+            raise InputError(f"entry {index} of columns must have the keys 'likelihood' and 'columns', got {sorted(entry)}")
+        entry = entry["likelihood"], entry["columns"]
+    if isinstance(entry, str) or not isinstance(entry, Iterable) or len(pair := list(entry)) != 2:
+        raise InputTypeError(f"entry {index} of columns must be a likelihood and its number of columns, got {entry!r}")
+    likelihood = likelihoods.get(pair[0])
+    if isinstance(likelihood, Table):
+        raise InputError(f"entry {index} of columns is a table itself")
+    count = check.whole_number(f"the number of columns of entry {index} of columns", pair[1], 1)
+    likelihood.heads(count)  # so that blocks that do not fit are found here
+    return likelihood, count
