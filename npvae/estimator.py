@@ -224,7 +224,7 @@ class VAE(SklearnProtocol):
         mu, logvar = self.encode(X)
         if not sample:
             return self.inverse_transform(mu)
-        eps = random.normal(self._seed(random_state), "reconstruction noise", 0, mu.shape, mu.dtype)
+        eps = random.normal(self.seed_of(random_state), "reconstruction noise", 0, mu.shape, mu.dtype)
         return self.inverse_transform(mu + np.exp(0.5 * logvar) * eps)
 
     def sample(self, n=1, *, mean=True, random_state=None):
@@ -234,7 +234,7 @@ class VAE(SklearnProtocol):
         """
         self._check_fitted()
         n = check.whole_number("n", n, 1)
-        seed = self._seed(random_state)
+        seed = self.seed_of(random_state)
         shape = (n, self.model_.architecture.latent_dim)
         z = random.normal(seed, "prior sample", 0, shape, self.theta_.dtype)
         if mean:
@@ -251,9 +251,9 @@ class VAE(SklearnProtocol):
         "squared_error" it lacks the constant (I/2) log(pi); of grey values with "bernoulli" it is not a bound
         on a log-likelihood (see the likelihoods).
         """
-        x = self._likelihood_input(X)
+        x = self.model_input(X)
         draws = check.whole_number("draws", draws, 1)
-        rows = evaluate.elbo_rows(self.model_, self._device_theta(), x, self._seed(random_state), draws)
+        rows = evaluate.elbo_rows(self.model_, self.device_theta(), x, self.seed_of(random_state), draws)
         return float(rows.mean())
 
     def score_samples(self, X, *, samples=100, random_state=None):
@@ -272,11 +272,11 @@ class VAE(SklearnProtocol):
 
         at_once: samples decoded at a time, 1024 by default: the memory, not the result. verbose: show progress.
         """
-        x = self._likelihood_input(X)
+        x = self.model_input(X)
         more = {} if at_once is None else {"at_once": at_once}
         with progress_bar(verbose, x.shape[0], "row") as progress:
             return evaluate.log_likelihood(
-                self.model_, self._device_theta(), x, self._seed(random_state), samples, progress=progress, **more
+                self.model_, self.device_theta(), x, self.seed_of(random_state), samples, progress=progress, **more
             )
 
     def score(self, X, y=None) -> float:
@@ -317,7 +317,7 @@ class VAE(SklearnProtocol):
             )
         return rows.values
 
-    def _likelihood_input(self, X):
+    def model_input(self, X):
         """X on the device, checked against the likelihood, and binarised if the model was trained so."""
         x = self._input(X)
         names = getattr(self, "feature_names_in_", None)
@@ -326,12 +326,13 @@ class VAE(SklearnProtocol):
             x = random.bernoulli(self.seed_, "evaluation binarize", 0, x)
         return self.model_.ops.asarray(x)
 
-    def _device_theta(self):
+    def device_theta(self):
+        """The fitted parameters in the backend's memory, (P,)."""
         self._check_fitted()
         return self.model_.ops.asarray(self.theta_)
 
     def _views(self) -> dict:
-        return self.model_.views(self._device_theta())
+        return self.model_.views(self.device_theta())
 
     def _to_numpy(self, array) -> np.ndarray:
         return self.model_.ops.to_numpy(array)
@@ -347,6 +348,7 @@ class VAE(SklearnProtocol):
         """Model output in the data's units and shape."""
         return (x * np.asarray(self.divide_by_, x.dtype)).reshape(len(x), *self.sample_shape_)
 
-    def _seed(self, random_state) -> int:
+    def seed_of(self, random_state) -> int:
+        """The seed that ``random_state`` means: the model's own for None."""
         self._check_fitted()
         return self.seed_ if random_state is None else random.seed_from(random_state)

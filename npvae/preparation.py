@@ -53,6 +53,7 @@ def prepare(estimator, X, X_valid=None) -> Run:
                     values, 0.0, 1.0, "to binarize", "scale the data, or leave binarize='none'", rows.column_names
                 )
             model.likelihood.check_data(values, rows.column_names)
+    settings.objective.check_memory(model, min(settings.batch_size, len(x)), x.dtype.itemsize)
     _warn_of_scale(x)
     return Run(settings, model, x, x_valid, tuple(rows.sample_shape), rows.column_names)
 

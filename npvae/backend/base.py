@@ -7,7 +7,7 @@ itself where the equation says so (dmu = dz).
 
     asarray  copy  to_numpy  dtype_name        in and out of the backend's memory
     sorting_order                              an epoch's order of rows, from random words
-    take_rows  memory_guard                    a minibatch; room for it
+    take_rows  memory_guard  available_bytes   a minibatch; room for it
     training_program  evaluation_program       many whole steps or batches in one call, where a backend has that
     dense_forward      dense_backward          y = f(x W + b)
     sample_forward     sample_backward         z = mu + exp(logvar / 2) eps
@@ -28,6 +28,7 @@ import contextlib
 import numpy as np
 
 from npvae import optim
+from npvae.backend import machine_memory
 from npvae.layers import dense as dense_layer
 from npvae.layers import kl, sampling
 from npvae.likelihoods import bernoulli, gaussian_fixed, gaussian_learned
@@ -83,6 +84,10 @@ class Ops:
         DeviceMemoryError: there is none left.
         """
         return contextlib.nullcontext()
+
+    def available_bytes(self) -> int | None:
+        """How many bytes of the backend's memory are free; None where nobody says."""
+        return machine_memory.available_bytes()
 
     # many steps at once
 

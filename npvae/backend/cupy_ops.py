@@ -66,6 +66,9 @@ class CupyOps(Ops):
         """Give memory that is free in CuPy's pool back to the GPU."""
         self.xp.get_default_memory_pool().free_all_blocks()
 
+    def available_bytes(self) -> int:
+        return gpu.available_bytes(self.xp)
+
     @contextlib.contextmanager
     def memory_guard(self, rows: int):
         """A context in which running out of the GPU's memory is explained, for work on ``rows`` rows at a time.

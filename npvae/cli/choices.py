@@ -62,4 +62,6 @@ def _value(text: str):
     try:
         return float(text)
     except ValueError:
-        return text
+        pass
+    parts = text.split("+")
+    return [int(part) for part in parts] if len(parts) > 1 and all(part.isdigit() for part in parts) else text

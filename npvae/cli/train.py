@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from pathlib import Path
 
 from npvae import check, preparation
-from npvae.cli import choices, common, output
+from npvae.cli import choices, common, output, presets
 from npvae.errors import InputError, MissingDependencyError, NonFiniteError
 from npvae.estimator import VAE
 from npvae.files import remove_leftovers
@@ -27,6 +28,10 @@ def add_parser(commands) -> None:
         description="Train a variational autoencoder and leave a folder with model.npz, history.csv, "
         "checkpoint.npz and pictures.",
     )
+    parser.add_argument(
+        "--preset", action=_Preset, choices=presets.PRESETS,
+        help=f"a paper's protocol, which options after it change: {presets.help_text()}",
+    )
     common.add_data(parser, default="digits")
     parser.add_argument("--out", help=f"the folder to make (default: {DEFAULT_FOLDER}, or the next free number)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
@@ -38,8 +43,8 @@ def add_parser(commands) -> None:
     model.add_argument("--activation", default="relu", help="relu (default), tanh, softplus, identity")
     model.add_argument(
         "--likelihood", default="bernoulli",
-        help="bernoulli (default), squared_error, gaussian[:variance=V], gaussian_one_variance, "
-        "gaussian_per_feature, gaussian_decoder",
+        help="bernoulli (default), continuous_bernoulli, squared_error, gaussian[:variance=V], gaussian_one_variance, "
+        "gaussian_per_feature, gaussian_decoder, student_t, poisson, categorical[:sizes=N+N+...]",
     )
     model.add_argument("--dtype", default="float32", help="float32 (default) or float64")
     run = parser.add_argument_group("training")
@@ -72,6 +77,15 @@ def add_parser(commands) -> None:
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--no-plots", action="store_true", help="make no pictures")
     parser.set_defaults(run=run_command)
+
+
+class _Preset(argparse.Action):
+    """``--preset NAME``: its options, as if they stood in its place."""
+
+    def __call__(self, parser, namespace, name, option_string=None):
+        for option, value in presets.PRESETS[name].options.items():
+            setattr(namespace, option, value)
+        namespace.preset = name
 
 
 def run_command(options) -> int:

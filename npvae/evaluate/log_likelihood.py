@@ -27,6 +27,7 @@ import numpy as np
 from npvae import check, random
 from npvae.errors import InputError
 from npvae.evaluate.elbo import batches
+from npvae.memory_need import numbers_a_decoded_sample, refuse_what_does_not_fit
 from npvae.objectives.importance_weights import log_prior_ratio, samples_of
 
 #: Samples of z that are decoded at a time: enough for the matrix products, few enough for the caches.
@@ -96,6 +97,11 @@ def log_likelihood(
     samples = check.whole_number("samples", samples, 1)
     at_once = check.whole_number("at_once", at_once, 4)
     rows = check.whole_number("the number of rows of x", x.shape[0], 1)
+    refuse_what_does_not_fit(
+        model.ops, "at_once", min(at_once, rows * samples),
+        x.dtype.itemsize * numbers_a_decoded_sample(model.architecture, gradient=False),
+        "for the samples that are decoded together",
+    )
     results = [np.empty(rows) for _ in range(3)]
     views = model.views(theta)
     # A piece of a row's samples begins where a block of its random words does: at a multiple of four.

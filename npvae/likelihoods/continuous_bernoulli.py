@@ -9,9 +9,10 @@ Z and m are 0 / 0 at l = 0, which is s = 1/2, where the usual form log C = log(2
 digits on the way. With a = |l| / 2
 
     log Z   = max(l, 0) + log((1 - exp(-2 a)) / (2 a))
-    m       = 1/2 + sign(l) L(a) / 2,   L(a) = coth(a) - 1 / a = a / 3 - a^3 / 45 + 2 a^5 / 945 - ...
+    m       = 1/2 + sign(l) L(a) / 2,   L(a) = coth(a) - 1 / a = a / 3 - a^3 / 45 + 2 a^5 / 945 - ...     a < 1/2
+            = h for l < 0, 1 - h for l > 0,   h = 1 / (2 a) - 1 / (exp(2 a) - 1)                          a >= 1/2
 
-the first of which has an error of a rounding everywhere, the second by its series below a = 1/2 and as it stands above.
+which have an error of a rounding everywhere.
 
 Source: Loaiza-Ganem & Cunningham (2019), "The continuous Bernoulli: fixing a pervasive error in variational autoencoders".
 """
@@ -47,8 +48,10 @@ def mean_of(xp, logits):
         series = series * (near * near) + coefficient
     far = xp.where(a < 0.5, xp.ones_like(a), a)
     decay = xp.exp(-2.0 * far)
-    langevin = xp.where(a < 0.5, series * near, (1.0 + decay) / (1.0 - decay) - 1.0 / far)
-    return 0.5 + 0.5 * xp.sign(logits) * langevin
+    lower = 0.5 / far - decay / (1.0 - decay)
+    return xp.where(
+        a < 0.5, 0.5 + 0.5 * xp.sign(logits) * (series * near), xp.where(logits < 0.0, lower, 1.0 - lower)
+    )
 
 
 class ContinuousBernoulli(Likelihood):

@@ -37,6 +37,9 @@ class Objective(ABC):
         """The shape of the noise eps for so many rows."""
         return rows, latent_dim
 
+    def check_memory(self, model, rows: int, itemsize: int) -> None:
+        """InputError if a batch of ``rows`` needs more memory than there is, by what this objective can change."""
+
     @abstractmethod
     def loss(self, model, theta, x, eps, beta: float = 1.0, gradient: bool = True):
         """Return ``(terms, backward)``; ``backward(dloss=1.0, out=None)`` gives dtheta, (P,).

@@ -49,6 +49,7 @@ from __future__ import annotations
 
 from npvae import check
 from npvae.errors import InputError
+from npvae.memory_need import numbers_a_decoded_sample, numbers_a_sample, refuse_what_does_not_fit
 from npvae.objectives.base import Objective, Terms, check_batch
 from npvae.objectives.importance_weights import log_mean_exp, log_prior_ratio, samples_of
 
@@ -195,6 +196,16 @@ class ImportanceWeighted(Objective):
 
     def noise_shape(self, rows, latent_dim):
         return self.samples, rows, latent_dim
+
+    def check_memory(self, model, rows, itemsize):
+        refuse_what_does_not_fit(
+            model.ops, "samples", self.samples, rows * itemsize * numbers_a_sample(model.architecture),
+            f"for the noise and weights of a batch of {rows} rows",
+        )
+        refuse_what_does_not_fit(
+            model.ops, "at_once", min(self.at_once, rows * self.samples),
+            itemsize * numbers_a_decoded_sample(model.architecture, gradient=True), "for the samples that are decoded together",
+        )
 
     def loss(self, model, theta, x, eps, beta=1.0, gradient=True):
         return importance_weighted_loss(model, theta, x, eps, beta, gradient, self.estimator, self.at_once)
