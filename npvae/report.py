@@ -43,7 +43,7 @@ def evaluate_model(
     if any(part is None for part in labels) and any(part is not None for part in labels[1:]):
         raise InputError("neighbours need y, X_train and y_train: give all three, or none of the last two")
     elbo = timed("elbo", lambda: evaluate.evaluate_elbo(vae.model_, theta, x, seed))
-    mu, logvar = timed("encode", lambda: vae.encode(X))
+    mu, logvar = timed("encode", lambda: _encode(vae, x))
     result = {"rows": len(mu), "samples": samples, "seed": seed, **{
         name: elbo[name] for name in ("elbo", "reconstruction", "kl", "active_units", "kl_per_dimension")
     }}
@@ -56,9 +56,18 @@ def evaluate_model(
     )
     if all(part is not None for part in labels):
         result["neighbour_accuracy"] = timed("neighbour_accuracy", lambda: evaluate.neighbour_accuracy(
-            vae.transform(X_train), y_train, mu, y, NEIGHBOURS
+            _encode(vae, vae.model_input(X_train))[0], y_train, mu, y, NEIGHBOURS
         ))
     return {**result, "seconds": seconds}
+
+
+def _encode(vae, x):
+    """Mean and log-variance of q(z|x), NumPy arrays, for x on the device."""
+    ops, views, parts = vae.model_.ops, vae.model_.views(vae.device_theta()), []
+    for part in evaluate.batches(x.shape[0], 1000):
+        outputs, _ = vae.model_.encode(views, x[part, ...])
+        parts.append(tuple(map(ops.to_numpy, outputs)))
+    return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
 
 def _log_likelihood(vae, X, samples, at_once, seed, verbose, timed) -> dict:

@@ -48,6 +48,8 @@ def cases(ops=None, seed: int = 0) -> Iterator[Case]:
         architecture = Architecture(5, 3, (6, 4), activation=activation, likelihood=kind.example(5))
         title = f"negative ELBO, 5-6-4-3, {activation}, {kind.name}"
         yield model_case(ops, architecture, generator, rows=4, beta=0.7, title=title)
+        wider = Architecture(5, 3, (9, 7), activation=activation, likelihood=kind.example(5))  # along directions: faster
+        yield bound_case(ops, wider, generator, rows=4, samples=3, beta=0.7)
         programmed = program_case(ops, architecture, generator, rows=4, beta=0.7)
         if programmed is not None:
             yield programmed
@@ -116,6 +118,20 @@ def model_case(
         return loss, tuple(model.layout.views(np, dtheta).values())
 
     return Case(title, function, views, rtol)
+
+
+def bound_case(ops, architecture, generator, rows: int, samples: int, beta: float) -> Case:
+    """The importance-weighted bound by theta: the standard estimator, which is the gradient of what is computed."""
+    model = Model(architecture, ops)
+    theta = model.initial_parameters(0, "float64") + 0.1 * generator.standard_normal(model.layout.size)
+    x = draw_data(architecture.likelihood, generator, rows, architecture.n_features)
+    eps = generator.standard_normal((samples, rows, architecture.latent_dim))
+
+    def function(theta):
+        terms, backward = objectives.importance_weighted_loss(model, theta, x, eps, beta)
+        return terms.loss, (backward(),)
+
+    return Case(f"importance-weighted bound, {samples} samples, {architecture.likelihood.name}", function, {"theta": theta})
 
 
 def program_case(ops, architecture, generator, rows: int, beta: float) -> Case | None:

@@ -1,0 +1,140 @@
+"""``npvae evaluate`` and ``npvae train --preset``, as a user runs them."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from small import grey_rows, small_vae
+
+from npvae import VAE, load_dataset, report
+from npvae.cli import build_parser, main, presets
+from npvae.errors import InputError
+from npvae.training import TrainingSettings
+
+
+@pytest.fixture
+def model(tmp_path):
+    vae = small_vae(binarize="static").fit(grey_rows())
+    vae.save(tmp_path / "m.npz")
+    np.save(tmp_path / "x.npy", grey_rows(12, seed=9))
+    return vae, str(tmp_path / "m.npz"), str(tmp_path / "x.npy"), tmp_path
+
+
+def test_a_table_and_json_with_the_same_numbers(model, capsys):
+    vae, path, data, folder = model
+    assert main(["evaluate", path, "--data", data, "--samples", "50", "--json", str(folder / "e.json")]) == 0
+    said = capsys.readouterr()
+    found = json.loads((folder / "e.json").read_text())
+    x = grey_rows(12, seed=9)
+    wanted = vae.log_likelihood(x, samples=50)
+    assert found["log_likelihood"] == pytest.approx(wanted.mean, rel=1e-6) and found["rows"] == 12
+    assert found["standard_error"] == pytest.approx(wanted.standard_error, rel=1e-5)
+    assert found["sampling_error"] == pytest.approx(wanted.sampling_error, rel=1e-4)
+    assert found["neighbour_accuracy"] is None and found["data"] == data
+    assert f"{found['log_likelihood']:.3f}" in said.out and f"{found['squared_error']:.3f}" in said.out
+    assert "active units" in said.out and "over samples" in said.out and "12 of 12 rows" in said.err
+
+
+def test_the_measures_are_their_definitions(model):
+    vae, _, _, _ = model
+    x = grey_rows(30, seed=2)
+    found = report.evaluate_model(vae, x, samples=0)
+    seen = vae.model_.ops.to_numpy(vae.model_input(x))
+    assert set(np.unique(seen)) == {0.0, 1.0}  # the model was trained on zeros and ones
+    mean = vae.reconstruct(seen)
+    assert found["squared_error"] == pytest.approx(np.mean(np.sum((seen - mean) ** 2, axis=1)), rel=1e-5)
+    assert found["elbo"] == pytest.approx(-(found["reconstruction"] + found["kl"]))
+    assert found["kl"] == pytest.approx(sum(found["kl_per_dimension"]))
+    assert found["log_likelihood"] is None and "log_likelihood" not in found["seconds"]
+    assert found["aggregate_kl"] + found["mutual_information"] == pytest.approx(found["kl"], rel=1e-5)
+    json.dumps(found)
+    assert report.evaluate_model(vae, x, samples=20, random_state=5)["log_likelihood"] == \
+        report.evaluate_model(vae, x, samples=20, random_state=5)["log_likelihood"]
+
+
+def test_units_of_the_data_do_not_matter(tmp_path):
+    images = (255 * grey_rows(40)).astype(np.uint8)
+    vae = small_vae(divide_by=255).fit(images)
+    found = report.evaluate_model(vae, images, samples=0)
+    assert found["squared_error"] == pytest.approx(np.mean(np.sum(((images - vae.reconstruct(images)) / 255) ** 2, axis=1)), rel=1e-4)
+
+
+def test_neighbours_of_a_known_data_set(tmp_path, capsys):
+    digits = load_dataset("digits")
+    VAE(epochs=1, divide_by=255, random_state=0).fit(digits.x_train[:500]).save(tmp_path / "m.npz")
+    command = ["evaluate", str(tmp_path / "m.npz"), "--rows", "100", "--samples", "0", "--json", str(tmp_path / "e.json")]
+    assert main(command) == 0
+    found = json.loads((tmp_path / "e.json").read_text())
+    assert 0.1 < found["neighbour_accuracy"] < 1 and "15-NN accuracy" in capsys.readouterr().out
+
+
+def test_one_row_has_no_error_and_json_no_nan(model):
+    _, path, data, folder = model
+    assert main(["evaluate", path, "--data", data, "--rows", "1", "--samples", "1", "--quiet", "--json", str(folder / "e.json")]) == 0
+    found = json.loads((folder / "e.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+    assert found["standard_error"] is None and found["sampling_error"] is None and math.isfinite(found["log_likelihood"])
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    (["--samples", "-1"], "--samples must be at least 0"),
+    (["--rows", "13"], "--rows is 13, but the data have 12 rows"),
+    (["--at-once", "2"], "at_once must be at least 4"),
+])
+def test_bad_options_are_refused_in_one_line(model, capsys, options, words):
+    _, path, data, _ = model
+    assert main(["evaluate", path, "--data", data, *options]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_half_of_what_neighbours_need_is_refused(model):
+    vae, _, _, _ = model
+    with pytest.raises(InputError, match="neighbours need y, X_train and y_train"):
+        report.evaluate_model(vae, grey_rows(5), X_train=grey_rows(), samples=0)
+
+
+# Presets
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_a_preset_is_a_run_that_can_start(name):
+    options = build_parser().parse_args(["train", "--preset", name])
+    from npvae.cli import choices
+
+    assert all(getattr(options, key) == value for key, value in presets.PRESETS[name].options.items())
+    TrainingSettings(
+        seed=0, epochs=options.epochs, batch_size=options.batch_size, optimizer=choices.parse_choice(options.optimizer),
+        schedule=choices.parse_schedule(options.schedule), objective=choices.parse_choice(options.objective),
+        kl_warmup=choices.parse_warmup(options.kl_warmup), learning_rate=options.learning_rate,
+    )
+
+
+def test_burda_s_stairs():
+    from npvae.cli import choices
+    from npvae.schedules import get
+
+    options = presets.PRESETS["iwae"].options
+    assert options["epochs"] == sum(3**i for i in range(8)) == 3280
+    stairs = get(choices.parse_schedule(options["schedule"]))
+    passed = 0
+    for i in range(8):
+        assert stairs.factor(passed, 3280) == pytest.approx(10 ** (-i / 7), rel=1e-5)
+        passed += 3**i
+        assert stairs.factor(passed - 0.01, 3280) == pytest.approx(10 ** (-i / 7), rel=1e-5)
+    assert presets.PRESETS["iwae-364"].options["epochs"] == 364
+
+
+def test_an_option_after_a_preset_changes_it():
+    options = build_parser().parse_args(["train", "--preset", "iwae", "--latent-dim", "7"])
+    assert options.latent_dim == 7 and options.batch_size == 20
+
+
+def test_the_objective_and_the_warm_up_of_the_command_line(tmp_path):
+    np.save(tmp_path / "x.npy", grey_rows())
+    command = ["train", "--data", str(tmp_path / "x.npy"), "--out", str(tmp_path / "run"), "--epochs", "4", "--hidden", "4",
+               "--objective", "importance_weighted:samples=3,estimator=dreg", "--kl-warmup", "cyclic:period=2", "--quiet",
+               "--no-plots"]
+    assert main(command) == 0
+    vae = VAE.load(tmp_path / "run" / "model.npz")
+    assert vae.objective == {"name": "importance_weighted", "samples": 3, "estimator": "dreg"}
+    assert vae.kl_warmup == {"name": "cyclic", "period": 2} and "bound" in vae.history_

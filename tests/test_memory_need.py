@@ -1,0 +1,60 @@
+"""Samples that do not fit into memory are refused in words, before anything is computed."""
+
+import re
+
+import numpy as np
+import pytest
+from small import grey_rows, small_vae
+
+from npvae import evaluate
+from npvae.backend import machine_memory
+from npvae.backend.base import Ops
+from npvae.errors import InputError
+from npvae.model import Architecture, Model
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    """A machine with 100,000 bytes left."""
+    monkeypatch.setattr(machine_memory, "available_bytes", lambda: 100_000)
+
+
+def test_the_machine_says_what_it_has():
+    free = machine_memory.available_bytes()
+    assert free is None or 2**20 < free < 2**60
+
+
+@pytest.mark.parametrize(("arguments", "name"), [
+    ({"samples": 10**9, "at_once": 1}, "samples"),
+    ({"samples": 10, "at_once": 10**9}, None),  # no more are decoded than there are
+    ({"samples": 200, "at_once": 50}, "samples"),
+    ({"samples": 80, "at_once": 10**9}, "at_once"),
+])
+def test_a_run_whose_samples_do_not_fit(little_memory, arguments, name):
+    vae = small_vae(objective={"name": "importance_weighted", **arguments})
+    if name is None:
+        vae.fit(grey_rows())
+        return
+    with pytest.raises(InputError, match=rf"{name}=\d+ needs about [\d,]+ bytes .*, but 100,000 are free; try {name}=\d+$") as info:
+        vae.fit(grey_rows())
+    suggested = int(re.search(r"try \w+=(\d+)", str(info.value))[1])
+    small_vae(objective={"name": "importance_weighted", **arguments, name: suggested}).build(grey_rows())
+
+
+def test_an_estimate_whose_pieces_do_not_fit(little_memory):
+    model = Model(Architecture(6, 2, (5,)), Ops(np))
+    theta, x = model.initial_parameters(0, "float64"), grey_rows(4)
+    with pytest.raises(InputError, match=r"at_once=4000 needs about [\d,]+ bytes for the samples that are decoded together"):
+        evaluate.log_likelihood(model, theta, x, 0, 1000, at_once=10_000)
+    evaluate.log_likelihood(model, theta, x, 0, 1000, at_once=100)
+
+
+def test_where_not_even_one_fits(monkeypatch):
+    monkeypatch.setattr(machine_memory, "available_bytes", lambda: 10)
+    with pytest.raises(InputError, match="not even one fits"):
+        small_vae(objective={"name": "importance_weighted"}).fit(grey_rows())
+
+
+def test_where_nobody_says_nothing_is_refused(monkeypatch):
+    monkeypatch.setattr(machine_memory, "available_bytes", lambda: None)
+    small_vae(objective={"name": "importance_weighted", "samples": 3}).fit(grey_rows())
