@@ -49,8 +49,10 @@ def run(name: str, folder: Path, options) -> dict:
         return json.loads(result.read_text())
     data = "binarized-mnist" if name == "static-mnist" else "mnist"
     threads = [] if options.threads is None else ["--threads", str(options.threads)]
-    train = ["train", *EXPERIMENTS[name].train.split(), "--out", str(out), "--resume", "--overwrite", "--quiet", "--no-plots",
-             "--seed", str(options.seed), "--checkpoint-seconds", "60", *threads]
+    train = [
+        "train", *EXPERIMENTS[name].train.split(), "--out", str(out), "--resume", "--overwrite", "--quiet", "--no-plots",
+        "--seed", str(options.seed), "--checkpoint-seconds", "60", *threads,
+    ]
     evaluate = ["evaluate", str(out), "--data", data, "--samples", "5000", "--json", str(result), "--quiet"]
     seconds = []
     for command in (train, evaluate):

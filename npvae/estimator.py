@@ -267,8 +267,8 @@ class VAE(SklearnProtocol):
         return self.log_likelihood(X, samples=samples, random_state=random_state).rows
 
     def log_likelihood(self, X, *, samples=5000, at_once=None, random_state=None, verbose=False):
-        """log p(x) by importance sampling: a :class:`npvae.evaluate.LogLikelihood` with the rows' values, their mean with its
-        standard error, sampling errors and effective sample sizes, in nats.
+        """log p(x) by importance sampling: a :class:`npvae.evaluate.LogLikelihood` with the rows' values, their mean with
+        its standard error, sampling errors and effective sample sizes, in nats.
 
         at_once: samples decoded at a time, 1024 by default: the memory, not the result. verbose: show progress.
         """

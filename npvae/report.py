@@ -19,9 +19,9 @@ def evaluate_model(
 ) -> dict:
     """The measures of a fitted VAE on X (N, ...), JSON-able; in nats, means over rows, of the data as the model sees them.
 
-    rows, samples, seed; elbo, reconstruction, kl, kl_per_dimension, active_units: one noise draw a row. log_likelihood, with
-    its standard_error (over rows), sampling_error (of the samples) and effective sample sizes: importance sampling with
-    ``samples`` samples a row; None for 0 samples. squared_error: of the reconstruction from the posterior mean, summed over
+    rows, samples, seed; elbo, reconstruction, kl, kl_per_dimension, active_units: one noise draw a row. log_likelihood,
+    with its standard_error (over rows), sampling_error (of the samples) and effective sample sizes: importance sampling
+    with ``samples`` samples a row; None for 0 samples. squared_error: of the reconstruction from the posterior mean, summed over
     features. aggregate_kl, mutual_information, with aggregate_standard_error: see evaluate/aggregate_posterior.py.
     neighbour_accuracy: of a vote of 15 nearest training means, where labels y (N,) and X_train, y_train are given, else
     None. seconds: of each measure.

@@ -53,7 +53,9 @@ def negative_log_likelihood(architecture, tensors, z, x):
         parts = [(part, x[:, columns]) for _, part, columns in architecture.likelihood.parts(x.shape[1])]
     # All heads come before all parameters of likelihoods.
     heads = [[tensors.dense(h, width) for width in part.heads(own.shape[1]).values()] for part, own in parts]
-    raw = [{name: tensors.take(*value.shape) for name, value in part.parameters(own.shape[1]).items()} for part, own in parts]
+    raw = [
+        {name: tensors.take(*value.shape) for name, value in part.parameters(own.shape[1]).items()} for part, own in parts
+    ]
     tensors.assert_all_taken()
     return sum(minus_log_density(part, own, *a, **b) for (part, own), a, b in zip(parts, heads, raw, strict=True))
 
@@ -80,7 +82,7 @@ def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=N
         rate = anp.exp(head)
         return -anp.sum(x * anp.log(rate) - rate - gammaln(x + 1), axis=1)
     if kind == "student_t":
-        scale, n = (floor + anp.logaddexp(0.0, a) for floor, a in ((likelihood.floor, second), (likelihood.smallest, third)))
+        scale, n = likelihood.floor + anp.logaddexp(0.0, second), likelihood.smallest + anp.logaddexp(0.0, third)
         density = (
             gammaln((n + 1) / 2) - gammaln(n / 2) - anp.log(anp.sqrt(n * math.pi) * scale)
             - (n + 1) / 2 * anp.log(1 + ((x - head) / scale) ** 2 / n)

@@ -57,7 +57,8 @@ def test_units_of_the_data_do_not_matter(tmp_path):
     images = (255 * grey_rows(40)).astype(np.uint8)
     vae = small_vae(divide_by=255).fit(images)
     found = report.evaluate_model(vae, images, samples=0)
-    assert found["squared_error"] == pytest.approx(np.mean(np.sum(((images - vae.reconstruct(images)) / 255) ** 2, axis=1)), rel=1e-4)
+    wanted = np.mean(np.sum(((images - vae.reconstruct(images)) / 255) ** 2, axis=1))
+    assert found["squared_error"] == pytest.approx(wanted, rel=1e-4)
 
 
 def test_neighbours_of_a_known_data_set(tmp_path, capsys):
@@ -71,7 +72,8 @@ def test_neighbours_of_a_known_data_set(tmp_path, capsys):
 
 def test_one_row_has_no_error_and_json_no_nan(model):
     _, path, data, folder = model
-    assert main(["evaluate", path, "--data", data, "--rows", "1", "--samples", "1", "--quiet", "--json", str(folder / "e.json")]) == 0
+    command = ["evaluate", path, "--data", data, "--rows", "1", "--samples", "1", "--quiet"]
+    assert main([*command, "--json", str(folder / "e.json")]) == 0
     found = json.loads((folder / "e.json").read_text(), parse_constant=lambda name: pytest.fail(name))
     assert found["standard_error"] is None and found["sampling_error"] is None and math.isfinite(found["log_likelihood"])
 

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 
 import gpu_backends
-import numpy as np
 import nvrtc
 import pytest
 

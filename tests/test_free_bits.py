@@ -62,7 +62,9 @@ def test_only_dimensions_that_pay_are_drawn_to_the_prior(rng):
 def test_a_run_with_free_bits_keeps_what_a_run_without_gives_up():
     """Data without structure: the ELBO's optimum is to use nothing of z."""
     x = (np.random.default_rng(0).uniform(size=(300, 6)) < 0.5).astype(float)
-    arguments = {"latent_dim": 3, "hidden": (6,), "epochs": 60, "batch_size": 50, "optimizer": "adam", "learning_rate": 0.01}
+    arguments = {
+        "latent_dim": 3, "hidden": (6,), "epochs": 60, "batch_size": 50, "optimizer": "adam", "learning_rate": 0.01,
+    }
     without = small_vae(**arguments).fit(x)
     with_free = small_vae(**arguments, objective={"name": "elbo", "free_bits": 0.3}).fit(x)
     assert max(without.history_["kl_per_dimension"][-1]) < 0.1

@@ -35,7 +35,8 @@ def test_a_run_whose_samples_do_not_fit(little_memory, arguments, name):
     if name is None:
         vae.fit(grey_rows())
         return
-    with pytest.raises(InputError, match=rf"{name}=\d+ needs about [\d,]+ bytes .*, but 100,000 are free; try {name}=\d+$") as info:
+    words = rf"{name}=\d+ needs about [\d,]+ bytes .*, but 100,000 are free; try {name}=\d+$"
+    with pytest.raises(InputError, match=words) as info:
         vae.fit(grey_rows())
     suggested = int(re.search(r"try \w+=(\d+)", str(info.value))[1])
     small_vae(objective={"name": "importance_weighted", **arguments, name: suggested}).build(grey_rows())
@@ -44,7 +45,7 @@ def test_a_run_whose_samples_do_not_fit(little_memory, arguments, name):
 def test_an_estimate_whose_pieces_do_not_fit(little_memory):
     model = Model(Architecture(6, 2, (5,)), Ops(np))
     theta, x = model.initial_parameters(0, "float64"), grey_rows(4)
-    with pytest.raises(InputError, match=r"at_once=4000 needs about [\d,]+ bytes for the samples that are decoded together"):
+    with pytest.raises(InputError, match=r"at_once=4000 needs about [\d,]+ bytes for the samples"):
         evaluate.log_likelihood(model, theta, x, 0, 1000, at_once=10_000)
     evaluate.log_likelihood(model, theta, x, 0, 1000, at_once=100)
 

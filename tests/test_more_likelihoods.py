@@ -31,7 +31,9 @@ def draws(likelihood, outputs, rows=200_000):
 # Continuous Bernoulli
 
 #: Through s = 1/2, near it and far from it.
-LOGITS = [0.0, 5e-324, 1e-300, 1e-15, 1e-10, 1e-8, 1e-6, 1e-4, 1e-3, 0.01, 0.1, 0.5, 0.999, 1.0, 1.001, 2.0, 10.0, 80.0, 700.0]
+LOGITS = [
+    0.0, 5e-324, 1e-300, 1e-15, 1e-10, 1e-8, 1e-6, 1e-4, 1e-3, 0.01, 0.1, 0.5, 0.999, 1.0, 1.001, 2.0, 10.0, 80.0, 700.0,
+]
 
 
 def exact_log_normaliser(logit: float) -> decimal.Decimal:
@@ -173,7 +175,8 @@ def test_poisson_probabilities_and_draws(rate):
 
 
 def table(rng):
-    likelihood = likelihoods.Table([("poisson", 1), ({"name": "categorical", "sizes": [2, 2]}, 4), ("gaussian_per_feature", 2)])
+    categorical = {"name": "categorical", "sizes": [2, 2]}
+    likelihood = likelihoods.Table([("poisson", 1), (categorical, 4), ("gaussian_per_feature", 2)])
     x = np.array([[3.0, 1, 0, 0, 1, 0.5, -2.0], [0.0, 0, 1, 1, 0, 1.5, 0.25]])
     outputs = tuple(rng.standard_normal((2, width)) for width in likelihood.heads(7).values())
     return likelihood, x, outputs, {"part2_raw_logvar": rng.standard_normal(2)}
@@ -185,7 +188,9 @@ def test_a_table_is_the_sum_of_its_parts(rng):
     parts = [
         likelihoods.Poisson().negative_log_likelihood(OPS, outputs[:1], x[:, :1], {}),
         likelihoods.Categorical([2, 2]).negative_log_likelihood(OPS, outputs[1:2], x[:, 1:5], {}),
-        likelihoods.GaussianPerFeature().negative_log_likelihood(OPS, outputs[2:], x[:, 5:], {"raw_logvar": own["part2_raw_logvar"]}),
+        likelihoods.GaussianPerFeature().negative_log_likelihood(
+            OPS, outputs[2:], x[:, 5:], {"raw_logvar": own["part2_raw_logvar"]}
+        ),
     ]
     nll, backward = likelihood.negative_log_likelihood(OPS, outputs, x, own)
     np.testing.assert_allclose(nll, sum(part for part, _ in parts), rtol=1e-14)
@@ -214,7 +219,7 @@ def test_a_table_is_trained_saved_and_drawn_from(rng, tmp_path):
 
 
 @pytest.mark.parametrize(("likelihood", "row", "words"), [
-    ("continuous_bernoulli", [0.5, 1.5], r"X holds 1.5 in column 1 \(row 1\), but the continuous_bernoulli likelihood needs values from 0 to 1"),
+    ("continuous_bernoulli", [0.5, 1.5], r"X holds 1.5 in column 1 \(row 1\), but .* needs values from 0 to 1"),
     ("poisson", [3.0, 0.5], r"X holds 0.5 in column 1 \(row 1\), but the poisson likelihood needs counts"),
     ("poisson", [-1.0, 0.0], r"X holds -1.0 in column 0 \(row 1\)"),
     ("categorical", [0.5, 0.5], r"X holds 0.5 in column 0 \(row 1\), but the categorical likelihood needs one-hot columns"),

@@ -31,11 +31,30 @@ def loss_function(parameters, x, eps, depth, activation):
     return jnp.mean(nll + kl)
 
 
-def update(state, x, key, depth, activation, latent):
+def bound_loss(parameters, x, eps, depth, activation):
+    """The negative importance-weighted bound, mean over rows: the encoder once a row, eps (K, B, Z)."""
+    f = {"relu": jax.nn.relu, "tanh": jnp.tanh}[activation]
+    h = x
+    for W, b in parameters[:depth]:
+        h = f(h @ W + b)
+    (Wm, bm), (Wv, bv) = parameters[depth:depth + 2]
+    mu, logvar = h @ Wm + bm, h @ Wv + bv
+    z = h = mu + jnp.exp(0.5 * logvar) * eps
+    for W, b in parameters[depth + 2:-1]:
+        h = f(h @ W + b)
+    W, b = parameters[-1]
+    logits = h @ W + b
+    nll = jnp.sum(jnp.maximum(logits, 0) - x * logits + jnp.log1p(jnp.exp(-jnp.abs(logits))), axis=2)
+    log_weights = 0.5 * jnp.sum(eps**2 + logvar - z**2, axis=2) - nll
+    return -jnp.mean(jax.nn.logsumexp(log_weights, axis=0) - jnp.log(eps.shape[0]))
+
+
+def update(state, x, key, depth, activation, latent, samples):
     """One RMSprop step: ``(state, loss)``."""
     parameters, accumulators = state
-    eps = jax.random.normal(key, (x.shape[0], latent))
-    loss, gradients = jax.value_and_grad(loss_function)(parameters, x, eps, depth, activation)
+    loss, shape = (bound_loss, (samples, x.shape[0], latent)) if samples else (loss_function, (x.shape[0], latent))
+    eps = jax.random.normal(key, shape)
+    loss, gradients = jax.value_and_grad(loss)(parameters, x, eps, depth, activation)
     accumulators = jax.tree.map(lambda v, g: RHO * v + (1 - RHO) * g * g, accumulators, gradients)
     parameters = jax.tree.map(
         lambda p, g, v: p - RATE * g / jnp.sqrt(v + EPSILON), parameters, gradients, accumulators
@@ -54,7 +73,10 @@ class Runner:
         self.compile()
 
     def constants(self) -> dict:
-        return {"depth": len(self.spec.hidden), "activation": self.spec.activation, "latent": self.spec.latent}
+        return {
+            "depth": len(self.spec.hidden), "activation": self.spec.activation, "latent": self.spec.latent,
+            "samples": self.spec.samples,
+        }
 
     def compile(self) -> None:
         step = partial(update, **self.constants())

@@ -9,6 +9,7 @@ from peers.spec import EPSILON, RATE, RHO, initial_weights
 
 from npvae import Architecture, Model, __version__
 from npvae import backend as backends
+from npvae.objectives import ImportanceWeighted
 from npvae.optim import RMSprop
 from npvae.training import TrainingSettings, train
 from npvae.training.loop import initial_state
@@ -27,7 +28,8 @@ class Runner:
         architecture = Architecture(spec.inputs, spec.latent, spec.hidden, activation=spec.activation)
         model = Model(architecture, backends.get(self.backend))
         settings = TrainingSettings(
-            seed=0, epochs=10**9, batch_size=spec.batch, learning_rate=RATE, optimizer=RMSprop(RHO, EPSILON)
+            seed=0, epochs=10**9, batch_size=spec.batch, learning_rate=RATE, optimizer=RMSprop(RHO, EPSILON),
+            objective=ImportanceWeighted(spec.samples) if spec.samples else "elbo",
         )
         state = initial_state(model, settings)
         views = model.views(state.theta)

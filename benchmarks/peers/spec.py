@@ -1,4 +1,4 @@
-"""The four models that are compared, and their data."""
+"""The models that are compared, and their data."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Spec:
     batch: int
     steps: int  #: a round's steps: one epoch over as many rows as they need
     data: str
+    samples: int = 0  #: of z a row for the importance-weighted bound; 0 for the ELBO
 
 
 SPECS = {
@@ -28,6 +29,12 @@ SPECS = {
     "64-64-2": Spec(64, (64,), 2, "relu", 64, 600, "small"),
     "784-200-200-50": Spec(784, (200, 200), 50, "tanh", 100, 200, "mnist"),
     "784-1000-1000-64": Spec(784, (1000, 1000), 64, "relu", 512, 10, "mnist"),
+}
+
+#: The importance-weighted bound with K samples: the model and the batch of Burda et al. (2016).
+BOUNDS = {
+    f"bound-{samples}": Spec(784, (200, 200), 50, "tanh", 20, 200 if samples < 50 else 40, "mnist", samples)
+    for samples in (1, 5, 10, 25, 50)
 }
 
 

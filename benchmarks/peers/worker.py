@@ -16,13 +16,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from peers.spec import SPECS, load  # noqa: E402
+from peers.spec import BOUNDS, SPECS, load  # noqa: E402
 
 
 def main() -> None:
     module, name = sys.argv[1:3]
     peer = importlib.import_module(f"peers.{module}")
-    spec = SPECS[name]
+    spec = {**SPECS, **BOUNDS}[name]
     runner = peer.Runner(spec, load(spec))
     print(peer.version(), flush=True)
     for line in sys.stdin:

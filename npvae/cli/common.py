@@ -11,7 +11,9 @@ import numpy as np
 
 from npvae.cli import choices, output
 from npvae.data import DATASETS, load_dataset, load_file, save_array
-from npvae.errors import DataConversionWarning, DataScaleWarning, InputError, PosteriorCollapseWarning, TrainingInterruptedWarning
+from npvae.errors import (
+    DataConversionWarning, DataScaleWarning, InputError, PosteriorCollapseWarning, TrainingInterruptedWarning,
+)
 from npvae.estimator import VAE
 
 _LOCKS: list[int] = []

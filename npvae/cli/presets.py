@@ -24,7 +24,8 @@ def _stairs(last: int) -> tuple[int, str]:
 def _iwae(last: int) -> dict:
     epochs, schedule = _stairs(last)
     return {
-        "data": "mnist", "hidden": "200,200", "latent_dim": 50, "activation": "tanh", "binarize": "dynamic", "batch_size": 20,
+        "data": "mnist", "hidden": "200,200", "latent_dim": 50, "activation": "tanh", "binarize": "dynamic",
+        "batch_size": 20,
         # The authors' epsilon of 1e-4 is beside a gradient that is summed over the 20 rows; ours is averaged.
         "optimizer": "adam:epsilon=5e-6", "learning_rate": 1e-3, "epochs": epochs, "schedule": schedule,
     }

@@ -26,7 +26,9 @@ def neighbour_accuracy(train_z, train_labels, test_z, test_labels, neighbours: i
         if len(z) != len(labels):
             raise InputError(f"{name}_z has {len(z)} rows, but {name}_labels has {len(labels)}")
     if len(train_z) < neighbours or not len(test_z):
-        raise InputError(f"{neighbours} neighbours need as many training rows, and test rows; got {len(train_z)}, {len(test_z)}")
+        raise InputError(
+            f"{neighbours} neighbours need as many training rows, and test rows; got {len(train_z)} and {len(test_z)}"
+        )
     classes, votes_of = np.unique(np.asarray(train_labels), return_inverse=True)
     squares, right = np.sum(train_z**2, axis=1), 0
     for part in batches(len(test_z), max(1, BLOCK // len(train_z))):

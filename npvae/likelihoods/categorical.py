@@ -37,7 +37,9 @@ class Categorical(Likelihood):
     def _blocks(self, n_features: int) -> list[slice]:
         sizes = [n_features] if self.sizes is None else self.sizes
         if sum(sizes) != n_features:
-            raise InputError(f"the categorical likelihood has blocks of {sizes}, {sum(sizes)} columns, but X has {n_features}")
+            raise InputError(
+                f"the categorical likelihood has blocks of {sizes}, {sum(sizes)} columns, but X has {n_features}"
+            )
         ends = np.cumsum(sizes)
         return [slice(int(end) - size, int(end)) for end, size in zip(ends, sizes, strict=True)]
 

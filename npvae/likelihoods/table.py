@@ -101,7 +101,8 @@ class Table(Likelihood):
 
     def draw(self, outputs, parameters, stream):
         parts = self._split(self._n_features(), outputs, parameters)
-        return np.concatenate([likelihood.draw(own_outputs, own, stream) for _, likelihood, _, own_outputs, own in parts], axis=1)
+        drawn = [likelihood.draw(own_outputs, own, stream) for _, likelihood, _, own_outputs, own in parts]
+        return np.concatenate(drawn, axis=1)
 
     def check_data(self, x, column_names=None):
         names = list(range(x.shape[1])) if column_names is None else list(column_names)

@@ -204,7 +204,8 @@ class ImportanceWeighted(Objective):
         )
         refuse_what_does_not_fit(
             model.ops, "at_once", min(self.at_once, rows * self.samples),
-            itemsize * numbers_a_decoded_sample(model.architecture, gradient=True), "for the samples that are decoded together",
+            itemsize * numbers_a_decoded_sample(model.architecture, gradient=True),
+            "for the samples that are decoded together",
         )
 
     def loss(self, model, theta, x, eps, beta=1.0, gradient=True):

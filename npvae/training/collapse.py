@@ -23,7 +23,7 @@ def warn(settings, state) -> None:
     kl = state.history["kl"][-1]
     warnings.warn(
         f"posterior collapse: in epochs {state.epoch - PATIENCE + 1} to {state.epoch} none of the "
-        f"{len(state.history['kl_per_dimension'][-1])} latent dimensions was active (KL {kl:.2g} nats a row), so the decoder "
-        "ignores z; try kl_warmup, an objective with free_bits, or a smaller beta, and whether the data are scaled",
+        f"{len(state.history['kl_per_dimension'][-1])} latent dimensions was active (KL {kl:.2g} nats a row), so the "
+        "decoder ignores z; try kl_warmup, an objective with free_bits, or a smaller beta, and whether the data are scaled",
         PosteriorCollapseWarning, stacklevel=2,
     )

@@ -132,8 +132,8 @@ def _validate(model, settings, x_valid, state, beta) -> dict:
 def _watch(ops, settings, state) -> None:
     """Early stopping: remember the best validation bound, stop when it is too long ago.
 
-    It watches the ELBO, or the objective's own bound where it has another, with the KL unweighted, and only once the warm-up is over: before, the bound gets
-    worse because its weight rises, not because the model does.
+    It watches the ELBO, or the objective's own bound where it has another, with the KL unweighted, and only once the
+    warm-up is over: before, the bound gets worse because its weight rises, not because the model does.
     """
     if settings.patience is None or not settings.kl_warmup.is_over(state.epoch):
         return

@@ -11,7 +11,9 @@ def epoch_order(ops, seed: int, epoch: int, rows: int):
 
 
 def draw(ops, x, rows, settings, latent_dim: int, step: int):
-    """The rows of x, (B, I), binarised where ``settings`` say so, and noise for them, as the objective needs it, after ``step`` steps."""
+    """The rows of x, (B, I), binarised where ``settings`` say so, and noise for them, of the objective's shape, after
+    ``step`` steps.
+    """
     batch = ops.take_rows(x, rows)
     if settings.binarize == "dynamic":
         batch = binarize(ops, batch, settings.seed, "binarize", step)

@@ -35,7 +35,7 @@ def progress_reporter(verbose, epochs: int, state):
 
 @contextmanager
 def progress_bar(verbose, total: int, unit: str):
-    """A context that gives a function to be called with how many are done: tqdm's bar, or a line every tenth, or neither."""
+    """A context that gives a function to be told how many are done: tqdm's bar, or a line every tenth, or neither."""
     if not verbose:
         yield lambda done: None
         return

@@ -108,7 +108,9 @@ class Stepper:
         backward(out=self._gradient)
         norm = optim.global_norm(ops.xp, self._gradient)
         if not math.isfinite(norm + float(terms.loss)):
-            guard.raise_non_finite(model, settings.objective, state.theta, batch, eps, beta, state.epoch + 1, state.step + 1)
+            guard.raise_non_finite(
+                model, settings.objective, state.theta, batch, eps, beta, state.epoch + 1, state.step + 1
+            )
         if self._copy_is_due(state):
             self._good[...] = state.theta
             self._copied = state.step
