@@ -35,7 +35,7 @@ class NeverFlushed(optim.RMSprop):
 def run(name: str, optimizer, x, options) -> None:
     model = Model(Architecture(784, 2, (256,)), backend.get(options.backend))
     settings = TrainingSettings(seed=0, epochs=options.epochs, optimizer=optimizer)
-    state = initial_state(model, settings)
+    state = initial_state(model, settings, x)
     times, take = [], steps.Stepper.take
 
     def timed(self, *arguments):

@@ -53,6 +53,7 @@ class VAE(SklearnProtocol):
     validation_fraction : part of the rows held out from training, at the seed's choice.
     patience, min_delta : early stopping on the validation ELBO; None for none.
     binarize : "none", "static" or "dynamic": draw zeros and ones from grey values, once or every step.
+    output_bias : "zero", or "data": start the biases of the decoder's outputs where they fit the data's columns.
     divide_by : what raw data are divided by first, and outputs multiplied by (255 for 8-bit images).
     backend : "auto", "cupy", "numba", "numpy", a mapping with arguments, or an object of npvae.backend.
     threads : how many to run on, at most; None for what the environment says, or all cores.
@@ -80,7 +81,7 @@ class VAE(SklearnProtocol):
         self, latent_dim=2, hidden=(256,), *, decoder_hidden=None, activation="relu", likelihood="bernoulli",
         objective="elbo", beta=1.0, kl_warmup=0, optimizer="rmsprop", learning_rate=1e-3, schedule="constant",
         clip_norm=None, batch_size=100, epochs=50, validation_fraction=0.0, patience=None, min_delta=0.0, binarize="none",
-        divide_by=1.0, backend="auto", threads=None, dtype="float32", random_state=None, verbose=False,
+        output_bias="zero", divide_by=1.0, backend="auto", threads=None, dtype="float32", random_state=None, verbose=False,
     ):
         self.latent_dim = latent_dim
         self.hidden = hidden
@@ -100,6 +101,7 @@ class VAE(SklearnProtocol):
         self.patience = patience
         self.min_delta = min_delta
         self.binarize = binarize
+        self.output_bias = output_bias
         self.divide_by = divide_by
         self.backend = backend
         self.threads = threads
@@ -145,7 +147,7 @@ class VAE(SklearnProtocol):
             hooks.append(Checkpointer(checkpoint, model, settings, fingerprints, checkpoint_seconds))
             if resume and Path(checkpoint).exists():
                 state = read_checkpoint(checkpoint, model, settings, fingerprints)
-        state = state or initial_state(model, settings, self.dtype)
+        state = state or initial_state(model, settings, x)
         asarray = model.ops.asarray
         try:
             with progress_reporter(self.verbose, settings.epochs, state) as report:

@@ -136,8 +136,10 @@ class Model:
         # A copied or unpickled vector is the base of none of the views cached here.
         return {**self.__dict__, "_recent_views": []}
 
-    def initial_parameters(self, seed: int, dtype="float32"):
+    def initial_parameters(self, seed: int, dtype="float32", x=None):
         """A new theta, (P,): Glorot-uniform weights, zero biases, the likelihood's own initial values.
+
+        With data x (N, I), a NumPy array, the biases of the decoder's outputs are the likelihood's ``initial_biases``.
 
             W ~ U(-r, r),  r = sqrt(6 / (in + out))
 
@@ -151,6 +153,9 @@ class Model:
             views[layer.W][...] = limit * (2.0 * u - 1.0)
         for name, value in self.likelihood.parameters(self.architecture.n_features).items():
             views[f"likelihood/{name}"][...] = value
+        if x is not None:
+            for name, value in self.likelihood.initial_biases(x).items():
+                views[f"decoder/{name}/b"][...] = value
         return self.ops.copy(theta, dtype)
 
     def views(self, flat) -> dict:

@@ -160,17 +160,25 @@ class RMSprop(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam (Kingma & Ba 2015, algorithm 1, and its defaults, which PyTorch shares; Keras has epsilon 1e-7)."""
+    """Adam (Kingma & Ba 2015, algorithm 1, and its defaults, which PyTorch shares; Keras has epsilon 1e-7).
+
+    initial_accumulator: where v starts. Above the square of the gradients it makes the first steps small, until beta2^t
+    has forgotten it: Burda et al. (2016) start at 1 for gradients that are summed over 20 rows.
+    """
 
     name = "adam"
 
-    def __init__(self, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> None:
+    def __init__(
+        self, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8, initial_accumulator: float = 0.0
+    ) -> None:
         self.beta1 = check.real_number("beta1", beta1, minimum=0.0, below=1.0)
         self.beta2 = check.real_number("beta2", beta2, minimum=0.0, below=1.0)
         self.epsilon = check.real_number("epsilon", epsilon, minimum=1e-30)
+        self.initial_accumulator = check.real_number("initial_accumulator", initial_accumulator, minimum=0.0)
 
     def initial_state(self, ops, theta):
-        return {name: ops.copy(ops.xp.zeros_like(theta)) for name in ("m", "v")}
+        start = {"m": 0.0, "v": self.initial_accumulator}
+        return {name: ops.copy(ops.xp.full_like(theta, value)) for name, value in start.items()}
 
     def _step(self, ops, theta, gradient, state, learning_rate, step):
         ops.adam_step(

@@ -201,7 +201,7 @@ def test_numbers_that_are_not_finite_are_refused_and_found(launch):
     x = trained.grey(60)
     x[33] = np.inf
     model, settings = trained.make(ops, ops.asarray(x), None, batch_size=2, epochs=1)
-    state = trained.initial_state(model, settings, "float64")
+    state = trained.initial_state(model, settings, ops.asarray(x))
     with pytest.raises(NonFiniteError, match="minibatch x holds a number that is not finite") as error:
         trained.train(model, settings, ops.asarray(x), state=state)
     assert np.isfinite(ops.to_numpy(state.theta)).all()

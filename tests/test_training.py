@@ -299,7 +299,7 @@ def test_dynamic_binarisation_is_drawn_anew_and_static_is_not(monkeypatch):
 
 def test_the_guard_names_epoch_step_tensor_and_cause_and_keeps_the_last_good_parameters():
     model, settings = model_and_settings(epochs=3, learning_rate=1e200)
-    state = initial_state(model, settings, "float64")
+    state = initial_state(model, settings, grey_rows(20))
     with pytest.raises(NonFiniteError, match=r"epoch 1, step \d: .* not finite; likely cause: .*learning_rate"):
         train(model, settings, grey_rows(20), state=state)
     # Not only are the numbers finite: the model they make is.
@@ -322,7 +322,7 @@ def test_the_parameters_put_back_are_those_of_the_last_copy(monkeypatch):
             theta[:] = np.nan
 
     monkeypatch.setattr(type(settings.optimizer), "update", update)
-    state = initial_state(model, settings, "float64")
+    state = initial_state(model, settings, grey_rows(20))
     with pytest.raises(NonFiniteError):
         train(model, settings, grey_rows(20), state=state)
     np.testing.assert_array_equal(state.theta, copies[6])
@@ -331,7 +331,7 @@ def test_the_parameters_put_back_are_those_of_the_last_copy(monkeypatch):
 def test_the_last_update_of_an_epoch_is_looked_at_too(monkeypatch):
     model, settings = model_and_settings(epochs=1, batch_size=20)
     monkeypatch.setattr(type(settings.optimizer), "update", lambda self, ops, theta, *rest: theta.fill(np.inf))
-    state = initial_state(model, settings, "float64")
+    state = initial_state(model, settings, grey_rows(20))
     with pytest.raises(NonFiniteError, match="encoder/0/W not finite"):
         train(model, settings, grey_rows(20), state=state)
     np.testing.assert_array_equal(state.theta, model.initial_parameters(5, "float64"))
@@ -369,7 +369,7 @@ def test_at_the_first_step_the_advice_is_to_scale_the_data():
 
 def test_a_callback_that_ruins_the_parameters_is_noticed():
     model, settings = model_and_settings(epochs=1)
-    state = initial_state(model, settings, "float64")
+    state = initial_state(model, settings, grey_rows(20))
     with pytest.raises(NonFiniteError):
         train(model, settings, grey_rows(20), state=state, callbacks=[lambda s: s.theta.fill(np.nan)])
     assert np.isfinite(state.theta).all()

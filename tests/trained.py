@@ -52,7 +52,7 @@ def run(ops, x, x_valid=None, architecture=None, state=None, callbacks=(), **set
 def start(ops, x, architecture=None, **settings):
     """The state before a run."""
     model, settings = make(ops, x, architecture, **settings)
-    return initial_state(model, settings, x.dtype.name)
+    return initial_state(model, settings, x)
 
 
 def specification() -> Ops:

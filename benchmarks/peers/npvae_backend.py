@@ -31,7 +31,7 @@ class Runner:
             seed=0, epochs=10**9, batch_size=spec.batch, learning_rate=RATE, optimizer=RMSprop(RHO, EPSILON),
             objective=ImportanceWeighted(spec.samples) if spec.samples else "elbo",
         )
-        state = initial_state(model, settings)
+        state = initial_state(model, settings, x)
         views = model.views(state.theta)
         for layer, W in zip(architecture.dense_layers(), initial_weights(spec), strict=True):
             views[layer.W][...] = model.ops.asarray(W)

@@ -55,6 +55,13 @@ class Likelihood(ABC):
     def draw(self, outputs, parameters, stream) -> np.ndarray:
         """One draw from p(x|z), (B, I), from NumPy arrays and the noise of a :class:`npvae.random.Stream`."""
 
+    def initial_biases(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Biases of heads, (width,) by name, at which outputs that know nothing of z fit x (N, I) as well as they can.
+
+        Heads that are not named start at 0. Training that starts there spends its first steps on what z is for.
+        """
+        return {}
+
     def check_data(self, x: np.ndarray, column_names=None) -> None:
         """InputError naming the column if x lies outside the support; any finite x is inside by default."""
 

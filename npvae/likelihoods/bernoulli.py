@@ -54,6 +54,11 @@ class Bernoulli(Likelihood):
 
         return nll, (backward if gradient else None)
 
+    def initial_biases(self, x):
+        """Source: Burda et al. (2016), the authors' code: the logits of the pixels' means, cut to 0.001 and 0.999."""
+        mean = np.clip(np.mean(x, axis=0, dtype=np.float64), 1e-3, 1.0 - 1e-3)
+        return {"logits": np.log(mean / (1.0 - mean))}
+
     def mean(self, ops, outputs, parameters):
         return sigmoid(ops.xp, outputs[0])
 

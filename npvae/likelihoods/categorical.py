@@ -68,6 +68,9 @@ class Categorical(Likelihood):
 
         return nll, (backward if gradient else None)
 
+    def initial_biases(self, x):
+        return {"logits": np.log(np.maximum(np.mean(x, axis=0, dtype=np.float64), 1e-3))}
+
     def mean(self, ops, outputs, parameters):
         return ops.xp.exp(self._log_probabilities(ops.xp, outputs[0]))
 

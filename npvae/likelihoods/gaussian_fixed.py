@@ -56,6 +56,9 @@ class Gaussian(Likelihood):
 
         return nll, (backward if gradient else None)
 
+    def initial_biases(self, x):
+        return {"mean": np.mean(x, axis=0, dtype=np.float64)}
+
     def mean(self, ops, outputs, parameters):
         return outputs[0]
 

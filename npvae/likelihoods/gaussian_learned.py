@@ -69,6 +69,9 @@ class _LearnedVariance(Likelihood):
     def heads(self, n_features):
         return {"mean": n_features}
 
+    def initial_biases(self, x):
+        return {"mean": np.mean(x, axis=0, dtype=np.float64)}
+
     def raw_logvar(self, outputs, parameters):
         """The array a of the docstring above."""
         return parameters["raw_logvar"]

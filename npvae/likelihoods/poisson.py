@@ -40,6 +40,9 @@ class Poisson(Likelihood):
 
         return nll, (backward if gradient else None)
 
+    def initial_biases(self, x):
+        return {"log_rate": np.log(np.maximum(np.mean(x, axis=0, dtype=np.float64), 1e-3))}
+
     def mean(self, ops, outputs, parameters):
         return ops.xp.exp(outputs[0])
 

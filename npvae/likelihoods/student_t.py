@@ -79,6 +79,9 @@ class StudentT(Likelihood):
 
         return nll, (backward if gradient else None)
 
+    def initial_biases(self, x):
+        return {"location": np.median(x, axis=0).astype(np.float64)}
+
     def mean(self, ops, outputs, parameters):
         """The location, which is the mean for more than 1 degree of freedom and the median for any."""
         return outputs[0]

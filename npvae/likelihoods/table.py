@@ -92,6 +92,12 @@ class Table(Likelihood):
 
         return nll, (backward if gradient else None)
 
+    def initial_biases(self, x):
+        return {
+            prefix + name: value for prefix, likelihood, columns in self.parts(x.shape[1])
+            for name, value in likelihood.initial_biases(x[:, columns]).items()
+        }
+
     def mean(self, ops, outputs, parameters):
         n_features = self._n_features()
         result = ops.xp.zeros((outputs[0].shape[0], n_features), dtype=outputs[0].dtype)

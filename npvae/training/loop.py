@@ -17,9 +17,10 @@ from npvae.training.steps import Epoch, Stepper
 INTERRUPTED = "interrupted"
 
 
-def initial_state(model, settings, dtype="float32") -> TrainingState:
-    """The state before the first step."""
-    theta = model.initial_parameters(settings.seed, dtype)
+def initial_state(model, settings, x) -> TrainingState:
+    """The state before the first step on x (N, I), of x's dtype."""
+    data = model.ops.to_numpy(x) if settings.output_bias == "data" else None
+    theta = model.initial_parameters(settings.seed, model.ops.dtype_name(x), data)
     return TrainingState(theta, settings.optimizer.initial_state(model.ops, theta))
 
 
@@ -40,7 +41,7 @@ def train(model, settings, x, x_valid=None, state=None, callbacks=()) -> Trainin
         raise InputError("patience needs validation data: set validation_fraction, or give x_valid")
     if x.shape[0] == 0:
         raise InputError("x has no rows to train on")
-    state = state or initial_state(model, settings, model.ops.dtype_name(x))
+    state = state or initial_state(model, settings, x)
     with model.ops.memory_guard(min(settings.batch_size, x.shape[0])):
         x = _static(model.ops, x, settings, 0)
         x_valid = None if x_valid is None else _static(model.ops, x_valid, settings, 1)

@@ -11,6 +11,7 @@ from npvae.schedules import Schedule
 from npvae.warmup import Warmup
 
 BINARIZE = ("none", "static", "dynamic")
+OUTPUT_BIAS = ("zero", "data")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class TrainingSettings:
     clip_norm       longest gradient allowed, None for any
     patience        epochs without a better validation ELBO before the run stops, None for never
     min_delta       nats by which the validation ELBO must be better to count
+    output_bias     where the biases of the decoder's outputs start: at 0, or where they fit the data's columns
     objective       what is minimised: see npvae/objectives
     binarize        "none"; "static": each pixel drawn once; "dynamic": drawn anew every step
 
@@ -44,6 +46,7 @@ class TrainingSettings:
     patience: int | None = None
     min_delta: float = 0.0
     binarize: str = "none"
+    output_bias: str = "zero"
     objective: Objective = field(default_factory=ELBO)
 
     def __post_init__(self) -> None:
@@ -57,6 +60,7 @@ class TrainingSettings:
         object.__setattr__(self, "schedule", schedules.get(self.schedule))
         object.__setattr__(self, "objective", objectives.get(self.objective))
         check.one_of("binarize", self.binarize, BINARIZE)
+        check.one_of("output_bias", self.output_bias, OUTPUT_BIAS)
         object.__setattr__(self, "kl_warmup", warmup.get(self.kl_warmup))
         self.schedule.check_length(self.epochs)
         self.kl_warmup.check_length(self.epochs)
