@@ -1,4 +1,4 @@
-// A training step as phases of tasks, all on the device: npvae/objectives.py and the optimisers, without the host.
+// A training step as phases of tasks, all on the device: npvae/objectives/elbo.py and the optimisers, without the host.
 //
 //     forward    y = f(x W + b) layer by layer; both latent heads at once, with sample and KL; outputs with likelihood
 //     backward   dW = x^T da, db = sum of da's rows, dx = (da W^T) f', of a layer in one phase

@@ -40,8 +40,9 @@ class VAE(SklearnProtocol):
     hidden : widths of the encoder's hidden layers; () makes it linear.
     decoder_hidden : widths of the decoder's, from z on; None mirrors the encoder.
     activation : "relu", "tanh", "softplus" or "identity".
-    likelihood : "bernoulli", "squared_error", "gaussian", "gaussian_one_variance",
-        "gaussian_per_feature", "gaussian_decoder"; ``{"name": ..., argument: value}``; or a Likelihood.
+    likelihood : "bernoulli", "continuous_bernoulli", "squared_error", "gaussian", "gaussian_one_variance",
+        "gaussian_per_feature", "gaussian_decoder", "student_t", "categorical", "poisson", "table";
+        ``{"name": ..., argument: value}``; or a Likelihood.
     beta, kl_warmup : weight of the KL term, and the epochs over which it rises to it in a line; or ``{"name": "cyclic",
         "period": 10}``; or a Warmup.
     objective : what training maximises: "elbo"; ``{"name": "elbo", "free_bits": 0.5}``; ``{"name": "importance_weighted",

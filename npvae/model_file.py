@@ -27,7 +27,7 @@ def save(estimator, path) -> None:
     """
     estimator._check_fitted()
     likelihood = estimator.model_.likelihood
-    if likelihoods.KNOWN.get(likelihood.name) is not type(likelihood):
+    if not _can_be_read_again(likelihood):
         raise InputError(
             f"the likelihood {likelihood!r} is not one of npvae.likelihoods.KNOWN: its file could not be read again"
         )
@@ -90,6 +90,14 @@ def load(cls, path, backend):
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, NpvaeError) as error:
         raise ModelFileError(f"{path} lacks or contradicts what a model must hold: {error!r}") from error
     return estimator
+
+
+def _can_be_read_again(likelihood) -> bool:
+    """Whether the likelihood's configuration makes an equal one: a table may hold others that nobody knows."""
+    try:
+        return likelihoods.get(registry.to_config(likelihood)) == likelihood
+    except NpvaeError:
+        return False
 
 
 def _fitted_arguments(estimator) -> dict:

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from npvae import evaluate
+from npvae import check, evaluate
 from npvae.errors import InputError
 
 #: Neighbours that vote: the number of the literature on latent spaces.
@@ -37,11 +37,18 @@ def evaluate_model(
         return result
 
     seed = vae.seed_of(random_state)
+    samples = check.whole_number("samples", samples, 0)
     x = vae.model_input(X)
     theta = vae.device_theta()
     labels = (y, X_train, y_train)
     if any(part is None for part in labels) and any(part is not None for part in labels[1:]):
         raise InputError("neighbours need y, X_train and y_train: give all three, or none of the last two")
+    if X_train is not None:
+        for name, rows, labelled in (("X", X, y), ("X_train", X_train, y_train)):
+            if len(rows) != len(labelled):
+                raise InputError(f"{name} has {len(rows)} rows, but there are {len(labelled)} labels for them")
+        if len(X_train) < NEIGHBOURS:
+            raise InputError(f"{NEIGHBOURS} neighbours need as many training rows, got {len(X_train)}")
     elbo = timed("elbo", lambda: evaluate.evaluate_elbo(vae.model_, theta, x, seed))
     mu, logvar = timed("encode", lambda: _encode(vae, x))
     result = {"rows": len(mu), "samples": samples, "seed": seed, **{
@@ -112,12 +119,12 @@ def describe(result: dict) -> str:
         ("ELBO", f"{result['elbo']:.3f}", "nats a row"),
         ("  -log p(x|z)", f"{result['reconstruction']:.3f}", ""),
         ("  KL(q(z|x) || p(z))", f"{result['kl']:.3f}", ""),
-        ("active units", active, "latent dimensions whose mean varies by more than 0.01"),
+        ("active units", active, "latent dimensions whose posterior mean has a variance above 0.01"),
     ]
     if result["log_likelihood"] is not None:
         lines += [
             ("log p(x)", f"{result['log_likelihood']:.3f}",
-             f"{error('standard_error', 'over rows')}, {error('sampling_error', 'over samples')}"),
+             ", ".join(filter(None, (error("standard_error", "over rows"), error("sampling_error", "over samples"))))),
             ("  samples of z", str(result["samples"]),
              f"effective {result['effective_sample_size_median']:.0f} in the median row, "
              f"{result['effective_sample_size_smallest']:.1f} in the worst"),

@@ -38,7 +38,7 @@ class Warmup(ABC):
 
     @abstractmethod
     def check_length(self, epochs: int) -> None:
-        """InputError if the weight would never be full in a run of ``epochs``."""
+        """InputError if the run has too few epochs for the whole of it, or of one period."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
@@ -74,8 +74,8 @@ class Cyclic(Warmup):
 
     name = "cyclic"
 
-    def __init__(self, period: float, rise: float = 0.5) -> None:
-        self.period = check.real_number("period of the cyclic kl_warmup, in epochs,", period, above=0.0)
+    def __init__(self, period: int, rise: float = 0.5) -> None:
+        self.period = check.whole_number("period of the cyclic kl_warmup, in epochs,", period, 1)
         self.rise = check.real_number("rise of the cyclic kl_warmup", rise, minimum=0.0, maximum=1.0)
 
     def config(self):
@@ -86,11 +86,11 @@ class Cyclic(Warmup):
         return 1.0 if since >= rising else since / rising
 
     def is_over(self, epoch):
-        return epoch % self.period == 0.0 or self.weight(epoch) == 1.0
+        return epoch % self.period == 0 or self.weight(epoch) == 1.0
 
     def check_length(self, epochs):
         if self.period > epochs:
-            raise InputError(f"kl_warmup has a period of {self.period:g} epochs, but the run has {epochs}")
+            raise InputError(f"kl_warmup has a period of {self.period} epochs, but the run has {epochs}")
 
 
 KNOWN: dict[str, type[Warmup]] = {kind.name: kind for kind in (Linear, Cyclic)}

@@ -8,7 +8,7 @@ import pytest
 from small import grey_rows, small_vae
 
 from npvae import VAE, load_dataset, report
-from npvae.cli import build_parser, main, presets
+from npvae.cli import main, parse, presets
 from npvae.errors import InputError
 from npvae.training import TrainingSettings
 
@@ -82,6 +82,7 @@ def test_one_row_has_no_error_and_json_no_nan(model):
     (["--samples", "-1"], "--samples must be at least 0"),
     (["--rows", "13"], "--rows is 13, but the data have 12 rows"),
     (["--at-once", "2"], "at_once must be at least 4"),
+    (["--json", "no/such/folder/e.json"], "the folder of --json no/such/folder/e.json does not exist"),
 ])
 def test_bad_options_are_refused_in_one_line(model, capsys, options, words):
     _, path, data, _ = model
@@ -93,6 +94,11 @@ def test_half_of_what_neighbours_need_is_refused(model):
     vae, _, _, _ = model
     with pytest.raises(InputError, match="neighbours need y, X_train and y_train"):
         report.evaluate_model(vae, grey_rows(5), X_train=grey_rows(), samples=0)
+    labels = np.zeros(40)
+    with pytest.raises(InputError, match="X has 5 rows, but there are 4 labels for them"):
+        report.evaluate_model(vae, grey_rows(5), labels[:4], grey_rows(), labels)
+    with pytest.raises(InputError, match="15 neighbours need as many training rows, got 9"):
+        report.evaluate_model(vae, grey_rows(5), labels[:5], grey_rows(9), labels[:9])
 
 
 # Presets
@@ -100,7 +106,7 @@ def test_half_of_what_neighbours_need_is_refused(model):
 
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_a_preset_is_a_run_that_can_start(name):
-    options = build_parser().parse_args(["train", "--preset", name])
+    options = parse(["train", "--preset", name])
     from npvae.cli import choices
 
     assert all(getattr(options, key) == value for key, value in presets.PRESETS[name].options.items())
@@ -126,9 +132,12 @@ def test_burda_s_stairs():
     assert presets.PRESETS["iwae-364"].options["epochs"] == 364
 
 
-def test_an_option_after_a_preset_changes_it():
-    options = build_parser().parse_args(["train", "--preset", "iwae", "--latent-dim", "7"])
-    assert options.latent_dim == 7 and options.batch_size == 20
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_option_beside_a_preset_goes_first(order):
+    parts = [["--preset", "iwae"], ["--latent-dim", "7"], ["--epochs", "50"]][::order]
+    options = parse(["train", *sum(parts, [])])
+    assert options.latent_dim == 7 and options.epochs == 50 and options.batch_size == 20
+    assert parse(["train"]).batch_size == 100  # nothing is left of it
 
 
 def test_the_objective_and_the_warm_up_of_the_command_line(tmp_path):

@@ -222,6 +222,17 @@ def test_a_mixture_of_two_by_quadrature():
     assert abs(found.kl - exact) < 4 * found.standard_error and found.standard_error < 0.01
 
 
+def test_fewer_samples_than_rows_are_of_all_rows():
+    """Two groups far apart, one after the other: of the first alone z would say less by log 2."""
+    mu = np.where(np.arange(4000) < 2000, -50.0, 50.0)[:, None]
+    found = evaluate.aggregate_posterior(mu, np.zeros((4000, 1)), 0, 400)
+    assert found.mutual_information == pytest.approx(math.log(2), abs=4 * found.standard_error + 1e-9)
+    mu = np.where(np.arange(4000) < 3000, 0.0, 50.0)[:, None]  # I = -3/4 log(3/4) - 1/4 log(1/4)
+    found = evaluate.aggregate_posterior(mu, np.zeros((4000, 1)), 0, 400)
+    exact = -0.75 * math.log(0.75) - 0.25 * math.log(0.25)
+    assert abs(found.mutual_information - exact) < 4 * found.standard_error and found.standard_error < 0.05
+
+
 def test_fewer_samples_than_rows_and_bad_numbers(rng):
     mu, logvar = rng.standard_normal((50, 2)), rng.standard_normal((50, 2))
     assert math.isfinite(evaluate.aggregate_posterior(mu, logvar, 0, 20).kl)

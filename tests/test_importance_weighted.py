@@ -313,6 +313,53 @@ def test_the_same_seed_gives_the_same_run_on_every_backend(ops, rng):
     np.testing.assert_allclose(states[0].history["bound"], states[1].history["bound"], rtol=1e-9)
 
 
+def test_the_guard_names_the_tensor_of_a_run_with_several_samples(ops, rng):
+    from npvae.errors import NonFiniteError
+    from npvae.training import TrainingSettings, train
+
+    settings = TrainingSettings(seed=0, epochs=3, learning_rate=1e200, objective={"name": "importance_weighted", "samples": 3})
+    with pytest.raises(NonFiniteError, match=r"epoch \d, step \d: .* holds a number that is not finite|not finite; likely"):
+        train(Model(Architecture(5, 2, (4,)), ops), settings, rng.uniform(size=(30, 5)))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("objective", [
+    {"name": "elbo", "free_bits": 0.4}, {"name": "importance_weighted", "samples": 3, "estimator": "dreg"},
+])
+def test_no_fast_path_forgets_the_objective(rng, backend, objective):
+    """Training and validation are the specification's: by the backend's program they would be the plain ELBO's."""
+    from npvae import backend as backends
+    from npvae.training import TrainingSettings, train
+
+    if backends.reason_against(backend) is not None:
+        pytest.skip(backends.reason_against(backend))
+    x, x_valid = rng.uniform(size=(30, 5)), rng.uniform(size=(9, 5))
+    settings = TrainingSettings(seed=4, epochs=2, batch_size=7, objective=objective)
+    found, wanted = (
+        train(Model(Architecture(5, 2, (4,)), each), settings, x, x_valid) for each in (backends.get(backend), Ops(np))
+    )
+    np.testing.assert_allclose(found.theta, wanted.theta, rtol=1e-9)
+    for name in ("loss", "val_loss", "val_elbo"):
+        np.testing.assert_allclose(found.history[name], wanted.history[name], rtol=1e-9)
+    plain = train(Model(Architecture(5, 2, (4,)), Ops(np)), TrainingSettings(seed=4, epochs=2, batch_size=7), x, x_valid)
+    assert abs(plain.history["val_loss"][-1] - found.history["val_loss"][-1]) > 1e-3
+
+
+@pytest.mark.parametrize("rows", [3, 40])
+def test_validation_takes_no_more_samples_at_a_time_than_training_s(rng, monkeypatch, rows):
+    from npvae.training import loop
+
+    monkeypatch.setattr(loop, "VALIDATION_SAMPLES", 12)
+    seen, original = [], ImportanceWeighted.loss
+    monkeypatch.setattr(
+        ImportanceWeighted, "loss",
+        lambda self, model, theta, x, *rest, **named: (seen.append(len(x)), original(self, model, theta, x, *rest, **named))[1],
+    )
+    VAE(hidden=(3,), epochs=1, batch_size=30, random_state=0, objective={"name": "importance_weighted", "samples": 4},
+        backend="numpy").fit(rng.uniform(size=(30, 5)), X_valid=rng.uniform(size=(rows, 5)))
+    assert seen[0] == 30 and max(seen[1:]) == 3 and sum(seen[1:]) == rows
+
+
 def test_a_resumed_run_has_the_same_bits(rng, tmp_path):
     x = rng.uniform(size=(30, 5))
     objective = {"name": "importance_weighted", "samples": 3}

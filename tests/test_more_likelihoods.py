@@ -215,6 +215,37 @@ def test_a_table_is_trained_saved_and_drawn_from(rng, tmp_path):
     assert (drawn[:, 0] >= 0).all() and set(np.unique(drawn[:, 1])) <= {0.0, 1.0}
 
 
+# What all share
+
+
+@pytest.mark.parametrize("name", likelihoods.KNOWN)
+def test_the_mean_is_that_of_many_draws(name):
+    """E[x|z], which reconstructions and samples show, and not the mode or the parameter."""
+    likelihood = likelihoods.KNOWN[name].example(4)
+    generator = np.random.default_rng(5)
+    outputs = tuple(np.tile(generator.uniform(-1.0, 1.5, width), (100_000, 1)) for width in likelihood.heads(4).values())
+    if name == "student_t":
+        outputs[2][...] = 8.0  # degrees of freedom, so that the variance is small enough to see the mean
+    own = likelihood.parameters(4)
+    drawn = likelihood.draw(outputs, own, random.Stream(0, "data sample", 0))
+    mean = likelihood.mean(OPS, tuple(output[:1] for output in outputs), own)[0]
+    errors = drawn.std(axis=0) / math.sqrt(len(drawn))
+    assert np.all(np.abs(drawn.mean(axis=0) - mean) <= 5 * errors)  # a block of one column is always 1
+
+
+def test_counts_of_any_rate_are_drawn_in_no_time():
+    log_rates = np.array([[0.0, math.log(5000.0), 12.0, 25.0]])
+    drawn = draws(likelihoods.Poisson(), [log_rates], rows=20_000)
+    rates = np.exp(log_rates[0])
+    assert (drawn == np.floor(drawn)).all()
+    assert np.all(np.abs(drawn.mean(axis=0) - rates) < 5 * np.sqrt(rates / len(drawn)))
+    assert np.all(np.abs(drawn.var(axis=0) / rates - 1) < 0.06)
+    third = np.mean((drawn[:, 1] - rates[1]) ** 3) / rates[1] ** 1.5
+    assert abs(third - 1 / math.sqrt(rates[1])) < 5 * math.sqrt(6 / len(drawn))
+    with pytest.raises(InputError, match=r"a Poisson rate of exp\(800\) cannot be drawn from"):
+        draws(likelihoods.Poisson(), [np.array([[800.0]])], rows=1)
+
+
 # What cannot be
 
 

@@ -39,11 +39,22 @@ def test_it_is_a_density_with_its_draws(page):
     assert np.mean(np.abs(drawn - 1.5)) == pytest.approx(1e-3 + np.exp(0.4), rel=0.03)
 
 
+def test_a_draw_is_finite_whatever_the_random_word(page):
+    class Zeros:
+        def uniform(self, shape, dtype):
+            return np.zeros(shape, dtype)
+
+    outputs = (np.zeros((1, 2), np.float32), np.zeros((1, 2), np.float32))
+    assert np.isfinite(page["Laplace"]().draw(outputs, {}, Zeros())).all()
+
+
 def test_the_line_is_all_that_is_needed(page, monkeypatch, tmp_path, rng):
     Laplace, x = page["Laplace"], rng.standard_normal((30, 4))
     vae = small_vae(likelihood=Laplace(0.01)).fit(x)
     with pytest.raises(InputError, match="is not one of npvae.likelihoods.KNOWN"):
         vae.save(tmp_path / "m.npz")
+    with pytest.raises(InputError, match="is not one of npvae.likelihoods.KNOWN"):
+        small_vae(likelihood=likelihoods.Table([(Laplace(), 3), ("gaussian", 1)])).fit(x).save(tmp_path / "m.npz")
     monkeypatch.setitem(likelihoods.KNOWN, Laplace.name, Laplace)
     named = small_vae(likelihood={"name": "laplace", "floor": 0.01}).fit(x)
     np.testing.assert_array_equal(named.theta_, vae.theta_)

@@ -22,6 +22,8 @@ class Distant(Ops):
 RUNS = [
     ({}, {}),
     ({"likelihood": "gaussian_decoder"}, {"optimizer": "adam", "clip_norm": 0.5}),
+    ({}, {"objective": {"name": "importance_weighted", "samples": 3}, "beta": 0.7}),
+    ({}, {"objective": {"name": "elbo", "free_bits": 0.3}}),
     ({"hidden": ()}, {"optimizer": "sgd", "binarize": "dynamic", "beta": 0.5, "kl_warmup": 1}),
 ]
 

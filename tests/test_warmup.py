@@ -23,7 +23,7 @@ def test_cyclic_rises_in_every_period():
 
 def test_a_number_is_a_linear_warm_up():
     assert warmup.get(3).config() == {"epochs": 3.0}
-    assert warmup.get({"name": "cyclic", "period": 2}).config() == {"period": 2.0, "rise": 0.5}
+    assert warmup.get({"name": "cyclic", "period": 2}).config() == {"period": 2, "rise": 0.5}
 
 
 @pytest.mark.parametrize(("choice", "error", "words"), [
@@ -31,7 +31,8 @@ def test_a_number_is_a_linear_warm_up():
     (True, InputTypeError, "kl_warmup"),
     ("slow", UnknownNameError, "kl_warmup"),
     ({"name": "cyclic"}, InputError, "needs the argument 'period'"),
-    ({"name": "cyclic", "period": 0}, InputError, "period of the cyclic kl_warmup, in epochs, must be finite and above 0"),
+    ({"name": "cyclic", "period": 0}, InputError, "period of the cyclic kl_warmup, in epochs, must be at least 1"),
+    ({"name": "cyclic", "period": 1.5}, InputTypeError, "period of the cyclic kl_warmup, in epochs, must be a whole number"),
     ({"name": "cyclic", "period": 1, "rise": 2}, InputError, "rise of the cyclic kl_warmup must be"),
 ])
 def test_bad_choices_are_refused(choice, error, words):
@@ -46,6 +47,27 @@ def test_bad_choices_are_refused(choice, error, words):
 def test_one_longer_than_the_run_is_refused_before_the_first_step(choice, words):
     with pytest.raises(InputError, match=words):
         TrainingSettings(seed=0, epochs=3, kl_warmup=choice)
+
+
+def test_early_stopping_counts_the_epochs_that_it_looks_at():
+    """In a cycle's rise the bound says nothing: epochs there are no reason to stop at the first after it."""
+    from types import SimpleNamespace
+
+    from npvae.backend.base import Ops
+    from npvae.training.loop import _watch
+    from npvae.training.state import TrainingState
+
+    import numpy as np
+
+    settings = SimpleNamespace(patience=2, min_delta=0.0, kl_warmup=warmup.Cyclic(10, 0.5))
+    state = TrainingState(np.zeros(1), {})
+    for epoch in range(1, 31):
+        state.epoch = epoch
+        state.history.append({"val_elbo": -100.0 if epoch <= 10 else -101.0})
+        _watch(Ops(np), settings, state)
+        if state.stop_reason is not None:
+            break
+    assert state.best_epoch == 5 and epoch == 7  # 5 is the first that is looked at, 6 and 7 are no better
 
 
 def test_the_history_has_the_weight_of_every_epoch():

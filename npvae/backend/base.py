@@ -78,8 +78,9 @@ class Ops:
         """
         return self.asarray(np.argsort(words, kind="stable"))
 
-    def memory_guard(self, rows: int):
+    def memory_guard(self, rows: int, argument: str = "batch_size"):
         """A context in which running out of the backend's own memory, at work on ``rows`` rows at a time, is explained.
+        ``argument``: the name of what decides how many they are.
 
         DeviceMemoryError: there is none left.
         """

@@ -70,7 +70,7 @@ class CupyOps(Ops):
         return gpu.available_bytes(self.xp)
 
     @contextlib.contextmanager
-    def memory_guard(self, rows: int):
+    def memory_guard(self, rows: int, argument: str = "batch_size"):
         """A context in which running out of the GPU's memory is explained, for work on ``rows`` rows at a time.
 
         DeviceMemoryError: it ran out; the message has the bytes and a batch size to try.
@@ -82,7 +82,7 @@ class CupyOps(Ops):
             needed = max(1, free - gpu.available_bytes(self.xp)) + gpu.bytes_asked(error)
             smaller = min(rows // 2, rows * free // needed)
             advice = (
-                f"try batch_size={2 ** int(math.log2(smaller))}" if smaller >= 1
+                f"try {argument}={2 ** int(math.log2(smaller))}" if smaller >= 1
                 else "the model itself does not fit: use a smaller one, or the CPU (backend='numba' or 'numpy')"
             )
             raise DeviceMemoryError(

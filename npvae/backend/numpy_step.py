@@ -1,6 +1,6 @@
 """Loss and gradient of a batch on NumPy: one flat sequence of calls, bound once to arrays that are made once.
 
-The same arithmetic as the operations one by one (objectives.py says which), without the closures, checks and look-ups
+The same arithmetic as the operations one by one (objectives/elbo.py says which), without the closures, checks and look-ups
 between them. The likelihood is called as everywhere, so all of them are known here.
 
     forward    y = f(x W + b) layer by layer;  z = mu + s eps, s = exp(logvar / 2)

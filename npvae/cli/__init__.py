@@ -10,7 +10,7 @@ import argparse
 import warnings
 
 from npvae._version import __version__
-from npvae.cli import output
+from npvae.cli import output, presets
 from npvae.errors import NonFiniteError, NpvaeError
 
 
@@ -28,6 +28,16 @@ def build_parser() -> argparse.ArgumentParser:
     for module in (train, evaluate, sample, encode, reconstruct, gradcheck, info, warmup):
         module.add_parser(commands)
     return parser
+
+
+def parse(arguments=None) -> argparse.Namespace:
+    """The options of a command line, where a preset has taken the place of the defaults."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if getattr(options, "preset", None) is None:
+        return options
+    options.parser.set_defaults(**presets.PRESETS[options.preset].options)
+    return parser.parse_args(arguments)
 
 
 def main(arguments=None) -> int:
@@ -48,7 +58,7 @@ def main(arguments=None) -> int:
 def _run(arguments) -> int:
     from npvae.cli import common
 
-    options = build_parser().parse_args(arguments)
+    options = parse(arguments)
     with warnings.catch_warnings():  # a command's own way with warnings ends with it
         common.say_conversions_once()
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from npvae import check, report
 from npvae.cli import common, output
@@ -15,8 +16,8 @@ def add_parser(commands) -> None:
     parser = commands.add_parser(
         "evaluate", help="ELBO, log p(x), squared error, neighbours and more, of a trained model",
         description="Measure a trained model: the ELBO and its parts, log p(x) by importance sampling with its errors, "
-        "squared error, how the aggregate posterior lies to the prior, and, of data with labels, the accuracy of 15 "
-        "nearest neighbours in the latent space.",
+        "squared error, how the aggregate posterior lies to the prior, and, of the test part of a data set with labels, "
+        "the accuracy of 15 nearest neighbours in the latent space.",
     )
     common.add_model(parser)
     common.add_data(parser, default="digits")
@@ -36,6 +37,8 @@ def add_parser(commands) -> None:
 
 def run_command(options) -> int:
     check.whole_number("--samples", options.samples, 0)
+    if options.json is not None and not Path(options.json).absolute().parent.is_dir():
+        raise FileNotFoundError(f"the folder of --json {options.json} does not exist")
     vae = common.load_model(options)
     x, labels, column_names, _ = common.read_data(options, options.part)
     if options.rows is not None:

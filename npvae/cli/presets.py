@@ -1,4 +1,5 @@
-"""The protocols of papers as defaults of ``npvae train``: ``--preset NAME``; any option given beside it goes first."""
+"""The protocols of papers as defaults of ``npvae train``: ``--preset NAME``; any option given beside it, before or after, goes first.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +13,10 @@ class Preset:
     words: str
     source: str
     options: dict = field(default_factory=dict)
+
+    def describe(self) -> str:
+        """What it is and whose."""
+        return f"{self.words} ({self.source})"
 
 
 def _stairs(last: int) -> tuple[int, str]:
@@ -62,4 +67,4 @@ PRESETS = {
 
 def help_text() -> str:
     """Every preset in a line."""
-    return "; ".join(f"{name}: {preset.words}" for name, preset in PRESETS.items())
+    return "; ".join(f"{name}: {preset.describe()}" for name, preset in PRESETS.items())

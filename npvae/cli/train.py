@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 
@@ -29,8 +28,8 @@ def add_parser(commands) -> None:
         "checkpoint.npz and pictures.",
     )
     parser.add_argument(
-        "--preset", action=_Preset, choices=presets.PRESETS,
-        help=f"a paper's protocol, which options after it change: {presets.help_text()}",
+        "--preset", choices=presets.PRESETS,
+        help=f"a paper's protocol in the place of the defaults; options given beside it go first. {presets.help_text()}",
     )
     common.add_data(parser, default="digits")
     parser.add_argument("--out", help=f"the folder to make (default: {DEFAULT_FOLDER}, or the next free number)")
@@ -77,20 +76,13 @@ def add_parser(commands) -> None:
     parser.add_argument("--threads", type=int, help="how many to run on (default: all cores this process may use)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--no-plots", action="store_true", help="make no pictures")
-    parser.set_defaults(run=run_command)
-
-
-class _Preset(argparse.Action):
-    """``--preset NAME``: its options, as if they stood in its place."""
-
-    def __call__(self, parser, namespace, name, option_string=None):
-        for option, value in presets.PRESETS[name].options.items():
-            setattr(namespace, option, value)
-        namespace.preset = name
+    parser.set_defaults(run=run_command, parser=parser)
 
 
 def run_command(options) -> int:
     say = (lambda text: None) if options.quiet else output.say
+    if options.preset is not None:
+        say(f"preset {options.preset}: {presets.PRESETS[options.preset].describe()}")
     vae, data, run = _prepare(options)
     folder = _folder(options)
     say(f"data: {options.data}, {len(data.x)} rows of shape {data.x.shape[1:]}"

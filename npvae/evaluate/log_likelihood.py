@@ -99,14 +99,14 @@ def log_likelihood(
     rows = check.whole_number("the number of rows of x", x.shape[0], 1)
     refuse_what_does_not_fit(
         model.ops, "at_once", min(at_once, rows * samples),
-        x.dtype.itemsize * numbers_a_decoded_sample(model.architecture, gradient=False),
+        np.dtype(model.ops.dtype_name(x)).itemsize * numbers_a_decoded_sample(model.architecture, gradient=False),
         "for the samples that are decoded together",
     )
     results = [np.empty(rows) for _ in range(3)]
     views = model.views(theta)
     # A piece of a row's samples begins where a block of its random words does: at a multiple of four.
     piece = min(samples, at_once // 4 * 4)
-    with model.ops.memory_guard(at_once):
+    with model.ops.memory_guard(at_once, "at_once"):
         for part in batches(rows, max(1, at_once // piece)):
             weights = _Weights(part.stop - part.start)
             (mu, logvar), _ = model.encode(views, x[part, ...])

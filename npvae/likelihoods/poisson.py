@@ -15,8 +15,10 @@ from npvae import check, special
 from npvae.errors import InputError
 from npvae.likelihoods.base import Likelihood, check_upstream, column_label
 
-#: Counts of a larger rate are drawn as sums of counts of smaller ones, so that exp(-rate) does not vanish.
+#: Counts of a larger rate are drawn as sums of counts of smaller ones, so that exp(-rate) does not vanish ...
 LARGEST_RATE = 64.0
+#: ... and those of a rate above this by the normal distribution and its first correction, for skewness.
+NORMAL_RATE = 4096.0
 
 
 class Poisson(Likelihood):
@@ -47,12 +49,22 @@ class Poisson(Likelihood):
         return ops.xp.exp(outputs[0])
 
     def draw(self, outputs, parameters, stream):
-        rate = np.exp(outputs[0].astype(np.float64))
-        pieces = max(1, int(np.ceil(rate.max(initial=0.0) / LARGEST_RATE)))
+        """Exactly up to a rate of 4096, above by r + sqrt(r) n + (n^2 - 1) / 6, rounded, for a normal number n.
+
+        InputError: a rate is not finite.
+        """
+        with np.errstate(over="ignore"):
+            rate = np.exp(outputs[0].astype(np.float64))
+        if not np.isfinite(rate).all():
+            raise InputError(f"a Poisson rate of exp({float(outputs[0].max()):g}) cannot be drawn from")
+        small = np.where(rate > NORMAL_RATE, 0.0, rate)
+        pieces = max(1, int(np.ceil(small.max(initial=0.0) / LARGEST_RATE)))
         counts = np.zeros(rate.shape)
         for _ in range(pieces):
-            counts += _draw_small(rate / pieces, stream.uniform(rate.shape))
-        return counts.astype(outputs[0].dtype)
+            counts += _draw_small(small / pieces, stream.uniform(rate.shape))
+        n = stream.normal(rate.shape)
+        many = np.floor(np.maximum(rate + np.sqrt(rate) * n + (n * n - 1.0) / 6.0 + 0.5, 0.0))
+        return np.where(rate > NORMAL_RATE, many, counts).astype(outputs[0].dtype)
 
     def check_data(self, x, column_names=None):
         outside = (x < 0) | (x != np.floor(x))

@@ -35,7 +35,7 @@ def student_t_terms(xp, location, scale, freedom, x):
         (0.5 * (freedom + 1.0)) * log_tail + xp.log(scale) + 0.5 * xp.log(math.pi * freedom)
         - special.log_gamma_half_step(xp, 0.5 * freedom)
     )
-    # t^2 / (n + t^2) as 1 / (n / t^2 + 1) would divide by 0; t / (n + t^2) may square what overflows, and is then 0.
+    # Past 1e19 in float32 t^2 overflows: nll is then inf, and training stops before it uses a derivative.
     pull = (freedom + 1.0) * t / (freedom + square)
     d_location = -pull / scale
     d_scale = (1.0 - pull * t) / scale

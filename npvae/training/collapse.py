@@ -2,7 +2,7 @@
 
 It is a local optimum of the ELBO wherever the decoder does well without z: the KL term is then 0, and no small change of
 the encoder helps the decoder. A latent dimension is counted active if the variance of its posterior mean over the data is
-above 0.01 (evaluate.py).
+above 0.01 (evaluate/elbo.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PATIENCE = 3
 
 
 def warn(settings, state) -> None:
-    """PosteriorCollapseWarning, once, when no latent dimension has been active for ``PATIENCE`` epochs."""
+    """PosteriorCollapseWarning when no latent dimension has been active for ``PATIENCE`` epochs; not again before one was."""
     active = state.history["active_units"][-PATIENCE - 1:]
     if len(active) < PATIENCE or any(active[-PATIENCE:]) or (len(active) > PATIENCE and not active[0]):
         return

@@ -16,6 +16,9 @@ from npvae.training.steps import Epoch, Stepper
 
 INTERRUPTED = "interrupted"
 
+#: Samples of z at a time in validation: rows, of an objective that takes one a row.
+VALIDATION_SAMPLES = 1000
+
 
 def initial_state(model, settings, x) -> TrainingState:
     """The state before the first step on x (N, I), of x's dtype."""
@@ -119,8 +122,9 @@ def _validate(model, settings, x_valid, state, beta) -> dict:
     if settings.binarize == "dynamic":
         # Held fixed over epochs for the same reason.
         x_valid = minibatches.binarize(model.ops, x_valid, settings.seed, "static binarize", 1)
+    rows = max(1, VALIDATION_SAMPLES // settings.objective.samples)
     result = evaluate.evaluate_elbo(
-        model, state.theta, x_valid, settings.seed, beta, purpose="validation noise", objective=settings.objective
+        model, state.theta, x_valid, settings.seed, beta, rows, "validation noise", settings.objective
     )
     if not math.isfinite(result["loss"]):
         raise NonFiniteError(
@@ -142,7 +146,9 @@ def _watch(ops, settings, state) -> None:
     if elbo > state.best_elbo + settings.min_delta:
         state.best_elbo, state.best_epoch = elbo, state.epoch
         state.best_theta = ops.copy(state.theta)
-    elif state.epoch - state.best_epoch >= settings.patience:
+        return
+    watched = sum(map(settings.kl_warmup.is_over, range(state.best_epoch + 1, state.epoch + 1)))
+    if watched >= settings.patience:
         state.stop(
             f"no better validation ELBO for {settings.patience} epochs; parameters of epoch {state.best_epoch}"
         )
