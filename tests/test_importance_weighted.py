@@ -313,13 +313,16 @@ def test_the_same_seed_gives_the_same_run_on_every_backend(ops, rng):
     np.testing.assert_allclose(states[0].history["bound"], states[1].history["bound"], rtol=1e-9)
 
 
-def test_the_guard_names_the_tensor_of_a_run_with_several_samples(ops, rng):
-    from npvae.errors import NonFiniteError
-    from npvae.training import TrainingSettings, train
+def test_the_guard_looks_through_a_batch_with_several_samples(ops, rng):
+    from npvae.training.guard import first_non_finite
 
-    settings = TrainingSettings(seed=0, epochs=3, learning_rate=1e200, objective={"name": "importance_weighted", "samples": 3})
-    with pytest.raises(NonFiniteError, match=r"epoch \d, step \d: .* holds a number that is not finite|not finite; likely"):
-        train(Model(Architecture(5, 2, (4,)), ops), settings, rng.uniform(size=(30, 5)))
+    architecture = Architecture(5, 2, (4,))
+    model, objective = Model(architecture, ops), ImportanceWeighted(3)
+    theta, x, eps = point(architecture, rng)
+    assert first_non_finite(model, objective, theta, x, eps, 1.0) == ("", "")
+    with np.errstate(all="ignore"):
+        model.views(theta)["encoder/logvar/b"][...] = 1600.0
+        assert first_non_finite(model, objective, theta, x, eps, 1.0)[0] == "the latent sample z"
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])

@@ -242,6 +242,18 @@ def test_counts_of_any_rate_are_drawn_in_no_time():
     assert np.all(np.abs(drawn.var(axis=0) / rates - 1) < 0.06)
     third = np.mean((drawn[:, 1] - rates[1]) ** 3) / rates[1] ** 1.5
     assert abs(third - 1 / math.sqrt(rates[1])) < 5 * math.sqrt(6 / len(drawn))
+    stats = pytest.importorskip("scipy.stats")
+
+    class Normal:  # a stream whose normal numbers are given
+        def uniform(self, shape):
+            return np.full(shape, 0.5)
+
+        def normal(self, shape):
+            return np.linspace(-3, 3, 5001).reshape(shape)
+
+    found = likelihoods.Poisson().draw((np.full((5001, 1), math.log(5000.0)),), {}, Normal())[:, 0]
+    off = found - stats.poisson.ppf(stats.norm.cdf(np.linspace(-3, 3, 5001)), 5000.0)
+    assert np.abs(off).max() <= 1 and abs(off.mean()) < 0.05
     with pytest.raises(InputError, match=r"a Poisson rate of exp\(800\) cannot be drawn from"):
         draws(likelihoods.Poisson(), [np.array([[800.0]])], rows=1)
 
