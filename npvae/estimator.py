@@ -148,14 +148,11 @@ class VAE(SklearnProtocol):
             hooks.append(Checkpointer(checkpoint, model, settings, fingerprints, checkpoint_seconds))
             if resume and Path(checkpoint).exists():
                 state = read_checkpoint(checkpoint, model, settings, fingerprints)
+        x, x_valid = model.ops.asarray(x), None if x_valid is None else model.ops.asarray(x_valid)
         state = state or initial_state(model, settings, x)
-        asarray = model.ops.asarray
         try:
             with progress_reporter(self.verbose, settings.epochs, state) as report:
-                train(
-                    model, settings, asarray(x), None if x_valid is None else asarray(x_valid), state,
-                    [report, *hooks],
-                )
+                train(model, settings, x, x_valid, state, [report, *hooks])
         except BaseException as error:
             state.stop("a number was not finite" if isinstance(error, NonFiniteError) else f"ended by {error!r}")
             raise

@@ -55,9 +55,9 @@ def run(command, sanitizer):
 
 def run_fault(name, sanitizer, blocks=1):
     script = (
-        "import numpy as np; from cuda_on_cpu import build; "
-        f"kernels = build.HostKernels({str(faulty_library(sanitizer))!r}, {NAMES!r}); x = np.arange(256.0); "
-        f"kernels.launch('{name}<double>', {blocks}, 256, [x], shared=2048); print('done', x[:2])"
+        f"import numpy as np; from cuda_on_cpu import build; "
+        f"kernels = build.HostKernels({str(faulty_library(sanitizer))!r}, {NAMES!r}); x = np.arange({THREADS}.0); "
+        f"kernels.launch('{name}<double>', {blocks}, {THREADS}, [x], shared={8 * THREADS}); print('done', x[:2])"
     )
     return run(["-c", script], sanitizer)
 
@@ -84,8 +84,8 @@ def test_what_is_right_is_not_taken_for_a_fault(sanitizer):
 
 
 def test_shared_memory_that_nobody_wrote_is_nan():
-    kernels, x = build.HostKernels(faulty_library("none"), NAMES), np.zeros(256)
-    kernels.launch("nobody_wrote<double>", 1, 256, [x], shared=2048)
+    kernels, x = build.HostKernels(faulty_library("none"), NAMES), np.zeros(THREADS)
+    kernels.launch("nobody_wrote<double>", 1, THREADS, [x], shared=8 * THREADS)
     assert np.isnan(x).all()
 
 
