@@ -55,11 +55,11 @@ PRESETS = {
     ),
     "iwae-364": Preset("the same, its first 364 passes: learning rates 1e-3 to 1.9e-4", "the same", _iwae(5)),
     "static-mnist": Preset(
-        "784-400-40 on MNIST binarised once, 500 epochs of Adam at 1e-4",
+        "784-400-40 on MNIST binarised once, 500 epochs of Adam from 1e-4",
         "Chadebec, Vincent & Allassonniere (2022), Pythae's reproduction of Rezende & Mohamed (2015)",
         {
             "data": "binarized-mnist", "hidden": "400", "latent_dim": 40, "batch_size": 100, "optimizer": "adam",
-            "learning_rate": 1e-4, "epochs": 500,
+            "learning_rate": 1e-4, "epochs": 500, "schedule": f"steps:200={10**-0.2:.6g},350={10**-0.4:.6g}",
         },
     ),
 }
