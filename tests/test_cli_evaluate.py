@@ -78,7 +78,19 @@ def test_one_row_has_no_error_and_json_no_nan(model):
     assert found["standard_error"] is None and found["sampling_error"] is None and math.isfinite(found["log_likelihood"])
 
 
+@pytest.mark.parametrize("backend", ["numpy", "auto"])
+def test_threads_change_no_number_by_more_than_rounding(model, backend):
+    _, path, data, folder = model
+    found = []
+    for more in ([], ["--threads", "1"]):
+        command = ["evaluate", path, "--data", data, "--samples", "20", "--quiet", "--backend", backend, *more]
+        assert main([*command, "--json", str(folder / "e.json")]) == 0
+        found.append(json.loads((folder / "e.json").read_text())["log_likelihood"])
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+
+
 @pytest.mark.parametrize(("options", "words"), [
+    (["--threads", "0"], "threads must be at least 1"),
     (["--samples", "-1"], "--samples must be at least 0"),
     (["--rows", "13"], "--rows is 13, but the data have 12 rows"),
     (["--at-once", "2"], "at_once must be at least 4"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from npvae import backend as backends
 from npvae.cli import choices, output
 from npvae.data import DATASETS, load_dataset, load_file, save_array
 from npvae.errors import (
@@ -88,7 +89,10 @@ def with_names(x: np.ndarray, column_names):
 def load_model(options):
     """The model of ``options.model``: a file, or ``model.npz`` in a folder."""
     path = Path(options.model)
-    return VAE.load(path / "model.npz" if path.is_dir() else path, backend=choices.parse_choice(options.backend))
+    backend, threads = choices.parse_choice(options.backend), getattr(options, "threads", None)
+    if threads is not None:
+        backend = backends.get(backend, threads)
+    return VAE.load(path / "model.npz" if path.is_dir() else path, backend=backend)
 
 
 def write_array(path, x, column_names=None) -> None:

@@ -31,6 +31,7 @@ def add_parser(commands) -> None:
     parser.add_argument("--json", help="also write the numbers to this file")
     common.add_seed(parser, default=None)
     common.add_backend(parser)
+    parser.add_argument("--threads", type=int, help="how many to run on (default: all cores this process may use)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.set_defaults(run=run_command)
 
