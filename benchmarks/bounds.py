@@ -22,15 +22,11 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from peers.competitor import TURN, Competitor  # noqa: E402
+from cpu import PEERS as ALL_PEERS  # noqa: E402
+from peers.competitor import TURN, take_turns  # noqa: E402
 from peers.spec import BOUNDS, shapes  # noqa: E402
 
-PEERS = {
-    "npvae_numba": ("numba", "npvae, Numba"),
-    "npvae_numpy": ("numpy", "npvae, NumPy"),
-    "jax_scan": ("jax", "JAX, scan over the epoch"),
-    "jax_step": ("jax", "JAX, step by step"),
-}
+PEERS = {name: ALL_PEERS[name] for name in ("npvae_numba", "npvae_numpy", "jax_scan", "jax_step")}
 
 
 def threads_here() -> int:
@@ -54,18 +50,7 @@ def steps_table(peers, rounds: int) -> None:
     print(f"milliseconds a step, median of {rounds} turns of {TURN:g} s (fastest, slowest)")
     print(f"{'K':>3}  {'floor':>7}  " + "  ".join(f"{PEERS[peer][1]:<26}" for peer in peers) + "  losses")
     for name, spec in BOUNDS.items():
-        workers = {}
-        for peer in peers:
-            workers[peer] = Competitor(peer, name)
-            workers[peer].start_up()
-        for worker in workers.values():
-            worker.warm_up()
-        for _ in range(rounds):
-            for worker in workers.values():
-                time.sleep(0.3)
-                worker.take_turn()
-        for worker in workers.values():
-            worker.close()
+        workers = take_turns(peers, name, rounds, pause=0.3)
         cells = [
             f"{statistics.median(w.times):7.3f} ({min(w.times):.3f}, {max(w.times):.3f})" for w in workers.values()
         ]

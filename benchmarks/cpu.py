@@ -25,7 +25,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from peers.competitor import TURN, Competitor  # noqa: E402
+from peers.competitor import TURN, take_turns  # noqa: E402
 from peers.products import operations  # noqa: E402
 from peers.spec import SPECS  # noqa: E402
 
@@ -48,22 +48,7 @@ PACKAGES = {
 
 def steps_table(spec: str, peers, rounds: int, threads: int) -> None:
     """Time a step of every competitor, in turns."""
-    workers = {}
-    for peer in peers:
-        try:
-            workers[peer] = Competitor(peer, spec)
-            workers[peer].start_up()
-        except RuntimeError as error:
-            del workers[peer]
-            print(f"left out: {error}")
-    for worker in workers.values():  # compile, warm up; and the losses after as many epochs must agree
-        worker.warm_up()
-    for _ in range(rounds):
-        for worker in workers.values():
-            time.sleep(0.3)  # until the threads of whoever ran before are asleep
-            worker.take_turn()
-    for worker in workers.values():
-        worker.close()
+    workers = take_turns(peers, spec, rounds, pause=0.3)
     from peak import gigaflops
 
     floor = operations(SPECS[spec]) / gigaflops("float32", threads) / 1e6

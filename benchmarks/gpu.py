@@ -15,7 +15,6 @@ import argparse
 import importlib.util
 import statistics
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from peers.competitor import TURN, Competitor  # noqa: E402
+from peers.competitor import TURN, take_turns  # noqa: E402
 from peers.products import operations  # noqa: E402
 from peers.spec import SPECS, shapes  # noqa: E402
 
@@ -105,20 +104,7 @@ def limits(spec, measured: dict[str, float]) -> dict[str, float]:
 
 def table(name: str, peers, rounds: int, measured: dict[str, float]) -> None:
     """Time a step of every competitor, in turns."""
-    spec, workers = SPECS[name], {peer: Competitor(peer, name) for peer in peers}
-    for peer, worker in list(workers.items()):
-        try:
-            worker.start_up()
-            worker.warm_up()
-        except RuntimeError as error:
-            del workers[peer]
-            print(f"left out: {peer}: {error}")
-    for _ in range(rounds):
-        for worker in workers.values():
-            time.sleep(0.1)
-            worker.take_turn()
-    for worker in workers.values():
-        worker.close()
+    spec, workers = SPECS[name], take_turns(peers, name, rounds, pause=0.1, together=True)
     theirs = [w for peer, w in workers.items() if not peer.startswith("npvae")]
     fastest = min(theirs, key=lambda w: statistics.median(w.times), default=None)
     ours = workers.get(OURS)

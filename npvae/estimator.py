@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from npvae import check, evaluate, inputs, model_file, preparation, random
+from npvae.batches import batches
 from npvae.errors import (
     InputError,
     InputTypeError,
@@ -18,11 +19,11 @@ from npvae.errors import (
     TrainingInterruptedWarning,
 )
 from npvae.model import Model
+from npvae.progress import progress_bar, progress_reporter
 from npvae.sklearn_protocol import SklearnProtocol
 from npvae.training import TrainingState, train
 from npvae.training.checkpoint import Checkpointer, data_fingerprints, read_checkpoint
 from npvae.training.loop import INTERRUPTED, initial_state
-from npvae.training.progress import progress_bar, progress_reporter
 
 
 class VAE(SklearnProtocol):
@@ -195,9 +196,7 @@ class VAE(SklearnProtocol):
         NotFittedError, and the errors of ``fit`` about data; the same for every method that takes X.
         """
         x = self._input(X)
-        views = self._views()
-        parts = [self._encode(views, x[part]) for part in evaluate.batches(len(x), 1000)]
-        return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return evaluate.posterior(self.model_, self.device_theta(), x)
 
     def transform(self, X):
         """The posterior means, (N, Z): the same every call."""
@@ -216,7 +215,7 @@ class VAE(SklearnProtocol):
         views = self._views()
         own = self.model_.likelihood_parameters(views)
         parts = [self._to_numpy(self.model_.likelihood.mean(self.model_.ops, self._decode(views, z[part]), own))
-                 for part in evaluate.batches(len(z), 1000)]
+                 for part in batches(len(z), 1000)]
         return self._output(np.concatenate(parts))
 
     def reconstruct(self, X, *, sample=False, random_state=None):
@@ -336,10 +335,6 @@ class VAE(SklearnProtocol):
 
     def _to_numpy(self, array) -> np.ndarray:
         return self.model_.ops.to_numpy(array)
-
-    def _encode(self, views, x):
-        (mu, logvar), _ = self.model_.encode(views, self.model_.ops.asarray(x))
-        return self._to_numpy(mu), self._to_numpy(logvar)
 
     def _decode(self, views, z):
         return self.model_.decode(views, self.model_.ops.asarray(z))[0]

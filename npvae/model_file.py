@@ -10,6 +10,7 @@ import numpy as np
 from npvae import backend as backends
 from npvae import check, io, likelihoods, preparation, registry
 from npvae.errors import InputError, ModelFileError, NpvaeError
+from npvae.kl_warmup import Warmup
 from npvae.likelihoods import Likelihood
 from npvae.model import Architecture, Model
 from npvae.objectives import Objective
@@ -17,7 +18,6 @@ from npvae.optim import Optimizer
 from npvae.schedules import Schedule
 from npvae.training.history import History
 from npvae.training.settings import BINARIZE
-from npvae.warmup import Warmup
 
 
 def save(estimator, path) -> None:

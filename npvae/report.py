@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from npvae import check, evaluate
+from npvae.batches import batches
 from npvae.errors import InputError
 
 #: Neighbours that vote: the number of the literature on latent spaces.
@@ -50,7 +51,7 @@ def evaluate_model(
         if len(X_train) < NEIGHBOURS:
             raise InputError(f"{NEIGHBOURS} neighbours need as many training rows, got {len(X_train)}")
     elbo = timed("elbo", lambda: evaluate.evaluate_elbo(vae.model_, theta, x, seed))
-    mu, logvar = timed("encode", lambda: _encode(vae, x))
+    mu, logvar = timed("encode", lambda: evaluate.posterior(vae.model_, theta, x))
     result = {"rows": len(mu), "samples": samples, "seed": seed, **{
         name: elbo[name] for name in ("elbo", "reconstruction", "kl", "active_units", "kl_per_dimension")
     }}
@@ -63,18 +64,9 @@ def evaluate_model(
     )
     if all(part is not None for part in labels):
         result["neighbour_accuracy"] = timed("neighbour_accuracy", lambda: evaluate.neighbour_accuracy(
-            _encode(vae, vae.model_input(X_train))[0], y_train, mu, y, NEIGHBOURS
+            evaluate.posterior(vae.model_, theta, vae.model_input(X_train))[0], y_train, mu, y, NEIGHBOURS
         ))
     return {**result, "seconds": seconds}
-
-
-def _encode(vae, x):
-    """Mean and log-variance of q(z|x), NumPy arrays, for x on the device."""
-    ops, views, parts = vae.model_.ops, vae.model_.views(vae.device_theta()), []
-    for part in evaluate.batches(x.shape[0], 1000):
-        outputs, _ = vae.model_.encode(views, x[part, ...])
-        parts.append(tuple(map(ops.to_numpy, outputs)))
-    return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
 
 def _log_likelihood(vae, X, samples, at_once, seed, verbose, timed) -> dict:
@@ -103,7 +95,7 @@ def _number(value: float) -> float | None:
 def _squared_error(vae, x, mu) -> float:
     """Of E[x|z] at z = mu, against the data as the model sees them."""
     total, x = 0.0, vae.model_.ops.to_numpy(x)
-    for part in evaluate.batches(len(mu), 1000):
+    for part in batches(len(mu), 1000):
         mean = vae.inverse_transform(mu[part]).reshape(x[part].shape) / vae.divide_by_
         total += float(np.sum(np.square(mean - x[part], dtype=np.float64)))
     return total / len(mu)

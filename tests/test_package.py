@@ -77,9 +77,10 @@ def test_every_public_function_and_class_says_what_it_does():
 
 # Imports point down this list, never up: a room may use those after it.
 ROOMS = [
-    "cli", "report", "estimator", "model_file", "preparation", "plots", "summary", "selfcheck", "training", "evaluate",
-    "model", "backend", "optim", "schedules", "warmup", "likelihoods", "objectives", "memory_need", "layers", "data", "sklearn_protocol",
-    "inputs", "io", "files", "random", "special", "gradcheck", "gradient_problem", "finite_differences", "registry", "check", "errors", "announce", "_version", "kernels",
+    "cli", "report", "estimator", "model_file", "preparation", "progress", "plots", "summary", "selfcheck", "training",
+    "evaluate", "model", "backend", "optim", "schedules", "kl_warmup", "likelihoods", "objectives", "memory_need", "batches", "layers",
+    "data", "sklearn_protocol", "inputs", "io", "files", "random", "special", "gradcheck", "gradient_problem",
+    "finite_differences", "registry", "check", "errors", "announce", "_version", "kernels",
 ]
 
 

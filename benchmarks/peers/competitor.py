@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -64,3 +65,27 @@ class Competitor:
         self._process.stdin.close()
         self._process.wait()
         self._complaints.close()
+
+
+def take_turns(modules, spec: str, rounds: int, pause: float, together: bool = False) -> dict[str, Competitor]:
+    """Competitors by module after so many turns each, with a pause before every turn until the threads of whoever ran
+    before are asleep. Those that do not start or stop in the warm-up are left out, with a word. ``together``: they start
+    beside each other, on a machine with cores for it.
+    """
+    workers = {module: Competitor(module, spec) for module in modules} if together else {}
+    for module in modules:
+        worker = workers.get(module) or Competitor(module, spec)
+        try:
+            worker.start_up()
+            worker.warm_up()
+            workers[module] = worker
+        except RuntimeError as error:
+            workers.pop(module, None)
+            print(f"left out: {module}: {error}")
+    for _ in range(rounds):
+        for worker in workers.values():
+            time.sleep(pause)
+            worker.take_turn()
+    for worker in workers.values():
+        worker.close()
+    return workers

@@ -13,26 +13,8 @@ def version() -> str:
     return jax.__version__
 
 
-def loss_function(parameters, x, eps, depth, activation):
-    """The negative ELBO, mean over rows."""
-    f = {"relu": jax.nn.relu, "tanh": jnp.tanh}[activation]
-    h = x
-    for W, b in parameters[:depth]:
-        h = f(h @ W + b)
-    (Wm, bm), (Wv, bv) = parameters[depth:depth + 2]
-    mu, logvar = h @ Wm + bm, h @ Wv + bv
-    h = mu + jnp.exp(0.5 * logvar) * eps
-    for W, b in parameters[depth + 2:-1]:
-        h = f(h @ W + b)
-    W, b = parameters[-1]
-    logits = h @ W + b
-    nll = jnp.sum(jnp.maximum(logits, 0) - x * logits + jnp.log1p(jnp.exp(-jnp.abs(logits))), axis=1)
-    kl = 0.5 * jnp.sum(mu**2 + jnp.exp(logvar) - 1 - logvar, axis=1)
-    return jnp.mean(nll + kl)
-
-
-def bound_loss(parameters, x, eps, depth, activation):
-    """The negative importance-weighted bound, mean over rows: the encoder once a row, eps (K, B, Z)."""
+def forward(parameters, x, eps, depth, activation):
+    """mu, logvar, z, and -log p(x|z) by row: (B,) for eps (B, Z), (K, B) for eps (K, B, Z); the encoder once a row."""
     f = {"relu": jax.nn.relu, "tanh": jnp.tanh}[activation]
     h = x
     for W, b in parameters[:depth]:
@@ -44,7 +26,19 @@ def bound_loss(parameters, x, eps, depth, activation):
         h = f(h @ W + b)
     W, b = parameters[-1]
     logits = h @ W + b
-    nll = jnp.sum(jnp.maximum(logits, 0) - x * logits + jnp.log1p(jnp.exp(-jnp.abs(logits))), axis=2)
+    nll = jnp.sum(jnp.maximum(logits, 0) - x * logits + jnp.log1p(jnp.exp(-jnp.abs(logits))), axis=-1)
+    return mu, logvar, z, nll
+
+
+def loss_function(parameters, x, eps, depth, activation):
+    """The negative ELBO, mean over rows."""
+    mu, logvar, _, nll = forward(parameters, x, eps, depth, activation)
+    return jnp.mean(nll + 0.5 * jnp.sum(mu**2 + jnp.exp(logvar) - 1 - logvar, axis=1))
+
+
+def bound_loss(parameters, x, eps, depth, activation):
+    """The negative importance-weighted bound, mean over rows."""
+    _, logvar, z, nll = forward(parameters, x, eps, depth, activation)
     log_weights = 0.5 * jnp.sum(eps**2 + logvar - z**2, axis=2) - nll
     return -jnp.mean(jax.nn.logsumexp(log_weights, axis=0) - jnp.log(eps.shape[0]))
 

@@ -20,7 +20,7 @@ BUSY = 0.75
 #: Elements of a tile of the update, and of the rows taken: four a thread, more where the GPU holds no more blocks.
 ELEMENTS_A_TILE = 4 * THREADS
 
-#: Blocks that a multiprocessor holds at a time: see the kernels' __launch_bounds__.
+#: Blocks that a multiprocessor holds at a time: 512 threads of 128 registers are all that it has.
 RESIDENT = 1
 
 

@@ -38,8 +38,7 @@ def parse_schedule(text: str) -> str | dict:
 def parse_warmup(text: str) -> float | str | dict:
     """A number of epochs, or like :func:`parse_choice`."""
     choice = parse_choice(text)
-    value = _value(choice) if isinstance(choice, str) else choice
-    return value
+    return _value(choice) if isinstance(choice, str) else choice
 
 
 def parse_widths(text: str) -> tuple[int, ...]:

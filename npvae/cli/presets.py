@@ -1,9 +1,11 @@
-"""The protocols of papers as defaults of ``npvae train``: ``--preset NAME``; any option given beside it, before or after, goes first.
+"""The protocols of papers as defaults of ``npvae train``: ``--preset NAME``.
+
+Any option given beside it, before or after, goes first.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -12,7 +14,7 @@ class Preset:
 
     words: str
     source: str
-    options: dict = field(default_factory=dict)
+    options: dict
 
     def describe(self) -> str:
         """What it is and whose."""
@@ -32,7 +34,8 @@ def _iwae(last: int) -> dict:
         "data": "mnist", "hidden": "200,200", "latent_dim": 50, "activation": "tanh", "binarize": "dynamic",
         "batch_size": 20,
         # The authors' code has epsilon 1e-4, and v starting at 1, for gradients summed over the 20 rows; ours are averaged.
-        "optimizer": "adam:epsilon=5e-6,initial_accumulator=0.0025", "output_bias": "data", "learning_rate": 1e-3, "epochs": epochs, "schedule": schedule,
+        "optimizer": "adam:epsilon=5e-6,initial_accumulator=0.0025", "output_bias": "data", "learning_rate": 1e-3,
+        "epochs": epochs, "schedule": schedule,
     }
 
 

@@ -155,8 +155,8 @@ def _prepare(options):
         learning_rate=options.learning_rate, schedule=choices.parse_schedule(options.schedule),
         clip_norm=options.clip_norm, batch_size=options.batch_size, epochs=options.epochs,
         validation_fraction=options.validation_fraction, patience=options.patience, min_delta=options.min_delta,
-        binarize=options.binarize, output_bias=options.output_bias, divide_by=divide_by, backend=choices.parse_choice(options.backend),
-        threads=options.threads,
+        binarize=options.binarize, output_bias=options.output_bias, divide_by=divide_by,
+        backend=choices.parse_choice(options.backend), threads=options.threads,
         dtype=options.dtype, random_state=options.seed, verbose=not options.quiet,
     )
     return vae, data, preparation.prepare(vae, common.with_names(data.x, data.column_names), data.x_valid)

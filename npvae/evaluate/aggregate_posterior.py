@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npvae import check, random
-from npvae.evaluate.elbo import batches
+from npvae.batches import batches
 from npvae.layers.kl import kl_forward
 
 #: Numbers of a block of the matrix of log-densities: 64 MiB of float64.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from npvae import objectives, random
+from npvae.batches import batches
 
 #: A latent dimension is active if the variance of its posterior mean over the data is above this.
 #: Source: Burda, Grosse & Salakhutdinov (2016), "Importance weighted autoencoders", section 5.2.
@@ -62,12 +63,6 @@ class ElboAverages:
             "active_units": int((variance > ACTIVE_VARIANCE).sum()),
             "kl_per_dimension": [float(value) for value in kl],
         }
-
-
-def batches(rows: int, batch_size: int):
-    """Slices that cover ``rows`` in order."""
-    for start in range(0, rows, batch_size):
-        yield slice(start, min(start + batch_size, rows))
 
 
 def evaluate_elbo(

@@ -25,10 +25,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from npvae import check, random
+from npvae.batches import batches
 from npvae.errors import InputError
-from npvae.evaluate.elbo import batches
 from npvae.memory_need import numbers_a_decoded_sample, refuse_what_does_not_fit
-from npvae.objectives.importance_weights import log_prior_ratio, samples_of
+from npvae.objectives.decoding import Decoding
 
 #: Samples of z that are decoded at a time: enough for the matrix products, few enough for the caches.
 AT_ONCE = 1024
@@ -121,17 +121,10 @@ def log_likelihood(
 
 def _log_weights(model, views, x, mu, logvar, seed, part, some) -> np.ndarray:
     """log w, (samples, rows) float64, of the samples ``some`` of the rows ``part``."""
-    ops, xp = model.ops, model.ops.xp
-    shape = (some.stop - some.start, part.stop - part.start, model.architecture.latent_dim)
+    ops = model.ops
     noise = random.normal_of_rows(
-        seed, "likelihood noise", range(part.start, part.stop), some.start, shape[0], shape[2], ops.dtype_name(x)
+        seed, "likelihood noise", range(part.start, part.stop), some.start, some.stop - some.start,
+        model.architecture.latent_dim, ops.dtype_name(x),
     )
-    eps = ops.asarray(noise)
-    z, _ = samples_of(xp, mu, logvar, eps)
-    outputs, _ = model.decode(views, xp.reshape(z, (shape[0] * shape[1], shape[2])))
-    repeated = xp.reshape(xp.broadcast_to(x, (shape[0], *x.shape)), (shape[0] * shape[1], x.shape[1]))
-    nll, _ = model.likelihood.negative_log_likelihood(
-        ops, outputs, repeated, model.likelihood_parameters(views), gradient=False
-    )
-    log_weights = log_prior_ratio(xp, z, logvar, eps) - xp.reshape(nll, shape[:2])
-    return ops.to_numpy(log_weights).astype(np.float64)
+    decoding = Decoding(model, views, x, mu, logvar, ops.asarray(noise), gradient=False)
+    return ops.to_numpy(decoding.log_prior_ratio - decoding.nll).astype(np.float64)

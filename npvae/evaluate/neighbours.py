@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from npvae import check
+from npvae.batches import batches
 from npvae.errors import InputError
-from npvae.evaluate.elbo import batches
 
 #: Numbers of a block of distances: 64 MiB of float64.
 BLOCK = 2**23

@@ -48,10 +48,12 @@ Sources: Burda, Grosse & Salakhutdinov (2016), "Importance weighted autoencoders
 from __future__ import annotations
 
 from npvae import check
+from npvae.batches import batches
 from npvae.errors import InputError
 from npvae.memory_need import numbers_a_decoded_sample, numbers_a_sample, refuse_what_does_not_fit
 from npvae.objectives.base import Objective, Terms, check_batch
-from npvae.objectives.importance_weights import log_mean_exp, log_prior_ratio, samples_of
+from npvae.objectives.decoding import Decoding
+from npvae.objectives.importance_weights import log_mean_exp
 
 ESTIMATORS = ("standard", "stl", "dreg")
 
@@ -59,45 +61,20 @@ ESTIMATORS = ("standard", "stl", "dreg")
 AT_ONCE = 8192
 
 
-class _Decoding:
-    """Some samples of z for some rows, decoded: their weights, and the way back."""
-
-    def __init__(self, model, views, x, mu, logvar, eps, beta, gradient) -> None:
-        xp = model.ops.xp
-        self._xp, self._model, self._beta = xp, model, beta
-        samples, rows, latent_dim = eps.shape
-        self._eps = eps
-        self._z, self._s = samples_of(xp, mu, logvar, eps)
-        outputs, self._decoder_backward = model.decode(views, xp.reshape(self._z, (samples * rows, latent_dim)))
-        if samples > 1:
-            x = xp.reshape(xp.broadcast_to(x, (samples, *x.shape)), (samples * rows, x.shape[1]))
-        nll, self._nll_backward = model.likelihood.negative_log_likelihood(
-            model.ops, outputs, x, model.likelihood_parameters(views), gradient
-        )
-        self.nll = xp.reshape(nll, (samples, rows))
-        self.log_prior_ratio = log_prior_ratio(xp, self._z, logvar, eps)
-
-    def backward(self, shares, weights, estimator, into):
-        """The gradients by mu and logvar, (B, Z) each; the decoder's and the likelihood's tensors in ``into`` are
-        overwritten. weights: v, (K, B). shares: v / (all rows).
-        """
-        xp, shape = self._xp, self._z.shape
-        doutputs, dparameters = self._nll_backward(xp.reshape(shares, (shape[0] * shape[1],)))
-        for name, value in dparameters.items():
-            into[f"likelihood/{name}"][...] = value
-        dz = xp.reshape(self._decoder_backward(doutputs, into), shape)
-        ties = (self._beta * shares)[:, :, None]
-        if estimator == "standard":
-            dz = dz + ties * self._z
-        else:
-            dz = dz + ties * (self._z - self._eps / self._s)
-        if estimator == "dreg":
-            dz = (1.0 - self._beta + self._beta * weights)[:, :, None] * dz
-        dmu = xp.sum(dz, axis=0)
-        dlogvar = (0.5 * self._s) * xp.sum(dz * self._eps, axis=0)
-        if estimator == "standard":
-            dlogvar = dlogvar - 0.5 * xp.sum(ties, axis=0)
-        return dmu, dlogvar
+def encoder_gradient(xp, decoding, dz, shares, weights, beta, estimator):
+    """The gradients by mu and logvar, (B, Z) each, from dz (K, B, Z) by way of nll. weights: v, (K, B). shares: v / B."""
+    ties = (beta * shares)[:, :, None]
+    if estimator == "standard":
+        dz = dz + ties * decoding.z
+    else:
+        dz = dz + ties * (decoding.z - decoding.eps / decoding.s)
+    if estimator == "dreg":
+        dz = (1.0 - beta + beta * weights)[:, :, None] * dz
+    dmu = xp.sum(dz, axis=0)
+    dlogvar = (0.5 * decoding.s) * xp.sum(dz * decoding.eps, axis=0)
+    if estimator == "standard":
+        dlogvar = dlogvar - 0.5 * xp.sum(ties, axis=0)
+    return dmu, dlogvar
 
 
 def importance_weighted_loss(
@@ -127,12 +104,13 @@ def importance_weighted_loss(
         dmu, dlogvar, total = xp.zeros_like(mu), xp.zeros_like(mu), xp.zeros_like(theta)
 
     def decode(part, some, gradient):
-        return _Decoding(
-            model, views, x[part, ...], mu[part, ...], logvar[part, ...], eps[some, part, ...], beta, gradient
-        )
+        return Decoding(model, views, x[part, ...], mu[part, ...], logvar[part, ...], eps[some, part, ...], gradient)
 
-    chunks = list(_slices(samples, at_once))
-    for part in _slices(rows, max(1, at_once // samples)):
+    def go_back(decoding, shares, weights, into):
+        return encoder_gradient(xp, decoding, decoding.backward(shares, into), shares, weights, beta, estimator)
+
+    chunks = list(batches(samples, at_once))
+    for part in batches(rows, max(1, at_once // samples)):
         for chunk in chunks:
             decoded = decode(part, chunk, gradient and len(chunks) == 1)
             ratio[chunk, part], nll[chunk, part] = decoded.log_prior_ratio, decoded.nll
@@ -144,9 +122,8 @@ def importance_weighted_loss(
             if len(chunks) > 1:
                 decoded = decode(part, chunk, True)
             piece = xp.zeros_like(theta)
-            by_mu, by_logvar = decoded.backward(
-                weights[chunk, ...] * (1.0 / rows), weights[chunk, ...], estimator, model.views(piece)
-            )
+            some = weights[chunk, ...]
+            by_mu, by_logvar = go_back(decoded, some * (1.0 / rows), some, model.views(piece))
             dmu[part, ...] += by_mu
             dlogvar[part, ...] += by_logvar
             total += piece
@@ -161,7 +138,7 @@ def importance_weighted_loss(
         dtheta = xp.empty_like(theta) if out is None else out
         into = model.views(dtheta)
         if one_piece:
-            by_mu, by_logvar = decoded.backward(weights * (dloss / rows), weights, estimator, into)
+            by_mu, by_logvar = go_back(decoded, weights * (dloss / rows), weights, into)
         else:
             dtheta[...] = dloss * total
             by_mu, by_logvar = dloss * dmu, dloss * dlogvar
@@ -169,11 +146,6 @@ def importance_weighted_loss(
         return dtheta
 
     return terms, (backward if gradient else None)
-
-
-def _slices(count: int, size: int):
-    """Slices of ``size`` that cover ``count`` in order."""
-    return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
 class ImportanceWeighted(Objective):

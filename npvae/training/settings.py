@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
-from npvae import check, objectives, optim, registry, schedules, warmup
+from npvae import check, kl_warmup, objectives, optim, registry, schedules
+from npvae.kl_warmup import Warmup
 from npvae.objectives import ELBO, Objective
 from npvae.optim import Optimizer
 from npvae.schedules import Schedule
-from npvae.warmup import Warmup
 
 BINARIZE = ("none", "static", "dynamic")
 OUTPUT_BIAS = ("zero", "data")
@@ -22,7 +22,7 @@ class TrainingSettings:
     epochs          passes over the data
     batch_size      rows a step; the last of an epoch may have fewer, and one larger than the data is cut
     learning_rate   times ``schedule``'s factor
-    beta            weight of the KL term, reached by ``kl_warmup``: epochs, or a Warmup (warmup.py)
+    beta            weight of the KL term, reached by ``kl_warmup``: epochs, or a Warmup (kl_warmup.py)
     clip_norm       longest gradient allowed, None for any
     patience        epochs without a better validation ELBO before the run stops, None for never
     min_delta       nats by which the validation ELBO must be better to count
@@ -41,7 +41,7 @@ class TrainingSettings:
     optimizer: Optimizer = field(default_factory=optim.RMSprop)
     schedule: Schedule = field(default_factory=schedules.Constant)
     beta: float = 1.0
-    kl_warmup: Warmup = field(default_factory=warmup.Linear)
+    kl_warmup: Warmup = field(default_factory=kl_warmup.Linear)
     clip_norm: float | None = None
     patience: int | None = None
     min_delta: float = 0.0
@@ -61,7 +61,7 @@ class TrainingSettings:
         object.__setattr__(self, "objective", objectives.get(self.objective))
         check.one_of("binarize", self.binarize, BINARIZE)
         check.one_of("output_bias", self.output_bias, OUTPUT_BIAS)
-        object.__setattr__(self, "kl_warmup", warmup.get(self.kl_warmup))
+        object.__setattr__(self, "kl_warmup", kl_warmup.get(self.kl_warmup))
         self.schedule.check_length(self.epochs)
         self.kl_warmup.check_length(self.epochs)
 

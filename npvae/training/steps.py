@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 
 from npvae import evaluate, optim
+from npvae.batches import batches
 from npvae.training import guard, minibatches, step_trial
 from npvae.training.deferred import DeferredProgram
 
@@ -34,7 +35,7 @@ class Epoch:
     norm_sum: float = 0.0
 
     def __post_init__(self) -> None:
-        self.parts = list(evaluate.batches(self.x.shape[0], self.settings.batch_size))
+        self.parts = list(batches(self.x.shape[0], self.settings.batch_size))
 
     def time(self, state, index: int) -> float:
         """The time of the epoch's step number ``index``, in epochs."""

@@ -2,28 +2,28 @@
 
 import pytest
 
-from npvae import VAE, warmup
+from npvae import VAE, kl_warmup
 from npvae.errors import InputError, InputTypeError, UnknownNameError
 from npvae.training import TrainingSettings
 
 
 def test_linear_rises_in_a_line():
-    assert [warmup.Linear(8).weight(t) for t in (0, 2, 4, 8, 100)] == [0.0, 0.25, 0.5, 1.0, 1.0]
-    assert warmup.Linear(0).weight(0) == 1.0  # no warm-up, and no division by it
-    assert [warmup.Linear(2.5).is_over(epoch) for epoch in (1, 2, 3)] == [False, False, True]
+    assert [kl_warmup.Linear(8).weight(t) for t in (0, 2, 4, 8, 100)] == [0.0, 0.25, 0.5, 1.0, 1.0]
+    assert kl_warmup.Linear(0).weight(0) == 1.0  # no warm-up, and no division by it
+    assert [kl_warmup.Linear(2.5).is_over(epoch) for epoch in (1, 2, 3)] == [False, False, True]
 
 
 def test_cyclic_rises_in_every_period():
-    cyclic = warmup.Cyclic(4, rise=0.5)
+    cyclic = kl_warmup.Cyclic(4, rise=0.5)
     assert [cyclic.weight(t) for t in (0, 1, 2, 3.9, 4, 5, 6)] == [0.0, 0.5, 1.0, 1.0, 0.0, 0.5, 1.0]
-    assert warmup.Cyclic(4, rise=0.0).weight(4) == 1.0
-    assert [warmup.Cyclic(3, rise=1.0).is_over(epoch) for epoch in (1, 2, 3, 4, 6)] == [False, False, True, False, True]
+    assert kl_warmup.Cyclic(4, rise=0.0).weight(4) == 1.0
+    assert [kl_warmup.Cyclic(3, rise=1.0).is_over(epoch) for epoch in (1, 2, 3, 4, 6)] == [False, False, True, False, True]
     assert [cyclic.is_over(epoch) for epoch in (1, 2, 3, 4, 5)] == [False, True, True, True, False]
 
 
 def test_a_number_is_a_linear_warm_up():
-    assert warmup.get(3).config() == {"epochs": 3.0}
-    assert warmup.get({"name": "cyclic", "period": 2}).config() == {"period": 2, "rise": 0.5}
+    assert kl_warmup.get(3).config() == {"epochs": 3.0}
+    assert kl_warmup.get({"name": "cyclic", "period": 2}).config() == {"period": 2, "rise": 0.5}
 
 
 @pytest.mark.parametrize(("choice", "error", "words"), [
@@ -37,7 +37,7 @@ def test_a_number_is_a_linear_warm_up():
 ])
 def test_bad_choices_are_refused(choice, error, words):
     with pytest.raises(error, match=words):
-        warmup.get(choice)
+        kl_warmup.get(choice)
 
 
 @pytest.mark.parametrize(("choice", "words"), [
@@ -59,7 +59,7 @@ def test_early_stopping_counts_the_epochs_that_it_looks_at():
 
     import numpy as np
 
-    settings = SimpleNamespace(patience=2, min_delta=0.0, kl_warmup=warmup.Cyclic(10, 0.5))
+    settings = SimpleNamespace(patience=2, min_delta=0.0, kl_warmup=kl_warmup.Cyclic(10, 0.5))
     state = TrainingState(np.zeros(1), {})
     for epoch in range(1, 31):
         state.epoch = epoch
