@@ -7,7 +7,7 @@ where there is such a thing.
 
 from __future__ import annotations
 
-from npvae.kernels.elementary import exp, expm1, log1p_of_fraction, sigmoid_and_softplus, tanh
+from npvae.kernels.elementary import exp, expm1, log, log1p_of_fraction, sigmoid_and_softplus, tanh
 
 # activations: y = f(a + b) and da = dy f'(a), written in y
 
@@ -92,6 +92,49 @@ def latent_backward(inputs, scalars):
     return [dz + dmu, sample_backward([dz, logvar, eps], [])[0] + dlogvar]
 
 
+# importance weights: see npvae/objectives/importance_weighted.py
+
+
+def sample_and_ratio(inputs, _):
+    """z; and eps^2 + logvar - z^2, whose sum is twice log p(z) - log q(z|x)"""
+    _, logvar, eps = inputs
+    (z,) = sample(inputs, [])
+    return [z, eps * eps - z * z + logvar]
+
+
+def log_weight(inputs, scalars):
+    """beta r - nll"""
+    ratio, nll = inputs
+    return [ratio * scalars[0] - nll]
+
+
+def shifted_exp(inputs, scalars):
+    """exp(x - m), also to be summed"""
+    weight = exp(inputs[0] - scalars[0])
+    return [weight, weight]
+
+
+def logarithm(inputs, _):
+    return [log(inputs[0])]
+
+
+def sample_pull(inputs, scalars):
+    """dmu and dlogvar with one sample's part added, where log q's direct part is kept; the scalar is beta v / B."""
+    dz, z, eps, logvar, dmu, dlogvar = inputs
+    tie, = scalars
+    dz = dz + tie * z
+    return [dmu + dz, dlogvar + (dz * eps * exp(logvar * 0.5) - tie) * 0.5]
+
+
+def path_pull(inputs, scalars):
+    """The same along z alone; scalars: beta v / B, and what the whole is taken times."""
+    dz, z, eps, logvar, dmu, dlogvar = inputs
+    tie, factor = scalars
+    s = exp(logvar * 0.5)
+    dz = (dz + tie * (z - eps / s)) * factor
+    return [dmu + dz, dlogvar + dz * eps * s * 0.5]
+
+
 # likelihoods: derivatives times the scalar, and -log p(x|z) to be summed
 
 
@@ -136,6 +179,10 @@ def scale(inputs, scalars):
 
 def scale_in_place(inputs, scalars):
     return scale(inputs, scalars)
+
+
+def fill(_, scalars):
+    return [scalars[0]]
 
 
 def add(inputs, _):

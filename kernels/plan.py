@@ -66,6 +66,14 @@ class Likelihood(IntEnum):
     FIXED_VARIANCE = 1
 
 
+class Estimator(IntEnum):
+    """Estimators of the encoder's gradient of the importance-weighted bound."""
+
+    STANDARD = 0
+    STL = 1
+    DREG = 2
+
+
 Train = IntEnum("Train", [
     "OPERATION",
     # threads: how many, their barrier's counter, the function that yields, scratch memory of each
@@ -78,6 +86,8 @@ Train = IntEnum("Train", [
     "FEATURES", "LATENT", "LAYERS", "ENCODER", "DECODER", "HEADS", "LIKELIHOOD", "GRADIENT_TOO",
     # arrays of the batch
     "X", "SPARSE_X", "EPS", "Z", "KL_ROWS", "NLL", "D_Z",
+    # the importance-weighted bound: samples of z a row, 0 for the ELBO; arrays by row of x, or by sample and row of x
+    "SAMPLES", "ESTIMATOR", "RATIO", "WEIGHTS", "LOSS_ROWS", "BOUND_ROWS",
     # parameters; the optimiser is one of Operation's; every how many steps its states are flushed, 0 for never
     "PARAMETERS", "THETA", "GRADIENT", "STATE", "STATE_2", "OPTIMIZER", "FLUSH", "FLUSH_2",
     # float64 arrays: constants; a step's rate and Adam's root_scale (two numbers), beta, loss
@@ -97,7 +107,7 @@ Layer = IntEnum("Layer", [
 #: The training plan's CONSTANTS.
 Constant = IntEnum("Constant", [
     "LIKELIHOOD_SCALE", "LIKELIHOOD_FACTOR", "LIKELIHOOD_CONSTANT", "LONGEST", "RHO", "EPSILON", "BETA_1", "BETA_2",
-    "MOMENTUM", "TINY",
+    "MOMENTUM", "TINY", "LOG_SAMPLES",
 ], start=0)
 
 #: Bytes of a layer's record.

@@ -37,5 +37,5 @@ NORMAL_BYTES = 4 * 8 * PAIRS
 #: Elements of a block whose squares are summed together for the gradient's norm, and which one thread updates: small, so
 #: that the threads have equal shares of a small model too.
 NORM_BLOCK = 1024
-#: float64 numbers at a training plan's SUMS before those by latent dimension: loss, reconstruction.
-SUMS_HEAD = 2
+#: float64 numbers at a training plan's SUMS before those by latent dimension: loss, reconstruction, bound.
+SUMS_HEAD = 3

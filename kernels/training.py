@@ -13,7 +13,8 @@ computed, and in which order numbers are added, does not depend on how many thre
     norm       blocks             |gradient|^2
     update     blocks             theta and the optimiser's state
 
-The equations are those of npvae's layers, likelihoods and optimisers: bodies.py. The last two phases are in update.py.
+The equations are those of npvae's layers, likelihoods and optimisers: bodies.py. The last two phases are in update.py. For
+the importance-weighted bound three phases are others, one of them new: importance_weighted.py.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from types import SimpleNamespace
 
 from numba import types
 
-from npvae.kernels import bodies, division, gemm, philox, update
+from npvae.kernels import bodies, division, gemm, importance_weighted, philox, update
 from npvae.kernels.loops import compiled, loop, make_access, make_integer_access
 from npvae.kernels.plan import RECORD, Constant, Epilogue, Layer, Likelihood, Train
 from npvae.kernels.sizes import A_TRANSPOSED, B_TRANSPOSED, PLAIN, SPARSE, SPARSE_TRANSPOSED, SUMS_HEAD
@@ -50,6 +51,9 @@ def make(target, threads, arithmetic):
     squared_error = arithmetic.squared_error
     shares = division.make(target, products)
     by_rows, row_of_thread = shares.by_rows, shares.row_of_thread
+    weighted = importance_weighted.make(target, threads, arithmetic)
+    draw, weigh, weighted_latent_backward = weighted.draw, weighted.weigh, weighted.latent_backward
+    weighted_batch_sums, kl_alone = weighted.batch_sums, arithmetic.kl
     end = update.make(target, arithmetic, shares)
     norm_blocks, norm, update_blocks = end.norm_blocks, end.norm, end.update_blocks
 
@@ -69,6 +73,8 @@ def make(target, threads, arithmetic):
         if purpose != 0:
             make_bernoulli(seed, purpose, number_of_step, x, first * features, last * features)
         compress_rows(x, features, rows, features, first_tile, last_tile, get_integer(plan, Train.SPARSE_X))
+        if get_integer(plan, Train.SAMPLES) != 0:
+            first, last = part(rows * get_integer(plan, Train.SAMPLES), thread, count)
         scratch = get_integer(plan, Train.SCRATCH) + thread * get_integer(plan, Train.SCRATCH_BYTES)
         make_normal(
             seed, get_integer(plan, Train.NOISE_PURPOSE), number_of_step, get_integer(plan, Train.EPS),
@@ -126,17 +132,19 @@ def make(target, threads, arithmetic):
 
     @compiled(5)
     def loss_rows(plan, head, rows, thread, count):
-        """-log p(x|z) by row; the outputs' place takes their derivative, for a loss that is the mean over rows."""
+        """-log p(x|z) of every z; the outputs' place takes their derivative, times 1/B but where it waits for weights."""
         features, nll = get_integer(plan, Train.FEATURES), get_integer(plan, Train.NLL)
         x, outputs = get_integer(plan, Train.X), get_integer(head, Layer.OUTPUT)
         constants = get_integer(plan, Train.CONSTANTS)
-        scale = number(get_wide(constants, Constant.LIKELIHOOD_SCALE) / rows)
+        samples = get_integer(plan, Train.SAMPLES)
+        scale = number(get_wide(constants, Constant.LIKELIHOOD_SCALE) / (1 if samples else rows))
         factor = number(get_wide(constants, Constant.LIKELIHOOD_FACTOR))
         constant = number(get_wide(constants, Constant.LIKELIHOOD_CONSTANT))
         kind, gradient = get_integer(plan, Train.LIKELIHOOD), get_integer(plan, Train.GRADIENT_TOO)
-        first, last = part(rows, thread, count)
-        for row in range(first, last):
-            output, x_row = outputs + size * features * row, x + size * features * row
+        first, last = part(rows * max(samples, 1), thread, count)
+        for drawn in range(first, last):
+            row = drawn % rows
+            output, x_row = outputs + size * features * drawn, x + size * features * row
             if kind == Likelihood.BERNOULLI:
                 if gradient:
                     value = bernoulli(features, output, x_row, output, scale)
@@ -144,26 +152,30 @@ def make(target, threads, arithmetic):
                     value = bernoulli_value(features, output, x_row)
             else:
                 value = squared_error(features, output, x_row, output, scale)
-            put(nll, row, value * factor + constant)
+            put(nll, row * samples + drawn // rows if samples else drawn, value * factor + constant)
 
     @compiled(3)
     def batch_loss(plan, step, rows):
         """The step's loss; its parts, summed over rows, wait behind the partial norms."""
         latent, kl, nll = get_integer(plan, Train.LATENT), get_integer(plan, Train.KL_ROWS), get_integer(plan, Train.NLL)
-        reconstruction, divergence = 0.0, 0.0
-        for row in range(rows):
-            reconstruction += types.float64(get(nll, row))
-        for i in range(rows * latent):
-            divergence += types.float64(get(kl, i))
-        loss = reconstruction + get_wide(get_integer(plan, Train.BETAS), step) * divergence
+        loss, reconstruction, divergence, bound = 0.0, 0.0, 0.0, 0.0
+        if get_integer(plan, Train.SAMPLES):
+            loss, reconstruction, bound = weighted_batch_sums(plan, rows)
+        else:
+            for row in range(rows):
+                reconstruction += types.float64(get(nll, row))
+            for i in range(rows * latent):
+                divergence += types.float64(get(kl, i))
+            loss = reconstruction + get_wide(get_integer(plan, Train.BETAS), step) * divergence
         put_wide(get_integer(plan, Train.LOSSES), step, loss / rows)
         partial = get_integer(plan, Train.PARTIAL)
         put_wide(partial, 0, loss)
         put_wide(partial, 1, reconstruction)
+        put_wide(partial, 2, bound)
 
     @compiled(4)
     def add_to_sums(plan, rows, thread, count):
-        """Add the batch to the sums over rows: loss and reconstruction; by dimension KL, mu and mu^2."""
+        """Add the batch to the sums over rows: loss, reconstruction, bound; by dimension KL, mu and mu^2."""
         latent, kl = get_integer(plan, Train.LATENT), get_integer(plan, Train.KL_ROWS)
         first_head = get_integer(plan, Train.LAYERS) + RECORD * get_integer(plan, Train.ENCODER)
         mean, sums = get_integer(first_head, Layer.OUTPUT), get_integer(plan, Train.SUMS)
@@ -193,12 +205,14 @@ def make(target, threads, arithmetic):
         mean, logvar = layers + record * encoder, layers + record * (encoder + 1)
         head = layers + record * (encoder + 2 + decoder)
         latent, batch = get_integer(plan, Train.LATENT), get_integer(plan, Train.BATCH)
+        samples = get_integer(plan, Train.SAMPLES)
         z, kl, eps, dz = (
             get_integer(plan, Train.Z), get_integer(plan, Train.KL_ROWS), get_integer(plan, Train.EPS),
             get_integer(plan, Train.D_Z),
         )
         for step in range(get_integer(plan, Train.STEPS)):
             rows = min(batch, get_integer(plan, Train.TOTAL) - get_integer(plan, Train.START) - step * batch)
+            decoded = rows * max(samples, 1)
             gather(plan, step, rows, thread, count)
             barrier(counter, count, idle)
             for i in range(encoder):
@@ -210,15 +224,22 @@ def make(target, threads, arithmetic):
             first, last = part(rows * latent, thread, count)
             here = size * first
             mu_here, logvar_here = get_integer(mean, Layer.OUTPUT) + here, get_integer(logvar, Layer.OUTPUT) + here
-            latent_forward(last - first, mu_here, logvar_here, eps + here, z + here, kl + here)
+            if samples:
+                kl_alone(last - first, mu_here, logvar_here, kl + here)
+                draw(plan, rows, thread, count)
+            else:
+                latent_forward(last - first, mu_here, logvar_here, eps + here, z + here, kl + here)
             barrier(counter, count, idle)
             for i in range(decoder):
-                layer_forward(plan, layers + record * (encoder + 2 + i), rows, thread, count)
+                layer_forward(plan, layers + record * (encoder + 2 + i), decoded, thread, count)
                 barrier(counter, count, idle)
-            layer_forward(plan, head, rows, thread, count)
+            layer_forward(plan, head, decoded, thread, count)
             barrier(counter, count, idle)
             loss_rows(plan, head, rows, thread, count)
             barrier(counter, count, idle)
+            if samples:
+                weigh(plan, step, rows, thread, count)
+                barrier(counter, count, idle)
             if get_integer(plan, Train.GRADIENT_TOO) == 0:
                 if thread == 0:
                     batch_loss(plan, step, rows)
@@ -226,16 +247,19 @@ def make(target, threads, arithmetic):
                 add_to_sums(plan, rows, thread, count)
                 barrier(counter, count, idle)
                 continue
-            layer_backward(plan, head, rows, thread, count)
+            layer_backward(plan, head, decoded, thread, count)
             barrier(counter, count, idle)
             for i in range(decoder - 1, -1, -1):
-                layer_backward(plan, layers + record * (encoder + 2 + i), rows, thread, count)
+                layer_backward(plan, layers + record * (encoder + 2 + i), decoded, thread, count)
                 barrier(counter, count, idle)
             scale = number(get_wide(get_integer(plan, Train.BETAS), step) / rows)
-            latent_backward(
-                last - first, dz + here, mu_here, logvar_here, eps + here,
-                get_integer(mean, Layer.D_OUTPUT) + here, get_integer(logvar, Layer.D_OUTPUT) + here, scale,
-            )
+            if samples:
+                weighted_latent_backward(plan, step, rows, thread, count)
+            else:
+                latent_backward(
+                    last - first, dz + here, mu_here, logvar_here, eps + here,
+                    get_integer(mean, Layer.D_OUTPUT) + here, get_integer(logvar, Layer.D_OUTPUT) + here, scale,
+                )
             barrier(counter, count, idle)
             # The second head adds to the same tiles of dh, which the same thread has just written.
             layer_backward(plan, mean, rows, thread, count)

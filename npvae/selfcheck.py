@@ -50,9 +50,10 @@ def cases(ops=None, seed: int = 0) -> Iterator[Case]:
         yield model_case(ops, architecture, generator, rows=4, beta=0.7, title=title)
         wider = Architecture(5, 3, (9, 7), activation=activation, likelihood=kind.example(5))  # along directions: faster
         yield bound_case(ops, wider, generator, rows=4, samples=3, beta=0.7)
-        programmed = program_case(ops, architecture, generator, rows=4, beta=0.7)
-        if programmed is not None:
-            yield programmed
+        for objective in (objectives.ELBO(), objectives.ImportanceWeighted(3)):
+            programmed = program_case(ops, architecture, generator, rows=4, beta=0.7, objective=objective)
+            if programmed is not None:
+                yield programmed
     architecture = Architecture(784, 2, (256,))
     yield model_case(ops, architecture, generator, rows=16, rtol=1e-7, title="negative ELBO, 784-256-2, full size")
 
@@ -134,14 +135,14 @@ def bound_case(ops, architecture, generator, rows: int, samples: int, beta: floa
     return Case(f"importance-weighted bound, {samples} samples, {architecture.likelihood.name}", function, {"theta": theta})
 
 
-def program_case(ops, architecture, generator, rows: int, beta: float) -> Case | None:
-    """The gradient of the backend's compiled training step, if it has one for this model.
+def program_case(ops, architecture, generator, rows: int, beta: float, objective) -> Case | None:
+    """The gradient of the backend's compiled training step, if it has one for this model and objective.
 
     The step draws its own noise and updates theta: here it is the same noise every time, and a rate of next to nothing.
     """
     model = Model(architecture, ops)
     x = ops.asarray(draw_data(architecture.likelihood, generator, rows, architecture.n_features))
-    settings = TrainingSettings(seed=0, batch_size=rows, optimizer=SGD())
+    settings = TrainingSettings(seed=0, batch_size=rows, optimizer=SGD(), objective=objective)
     program = ops.training_program(model, settings, x)
     if program is None:
         return None
@@ -155,7 +156,8 @@ def program_case(ops, architecture, generator, rows: int, beta: float) -> Case |
         return step.losses[0], tuple(model.layout.views(np, gradient).values())
 
     sizes = "-".join(map(str, (architecture.n_features, *architecture.hidden, architecture.latent_dim)))
-    title = f"compiled training step, {sizes}, {architecture.activation}, {architecture.likelihood.name}"
+    bound = "" if objective == objectives.ELBO() else f", {objective.samples} samples"
+    title = f"compiled training step{bound}, {sizes}, {architecture.activation}, {architecture.likelihood.name}"
     return Case(title, function, model.layout.views(np, theta))
 
 

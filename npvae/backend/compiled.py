@@ -8,7 +8,7 @@ import numpy as np
 
 from npvae import optim
 from npvae.likelihoods import Bernoulli, Gaussian, SquaredError
-from npvae.objectives import ELBO
+from npvae.objectives import ELBO, ImportanceWeighted
 from npvae.optim import SGD, Adam, RMSprop
 from npvae.random import PURPOSES
 
@@ -19,10 +19,18 @@ STATES = {RMSprop: ("accumulator",), Adam: ("m", "v"), SGD: ("velocity",)}
 
 
 def is_known(model, settings) -> bool:
-    """Whether the programs know the model, and how to train it if there are settings."""
-    return type(model.likelihood) in LIKELIHOODS and (
-        settings is None or (type(settings.optimizer) in STATES and settings.objective == ELBO())
-    )
+    """Whether the programs know the model, and its optimiser if there are settings; the objective is another question."""
+    return type(model.likelihood) in LIKELIHOODS and (settings is None or type(settings.optimizer) in STATES)
+
+
+def is_plain_elbo(settings) -> bool:
+    """Whether what is trained on is the ELBO; without settings it is what is evaluated."""
+    return settings is None or settings.objective == ELBO()
+
+
+def is_weighted_bound(settings, rows: int) -> bool:
+    """Whether it is the importance-weighted bound, with all samples of ``rows`` rows decoded in one piece."""
+    return type(settings.objective) is ImportanceWeighted and rows * settings.objective.samples <= settings.objective.at_once
 
 
 def constants(model, settings) -> dict[str, float]:
@@ -75,10 +83,8 @@ def update_rates(optimizer, rates, step: int) -> np.ndarray:
 
 
 def sums_by_name(head, latent) -> dict:
-    """A program's sums over rows, in nats: of loss and reconstruction; of KL, mu and mu^2 by latent dimension."""
-    loss, reconstruction = head
+    """A program's sums over rows, in nats: of loss, reconstruction and, where it is not the ELBO, the bound; of KL, mu and
+    mu^2 by latent dimension."""
     kl, mu, mu_squared = latent
-    return {
-        "loss": float(loss), "reconstruction": float(reconstruction), "kl_per_dimension": kl, "mu": mu,
-        "mu_squared": mu_squared,
-    }
+    numbers = {name: float(value) for name, value in zip(("loss", "reconstruction", "bound"), head, strict=False)}
+    return {**numbers, "kl_per_dimension": kl, "mu": mu, "mu_squared": mu_squared}

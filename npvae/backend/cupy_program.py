@@ -29,7 +29,8 @@ class CupyProgram:
     def of(cls, ops, model, x, settings) -> CupyProgram | None:
         """The program, or None for what it does not know: its likelihoods and optimisers are listed in compiled.py."""
         plain = x.flags.c_contiguous and x.dtype.name in ("float32", "float64") and len(x) > 0
-        return cls(ops, model, x, settings) if plain and compiled.is_known(model, settings) else None
+        known = compiled.is_known(model, settings) and compiled.is_plain_elbo(settings)
+        return cls(ops, model, x, settings) if plain and known else None
 
     def __init__(self, ops, model, x, settings) -> None:
         self._ops, self._model, self._settings, self._x = ops, model, settings, x

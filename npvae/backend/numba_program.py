@@ -6,6 +6,7 @@ it from as many threads as were asked for.
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
@@ -16,7 +17,7 @@ from npvae.backend.numba_ops import constants_of
 from npvae.backend.stretch import Stretch
 from npvae.backend.thread_choice import ThreadChoice
 from npvae.kernels import sizes
-from npvae.kernels.plan import BACKWARD, FORWARD, Epilogue, Layer, Operation, Train
+from npvae.kernels.plan import BACKWARD, FORWARD, Epilogue, Estimator, Layer, Operation, Train
 from npvae.kernels.plan import Likelihood as Code
 from npvae.kernels.sizes import NORM_BLOCK, SUMS_HEAD
 from npvae.kernels.target import CACHE_LINE
@@ -28,9 +29,12 @@ class NumbaProgram:
 
     @classmethod
     def of(cls, ops, model, x, batch_size: int, settings=None) -> NumbaProgram | None:
-        """The program, or None for what it does not know: its likelihoods and optimisers are listed in compiled.py."""
+        """The program, or None for what it does not know: likelihoods, optimisers and objectives are in compiled.py."""
         plain = x.flags.c_contiguous and x.dtype.name in ("float32", "float64") and len(x) > 0
-        return cls(ops, model, x, batch_size, settings) if plain and compiled.is_known(model, settings) else None
+        if not plain or not compiled.is_known(model, settings):
+            return None
+        known = compiled.is_plain_elbo(settings) or compiled.is_weighted_bound(settings, min(batch_size, len(x)))
+        return cls(ops, model, x, batch_size, settings) if known else None
 
     def __init__(self, ops, model, x, batch_size: int, settings=None) -> None:
         self._model, self._settings, self._x = model, settings, x
@@ -38,9 +42,12 @@ class NumbaProgram:
         self._threads = ops.threads
         self._choice = ThreadChoice(ops.threads)
         self._batch = min(batch_size, len(x))
+        #: Samples of z a row, K of the importance-weighted bound; 0 for the ELBO.
+        self._samples = 0 if compiled.is_plain_elbo(settings) else settings.objective.samples
         self._plan = np.zeros(len(Train), np.int64)
         self._records = np.zeros((len(model.architecture.dense_layers()), len(Layer)), np.int64)
-        self._constants = constants_of(**compiled.constants(model, settings))
+        log_samples = math.log(max(self._samples, 1))
+        self._constants = constants_of(log_samples=log_samples, **compiled.constants(model, settings))
         self._sums = np.zeros(SUMS_HEAD + 3 * model.architecture.latent_dim)
         self._rows = 0
         self._partial = np.zeros(SUMS_HEAD + -(-model.layout.size // NORM_BLOCK))
@@ -55,19 +62,24 @@ class NumbaProgram:
         """Take memory for a batch: inputs, every layer's outputs and their gradients, the threads' scratch."""
         architecture, batch = self._model.architecture, self._batch
         memory = Memory(self._x.itemsize)
-        latent = batch * architecture.latent_dim
+        decoded = batch * max(self._samples, 1)
+        latent = decoded * architecture.latent_dim
         self._place = {
             "X": memory.take(batch * architecture.n_features), "EPS": memory.take(latent), "Z": memory.take(latent),
-            "KL_ROWS": memory.take(latent), "NLL": memory.take(batch), "D_Z": memory.take(latent),
+            "KL_ROWS": memory.take(batch * architecture.latent_dim), "NLL": memory.take(decoded), "D_Z": memory.take(latent),
         }
+        if self._samples:
+            self._place |= {name: memory.take(decoded) for name in ("RATIO", "WEIGHTS")}
+            self._place |= {name: memory.take(batch) for name in ("LOSS_ROWS", "BOUND_ROWS")}
         target, size = self._program.target, self._x.itemsize
         self._place["SPARSE_X"] = memory.take(-(-sizes.sparse_bytes(target, batch, architecture.n_features) // size))
         layers = architecture.dense_layers()
-        heads = len(architecture.decoder()[1])
-        self._outputs = [memory.take(batch * layer.outputs) for layer in layers]
+        heads, encoder = len(architecture.decoder()[1]), len(architecture.hidden) + 2
+        sizes_of_outputs = [(batch if i < encoder else decoded) * layer.outputs for i, layer in enumerate(layers)]
+        self._outputs = [memory.take(numbers) for numbers in sizes_of_outputs]
         # The likelihood writes its derivative over the decoder's outputs.
-        inner = layers[:-heads] if self._settings is not None else []
-        self._gradients = [memory.take(batch * layer.outputs) for layer in inner] or self._outputs[:-heads]
+        inner = sizes_of_outputs[:-heads] if self._settings is not None else []
+        self._gradients = [memory.take(numbers) for numbers in inner] or self._outputs[:-heads]
         self._gradients += self._outputs[-heads:]
         widest = max(max(layer.inputs, layer.outputs) for layer in layers)
         self._scratch = max(sizes.scratch_numbers(target, widest), sizes.NORMAL_BYTES // target.itemsize)
@@ -98,6 +110,8 @@ class NumbaProgram:
 
     def _fill_settings(self) -> None:
         """The plan's fields about training."""
+        if self._samples:
+            self._set(SAMPLES=self._samples, ESTIMATOR=Estimator[self._settings.objective.estimator.upper()])
         self._set(GRADIENT_TOO=1, **compiled.settings_fields(self._settings, Operation))
 
     def _set(self, **fields: int) -> None:
@@ -179,8 +193,9 @@ class NumbaProgram:
 
     def take_sums(self) -> tuple[int, dict]:
         """The rows since the last call of this, and their sums in nats: loss, reconstruction, kl_per_dimension, mu,
-        mu_squared."""
+        mu_squared; and bound, where it is not the ELBO."""
         latent, rows, self._rows = self._model.architecture.latent_dim, self._rows, 0
-        sums = compiled.sums_by_name(self._sums[:SUMS_HEAD], self._sums[SUMS_HEAD:].reshape(3, latent).copy())
+        head = SUMS_HEAD if self._samples else SUMS_HEAD - 1
+        sums = compiled.sums_by_name(self._sums[:head], self._sums[SUMS_HEAD:].reshape(3, latent).copy())
         self._sums[:] = 0.0
         return rows, sums
