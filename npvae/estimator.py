@@ -55,6 +55,7 @@ class VAE(SklearnProtocol):
     validation_fraction : part of the rows held out from training, at the seed's choice.
     patience, min_delta : early stopping on the validation ELBO; None for none.
     binarize : "none", "static" or "dynamic": draw zeros and ones from grey values, once or every step.
+    initial_weights : "glorot", "he" or "fan_in": how weights and biases start (npvae/layers/initial.py).
     output_bias : "zero", or "data": start the biases of the decoder's outputs where they fit the data's columns.
     divide_by : what raw data are divided by first, and outputs multiplied by (255 for 8-bit images).
     backend : "auto", "cupy", "numba", "numpy", a mapping with arguments, or an object of npvae.backend.
@@ -83,7 +84,8 @@ class VAE(SklearnProtocol):
         self, latent_dim=2, hidden=(256,), *, decoder_hidden=None, activation="relu", likelihood="bernoulli",
         objective="elbo", beta=1.0, kl_warmup=0, optimizer="rmsprop", learning_rate=1e-3, schedule="constant",
         clip_norm=None, batch_size=100, epochs=50, validation_fraction=0.0, patience=None, min_delta=0.0, binarize="none",
-        output_bias="zero", divide_by=1.0, backend="auto", threads=None, dtype="float32", random_state=None, verbose=False,
+        initial_weights="glorot", output_bias="zero", divide_by=1.0, backend="auto", threads=None, dtype="float32",
+        random_state=None, verbose=False,
     ):
         self.latent_dim = latent_dim
         self.hidden = hidden
@@ -103,6 +105,7 @@ class VAE(SklearnProtocol):
         self.patience = patience
         self.min_delta = min_delta
         self.binarize = binarize
+        self.initial_weights = initial_weights
         self.output_bias = output_bias
         self.divide_by = divide_by
         self.backend = backend

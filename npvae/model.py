@@ -23,7 +23,7 @@ import numpy as np
 
 from npvae import check, likelihoods, random, registry
 from npvae.errors import InputTypeError
-from npvae.layers import activations, network
+from npvae.layers import activations, initial, network
 from npvae.layers.network import DenseLayer
 from npvae.likelihoods import Likelihood
 
@@ -136,21 +136,18 @@ class Model:
         # A copied or unpickled vector is the base of none of the views cached here.
         return {**self.__dict__, "_recent_views": []}
 
-    def initial_parameters(self, seed: int, dtype="float32", x=None):
-        """A new theta, (P,): Glorot-uniform weights, zero biases, the likelihood's own initial values.
+    def initial_parameters(self, seed: int, dtype="float32", x=None, rule: str = "glorot"):
+        """A new theta, (P,): weights and biases by a rule of layers/initial.py, the likelihood's own initial values.
 
         With data x (N, I), a NumPy array, the biases of the decoder's outputs are the likelihood's ``initial_biases``.
-
-            W ~ U(-r, r),  r = sqrt(6 / (in + out))
-
-        Source: Glorot & Bengio (2010), "Understanding the difficulty of training deep networks", eq. 16.
         """
         theta = np.zeros(self.layout.size)
         views = self.layout.views(np, theta)
         for step, layer in enumerate(self.architecture.dense_layers()):
-            limit = math.sqrt(6.0 / (layer.inputs + layer.outputs))
-            u = random.uniform(seed, "initial weights", step, (layer.inputs, layer.outputs))
-            views[layer.W][...] = limit * (2.0 * u - 1.0)
+            starts = zip((layer.W, layer.b), ("initial weights", "initial biases"), strict=True)
+            for (name, purpose), r in zip(starts, initial.limits(rule, layer.inputs, layer.outputs), strict=True):
+                if r > 0.0:
+                    views[name][...] = r * (2.0 * random.uniform(seed, purpose, step, views[name].shape) - 1.0)
         for name, value in self.likelihood.parameters(self.architecture.n_features).items():
             views[f"likelihood/{name}"][...] = value
         if x is not None:

@@ -65,7 +65,7 @@ def training_settings(estimator) -> TrainingSettings:
     check.real_number("validation_fraction", estimator.validation_fraction, minimum=0.0, below=1.0)
     names = (
         "epochs", "batch_size", "learning_rate", "optimizer", "schedule", "beta", "kl_warmup", "clip_norm", "patience",
-        "min_delta", "binarize", "output_bias", "objective",
+        "min_delta", "binarize", "initial_weights", "output_bias", "objective",
     )
     arguments = {name: getattr(estimator, name) for name in names}
     return TrainingSettings(seed=random.seed_from(estimator.random_state), **arguments)

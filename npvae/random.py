@@ -43,6 +43,7 @@ PURPOSES = {
     "likelihood noise": 13,
     "aggregate posterior order": 14,
     "aggregate posterior noise": 15,
+    "initial biases": 16,
 }
 
 

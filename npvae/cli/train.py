@@ -68,6 +68,9 @@ def add_parser(commands) -> None:
     run.add_argument("--patience", type=int, help="stop after so many epochs without a better validation ELBO")
     run.add_argument("--min-delta", type=float, default=0.0, help="nats that count as better (default 0)")
     run.add_argument("--binarize", default="none", help="none (default), static, dynamic")
+    run.add_argument(
+        "--initial-weights", default="glorot", help="glorot (default), he, or fan_in, which is torch.nn.Linear's"
+    )
     run.add_argument("--output-bias", default="zero", help="zero (default), or data: start where the columns are fitted")
     run.add_argument("--divide-by", type=float, help="scale the data: 255 for 8-bit images")
     run.add_argument("--checkpoint-seconds", type=float, default=10.0, help="time between checkpoints (default 10)")
@@ -155,7 +158,8 @@ def _prepare(options):
         learning_rate=options.learning_rate, schedule=choices.parse_schedule(options.schedule),
         clip_norm=options.clip_norm, batch_size=options.batch_size, epochs=options.epochs,
         validation_fraction=options.validation_fraction, patience=options.patience, min_delta=options.min_delta,
-        binarize=options.binarize, output_bias=options.output_bias, divide_by=divide_by,
+        binarize=options.binarize, initial_weights=options.initial_weights, output_bias=options.output_bias,
+        divide_by=divide_by,
         backend=choices.parse_choice(options.backend), threads=options.threads,
         dtype=options.dtype, random_state=options.seed, verbose=not options.quiet,
     )

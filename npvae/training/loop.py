@@ -23,7 +23,7 @@ VALIDATION_SAMPLES = 1000
 def initial_state(model, settings, x) -> TrainingState:
     """The state before the first step on x (N, I), of x's dtype."""
     data = model.ops.to_numpy(x) if settings.output_bias == "data" else None
-    theta = model.initial_parameters(settings.seed, model.ops.dtype_name(x), data)
+    theta = model.initial_parameters(settings.seed, model.ops.dtype_name(x), data, settings.initial_weights)
     return TrainingState(theta, settings.optimizer.initial_state(model.ops, theta))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 
 from npvae import check, kl_warmup, objectives, optim, registry, schedules
 from npvae.kl_warmup import Warmup
+from npvae.layers import initial
 from npvae.objectives import ELBO, Objective
 from npvae.optim import Optimizer
 from npvae.schedules import Schedule
@@ -26,6 +27,7 @@ class TrainingSettings:
     clip_norm       longest gradient allowed, None for any
     patience        epochs without a better validation ELBO before the run stops, None for never
     min_delta       nats by which the validation ELBO must be better to count
+    initial_weights the rule by which weights and biases start: see npvae/layers/initial.py
     output_bias     where the biases of the decoder's outputs start: at 0, or where they fit the data's columns
     objective       what is minimised: see npvae/objectives
     binarize        "none"; "static": each pixel drawn once; "dynamic": drawn anew every step
@@ -46,6 +48,7 @@ class TrainingSettings:
     patience: int | None = None
     min_delta: float = 0.0
     binarize: str = "none"
+    initial_weights: str = "glorot"
     output_bias: str = "zero"
     objective: Objective = field(default_factory=ELBO)
 
@@ -60,6 +63,7 @@ class TrainingSettings:
         object.__setattr__(self, "schedule", schedules.get(self.schedule))
         object.__setattr__(self, "objective", objectives.get(self.objective))
         check.one_of("binarize", self.binarize, BINARIZE)
+        check.one_of("initial_weights", self.initial_weights, initial.RULES)
         check.one_of("output_bias", self.output_bias, OUTPUT_BIAS)
         object.__setattr__(self, "kl_warmup", kl_warmup.get(self.kl_warmup))
         self.schedule.check_length(self.epochs)
