@@ -67,6 +67,13 @@ def real_number(
     return value
 
 
+def true_or_false(name: str, value) -> bool:
+    """``value``; InputTypeError unless it is True or False."""
+    if not isinstance(value, bool):
+        raise InputTypeError(f"{name} must be True or False, got {value!r} of type {type(value).__name__}")
+    return value
+
+
 def one_of(what: str, value, known):
     """``value`` if it is in ``known``, else UnknownNameError listing them."""
     if not isinstance(value, str) or value not in known:

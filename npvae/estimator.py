@@ -41,6 +41,8 @@ class VAE(SklearnProtocol):
     hidden : widths of the encoder's hidden layers; () makes it linear.
     decoder_hidden : widths of the decoder's, from z on; None mirrors the encoder.
     activation : "relu", "tanh", "softplus" or "identity".
+    missing : whether NaN in the data is a missing entry; training is then on what is observed.
+    linear_path : a linear layer beside the hidden ones, to the posterior's mean and to the decoder's.
     likelihood : "bernoulli", "continuous_bernoulli", "squared_error", "gaussian", "gaussian_one_variance",
         "gaussian_per_feature", "gaussian_decoder", "student_t", "categorical", "poisson", "table";
         ``{"name": ..., argument: value}``; or a Likelihood.
@@ -81,8 +83,9 @@ class VAE(SklearnProtocol):
     """
 
     def __init__(
-        self, latent_dim=2, hidden=(256,), *, decoder_hidden=None, activation="relu", likelihood="bernoulli",
-        objective="elbo", beta=1.0, kl_warmup=0, optimizer="rmsprop", learning_rate=1e-3, schedule="constant",
+        self, latent_dim=2, hidden=(256,), *, decoder_hidden=None, activation="relu", missing=False, linear_path=False,
+        likelihood="bernoulli", objective="elbo", beta=1.0, kl_warmup=0, optimizer="rmsprop", learning_rate=1e-3,
+        schedule="constant",
         clip_norm=None, batch_size=100, epochs=50, validation_fraction=0.0, patience=None, min_delta=0.0, binarize="none",
         initial_weights="glorot", output_bias="zero", divide_by=1.0, backend="auto", threads=None, dtype="float32",
         random_state=None, verbose=False,
@@ -91,6 +94,8 @@ class VAE(SklearnProtocol):
         self.hidden = hidden
         self.decoder_hidden = decoder_hidden
         self.activation = activation
+        self.missing = missing
+        self.linear_path = linear_path
         self.likelihood = likelihood
         self.beta = beta
         self.kl_warmup = kl_warmup
@@ -309,7 +314,7 @@ class VAE(SklearnProtocol):
         self._check_fitted()
         rows = inputs.as_rows(
             X, str(self.theta_.dtype), n_features=self.n_features_in_, divide_by=self.divide_by_,
-            model=type(self).__name__,
+            model=type(self).__name__, missing=self.model_.architecture.missing,
         )
         fitted = getattr(self, "feature_names_in_", None)
         if fitted is not None and rows.column_names is not None and rows.column_names != list(fitted):

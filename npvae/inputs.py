@@ -23,13 +23,14 @@ class Rows:
 
 
 def as_rows(
-    X, dtype: str, *, name: str = "X", n_features: int | None = None, divide_by: float = 1.0, model="VAE"
+    X, dtype: str, *, name: str = "X", n_features: int | None = None, divide_by: float = 1.0, model="VAE",
+    missing: bool = False,
 ) -> Rows:
     """X as finite numbers of shape (N, I) and the given dtype, divided by ``divide_by``.
 
     X: (N, I), or (N, ...) to be flattened; an array, a list of lists, or a table with ``columns``.
     Whole numbers and booleans are converted, with a DataConversionWarning unless ``divide_by`` says that
-    they were expected. X itself is never modified.
+    they were expected. X itself is never modified. missing: NaN is what is missing, and stays.
     InputTypeError: sparse, masked, text or object data. InputError: complex data, wrong shape, no rows, NaN
     or infinity, or (given ``n_features``) another number of features.
     """
@@ -47,7 +48,7 @@ def as_rows(
             f"{name} holds {array.dtype} numbers; they are converted to {dtype}", DataConversionWarning, stacklevel=4
         )
     values = values.astype(dtype)
-    refuse_non_finite(values, name, column_names)
+    refuse_non_finite(values, name, column_names, missing)
     if divide_by != 1.0:
         values /= np.asarray(divide_by, dtype)
     return Rows(values, array.shape[1:], column_names)
@@ -82,17 +83,18 @@ def _as_two_dimensional(array: np.ndarray, name: str) -> np.ndarray:
     return array.reshape(array.shape[0], width)
 
 
-def refuse_non_finite(values: np.ndarray, name: str, column_names=None) -> None:
-    """InputError naming count, first row and column, if any value is NaN or infinite."""
-    finite = np.isfinite(values)
+def refuse_non_finite(values: np.ndarray, name: str, column_names=None, missing: bool = False) -> None:
+    """InputError naming count, first row and column, if any value is infinite, or NaN and not allowed to be missing."""
+    finite = np.isfinite(values) | (np.isnan(values) & missing)
     if finite.all():
         return
     row, column = np.argwhere(~finite)[0]
     label = column if column_names is None else repr(column_names[column])
-    nan = int(np.isnan(values).sum())
+    nan = 0 if missing else int(np.isnan(values).sum())
     raise InputError(
         f"{name} contains NaN or infinity: {nan} NaN and {int((~finite).sum()) - nan} infinite (or too large for "
         f"{values.dtype}), the first in row {row}, column {label}; fill or remove them first"
+        + ("" if nan == 0 else ", or train on what is observed with missing=True")
     )
 
 

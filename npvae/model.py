@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from npvae import check, likelihoods, random, registry
+from npvae import check, likelihoods, missing, random, registry
 from npvae.errors import InputTypeError
 from npvae.layers import activations, initial, network
-from npvae.layers.network import DenseLayer
+from npvae.layers.network import DenseLayer, LinearPath
 from npvae.likelihoods import Likelihood
 
 
@@ -34,7 +34,9 @@ class Architecture:
 
     ``hidden`` lists the widths of the encoder's hidden layers from the data on; ``decoder_hidden`` those
     of the decoder from the latent space on, by default the encoder's in reverse. Either may be empty: the
-    model is then linear. InputError, InputTypeError, UnknownNameError: a size or name that cannot be.
+    model is then linear. ``missing``: NaN in the data is what is missing (missing.py). ``linear_path``: a linear layer from
+    the data to the posterior's mean, and one from z to what the likelihood's mean depends on, beside the hidden layers.
+    InputError, InputTypeError, UnknownNameError: a size or name that cannot be.
     """
 
     n_features: int
@@ -43,6 +45,8 @@ class Architecture:
     decoder_hidden: tuple[int, ...] | None = None
     activation: str = "relu"
     likelihood: Likelihood = field(default_factory=likelihoods.Bernoulli)
+    missing: bool = False
+    linear_path: bool = False
 
     def __post_init__(self) -> None:
         for name in ("n_features", "latent_dim"):
@@ -51,6 +55,8 @@ class Architecture:
         mirrored = self.hidden[::-1] if self.decoder_hidden is None else self.decoder_hidden
         object.__setattr__(self, "decoder_hidden", _widths("decoder_hidden", mirrored))
         check.one_of("activation", self.activation, activations.NAMES)
+        for name in ("missing", "linear_path"):
+            check.true_or_false(name, getattr(self, name))
         object.__setattr__(self, "likelihood", likelihoods.get(self.likelihood))
 
     def config(self) -> dict:
@@ -62,6 +68,7 @@ class Architecture:
             "decoder_hidden": list(self.decoder_hidden),
             "activation": self.activation,
             "likelihood": registry.to_config(self.likelihood),
+            **{name: True for name in ("missing", "linear_path") if getattr(self, name)},
         }
 
     @classmethod
@@ -69,10 +76,15 @@ class Architecture:
         """The architecture of :meth:`config`."""
         return cls(**config)
 
+    @property
+    def encoder_inputs(self) -> int:
+        """How many numbers of a row the encoder sees: its features, and where some may be missing, which are observed."""
+        return 2 * self.n_features if self.missing else self.n_features
+
     def encoder(self) -> tuple[list[DenseLayer], list[DenseLayer]]:
         """The encoder's hidden layers, and its heads: mean and log-variance."""
-        hidden = network.chain("encoder", self.n_features, self.hidden, self.activation)
-        width = self.hidden[-1] if hidden else self.n_features
+        hidden = network.chain("encoder", self.encoder_inputs, self.hidden, self.activation)
+        width = self.hidden[-1] if hidden else self.encoder_inputs
         return hidden, [DenseLayer(f"encoder/{head}", width, self.latent_dim) for head in ("mean", "logvar")]
 
     def decoder(self) -> tuple[list[DenseLayer], list[DenseLayer]]:
@@ -85,6 +97,25 @@ class Architecture:
     def dense_layers(self) -> list[DenseLayer]:
         """Every dense layer in order of evaluation."""
         return [layer for part in (*self.encoder(), *self.decoder()) for layer in part]
+
+    def linear_paths(self) -> tuple[tuple[LinearPath | None, ...], ...]:
+        """Those of the encoder and of the decoder, one or None for each head; empty where there are none.
+
+        Of the decoder all heads but those of spread, which are called raw_...
+        """
+        if not self.linear_path:
+            return (), ()
+        encoder = LinearPath("encoder/linear/mean", self.encoder_inputs, self.latent_dim), None
+        heads = self.likelihood.heads(self.n_features).items()
+        return encoder, tuple(
+            None if "raw_" in name else LinearPath(f"decoder/linear/{name}", self.latent_dim, width)
+            for name, width in heads
+        )
+
+    def all_layers(self) -> list[DenseLayer | LinearPath]:
+        """Every layer with parameters: the dense ones, then the linear paths."""
+        paths = [path for part in self.linear_paths() for path in part if path is not None]
+        return [*self.dense_layers(), *paths]
 
 
 def _widths(name: str, widths) -> tuple[int, ...]:
@@ -125,7 +156,8 @@ class Model:
         self._decoder = architecture.decoder()
         own = self.likelihood.parameters(architecture.n_features)
         shapes = {}
-        for layer in architecture.dense_layers():
+        self._encoder_paths, self._decoder_paths = architecture.linear_paths()
+        for layer in architecture.all_layers():
             shapes.update(layer.shapes())
         shapes.update({f"likelihood/{name}": value.shape for name, value in own.items()})
         self.layout = Layout(shapes)
@@ -151,6 +183,8 @@ class Model:
         for name, value in self.likelihood.parameters(self.architecture.n_features).items():
             views[f"likelihood/{name}"][...] = value
         if x is not None:
+            if self.architecture.missing:
+                x = missing.fill_with_means(x)
             for name, value in self.likelihood.initial_biases(x).items():
                 views[f"decoder/{name}/b"][...] = value
         return self.ops.copy(theta, dtype)
@@ -171,12 +205,16 @@ class Model:
         return views
 
     def encode(self, parameters, x):
-        """Return ``((mu, logvar), backward)`` for x (B, I); both are (B, Z).
+        """Return ``((mu, logvar), backward)`` for x (B, I), NaN where something is missing; both are (B, Z).
 
         ``backward(dmu, dlogvar, gradient)`` overwrites the encoder's tensors in ``gradient``, a mapping of
         views by name. The gradient by x is not computed.
         """
-        outputs, network_backward = network.network(self.ops, parameters, x, *self._encoder, need_dx=False)
+        if self.architecture.missing:
+            x = missing.encoder_input(self.ops.xp, x)
+        outputs, network_backward = network.network(
+            self.ops, parameters, x, *self._encoder, need_dx=False, paths=self._encoder_paths
+        )
 
         def backward(dmu, dlogvar, gradient):
             network_backward((dmu, dlogvar), gradient)
@@ -188,7 +226,15 @@ class Model:
 
         ``backward(doutputs, gradient)`` overwrites the decoder's tensors in ``gradient`` and returns dz.
         """
-        return network.network(self.ops, parameters, z, *self._decoder, need_dx=True)
+        return network.network(self.ops, parameters, z, *self._decoder, need_dx=True, paths=self._decoder_paths)
+
+    def negative_log_likelihood(self, parameters, outputs, x, gradient=True):
+        """The likelihood's (see there) at outputs and x (B, I): of what is observed, where something may be missing."""
+        own = self.likelihood_parameters(parameters)
+        if not self.architecture.missing:
+            return self.likelihood.negative_log_likelihood(self.ops, outputs, x, own, gradient)
+        filled, observed = missing.split(self.ops.xp, x)
+        return self.likelihood.negative_log_likelihood(self.ops, outputs, filled, own, gradient, observed)
 
     def likelihood_parameters(self, views) -> dict:
         """The likelihood's own tensors under the names it gave them."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npvae import backend as backends
-from npvae import check, inputs, random
+from npvae import check, inputs, missing, random
 from npvae.errors import DataScaleWarning, InputError
 from npvae.likelihoods.base import refuse_outside
 from npvae.model import Architecture, Model
@@ -45,6 +45,8 @@ def prepare(estimator, X, X_valid=None) -> Run:
         x, x_valid = x[order[held_out:]], x[order[:held_out]]
     if settings.patience is not None and x_valid is None:
         raise InputError("patience needs validation data: set validation_fraction, or give X_valid")
+    if estimator.missing:
+        missing.refuse_empty_columns(x, rows.column_names)
     model = Model(architecture(estimator, x.shape[1]), backends.get(estimator.backend, estimator.threads))
     for values in (x, x_valid):
         if values is not None:
@@ -75,13 +77,13 @@ def architecture(estimator, n_features: int) -> Architecture:
     """The estimator's arguments about the model, checked."""
     return Architecture(
         n_features, estimator.latent_dim, estimator.hidden, estimator.decoder_hidden, estimator.activation,
-        estimator.likelihood,
+        estimator.likelihood, estimator.missing, estimator.linear_path,
     )
 
 
 def _warn_of_scale(x: np.ndarray) -> None:
     """Initial weights suit data of about unit size; far above it the first losses are astronomic."""
-    size = float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
+    size = float(np.sqrt(np.nanmean(np.square(x, dtype=np.float64))))
     if size > LARGEST_SCALE:
         warnings.warn(
             f"the data are of the size {size:.3g} (root mean square); a network trains badly on them: divide them, "
@@ -92,7 +94,7 @@ def _warn_of_scale(x: np.ndarray) -> None:
 def _rows(estimator, X, n_features, name: str) -> inputs.Rows:
     return inputs.as_rows(
         X, estimator.dtype, name=name, n_features=n_features, divide_by=estimator.divide_by,
-        model=type(estimator).__name__,
+        model=type(estimator).__name__, missing=estimator.missing,
     )
 
 

@@ -136,9 +136,9 @@ def permutation(seed: int, purpose: str, step: int, count: int) -> np.ndarray:
 
 
 def bernoulli(seed: int, purpose: str, step: int, probability: np.ndarray, draw: int = 0) -> np.ndarray:
-    """Zeros and ones of the dtype and shape of ``probability``, one with that probability (to 2^-24)."""
+    """Zeros and ones of the dtype and shape of ``probability``, one with that probability (to 2^-24); NaN stays NaN."""
     u = uniform(seed, purpose, step, probability.shape, np.float32, draw)
-    return (u < probability).astype(probability.dtype)
+    return np.where(u < probability, np.ones((), probability.dtype), 0 * probability)
 
 
 class Stream:

@@ -6,7 +6,7 @@ from __future__ import annotations
 def model_summary(model) -> str:
     """A table of the dense layers with their shapes and parameter counts, and the total."""
     rows = [("layer", "inputs", "outputs", "activation", "parameters")]
-    for layer in model.architecture.dense_layers():
+    for layer in model.architecture.all_layers():
         rows.append((layer.name, str(layer.inputs), str(layer.outputs), layer.activation, f"{layer.size():,}"))
         if layer.name == "encoder/logvar":
             latent = str(model.architecture.latent_dim)

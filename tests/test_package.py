@@ -79,7 +79,7 @@ def test_every_public_function_and_class_says_what_it_does():
 ROOMS = [
     "cli", "report", "estimator", "model_file", "preparation", "progress", "plots", "summary", "selfcheck", "training",
     "evaluate", "model", "backend", "optim", "schedules", "kl_warmup", "likelihoods", "objectives", "memory_need", "batches", "layers",
-    "data", "sklearn_protocol", "inputs", "io", "files", "random", "special", "gradcheck", "gradient_problem",
+    "data", "sklearn_protocol", "inputs", "io", "files", "random", "special", "missing", "gradcheck", "gradient_problem",
     "finite_differences", "registry", "check", "errors", "announce", "_version", "kernels",
 ]
 

@@ -20,7 +20,14 @@ STATES = {RMSprop: ("accumulator",), Adam: ("m", "v"), SGD: ("velocity",)}
 
 def is_known(model, settings) -> bool:
     """Whether the programs know the model, and its optimiser if there are settings; the objective is another question."""
-    return type(model.likelihood) in LIKELIHOODS and (settings is None or type(settings.optimizer) in STATES)
+    return type(model.likelihood) in LIKELIHOODS and is_plain(model.architecture) and (
+        settings is None or type(settings.optimizer) in STATES
+    )
+
+
+def is_plain(architecture) -> bool:
+    """Whether it is the dense layers and nothing else: no missing entries, no linear paths."""
+    return not (architecture.missing or architecture.linear_path)
 
 
 def is_plain_elbo(settings) -> bool:

@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from npvae import check
+from npvae.backend import compiled
 from npvae.backend.base import Ops
 from npvae.backend.buffers import BufferPool, empty_aligned
 from npvae.backend.threads import limit_blas
@@ -65,7 +66,7 @@ class NumpyOps(Ops):
 
         if type(self) is not NumpyOps or x.dtype.name not in ("float32", "float64"):
             return None  # a subclass may have operations of its own
-        if settings.objective != ELBO():
+        if settings.objective != ELBO() or not compiled.is_plain(model.architecture):
             return None
         return NumpyProgram(self, model, x, settings.batch_size, settings)
 

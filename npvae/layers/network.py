@@ -1,13 +1,14 @@
 """Networks of dense layers: hidden layers one after the other, then heads side by side.
 
     h_0 = x,  h_i = f(h_{i-1} W_i + b_i)                 hidden layers
-    out_k = h W_k + b_k                                  heads, all on the last h
+    out_k = h W_k + b_k  (+ x V_k)                       heads, all on the last h; for some also a linear path from x
 
 Backwards through the chain; the heads' gradients by their common input add up:
 
-    dh = sum_k dout_k W_k^T
+    dh = sum_k dout_k W_k^T       dV_k = x^T dout_k,  dx gets sum_k dout_k V_k^T
 
-Parameters and gradients are mappings of named tensors: ``NAME/W`` and ``NAME/b`` for the layer NAME.
+Parameters and gradients are mappings of named tensors: ``NAME/W`` and ``NAME/b`` for the layer NAME. With a linear path the
+hidden layers need only learn what is not linear: where nothing is, the model is a factor analysis, and as good as one.
 """
 
 from __future__ import annotations
@@ -37,6 +38,27 @@ class DenseLayer:
     def size(self) -> int:
         """How many parameters it has."""
         return (self.inputs + 1) * self.outputs
+
+
+@dataclass(frozen=True)
+class LinearPath:
+    """The matrix V of a path beside the hidden layers; it starts at zero, where the network is as without it."""
+
+    name: str
+    inputs: int
+    outputs: int
+    activation = "identity"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "V", f"{self.name}/V")
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of its tensor."""
+        return {self.V: (self.inputs, self.outputs)}
+
+    def size(self) -> int:
+        """How many parameters it has."""
+        return self.inputs * self.outputs
 
 
 def chain(name: str, inputs: int, widths, activation: str) -> list[DenseLayer]:
@@ -88,8 +110,26 @@ def heads(ops, parameters, h, layers, need_dx: bool):
     return tuple(output for output, _ in pairs), backward
 
 
-def network(ops, parameters, x, hidden, head_layers, need_dx: bool):
-    """Hidden layers and then heads: return ``(outputs, backward)``.
+def linear_paths(parameters, x, paths, need_dx: bool):
+    """Return ``(outputs, backward)`` of x V for every path, None where there is none; ``backward`` as that of ``heads``."""
+    outputs = tuple(None if path is None else x @ parameters[path.V] for path in paths)
+
+    def backward(doutputs, gradient):
+        dx = None
+        for path, doutput in zip(paths, doutputs, strict=True):
+            if path is None:
+                continue
+            gradient[path.V][...] = x.T @ doutput
+            if need_dx:
+                part = doutput @ parameters[path.V].T
+                dx = part if dx is None else dx + part
+        return dx
+
+    return outputs, backward
+
+
+def network(ops, parameters, x, hidden, head_layers, need_dx: bool, paths=()):
+    """Hidden layers and then heads: return ``(outputs, backward)``. paths: a :class:`LinearPath` or None for each head.
 
     ``backward(doutputs, gradient)`` overwrites all tensors in ``gradient`` and returns dx, or None without
     ``need_dx``: the encoder has no use for the gradient by the data.
@@ -97,7 +137,13 @@ def network(ops, parameters, x, hidden, head_layers, need_dx: bool):
     h, hidden_backward = hidden_layers(ops, parameters, x, hidden, need_dx)
     outputs, heads_backward = heads(ops, parameters, h, head_layers, need_dx or bool(hidden))
 
-    def backward(doutputs, gradient):
-        return hidden_backward(heads_backward(doutputs, gradient), gradient)
+    if not paths:
+        return outputs, lambda doutputs, gradient: hidden_backward(heads_backward(doutputs, gradient), gradient)
+    beside, paths_backward = linear_paths(parameters, x, paths, need_dx)
 
-    return outputs, backward
+    def backward(doutputs, gradient):
+        dx = hidden_backward(heads_backward(doutputs, gradient), gradient)
+        by_paths = paths_backward(doutputs, gradient)
+        return dx if by_paths is None else dx + by_paths
+
+    return tuple(a if b is None else a + b for a, b in zip(outputs, beside, strict=True)), backward

@@ -38,13 +38,14 @@ class Likelihood(ABC):
         return {}
 
     @abstractmethod
-    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True):
+    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True, observed=None):
         """Return ``(nll, backward)``; ``backward(dnll)`` gives ``(doutputs, dparameters)``.
 
         outputs: a tuple of arrays, one a head, in the order of ``heads``. x: (B, I). parameters: mapping
         of the names in ``parameters``. nll, dnll: (B,); dnll may be one float for all rows. doutputs is a
         tuple like ``outputs``, dparameters a dict. With ``gradient=False`` nothing is kept for it, and
-        ``backward`` is None.
+        ``backward`` is None. observed: (B, I), booleans: features where it is False add nothing to nll, and their
+        outputs' derivatives are exactly 0, whatever finite number x holds there; None: all are observed.
         """
 
     @abstractmethod
@@ -63,7 +64,7 @@ class Likelihood(ABC):
         return {}
 
     def check_data(self, x: np.ndarray, column_names=None) -> None:
-        """InputError naming the column if x lies outside the support; any finite x is inside by default."""
+        """InputError naming the column if x lies outside the support; any finite x is inside by default. NaN is missing."""
 
     @classmethod
     def example(cls, n_features: int) -> Likelihood:

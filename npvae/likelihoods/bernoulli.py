@@ -20,6 +20,7 @@ import numpy as np
 from npvae import check
 from npvae.layers.activations import sigmoid
 from npvae.likelihoods.base import Likelihood, check_upstream, refuse_outside
+from npvae.missing import keep
 
 
 def bernoulli_nll(xp, logits, x):
@@ -43,9 +44,11 @@ class Bernoulli(Likelihood):
     def heads(self, n_features):
         return {"logits": n_features}
 
-    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True):
+    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True, observed=None):
         (logits,) = outputs
         check.same_shape(x=x, logits=logits)
+        # A logit of -1000 is a probability of 0, to the last digit, and a 0 then costs nothing and pulls at nothing.
+        logits, x = keep(ops.xp, observed, logits, -1000.0), keep(ops.xp, observed, x)
         nll, residual = ops.bernoulli_nll(logits, x, gradient)
 
         def backward(dnll):

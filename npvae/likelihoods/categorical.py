@@ -17,6 +17,7 @@ import numpy as np
 from npvae import check
 from npvae.errors import InputError, InputTypeError
 from npvae.likelihoods.base import Likelihood, check_upstream, column_label
+from npvae.missing import keep
 
 
 class Categorical(Likelihood):
@@ -55,16 +56,16 @@ class Categorical(Likelihood):
             result[:, block] = shifted - xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
         return result
 
-    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True):
+    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True, observed=None):
         (logits,) = outputs
         check.same_shape(x=x, logits=logits)
         xp = ops.xp
         log_p = self._log_probabilities(xp, logits)
-        nll = -xp.sum(x * log_p, axis=1)
+        nll = -xp.sum(keep(xp, observed, x * log_p), axis=1)
 
         def backward(dnll):
             check_upstream(nll, dnll)
-            return (ops.scale_rows(xp.exp(log_p) - x, dnll),), {}
+            return (ops.scale_rows(keep(xp, observed, xp.exp(log_p) - x), dnll),), {}
 
         return nll, (backward if gradient else None)
 
@@ -87,7 +88,15 @@ class Categorical(Likelihood):
     def check_data(self, x, column_names=None):
         for block in self._blocks(x.shape[1]):
             part = x[:, block]
-            wrong = (part != 0) & (part != 1)
+            there = ~np.isnan(part)
+            if (there.any(axis=1) != there.all(axis=1)).any():
+                row = int(np.argmax(there.any(axis=1) != there.all(axis=1)))
+                first, last = (column_label(end, column_names) for end in (block.start, block.stop - 1))
+                raise InputError(
+                    f"row {row} of X lacks some of {first} to {last}, and not all: they are one variable, which is missing "
+                    "or is not"
+                )
+            wrong = there & (part != 0) & (part != 1)
             if wrong.any():
                 row, column = np.argwhere(wrong)[0]
                 where = column_label(block.start + column, column_names)
@@ -95,7 +104,7 @@ class Categorical(Likelihood):
                     f"X holds {float(part[row, column])!r} in {where} (row {row}), but the categorical likelihood needs "
                     "one-hot columns: 0 or 1"
                 )
-            ones = part.sum(axis=1)
+            ones = np.where(there[:, 0], part.sum(axis=1), 1.0)
             if (ones != 1).any():
                 row = int(np.argmax(ones != 1))
                 first, last = (column_label(end, column_names) for end in (block.start, block.stop - 1))

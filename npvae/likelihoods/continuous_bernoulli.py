@@ -23,6 +23,7 @@ import numpy as np
 
 from npvae import check
 from npvae.likelihoods.base import Likelihood, check_upstream, refuse_outside
+from npvae.missing import keep
 
 #: Of L(a) = sum_n c_n a^(2n - 1), c_n = 4^n B_2n / (2n)!: enough of them for float64 up to a = 1/2.
 _LANGEVIN = (
@@ -62,14 +63,14 @@ class ContinuousBernoulli(Likelihood):
     def heads(self, n_features):
         return {"logits": n_features}
 
-    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True):
+    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True, observed=None):
         (logits,) = outputs
         check.same_shape(x=x, logits=logits)
-        nll = ops.xp.sum(log_normaliser(ops.xp, logits) - x * logits, axis=1)
+        nll = ops.xp.sum(keep(ops.xp, observed, log_normaliser(ops.xp, logits) - x * logits), axis=1)
 
         def backward(dnll):
             check_upstream(nll, dnll)
-            return (ops.scale_rows(mean_of(ops.xp, logits) - x, dnll),), {}
+            return (ops.scale_rows(keep(ops.xp, observed, mean_of(ops.xp, logits) - x), dnll),), {}
 
         return nll, (backward if gradient else None)
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from npvae import check
 from npvae.likelihoods.base import Likelihood, check_upstream
+from npvae.missing import as_numbers, keep
 
 
 def squared_error(xp, mean, x):
@@ -44,11 +45,15 @@ class Gaussian(Likelihood):
         """The part of nll that no parameter changes, in nats."""
         return 0.5 * n_features * math.log(2.0 * math.pi * self.variance)
 
-    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True):
+    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True, observed=None):
         (mean,) = outputs
         check.same_shape(x=x, mean=mean)
-        sse, difference = ops.squared_error(mean, x)
-        nll = sse * (0.5 / self.variance) + self.constant(x.shape[1])
+        sse, difference = ops.squared_error(mean, keep(ops.xp, observed, x, mean))
+        if observed is None:
+            constant = self.constant(x.shape[1])
+        else:
+            constant = self.constant(1) * ops.xp.sum(as_numbers(ops.xp, observed, x), axis=1)
+        nll = sse * (0.5 / self.variance) + constant
 
         def backward(dnll):
             check_upstream(nll, dnll)

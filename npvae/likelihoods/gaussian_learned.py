@@ -31,6 +31,7 @@ import numpy as np
 from npvae import check
 from npvae.layers.activations import sigmoid, softplus_forward
 from npvae.likelihoods.base import Likelihood, check_upstream
+from npvae.missing import keep
 
 LOG_TWO_PI = math.log(2.0 * math.pi)
 
@@ -80,17 +81,21 @@ class _LearnedVariance(Likelihood):
     def gradients(self, ops, dnll, d_mean, d_raw):
         """``(doutputs, dparameters)`` from the elementwise derivatives by mean and raw_logvar, (B, I)."""
 
-    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True):
+    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True, observed=None):
         mean = outputs[0]
         check.same_shape(x=x, mean=mean)
         logvar, slope = floored_logvar(ops.xp, self.raw_logvar(outputs, parameters), self.floor)
+        if observed is not None:
+            # Where nothing is observed x is the mean and the variance 1 / (2 pi): -log N is 0.
+            x = keep(ops.xp, observed, x, mean)
+            logvar = keep(ops.xp, observed, logvar + ops.xp.zeros_like(mean), -LOG_TWO_PI)
         nll, d_mean, d_logvar = ops.gaussian_nll(mean, logvar, x, gradient)
 
         def backward(dnll):
             check_upstream(nll, dnll)
             if isinstance(dnll, float):
                 dnll = ops.xp.full_like(nll, dnll)
-            return self.gradients(ops, dnll, d_mean, d_logvar * slope)
+            return self.gradients(ops, dnll, d_mean, keep(ops.xp, observed, d_logvar * slope))
 
         return nll, (backward if gradient else None)
 

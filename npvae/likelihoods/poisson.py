@@ -14,6 +14,7 @@ import numpy as np
 from npvae import check, special
 from npvae.errors import InputError
 from npvae.likelihoods.base import Likelihood, check_upstream, column_label
+from npvae.missing import keep
 
 #: Counts of a larger rate are drawn as sums of counts of smaller ones, so that exp(-rate) does not vanish ...
 LARGEST_RATE = 64.0
@@ -29,16 +30,16 @@ class Poisson(Likelihood):
     def heads(self, n_features):
         return {"log_rate": n_features}
 
-    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True):
+    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True, observed=None):
         (log_rate,) = outputs
         check.same_shape(x=x, log_rate=log_rate)
         xp = ops.xp
         rate = xp.exp(log_rate)
-        nll = xp.sum((rate - x * log_rate) + special.log_gamma(xp, x + 1.0), axis=1)
+        nll = xp.sum(keep(xp, observed, (rate - x * log_rate) + special.log_gamma(xp, x + 1.0)), axis=1)
 
         def backward(dnll):
             check_upstream(nll, dnll)
-            return (ops.scale_rows(rate - x, dnll),), {}
+            return (ops.scale_rows(keep(xp, observed, rate - x), dnll),), {}
 
         return nll, (backward if gradient else None)
 
@@ -67,7 +68,7 @@ class Poisson(Likelihood):
         return np.where(rate > NORMAL_RATE, many, counts).astype(outputs[0].dtype)
 
     def check_data(self, x, column_names=None):
-        outside = (x < 0) | (x != np.floor(x))
+        outside = (x < 0) | (x != np.floor(x)) & ~np.isnan(x)
         if outside.any():
             row, column = np.argwhere(outside)[0]
             raise InputError(

@@ -24,6 +24,7 @@ import numpy as np
 from npvae import check, special
 from npvae.layers.activations import sigmoid, softplus_forward
 from npvae.likelihoods.base import Likelihood, check_upstream
+from npvae.missing import keep
 
 
 def student_t_terms(xp, location, scale, freedom, x):
@@ -66,16 +67,16 @@ class StudentT(Likelihood):
         location, raw_scale, raw_freedom = outputs
         return location, self.floor + softplus_forward(xp, raw_scale), self.smallest + softplus_forward(xp, raw_freedom)
 
-    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True):
+    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True, observed=None):
         xp = ops.xp
         check.same_shape(x=x, location=outputs[0])
         term, d_location, d_scale, d_freedom = student_t_terms(xp, *self.distribution(xp, outputs), x)
-        nll = xp.sum(term, axis=1)
+        nll = xp.sum(keep(xp, observed, term), axis=1)
 
         def backward(dnll):
             check_upstream(nll, dnll)
             by_outputs = d_location, d_scale * sigmoid(xp, outputs[1]), d_freedom * sigmoid(xp, outputs[2])
-            return tuple(ops.scale_rows(derivative, dnll) for derivative in by_outputs), {}
+            return tuple(ops.scale_rows(keep(xp, observed, derivative), dnll) for derivative in by_outputs), {}
 
         return nll, (backward if gradient else None)
 

@@ -74,10 +74,11 @@ class Table(Likelihood):
     def _n_features(self) -> int:
         return sum(count for _, count in self._parts)
 
-    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True):
+    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True, observed=None):
         nll, backwards = None, []
         for prefix, likelihood, columns, own_outputs, own in self._split(x.shape[1], outputs, parameters):
-            part, backward = likelihood.negative_log_likelihood(ops, own_outputs, x[:, columns], own, gradient)
+            of_part = () if observed is None else (observed[:, columns],)
+            part, backward = likelihood.negative_log_likelihood(ops, own_outputs, x[:, columns], own, gradient, *of_part)
             nll = part if nll is None else nll + part
             backwards.append((prefix, backward))
 

@@ -20,9 +20,7 @@ class Decoding:
         outputs, self._decoder_backward = model.decode(views, xp.reshape(self.z, (samples * rows, latent_dim)))
         if samples > 1:
             x = xp.reshape(xp.broadcast_to(x, (samples, *x.shape)), (samples * rows, x.shape[1]))
-        nll, self._nll_backward = model.likelihood.negative_log_likelihood(
-            model.ops, outputs, x, model.likelihood_parameters(views), gradient
-        )
+        nll, self._nll_backward = model.negative_log_likelihood(views, outputs, x, gradient)
         self.nll = xp.reshape(nll, (samples, rows))
         self.log_prior_ratio = log_prior_ratio(xp, self.z, logvar, eps)
 

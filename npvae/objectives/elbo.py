@@ -46,9 +46,7 @@ def negative_elbo(model, theta, x, eps, beta: float = 1.0, gradient: bool = True
     (mu, logvar), encoder_backward = model.encode(views, x)
     z, sample_backward = sample(ops, mu, logvar, eps)
     outputs, decoder_backward = model.decode(views, z)
-    nll, nll_backward = model.likelihood.negative_log_likelihood(
-        ops, outputs, x, model.likelihood_parameters(views), gradient
-    )
+    nll, nll_backward = model.negative_log_likelihood(views, outputs, x, gradient)
     kl, kl_backward = kl_divergence(ops, mu, logvar)
 
     rows = x.shape[0]

@@ -22,6 +22,6 @@ def draw(ops, x, rows, settings, latent_dim: int, step: int):
 
 
 def binarize(ops, x, seed: int, purpose: str, step: int):
-    """Zeros and ones, one with probability x, (B, I); a pure function of (x, seed, purpose, step)."""
+    """Zeros and ones, one with probability x, (B, I); a pure function of (x, seed, purpose, step). NaN stays NaN."""
     u = ops.asarray(random.uniform(seed, purpose, step, x.shape, "float32"))
-    return ops.xp.where(u < x, ops.xp.ones_like(x), ops.xp.zeros_like(x))
+    return ops.xp.where(u < x, ops.xp.ones_like(x), 0.0 * x)
