@@ -44,6 +44,13 @@ def whole_number(name: str, value, minimum: int = 0) -> int:
     return int(value)
 
 
+def at_most(name: str, value, maximum, why: str):
+    """``value``; InputError if it is above ``maximum``; why, in words, there is such a thing."""
+    if value > maximum:
+        raise InputError(f"{name} must be at most {maximum} ({why}), got {value}")
+    return value
+
+
 def real_number(
     name: str, value, *, above: float | None = None, minimum: float | None = None,
     below: float | None = None, maximum: float | None = None,

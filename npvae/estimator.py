@@ -42,7 +42,7 @@ class VAE(SklearnProtocol):
     decoder_hidden : widths of the decoder's, from z on; None mirrors the encoder.
     activation : "relu", "tanh", "softplus" or "identity".
     missing : whether NaN in the data is a missing entry; training is then on what is observed.
-    linear_path : a linear layer beside the hidden ones, to the posterior's mean and to the decoder's.
+    linear_path : linear layers beside the hidden ones, to the posterior's mean and variance and the decoder's mean.
     likelihood : "bernoulli", "continuous_bernoulli", "squared_error", "gaussian", "gaussian_one_variance",
         "gaussian_per_feature", "gaussian_decoder", "student_t", "categorical", "poisson", "table";
         ``{"name": ..., argument: value}``; or a Likelihood.

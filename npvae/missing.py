@@ -2,7 +2,7 @@
 
     x = (x_obs, x_mis)            observed_bi = 1 where x_bi is a number, 0 where it is NaN
     filled                        x, with 0 in the place of what is missing: a number that nothing may depend on
-    encoder's input               (filled, observed), side by side: (B, 2 I)
+    encoder's input               (filled, observed), side by side: (B, 2 I); or (completed, observed), see encoder_input
     -log p(x_obs|z)               the sum over observed features alone
 
 Given z the features are independent, so that p(x_obs|z) is p(x|z) without the factors of what is missing, and a bound on
@@ -27,11 +27,13 @@ def split(xp, x):
     return xp.where(observed, x, xp.zeros_like(x)), observed
 
 
-def encoder_input(xp, x):
-    """What the first layer sees of x (B, I) with NaN: (B, 2 I)."""
+def encoder_input(xp, x, completed=None):
+    """What the first layer sees of x (B, I) with NaN: (B, 2 I). completed: (B, I), numbers that are to stand in the place of
+    zeros where x is missing, such as what a simpler model expects there."""
     rows, features = x.shape
     both = xp.empty((rows, 2 * features), dtype=x.dtype)
-    both[:, :features], observed = split(xp, x)
+    filled, observed = split(xp, x)
+    both[:, :features] = filled if completed is None else completed
     both[:, features:] = as_numbers(xp, observed, x)
     return both
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from npvae import check, likelihoods, missing, random, registry
-from npvae.errors import InputTypeError
+from npvae.errors import InputError, InputTypeError
 from npvae.layers import activations, initial, network
 from npvae.layers.network import DenseLayer, LinearPath
 from npvae.likelihoods import Likelihood
@@ -34,8 +34,10 @@ class Architecture:
 
     ``hidden`` lists the widths of the encoder's hidden layers from the data on; ``decoder_hidden`` those
     of the decoder from the latent space on, by default the encoder's in reverse. Either may be empty: the
-    model is then linear. ``missing``: NaN in the data is what is missing (missing.py). ``linear_path``: a linear layer from
-    the data to the posterior's mean, and one from z to what the likelihood's mean depends on, beside the hidden layers.
+    model is then linear. ``missing``: NaN in the data is what is missing (missing.py). ``linear_path``: linear layers from
+    the data to the posterior's mean and log-variance, and from z to what the likelihood's mean depends on, beside the hidden
+    ones. ``completed``: a row of data is its features, with NaN, and behind them the same features completed by somebody
+    else, for the encoder.
     InputError, InputTypeError, UnknownNameError: a size or name that cannot be.
     """
 
@@ -47,6 +49,7 @@ class Architecture:
     likelihood: Likelihood = field(default_factory=likelihoods.Bernoulli)
     missing: bool = False
     linear_path: bool = False
+    completed: bool = False
 
     def __post_init__(self) -> None:
         for name in ("n_features", "latent_dim"):
@@ -55,8 +58,10 @@ class Architecture:
         mirrored = self.hidden[::-1] if self.decoder_hidden is None else self.decoder_hidden
         object.__setattr__(self, "decoder_hidden", _widths("decoder_hidden", mirrored))
         check.one_of("activation", self.activation, activations.NAMES)
-        for name in ("missing", "linear_path"):
+        for name in ("missing", "linear_path", "completed"):
             check.true_or_false(name, getattr(self, name))
+        if self.completed and not self.missing:
+            raise InputError("completed rows have missing entries: completed=True needs missing=True")
         object.__setattr__(self, "likelihood", likelihoods.get(self.likelihood))
 
     def config(self) -> dict:
@@ -68,13 +73,18 @@ class Architecture:
             "decoder_hidden": list(self.decoder_hidden),
             "activation": self.activation,
             "likelihood": registry.to_config(self.likelihood),
-            **{name: True for name in ("missing", "linear_path") if getattr(self, name)},
+            **{name: True for name in ("missing", "linear_path", "completed") if getattr(self, name)},
         }
 
     @classmethod
     def from_config(cls, config: Mapping) -> Architecture:
         """The architecture of :meth:`config`."""
         return cls(**config)
+
+    @property
+    def data_columns(self) -> int:
+        """How many numbers a row of data has."""
+        return 2 * self.n_features if self.completed else self.n_features
 
     @property
     def encoder_inputs(self) -> int:
@@ -105,7 +115,9 @@ class Architecture:
         """
         if not self.linear_path:
             return (), ()
-        encoder = LinearPath("encoder/linear/mean", self.encoder_inputs, self.latent_dim), None
+        encoder = tuple(
+            LinearPath(f"encoder/linear/{head}", self.encoder_inputs, self.latent_dim) for head in ("mean", "logvar")
+        )
         heads = self.likelihood.heads(self.n_features).items()
         return encoder, tuple(
             None if "raw_" in name else LinearPath(f"decoder/linear/{name}", self.latent_dim, width)
@@ -184,7 +196,7 @@ class Model:
             views[f"likelihood/{name}"][...] = value
         if x is not None:
             if self.architecture.missing:
-                x = missing.fill_with_means(x)
+                x = missing.fill_with_means(self._parts(x)[0])
             for name, value in self.likelihood.initial_biases(x).items():
                 views[f"decoder/{name}/b"][...] = value
         return self.ops.copy(theta, dtype)
@@ -205,13 +217,14 @@ class Model:
         return views
 
     def encode(self, parameters, x):
-        """Return ``((mu, logvar), backward)`` for x (B, I), NaN where something is missing; both are (B, Z).
+        """Return ``((mu, logvar), backward)`` for x (B, I), NaN where something is missing (and (B, 2 I), completed); both are
+        (B, Z).
 
         ``backward(dmu, dlogvar, gradient)`` overwrites the encoder's tensors in ``gradient``, a mapping of
         views by name. The gradient by x is not computed.
         """
         if self.architecture.missing:
-            x = missing.encoder_input(self.ops.xp, x)
+            x = missing.encoder_input(self.ops.xp, *self._parts(x))
         outputs, network_backward = network.network(
             self.ops, parameters, x, *self._encoder, need_dx=False, paths=self._encoder_paths
         )
@@ -233,8 +246,13 @@ class Model:
         own = self.likelihood_parameters(parameters)
         if not self.architecture.missing:
             return self.likelihood.negative_log_likelihood(self.ops, outputs, x, own, gradient)
-        filled, observed = missing.split(self.ops.xp, x)
+        filled, observed = missing.split(self.ops.xp, self._parts(x)[0])
         return self.likelihood.negative_log_likelihood(self.ops, outputs, filled, own, gradient, observed)
+
+    def _parts(self, x):
+        """The features of rows of data, and the completed ones, None where there are none."""
+        features = self.architecture.n_features
+        return (x[:, :features], x[:, features:]) if self.architecture.completed else (x, None)
 
     def likelihood_parameters(self, views) -> dict:
         """The likelihood's own tensors under the names it gave them."""

@@ -44,6 +44,10 @@ PURPOSES = {
     "aggregate posterior order": 14,
     "aggregate posterior noise": 15,
     "initial biases": 16,
+    "imputation noise": 17,
+    "imputation choice": 18,
+    "imputation draw": 19,
+    "imputation chain": 20,
 }
 
 

@@ -63,6 +63,14 @@ class Likelihood(ABC):
         """
         return {}
 
+    def linear_start(self, mean, V, noise) -> dict[str, dict[str, np.ndarray]]:
+        """Where x is about N(mean + z V, diag(noise)): tensors at which p(x|z) is that, or near it.
+
+        mean, noise: (I,), V: (Z, I), NumPy arrays. "path": linear paths by head; "bias": biases by head; "parameters": its
+        own by name. A likelihood that knows no better says nothing, and starts without.
+        """
+        return {}
+
     def check_data(self, x: np.ndarray, column_names=None) -> None:
         """InputError naming the column if x lies outside the support; any finite x is inside by default. NaN is missing."""
 

@@ -62,6 +62,11 @@ class Bernoulli(Likelihood):
         mean = np.clip(np.mean(x, axis=0, dtype=np.float64), 1e-3, 1.0 - 1e-3)
         return {"logits": np.log(mean / (1.0 - mean))}
 
+    def linear_start(self, mean, V, noise):
+        """Of a probability p = sigmoid(l) near its mean: dl = dp / (p (1 - p))."""
+        p = np.clip(mean, 0.01, 0.99)
+        return {"path": {"logits": V / (p * (1.0 - p))}, "bias": {"logits": np.log(p / (1.0 - p))}}
+
     def mean(self, ops, outputs, parameters):
         return sigmoid(ops.xp, outputs[0])
 

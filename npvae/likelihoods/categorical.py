@@ -72,6 +72,11 @@ class Categorical(Likelihood):
     def initial_biases(self, x):
         return {"logits": np.log(np.maximum(np.mean(x, axis=0, dtype=np.float64), 1e-3))}
 
+    def linear_start(self, mean, V, noise):
+        """Of probabilities p = softmax(l) near their mean: dp_j = p_j dl_j, up to what all columns of a block share."""
+        p = np.clip(mean, 0.01, 0.99)
+        return {"path": {"logits": V / p}, "bias": {"logits": np.log(p)}}
+
     def mean(self, ops, outputs, parameters):
         return ops.xp.exp(self._log_probabilities(ops.xp, outputs[0]))
 

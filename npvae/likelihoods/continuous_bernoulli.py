@@ -55,6 +55,16 @@ def mean_of(xp, logits):
     )
 
 
+def _logits_of(mean: np.ndarray) -> np.ndarray:
+    """The logits of a mean m, by halving intervals."""
+    low, high = np.full(mean.shape, -1100.0), np.full(mean.shape, 1100.0)
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        below = mean_of(np, middle) < mean
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return 0.5 * (low + high)
+
+
 class ContinuousBernoulli(Likelihood):
     """Values from 0 to 1, with their proper density. One head: the logits."""
 
@@ -76,13 +86,13 @@ class ContinuousBernoulli(Likelihood):
 
     def initial_biases(self, x):
         """The logits whose m is the columns' mean, cut to 0.001 and 0.999, by halving intervals."""
-        mean = np.clip(np.mean(x, axis=0, dtype=np.float64), 1e-3, 1.0 - 1e-3)
-        low, high = np.full(mean.shape, -1100.0), np.full(mean.shape, 1100.0)
-        for _ in range(60):
-            middle = 0.5 * (low + high)
-            below = mean_of(np, middle) < mean
-            low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return {"logits": 0.5 * (low + high)}
+        return {"logits": _logits_of(np.clip(np.mean(x, axis=0, dtype=np.float64), 1e-3, 1.0 - 1e-3))}
+
+    def linear_start(self, mean, V, noise):
+        """Of a mean m(l): dl = dm / m'(l), the slope by differences."""
+        logits = _logits_of(np.clip(mean, 0.01, 0.99))
+        slope = 500.0 * (mean_of(np, logits + 1e-3) - mean_of(np, logits - 1e-3))
+        return {"path": {"logits": V / slope}, "bias": {"logits": logits}}
 
     def mean(self, ops, outputs, parameters):
         return mean_of(ops.xp, outputs[0])

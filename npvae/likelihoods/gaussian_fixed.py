@@ -64,6 +64,9 @@ class Gaussian(Likelihood):
     def initial_biases(self, x):
         return {"mean": np.mean(x, axis=0, dtype=np.float64)}
 
+    def linear_start(self, mean, V, noise):
+        return {"path": {"mean": V}, "bias": {"mean": mean}}
+
     def mean(self, ops, outputs, parameters):
         return outputs[0]
 

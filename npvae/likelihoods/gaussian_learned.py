@@ -73,6 +73,14 @@ class _LearnedVariance(Likelihood):
     def initial_biases(self, x):
         return {"mean": np.mean(x, axis=0, dtype=np.float64)}
 
+    def linear_start(self, mean, V, noise):
+        raw = np.log(np.maximum(noise - self.floor, 1e-3 * noise))
+        return self._with_raw({"path": {"mean": V}, "bias": {"mean": mean}}, raw)
+
+    def _with_raw(self, start: dict, raw) -> dict:
+        """The start with a's, which is to be raw (I,)."""
+        return {**start, "parameters": {"raw_logvar": raw}}
+
     def raw_logvar(self, outputs, parameters):
         """The array a of the docstring above."""
         return parameters["raw_logvar"]
@@ -120,6 +128,9 @@ class GaussianOneVariance(_LearnedVariance):
         d_raw = ops.xp.sum(dnll @ d_raw, keepdims=True)
         return (ops.scale_rows(d_mean, dnll),), {"raw_logvar": d_raw}
 
+    def _with_raw(self, start, raw):
+        return {**start, "parameters": {"raw_logvar": np.mean(raw, keepdims=True)}}
+
 
 class GaussianPerFeature(_LearnedVariance):
     """Real-valued data whose features each have noise of an unknown variance, learnt."""
@@ -143,6 +154,9 @@ class GaussianDecoder(_LearnedVariance):
 
     def heads(self, n_features):
         return {"mean": n_features, "raw_logvar": n_features}
+
+    def _with_raw(self, start, raw):
+        return {**start, "bias": {**start["bias"], "raw_logvar": raw}}
 
     def raw_logvar(self, outputs, parameters):
         return outputs[1]

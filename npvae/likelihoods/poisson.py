@@ -46,6 +46,11 @@ class Poisson(Likelihood):
     def initial_biases(self, x):
         return {"log_rate": np.log(np.maximum(np.mean(x, axis=0, dtype=np.float64), 1e-3))}
 
+    def linear_start(self, mean, V, noise):
+        """Of a rate r = exp(l) near its mean: dl = dr / r."""
+        rate = np.maximum(mean, 0.1)
+        return {"path": {"log_rate": V / rate}, "bias": {"log_rate": np.log(rate)}}
+
     def mean(self, ops, outputs, parameters):
         return ops.xp.exp(outputs[0])
 

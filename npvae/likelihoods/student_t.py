@@ -83,6 +83,15 @@ class StudentT(Likelihood):
     def initial_biases(self, x):
         return {"location": np.median(x, axis=0).astype(np.float64)}
 
+    def linear_start(self, mean, V, noise):
+        """A scale whose variance is the noise, at the degrees of freedom of c = 2, some four: s^2 = noise (n - 2) / n."""
+        c = 2.0
+        freedom = self.smallest + softplus_forward(np, np.full(mean.shape, c))
+        scale = np.sqrt(noise * np.maximum(freedom - 2.0, 0.5) / freedom)
+        raw = np.log(np.expm1(np.maximum(scale - self.floor, 1e-3 * scale)))
+        bias = {"location": mean, "raw_scale": raw, "raw_freedom": np.full(mean.shape, c)}
+        return {"path": {"location": V}, "bias": bias}
+
     def mean(self, ops, outputs, parameters):
         """The location, which is the mean for more than 1 degree of freedom and the median for any."""
         return outputs[0]

@@ -99,6 +99,13 @@ class Table(Likelihood):
             for name, value in likelihood.initial_biases(x[:, columns]).items()
         }
 
+    def linear_start(self, mean, V, noise):
+        result: dict = {}
+        for prefix, likelihood, columns in self.parts(len(mean)):
+            for kind, tensors in likelihood.linear_start(mean[columns], V[:, columns], noise[columns]).items():
+                result.setdefault(kind, {}).update({prefix + name: value for name, value in tensors.items()})
+        return result
+
     def mean(self, ops, outputs, parameters):
         n_features = self._n_features()
         result = ops.xp.zeros((outputs[0].shape[0], n_features), dtype=outputs[0].dtype)

@@ -60,7 +60,7 @@ class Objective(ABC):
 
 def check_batch(model, theta, x) -> None:
     """InputError, InputTypeError: x is no matrix of the model's features, has no rows, or is not of theta's dtype."""
-    check.matrix("x", x, model.architecture.n_features)
+    check.matrix("x", x, model.architecture.data_columns)
     if x.shape[0] == 0:
         check.whole_number("the number of rows of x", 0, 1)
     check.same_dtype("theta", theta, "x", x)

@@ -15,14 +15,19 @@ class Decoding:
     def __init__(self, model, views, x, mu, logvar, eps, gradient: bool) -> None:
         xp = model.ops.xp
         samples, rows, latent_dim = eps.shape
-        self._reshape, self.eps = xp.reshape, eps
+        self._model, self._reshape, self.eps = model, xp.reshape, eps
         self.z, self.s = samples_of(xp, mu, logvar, eps)
-        outputs, self._decoder_backward = model.decode(views, xp.reshape(self.z, (samples * rows, latent_dim)))
+        self._outputs, self._decoder_backward = model.decode(views, xp.reshape(self.z, (samples * rows, latent_dim)))
         if samples > 1:
             x = xp.reshape(xp.broadcast_to(x, (samples, *x.shape)), (samples * rows, x.shape[1]))
-        nll, self._nll_backward = model.negative_log_likelihood(views, outputs, x, gradient)
+        nll, self._nll_backward = model.negative_log_likelihood(views, self._outputs, x, gradient)
         self.nll = xp.reshape(nll, (samples, rows))
         self.log_prior_ratio = log_prior_ratio(xp, self.z, logvar, eps)
+
+    def mean(self, own):
+        """E[x|z] of every sample, (K, B, I); own: the likelihood's parameters."""
+        mean = self._model.likelihood.mean(self._model.ops, self._outputs, own)
+        return self._reshape(mean, (*self.z.shape[:2], mean.shape[1]))
 
     def backward(self, dnll, into):
         """dz (K, B, Z) by way of nll, for dnll (K, B); the decoder's and the likelihood's tensors in ``into``, a mapping of

@@ -1,0 +1,16 @@
+"""Filling in what is missing: one method a file, each with its derivation.
+
+    importance    weighted samples of z: E[x_h|x_o], and draws by resampling
+    chains        pseudo-Gibbs and Metropolis-within-Gibbs
+    normal        a multivariate normal distribution by EM: a start, and a rival
+    start         a network's parameters from it
+"""
+
+from __future__ import annotations
+
+from npvae.impute.chains import chain_imputation
+from npvae.impute.importance import Imputation, importance_imputation
+from npvae.impute.normal import Normal, fit_normal
+from npvae.impute.start import start_from
+
+__all__ = ["Imputation", "Normal", "chain_imputation", "fit_normal", "importance_imputation", "start_from"]

@@ -1,0 +1,180 @@
+"""Filling in by a Markov chain: z given the completed row, what is missing given z, and again.
+
+    x = (x_o, x_h)                                   x_o observed, x_h missing, at first what ``completed`` holds
+    z~ ~ q(z|x)                                      a proposal from the encoder
+    z  <- z~  with probability a, else it stays
+    x_h ~ p(x_h|z)
+
+**pseudo-Gibbs**: a = 1. The chain's distribution is p(x_h|x_o) only if q(z|x) is the posterior; the worse the encoder, the
+further off.
+
+**Metropolis-within-Gibbs**: q(z|x) is only what proposes. With the joint density of z and x_h given x_o for target,
+
+    log a = min(0, r(z~) - r(z)),     r(z) = log p(x|z) + log p(z) - log q(z|x)
+
+at one and the same x, which both r are of: the encoder sees it once. r is a log-weight (importance_weights.py), so a
+proposal of higher weight is always taken. Whatever the encoder, the chain's distribution becomes p(z, x_h|x_o). A chain
+that begins far away stays there for long, since a bad z has filled in what fits it; so it begins with some steps of
+pseudo-Gibbs.
+
+What is kept: the mean of E[x_h|z] over the steps after those (each the expectation of that step's draw: less noise than the
+draws), draws at equal distances, and by row: how often a proposal was accepted; the effective sample size and the spread
+between chains, both of the sum of the row's missing features.
+
+    ESS    = T W / (b var(means of stretches of b steps))        T steps, W the variance over them, b = floor(sqrt(T))
+    spread = sqrt(1 + var(means of chains) / W)                  near 1 if all chains tell the same (Gelman and Rubin's R)
+
+Sources: Rezende, Mohamed & Wierstra (2014), appendix F, for pseudo-Gibbs; Mattei & Frellsen (2018), "Leveraging the exact
+likelihood of deep latent variable models", section 4.2; Gelman & Rubin (1992), "Inference from iterative simulation".
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from npvae import check, random
+from npvae.batches import batches
+from npvae.impute.importance import Imputation, draw_features
+from npvae.objectives.decoding import Decoding
+
+#: Rows whose chains run together.
+ROWS = 1000
+
+
+def chain_imputation(
+    model, theta, x, completed, seed: int, *, metropolis: bool = True, steps: int = 200, warm_up: int = 50, chains: int = 1,
+    draws: int = 0, progress=None,
+) -> Imputation:
+    """Fill in x (N, I) with NaN by ``chains`` chains of ``steps`` steps each, after ``warm_up`` steps of pseudo-Gibbs.
+
+    model: of complete rows (``Architecture.missing`` False). x, completed: NumPy arrays of theta's dtype; completed is x with
+    numbers in the place of NaN, where the chains begin. draws: M, at most chains * steps, equally far from each other.
+    diagnostics: ``acceptance``, ``effective_sample_size`` (of all chains together), ``spread`` (nan for one chain).
+    """
+    steps, warm_up = check.whole_number("steps", steps, 4), check.whole_number("warm_up", warm_up, 0)
+    chains, draws = check.whole_number("chains", chains, 1), check.whole_number("draws", draws, 0)
+    check.at_most("draws", draws, chains * steps, "one a step of every chain")
+    rows, features = x.shape
+    mean, drawn = np.empty((rows, features), x.dtype), np.empty((draws, rows, features), x.dtype)
+    diagnostics = {name: np.empty(rows) for name in ("acceptance", "effective_sample_size", "spread")}
+    views = model.views(theta)
+    wanted = {place: draw for draw, place in enumerate(_places(chains * steps, draws))}
+    for piece, part in enumerate(batches(rows, ROWS)):
+        runs = []
+        for number in range(chains):
+            stream = random.Stream(seed, "imputation chain", piece * chains + number)
+            chain = Chain(model, views, x[part], completed[part], stream)
+            for _ in range(warm_up):
+                chain.step(metropolis=False)
+            moments = _Moments(chain.missing, steps)
+            for step in range(steps):
+                chain.step(metropolis)
+                moments.add(chain.expected, chain.accepted)
+                draw = wanted.get(number * steps + step)
+                if draw is not None:
+                    drawn[draw, part] = chain.x
+            runs.append(moments)
+        expected = sum(run.total for run in runs) / (chains * steps)
+        mean[part] = np.where(runs[0].missing, expected, x[part])
+        for name, values in _diagnose(runs).items():
+            diagnostics[name][part] = values
+        if progress is not None:
+            progress(part.stop)
+    return Imputation(mean, drawn if draws else None, diagnostics)
+
+
+def _places(total: int, count: int) -> list[int]:
+    """``count`` of ``total`` steps, equally far from each other, the last one among them."""
+    return [total * (i + 1) // count - 1 for i in range(count)]
+
+
+class Chain:
+    """One chain for each of some rows."""
+
+    def __init__(self, model, views, x: np.ndarray, completed: np.ndarray, stream) -> None:
+        self._model, self._views, self._stream = model, views, stream
+        self._own = model.likelihood_parameters(views)
+        self.missing = np.isnan(x)
+        self.x = np.where(self.missing, completed, x)  #: (B, I), the completed rows
+        self.z = None  #: (B, Z)
+        self.accepted = np.ones(len(x), bool)  #: (B,), whether the last step's proposal was
+        self.expected = self.x  #: (B, I), E[x|z] of the last step
+
+    def step(self, metropolis: bool) -> None:
+        """z, accepted or not, and then what is missing."""
+        to_numpy = self._model.ops.to_numpy
+        x = self._model.ops.asarray(self.x)
+        (mu, logvar), _ = self._model.encode(self._views, x)
+        mu_here, deviation = to_numpy(mu), np.exp(0.5 * to_numpy(logvar))
+        eps = self._stream.normal(mu_here.shape, mu_here.dtype)
+        proposal = mu_here + deviation * eps
+        if metropolis and self.z is not None:
+            # Both samples of every row at once: the proposal, and where the chain stands, as what it is an eps of.
+            both = np.stack([eps, (self.z - mu_here) / deviation])
+            decoding = Decoding(self._model, self._views, x, mu, logvar, self._model.ops.asarray(both), gradient=False)
+            log_weights = to_numpy(decoding.log_prior_ratio - decoding.nll).astype(np.float64)
+            self.accepted = self._accept(log_weights[0], log_weights[1])
+            self.z = np.where(self.accepted[:, None], proposal, self.z)
+        else:
+            self._stream.uniform((len(self.x),))  # so that both kinds of step draw alike
+            self.z = proposal
+        outputs, _ = self._model.decode(self._views, self._model.ops.asarray(self.z))
+        self.expected = to_numpy(self._model.likelihood.mean(self._model.ops, outputs, self._own))
+        self.x = np.where(self.missing, draw_features(self._model, self._views, self._own, self.z, self._stream), self.x)
+
+    def _accept(self, proposed: np.ndarray, current: np.ndarray) -> np.ndarray:
+        """Whether to go to the proposal: with probability min(1, exp(proposed - current))."""
+        u = self._stream.uniform(proposed.shape)
+        return np.log1p(-u) < proposed - current  # 1 - u is never 0
+
+
+class _Moments:
+    """Sums over a chain's steps: of E[x|z], of the row's sum of what is missing and its stretches, of acceptances."""
+
+    def __init__(self, missing: np.ndarray, steps: int) -> None:
+        self.missing, self.steps, self.total = missing, steps, np.zeros(missing.shape)
+        self._stretch, self._counted = math.isqrt(steps), 0
+        self._sums, self.accepted = np.empty((steps, len(missing))), np.zeros(len(missing))
+
+    def add(self, expected: np.ndarray, accepted: np.ndarray) -> None:
+        """Count a step."""
+        self._sums[self._counted] = np.where(self.missing, expected, 0.0).sum(axis=1)
+        self.total += expected
+        self.accepted += accepted
+        self._counted += 1
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Of the row's sum."""
+        return self._sums.mean(axis=0)
+
+    @property
+    def variance(self) -> np.ndarray:
+        """Of the row's sum over the steps."""
+        return self._sums.var(axis=0, ddof=1)
+
+    @property
+    def effective_sample_size(self) -> np.ndarray:
+        """From 1 to the number of steps."""
+        whole = self.steps // self._stretch
+        means = self._sums[:whole * self._stretch].reshape(whole, self._stretch, -1).mean(axis=1)
+        between = self._stretch * means.var(axis=0, ddof=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            size = self.steps * self.variance / between
+        moves = self.variance > 1e-20 * np.square(self._sums).mean(axis=0)  # a mean of equal numbers may be a rounding off
+        return np.clip(np.where(moves, size, 1.0), 1.0, self.steps)
+
+
+def _diagnose(runs: list[_Moments]) -> dict[str, np.ndarray]:
+    within = np.mean([run.variance for run in runs], axis=0)
+    spread = np.full(len(within), math.nan)
+    if len(runs) > 1:
+        between = np.var([run.mean for run in runs], axis=0, ddof=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            spread = np.where(between > 1e-20 * np.square(runs[0].mean), np.sqrt(1.0 + between / within), 1.0)
+    return {
+        "acceptance": sum(run.accepted for run in runs) / sum(run.steps for run in runs),
+        "effective_sample_size": sum(run.effective_sample_size for run in runs), "spread": spread,
+    }

@@ -1,0 +1,141 @@
+"""Filling in by importance sampling: what is missing, given what is observed, from weighted samples of z.
+
+    z_k ~ q(z|x_o),   w_k = p(x_o|z_k) p(z_k) / q(z_k|x_o),   v_k = w_k / sum_l w_l          k = 1 .. K
+
+    E[x_h | x_o]  ~  sum_k v_k E[x_h | z_k]                        single imputation
+    x_h           ~  p(x_h | z_j),  j drawn with probability v_j   multiple imputation: sampling-importance-resampling
+
+Both become exact as K grows: the posterior is then the model's own, not the encoder's. ESS = 1 / sum_k v_k^2 says of how many
+samples a row's answer consists; where it is near 1, one sample has decided.
+
+The samples of some rows at a time are kept: K (Z + 1) numbers each.
+
+Sources: Mattei & Frellsen (2019), "MIWAE", section 3; Rubin (1987), "The SIR algorithm", comment on Tanner & Wong.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from npvae import check, random
+from npvae.batches import batches
+from npvae.errors import InputError
+from npvae.memory_need import numbers_a_decoded_sample, refuse_what_does_not_fit
+from npvae.objectives.decoding import Decoding
+
+#: Samples of z that are decoded at a time.
+AT_ONCE = 1024
+#: Rows whose samples are kept together: as many as have so many numbers.
+KEPT = 1 << 22
+
+
+@dataclass(frozen=True)
+class Imputation:
+    """What a method found, for N rows of I features; what was observed is in its place, to the bit."""
+
+    mean: np.ndarray  #: (N, I): E[x_h | x_o], or the method's estimate of it
+    draws: np.ndarray | None  #: (M, N, I): draws from p(x_h | x_o), None if none were asked for
+    diagnostics: dict[str, np.ndarray]  #: by row, (N,): how much to believe
+
+
+def importance_imputation(
+    model, theta, x, seed: int, samples: int = 1000, draws: int = 0, at_once: int = AT_ONCE, progress=None
+) -> Imputation:
+    """Fill in x (N, D), an array of the backend, NaN where something is missing, from ``samples`` samples of z a row.
+
+    draws: M, how many times. progress: called with the number of rows done. diagnostics: ``effective_sample_size``.
+    InputError: a number is out of range.
+    """
+    samples = check.whole_number("samples", samples, 1)
+    draws = check.whole_number("draws", draws, 0)
+    at_once = check.whole_number("at_once", at_once, 4)
+    ops, architecture = model.ops, model.architecture
+    rows, latent_dim, features = x.shape[0], architecture.latent_dim, architecture.n_features
+    dtype = ops.dtype_name(x)
+    refuse_what_does_not_fit(
+        ops, "at_once", min(at_once, rows * samples), np.dtype(dtype).itemsize * numbers_a_decoded_sample(architecture, False),
+        "for the samples that are decoded together",
+    )
+    views = model.views(theta)
+    own = model.likelihood_parameters(views)
+    mean, size = np.empty((rows, features), dtype), np.empty(rows)
+    chosen = np.empty((draws, rows, latent_dim), dtype)
+    # A piece of a row's samples begins where a block of its random words does: at a multiple of four.
+    piece = min(samples, at_once // 4 * 4)
+    of_rows = max(1, min(at_once // piece, KEPT // (samples * (latent_dim + 1)) or 1))
+    with ops.memory_guard(at_once, "at_once"):
+        for part in batches(rows, of_rows):
+            found = _weighted(model, views, own, x[part, ...], seed, part, samples, piece)
+            mean[part], size[part] = found.mean, found.effective_sample_size
+            if draws:
+                u = np.stack([random.uniform(seed, "imputation choice", row, (draws,)) for row in range(part.start, part.stop)])
+                chosen[:, part] = found.resample(u)
+            if progress is not None:
+                progress(part.stop)
+    observed_x = ops.to_numpy(x)[:, :features]
+    observed = ~np.isnan(observed_x)
+    drawn = None
+    if draws:
+        drawn = np.stack([
+            np.where(observed, observed_x, draw_features(model, views, own, z, random.Stream(seed, "imputation draw", i)))
+            for i, z in enumerate(chosen)
+        ])
+    return Imputation(np.where(observed, observed_x, mean), drawn, {"effective_sample_size": size})
+
+
+def draw_features(model, views, own, z: np.ndarray, stream) -> np.ndarray:
+    """A draw from p(x|z) for every row of z (N, Z), NumPy arrays."""
+    to_numpy = model.ops.to_numpy
+    outputs = tuple(to_numpy(output) for output in model.decode(views, model.ops.asarray(z))[0])
+    return model.likelihood.draw(outputs, {name: to_numpy(value) for name, value in own.items()}, stream)
+
+
+class _Weighted:
+    """The samples of some rows with their weights, and what they expect of x."""
+
+    def __init__(self, z, log_weights, mean) -> None:
+        self._z, self._log_weights, self.mean = z, log_weights, mean
+
+    @property
+    def _shares(self) -> np.ndarray:
+        weights = np.exp(self._log_weights - self._log_weights.max(axis=0))
+        return weights / weights.sum(axis=0)
+
+    @property
+    def effective_sample_size(self) -> np.ndarray:
+        return 1.0 / (self._shares**2).sum(axis=0)
+
+    def resample(self, u: np.ndarray) -> np.ndarray:
+        """For uniform u (B, M) samples (M, B, Z), each chosen with the probability that is its share."""
+        ends = np.cumsum(self._shares, axis=0)
+        rows = range(len(u))
+        places = np.stack([np.searchsorted(ends[:, b], u[b] * ends[-1, b], side="right") for b in rows])
+        places = np.minimum(places, len(ends) - 1)
+        return self._z[places.T, np.arange(len(u))[None, :]]
+
+
+def _weighted(model, views, own, x, seed, part, samples, piece) -> _Weighted:
+    """``samples`` samples of z for the rows x, decoded ``piece`` at a time; sums have the largest weight taken out."""
+    ops, latent_dim = model.ops, model.architecture.latent_dim
+    dtype, rows = ops.dtype_name(x), part.stop - part.start
+    (mu, logvar), _ = model.encode(views, x)
+    kept, log_weights = np.empty((samples, rows, latent_dim), dtype), np.empty((samples, rows))
+    total, weighted, largest = np.zeros(rows), 0.0, np.full(rows, -math.inf)
+    for some in batches(samples, piece):
+        noise = random.normal_of_rows(
+            seed, "imputation noise", range(part.start, part.stop), some.start, some.stop - some.start, latent_dim, dtype
+        )
+        decoding = Decoding(model, views, x, mu, logvar, ops.asarray(noise), gradient=False)
+        found = ops.to_numpy(decoding.log_prior_ratio - decoding.nll).astype(np.float64)
+        if not np.isfinite(found.max(axis=0)).all():
+            raise InputError("a log-weight is not finite: the model's parameters or the data are out of range")
+        kept[some], log_weights[some] = ops.to_numpy(decoding.z), found
+        before, largest = largest, np.maximum(largest, found.max(axis=0))
+        shrunk, weights = np.exp(before - largest), np.exp(found - largest)
+        expected = ops.to_numpy(decoding.mean(own)).astype(np.float64)
+        total = total * shrunk + weights.sum(axis=0)
+        weighted = weighted * shrunk[:, None] + (weights[:, :, None] * expected).sum(axis=0)
+    return _Weighted(kept, log_weights, weighted / total[:, None])

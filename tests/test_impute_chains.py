@@ -1,0 +1,110 @@
+"""Chains: Metropolis-within-Gibbs has the model's exact conditional distribution, whatever its encoder."""
+
+import numpy as np
+import pytest
+from linear_gaussian import LinearGaussian
+
+from npvae.errors import InputError
+from npvae.impute import chain_imputation
+from npvae.impute.chains import Chain
+from npvae.random import Stream
+
+ROWS = 6000
+X = np.array([0.9, np.nan, np.nan])
+
+
+def last_states(known, metropolis: bool, steps: int = 60) -> np.ndarray:
+    """What is missing of ``ROWS`` equal rows after so many steps from a bad place, (ROWS, 2)."""
+    x = np.tile(X, (ROWS, 1))
+    chain = Chain(known.model, known.model.views(known.theta), x, np.where(np.isnan(x), 5.0, x), Stream(3, "imputation chain", 0))
+    for _ in range(steps):
+        chain.step(metropolis)
+    assert (chain.x[:, 0] == 0.9).all()
+    return chain.x[:, 1:]
+
+
+def distance(found: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> float:
+    """The largest difference of means and covariances, in standard errors of independent rows."""
+    rows = len(found)
+    by_mean = abs(found.mean(axis=0) - mean) / np.sqrt(np.diag(covariance) / rows)
+    spread = np.sqrt((np.outer(np.diag(covariance), np.diag(covariance)) + covariance**2) / rows)
+    return float(max(by_mean.max(), (abs(np.cov(found.T) - covariance) / spread).max()))
+
+
+def test_metropolis_within_gibbs_has_the_exact_distribution():
+    known = LinearGaussian()
+    assert distance(last_states(known, metropolis=True), *known.conditional(X)) < 4.0
+
+
+def test_pseudo_gibbs_has_not_where_the_encoder_is_wrong():
+    known = LinearGaussian()
+    assert distance(last_states(known, metropolis=False), *known.conditional(X)) > 10.0
+
+
+def test_with_accept_and_reject_swapped_the_distribution_is_wrong(monkeypatch):
+    """As in public code: a proposal of lower weight is what is always taken."""
+    monkeypatch.setattr(Chain, "_accept", lambda self, a, b: np.log(self._stream.uniform(a.shape) + 1e-300) < b - a)
+    known = LinearGaussian()
+    assert distance(last_states(known, metropolis=True), *known.conditional(X)) > 10.0
+
+
+@pytest.mark.parametrize("part", ["log_prior_ratio", "nll"])
+def test_every_part_of_the_ratio_counts(monkeypatch, part):
+    from npvae.objectives import decoding
+
+    original = decoding.Decoding.__init__
+
+    def without(self, *arguments, **named):
+        original(self, *arguments, **named)
+        setattr(self, part, 0.0 * getattr(self, part))
+
+    monkeypatch.setattr(decoding.Decoding, "__init__", without)
+    known = LinearGaussian()
+    assert distance(last_states(known, metropolis=True), *known.conditional(X)) > 10.0
+
+
+def test_means_draws_and_diagnostics():
+    known = LinearGaussian()
+    x = np.array([X, [np.nan, -1.0, 2.5], [0.1, 0.2, 0.3], [np.nan] * 3])
+    found = chain_imputation(
+        known.model, known.theta, x, np.where(np.isnan(x), 0.0, x), seed=1, steps=4000, warm_up=20, chains=3, draws=300
+    )
+    there = ~np.isnan(x)
+    np.testing.assert_array_equal(found.mean[there], x[there])
+    assert found.draws.shape == (300, 4, 3) and (found.draws[:, there] == x[there]).all()
+    for b in (0, 1, 3):
+        mean, covariance = known.conditional(x[b]) if there[b].any() else (known.b, known.covariance)
+        size = found.diagnostics["effective_sample_size"][b]
+        assert 100 < size < 12000
+        np.testing.assert_allclose(found.mean[b, ~there[b]], mean, atol=6 * np.sqrt(np.diag(covariance).max() / size))
+        np.testing.assert_allclose(
+            found.draws[:, b, ~there[b]].std(axis=0), np.sqrt(np.diag(covariance)), rtol=0.3
+        )
+    acceptance, spread = found.diagnostics["acceptance"], found.diagnostics["spread"]
+    assert ((acceptance > 0.2) & (acceptance < 1.0)).all()
+    assert (spread[[0, 1, 3]] > 1.0).all() and (spread < 1.1).all() and spread[2] == 1.0
+    again = chain_imputation(
+        known.model, known.theta, x, np.where(np.isnan(x), 0.0, x), seed=1, steps=50, chains=2, metropolis=False
+    )
+    assert again.draws is None and (again.diagnostics["acceptance"] == 1.0).all()
+
+
+def test_chains_that_have_not_met_say_so():
+    """Two steps' worth of moves from places far apart: the spread is far from 1, the effective sample size small."""
+    known = LinearGaussian()
+    known.model.views(known.theta)["encoder/logvar/b"][...] -= 14.0  # proposals that hardly move
+    x = np.tile([np.nan, np.nan, 1.0], (200, 1))
+    found = chain_imputation(
+        known.model, known.theta, x, np.where(np.isnan(x), 0.0, x), seed=1, steps=100, warm_up=0, chains=2, draws=0
+    )
+    moved = chain_imputation(
+        LinearGaussian().model, LinearGaussian().theta, x, np.where(np.isnan(x), 0.0, x), seed=1, steps=100, chains=2
+    )
+    for name in ("effective_sample_size",):
+        assert np.median(found.diagnostics[name]) < 0.5 * np.median(moved.diagnostics[name])
+
+
+def test_draws_are_at_most_as_many_as_steps():
+    known = LinearGaussian()
+    with pytest.raises(InputError, match="draws must be at most 8"):
+        chain_imputation(known.model, known.theta, X[None], np.zeros((1, 3)), 0, steps=4, chains=2, draws=9)
