@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from npvae.gradcheck import check_gradient, numerical_gradient
     from npvae.model import Architecture, Model
     from npvae.objectives import negative_elbo, value_and_gradient
+    from npvae.tables import TableImputer
     from npvae.training import TrainingSettings, train
 
 # Public names are imported at first use: ``import npvae`` then costs next to nothing, which a command
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Architecture": "npvae.model",
     "Model": "npvae.model",
+    "TableImputer": "npvae.tables",
     "TrainingSettings": "npvae.training",
     "VAE": "npvae.estimator",
     "check_gradient": "npvae.gradcheck",

@@ -48,6 +48,7 @@ PURPOSES = {
     "imputation choice": 18,
     "imputation draw": 19,
     "imputation chain": 20,
+    "held-out cells": 21,
 }
 
 

@@ -1,5 +1,6 @@
 """Filling in what is missing: one method a file, each with its derivation.
 
+    methods       all of them by name, for a model and what it was trained on
     importance    weighted samples of z: E[x_h|x_o], and draws by resampling
     chains        pseudo-Gibbs and Metropolis-within-Gibbs
     normal        a multivariate normal distribution by EM: a start, and a rival

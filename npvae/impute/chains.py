@@ -49,7 +49,7 @@ def chain_imputation(
 ) -> Imputation:
     """Fill in x (N, I) with NaN by ``chains`` chains of ``steps`` steps each, after ``warm_up`` steps of pseudo-Gibbs.
 
-    model: of complete rows (``Architecture.missing`` False). x, completed: NumPy arrays of theta's dtype; completed is x with
+    model: of complete rows (``Architecture.missing`` False). x, completed: NumPy arrays of theta's dtype; completed: x with
     numbers in the place of NaN, where the chains begin. draws: M, at most chains * steps, equally far from each other.
     diagnostics: ``acceptance``, ``effective_sample_size`` (of all chains together), ``spread`` (nan for one chain).
     """

@@ -5,8 +5,8 @@
     E[x_h | x_o]  ~  sum_k v_k E[x_h | z_k]                        single imputation
     x_h           ~  p(x_h | z_j),  j drawn with probability v_j   multiple imputation: sampling-importance-resampling
 
-Both become exact as K grows: the posterior is then the model's own, not the encoder's. ESS = 1 / sum_k v_k^2 says of how many
-samples a row's answer consists; where it is near 1, one sample has decided.
+Both become exact as K grows: the posterior is then the model's own, not the encoder's. ESS = 1 / sum_k v_k^2 says of how
+many samples a row's answer consists; where it is near 1, one sample has decided.
 
 The samples of some rows at a time are kept: K (Z + 1) numbers each.
 

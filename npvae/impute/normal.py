@@ -80,7 +80,7 @@ def fit_normal(x: np.ndarray, iterations: int = 50, ridge: float = 1e-3) -> Norm
 def factors(covariance: np.ndarray, count: int, iterations: int = 200, floor: float = 0.01):
     """``(V, noise)``, (count, D) and (D,): V^T V + diag(noise) near the covariance (D, D), by principal factors.
 
-    noise is at least ``floor`` times each column's variance.
+    noise is at least ``floor`` times each column's variance. More factors than columns are zero.
     """
     variance = np.diag(covariance)
     noise = 0.5 * variance
@@ -90,4 +90,4 @@ def factors(covariance: np.ndarray, count: int, iterations: int = 200, floor: fl
         values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count]
         V = (vectors * np.sqrt(np.maximum(values - 1.0, 0.0))).T * scale
         noise = np.maximum(variance - (V * V).sum(axis=0), floor * variance)
-    return V, noise
+    return np.concatenate([V, np.zeros((count - len(V), len(variance)))]), noise

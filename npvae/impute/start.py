@@ -26,8 +26,11 @@ QUIET = 0.1
 WIDER = 0.2
 
 
-def start_from(model, theta, normal: Normal) -> None:
-    """Change theta (P,), in place, of a model with linear paths and completed rows, to what the normal distribution says."""
+def start_from(model, theta, normal: Normal, center=0.0, scale=1.0) -> None:
+    """Change theta (P,), in place, of a model with linear paths and completed rows, to what the normal distribution says.
+
+    center, scale: numbers or (D,), where the normal distribution is of (x - center) / scale, as completed rows are too.
+    """
     views, architecture = model.views(theta), model.architecture
     dtype = model.ops.dtype_name(theta)
     V, noise = factors(normal.covariance, architecture.latent_dim)
@@ -38,7 +41,7 @@ def start_from(model, theta, normal: Normal) -> None:
     for _, heads in (architecture.encoder(), architecture.decoder()):
         for head in heads:
             views[head.W] *= QUIET
-    start = model.likelihood.linear_start(normal.mean, V, noise)
+    start = model.likelihood.linear_start(center + scale * normal.mean, scale * V, scale**2 * noise)
     for kind, place in (("path", "decoder/linear/{}/V"), ("bias", "decoder/{}/b"), ("parameters", "likelihood/{}")):
         for name, value in start.get(kind, {}).items():
             put(place.format(name), value)

@@ -1,0 +1,191 @@
+"""What a fitted VAE can do: its latent space, samples, scores, and filling in what is missing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npvae import check, evaluate, inputs, random
+from npvae.batches import batches
+from npvae.errors import InputError
+from npvae.impute import Imputation, methods
+from npvae.progress import progress_bar
+from npvae.sklearn_protocol import SklearnProtocol
+
+
+class FittedVAE(SklearnProtocol):
+    """The methods of a :class:`npvae.VAE` that need it fitted; ``fit`` and ``load`` set the attributes that end in an
+    underscore."""
+
+    @property
+    def parameters_(self) -> dict:
+        """The parameters by name, as views of ``theta_``."""
+        self._check_fitted()
+        return self.model_.layout.views(np, self.theta_)
+
+    def encode(self, X):
+        """``(mu, logvar)`` of q(z|x), each (N, Z), of the model's dtype.
+
+        NotFittedError, and the errors of ``fit`` about data; the same for every method that takes X.
+        """
+        x = self._input(X)
+        return evaluate.posterior(self.model_, self.device_theta(), x)
+
+    def transform(self, X):
+        """The posterior means, (N, Z): the same every call."""
+        return self.encode(X)[0]
+
+    def inverse_transform(self, Z):
+        """E[x|z] for Z (N, latent_dim), in the data's units and shape."""
+        self._check_fitted()
+        z = inputs.as_rows(
+            Z, str(self.theta_.dtype), name="Z", n_features=self.model_.architecture.latent_dim
+        ).values
+        views = self._views()
+        own = self.model_.likelihood_parameters(views)
+        parts = [self._to_numpy(self.model_.likelihood.mean(self.model_.ops, self._decode(views, z[part]), own))
+                 for part in batches(len(z), 1000)]
+        return self._output(np.concatenate(parts))
+
+    def reconstruct(self, X, *, sample=False, random_state=None):
+        """E[x|z] at z = mu(x), in the data's units and shape; with ``sample=True`` at z drawn from q(z|x)."""
+        mu, logvar = self.encode(X)
+        if not sample:
+            return self.inverse_transform(mu)
+        eps = random.normal(self.seed_of(random_state), "reconstruction noise", 0, mu.shape, mu.dtype)
+        return self.inverse_transform(mu + np.exp(0.5 * logvar) * eps)
+
+    def sample(self, n=1, *, mean=True, random_state=None):
+        """``n`` new samples: z from the prior N(0, I), then E[x|z], or a draw from p(x|z) if ``mean=False``.
+
+        With ``random_state=None`` the model's own seed is used, so the call repeats itself.
+        """
+        self._check_fitted()
+        n = check.whole_number("n", n, 1)
+        seed = self.seed_of(random_state)
+        shape = (n, self.model_.architecture.latent_dim)
+        z = random.normal(seed, "prior sample", 0, shape, self.theta_.dtype)
+        if mean:
+            return self.inverse_transform(z)
+        views = self._views()
+        own = {k: self._to_numpy(v) for k, v in self.model_.likelihood_parameters(views).items()}
+        outputs = tuple(self._to_numpy(output) for output in self._decode(views, z))
+        return self._output(self.model_.likelihood.draw(outputs, own, random.Stream(seed, "data sample", 0)))
+
+    def impute(
+        self, X, draws=0, *, method="auto", samples=1000, steps=200, warm_up=50, chains=1, random_state=None, verbose=False
+    ):
+        """Fill in X (N, ...) where it is NaN: a :class:`npvae.impute.Imputation` in the data's units and shape, with the best
+        guesses ``mean``, ``draws`` tables drawn, and by row what the method says of itself.
+
+        What is observed comes back to the bit; X is not modified. method: "single_pass", "pseudo_gibbs", "metropolis",
+        "importance", or "auto" (impute/methods.py). samples: of z a row, for "importance". steps, warm_up, chains: of the
+        others, but for the first. For tables of columns of several kinds see :class:`npvae.TableImputer`.
+        """
+        x = self._checked_input(X, missing=True)
+        with progress_bar(verbose, len(x), "row") as progress:
+            found = methods.impute(
+                self.model_, self.device_theta(), x, self.seed_of(random_state), method, draws=draws, samples=samples,
+                steps=steps, warm_up=warm_up, chains=chains, progress=progress,
+            )
+        given = np.asarray(X, dtype=x.dtype).reshape(len(x), *self.sample_shape_)
+
+        def in_place(filled):
+            return np.where(np.isnan(given), self._output(filled.astype(x.dtype)), given)
+
+        drawn = None if found.draws is None else np.stack([in_place(draw) for draw in found.draws])
+        return Imputation(in_place(found.mean), drawn, found.diagnostics)
+
+    def elbo(self, X, *, draws=1, random_state=None) -> float:
+        """The mean ELBO of the rows of X, in nats, with ``draws`` noise draws a row.
+
+        It is of the data as the model sees them: divided by ``divide_by``, and binarised if training was. With
+        "squared_error" it lacks the constant (I/2) log(pi); of grey values with "bernoulli" it is not a bound
+        on a log-likelihood (see the likelihoods).
+        """
+        x = self.model_input(X)
+        draws = check.whole_number("draws", draws, 1)
+        rows = evaluate.elbo_rows(self.model_, self.device_theta(), x, self.seed_of(random_state), draws)
+        return float(rows.mean())
+
+    def score_samples(self, X, *, samples=100, random_state=None):
+        """log p(x) of each row, (N,) float64, in nats, by importance sampling with ``samples`` draws a row.
+
+        In expectation a lower bound; larger ``samples`` bring it nearer. A row's noise depends on its place
+        among the rows, so its score in other company differs by the estimate's own noise. The density is that
+        of the data as the model sees them; what :meth:`elbo` says of constants holds here too. See :meth:`log_likelihood`
+        for how far off it may be.
+        """
+        return self.log_likelihood(X, samples=samples, random_state=random_state).rows
+
+    def log_likelihood(self, X, *, samples=5000, at_once=None, random_state=None, verbose=False):
+        """log p(x) by importance sampling: a :class:`npvae.evaluate.LogLikelihood` with the rows' values, their mean with
+        its standard error, sampling errors and effective sample sizes, in nats.
+
+        at_once: samples decoded at a time, 1024 by default: the memory, not the result. verbose: show progress.
+        """
+        x = self.model_input(X)
+        more = {} if at_once is None else {"at_once": at_once}
+        with progress_bar(verbose, x.shape[0], "row") as progress:
+            return evaluate.log_likelihood(
+                self.model_, self.device_theta(), x, self.seed_of(random_state), samples, progress=progress, **more
+            )
+
+    def score(self, X, y=None) -> float:
+        """The mean of ``score_samples(X)``."""
+        return float(self.score_samples(X).mean())
+
+    # helpers
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "theta_"):
+            raise self._not_fitted_error(
+                f"this {type(self).__name__} is not fitted yet: call fit or load first"
+            )
+
+    def _input(self, X, missing: bool = False) -> np.ndarray:
+        """Data for the fitted model, as it was fitted: arguments may have been changed since. missing: allow NaN."""
+        self._check_fitted()
+        rows = inputs.as_rows(
+            X, str(self.theta_.dtype), n_features=self.n_features_in_, divide_by=self.divide_by_,
+            model=type(self).__name__, missing=missing or self.model_.architecture.missing,
+        )
+        fitted = getattr(self, "feature_names_in_", None)
+        if fitted is not None and rows.column_names is not None and rows.column_names != list(fitted):
+            raise InputError(
+                "The feature names should match those that were passed during fit, in the same order; "
+                f"expected {list(fitted)}, got {rows.column_names}"
+            )
+        return rows.values
+
+    def model_input(self, X):
+        """X on the device, checked against the likelihood, and binarised if the model was trained so."""
+        return self.model_.ops.asarray(self._checked_input(X))
+
+    def _checked_input(self, X, missing: bool = False) -> np.ndarray:
+        x = self._input(X, missing)
+        names = getattr(self, "feature_names_in_", None)
+        self.model_.likelihood.check_data(x, None if names is None else list(names))
+        return x if self.binarize_ == "none" else random.bernoulli(self.seed_, "evaluation binarize", 0, x)
+
+    def device_theta(self):
+        """The fitted parameters in the backend's memory, (P,)."""
+        self._check_fitted()
+        return self.model_.ops.asarray(self.theta_)
+
+    def _views(self) -> dict:
+        return self.model_.views(self.device_theta())
+
+    def _to_numpy(self, array) -> np.ndarray:
+        return self.model_.ops.to_numpy(array)
+
+    def _decode(self, views, z):
+        return self.model_.decode(views, self.model_.ops.asarray(z))[0]
+
+    def _output(self, x) -> np.ndarray:
+        """Model output in the data's units and shape."""
+        return (x * np.asarray(self.divide_by_, x.dtype)).reshape(len(x), *self.sample_shape_)
+
+    def seed_of(self, random_state) -> int:
+        """The seed that ``random_state`` means: the model's own for None."""
+        self._check_fitted()
+        return self.seed_ if random_state is None else random.seed_from(random_state)

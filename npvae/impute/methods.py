@@ -1,0 +1,96 @@
+"""The methods by name, for a model of complete rows or of incomplete ones.
+
+    single_pass     E[x|z] at z = mu(x with zeros for what is missing): one pass through the network, as in the study note
+                    and its code; the encoder takes the zeros for data
+    pseudo_gibbs    chains.py, every proposal accepted
+    metropolis      chains.py, Metropolis-within-Gibbs: exact in the long run, for models of complete rows
+    importance      importance.py: exact for many samples; for models of complete rows the encoder proposes from what
+                    twenty steps of pseudo-Gibbs filled in
+    auto            metropolis for a model of complete rows, importance for one that was trained on incomplete ones
+
+A model that was trained with ``missing`` has an encoder for incomplete rows, so no chain is needed to complete them first.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npvae import check, missing, random
+from npvae.errors import InputError
+from npvae.impute.chains import chain_imputation
+from npvae.impute.importance import Imputation, importance_imputation
+from npvae.model import Model
+
+METHODS = ("auto", "single_pass", "pseudo_gibbs", "metropolis", "importance")
+#: Steps of pseudo-Gibbs from whose result the encoder of a model of complete rows proposes.
+STEPS_TO_COMPLETE = 20
+#: Draws from the prior whose mean is where chains begin.
+PRIOR_DRAWS = 1000
+
+
+class OnIncompleteRows(Model):
+    """A model of complete rows, asked about incomplete ones: rows are x with NaN, and behind it x completed, (B, 2 I).
+
+    The encoder sees the completed row, the likelihood what is observed.
+    """
+
+    def encode(self, parameters, x):
+        return super().encode(parameters, x[:, self.architecture.n_features:])
+
+    def negative_log_likelihood(self, parameters, outputs, x, gradient=True):
+        filled, observed = missing.split(self.ops.xp, x[:, :self.architecture.n_features])
+        own = self.likelihood_parameters(parameters)
+        return self.likelihood.negative_log_likelihood(self.ops, outputs, filled, own, gradient, observed)
+
+
+def impute(
+    model, theta, x: np.ndarray, seed: int, method: str = "auto", *, draws: int = 0, samples: int = 1000, steps: int = 200,
+    warm_up: int = 50, chains: int = 1, progress=None,
+) -> Imputation:
+    """Fill in x (N, I), NumPy, of theta's dtype, with NaN; theta: (P,), on the backend.
+
+    samples: of importance. steps, warm_up, chains: of the chains. progress: called with the number of rows done.
+    InputError, UnknownNameError: an argument is not what it must be, or the method does not suit the model.
+    """
+    incomplete = model.architecture.missing
+    check.one_of("method", method, METHODS)
+    if method == "auto":
+        method = "importance" if incomplete else "metropolis"
+    if method == "importance" and incomplete:
+        return importance_imputation(model, theta, model.ops.asarray(x), seed, samples, draws, progress=progress)
+    if method == "single_pass":
+        check.at_most("draws", draws, 0, "a single pass has none")
+        return _single_pass(model, theta, x)
+    if incomplete:
+        raise InputError(f"method {method!r} needs a model of complete rows; this one was trained with missing=True: "
+                         "use 'importance'")
+    start = np.broadcast_to(_prior_mean(model, theta, seed, x.dtype), x.shape)
+    if method == "importance":
+        found = chain_imputation(
+            model, theta, x, start, seed, metropolis=False, steps=STEPS_TO_COMPLETE, warm_up=STEPS_TO_COMPLETE
+        )
+        rows = model.ops.asarray(np.concatenate([x, found.mean.astype(x.dtype)], axis=1))
+        asked = OnIncompleteRows(model.architecture, model.ops)
+        return importance_imputation(asked, theta, rows, seed, samples, draws, progress=progress)
+    return chain_imputation(
+        model, theta, x, start, seed, metropolis=method == "metropolis", steps=steps, warm_up=warm_up, chains=chains,
+        draws=draws, progress=progress,
+    )
+
+
+def _single_pass(model, theta, x) -> Imputation:
+    views, ops = model.views(theta), model.ops
+    observed = ~np.isnan(x)
+    given = x if model.architecture.missing else np.where(observed, x, np.zeros((), x.dtype))
+    (mu, _), _ = model.encode(views, ops.asarray(given))
+    outputs, _ = model.decode(views, mu)
+    mean = ops.to_numpy(model.likelihood.mean(ops, outputs, model.likelihood_parameters(views)))
+    return Imputation(np.where(observed, x, mean), None, {})
+
+
+def _prior_mean(model, theta, seed: int, dtype) -> np.ndarray:
+    """E[x], (I,), from draws of z."""
+    views, ops = model.views(theta), model.ops
+    z = random.normal(seed, "imputation chain", 0, (PRIOR_DRAWS, model.architecture.latent_dim), dtype, draw=1 << 20)
+    outputs, _ = model.decode(views, ops.asarray(z))
+    return ops.to_numpy(model.likelihood.mean(ops, outputs, model.likelihood_parameters(views))).mean(axis=0)

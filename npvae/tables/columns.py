@@ -1,0 +1,199 @@
+"""The kinds of a table's columns: how a column's values become numbers that a likelihood can produce, and back.
+
+    kind          numbers                                    likelihood           best guess            typical columns
+    continuous    (v - mean) / deviation                     gaussian_decoder     the expected value    measurements
+    positive      (log v - mean) / deviation                 gaussian_decoder     the expected value    amounts, times
+    counts        v                                          poisson              the expected value    0, 1, 2, ...
+    binary        0 for the first value, 1 for the other     bernoulli            the likelier value    two values
+    categorical   one-hot, a column a value                  categorical          the likeliest value   several values
+
+``center`` and ``scale`` turn a kind's numbers into ones of about unit size, which is what the encoder sees; they are 0 and 1
+but for counts. Numbers that are all whole are whole again on the way out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from npvae import check
+from npvae.errors import InputError
+
+KINDS = ("continuous", "positive", "counts", "binary", "categorical")
+LIKELIHOODS = {
+    "continuous": "gaussian_decoder", "positive": "gaussian_decoder", "counts": "poisson", "binary": "bernoulli",
+    "categorical": "categorical",
+}
+#: A column of text with more values than this is most likely no category but a name.
+MOST_VALUES = 100
+#: Whole numbers from 0 are counts if their variance is at most so many times their mean: a Poisson distribution's is equal.
+LARGEST_DISPERSION = 3.0
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table, as it was when the model was fitted. ``values``: the two or more of a binary or categorical one."""
+
+    name: str
+    kind: str
+    values: tuple = ()
+    mean: float = 0.0
+    deviation: float = 1.0
+    whole: bool = False
+    likelihood: str | dict = field(default="")
+
+    @property
+    def width(self) -> int:
+        """How many numbers a value becomes."""
+        return len(self.values) if self.kind == "categorical" else 1
+
+    @property
+    def center(self) -> float:
+        """What the encoder's numbers are less."""
+        return self.mean if self.kind == "counts" else 0.0
+
+    @property
+    def scale(self) -> float:
+        """What the encoder's numbers are divided by."""
+        return self.deviation if self.kind == "counts" else 1.0
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether its values are numbers, and not names."""
+        return self.kind in ("continuous", "positive", "counts")
+
+    def encode(self, cells: np.ndarray, observed: np.ndarray) -> np.ndarray:
+        """(N, width) float64 of cells (N,), floats or objects; NaN where they are not observed.
+
+        InputError naming column and row: a value that the kind has not, or that was not there when the model was fitted.
+        """
+        x = np.full((len(cells), self.width), np.nan)
+        if not self.is_numeric:
+            places = {value: i for i, value in enumerate(self.values)}
+            for row in np.flatnonzero(observed):
+                place = places.get(_plain(cells[row]))
+                if place is None:
+                    known = ", ".join(map(repr, self.values[:10])) + (", ..." if len(self.values) > 10 else "")
+                    raise InputError(
+                        f"column {self.name!r} holds {_plain(cells[row])!r} in row {row}, which it did not when the model was "
+                        f"fitted; known: {known}"
+                    )
+                if self.kind == "binary":
+                    x[row, 0] = float(place)
+                else:
+                    x[row] = 0.0
+                    x[row, place] = 1.0
+            return x
+        v = numbers(cells, observed, self.name)
+        if self.kind == "positive":
+            refuse(v <= 0.0, v, self.name, "a positive column needs values above 0")
+            v = np.log(v)
+        if self.kind == "counts":
+            refuse((v < 0.0) | ((v != np.floor(v)) & observed), v, self.name, "a column of counts needs 0, 1, 2, ...")
+            x[:, 0] = v
+        else:
+            x[:, 0] = (v - self.mean) / self.deviation
+        return x
+
+    def decode(self, x: np.ndarray) -> np.ndarray:
+        """Values (N,) from numbers (N, width): of one draw, or a likelihood's; names where the kind has names."""
+        if self.kind == "binary":
+            return np.array(self.values, object)[(x[:, 0] > 0.5).astype(int)]
+        if self.kind == "categorical":
+            return np.array(self.values, object)[x.argmax(axis=1)]
+        if self.kind == "counts":
+            return np.maximum(np.rint(x[:, 0]), 0.0) if self.whole else np.maximum(x[:, 0], 0.0)
+        v = x[:, 0] * self.deviation + self.mean
+        return np.exp(v) if self.kind == "positive" else v
+
+    def round(self, v: np.ndarray) -> np.ndarray:
+        """Numbers as the column has them: whole where all were."""
+        return np.rint(v) if self.whole and self.is_numeric else v
+
+    def config(self) -> dict:
+        """The fields, JSON-able; ``Column(**config)`` is an equal one, with ``values`` a tuple again."""
+        return {
+            "name": self.name, "kind": self.kind, "values": list(self.values), "mean": self.mean, "deviation": self.deviation,
+            "whole": self.whole, "likelihood": self.likelihood,
+        }
+
+
+def fit_column(name: str, cells: np.ndarray, observed: np.ndarray, kind: str | None = None, likelihood=None) -> Column:
+    """The column of cells (N,), floats or objects; the kind is guessed where none is given.
+
+    InputError naming the column: nothing is observed, all values are equal, or they are not of the kind.
+    """
+    if not observed.any():
+        raise InputError(f"column {name!r} is empty: nothing can be learnt of it; remove it first")
+    if kind is not None:
+        check.one_of(f"kind of column {name!r}", kind, KINDS)
+    values = sorted({_plain(cell) for cell in cells[observed]}, key=lambda v: (isinstance(v, str), v))
+    if len(values) == 1:
+        raise InputError(f"column {name!r} has one value, {values[0]!r}: nothing can be learnt of it; remove it first")
+    kind = kind or guess(name, cells, observed, values)
+    if kind in ("binary", "categorical"):
+        if kind == "binary" and len(values) != 2:
+            raise InputError(f"column {name!r} has {len(values)} values, but a binary column has two")
+        return Column(name, kind, tuple(values), likelihood=likelihood or LIKELIHOODS[kind])
+    v = numbers(cells, observed, name)[observed]
+    whole = bool((v == np.rint(v)).all())
+    if kind == "positive":
+        refuse(v <= 0.0, v, name, "a positive column needs values above 0")
+        v = np.log(v)
+    mean, deviation = float(v.mean()), float(v.std())
+    column = Column(name, kind, (), mean, deviation or 1.0, whole, likelihood or LIKELIHOODS[kind])
+    column.encode(cells, observed)
+    return column
+
+
+def guess(name: str, cells: np.ndarray, observed: np.ndarray, values: list) -> str:
+    """The kind that the values look like."""
+    if any(isinstance(value, str) for value in values):
+        there = int(observed.sum())
+        numeric = [value for value in values if not isinstance(value, str)]
+        if len(numeric) > 10:  # a column of numbers with text among them
+            row = next(row for row in np.flatnonzero(observed) if isinstance(_plain(cells[row]), str))
+            raise InputError(f"column {name!r} holds the text {cells[row]!r} in row {row} among numbers")
+        if len(values) > MOST_VALUES or (len(values) > 20 and len(values) > there / 2):
+            raise InputError(
+                f"column {name!r} holds text, {len(values)} different values in {there} rows, so most likely a name; remove "
+                "it, or say that its kind is 'categorical'"
+            )
+        return "binary" if len(values) == 2 else "categorical"
+    if len(values) == 2:
+        return "binary"
+    v = np.array(values, float)
+    if (v >= 0.0).all() and (v == np.rint(v)).all():
+        all_of_them = numbers(cells, observed, name)[observed]
+        if all_of_them.var() <= LARGEST_DISPERSION * all_of_them.mean() and v.max() <= 1000:
+            return "counts"
+    return "continuous"
+
+
+def numbers(cells: np.ndarray, observed: np.ndarray, name: str) -> np.ndarray:
+    """Cells (N,) as float64, NaN where not observed. InputError naming column and row: one is text, or infinite."""
+    v = np.full(len(cells), np.nan)
+    for row in np.flatnonzero(observed):
+        cell = _plain(cells[row])
+        if isinstance(cell, str):
+            raise InputError(f"column {name!r} holds the text {cell!r} in row {row}, but it is a column of numbers")
+        v[row] = cell
+    refuse(np.isinf(v), v, name, "infinity is not a value")
+    return v
+
+
+def refuse(wrong: np.ndarray, v: np.ndarray, name: str, why: str) -> None:
+    """InputError naming the first row where something is wrong."""
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(f"column {name!r} holds {v[row]:g} in row {row}; {why}")
+
+
+def _plain(cell):
+    """A cell as Python has it: a number as float, all else as text."""
+    if isinstance(cell, (bool, np.bool_)):
+        return str(cell)
+    if isinstance(cell, (int, float, np.integer, np.floating)):
+        return float(cell)
+    return str(cell)

@@ -1,0 +1,89 @@
+"""``VAE.impute``: every method on models of complete and of incomplete rows, in the data's units and shape."""
+
+import numpy as np
+import pytest
+from linear_gaussian import LinearGaussian
+from small import grey_rows
+
+from npvae import VAE
+from npvae.errors import InputError, NotFittedError, UnknownNameError
+from npvae.impute.methods import METHODS, impute
+
+
+def holes(x, rng, share=0.4):
+    return np.where(rng.random(x.shape) < share, np.nan, x)
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "single_pass"])
+def test_every_method_is_near_the_exact_conditional_mean(rng, method):
+    """But for pseudo-Gibbs, which keeps the mistakes of the encoder."""
+    known = LinearGaussian()
+    x = holes(rng.multivariate_normal(known.b, known.covariance, 30), rng)
+    found = impute(known.model, known.theta, x, 3, method, samples=4000, steps=3000, draws=5)
+    errors = []
+    for b, row in enumerate(x):
+        there = ~np.isnan(row)
+        np.testing.assert_array_equal(found.mean[b, there], row[there])
+        if there.any() and not there.all():
+            errors.append(abs(found.mean[b, ~there] - known.conditional(row)[0]).max())
+    if method == "pseudo_gibbs":
+        assert max(errors) > 0.3
+    else:
+        assert max(errors) < 0.2, max(errors)
+    assert found.draws.shape == (5, *x.shape) and np.isfinite(found.draws).all()
+
+
+def test_a_single_pass_is_the_reconstruction_of_zeros(rng):
+    x = holes(grey_rows(20), rng)
+    vae = VAE(2, (7,), epochs=1, random_state=0, dtype="float64").fit(grey_rows(40))
+    found = vae.impute(x, method="single_pass")
+    wanted = vae.reconstruct(np.nan_to_num(x))
+    np.testing.assert_allclose(found.mean, np.where(np.isnan(x), wanted, x), rtol=1e-12)
+    with pytest.raises(InputError, match="draws must be at most 0"):
+        vae.impute(x, 3, method="single_pass")
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_units_and_shape_of_pictures(rng, missing):
+    pictures = rng.integers(0, 256, (30, 2, 3)).astype(float)
+    vae = VAE(2, (7,), epochs=2, divide_by=255, binarize="dynamic", missing=missing, random_state=0).fit(pictures)
+    x = holes(pictures[:6], rng)
+    before = x.copy()
+    found = vae.impute(x, 4, samples=50, steps=20)
+    np.testing.assert_array_equal(x, before)
+    there = ~np.isnan(x)
+    assert found.mean.shape == x.shape and found.draws.shape == (4, *x.shape)
+    np.testing.assert_array_equal(found.mean[there], x[there].astype(np.float32))
+    assert set(np.unique(found.draws[:, ~there])) <= {0.0, 255.0}
+    assert ((found.mean[~there] > 0) & (found.mean[~there] < 255)).all()
+    again = vae.impute(x, 4, samples=50, steps=20)
+    np.testing.assert_array_equal(found.draws, again.draws)
+    other = vae.impute(x, 4, samples=50, steps=20, random_state=9)
+    assert not np.array_equal(found.draws, other.draws)
+
+
+def test_complete_rows_come_back_and_missing_ones_are_drawn_from_the_prior(rng):
+    x = grey_rows(40)
+    vae = VAE(2, (7,), epochs=2, random_state=0).fit(x)
+    some = np.stack([x[0], np.full(x.shape[1], np.nan)])
+    for method in METHODS:
+        found = vae.impute(some, method=method)
+        np.testing.assert_array_equal(found.mean[0], some[0].astype(np.float32))
+        assert np.isfinite(found.mean).all()
+
+
+def test_what_does_not_suit_is_refused(rng):
+    x = holes(grey_rows(30), rng)
+    with pytest.raises(NotFittedError):
+        VAE().impute(x)
+    vae = VAE(2, (7,), missing=True, epochs=1, random_state=0).fit(x)
+    for method in ("metropolis", "pseudo_gibbs"):
+        with pytest.raises(InputError, match="needs a model of complete rows"):
+            vae.impute(x, method=method)
+    with pytest.raises(UnknownNameError, match="method 'mean'"):
+        vae.impute(x, method="mean")
+    with pytest.raises(InputError, match="features"):
+        vae.impute(x[:, :2])
+    x[0, 0] = 3.0
+    with pytest.raises(InputError, match="column 0"):
+        vae.impute(x)
