@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 from collections import Counter
 
+#: Lines of a file from which its delimiter is guessed.
+SNIFFED_LINES = 50
+
 MISSING = frozenset({"", "NA", "NaN", "nan", "?"})
 
 

@@ -10,10 +10,9 @@ from itertools import chain
 
 import numpy as np
 
-from npvae.data.sniff import MISSING, find_delimiter, looks_like_header
+from npvae.data.sniff import MISSING, SNIFFED_LINES, find_delimiter, looks_like_header
 from npvae.errors import DataFileError, InputError, UnknownNameError
 
-SNIFFED_LINES = 50
 NAN = float("nan")
 
 
@@ -23,7 +22,7 @@ def read_table(path, label_column: int | str | None = None, header: bool | None 
     x: (N, columns) float64 with NaN where a cell is missing; y: (N,) or None; column_names: those of x.
     """
     values, labels = [], []
-    with closing(_rows(path)) as rows:  # closes the file also when a row is refused
+    with closing(rows_of(path)) as rows:  # closes the file also when a row is refused
         line, first = next(rows, (0, []))
         if not first:
             raise DataFileError(f"{path}: expected a table, got an empty file")
@@ -50,7 +49,7 @@ def read_table(path, label_column: int | str | None = None, header: bool | None 
     return np.delete(x, label, axis=1), _labels(labels), names and names[:label] + names[label + 1 :]
 
 
-def _rows(path) -> Iterator[tuple[int, list[str]]]:
+def rows_of(path) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) of each row that is not blank."""
     with open(path, encoding="utf-8-sig", newline="") as file:  # with or without a byte order mark
         try:

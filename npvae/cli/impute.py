@@ -1,0 +1,123 @@
+"""``npvae impute``: fill in what is missing of a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from npvae import check
+from npvae.cli import choices, common, output
+from npvae.data import load_file, save_array
+from npvae.data.own_files import NUMPY_SUFFIXES
+from npvae.errors import InputError
+from npvae.tables import TableImputer
+from npvae.tables.table_file import read_text_table, write_numbers, write_text_table
+
+#: Draws for intervals, where fewer tables are asked for.
+INTERVAL_DRAWS = 200
+
+
+def add_parser(commands) -> None:
+    parser = commands.add_parser(
+        "impute", help="fill in what is missing of a table",
+        description="Train on what is observed of a table and fill in the rest. Cells that are empty, NA, NaN, ? or null are "
+        "missing; every other cell is written as it was. Without --model a new one is trained on the table itself.",
+    )
+    parser.add_argument("--data", required=True, help="the table: .csv, .tsv, .txt, .data, or numbers in .npy, .npz")
+    parser.add_argument("--out", required=True, help="where to write the completed table, of the same kind")
+    parser.add_argument("--draws", type=int, default=0, help="write so many tables drawn as well: OUT-1.csv, OUT-2.csv, ...")
+    parser.add_argument("--intervals", help="write 90%% intervals of the numeric cells to this .csv")
+    parser.add_argument(
+        "--kind", action="append", default=[], metavar="COLUMN=KIND",
+        help="of a column: continuous, positive, counts, binary or categorical (default: guessed; may be given several times)",
+    )
+    parser.add_argument("--header", choices=("yes", "no"), help="whether the first row has names (default: guessed)")
+    parser.add_argument("--model", help="use this imputer, which --save left, instead of training one")
+    parser.add_argument("--save", help="keep the trained imputer in this .npz")
+    parser.add_argument("--members", type=int, default=5, help="models that are averaged (default 5)")
+    parser.add_argument("--epochs", type=int, default=400, help="of each of them, at most (default 400)")
+    parser.add_argument("--overwrite", action="store_true", help="let --out be the file of --data")
+    common.add_seed(parser)
+    common.add_backend(parser)
+    parser.add_argument("--threads", type=int, help="how many to run on (default: all cores this process may use)")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.set_defaults(run=run_command)
+
+
+def run_command(options) -> int:
+    _check(options)
+    text = None
+    if Path(options.data).suffix.lower() in NUMPY_SUFFIXES:
+        table = load_file(options.data).x.astype(np.float64)
+    else:
+        table = text = read_text_table(options.data, {"yes": True, "no": False, None: None}[options.header])
+    if options.model is not None:
+        imputer = TableImputer.load(options.model, backend=choices.parse_choice(options.backend))
+    else:
+        imputer = TableImputer(
+            dict(_kind(entry) for entry in options.kind), members=options.members, epochs=options.epochs,
+            backend=choices.parse_choice(options.backend), threads=options.threads, random_state=options.seed,
+            verbose=not options.quiet,
+        ).fit(table)
+        if options.save is not None:
+            imputer.save(options.save)
+    imputer.verbose = not options.quiet
+    draws = max(options.draws, INTERVAL_DRAWS if options.intervals is not None else 0)
+    found = imputer.impute(table, draws=draws, random_state=options.seed)
+    names = [options.out]
+    _write(options.out, text, found.filled, found)
+    for i, draw in enumerate(found.draws[:options.draws], start=1):
+        names.append(_numbered(options.out, i))
+        _write(names[-1], text, draw, found)
+    if options.intervals is not None:
+        low, high = found.interval(0.9)
+        write_numbers(options.intervals, found.columns, {"low": low, "high": high})
+        names.append(options.intervals)
+    if not options.quiet:
+        missing = ~found.observed
+        output.say(f"{len(missing)} rows, {missing.shape[1]} columns; {int(missing.sum())} cells filled in")
+        for i, column in enumerate(imputer.schema_.columns):
+            output.say(f"  {column.name}: {column.kind}, {int(missing[:, i].sum())} missing")
+        better = [(member.error, member.normal_error) for member in imputer.members_]
+        ours, normal = np.mean(better, axis=0)
+        output.say(
+            f"squared error of cells held out, of which 1 is a column's variance: {ours:.3f}; a normal distribution's: {normal:.3f}"
+        )
+        output.say("wrote " + ", ".join(map(str, names if len(names) <= 4 else [*names[:2], "...", names[-1]])))
+    return 0
+
+
+def _check(options) -> None:
+    """Refuse what would be found out only after training. InputError, FileNotFoundError."""
+    check.whole_number("--draws", options.draws, 0)
+    outputs = [options.out, *(_numbered(options.out, i + 1) for i in range(options.draws))]
+    for name in (options.out, options.intervals, options.save):
+        if name is not None and not Path(name).absolute().parent.is_dir():
+            raise FileNotFoundError(f"the folder of {name} does not exist")
+    inputs = [Path(name).resolve() for name in (options.data, options.model) if name is not None]
+    for name in (*outputs, options.intervals, options.save):
+        if name is not None and Path(name).resolve() in inputs and not options.overwrite:
+            raise InputError(f"{name} is read from; choose another name, or say --overwrite")
+    numpy_data, numpy_out = (Path(name).suffix.lower() in NUMPY_SUFFIXES for name in (options.data, options.out))
+    if numpy_data != numpy_out:
+        raise InputError(f"--out {options.out} must be of the kind of --data {options.data}: both text, or both .npy or .npz")
+
+
+def _kind(entry: str) -> tuple[str, str]:
+    name, equals, kind = entry.rpartition("=")
+    if not equals or not name:
+        raise InputError(f"--kind must be COLUMN=KIND, got {entry!r}")
+    return name, kind
+
+
+def _numbered(out: str, number: int) -> str:
+    path = Path(out)
+    return str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
+
+
+def _write(path, text, filled, found) -> None:
+    if text is None:
+        save_array(path, filled)
+    else:
+        write_text_table(path, text, filled, found.observed)

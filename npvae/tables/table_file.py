@@ -1,0 +1,104 @@
+"""Text tables of numbers and names with missing cells: read cell by cell, and written so that what was there is unchanged."""
+
+from __future__ import annotations
+
+import csv
+import io
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from npvae.data.sniff import MISSING, SNIFFED_LINES, find_delimiter, looks_like_header
+from npvae.data.table import rows_of
+from npvae.errors import DataFileError
+from npvae.files import write_text_atomically
+
+#: Cells that stand for nothing, beside those of tables of numbers.
+NOTHING = MISSING | {"N/A", "NULL", "null", "None", "none", "NAN", "na", "<NA>"}
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table as it stands in its file: text cells; the names of its columns, if the file has them; its delimiter."""
+
+    text: list[list[str]]
+    columns: list[str]
+    has_names: bool
+    delimiter: str
+
+    def __array__(self, dtype=None, copy=None):
+        """(N, C) objects: numbers as floats, names as text, None where nothing is."""
+        cells = [[_value(cell) for cell in row] for row in self.text]
+        return np.array(cells, dtype=object).reshape(len(cells), len(self.columns))
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+
+def read_text_table(path, header: bool | None = None) -> TextTable:
+    """The table of a file: comma, semicolon, tab or runs of spaces; names in the first row if none of its cells is a number.
+
+    A table of names alone has no such sign: say ``header=True`` or ``False``. DataFileError: it is empty or ragged, or no
+    text. FileNotFoundError: no such file.
+    """
+    with closing(rows_of(path)) as numbered:
+        rows = list(numbered)
+    if not rows:
+        raise DataFileError(f"{path}: expected a table, got an empty file")
+    width = len(rows[0][1])
+    for line, cells in rows:
+        if len(cells) != width:
+            raise DataFileError(f"{path}: line {line} has {len(cells)} columns, expected {width} as in the first row")
+    text = [[cell.strip() for cell in cells] for _, cells in rows]
+    has_names = looks_like_header(text[0]) if header is None else header
+    columns = text.pop(0) if has_names else [str(i) for i in range(width)]
+    if not text:
+        raise DataFileError(f"{path}: expected rows of data, got only the header row")
+    return TextTable(text, columns, has_names, _delimiter(path))
+
+
+def write_text_table(path, table: TextTable, filled: np.ndarray, observed: np.ndarray) -> None:
+    """Write the table with ``filled`` (N, C) in the place of what is not observed; every other cell is the text it was."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, delimiter="," if table.delimiter == " " else table.delimiter, lineterminator="\n")
+    if table.has_names:
+        writer.writerow(table.columns)
+    for row, values, there in zip(table.text, filled, observed, strict=True):
+        writer.writerow([cell if seen else as_text(value) for cell, value, seen in zip(row, values, there, strict=True)])
+    write_text_atomically(path, stream.getvalue())
+
+
+def write_numbers(path, columns: list[str], arrays: dict[str, np.ndarray]) -> None:
+    """Write a file of (N, C) arrays side by side, columns ``NAME SUFFIX`` for every suffix, empty cells for NaN."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([f"{name} {suffix}" for name in columns for suffix in arrays])
+    for rows in zip(*arrays.values(), strict=True):
+        writer.writerow(["" if np.isnan(value) else as_text(value) for cells in zip(*rows, strict=True) for value in cells])
+    write_text_atomically(path, stream.getvalue())
+
+
+def as_text(value) -> str:
+    """A filled cell: six digits of a number, whole ones without a point."""
+    if isinstance(value, str):
+        return value
+    value = float(value)
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else f"{value:.6g}"
+
+
+def _value(cell: str):
+    if cell in NOTHING:
+        return None
+    if "_" not in cell:  # float() reads "1_000", which is a Python literal and no datum
+        try:
+            return float(cell)
+        except ValueError:
+            pass
+    return cell
+
+
+def _delimiter(path) -> str:
+    with open(Path(path), encoding="utf-8-sig", newline="") as file:
+        return find_delimiter([line for line, _ in zip(file, range(SNIFFED_LINES)) if line.strip()]) or ","

@@ -1,0 +1,108 @@
+"""``npvae impute``: tables in files."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from npvae.cli import main
+from npvae.errors import DataFileError
+from npvae.tables.table_file import as_text, read_text_table
+
+QUICK = ["--members", "1", "--epochs", "10", "--backend", "numpy"]
+
+TABLE = """name of town;height;smokes;children;price
+A;1.50;yes;0;10.0
+B;;no;1;2.0e1
+A;1.75;?;2;30
+;1.25;no;NA;40
+B;1.60;yes;3;null
+A;1.70;yes;1;35.5
+B;1.40;no;0;12
+B;1.45;no;2;
+A;1.65;yes;1;33
+"""
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(TABLE)
+    return path
+
+
+def cells(path, delimiter=";"):
+    with open(path, newline="") as file:
+        return list(csv.reader(file, delimiter=delimiter))
+
+
+def test_a_table_of_names_and_numbers(table, tmp_path, capsys):
+    out, intervals, model = tmp_path / "filled.csv", tmp_path / "intervals.csv", tmp_path / "imputer.npz"
+    assert main([
+        "impute", "--data", str(table), "--out", str(out), "--draws", "3", "--intervals", str(intervals), "--save", str(model),
+        "--kind", "price=positive", *QUICK,
+    ]) == 0
+    printed = capsys.readouterr().out
+    for words in ("9 rows, 5 columns; 6 cells filled in", "price: positive, 2 missing", "name of town: binary, 1 missing"):
+        assert words in printed
+    before, after = cells(table), cells(out)
+    assert table.read_text() == TABLE
+    for old, new in zip(before, after, strict=True):
+        for a, b in zip(old, new, strict=True):
+            assert a == b or (a in ("", "?", "NA", "null") and b not in ("", "?", "NA", "null", "nan"))
+    assert after[4][0] in ("A", "B") and after[3][2] in ("yes", "no") and float(after[5][4]) > 0
+    assert [cells(tmp_path / f"filled-{i}.csv")[0] for i in (1, 2, 3)] == [before[0]] * 3
+    ends = cells(intervals, ",")
+    assert ends[0][2:4] == ["height low", "height high"] and ends[1][0] == ends[1][1] == ""
+    assert float(ends[2][2]) < float(ends[2][3]) and float(ends[1][2]) == float(ends[1][3]) == 1.5
+    again = tmp_path / "again.csv"
+    assert main([
+        "impute", "--data", str(table), "--out", str(again), "--model", str(model), "--backend", "numpy", "--quiet",
+    ]) == 0
+    assert again.read_text() == out.read_text() and capsys.readouterr().out == ""
+
+
+def test_numbers_in_numpy_files(tmp_path, rng):
+    x = rng.standard_normal((40, 3))
+    x[rng.random(x.shape) < 0.2] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    assert main(["impute", "--data", str(tmp_path / "x.npy"), "--out", str(tmp_path / "y.npy"), *QUICK, "--quiet"]) == 0
+    y = np.load(tmp_path / "y.npy")
+    np.testing.assert_array_equal(y[~np.isnan(x)], x[~np.isnan(x)])
+    assert np.isfinite(y).all()
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--out", "table.csv"], "is read from"), (["--out", "x.npy"], "of the kind of --data"),
+    (["--out", "nowhere/x.csv"], "does not exist"), (["--out", "x.csv", "--kind", "price"], "COLUMN=KIND"),
+    (["--out", "x.csv", "--kind", "prize=counts"], "'prize'"), (["--out", "x.csv", "--kind", "price=count"], "kind of column"),
+    (["--out", "x.csv", "--kind", "smokes=continuous"], "the text 'yes' in row 0"), (["--out", "x.csv", "--draws", "-1"], "--draws"),
+    (["--out", "x.csv", "--model", "table.csv"], "not an npvae imputer"),
+])
+def test_bad_usage_is_one_line_and_nothing_is_lost(table, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(table.parent)
+    assert main(["impute", "--data", "table.csv", *arguments, *QUICK]) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+    assert table.read_text() == TABLE and not (table.parent / "x.csv").exists()
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    ("", "empty file"), ("a,b\n", "only the header"), ("a,b\n1,2\n3\n", "line 3 has 1 columns"),
+])
+def test_files_that_are_no_tables(tmp_path, content, words):
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(DataFileError, match=words):
+        read_text_table(tmp_path / "t.csv")
+
+
+def test_a_table_of_names_alone_needs_to_be_told_of_its_header(tmp_path):
+    (tmp_path / "t.csv").write_text("x,y\na,b\nc,\n")
+    assert read_text_table(tmp_path / "t.csv").columns == ["x", "y"]
+    found = read_text_table(tmp_path / "t.csv", header=False)
+    assert found.columns == ["0", "1"] and np.asarray(found)[2, 1] is None and np.asarray(found)[0, 0] == "x"
+
+
+@pytest.mark.parametrize(("value", "text"), [(1.0, "1"), (-3.0, "-3"), (0.123456789, "0.123457"), (1e20, "1e+20"), ("a b", "a b")])
+def test_filled_cells_as_text(value, text):
+    assert as_text(value) == text
