@@ -72,20 +72,21 @@ class FittedVAE(SklearnProtocol):
         return self._output(self.model_.likelihood.draw(outputs, own, random.Stream(seed, "data sample", 0)))
 
     def impute(
-        self, X, draws=0, *, method="auto", samples=1000, steps=200, warm_up=50, chains=1, random_state=None, verbose=False
+        self, X, draws=0, *, method="auto", samples=1000, steps=200, warm_up=50, chains=1, proposals=10, random_state=None,
+        verbose=False,
     ):
         """Fill in X (N, ...) where it is NaN: a :class:`npvae.impute.Imputation` in the data's units and shape, with the best
         guesses ``mean``, ``draws`` tables drawn, and by row what the method says of itself.
 
         What is observed comes back to the bit; X is not modified. method: "single_pass", "pseudo_gibbs", "metropolis",
         "importance", or "auto" (impute/methods.py). samples: of z a row, for "importance". steps, warm_up, chains: of the
-        others, but for the first. For tables of columns of several kinds see :class:`npvae.TableImputer`.
+        two chains; proposals: a step of "metropolis", of which several move it more often. For tables of columns of several kinds see :class:`npvae.TableImputer`.
         """
         x = self._checked_input(X, missing=True)
         with progress_bar(verbose, len(x), "row") as progress:
             found = methods.impute(
                 self.model_, self.device_theta(), x, self.seed_of(random_state), method, draws=draws, samples=samples,
-                steps=steps, warm_up=warm_up, chains=chains, progress=progress,
+                steps=steps, warm_up=warm_up, chains=chains, proposals=proposals, progress=progress,
             )
         given = np.asarray(X, dtype=x.dtype).reshape(len(x), *self.sample_shape_)
 

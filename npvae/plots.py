@@ -166,6 +166,33 @@ def plot_samples(images, ax=None, columns: int = 10):
     return ax
 
 
+def plot_rows(rows: dict, ax=None, lines=()):
+    """Rows of pictures under each other, named: ``{"original": images, "given": images with NaN, ...}``, all (N, height, width).
+
+    What is NaN is blue. lines: after which rows to draw a line.
+    """
+    names, images = list(rows), np.stack([np.asarray(row, dtype=float) for row in rows.values()])
+    count, columns, height, _ = images.shape
+    grid = image_grid(images)
+    ax = _new_axes(ax, (0.7 * columns + 1.2, 0.72 * count))
+    colours = _colour_map("gray_r")
+    colours.set_bad("#9ec5e8")
+    ax.imshow(np.ma.masked_invalid(grid), cmap=colours, interpolation="nearest")
+    ax.set_xticks([])
+    ax.set_yticks((np.arange(count) + 0.5) * height - 0.5, names)
+    ax.tick_params(length=0)
+    for row in lines:
+        ax.axhline(row * height - 0.5, color="C0", linewidth=1.5)
+    return ax
+
+
+def _colour_map(name: str):
+    """A copy of one of matplotlib's colour maps."""
+    import matplotlib as mpl
+
+    return mpl.colormaps[name].copy()
+
+
 def save(ax, path) -> None:
     """Write the figure of ``ax`` to ``path`` (.png, .pdf, .svg), whole or not at all."""
     from pathlib import Path

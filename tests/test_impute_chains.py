@@ -13,12 +13,12 @@ ROWS = 6000
 X = np.array([0.9, np.nan, np.nan])
 
 
-def last_states(known, metropolis: bool, steps: int = 60) -> np.ndarray:
+def last_states(known, proposals: int, steps: int = 60) -> np.ndarray:
     """What is missing of ``ROWS`` equal rows after so many steps from a bad place, (ROWS, 2)."""
     x = np.tile(X, (ROWS, 1))
     chain = Chain(known.model, known.model.views(known.theta), x, np.where(np.isnan(x), 5.0, x), Stream(3, "imputation chain", 0))
     for _ in range(steps):
-        chain.step(metropolis)
+        chain.step(proposals)
     assert (chain.x[:, 0] == 0.9).all()
     return chain.x[:, 1:]
 
@@ -31,21 +31,34 @@ def distance(found: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> flo
     return float(max(by_mean.max(), (abs(np.cov(found.T) - covariance) / spread).max()))
 
 
-def test_metropolis_within_gibbs_has_the_exact_distribution():
+@pytest.mark.parametrize("proposals", [1, 2, 7])
+def test_metropolis_within_gibbs_has_the_exact_distribution(proposals):
     known = LinearGaussian()
-    assert distance(last_states(known, metropolis=True), *known.conditional(X)) < 4.0
+    assert distance(last_states(known, proposals), *known.conditional(X)) < 4.0
+
+
+def test_several_proposals_move_it_more_often():
+    known, accepted = LinearGaussian(), []
+    x = np.tile(X, (500, 1))
+    for proposals in (1, 5):
+        found = chain_imputation(
+            known.model, known.theta, x, np.where(np.isnan(x), 0.0, x), seed=1, steps=50, proposals=proposals
+        )
+        accepted.append(found.diagnostics["acceptance"].mean())
+    assert accepted[1] > accepted[0] + 0.1
 
 
 def test_pseudo_gibbs_has_not_where_the_encoder_is_wrong():
     known = LinearGaussian()
-    assert distance(last_states(known, metropolis=False), *known.conditional(X)) > 10.0
+    assert distance(last_states(known, 0), *known.conditional(X)) > 10.0
 
 
 def test_with_accept_and_reject_swapped_the_distribution_is_wrong(monkeypatch):
     """As in public code: a proposal of lower weight is what is always taken."""
-    monkeypatch.setattr(Chain, "_accept", lambda self, a, b: np.log(self._stream.uniform(a.shape) + 1e-300) < b - a)
+    original = Chain._choose
+    monkeypatch.setattr(Chain, "_choose", lambda self, log_weights: original(self, -log_weights))
     known = LinearGaussian()
-    assert distance(last_states(known, metropolis=True), *known.conditional(X)) > 10.0
+    assert distance(last_states(known, 1), *known.conditional(X)) > 10.0
 
 
 @pytest.mark.parametrize("part", ["log_prior_ratio", "nll"])
@@ -60,7 +73,7 @@ def test_every_part_of_the_ratio_counts(monkeypatch, part):
 
     monkeypatch.setattr(decoding.Decoding, "__init__", without)
     known = LinearGaussian()
-    assert distance(last_states(known, metropolis=True), *known.conditional(X)) > 10.0
+    assert distance(last_states(known, 1), *known.conditional(X)) > 10.0
 
 
 def test_means_draws_and_diagnostics():

@@ -17,6 +17,10 @@ proposal of higher weight is always taken. Whatever the encoder, the chain's dis
 that begins far away stays there for long, since a bad z has filled in what fits it; so it begins with some steps of
 pseudo-Gibbs.
 
+With several proposals z~_1 .. z~_N a step, one of them or the present z is chosen with probability v, their share of the
+weights exp(r): iterated sampling-importance-resampling, which keeps the same distribution and moves more often. Where much is
+missing, x_h binds z to what it was, and a single proposal is seldom taken.
+
 What is kept: the mean of E[x_h|z] over the steps after those (each the expectation of that step's draw: less noise than the
 draws), draws at equal distances, and by row: how often a proposal was accepted; the effective sample size and the spread
 between chains, both of the sum of the row's missing features.
@@ -25,7 +29,8 @@ between chains, both of the sum of the row's missing features.
     spread = sqrt(1 + var(means of chains) / W)                  near 1 if all chains tell the same (Gelman and Rubin's R)
 
 Sources: Rezende, Mohamed & Wierstra (2014), appendix F, for pseudo-Gibbs; Mattei & Frellsen (2018), "Leveraging the exact
-likelihood of deep latent variable models", section 4.2; Gelman & Rubin (1992), "Inference from iterative simulation".
+likelihood of deep latent variable models", section 4.2; Andrieu, Doucet & Holenstein (2010), "Particle Markov chain Monte
+Carlo methods", section 4.1, for several proposals; Gelman & Rubin (1992), "Inference from iterative simulation".
 """
 
 from __future__ import annotations
@@ -45,16 +50,17 @@ ROWS = 1000
 
 def chain_imputation(
     model, theta, x, completed, seed: int, *, metropolis: bool = True, steps: int = 200, warm_up: int = 50, chains: int = 1,
-    draws: int = 0, progress=None,
+    proposals: int = 1, draws: int = 0, progress=None,
 ) -> Imputation:
     """Fill in x (N, I) with NaN by ``chains`` chains of ``steps`` steps each, after ``warm_up`` steps of pseudo-Gibbs.
 
     model: of complete rows (``Architecture.missing`` False). x, completed: NumPy arrays of theta's dtype; completed: x with
-    numbers in the place of NaN, where the chains begin. draws: M, at most chains * steps, equally far from each other.
+    numbers in the place of NaN, where the chains begin. proposals: N, a step of Metropolis-within-Gibbs. draws: M, at most chains * steps, equally far from each other.
     diagnostics: ``acceptance``, ``effective_sample_size`` (of all chains together), ``spread`` (nan for one chain).
     """
     steps, warm_up = check.whole_number("steps", steps, 4), check.whole_number("warm_up", warm_up, 0)
     chains, draws = check.whole_number("chains", chains, 1), check.whole_number("draws", draws, 0)
+    proposals = check.whole_number("proposals", proposals, 1)
     check.at_most("draws", draws, chains * steps, "one a step of every chain")
     rows, features = x.shape
     mean, drawn = np.empty((rows, features), x.dtype), np.empty((draws, rows, features), x.dtype)
@@ -67,10 +73,10 @@ def chain_imputation(
             stream = random.Stream(seed, "imputation chain", piece * chains + number)
             chain = Chain(model, views, x[part], completed[part], stream)
             for _ in range(warm_up):
-                chain.step(metropolis=False)
+                chain.step(0)
             moments = _Moments(chain.missing, steps)
             for step in range(steps):
-                chain.step(metropolis)
+                chain.step(proposals if metropolis else 0)
                 moments.add(chain.expected, chain.accepted)
                 draw = wanted.get(number * steps + step)
                 if draw is not None:
@@ -102,32 +108,35 @@ class Chain:
         self.accepted = np.ones(len(x), bool)  #: (B,), whether the last step's proposal was
         self.expected = self.x  #: (B, I), E[x|z] of the last step
 
-    def step(self, metropolis: bool) -> None:
-        """z, accepted or not, and then what is missing."""
+    def step(self, proposals: int) -> None:
+        """z, and then what is missing. proposals: of Metropolis-within-Gibbs; 0 is a step of pseudo-Gibbs."""
         to_numpy = self._model.ops.to_numpy
         x = self._model.ops.asarray(self.x)
         (mu, logvar), _ = self._model.encode(self._views, x)
         mu_here, deviation = to_numpy(mu), np.exp(0.5 * to_numpy(logvar))
-        eps = self._stream.normal(mu_here.shape, mu_here.dtype)
-        proposal = mu_here + deviation * eps
-        if metropolis and self.z is not None:
-            # Both samples of every row at once: the proposal, and where the chain stands, as what it is an eps of.
-            both = np.stack([eps, (self.z - mu_here) / deviation])
-            decoding = Decoding(self._model, self._views, x, mu, logvar, self._model.ops.asarray(both), gradient=False)
-            log_weights = to_numpy(decoding.log_prior_ratio - decoding.nll).astype(np.float64)
-            self.accepted = self._accept(log_weights[0], log_weights[1])
-            self.z = np.where(self.accepted[:, None], proposal, self.z)
+        eps = self._stream.normal((max(proposals, 1), *mu_here.shape), mu_here.dtype)
+        if proposals == 0 or self.z is None:
+            self.accepted, self.z = np.ones(len(self.x), bool), mu_here + deviation * eps[0]
         else:
-            self._stream.uniform((len(self.x),))  # so that both kinds of step draw alike
-            self.z = proposal
+            # All samples of every row at once: the proposals, and last where the chain stands, as what it is an eps of.
+            every = np.concatenate([eps, ((self.z - mu_here) / deviation)[None]])
+            decoding = Decoding(self._model, self._views, x, mu, logvar, self._model.ops.asarray(every), gradient=False)
+            chosen = self._choose(to_numpy(decoding.log_prior_ratio - decoding.nll).astype(np.float64))
+            self.accepted = chosen < proposals
+            moved = mu_here + deviation * every[chosen, np.arange(len(chosen))]
+            self.z = np.where(self.accepted[:, None], moved, self.z)
         outputs, _ = self._model.decode(self._views, self._model.ops.asarray(self.z))
         self.expected = to_numpy(self._model.likelihood.mean(self._model.ops, outputs, self._own))
         self.x = np.where(self.missing, draw_features(self._model, self._views, self._own, self.z, self._stream), self.x)
 
-    def _accept(self, proposed: np.ndarray, current: np.ndarray) -> np.ndarray:
-        """Whether to go to the proposal: with probability min(1, exp(proposed - current))."""
-        u = self._stream.uniform(proposed.shape)
-        return np.log1p(-u) < proposed - current  # 1 - u is never 0
+    def _choose(self, log_weights: np.ndarray) -> np.ndarray:
+        """The number of the sample to go to, (B,), from log-weights (N + 1, B), the present one's last."""
+        u = self._stream.uniform(log_weights.shape[1:])
+        if len(log_weights) == 2:  # Metropolis: the proposal with probability min(1, exp(proposed - present)); 1 - u is never 0
+            return np.where(np.log1p(-u) < log_weights[0] - log_weights[1], 0, 1)
+        weights = np.exp(log_weights - log_weights.max(axis=0))
+        ends = np.cumsum(weights, axis=0)
+        return np.minimum((ends <= u * ends[-1]).sum(axis=0), len(weights) - 1)
 
 
 class _Moments:

@@ -45,11 +45,11 @@ class OnIncompleteRows(Model):
 
 def impute(
     model, theta, x: np.ndarray, seed: int, method: str = "auto", *, draws: int = 0, samples: int = 1000, steps: int = 200,
-    warm_up: int = 50, chains: int = 1, progress=None,
+    warm_up: int = 50, chains: int = 1, proposals: int = 10, progress=None,
 ) -> Imputation:
     """Fill in x (N, I), NumPy, of theta's dtype, with NaN; theta: (P,), on the backend.
 
-    samples: of importance. steps, warm_up, chains: of the chains. progress: called with the number of rows done.
+    samples: of importance. steps, warm_up, chains: of the chains; proposals: a step of "metropolis". progress: called with the number of rows done.
     InputError, UnknownNameError: an argument is not what it must be, or the method does not suit the model.
     """
     incomplete = model.architecture.missing
@@ -74,7 +74,7 @@ def impute(
         return importance_imputation(asked, theta, rows, seed, samples, draws, progress=progress)
     return chain_imputation(
         model, theta, x, start, seed, metropolis=method == "metropolis", steps=steps, warm_up=warm_up, chains=chains,
-        draws=draws, progress=progress,
+        proposals=proposals, draws=draws, progress=progress,
     )
 
 
