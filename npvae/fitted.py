@@ -160,7 +160,8 @@ class FittedVAE(SklearnProtocol):
 
     def model_input(self, X):
         """X on the device, checked against the likelihood, and binarised if the model was trained so."""
-        return self.model_.ops.asarray(self._checked_input(X))
+        x = self._checked_input(X)
+        return self.model_.ops.asarray(x)
 
     def _checked_input(self, X, missing: bool = False) -> np.ndarray:
         x = self._input(X, missing)

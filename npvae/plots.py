@@ -175,9 +175,7 @@ def plot_rows(rows: dict, ax=None, lines=()):
     count, columns, height, _ = images.shape
     grid = image_grid(images)
     ax = _new_axes(ax, (0.7 * columns + 1.2, 0.72 * count))
-    colours = _colour_map("gray_r")
-    colours.set_bad("#9ec5e8")
-    ax.imshow(np.ma.masked_invalid(grid), cmap=colours, interpolation="nearest")
+    ax.imshow(np.ma.masked_invalid(grid), cmap=_with_blue("gray_r"), interpolation="nearest")
     ax.set_xticks([])
     ax.set_yticks((np.arange(count) + 0.5) * height - 0.5, names)
     ax.tick_params(length=0)
@@ -186,11 +184,11 @@ def plot_rows(rows: dict, ax=None, lines=()):
     return ax
 
 
-def _colour_map(name: str):
-    """A copy of one of matplotlib's colour maps."""
+def _with_blue(name: str):
+    """One of matplotlib's colour maps, with blue for what is masked."""
     import matplotlib as mpl
 
-    return mpl.colormaps[name].copy()
+    return mpl.colormaps[name].with_extremes(bad="#9ec5e8")
 
 
 def save(ax, path) -> None:

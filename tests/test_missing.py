@@ -127,7 +127,9 @@ def test_log_p_of_the_observed_entries_of_a_linear_model(rng, hidden):
     if hidden:
         views["decoder/mean/W"][...] = 0.0
     V = views["decoder/linear/mean/V" if hidden else "decoder/mean/W"]
-    views["encoder/logvar/W"][...] = 0.0
+    for name, view in views.items():  # a posterior near the prior, so that the weights are tame
+        if name.startswith("encoder/"):
+            view *= 0.3 if "mean" in name else 0.0
     x = rng.standard_normal((6, N_FEATURES))
     x[rng.random(x.shape) < 0.4] = np.nan
     found = log_likelihood(model, theta, x, 0, samples=40000)
