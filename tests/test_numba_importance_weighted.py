@@ -115,6 +115,22 @@ def test_samples_whose_weights_are_nothing():
         assert_close(found, wanted, rtol=1e-8)
 
 
+def test_log_weights_that_are_thousands_apart():
+    """exp of a difference the wrong way round would overflow."""
+    x, states = 1e4 * real(23, 300), []
+    settings = {"architecture": {"likelihood": "squared_error"}, "learning_rate": 1e-12, "objective": ImportanceWeighted(7)}
+    for ops in (specification(), on_numba()):
+        state = start(ops, x, **settings)
+        views = make(ops, x, **settings)[0].views(state.theta)
+        for head in ("mean", "logvar"):
+            views[f"encoder/{head}/W"][...] = 0.0
+        states.append(state)
+    run(specification(), x, state=states[0], **settings)
+    with only_the_program():
+        run(on_numba(), x, state=states[1], **settings)
+    np.testing.assert_allclose(states[1].history["loss"], states[0].history["loss"], rtol=1e-9)
+
+
 def test_a_refused_step_changes_nothing():
     x = grey(20)
     settings = {"objective": ImportanceWeighted(3), "optimizer": "adam", "batch_size": 10}
