@@ -28,6 +28,8 @@ from npvae.missing import fill_with_means, split
 
 #: Numbers of a piece's matrices.
 PIECE = 1 << 20
+#: Multiplications that fitting may take, counted as D^3 a row and step.
+OPERATIONS = 10**11
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,15 @@ class Normal:
         return completed, spread
 
 
-def fit_normal(x: np.ndarray, iterations: int = 50, ridge: float = 1e-3) -> Normal:
-    """The normal distribution of x (N, D) with NaN after so many steps of EM from independent columns.
+def fit_normal(x: np.ndarray, iterations: int | None = None, ridge: float = 1e-3) -> Normal:
+    """The normal distribution of x (N, D) with NaN after so many steps of EM from independent columns; None: 50, or as many
+    of a table of hundreds of columns as take about a minute, at least 3.
 
     ridge: added to the variance of every column, times that column's own: where columns determine each other, the
     likelihood would grow without end.
     """
+    if iterations is None:
+        iterations = int(np.clip(OPERATIONS // (len(x) * x.shape[1] ** 3), 3, 50))
     filled = fill_with_means(x.astype(np.float64))
     variance = np.nanvar(x, axis=0, dtype=np.float64)
     floor = ridge * np.where(variance > 0.0, variance, 1.0)
