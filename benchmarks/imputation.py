@@ -1,6 +1,6 @@
 """Filling in tables: npvae's imputer beside the usual tools, on the same masks, in the same run.
 
-    NPVAE_DATA=... python benchmarks/imputation.py [--missing 0.5|0.2|0.8|self] [--masks 5] [--tables ...] [--folder imputation]
+    NPVAE_DATA=... python benchmarks/imputation.py [--missing 0.5|0.2|0.8|self] [--masks 5] [--tables ...]
 
 Six tables of UCI (in $NPVAE_DATA/uci, under the names they have there), each column standardised by its mean and deviation
 before anything is hidden. ``--missing 0.5`` hides exactly half of all cells at random; ``self`` hides what is above the mean
@@ -85,7 +85,7 @@ def by_neighbours(x):
 
 
 def _components(x, count, iterations=200):
-    """Regularised iterative PCA (Josse & Husson 2012): complete, decompose, shrink by the noise of the rest, complete again."""
+    """Regularised iterative PCA (Josse & Husson 2012): complete, decompose, shrink by the noise of the rest, again."""
     observed, completed = ~np.isnan(x), by_mean(x)
     for _ in range(iterations):
         mean = completed.mean(axis=0)

@@ -37,7 +37,9 @@ def main() -> None:
         random_state=0, verbose=True,
     ).fit(train)
     shown = test[np.linspace(0, len(test) - 1, 10).astype(int)]
-    methods = {"single pass": "single_pass", "pseudo-Gibbs": "pseudo_gibbs", "Metropolis": "metropolis", "importance": "importance"}
+    methods = {
+        "single pass": "single_pass", "pseudo-Gibbs": "pseudo_gibbs", "Metropolis": "metropolis", "importance": "importance",
+    }
     rows, lines, generator = {}, [], np.random.default_rng(0)
     for kind in ("band", "half", "random"):
         given = holes(shown, kind, generator)

@@ -49,6 +49,7 @@ PURPOSES = {
     "imputation draw": 19,
     "imputation chain": 20,
     "held-out cells": 21,
+    "members": 22,
 }
 
 

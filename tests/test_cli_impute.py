@@ -78,6 +78,9 @@ def test_numbers_in_numpy_files(tmp_path, rng):
     (["--out", "x.csv", "--kind", "prize=counts"], "'prize'"), (["--out", "x.csv", "--kind", "price=count"], "kind of column"),
     (["--out", "x.csv", "--kind", "smokes=continuous"], "the text 'yes' in row 0"), (["--out", "x.csv", "--draws", "-1"], "--draws"),
     (["--out", "x.csv", "--model", "table.csv"], "not an npvae imputer"),
+    (["--out", "x.csv", "--intervals", "x.csv"], "written twice"), (["--out", "x.csv", "--save", "x.csv"], "written twice"),
+    (["--out", "x.csv", "--overwrite", "--intervals", "table.csv"], "is read from"),
+    (["--out", "x.csv", "--model", "m.npz", "--save", "n.npz"], "leave out --save"),
 ])
 def test_bad_usage_is_one_line_and_nothing_is_lost(table, monkeypatch, capsys, arguments, words):
     monkeypatch.chdir(table.parent)
@@ -96,6 +99,32 @@ def test_files_that_are_no_tables(tmp_path, content, words):
         read_text_table(tmp_path / "t.csv")
 
 
+def test_the_file_s_own_input_may_be_overwritten_if_asked_for(table):
+    assert main(["impute", "--data", str(table), "--out", str(table), "--overwrite", "--quiet", *QUICK]) == 0
+    assert cells(table)[0] == TABLE.splitlines()[0].split(";") and "?" not in table.read_text()
+
+
+def test_codes_keep_their_spelling_and_files_their_delimiters(tmp_path, rng):
+    rows = ["\ufeffcode\tsize"]
+    for i in range(60):
+        rows.append(f"{'' if i % 7 == 0 else f'0{i % 3 + 1}'}\t{i % 3 + 0.1 * rng.standard_normal():.3f}")
+    (tmp_path / "t.tsv").write_text("\n".join(rows), encoding="utf-8")
+    assert main([
+        "impute", "--data", str(tmp_path / "t.tsv"), "--out", str(tmp_path / "o.tsv"), "--kind", "code=categorical", "--quiet", *QUICK,
+    ]) == 0
+    found = cells(tmp_path / "o.tsv", "\t")
+    assert found[0] == ["code", "size"] and {row[0] for row in found[1:]} == {"01", "02", "03"}
+
+
+@pytest.mark.parametrize(("text", "names"), [
+    ("A,,yes\nB,1.5,no\n", False), ("A,null,yes\nB,1.5,no\n", False), ("a,b\nx,1.5\n", True), ("1,2\n3,4\n", False),
+    (",b\nx,1.5\n", True),
+])
+def test_whether_the_first_row_has_names(tmp_path, text, names):
+    (tmp_path / "t.csv").write_text(text)
+    assert read_text_table(tmp_path / "t.csv").has_names == names
+
+
 def test_a_table_of_names_alone_needs_to_be_told_of_its_header(tmp_path):
     (tmp_path / "t.csv").write_text("x,y\na,b\nc,\n")
     assert read_text_table(tmp_path / "t.csv").columns == ["x", "y"]
@@ -103,6 +132,6 @@ def test_a_table_of_names_alone_needs_to_be_told_of_its_header(tmp_path):
     assert found.columns == ["0", "1"] and np.asarray(found)[2, 1] is None and np.asarray(found)[0, 0] == "x"
 
 
-@pytest.mark.parametrize(("value", "text"), [(1.0, "1"), (-3.0, "-3"), (0.123456789, "0.123457"), (1e20, "1e+20"), ("a b", "a b")])
+@pytest.mark.parametrize(("value", "text"), [(1.0, "1"), (-3.0, "-3"), (1600000123.5, "1600000123.5"), (1e20, "1e+20"), ("a b", "a b")])
 def test_filled_cells_as_text(value, text):
     assert as_text(value) == text

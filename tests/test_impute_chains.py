@@ -113,8 +113,47 @@ def test_chains_that_have_not_met_say_so():
     moved = chain_imputation(
         LinearGaussian().model, LinearGaussian().theta, x, np.where(np.isnan(x), 0.0, x), seed=1, steps=100, chains=2
     )
-    for name in ("effective_sample_size",):
-        assert np.median(found.diagnostics[name]) < 0.5 * np.median(moved.diagnostics[name])
+    assert np.median(found.diagnostics["effective_sample_size"]) < 0.5 * np.median(moved.diagnostics["effective_sample_size"])
+    assert np.median(moved.diagnostics["spread"]) < 1.2 and found.diagnostics["acceptance"].mean() < 0.05
+
+
+def test_the_spread_is_gelman_and_rubin_s():
+    from npvae.impute.chains import _diagnose, _Moments
+
+    generator = np.random.default_rng(0)
+    runs, sums = [], generator.standard_normal((3, 50)) + np.array([0.0, 1.0, 5.0])[:, None]
+    for values in sums:
+        run = _Moments(np.ones((1, 1), bool), 50)
+        for value in values:
+            run.add(np.array([[value]]), np.array([True]))
+        runs.append(run)
+    wanted = np.sqrt(1 + sums.mean(axis=1).var(ddof=1) / sums.var(axis=1, ddof=1).mean())
+    assert _diagnose(runs)["spread"][0] == pytest.approx(wanted, rel=1e-12) and wanted > 2
+
+
+def test_draws_are_the_chain_s_at_equal_distances():
+    known, seen = LinearGaussian(), []
+    original = Chain.step
+
+    def noted(self, proposals):
+        original(self, proposals)
+        seen.append(self.x.copy())
+
+    Chain.step = noted
+    try:
+        found = chain_imputation(known.model, known.theta, X[None], np.zeros((1, 3)), 0, steps=10, warm_up=0, draws=5)
+    finally:
+        Chain.step = original
+    np.testing.assert_array_equal(found.draws[:, 0], [seen[i][0] for i in (1, 3, 5, 7, 9)])
+
+
+def test_rows_that_leave_the_dtype_begin_anew():
+    known = LinearGaussian()
+    known.model.views(known.theta)["encoder/mean/W"][...] = 1e200  # every z is beyond a float's square
+    x = np.array([X, [0.0, 0.0, 0.0]])
+    for metropolis in (False, True):
+        found = chain_imputation(known.model, known.theta, x, np.nan_to_num(x), 0, steps=20, metropolis=metropolis, draws=3)
+        assert np.isfinite(found.mean).all() and np.isfinite(found.draws).all()
 
 
 def test_draws_are_at_most_as_many_as_steps():

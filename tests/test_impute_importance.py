@@ -24,8 +24,8 @@ def with_completed(x, known):
 
 
 @pytest.mark.parametrize("completed", [False, True])
-def test_means_and_draws_are_those_of_the_exact_distribution(ops, rng, completed):
-    known = LinearGaussian(missing=True, completed=completed, ops=ops)
+def test_means_and_draws_are_those_of_the_exact_distribution(rng, completed):
+    known = LinearGaussian(missing=True, completed=completed)
     x = rows_of(known, rng)
     data = with_completed(x, known) if completed else x
     found = importance_imputation(known.model, known.theta, data, seed=5, samples=20000, draws=2000)
@@ -45,6 +45,18 @@ def test_means_and_draws_are_those_of_the_exact_distribution(ops, rng, completed
         np.testing.assert_allclose(np.atleast_2d(np.cov(drawn.T)), covariance, atol=0.25 * covariance.max())
 
 
+@pytest.mark.parametrize("completed", [False, True])
+def test_backends_agree(ops, rng, completed):
+    x = rows_of(LinearGaussian(), rng)
+    found = []
+    for each in (Ops(np), ops):
+        known = LinearGaussian(missing=True, completed=completed, ops=each)
+        data = each.asarray(with_completed(x, known) if completed else x)
+        found.append(importance_imputation(known.model, each.asarray(known.theta), data, seed=5, samples=40, draws=3))
+    np.testing.assert_allclose(found[1].mean, found[0].mean, rtol=1e-9)
+    np.testing.assert_allclose(found[1].draws, found[0].draws, rtol=1e-9)
+
+
 def test_pieces_change_nothing_but_rounding(rng):
     known = LinearGaussian(missing=True)
     x = rows_of(known, rng)
@@ -62,13 +74,44 @@ def test_progress_and_bad_numbers(rng):
     known, seen = LinearGaussian(missing=True), []
     x = rows_of(known, rng)
     importance_imputation(known.model, known.theta, x, 0, samples=100, at_once=100, progress=seen.append)
-    assert seen == list(range(1, 13))
+    assert seen == [row + 1 for row in range(12) if np.isnan(x[row]).any()]
     for name in ("samples", "at_once"):
         with pytest.raises(InputError, match=name):
             importance_imputation(known.model, known.theta, x, 0, **{name: 0})
     known.theta[:] = np.inf
-    with pytest.raises(InputError, match="not finite"), np.errstate(all="ignore"):
+    with pytest.raises(InputError, match="row 0 is not finite"), np.errstate(all="ignore"):
         importance_imputation(known.model, known.theta, x, 0)
+
+
+def test_the_effective_sample_size_is_that_of_the_weights(rng):
+    """1 / sum of squared shares, from the densities themselves, of the samples that the seed gives."""
+    from npvae import random
+
+    known = LinearGaussian(missing=True)
+    x = rows_of(known, rng)[2:3]
+    found = importance_imputation(known.model, known.theta, x, seed=5, samples=8)
+    (mu, logvar), _ = known.model.encode(known.model.views(known.theta), x)
+    eps = random.normal_of_rows(5, "imputation noise", [0], 0, 8, 1)[:, 0, 0]
+    s, o = np.exp(0.5 * logvar[0, 0]), ~np.isnan(x[0])
+    log_w = []
+    for e in eps:
+        z = mu[0, 0] + s * e
+        nll = sum((known.V[0, o] * z + known.b[o] - x[0, o]) ** 2) / (2 * VARIANCE)
+        log_w.append(-nll - z**2 / 2 + e**2 / 2)
+    w = np.exp(np.array(log_w) - max(log_w))
+    assert found.diagnostics["effective_sample_size"][0] == pytest.approx(w.sum() ** 2 / (w**2).sum(), rel=1e-9)
+
+
+def test_a_sample_without_weight_has_no_say():
+    """Its expectation may be infinite; times a weight of zero it would be NaN."""
+    model = Model(Architecture(2, 1, (), likelihood="poisson", missing=True), Ops(np))
+    theta = np.zeros(model.layout.size)
+    views = model.views(theta)
+    views["decoder/log_rate/W"][...] = [[400.0, 400.0]]
+    views["encoder/logvar/b"][...] = 2.0
+    with np.errstate(over="ignore"):
+        found = importance_imputation(model, theta, np.array([[1.0, np.nan]]), 0, samples=200)
+    assert np.isfinite(found.mean).all()
 
 
 # The normal distribution
@@ -114,6 +157,8 @@ def test_without_missing_entries_it_is_mean_and_covariance(rng):
     found = fit_normal(x, 2, ridge=0.0)
     np.testing.assert_allclose(found.mean, x.mean(axis=0))
     np.testing.assert_allclose(found.covariance, np.cov(x.T, bias=True))
+    ridged = fit_normal(x, 2, ridge=0.1)
+    np.testing.assert_allclose(ridged.covariance - found.covariance, 0.1 * np.diag(x.var(axis=0)))
     constant = fit_normal(np.ones((10, 2)))
     assert np.isfinite(constant.covariance).all() and (np.diag(constant.covariance) > 0).all()
 
@@ -155,6 +200,31 @@ def test_training_begins_where_the_normal_distribution_ends(rng, name):
         C = np.linalg.inv(np.eye(2) + V @ V.T / 0.5)
         np.testing.assert_allclose(np.exp(logvar[0] - 0.2).sum(), np.trace(C), rtol=0.05)  # all observed
         np.testing.assert_allclose(np.exp(logvar[1] - 0.2), 1.0, rtol=1e-12)  # nothing: the prior's
+
+
+def test_the_start_in_the_likelihoods_own_units(rng):
+    """The normal distribution is of (x - center) / scale, and so are the completed rows; the likelihood's numbers are not."""
+    V, noise = rng.standard_normal((2, 5)), 0.2 + rng.random(5)
+    normal = Normal(rng.standard_normal(5), V.T @ V + np.diag(noise))
+    center, scale = 10.0 * rng.standard_normal(5), 0.5 + 3.0 * rng.random(5)
+    standard = rng.multivariate_normal(normal.mean, normal.covariance, 6)
+    standard[rng.random(standard.shape) < 0.3] = np.nan
+    for likelihood in ({"name": "gaussian_per_feature", "floor": 0.0}, {"name": "gaussian_decoder", "floor": 0.0}):
+        architecture = Architecture(5, 2, (), likelihood=likelihood, missing=True, completed=True, linear_path=True)
+        model = Model(architecture, Ops(np))
+        theta = model.initial_parameters(0, "float64")
+        start_from(model, theta, normal, center, scale)
+        views = model.views(theta)
+        for head in ("encoder/mean", "encoder/logvar", *(f"decoder/{head}" for head in model.likelihood.heads(5))):
+            views[f"{head}/W"][...] = 0.0
+        completed = normal.complete(standard)
+        data = np.concatenate([center + scale * standard, completed], axis=1)
+        found = importance_imputation(model, theta, data, 1, samples=20000)
+        np.testing.assert_allclose((found.mean - center) / scale, completed, atol=0.12)
+        wanted, left = factors(normal.covariance, 2)
+        np.testing.assert_allclose(views["decoder/linear/mean/V"], scale * wanted, rtol=1e-9)
+        raw = views["likelihood/raw_logvar" if "likelihood/raw_logvar" in views else "decoder/raw_logvar/b"]
+        np.testing.assert_allclose(np.exp(raw), scale**2 * left, rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["bernoulli", "continuous_bernoulli", "categorical", "poisson", "table"])

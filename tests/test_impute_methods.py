@@ -80,6 +80,9 @@ def test_what_does_not_suit_is_refused(rng):
     for method in ("metropolis", "pseudo_gibbs"):
         with pytest.raises(InputError, match="needs a model of complete rows"):
             vae.impute(x, method=method)
+    for name in ("samples", "steps", "chains", "proposals"):
+        with pytest.raises(InputError, match=name):
+            vae.impute(x, method="importance", **{name: 0})
     with pytest.raises(UnknownNameError, match="method 'mean'"):
         vae.impute(x, method="mean")
     with pytest.raises(InputError, match="features"):

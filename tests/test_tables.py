@@ -1,13 +1,18 @@
 """Tables with missing cells: kinds of columns, what comes in and goes out, and that the fills are worth something."""
 
+import decimal
+
 import numpy as np
 import pytest
 
 from npvae import TableImputer
-from npvae.errors import InputError, InputTypeError, ModelFileError, NotFittedError
-from npvae.impute import fit_normal
+from npvae.errors import InputError, InputTypeError, ModelFileError, NotFittedError, TrainingInterruptedWarning
+from npvae.impute import Imputation, fit_normal
+from npvae.likelihoods import StudentT
+from npvae.tables import TableImputation
+from npvae.tables import member as member_module
 from npvae.tables.columns import Column, fit_column
-from npvae.tables.member import Standard, hide
+from npvae.tables.member import Member, Standard, hide
 from npvae.tables.schema import Schema, as_cells
 
 QUICK = {"members": 1, "epochs": 20, "hidden": (16,), "imputation_samples": 200, "random_state": 0, "every": 5}
@@ -76,7 +81,8 @@ def test_numbers_of_a_column_and_back(column, values):
 
 
 @pytest.mark.parametrize(("values", "kind", "words"), [
-    ([1.0, 1.0], None, "one value, 1.0"), ([None, None], None, "is empty"), ([1.0, -1.0, 2.0], "positive", "row 1.*above 0"),
+    ([1.0, 1.0], None, "one value, 1.0"), ([None, None, 1.0, -1.0, 2.0], "positive", "-1 in row 3"),
+    ([None, None], None, "is empty"), ([1.0, -1.0, 2.0], "positive", "row 1.*above 0"),
     ([1.0, 2.5, 3.0], "counts", "2.5 in row 1"), ([1.0, np.inf, 3.0], None, "inf in row 1"), ([1.0, 2.0, 3.0], "binary", "3 values"),
     ([1.0, "x", 3.0], "continuous", "the text 'x' in row 1"), ([*map(str, "abcdefghijklmnopqrstuvwxyz")], None, "most likely a name"),
     ([*map(float, range(20)), "x"], None, "the text 'x' in row 20 among numbers"),
@@ -189,6 +195,112 @@ def test_tables_that_cannot_be(x, error, words):
         TableImputer(**QUICK).fit(x)
 
 
+def test_a_column_far_from_zero_keeps_its_digits(rng):
+    x = np.array([1.6e9, 0.0]) + np.rint(1000 * rng.standard_normal((80, 1)) + rng.standard_normal((80, 2)))
+    x[:20, 0] = np.nan
+    found = TableImputer(**QUICK).fit(x).impute(x, draws=5)
+    fills = np.concatenate([found.filled[:20, 0], *(draw[:20, 0] for draw in found.draws)])
+    assert (fills == np.rint(fills)).all() and (fills % 4 != 0).any() and (abs(fills - 1.6e9) < 1e4).all()
+
+
+def test_intervals_hold_what_they_promise_from_few_draws():
+    """A further draw of the same distribution lies inside with the probability that was asked for."""
+    rng = np.random.default_rng(0)
+    draws = list(rng.standard_normal((20, 4000, 1)))
+    found = TableImputation(draws[0], draws, np.ones(4000), ["a"], [True], np.zeros((4000, 1), bool))
+    low, high = found.interval(0.9)
+    truth = rng.standard_normal((4000, 1))
+    assert np.mean((low < truth) & (truth < high)) == pytest.approx(0.9, abs=0.02)
+    names = TableImputation(draws[0], draws, np.ones(4000), ["a"], [False], np.zeros((4000, 1), bool))
+    assert np.isnan(names.interval(0.9)[0]).all()
+
+
+def test_members_take_turns_and_are_averaged(rng, monkeypatch):
+    x = rng.standard_normal((30, 2))
+    x[0, 0] = np.nan
+    imputer = TableImputer(**{**QUICK, "members": 3}).fit(x)
+    assert len({member.theta.tobytes() for member in imputer.members_}) == 3
+    neighbour = TableImputer(**{**QUICK, "members": 3, "random_state": 1}).fit(x)
+    assert not {m.theta.tobytes() for m in imputer.members_} & {m.theta.tobytes() for m in neighbour.members_}
+    column = imputer.schema_.columns[0]
+
+    def constant(self, x, seed, samples, draws, progress=None):
+        value = float(next(i for i, member in enumerate(imputer.members_) if member is self))
+        return Imputation(np.full(x.shape, value), np.full((draws, *x.shape), value), {"effective_sample_size": np.ones(len(x))})
+
+    monkeypatch.setattr(Member, "impute", constant)
+    found = imputer.impute(x, draws=7)
+    numbers = [(draw[0, 0] - column.mean) / column.deviation for draw in found.draws]
+    np.testing.assert_allclose(numbers, [0, 1, 2, 0, 1, 2, 0], atol=1e-9)
+    assert (found.filled[0, 0] - column.mean) / column.deviation == pytest.approx(1.0)
+
+
+def test_the_best_parameters_are_kept_and_training_stops(rng):
+    x = rng.standard_normal((120, 3)) @ rng.standard_normal((3, 3))
+    x[rng.random(x.shape) < 0.3] = np.nan
+    quick = {**QUICK, "every": 1, "patience": 2, "epochs": 300, "learning_rate": 0.05}
+    member = TableImputer(**quick).fit(x).members_[0]
+    assert member.epoch < 200 and member.error <= member.normal_error * 1.3
+    short = TableImputer(**{**QUICK, "epochs": 3, "every": 10, "learning_rate": 1e-3}).fit(x).members_[0]
+    assert short.epoch in (0, 3)
+
+
+def test_columns_of_few_cells_keep_them(rng):
+    x = np.where(rng.random((40, 3)) < 0.2, np.nan, rng.standard_normal((40, 3)))
+    x[2:, 2] = np.nan
+    x[:2, 2] = [0.0, 1.0]
+    blocks = [slice(i, i + 1) for i in range(3)]
+    for seed in range(30):
+        hidden = hide(x, blocks, 0.5, seed)
+        left = (~np.isnan(x) & ~hidden).sum(axis=0)
+        assert left[2] == 2 and (2 * left >= (~np.isnan(x)).sum(axis=0)).all()
+    with pytest.raises(InputError, match="20 rows and 1 columns is too small"):
+        TableImputer(**QUICK).fit(rng.standard_normal((20, 1)))
+
+
+def test_bools_names_and_whole_positive_numbers(rng):
+    cells = np.empty((60, 3), dtype=object)
+    cells[:, 0] = list(rng.random(60) < 0.5)
+    cells[:, 1] = np.exp(rng.standard_normal(60)).round() + 1.0
+    cells[:, 2] = rng.standard_normal(60)
+    cells[:20, 0] = cells[20:40, 1] = None
+    found = TableImputer({"1": "positive"}, **QUICK).fit(cells).impute(cells, draws=20)
+    assert all(type(value) is bool for value in found.filled[:20, 0])
+    assert all(value >= 1 and value == round(value) for draw in found.draws for value in draw[:, 1])
+    named = np.where(cells[:, :1] == np.array(None), "x", "y").astype(object)
+    table = np.concatenate([named, cells[:, 2:]], axis=1)
+    imputer = TableImputer(**QUICK).fit(table)
+    assert set(imputer.transform(np.array([[np.nan, 1.0], [np.nan, -1.0]]))[:, 0]) <= {"x", "y"}
+    with pytest.raises(InputTypeError, match="column '0'.*Decimal"):
+        TableImputer(**QUICK).fit(np.array([[decimal.Decimal(i), 1.0 * i] for i in range(9)], dtype=object))
+
+
+def test_ctrl_c_ends_the_training_of_all_members(rng, monkeypatch):
+    def interrupted(model, settings, x, state, callbacks):
+        state.stop(member_module.INTERRUPTED)
+
+    monkeypatch.setattr(member_module, "train", interrupted)
+    x = rng.standard_normal((30, 2))
+    with pytest.warns(TrainingInterruptedWarning, match="model 1 of 3"):
+        imputer = TableImputer(**{**QUICK, "members": 3}).fit(x)
+    x[0, 0] = np.nan
+    assert len(imputer.members_) == 1 and np.isfinite(imputer.transform(x)).all()
+
+
+def test_in_scikit_learn_s_pipelines(rng):
+    sklearn = pytest.importorskip("sklearn")
+    from sklearn.pipeline import make_pipeline
+    from sklearn.utils.validation import check_is_fitted
+
+    x = np.where(rng.random((60, 3)) < 0.2, np.nan, rng.standard_normal((60, 3)))
+    imputer = TableImputer(**QUICK)
+    with pytest.raises(sklearn.exceptions.NotFittedError):
+        check_is_fitted(imputer)
+    assert np.isfinite(make_pipeline(imputer).fit_transform(x)).all()
+    check_is_fitted(imputer)
+    assert sklearn.clone(imputer).get_params() == imputer.get_params()
+
+
 def test_other_bad_input(rng, tmp_path):
     x = rng.standard_normal((30, 2))
     with pytest.raises(NotFittedError):
@@ -202,10 +314,18 @@ def test_other_bad_input(rng, tmp_path):
         TableImputer({"z": "counts"}, **QUICK).fit(x)
     with pytest.raises(InputError, match="named 'a'"):
         TableImputer(**QUICK).fit(type("Twice", (), {"columns": ["a", "a"], "__array__": lambda self, *a, **k: x})())
-    imputer = TableImputer(**QUICK).fit(x)
+    with pytest.raises(InputTypeError, match="kinds must be a mapping"):
+        TableImputer(["counts"], **QUICK).fit(x)
+    for entry in ({"kin": "counts"}, {"likelihood": "student_t"}):
+        with pytest.raises(InputError, match=r"kinds\['0'\]"):
+            TableImputer({"0": entry}, **QUICK).fit(x)
+    with pytest.raises(InputError, match="in column '0'.*poisson"):
+        TableImputer({"0": {"kind": "continuous", "likelihood": "poisson"}}, **QUICK).fit(x)
+    imputer = TableImputer(continuous_likelihood=StudentT(), **{**QUICK, "members": np.int64(1)}).fit(x)
     with pytest.raises(InputError, match="number of draws must be at least 20"):
         imputer.impute(x, draws=5).interval(0.9)
     imputer.save(tmp_path / "m.npz")
+    TableImputer.load(tmp_path / "m.npz")
     content = (tmp_path / "m.npz").read_bytes()
     (tmp_path / "m.npz").write_bytes(content[:len(content) // 2])
     with pytest.raises(ModelFileError):

@@ -21,8 +21,8 @@ INTERVAL_DRAWS = 200
 def add_parser(commands) -> None:
     parser = commands.add_parser(
         "impute", help="fill in what is missing of a table",
-        description="Train on what is observed of a table and fill in the rest. Cells that are empty, NA, NaN, ? or null are "
-        "missing; every other cell is written as it was. Without --model a new one is trained on the table itself.",
+        description="Train on what is observed of a table and fill in the rest. Cells that are empty, NA, N/A, NaN, ? or null "
+        "are missing; every other cell is written as it was. Without --model a new one is trained on the table itself.",
     )
     parser.add_argument("--data", required=True, help="the table: .csv, .tsv, .txt, .data, or numbers in .npy, .npz")
     parser.add_argument("--out", required=True, help="where to write the completed table, of the same kind")
@@ -82,7 +82,8 @@ def run_command(options) -> int:
         better = [(member.error, member.normal_error) for member in imputer.members_]
         ours, normal = np.mean(better, axis=0)
         output.say(
-            f"squared error of cells held out, of which 1 is a column's variance: {ours:.3f}; a normal distribution's: {normal:.3f}"
+            f"squared error of cells held out, standardised (of names: of their probabilities): {ours:.3f}; of a normal "
+            f"distribution: {normal:.3f}"
         )
         output.say("wrote " + ", ".join(map(str, names if len(names) <= 4 else [*names[:2], "...", names[-1]])))
     return 0
@@ -96,9 +97,14 @@ def _check(options) -> None:
         if name is not None and not Path(name).absolute().parent.is_dir():
             raise FileNotFoundError(f"the folder of {name} does not exist")
     inputs = [Path(name).resolve() for name in (options.data, options.model) if name is not None]
-    for name in (*outputs, options.intervals, options.save):
-        if name is not None and Path(name).resolve() in inputs and not options.overwrite:
-            raise InputError(f"{name} is read from; choose another name, or say --overwrite")
+    written = [Path(name).resolve() for name in (*outputs, options.intervals, options.save) if name is not None]
+    for place, path in enumerate(written):
+        if path in written[:place]:
+            raise InputError(f"{path.name} would be written twice; choose other names")
+        if path in inputs and not (options.overwrite and place == 0):
+            raise InputError(f"{path.name} is read from; choose another name" + (", or say --overwrite" if place == 0 else ""))
+    if options.model is not None and (options.save is not None or options.kind):
+        raise InputError("--model uses a trained imputer as it is; leave out --save and --kind")
     numpy_data, numpy_out = (Path(name).suffix.lower() in NUMPY_SUFFIXES for name in (options.data, options.out))
     if numpy_data != numpy_out:
         raise InputError(f"--out {options.out} must be of the kind of --data {options.data}: both text, or both .npy or .npz")

@@ -21,6 +21,8 @@ With several proposals z~_1 .. z~_N a step, one of them or the present z is chos
 weights exp(r): iterated sampling-importance-resampling, which keeps the same distribution and moves more often. Where much is
 missing, x_h binds z to what it was, and a single proposal is seldom taken.
 
+A row whose numbers leave the dtype, as a decoder may drive them that was never trained there, begins anew.
+
 What is kept: the mean of E[x_h|z] over the steps after those (each the expectation of that step's draw: less noise than the
 draws), draws at equal distances, and by row: how often a proposal was accepted; the effective sample size and the spread
 between chains, both of the sum of the row's missing features.
@@ -84,8 +86,9 @@ def chain_imputation(
             runs.append(moments)
         expected = sum(run.total for run in runs) / (chains * steps)
         mean[part] = np.where(runs[0].missing, expected, x[part])
-        for name, values in _diagnose(runs).items():
-            diagnostics[name][part] = values
+        with np.errstate(all="ignore"):  # the square of a number may be beyond the dtype where the number is not
+            for name, values in _diagnose(runs).items():
+                diagnostics[name][part] = values
         if progress is not None:
             progress(part.stop)
     return Imputation(mean, drawn if draws else None, diagnostics)
@@ -103,13 +106,18 @@ class Chain:
         self._model, self._views, self._stream = model, views, stream
         self._own = model.likelihood_parameters(views)
         self.missing = np.isnan(x)
-        self.x = np.where(self.missing, completed, x)  #: (B, I), the completed rows
+        self._start = np.where(self.missing, completed, x)
+        self.x = self._start  #: (B, I), the completed rows
         self.z = None  #: (B, Z)
         self.accepted = np.ones(len(x), bool)  #: (B,), whether the last step's proposal was
         self.expected = self.x  #: (B, I), E[x|z] of the last step
 
     def step(self, proposals: int) -> None:
         """z, and then what is missing. proposals: of Metropolis-within-Gibbs; 0 is a step of pseudo-Gibbs."""
+        with np.errstate(all="ignore"):  # what is not finite is seen to below
+            self._step(proposals)
+
+    def _step(self, proposals: int) -> None:
         to_numpy = self._model.ops.to_numpy
         x = self._model.ops.asarray(self.x)
         (mu, logvar), _ = self._model.encode(self._views, x)
@@ -128,10 +136,17 @@ class Chain:
         outputs, _ = self._model.decode(self._views, self._model.ops.asarray(self.z))
         self.expected = to_numpy(self._model.likelihood.mean(self._model.ops, outputs, self._own))
         self.x = np.where(self.missing, draw_features(self._model, self._views, self._own, self.z, self._stream), self.x)
+        lost = ~(np.isfinite(self.x) & np.isfinite(self.expected)).all(axis=1)
+        if lost.any():
+            self.x = np.where(lost[:, None], self._start, self.x)
+            self.expected = np.where(lost[:, None], self._start, self.expected)
+            self.z = np.where(lost[:, None], 0.0, self.z).astype(self.z.dtype)
 
     def _choose(self, log_weights: np.ndarray) -> np.ndarray:
         """The number of the sample to go to, (B,), from log-weights (N + 1, B), the present one's last."""
         u = self._stream.uniform(log_weights.shape[1:])
+        log_weights = np.where(np.isnan(log_weights), -math.inf, log_weights)
+        log_weights[-1] = np.maximum(log_weights[-1], -1e300)  # where no sample has a weight it stays
         if len(log_weights) == 2:  # Metropolis: the proposal with probability min(1, exp(proposed - present)); 1 - u is never 0
             return np.where(np.log1p(-u) < log_weights[0] - log_weights[1], 0, 1)
         weights = np.exp(log_weights - log_weights.max(axis=0))

@@ -28,6 +28,8 @@ from npvae.objectives.decoding import Decoding
 
 #: Samples of z that are decoded at a time.
 AT_ONCE = 1024
+#: Rows decoded at a time for a draw of all rows.
+DRAWN_AT_ONCE = 8192
 #: Rows whose samples are kept together: as many as have so many numbers.
 KEPT = 1 << 22
 
@@ -61,22 +63,24 @@ def importance_imputation(
     )
     views = model.views(theta)
     own = model.likelihood_parameters(views)
-    mean, size = np.empty((rows, features), dtype), np.empty(rows)
-    chosen = np.empty((draws, rows, latent_dim), dtype)
+    observed_x = ops.to_numpy(x)[:, :features]
+    observed = ~np.isnan(observed_x)
+    holed = np.flatnonzero(~observed.all(axis=1))  # complete rows have nothing to be asked
+    mean, size = observed_x.copy(), np.full(rows, float(samples))
+    chosen = np.zeros((draws, rows, latent_dim), dtype)
     # A piece of a row's samples begins where a block of its random words does: at a multiple of four.
     piece = min(samples, at_once // 4 * 4)
     of_rows = max(1, min(at_once // piece, KEPT // (samples * (latent_dim + 1)) or 1))
     with ops.memory_guard(at_once, "at_once"):
-        for part in batches(rows, of_rows):
-            found = _weighted(model, views, own, x[part, ...], seed, part, samples, piece)
-            mean[part], size[part] = found.mean, found.effective_sample_size
+        for part in batches(len(holed), of_rows):
+            here = holed[part]
+            found = _weighted(model, views, own, ops.take_rows(x, ops.asarray(here)), seed, here, samples, piece)
+            mean[here], size[here] = found.mean, found.effective_sample_size
             if draws:
-                u = np.stack([random.uniform(seed, "imputation choice", row, (draws,)) for row in range(part.start, part.stop)])
-                chosen[:, part] = found.resample(u)
+                u = np.stack([random.uniform(seed, "imputation choice", int(row), (draws,)) for row in here])
+                chosen[:, here] = found.resample(u)
             if progress is not None:
-                progress(part.stop)
-    observed_x = ops.to_numpy(x)[:, :features]
-    observed = ~np.isnan(observed_x)
+                progress(int(here[-1]) + 1)
     drawn = None
     if draws:
         drawn = np.stack([
@@ -89,7 +93,8 @@ def importance_imputation(
 def draw_features(model, views, own, z: np.ndarray, stream) -> np.ndarray:
     """A draw from p(x|z) for every row of z (N, Z), NumPy arrays."""
     to_numpy = model.ops.to_numpy
-    outputs = tuple(to_numpy(output) for output in model.decode(views, model.ops.asarray(z))[0])
+    pieces = [model.decode(views, model.ops.asarray(z[part]))[0] for part in batches(len(z), DRAWN_AT_ONCE)]
+    outputs = tuple(np.concatenate([to_numpy(piece) for piece in head]) for head in zip(*pieces, strict=True))
     return model.likelihood.draw(outputs, {name: to_numpy(value) for name, value in own.items()}, stream)
 
 
@@ -117,25 +122,38 @@ class _Weighted:
         return self._z[places.T, np.arange(len(u))[None, :]]
 
 
-def _weighted(model, views, own, x, seed, part, samples, piece) -> _Weighted:
-    """``samples`` samples of z for the rows x, decoded ``piece`` at a time; sums have the largest weight taken out."""
+def _weighted(model, views, own, x, seed, places, samples, piece) -> _Weighted:
+    """``samples`` samples of z for the rows x, which stand at ``places`` among all, decoded ``piece`` at a time; sums have the
+    largest weight taken out."""
     ops, latent_dim = model.ops, model.architecture.latent_dim
-    dtype, rows = ops.dtype_name(x), part.stop - part.start
+    dtype, rows = ops.dtype_name(x), len(places)
     (mu, logvar), _ = model.encode(views, x)
     kept, log_weights = np.empty((samples, rows, latent_dim), dtype), np.empty((samples, rows))
     total, weighted, largest = np.zeros(rows), 0.0, np.full(rows, -math.inf)
     for some in batches(samples, piece):
         noise = random.normal_of_rows(
-            seed, "imputation noise", range(part.start, part.stop), some.start, some.stop - some.start, latent_dim, dtype
+            seed, "imputation noise", [int(place) for place in places], some.start, some.stop - some.start, latent_dim, dtype
         )
         decoding = Decoding(model, views, x, mu, logvar, ops.asarray(noise), gradient=False)
         found = ops.to_numpy(decoding.log_prior_ratio - decoding.nll).astype(np.float64)
-        if not np.isfinite(found.max(axis=0)).all():
-            raise InputError("a log-weight is not finite: the model's parameters or the data are out of range")
+        _refuse_not_finite(found.max(axis=0) < math.inf, places, "a log-weight")
         kept[some], log_weights[some] = ops.to_numpy(decoding.z), found
         before, largest = largest, np.maximum(largest, found.max(axis=0))
-        shrunk, weights = np.exp(before - largest), np.exp(found - largest)
+        safe = np.where(largest > -math.inf, largest, 0.0)
+        shrunk, weights = np.exp(before - safe), np.exp(found - safe)
         expected = ops.to_numpy(decoding.mean(own)).astype(np.float64)
         total = total * shrunk + weights.sum(axis=0)
+        # A sample without weight has no say, also where what it expects is beyond the dtype.
+        expected = np.where(weights[:, :, None] > 0.0, expected, 0.0)
         weighted = weighted * shrunk[:, None] + (weights[:, :, None] * expected).sum(axis=0)
-    return _Weighted(kept, log_weights, weighted / total[:, None])
+    _refuse_not_finite(largest > -math.inf, places, "a log-weight")
+    weighted = weighted / total[:, None]
+    _refuse_not_finite(np.isfinite(weighted).all(axis=1), places, "what is expected")
+    return _Weighted(kept, log_weights, weighted)
+
+
+def _refuse_not_finite(fine: np.ndarray, places, what: str) -> None:
+    """InputError naming the first row that is not fine."""
+    if not fine.all():
+        row = int(places[int(np.argmin(fine))])
+        raise InputError(f"{what} of row {row} is not finite: the model's parameters or the data are out of range")

@@ -54,6 +54,10 @@ def impute(
     """
     incomplete = model.architecture.missing
     check.one_of("method", method, METHODS)
+    numbers = {"samples": samples, "steps": steps, "chains": chains, "proposals": proposals}
+    for name, value in numbers.items():
+        check.whole_number(name, value, 4 if name == "steps" else 1)
+    check.whole_number("warm_up", warm_up, 0)
     if method == "auto":
         method = "importance" if incomplete else "metropolis"
     if method == "importance" and incomplete:

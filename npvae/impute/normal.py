@@ -13,8 +13,8 @@ network it gives a start: a completed row for the encoder to see, and by factor 
 Rows are worked on together: with B = S_oo^-1 put back among zeros, S_ho S_oo^-1 (x_o - m_o) is S B (x - m) for every row,
 whatever its pattern. Memory for that is D^2 numbers a row, so rows go in pieces.
 
-Sources: Little & Rubin (2002), "Statistical analysis with missing data", section 11.2; Rubin & Thayer (1982), "EM algorithms
-for ML factor analysis", for ``factors``.
+Sources: Little & Rubin (2002), "Statistical analysis with missing data", section 11.2; Joreskog (1967), "Some
+contributions to maximum likelihood factor analysis", for ``factors``.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ def fit_normal(x: np.ndarray, iterations: int | None = None, ridge: float = 1e-3
 
 
 def factors(covariance: np.ndarray, count: int, iterations: int = 200, floor: float = 0.01):
-    """``(V, noise)``, (count, D) and (D,): V^T V + diag(noise) near the covariance (D, D), by principal factors.
+    """``(V, noise)``, (count, D) and (D,): V^T V + diag(noise) near the covariance (D, D), by the fixed point of the likelihood's
+    equations: factors of the covariance scaled by the noise, then the noise from what they leave.
 
     noise is at least ``floor`` times each column's variance. More factors than columns are zero.
     """

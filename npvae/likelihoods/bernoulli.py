@@ -75,6 +75,7 @@ class Bernoulli(Likelihood):
 
     def check_data(self, x, column_names=None):
         advice = "scale the column to that range, or use likelihood='gaussian_per_feature'"
-        if x.size and 1 < x.max() <= 255 and x.min() >= 0 and (x == np.floor(x)).all():
+        there = x[~np.isnan(x)]
+        if there.size and 1 < there.max() <= 255 and there.min() >= 0 and (there == np.floor(there)).all():
             advice = "divide 8-bit images by 255 (divide_by=255); otherwise " + advice
         refuse_outside(x, 0.0, 1.0, "the bernoulli likelihood", advice, column_names)

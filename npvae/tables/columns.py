@@ -1,11 +1,11 @@
 """The kinds of a table's columns: how a column's values become numbers that a likelihood can produce, and back.
 
-    kind          numbers                                    likelihood           best guess            typical columns
-    continuous    (v - mean) / deviation                     gaussian_decoder     the expected value    measurements
-    positive      (log v - mean) / deviation                 gaussian_decoder     the expected value    amounts, times
-    counts        v                                          poisson              the expected value    0, 1, 2, ...
-    binary        0 for the first value, 1 for the other     bernoulli            the likelier value    two values
-    categorical   one-hot, a column a value                  categorical          the likeliest value   several values
+    kind          numbers                                 likelihood          best guess                      typical columns
+    continuous    (v - mean) / deviation                  gaussian_decoder    expected value                  measurements
+    positive      (log v - mean) / deviation              gaussian_decoder    exp of the expected logarithm   amounts, times
+    counts        v                                       poisson             expected value                  0, 1, 2, ...
+    binary        0 for the first value, 1 for the other  bernoulli           the likelier value              two values
+    categorical   one-hot, a column a value               categorical         the likeliest value             several values
 
 ``center`` and ``scale`` turn a kind's numbers into ones of about unit size, which is what the encoder sees; they are 0 and 1
 but for counts. Numbers that are all whole are whole again on the way out.
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from npvae import check
-from npvae.errors import InputError
+from npvae.errors import InputError, InputTypeError
 
 KINDS = ("continuous", "positive", "counts", "binary", "categorical")
 LIKELIHOODS = {
@@ -72,11 +72,11 @@ class Column:
         if not self.is_numeric:
             places = {value: i for i, value in enumerate(self.values)}
             for row in np.flatnonzero(observed):
-                place = places.get(_plain(cells[row]))
+                place = places.get(_plain(cells[row], self.name))
                 if place is None:
                     known = ", ".join(map(repr, self.values[:10])) + (", ..." if len(self.values) > 10 else "")
                     raise InputError(
-                        f"column {self.name!r} holds {_plain(cells[row])!r} in row {row}, which it did not when the model was "
+                        f"column {self.name!r} holds {_plain(cells[row], self.name)!r} in row {row}, which it did not when the model was "
                         f"fitted; known: {known}"
                     )
                 if self.kind == "binary":
@@ -97,7 +97,8 @@ class Column:
         return x
 
     def decode(self, x: np.ndarray) -> np.ndarray:
-        """Values (N,) from numbers (N, width): of one draw, or a likelihood's; names where the kind has names."""
+        """Values (N,) from numbers (N, width): of one draw, or expected ones; names where the kind has names."""
+        x = x.astype(np.float64)  # a float32 times a deviation would lose what a large mean needs
         if self.kind == "binary":
             return np.array(self.values, object)[(x[:, 0] > 0.5).astype(int)]
         if self.kind == "categorical":
@@ -109,7 +110,9 @@ class Column:
 
     def round(self, v: np.ndarray) -> np.ndarray:
         """Numbers as the column has them: whole where all were."""
-        return np.rint(v) if self.whole and self.is_numeric else v
+        if not self.whole or not self.is_numeric:
+            return v
+        return np.maximum(np.rint(v), 1.0) if self.kind == "positive" else np.rint(v)
 
     def config(self) -> dict:
         """The fields, JSON-able; ``Column(**config)`` is an equal one, with ``values`` a tuple again."""
@@ -128,7 +131,7 @@ def fit_column(name: str, cells: np.ndarray, observed: np.ndarray, kind: str | N
         raise InputError(f"column {name!r} is empty: nothing can be learnt of it; remove it first")
     if kind is not None:
         check.one_of(f"kind of column {name!r}", kind, KINDS)
-    values = sorted({_plain(cell) for cell in cells[observed]}, key=lambda v: (isinstance(v, str), v))
+    values = sorted({_plain(cell, name) for cell in cells[observed]}, key=lambda v: (isinstance(v, str), v))
     if len(values) == 1:
         raise InputError(f"column {name!r} has one value, {values[0]!r}: nothing can be learnt of it; remove it first")
     kind = kind or guess(name, cells, observed, values)
@@ -136,12 +139,12 @@ def fit_column(name: str, cells: np.ndarray, observed: np.ndarray, kind: str | N
         if kind == "binary" and len(values) != 2:
             raise InputError(f"column {name!r} has {len(values)} values, but a binary column has two")
         return Column(name, kind, tuple(values), likelihood=likelihood or LIKELIHOODS[kind])
-    v = numbers(cells, observed, name)[observed]
-    whole = bool((v == np.rint(v)).all())
+    v = numbers(cells, observed, name)
+    whole = bool((v == np.rint(v))[observed].all())
     if kind == "positive":
         refuse(v <= 0.0, v, name, "a positive column needs values above 0")
         v = np.log(v)
-    mean, deviation = float(v.mean()), float(v.std())
+    mean, deviation = float(v[observed].mean()), float(v[observed].std())
     column = Column(name, kind, (), mean, deviation or 1.0, whole, likelihood or LIKELIHOODS[kind])
     column.encode(cells, observed)
     return column
@@ -153,7 +156,7 @@ def guess(name: str, cells: np.ndarray, observed: np.ndarray, values: list) -> s
         there = int(observed.sum())
         numeric = [value for value in values if not isinstance(value, str)]
         if len(numeric) > 10:  # a column of numbers with text among them
-            row = next(row for row in np.flatnonzero(observed) if isinstance(_plain(cells[row]), str))
+            row = next(row for row in np.flatnonzero(observed) if isinstance(cells[row], str))
             raise InputError(f"column {name!r} holds the text {cells[row]!r} in row {row} among numbers")
         if len(values) > MOST_VALUES or (len(values) > 20 and len(values) > there / 2):
             raise InputError(
@@ -173,12 +176,15 @@ def guess(name: str, cells: np.ndarray, observed: np.ndarray, values: list) -> s
 
 def numbers(cells: np.ndarray, observed: np.ndarray, name: str) -> np.ndarray:
     """Cells (N,) as float64, NaN where not observed. InputError naming column and row: one is text, or infinite."""
-    v = np.full(len(cells), np.nan)
-    for row in np.flatnonzero(observed):
-        cell = _plain(cells[row])
-        if isinstance(cell, str):
-            raise InputError(f"column {name!r} holds the text {cell!r} in row {row}, but it is a column of numbers")
-        v[row] = cell
+    if cells.dtype.kind == "f":
+        v = np.where(observed, cells, np.nan).astype(np.float64)
+    else:
+        v = np.full(len(cells), np.nan)
+        for row in np.flatnonzero(observed):
+            cell = _plain(cells[row], name)
+            if isinstance(cell, str):
+                raise InputError(f"column {name!r} holds the text {cell!r} in row {row}, but it is a column of numbers")
+            v[row] = cell
     refuse(np.isinf(v), v, name, "infinity is not a value")
     return v
 
@@ -190,10 +196,12 @@ def refuse(wrong: np.ndarray, v: np.ndarray, name: str, why: str) -> None:
         raise InputError(f"column {name!r} holds {v[row]:g} in row {row}; {why}")
 
 
-def _plain(cell):
-    """A cell as Python has it: a number as float, all else as text."""
+def _plain(cell, name: str):
+    """A cell as Python has it: a bool, a number as float, text. InputTypeError: it is something else."""
     if isinstance(cell, (bool, np.bool_)):
-        return str(cell)
+        return bool(cell)
     if isinstance(cell, (int, float, np.integer, np.floating)):
         return float(cell)
-    return str(cell)
+    if isinstance(cell, str):
+        return str(cell)
+    raise InputTypeError(f"column {name!r} holds {cell!r} of type {type(cell).__name__}; cells are numbers, text or bools")

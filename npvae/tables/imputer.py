@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from npvae import backend as backends
 from npvae import check, random
+from npvae.errors import TrainingInterruptedWarning
 from npvae.progress import progress_bar
 from npvae.sklearn_protocol import SklearnProtocol
 from npvae.tables import imputer_file
 from npvae.tables.member import Member, Recipe, Standard, train_member
 from npvae.tables.schema import Cells, Schema, as_cells
 
-#: Draws from which the expected value of a column whose logarithm is modelled is taken.
-DRAWS_FOR_A_MEAN = 200
 #: Widest latent space by default.
 MOST_LATENTS = 10
 
@@ -29,10 +29,12 @@ class TableImputation:
     draws: list[np.ndarray]  #: M tables like it, drawn from the distribution of what is missing given what is observed
     effective_sample_size: np.ndarray  #: (N,): of how many samples of z a row's answer consists, the least of all members
     columns: list[str]
+    is_numeric: list[bool]  #: by column: whether its values are numbers, and not names
     observed: np.ndarray  #: (N, C)
 
     def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper ends, (N, C) floats, of a cell's central interval of that probability, from the draws.
+        """Lower and upper ends, (N, C) floats, of a cell's central interval of that probability, from the draws: quantiles at
+        i / (M + 1), between which a further draw lies with just that probability.
 
         NaN in columns of names; both the value itself where it is observed. InputError: fewer draws than such an interval needs.
         """
@@ -40,13 +42,15 @@ class TableImputation:
         needed = math.ceil(round(2.0 / (1.0 - level), 6))
         check.whole_number("the number of draws", len(self.draws), needed)
         ends = np.full((2, *self.observed.shape), np.nan)
-        for i in range(len(self.columns)):
-            try:
-                values = np.stack([draw[:, i].astype(float) for draw in self.draws])
-            except ValueError:
-                continue  # names
-            ends[:, :, i] = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2], axis=0)
+        for i in np.flatnonzero(self.is_numeric):
+            values = np.stack([draw[:, i].astype(float) for draw in self.draws])
+            ends[:, :, i] = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2], axis=0, method="weibull")
         return ends[0], ends[1]
+
+
+def seed_of_member(seed: int, i: int) -> int:
+    """A seed of its own for member number i."""
+    return int(random.words(seed, "members", i, 1)[0] >> np.uint64(1))
 
 
 class TableImputer(SklearnProtocol):
@@ -123,8 +127,18 @@ class TableImputer(SklearnProtocol):
                     if progress is not None:
                         progress(i * recipe.epochs + state.epoch)
 
-                trained.append(train_member(x, likelihood, schema.slices, standard, recipe, ops, (seed + i) % 2**63, report))
+                member, interrupted = train_member(
+                    x, likelihood, schema.slices, standard, recipe, ops, seed_of_member(seed, i), report
+                )
+                trained.append(member)
+                if interrupted:
+                    break
         self._keep(schema, trained, seed)
+        if interrupted:
+            warnings.warn(
+                f"training interrupted in model {len(trained)} of {members}; the imputer has what there is",
+                TrainingInterruptedWarning, stacklevel=2,
+            )
         return self
 
     def _keep(self, schema: Schema, members: list[Member], seed: int) -> None:
@@ -162,8 +176,6 @@ class TableImputer(SklearnProtocol):
         self.schema_.check(table)
         x = self.schema_.encode(table)
         seed = self.seed_ if random_state is None else random.seed_from(random_state)
-        by_draws = any(column.kind == "positive" for column in self.schema_.columns)
-        wanted = max(draws, DRAWS_FOR_A_MEAN) if by_draws else draws
         count, means, drawn, sizes = len(self.members_), [], [], []
         with progress_bar(self.verbose, count * len(x), "row") as progress:
             for i, member in enumerate(self.members_):
@@ -171,30 +183,37 @@ class TableImputer(SklearnProtocol):
                     if progress is not None:
                         progress(i * len(x) + row)
 
-                mine = wanted * (i + 1) // count - wanted * i // count
-                found = member.impute(x, (seed + i) % 2**63, self.imputation_samples, mine, report)
+                mine = len(range(i, draws, count))  # members take turns
+                found = member.impute(x, seed_of_member(seed, i), self.imputation_samples, mine, report)
                 means.append(found.mean)
-                drawn += [] if found.draws is None else list(found.draws)
+                drawn.append([] if found.draws is None else list(found.draws))
                 sizes.append(found.diagnostics["effective_sample_size"])
-        # Members take turns, so that the first draws are of all of them.
-        drawn = [drawn[j] for j in np.argsort([j % max(1, -(-wanted // count)) for j in range(len(drawn))], kind="stable")]
-        filled = self._cells(table, np.mean(means, axis=0), drawn)
-        tables = [self._cells(table, draw) for draw in drawn[:draws]]
-        return TableImputation(filled, tables, np.min(sizes, axis=0), table.names, table.observed)
+        tables = [self._cells(table, drawn[i % count][i // count]) for i in range(draws)]
+        filled = self._cells(table, np.mean(means, axis=0, dtype=np.float64))
+        numeric = [column.is_numeric for column in self.schema_.columns]
+        return TableImputation(filled, tables, np.min(sizes, axis=0), table.names, numeric, table.observed)
 
-    def _cells(self, table: Cells, x: np.ndarray, draws=()) -> np.ndarray:
+    def _cells(self, table: Cells, x: np.ndarray) -> np.ndarray:
         """The table with numbers x (N, D) in the place of what is missing; what is observed stays as it came."""
-        result = table.cells.copy()
+        names = any(isinstance(value, (str, bool)) for column in self.schema_.columns for value in column.values)
+        result = table.cells.astype(object) if names else table.cells.copy()
         for i, (column, block) in enumerate(zip(self.schema_.columns, self.schema_.slices, strict=True)):
             there = table.observed[:, i]
             if there.all():
                 continue
-            if column.kind == "positive" and len(draws):
-                values = np.mean([column.decode(draw[:, block]) for draw in draws], axis=0)
-            else:
-                values = column.decode(x[:, block])
-            result[~there, i] = column.round(values)[~there]
+            result[~there, i] = column.round(column.decode(x[:, block]))[~there]
         return result
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "members_")
+
+    def __sklearn_tags__(self):
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
+
+        return Tags(
+            estimator_type=None, target_tags=TargetTags(required=False), transformer_tags=TransformerTags(preserves_dtype=[]),
+            input_tags=InputTags(allow_nan=True, string=True, categorical=True),
+        )
 
     def save(self, path) -> None:
         """Write the imputer to one .npz file, without pickle. OSError: it cannot be written."""

@@ -1,6 +1,6 @@
 """One model of a table, trained on what is observed but for some cells, by which it is known when to stop.
 
-1. A tenth of the observed cells are hidden: they decide when to stop, and nobody looks at what was missing to begin with.
+1. A tenth of the observed cells are hidden (of a thousand rows, where there are more): they decide when to stop, and nobody looks at what was missing to begin with.
 2. A normal distribution is fitted to the rest by EM; it completes the rows for the encoder and gives the network its start.
 3. The network is trained on the importance-weighted bound of the rest, K = 20.
 4. Every so many epochs the hidden cells are filled in; the best parameters are kept, and training ends when none were
@@ -17,14 +17,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from npvae import random
-from npvae.errors import PosteriorCollapseWarning
+from npvae.errors import InputError, PosteriorCollapseWarning
 from npvae.impute import Imputation, Normal, fit_normal, importance_imputation, start_from
 from npvae.model import Architecture, Model
 from npvae.objectives import ImportanceWeighted
 from npvae.training import TrainingSettings, train
+from npvae.training.loop import INTERRUPTED
 from npvae.training.state import TrainingState
 
-#: Rows at most on which the hidden cells are filled in during training, and samples of z for each.
+#: Rows at most that have cells hidden, which are filled in during training, and samples of z for each.
 WATCHED_ROWS, WATCHED_SAMPLES = 1000, 100
 #: No gradient is longer: at the first steps an importance weight may be as large as it likes.
 LONGEST_GRADIENT = 100.0
@@ -70,14 +71,27 @@ def _with_completed(model, x, normal, standard):
 
 
 def hide(x: np.ndarray, blocks: list[slice], share: float, seed: int) -> np.ndarray:
-    """Which entries of x (N, D) to hide: ``share`` of the observed cells at random, (N, D), booleans; a cell is a block.
+    """Which entries of x (N, D) to hide: ``share`` of the observed cells of some rows at random, (N, D), booleans; a cell is a
+    block.
 
-    Every row keeps a cell, and every column most of its own.
+    Only rows that are watched lose any, every row keeps a cell, and every column two, and half of its own.
+    InputError: nothing can be hidden.
     """
     observed = np.stack([~np.isnan(x[:, block.start]) for block in blocks], axis=1)
-    hidden = observed & (random.uniform(seed, "held-out cells", 0, observed.shape) < share)
-    alone = (observed & ~hidden).sum(axis=1) == 0
-    hidden[alone] = False
+    u = random.uniform(seed, "held-out cells", 0, observed.shape)
+    watched = np.sort(random.permutation(seed, "held-out cells", 1, len(x))[:WATCHED_ROWS])
+    hidden = np.zeros(observed.shape, bool)
+    hidden[watched] = (observed & (u < share))[watched]
+    hidden[(observed & ~hidden).sum(axis=1) == 0] = False
+    for column in range(len(blocks)):
+        seen, gone = int(observed[:, column].sum()), np.flatnonzero(hidden[:, column])
+        most = max(0, min(seen // 2, seen - 2))
+        hidden[gone[np.argsort(u[gone, column], kind="stable")][most:], column] = False
+    if not hidden.any():
+        raise InputError(
+            f"the table of {len(x)} rows and {len(blocks)} columns is too small: no observed cell can be held out to know when "
+            "training has to stop; it needs more rows with two observed cells"
+        )
     result = np.zeros(x.shape, bool)
     for i, block in enumerate(blocks):
         result[:, block] = hidden[:, i:i + 1]
@@ -85,14 +99,14 @@ def hide(x: np.ndarray, blocks: list[slice], share: float, seed: int) -> np.ndar
 
 
 class _Watch:
-    """The callback that fills in hidden cells and remembers the best parameters."""
+    """The callback that fills in hidden cells and remembers the best parameters; theta is what they are at first."""
 
-    def __init__(self, model, x, data, hidden, standard, seed, every, patience, report) -> None:
-        rows = np.flatnonzero(hidden.any(axis=1))[:WATCHED_ROWS]
+    def __init__(self, model, theta, x, data, hidden, standard, seed, recipe, report) -> None:
+        rows = np.flatnonzero(hidden.any(axis=1))
         self._model, self._data, self._seed, self._standard = model, data[rows], seed, standard
         self._wanted, self._hidden = standard.of(x[rows]), hidden[rows]
-        self._every, self._patience, self._report = every, patience, report
-        self.error, self.theta, self.epoch = np.inf, None, 0
+        self._recipe, self._report = recipe, report
+        self.error, self.theta, self.epoch = np.inf, model.ops.to_numpy(theta).copy(), 0
 
     def error_of(self, filled: np.ndarray) -> float:
         """The mean squared error of hidden cells, in standard units."""
@@ -101,15 +115,16 @@ class _Watch:
     def __call__(self, state) -> None:
         if self._report is not None:
             self._report(state)
-        if state.epoch % self._every:
+        every = self._recipe.every
+        if state.epoch % every and state.epoch != self._recipe.epochs:
             return
         found = importance_imputation(self._model, state.theta, self._data, self._seed, WATCHED_SAMPLES)
         error = self.error_of(found.mean)
         if error < self.error:
             self.error, self.epoch = error, state.epoch
             self.theta = self._model.ops.to_numpy(state.theta).copy()
-        elif state.epoch >= self.epoch + self._patience * self._every:
-            state.stop(f"hidden cells no better for {self._patience * self._every} epochs")
+        elif state.epoch >= self.epoch + self._recipe.patience * every:
+            state.stop(f"hidden cells no better for {self._recipe.patience * every} epochs")
 
 
 @dataclass(frozen=True)
@@ -127,10 +142,12 @@ class Recipe:
     patience: int  #: looks without a better one, before training ends
 
 
-def train_member(x: np.ndarray, likelihood, blocks, standard: Standard, recipe: Recipe, ops, seed: int, report=None) -> Member:
-    """A member for x (N, D) with NaN, float64, in the numbers of ``likelihood``; blocks: the columns of each cell.
+def train_member(x: np.ndarray, likelihood, blocks, standard: Standard, recipe: Recipe, ops, seed: int, report=None):
+    """``(member, interrupted)`` for x (N, D) with NaN, float64, in the numbers of ``likelihood``; blocks: the columns of each
+    cell. interrupted: whether Ctrl-C ended its training; it is then what it was so far.
 
-    report: called with the TrainingState after every epoch. NonFiniteError: a number became infinite or NaN.
+    report: called with the TrainingState after every epoch. NonFiniteError: a number became infinite or NaN. InputError: the
+    table is too small.
     """
     hidden = hide(x, blocks, recipe.held_out, seed)
     rest = np.where(hidden, np.nan, x)
@@ -147,13 +164,14 @@ def train_member(x: np.ndarray, likelihood, blocks, standard: Standard, recipe: 
     theta = model.initial_parameters(seed, "float32")
     start_from(model, theta, normal, standard.center, standard.scale)
     data = _with_completed(model, rest, normal, standard)
-    watch = _Watch(model, x, data, hidden, standard, seed, recipe.every, recipe.patience, report)
+    watch = _Watch(model, theta, x, data, hidden, standard, seed, recipe, report)
     state = TrainingState(theta, settings.optimizer.initial_state(ops, theta))
     watch(state)  # the start counts: where the network learns nothing it stays
     with warnings.catch_warnings():
         # A latent dimension that a table has no use for is no accident here.
         warnings.simplefilter("ignore", PosteriorCollapseWarning)
         train(model, settings, data, state=state, callbacks=[watch])
-    rows = np.flatnonzero(hidden.any(axis=1))[:WATCHED_ROWS]
+    rows = np.flatnonzero(hidden.any(axis=1))
     completed = normal.complete(standard.of(rest[rows])) * standard.scale + standard.center
-    return Member(model, watch.theta, normal, standard, watch.error, watch.error_of(completed), watch.epoch)
+    member = Member(model, watch.theta, normal, standard, watch.error, watch.error_of(completed), watch.epoch)
+    return member, state.stop_reason == INTERRUPTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,11 +71,16 @@ class Schema:
 
         InputError: a column that cannot be learnt from (see ``fit_column``), or a name that no column has.
         """
+        if kinds is not None and not isinstance(kinds, Mapping):
+            raise InputTypeError(f"kinds must be a mapping of columns' names to kinds, got {kinds!r}")
         kinds = dict(kinds or {})
         unknown = [name for name in kinds if str(name) not in table.names]
         if unknown:
             raise InputError(f"kinds names the column {unknown[0]!r}, but the columns are {table.names}")
         wanted = {str(name): entry if isinstance(entry, dict) else {"kind": entry} for name, entry in kinds.items()}
+        for name, entry in wanted.items():
+            if "kind" not in entry or not set(entry) <= {"kind", "likelihood"}:
+                raise InputError(f"kinds[{name!r}] must be a kind, or have a 'kind' and perhaps a 'likelihood', got {entry!r}")
         columns = []
         for i, name in enumerate(table.names):
             entry = wanted.get(name, {})
@@ -82,6 +88,11 @@ class Schema:
             if "likelihood" not in entry and column.kind in ("continuous", "positive"):
                 config = registry.to_config(likelihoods.get(continuous_likelihood))
                 column = Column(**{**column.config(), "values": (), "likelihood": config})
+            elif "likelihood" in entry:
+                config = registry.to_config(likelihoods.get(entry["likelihood"]))
+                column = Column(**{**column.config(), "values": column.values, "likelihood": config})
+                encoded = column.encode(table.cells[:, i], table.observed[:, i])
+                likelihoods.get(config).check_data(encoded, [name] * column.width)  # poisson for standardised numbers, say
             columns.append(column)
         return cls(columns)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,8 @@ from npvae.data.table import rows_of
 from npvae.errors import DataFileError
 from npvae.files import write_text_atomically
 
-#: Cells that stand for nothing, beside those of tables of numbers.
-NOTHING = MISSING | {"N/A", "NULL", "null", "None", "none", "NAN", "na", "<NA>"}
+#: Cells that stand for nothing.
+NOTHING = MISSING | {"N/A", "NULL", "null"}
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,11 @@ class TextTable:
 
 
 def read_text_table(path, header: bool | None = None) -> TextTable:
-    """The table of a file: comma, semicolon, tab or runs of spaces; names in the first row if none of its cells is a number.
+    """The table of a file: comma, semicolon, tab or runs of spaces; names in the first row if no cell of it is a number or
+    stands for nothing, and one of them, that is not empty, is above numbers.
 
-    A table of names alone has no such sign: say ``header=True`` or ``False``. DataFileError: it is empty or ragged, or no
+    A table of names alone has no such sign, and its first row is taken for names: say ``header=True`` or ``False``.
+    DataFileError: it is empty or ragged, or no
     text. FileNotFoundError: no such file.
     """
     with closing(rows_of(path)) as numbered:
@@ -52,7 +55,7 @@ def read_text_table(path, header: bool | None = None) -> TextTable:
         if len(cells) != width:
             raise DataFileError(f"{path}: line {line} has {len(cells)} columns, expected {width} as in the first row")
     text = [[cell.strip() for cell in cells] for _, cells in rows]
-    has_names = looks_like_header(text[0]) if header is None else header
+    has_names = _looks_like_names(text) if header is None else header
     columns = text.pop(0) if has_names else [str(i) for i in range(width)]
     if not text:
         raise DataFileError(f"{path}: expected rows of data, got only the header row")
@@ -65,8 +68,13 @@ def write_text_table(path, table: TextTable, filled: np.ndarray, observed: np.nd
     writer = csv.writer(stream, delimiter="," if table.delimiter == " " else table.delimiter, lineterminator="\n")
     if table.has_names:
         writer.writerow(table.columns)
+    # A value that the column has is written as the column has it: a category 3 as 03.
+    known = [{_value(cell): cell for cell in reversed(column)} for column in zip(*table.text, strict=True)]
     for row, values, there in zip(table.text, filled, observed, strict=True):
-        writer.writerow([cell if seen else as_text(value) for cell, value, seen in zip(row, values, there, strict=True)])
+        writer.writerow([
+            cell if seen else spelled.get(value, as_text(value))
+            for cell, value, seen, spelled in zip(row, values, there, known, strict=True)
+        ])
     write_text_atomically(path, stream.getvalue())
 
 
@@ -81,11 +89,21 @@ def write_numbers(path, columns: list[str], arrays: dict[str, np.ndarray]) -> No
 
 
 def as_text(value) -> str:
-    """A filled cell: six digits of a number, whole ones without a point."""
+    """A filled cell: twelve digits of a number, whole ones without a point."""
     if isinstance(value, str):
         return value
     value = float(value)
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else f"{value:.6g}"
+    if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
+        return str(int(value))
+    return f"{value:.12g}"
+
+
+def _looks_like_names(text: list[list[str]]) -> bool:
+    first, below = text[0], text[1:]
+    if not looks_like_header(first) or any(cell in NOTHING and cell for cell in first):
+        return False
+    numeric = [any(isinstance(_value(row[i]), float) for row in below) for i in range(len(first))]
+    return any(name and number for name, number in zip(first, numeric, strict=True)) or not any(numeric)
 
 
 def _value(cell: str):

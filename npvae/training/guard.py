@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from npvae import missing
 from npvae.errors import NonFiniteError
 from npvae.layers.sampling import sample
 
@@ -27,7 +28,7 @@ def first_non_finite(model, objective, theta, x, eps, beta) -> tuple[str, str]:
     views = model.views(theta)
 
     def tensors():
-        yield "x", "the minibatch x", x
+        yield "x", "the minibatch x", given(model, x)
         for name, value in views.items():
             yield "theta", f"the parameter {name}", value
         (mu, logvar), _ = model.encode(views, x)
@@ -51,13 +52,18 @@ def first_non_finite(model, objective, theta, x, eps, beta) -> tuple[str, str]:
     return "", ""
 
 
+def given(model, x):
+    """x without its NaN where they only say what is missing."""
+    return missing.split(model.ops.xp, x)[0] if model.architecture.missing else x
+
+
 def raise_non_finite(model, objective, theta, x, eps, beta, epoch: int, step: int) -> None:
     """NonFiniteError naming epoch, step, tensor and likely cause. Epochs and steps count from 1."""
     name, advice = first_non_finite(model, objective, theta, x, eps, beta)
     if not name:  # the tensors are finite, a sum of them is not
         name, advice = "the loss", _ADVICE["nll"]
     if step == 1:
-        largest = float(model.ops.xp.max(model.ops.xp.abs(x)))
+        largest = float(model.ops.xp.max(model.ops.xp.abs(given(model, x))))
         advice = (
             f"the data are not scaled for a network (the largest value is {largest:g}): divide them, with divide_by, "
             "or standardise their columns"
