@@ -183,7 +183,8 @@ class Model:
     def initial_parameters(self, seed: int, dtype="float32", x=None, rule: str = "glorot"):
         """A new theta, (P,): weights and biases by a rule of layers/initial.py, the likelihood's own initial values.
 
-        With data x (N, I), a NumPy array, the biases of the decoder's outputs are the likelihood's ``initial_biases``.
+        With data x (N, I), a NumPy array, the biases of the decoder's outputs are the likelihood's ``initial_biases``. Weights
+        of which entries are observed start at 0.
         """
         theta = np.zeros(self.layout.size)
         views = self.layout.views(np, theta)
@@ -192,6 +193,10 @@ class Model:
             for (name, purpose), r in zip(starts, initial.limits(rule, layer.inputs, layer.outputs), strict=True):
                 if r > 0.0:
                     views[name][...] = r * (2.0 * random.uniform(seed, purpose, step, views[name].shape) - 1.0)
+        if self.architecture.missing:
+            hidden, heads = self._encoder
+            for layer in hidden[:1] or heads:
+                views[layer.W][self.architecture.n_features:] = 0.0  # or what is missing by chance would be noise at first
         for name, value in self.likelihood.parameters(self.architecture.n_features).items():
             views[f"likelihood/{name}"][...] = value
         if x is not None:

@@ -106,6 +106,19 @@ def test_gradient_of_both_bounds_with_missing_entries(ops, rng, name, linear_pat
         np.testing.assert_allclose(to_numpy(found), wanted, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.parametrize("hidden", [(), (4,)])
+def test_at_first_which_entries_are_observed_makes_no_difference(rng, hidden):
+    model = Model(Architecture(N_FEATURES, 2, hidden, missing=True, linear_path=True), Ops(np))
+    views = model.views(model.initial_parameters(0, "float64"))
+    x = rng.random((5, N_FEATURES))
+    x[:, 2] = 0.0
+    with_nan = x.copy()
+    with_nan[:, 2] = np.nan
+    for a, b in zip(model.encode(views, x)[0], model.encode(views, with_nan)[0], strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert a.std() > 0
+
+
 def test_the_encoder_sees_numbers_and_what_is_missing():
     x = np.array([[1.0, np.nan, -2.0], [np.nan] * 3])
     np.testing.assert_array_equal(missing.encoder_input(np, x), [[1, 0, -2, 1, 0, 1], [0] * 6])
