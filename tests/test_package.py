@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import importlib
 import inspect
 import pkgutil
@@ -99,6 +100,14 @@ def test_imports_point_down():
                 names = [node.module.split(".")[1]]
             wrong += [f"{path.name} imports {name}" for name in names if ROOMS.index(name) < here]
     assert wrong == []
+
+
+def test_every_package_is_installed():
+    """The list in setup.cfg is written by hand: a folder that is not in it is missing from the wheel alone."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    folders = {path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in (ROOT / "npvae").rglob("__init__.py")}
+    assert set(config["options"]["packages"].split()) == {*folders, "npvae.kernels"}
 
 
 def test_no_pickle_anywhere():
