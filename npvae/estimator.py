@@ -11,12 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from npvae import model_file, preparation
-from npvae.errors import (
-    InputError,
-    InputTypeError,
-    NonFiniteError,
-    TrainingInterruptedWarning,
-)
+from npvae.errors import InputTypeError, NonFiniteError, TrainingInterruptedWarning
 from npvae.fitted import FittedVAE
 from npvae.model import Model
 from npvae.progress import progress_reporter

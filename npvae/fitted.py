@@ -40,10 +40,8 @@ class FittedVAE(SklearnProtocol):
         z = inputs.as_rows(
             Z, str(self.theta_.dtype), name="Z", n_features=self.model_.architecture.latent_dim
         ).values
-        views = self._views()
-        own = self.model_.likelihood_parameters(views)
-        parts = [self._to_numpy(self.model_.likelihood.mean(self.model_.ops, self._decode(views, z[part]), own))
-                 for part in batches(len(z), 1000)]
+        views, ops = self.model_.views(self.device_theta()), self.model_.ops
+        parts = [ops.to_numpy(self.model_.expected(views, ops.asarray(z[part]))) for part in batches(len(z), 1000)]
         return self._output(np.concatenate(parts))
 
     def reconstruct(self, X, *, sample=False, random_state=None):
@@ -66,10 +64,8 @@ class FittedVAE(SklearnProtocol):
         z = random.normal(seed, "prior sample", 0, shape, self.theta_.dtype)
         if mean:
             return self.inverse_transform(z)
-        views = self._views()
-        own = {k: self._to_numpy(v) for k, v in self.model_.likelihood_parameters(views).items()}
-        outputs = tuple(self._to_numpy(output) for output in self._decode(views, z))
-        return self._output(self.model_.likelihood.draw(outputs, own, random.Stream(seed, "data sample", 0)))
+        views = self.model_.views(self.device_theta())
+        return self._output(self.model_.draw(views, z, random.Stream(seed, "data sample", 0)))
 
     def impute(
         self, X, draws=0, *, method="auto", samples=1000, steps=200, warm_up=50, chains=1, proposals=10, random_state=None,
@@ -78,9 +74,10 @@ class FittedVAE(SklearnProtocol):
         """Fill in X (N, ...) where it is NaN: a :class:`npvae.impute.Imputation` in the data's units and shape, with the best
         guesses ``mean``, ``draws`` tables drawn, and by row what the method says of itself.
 
-        What is observed comes back as it is in the model's dtype; X is not modified. method: "single_pass", "pseudo_gibbs", "metropolis",
-        "importance", or "auto" (impute/methods.py). samples: of z a row, for "importance". steps, warm_up, chains: of the
-        two chains; proposals: a step of "metropolis", of which several move it more often. For tables of columns of several kinds see :class:`npvae.TableImputer`.
+        What is observed comes back as it is in the model's dtype; X is not modified. method: "single_pass", "pseudo_gibbs",
+        "metropolis", "importance", or "auto" (impute/methods.py). samples: of z a row, for "importance". steps, warm_up,
+        chains: of the two chains; proposals: a step of "metropolis", of which several move it more often. For tables of
+        columns of several kinds see :class:`npvae.TableImputer`.
         """
         x = self._checked_input(X, missing=True)
         with progress_bar(verbose, len(x), "row") as progress:
@@ -173,15 +170,6 @@ class FittedVAE(SklearnProtocol):
         """The fitted parameters in the backend's memory, (P,)."""
         self._check_fitted()
         return self.model_.ops.asarray(self.theta_)
-
-    def _views(self) -> dict:
-        return self.model_.views(self.device_theta())
-
-    def _to_numpy(self, array) -> np.ndarray:
-        return self.model_.ops.to_numpy(array)
-
-    def _decode(self, views, z):
-        return self.model_.decode(views, self.model_.ops.asarray(z))[0]
 
     def _output(self, x) -> np.ndarray:
         """Model output in the data's units and shape."""

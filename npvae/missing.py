@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae.errors import InputError
-
 
 def split(xp, x):
     """``(filled, observed)`` of x (B, I) with NaN: numbers, and booleans; both (B, I)."""
@@ -41,15 +39,6 @@ def encoder_input(xp, x, completed=None):
 def as_numbers(xp, observed, like):
     """1 where something is observed, 0 where not, of the dtype of ``like``, (B, I)."""
     return xp.where(observed, xp.ones_like(like), xp.zeros_like(like))
-
-
-def refuse_empty_columns(x: np.ndarray, column_names=None) -> None:
-    """InputError naming the first column of x (N, I) of which nothing is observed: nothing can be learnt of it."""
-    empty = np.isnan(x).all(axis=0)
-    if empty.any():
-        column = int(np.argmax(empty))
-        label = column if column_names is None else repr(column_names[column])
-        raise InputError(f"column {label} of X holds nothing but NaN: nothing can be learnt of it; remove it first")
 
 
 def fill_with_means(x: np.ndarray) -> np.ndarray:

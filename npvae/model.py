@@ -22,10 +22,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from npvae import check, likelihoods, missing, random, registry
+from npvae.batches import batches
 from npvae.errors import InputError, InputTypeError
 from npvae.layers import activations, initial, network
 from npvae.layers.network import DenseLayer, LinearPath
 from npvae.likelihoods import Likelihood
+
+#: Rows that are decoded at a time for a draw of all of them.
+DECODED_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,7 @@ class Model:
         self.architecture = architecture
         self.likelihood = architecture.likelihood
         self.ops = ops
+        self._has_holes, self._has_completed = architecture.missing, architecture.completed  # of the rows that it is asked about
         self._encoder = architecture.encoder()
         self._decoder = architecture.decoder()
         own = self.likelihood.parameters(architecture.n_features)
@@ -246,10 +251,23 @@ class Model:
         """
         return network.network(self.ops, parameters, z, *self._decoder, need_dx=True, paths=self._decoder_paths)
 
+    def expected(self, parameters, z):
+        """E[x|z], (B, I), for z (B, Z), arrays of the backend."""
+        outputs, _ = self.decode(parameters, z)
+        return self.likelihood.mean(self.ops, outputs, self.likelihood_parameters(parameters))
+
+    def draw(self, parameters, z: np.ndarray, stream) -> np.ndarray:
+        """A draw from p(x|z), (N, I), for every row of z (N, Z), NumPy arrays, with a :class:`npvae.random.Stream`'s noise."""
+        to_numpy = self.ops.to_numpy
+        pieces = [self.decode(parameters, self.ops.asarray(z[part]))[0] for part in batches(len(z), DECODED_AT_ONCE)]
+        outputs = tuple(np.concatenate([to_numpy(piece) for piece in head]) for head in zip(*pieces, strict=True))
+        own = {name: to_numpy(value) for name, value in self.likelihood_parameters(parameters).items()}
+        return self.likelihood.draw(outputs, own, stream)
+
     def negative_log_likelihood(self, parameters, outputs, x, gradient=True):
         """The likelihood's (see there) at outputs and x (B, I): of what is observed, where something may be missing."""
         own = self.likelihood_parameters(parameters)
-        if not self.architecture.missing:
+        if not self._has_holes:
             return self.likelihood.negative_log_likelihood(self.ops, outputs, x, own, gradient)
         filled, observed = missing.split(self.ops.xp, self._parts(x)[0])
         return self.likelihood.negative_log_likelihood(self.ops, outputs, filled, own, gradient, observed)
@@ -257,7 +275,7 @@ class Model:
     def _parts(self, x):
         """The features of rows of data, and the completed ones, None where there are none."""
         features = self.architecture.n_features
-        return (x[:, :features], x[:, features:]) if self.architecture.completed else (x, None)
+        return (x[:, :features], x[:, features:]) if self._has_completed else (x, None)
 
     def likelihood_parameters(self, views) -> dict:
         """The likelihood's own tensors under the names it gave them."""

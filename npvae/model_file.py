@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 
 from npvae import backend as backends
 from npvae import check, io, likelihoods, preparation, registry
 from npvae.errors import InputError, ModelFileError, NpvaeError
-from npvae.kl_warmup import Warmup
-from npvae.likelihoods import Likelihood
 from npvae.model import Architecture, Model
-from npvae.objectives import Objective
-from npvae.optim import Optimizer
-from npvae.schedules import Schedule
 from npvae.training.history import History
 from npvae.training.settings import BINARIZE
 
@@ -34,7 +28,7 @@ def save(estimator, path) -> None:
     header = {
         "estimator": type(estimator).__name__,
         "architecture": estimator.model_.architecture.config(),
-        "parameters": _plain({**estimator.get_params(), **_fitted_arguments(estimator)}),
+        "parameters": registry.plain({**estimator.get_params(), **_fitted_arguments(estimator)}),
         "seed": estimator.seed_,
         "sample_shape": list(estimator.sample_shape_),
         "column_names": list(getattr(estimator, "feature_names_in_", [])) or None,
@@ -106,18 +100,3 @@ def _fitted_arguments(estimator) -> dict:
         "divide_by": estimator.divide_by_, "binarize": estimator.binarize_, "dtype": str(estimator.theta_.dtype),
         **{name: value for name, value in estimator.model_.architecture.config().items() if name != "n_features"},
     }
-
-
-def _plain(value):
-    """An argument as JSON can hold it: objects as their configuration, a backend as its name."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple, range, np.ndarray)):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, backends.Ops):
-        return value.name
-    if isinstance(value, (Likelihood, Objective, Optimizer, Schedule, Warmup)):
-        return _plain(registry.to_config(value))
-    if isinstance(value, np.generic):
-        return value.item()
-    return value if isinstance(value, (str, int, float, bool)) else None  # a generator as seed, say

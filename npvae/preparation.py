@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from npvae import backend as backends
-from npvae import check, inputs, missing, random
+from npvae import check, inputs, random
 from npvae.errors import DataScaleWarning, InputError
-from npvae.likelihoods.base import refuse_outside
+from npvae.likelihoods.base import column_label, refuse_outside
 from npvae.model import Architecture, Model
 from npvae.training.settings import TrainingSettings
 
@@ -46,7 +46,7 @@ def prepare(estimator, X, X_valid=None) -> Run:
     if settings.patience is not None and x_valid is None:
         raise InputError("patience needs validation data: set validation_fraction, or give X_valid")
     if estimator.missing:
-        missing.refuse_empty_columns(x, rows.column_names)
+        _refuse_empty_columns(x, rows.column_names)
     model = Model(architecture(estimator, x.shape[1]), backends.get(estimator.backend, estimator.threads))
     for values in (x, x_valid):
         if values is not None:
@@ -79,6 +79,14 @@ def architecture(estimator, n_features: int) -> Architecture:
         n_features, estimator.latent_dim, estimator.hidden, estimator.decoder_hidden, estimator.activation,
         estimator.likelihood, estimator.missing, estimator.linear_path,
     )
+
+
+def _refuse_empty_columns(x: np.ndarray, column_names) -> None:
+    """InputError naming the first column of which nothing is observed."""
+    empty = np.isnan(x).all(axis=0)
+    if empty.any():
+        label = column_label(int(np.argmax(empty)), column_names)
+        raise InputError(f"{label} of X holds nothing but NaN: nothing can be learnt of it; remove it first")
 
 
 def _warn_of_scale(x: np.ndarray) -> None:

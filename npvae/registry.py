@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 
+import numpy as np
+
 from npvae.errors import InputError, InputTypeError, UnknownNameError
 
 
@@ -42,3 +44,17 @@ def build(what: str, choice, known: Mapping[str, type], base: type):
 def to_config(thing) -> dict:
     """The mapping from which :func:`build` makes an equal object; JSON-able."""
     return {"name": thing.name, **thing.config()}
+
+
+def plain(value):
+    """A value as JSON can hold it: objects as their configuration or, having none, their name; None for what has neither,
+    such as a generator as seed."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, range, np.ndarray)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    if hasattr(value, "config"):
+        return plain(to_config(value))
+    return value if isinstance(value, (str, int, float, bool)) else getattr(value, "name", None)

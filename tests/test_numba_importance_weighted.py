@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from trained import assert_close, assert_same_bits, grey, make, on_numba, only_the_program, real, run, specification, start
+from trained import (
+    assert_close, assert_same_bits, check, grey, make, on_numba, only_the_program, real, run, specification, start,
+)
 
 from npvae import backend, load_dataset, random
 from npvae.backend import thread_choice
@@ -14,20 +16,11 @@ from npvae.objectives import ImportanceWeighted, importance_weighted_loss
 from npvae.objectives.importance_weighted import ESTIMATORS
 
 
-def check(x, objective, x_valid=None, **settings):
-    """Train twice and compare; the specification's state."""
-    wanted = run(specification(), x, x_valid, objective=objective, **settings)
-    with only_the_program():
-        found = run(on_numba(), x, x_valid, objective=objective, **settings)
-    assert_close(found, wanted)
-    return wanted
-
-
 @pytest.mark.parametrize("beta", [1.0, 0.4])
 @pytest.mark.parametrize("samples", [1, 2, 5, 19])
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_every_estimator_and_number_of_samples(estimator, samples, beta):
-    state = check(grey(23), ImportanceWeighted(samples, estimator), beta=beta, optimizer="adam", epochs=3)
+    state = check(grey(23), objective=ImportanceWeighted(samples, estimator), beta=beta, optimizer="adam", epochs=3)
     assert "bound" in state.history
 
 
@@ -35,7 +28,7 @@ def test_every_estimator_and_number_of_samples(estimator, samples, beta):
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_every_likelihood_that_the_program_knows(likelihood, estimator):
     x = grey(23) if isinstance(likelihood, Bernoulli) else real(23)
-    check(x, ImportanceWeighted(3, estimator), architecture={"likelihood": likelihood}, optimizer="adam")
+    check(x, objective=ImportanceWeighted(3, estimator), architecture={"likelihood": likelihood}, optimizer="adam")
 
 
 @pytest.mark.parametrize("shape", [
@@ -43,19 +36,19 @@ def test_every_likelihood_that_the_program_knows(likelihood, estimator):
     {"latent_dim": 17, "activation": "softplus"}, {"hidden": (5,), "decoder_hidden": (), "activation": "identity"},
 ], ids=str)
 def test_shapes(shape):
-    check(grey(23), ImportanceWeighted(4), architecture=shape, optimizer="adam")
+    check(grey(23), objective=ImportanceWeighted(4), architecture=shape, optimizer="adam")
 
 
 @pytest.mark.parametrize(("rows", "batch_size"), [(1, 1), (1, 5), (5, 100), (15, 7), (24, 23)])
 def test_every_kind_of_last_batch(rows, batch_size):
-    check(grey(rows), ImportanceWeighted(3, "dreg"), batch_size=batch_size, epochs=3)
+    check(grey(rows), objective=ImportanceWeighted(3, "dreg"), batch_size=batch_size, epochs=3)
 
 
 @pytest.mark.parametrize("settings", [
     {"binarize": "dynamic"}, {"kl_warmup": 1.5, "beta": 2.0, "epochs": 3}, {"clip_norm": 0.05, "schedule": "cosine"},
 ], ids=str)
 def test_settings_and_validation(settings):
-    check(grey(23), ImportanceWeighted(3), grey(9, seed=4), optimizer="adam", **settings)
+    check(grey(23), grey(9, seed=4), objective=ImportanceWeighted(3), optimizer="adam", **settings)
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)

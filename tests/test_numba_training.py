@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 from trained import (
-    DECAYING, assert_close, check_that_accumulators_never_become_denormal, grey, make, on_numba, only_the_program, real,
-    run, specification, start,
+    DECAYING, assert_close, check, check_that_accumulators_never_become_denormal, grey, make, on_numba, real, run,
+    specification, start,
 )
 
 from npvae import backend, likelihoods, load_dataset, objectives, optim, random
@@ -15,15 +15,6 @@ from npvae.kernels.sizes import NORM_BLOCK
 from npvae.layers import activations
 from npvae.likelihoods import Bernoulli, Gaussian
 from npvae.optim import SGD, Adam, RMSprop
-
-
-def check(x, x_valid=None, **settings):
-    """Train twice and compare; the specification's state."""
-    wanted = run(specification(), x, x_valid, **settings)
-    with only_the_program():
-        found = run(on_numba(), x, x_valid, **settings)
-    assert_close(found, wanted)
-    return wanted
 
 
 # Equal to the specification in float64

@@ -64,6 +64,15 @@ def on_numba(threads: int = 1) -> Ops:
     return backend.get("numba", threads=threads)
 
 
+def check(x, x_valid=None, **settings):
+    """Train by the specification and by the program, and compare; the specification's state."""
+    wanted = run(specification(), x, x_valid, **settings)
+    with only_the_program():
+        found = run(on_numba(), x, x_valid, **settings)
+    assert_close(found, wanted)
+    return wanted
+
+
 def only_the_program():
     """A context in which a step taken outside the compiled program is an error."""
     return mock.patch.object(Stepper, "_take_one", side_effect=AssertionError("a step outside the program"))

@@ -17,7 +17,6 @@ from npvae.backend.base import Ops
 from npvae.backend.buffers import BufferPool, empty_aligned
 from npvae.backend.threads import limit_blas
 from npvae.errors import MissingDependencyError
-from npvae.objectives import ELBO
 
 #: Elements of a piece of the flat parameter vector, at most: large enough that calls cost little, small enough for the
 #: caches.
@@ -66,7 +65,7 @@ class NumpyOps(Ops):
 
         if type(self) is not NumpyOps or x.dtype.name not in ("float32", "float64"):
             return None  # a subclass may have operations of its own
-        if settings.objective != ELBO() or not compiled.is_plain(model.architecture):
+        if not compiled.is_plain_elbo(settings) or not compiled.is_plain(model.architecture):
             return None
         return NumpyProgram(self, model, x, settings.batch_size, settings)
 

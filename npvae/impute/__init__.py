@@ -10,7 +10,8 @@
 from __future__ import annotations
 
 from npvae.impute.chains import chain_imputation
-from npvae.impute.importance import Imputation, importance_imputation
+from npvae.impute.importance import importance_imputation
+from npvae.impute.imputation import Imputation
 from npvae.impute.normal import Normal, fit_normal
 from npvae.impute.start import start_from
 

@@ -43,7 +43,7 @@ import numpy as np
 
 from npvae import check, random
 from npvae.batches import batches
-from npvae.impute.importance import Imputation, draw_features
+from npvae.impute.imputation import Imputation
 from npvae.objectives.decoding import Decoding
 
 #: Rows whose chains run together.
@@ -57,7 +57,8 @@ def chain_imputation(
     """Fill in x (N, I) with NaN by ``chains`` chains of ``steps`` steps each, after ``warm_up`` steps of pseudo-Gibbs.
 
     model: of complete rows (``Architecture.missing`` False). x, completed: NumPy arrays of theta's dtype; completed: x with
-    numbers in the place of NaN, where the chains begin. proposals: N, a step of Metropolis-within-Gibbs. draws: M, at most chains * steps, equally far from each other.
+    numbers in the place of NaN, where the chains begin. proposals: N, a step of Metropolis-within-Gibbs. draws: M, at most
+    chains * steps, equally far from each other.
     diagnostics: ``acceptance``, ``effective_sample_size`` (of all chains together), ``spread`` (nan for one chain).
     """
     steps, warm_up = check.whole_number("steps", steps, 4), check.whole_number("warm_up", warm_up, 0)
@@ -104,7 +105,6 @@ class Chain:
 
     def __init__(self, model, views, x: np.ndarray, completed: np.ndarray, stream) -> None:
         self._model, self._views, self._stream = model, views, stream
-        self._own = model.likelihood_parameters(views)
         self.missing = np.isnan(x)
         self._start = np.where(self.missing, completed, x)
         self.x = self._start  #: (B, I), the completed rows
@@ -133,9 +133,8 @@ class Chain:
             self.accepted = chosen < proposals
             moved = mu_here + deviation * every[chosen, np.arange(len(chosen))]
             self.z = np.where(self.accepted[:, None], moved, self.z)
-        outputs, _ = self._model.decode(self._views, self._model.ops.asarray(self.z))
-        self.expected = to_numpy(self._model.likelihood.mean(self._model.ops, outputs, self._own))
-        self.x = np.where(self.missing, draw_features(self._model, self._views, self._own, self.z, self._stream), self.x)
+        self.expected = to_numpy(self._model.expected(self._views, self._model.ops.asarray(self.z)))
+        self.x = np.where(self.missing, self._model.draw(self._views, self.z, self._stream), self.x)
         lost = ~(np.isfinite(self.x) & np.isfinite(self.expected)).all(axis=1)
         if lost.any():
             self.x = np.where(lost[:, None], self._start, self.x)

@@ -16,31 +16,20 @@ Sources: Mattei & Frellsen (2019), "MIWAE", section 3; Rubin (1987), "The SIR al
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from npvae import check, random
 from npvae.batches import batches
 from npvae.errors import InputError
+from npvae.impute.imputation import Imputation
 from npvae.memory_need import numbers_a_decoded_sample, refuse_what_does_not_fit
 from npvae.objectives.decoding import Decoding
 
 #: Samples of z that are decoded at a time.
 AT_ONCE = 1024
-#: Rows decoded at a time for a draw of all rows.
-DRAWN_AT_ONCE = 8192
 #: Rows whose samples are kept together: as many as have so many numbers.
 KEPT = 1 << 22
-
-
-@dataclass(frozen=True)
-class Imputation:
-    """What a method found, for N rows of I features; what was observed is in its place, to the bit."""
-
-    mean: np.ndarray  #: (N, I): E[x_h | x_o], or the method's estimate of it
-    draws: np.ndarray | None  #: (M, N, I): draws from p(x_h | x_o), None if none were asked for
-    diagnostics: dict[str, np.ndarray]  #: by row, (N,): how much to believe
 
 
 def importance_imputation(
@@ -62,7 +51,6 @@ def importance_imputation(
         "for the samples that are decoded together",
     )
     views = model.views(theta)
-    own = model.likelihood_parameters(views)
     observed_x = ops.to_numpy(x)[:, :features]
     observed = ~np.isnan(observed_x)
     holed = np.flatnonzero(~observed.all(axis=1))  # complete rows have nothing to be asked
@@ -74,7 +62,7 @@ def importance_imputation(
     with ops.memory_guard(at_once, "at_once"):
         for part in batches(len(holed), of_rows):
             here = holed[part]
-            found = _weighted(model, views, own, ops.take_rows(x, ops.asarray(here)), seed, here, samples, piece)
+            found = _weighted(model, views, ops.take_rows(x, ops.asarray(here)), seed, here, samples, piece)
             mean[here], size[here] = found.mean, found.effective_sample_size
             if draws:
                 u = np.stack([random.uniform(seed, "imputation choice", int(row), (draws,)) for row in here])
@@ -84,18 +72,10 @@ def importance_imputation(
     drawn = None
     if draws:
         drawn = np.stack([
-            np.where(observed, observed_x, draw_features(model, views, own, z, random.Stream(seed, "imputation draw", i)))
+            np.where(observed, observed_x, model.draw(views, z, random.Stream(seed, "imputation draw", i)))
             for i, z in enumerate(chosen)
         ])
     return Imputation(np.where(observed, observed_x, mean), drawn, {"effective_sample_size": size})
-
-
-def draw_features(model, views, own, z: np.ndarray, stream) -> np.ndarray:
-    """A draw from p(x|z) for every row of z (N, Z), NumPy arrays."""
-    to_numpy = model.ops.to_numpy
-    pieces = [model.decode(views, model.ops.asarray(z[part]))[0] for part in batches(len(z), DRAWN_AT_ONCE)]
-    outputs = tuple(np.concatenate([to_numpy(piece) for piece in head]) for head in zip(*pieces, strict=True))
-    return model.likelihood.draw(outputs, {name: to_numpy(value) for name, value in own.items()}, stream)
 
 
 class _Weighted:
@@ -122,7 +102,7 @@ class _Weighted:
         return self._z[places.T, np.arange(len(u))[None, :]]
 
 
-def _weighted(model, views, own, x, seed, places, samples, piece) -> _Weighted:
+def _weighted(model, views, x, seed, places, samples, piece) -> _Weighted:
     """``samples`` samples of z for the rows x, which stand at ``places`` among all, decoded ``piece`` at a time; sums have the
     largest weight taken out."""
     ops, latent_dim = model.ops, model.architecture.latent_dim
@@ -141,7 +121,7 @@ def _weighted(model, views, own, x, seed, places, samples, piece) -> _Weighted:
         before, largest = largest, np.maximum(largest, found.max(axis=0))
         safe = np.where(largest > -math.inf, largest, 0.0)
         shrunk, weights = np.exp(before - safe), np.exp(found - safe)
-        expected = ops.to_numpy(decoding.mean(own)).astype(np.float64)
+        expected = ops.to_numpy(decoding.mean()).astype(np.float64)
         total = total * shrunk + weights.sum(axis=0)
         # A sample without weight has no say, also where what it expects is beyond the dtype.
         expected = np.where(weights[:, :, None] > 0.0, expected, 0.0)

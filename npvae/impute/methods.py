@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae import check, missing, random
+from npvae import check, random
 from npvae.errors import InputError
 from npvae.impute.chains import chain_imputation
-from npvae.impute.importance import Imputation, importance_imputation
+from npvae.impute.importance import importance_imputation
+from npvae.impute.imputation import Imputation
 from npvae.model import Model
 
 METHODS = ("auto", "single_pass", "pseudo_gibbs", "metropolis", "importance")
@@ -34,13 +35,12 @@ class OnIncompleteRows(Model):
     The encoder sees the completed row, the likelihood what is observed.
     """
 
-    def encode(self, parameters, x):
-        return super().encode(parameters, x[:, self.architecture.n_features:])
+    def __init__(self, architecture, ops) -> None:
+        super().__init__(architecture, ops)
+        self._has_holes = self._has_completed = True
 
-    def negative_log_likelihood(self, parameters, outputs, x, gradient=True):
-        filled, observed = missing.split(self.ops.xp, x[:, :self.architecture.n_features])
-        own = self.likelihood_parameters(parameters)
-        return self.likelihood.negative_log_likelihood(self.ops, outputs, filled, own, gradient, observed)
+    def encode(self, parameters, x):
+        return super().encode(parameters, self._parts(x)[1])
 
 
 def impute(
@@ -49,7 +49,8 @@ def impute(
 ) -> Imputation:
     """Fill in x (N, I), NumPy, of theta's dtype, with NaN; theta: (P,), on the backend.
 
-    samples: of importance. steps, warm_up, chains: of the chains; proposals: a step of "metropolis". progress: called with the number of rows done.
+    samples: of importance. steps, warm_up, chains: of the chains; proposals: a step of "metropolis". progress: called with the
+    number of rows done.
     InputError, UnknownNameError: an argument is not what it must be, or the method does not suit the model.
     """
     incomplete = model.architecture.missing
@@ -87,14 +88,11 @@ def _single_pass(model, theta, x) -> Imputation:
     observed = ~np.isnan(x)
     given = x if model.architecture.missing else np.where(observed, x, np.zeros((), x.dtype))
     (mu, _), _ = model.encode(views, ops.asarray(given))
-    outputs, _ = model.decode(views, mu)
-    mean = ops.to_numpy(model.likelihood.mean(ops, outputs, model.likelihood_parameters(views)))
-    return Imputation(np.where(observed, x, mean), None, {})
+    return Imputation(np.where(observed, x, ops.to_numpy(model.expected(views, mu))), None, {})
 
 
 def _prior_mean(model, theta, seed: int, dtype) -> np.ndarray:
     """E[x], (I,), from draws of z."""
     views, ops = model.views(theta), model.ops
     z = random.normal(seed, "imputation chain", 0, (PRIOR_DRAWS, model.architecture.latent_dim), dtype, draw=1 << 20)
-    outputs, _ = model.decode(views, ops.asarray(z))
-    return ops.to_numpy(model.likelihood.mean(ops, outputs, model.likelihood_parameters(views))).mean(axis=0)
+    return ops.to_numpy(model.expected(views, ops.asarray(z))).mean(axis=0)

@@ -8,8 +8,8 @@
 E[z | x_o] is linear in E[x | x_o], so on rows that the normal distribution has completed the mean of the posterior is exact,
 whatever is missing. The precision is 1 + sum_i observed_i A_ij on the diagonal; its logarithm is replaced by the straight line
 between nothing observed, the prior's 0, and everything, log C_jj, which is above it; that latent dimensions depend on each
-other where something is missing it does not know. All that is not linear is left to
-the hidden layers, whose last weights begin at a tenth of their size.
+other where something is missing it does not know. All that is not linear is left to the hidden layers, whose last weights
+begin at a tenth of their size.
 
 A network that begins here has no need to find, from a few hundred rows, what linear algebra knows, and where there is nothing
 else to find it is stopped early and stays as good as the normal distribution.

@@ -15,7 +15,7 @@ class Decoding:
     def __init__(self, model, views, x, mu, logvar, eps, gradient: bool) -> None:
         xp = model.ops.xp
         samples, rows, latent_dim = eps.shape
-        self._model, self._reshape, self.eps = model, xp.reshape, eps
+        self._model, self._views, self._reshape, self.eps = model, views, xp.reshape, eps
         self.z, self.s = samples_of(xp, mu, logvar, eps)
         self._outputs, self._decoder_backward = model.decode(views, xp.reshape(self.z, (samples * rows, latent_dim)))
         if samples > 1:
@@ -24,8 +24,9 @@ class Decoding:
         self.nll = xp.reshape(nll, (samples, rows))
         self.log_prior_ratio = log_prior_ratio(xp, self.z, logvar, eps)
 
-    def mean(self, own):
-        """E[x|z] of every sample, (K, B, I); own: the likelihood's parameters."""
+    def mean(self):
+        """E[x|z] of every sample, (K, B, I)."""
+        own = self._model.likelihood_parameters(self._views)
         mean = self._model.likelihood.mean(self._model.ops, self._outputs, own)
         return self._reshape(mean, (*self.z.shape[:2], mean.shape[1]))
 

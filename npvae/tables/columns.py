@@ -13,7 +13,7 @@ but for counts. Numbers that are all whole are whole again on the way out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class Column:
     mean: float = 0.0
     deviation: float = 1.0
     whole: bool = False
-    likelihood: str | dict = field(default="")
+    likelihood: str | dict = ""
 
     @property
     def width(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from npvae import backend as backends
-from npvae import check, io, likelihoods, registry
+from npvae import check, io, registry
 from npvae.errors import ModelFileError, NpvaeError
 from npvae.impute import Normal
 from npvae.model import Architecture, Model
@@ -17,28 +17,18 @@ def save(imputer, path) -> None:
     """Write a fitted imputer. NotFittedError: it is not fitted. OSError: it cannot be written."""
     if not hasattr(imputer, "members_"):
         raise imputer._not_fitted_error("this TableImputer is not fitted yet: call fit or load first")
-    parameters = imputer.get_params()
-    for name in ("kinds", "backend", "threads", "random_state"):  # what they decided is in the schema and the seed
-        parameters[name] = None
-    parameters["continuous_likelihood"] = registry.to_config(likelihoods.get(parameters["continuous_likelihood"]))
+    decided = dict.fromkeys(("kinds", "backend", "threads", "random_state"))  # what they said is in the schema and the seed
     arrays = {}
     for i, member in enumerate(imputer.members_):
         arrays[f"theta_{i}"] = member.theta
         arrays[f"mean_{i}"], arrays[f"covariance_{i}"] = member.normal.mean, member.normal.covariance
     header = {
-        "parameters": {name: _plain(value) for name, value in parameters.items()},
+        "parameters": registry.plain({**imputer.get_params(), **decided}),
         "schema": imputer.schema_.config(), "seed": imputer.seed_,
         "architecture": imputer.members_[0].model.architecture.config(),
         "members": [{"error": m.error, "normal_error": m.normal_error, "epoch": m.epoch} for m in imputer.members_],
     }
     io.save(path, "imputer", header, arrays)
-
-
-def _plain(value):
-    """An argument as JSON can hold it."""
-    if isinstance(value, (tuple, list, np.ndarray)):
-        return [_plain(entry) for entry in value]
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def load(cls, path, backend):

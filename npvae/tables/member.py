@@ -1,6 +1,7 @@
 """One model of a table, trained on what is observed but for some cells, by which it is known when to stop.
 
-1. A tenth of the observed cells are hidden (of a thousand rows, where there are more): they decide when to stop, and nobody looks at what was missing to begin with.
+1. A tenth of the observed cells are hidden (of a thousand rows, where there are more): they decide when to stop, and nobody
+   looks at what was missing to begin with.
 2. A normal distribution is fitted to the rest by EM; it completes the rows for the encoder and gives the network its start.
 3. The network is trained on the importance-weighted bound of the rest, K = 20.
 4. Every so many epochs the hidden cells are filled in; the best parameters are kept, and training ends when none were
@@ -102,9 +103,10 @@ class _Watch:
     """The callback that fills in hidden cells and remembers the best parameters; theta is what they are at first."""
 
     def __init__(self, model, theta, x, data, hidden, standard, seed, recipe, report) -> None:
-        rows = np.flatnonzero(hidden.any(axis=1))
-        self._model, self._data, self._seed, self._standard = model, data[rows], seed, standard
-        self._wanted, self._hidden = standard.of(x[rows]), hidden[rows]
+        self.rows = np.flatnonzero(hidden.any(axis=1))
+        self._model, self._seed, self._standard = model, seed, standard
+        self._data = model.ops.take_rows(data, model.ops.asarray(self.rows))
+        self._wanted, self._hidden = standard.of(x[self.rows]), hidden[self.rows]
         self._recipe, self._report = recipe, report
         self.error, self.theta, self.epoch = np.inf, model.ops.to_numpy(theta).copy(), 0
 
@@ -171,7 +173,6 @@ def train_member(x: np.ndarray, likelihood, blocks, standard: Standard, recipe: 
         # A latent dimension that a table has no use for is no accident here.
         warnings.simplefilter("ignore", PosteriorCollapseWarning)
         train(model, settings, data, state=state, callbacks=[watch])
-    rows = np.flatnonzero(hidden.any(axis=1))
-    completed = normal.complete(standard.of(rest[rows])) * standard.scale + standard.center
+    completed = normal.complete(standard.of(rest[watch.rows])) * standard.scale + standard.center
     member = Member(model, watch.theta, normal, standard, watch.error, watch.error_of(completed), watch.epoch)
     return member, state.stop_reason == INTERRUPTED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -87,10 +87,10 @@ class Schema:
             column = fit_column(name, table.cells[:, i], table.observed[:, i], entry.get("kind"), entry.get("likelihood"))
             if "likelihood" not in entry and column.kind in ("continuous", "positive"):
                 config = registry.to_config(likelihoods.get(continuous_likelihood))
-                column = Column(**{**column.config(), "values": (), "likelihood": config})
+                column = replace(column, likelihood=config)
             elif "likelihood" in entry:
                 config = registry.to_config(likelihoods.get(entry["likelihood"]))
-                column = Column(**{**column.config(), "values": column.values, "likelihood": config})
+                column = replace(column, likelihood=config)
                 encoded = column.encode(table.cells[:, i], table.observed[:, i])
                 likelihoods.get(config).check_data(encoded, [name] * column.width)  # poisson for standardised numbers, say
             columns.append(column)
