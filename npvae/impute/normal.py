@@ -10,8 +10,12 @@
 It is the linear-Gaussian model with as many latent dimensions as features, its maximum found without a gradient. To a
 network it gives a start: a completed row for the encoder to see, and by factor analysis the linear paths (start.py).
 
-Rows are worked on together: with B = S_oo^-1 put back among zeros, S_ho S_oo^-1 (x_o - m_o) is S B (x - m) for every row,
-whatever its pattern. Memory for that is D^2 numbers a row, so rows go in pieces.
+Both come from the precision P = S^-1, which is computed once a step: with P_hh the block of what is missing,
+
+    Cov[x_h | x_o] = P_hh^-1        E[x_h | x_o] = m_h - P_hh^-1 P_ho (x_o - m_o)
+
+so a row costs the inverse of a matrix as large as its missing entries are many, and a complete row nothing. Rows with equally
+many missing entries are worked on together, in pieces.
 
 Sources: Little & Rubin (2002), "Statistical analysis with missing data", section 11.2; Joreskog (1967), "Some
 contributions to maximum likelihood factor analysis", for ``factors``.
@@ -28,8 +32,8 @@ from npvae.missing import fill_with_means, split
 
 #: Numbers of a piece's matrices.
 PIECE = 1 << 20
-#: Multiplications that fitting may take, counted as D^3 a row and step.
-OPERATIONS = 10**11
+#: Multiplications that fitting may take, counted as h^3 a step for a row with h missing entries.
+OPERATIONS = 3 * 10**11
 
 
 @dataclass(frozen=True)
@@ -46,19 +50,23 @@ class Normal:
     def _expect(self, x):
         """The completed rows, and the sum over them of Cov[x_h | x_o], (D, D)."""
         dimension = len(self.mean)
-        completed, spread = np.empty(x.shape), np.zeros((dimension, dimension))
-        for part in batches(len(x), max(1, PIECE // dimension**2)):
-            filled, observed = split(np, x[part].astype(np.float64))
-            both = observed[:, :, None] & observed[:, None, :]
-            # Of what is missing an identity is inverted, and left out again.
-            inverse = np.linalg.inv(np.where(both, self.covariance, np.eye(dimension)))
-            pull = np.where(both, inverse, 0.0)
-            difference = np.where(observed, filled - self.mean, 0.0)
-            expected = self.mean + (pull @ difference[:, :, None])[:, :, 0] @ self.covariance
-            completed[part] = np.where(observed, filled, expected)
-            neither = (~observed[:, :, None]) & ~observed[:, None, :]
-            spread += np.where(neither, self.covariance - self.covariance @ pull @ self.covariance, 0.0).sum(axis=0)
-        return completed, spread
+        precision = np.linalg.inv(self.covariance)
+        completed, observed = split(np, x.astype(np.float64))
+        # Of row n, at its missing entries: P_ho (x_o - m_o).
+        pull = np.where(observed, completed - self.mean, 0.0) @ precision
+        spread = np.zeros(dimension**2)
+        count = (~observed).sum(axis=1)
+        for h in np.unique(count[count > 0]):
+            alike = np.flatnonzero(count == h)
+            for part in batches(len(alike), max(1, PIECE // int(h) ** 2)):
+                rows = alike[part]
+                missing = np.nonzero(~observed[rows])[1].reshape(-1, h)
+                block = missing[:, :, None] * dimension + missing[:, None, :]
+                covariance = np.linalg.inv(precision.ravel()[block])
+                places = rows[:, None], missing
+                completed[places] = self.mean[missing] - (covariance @ pull[places][:, :, None])[:, :, 0]
+                spread += np.bincount(block.ravel(), covariance.ravel(), minlength=dimension**2)
+        return completed, spread.reshape(dimension, dimension)
 
 
 def fit_normal(x: np.ndarray, iterations: int | None = None, ridge: float = 1e-3) -> Normal:
@@ -69,7 +77,8 @@ def fit_normal(x: np.ndarray, iterations: int | None = None, ridge: float = 1e-3
     likelihood would grow without end.
     """
     if iterations is None:
-        iterations = int(np.clip(OPERATIONS // (len(x) * x.shape[1] ** 3), 3, 50))
+        operations = (np.isnan(x).sum(axis=1, dtype=np.float64) ** 3).sum()
+        iterations = int(np.clip(OPERATIONS // max(operations, 1.0), 3, 50))
     filled = fill_with_means(x.astype(np.float64))
     variance = np.nanvar(x, axis=0, dtype=np.float64)
     floor = ridge * np.where(variance > 0.0, variance, 1.0)
