@@ -156,6 +156,15 @@ def test_rows_that_leave_the_dtype_begin_anew():
         assert np.isfinite(found.mean).all() and np.isfinite(found.draws).all()
 
 
+def test_proposals_that_do_not_fit_into_memory(monkeypatch):
+    known = LinearGaussian()
+    monkeypatch.setattr(known.model.ops, "available_bytes", lambda: 100_000, raising=False)
+    x = np.tile(X, (10, 1))
+    with pytest.raises(InputError, match="proposals=10000 needs about .* bytes for those of 10 rows"):
+        chain_imputation(known.model, known.theta, x, np.zeros_like(x), 0, steps=4, proposals=10_000)
+    chain_imputation(known.model, known.theta, x, np.zeros_like(x), 0, steps=4, proposals=10)
+
+
 def test_draws_are_at_most_as_many_as_steps():
     known = LinearGaussian()
     with pytest.raises(InputError, match="draws must be at most 8"):

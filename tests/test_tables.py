@@ -169,6 +169,14 @@ def test_a_table_of_numbers_is_one_again_and_at_least_as_good_as_the_normal_dist
     assert ours < 1.1 * normal
 
 
+def test_names_of_columns_that_have_some(rng):
+    x = np.where(rng.random((40, 2)) < 0.2, np.nan, rng.standard_normal((40, 2)))
+    named = type("Numbers", (), {"columns": ["a", "b"], "__array__": lambda self, *a, **k: x})()
+    imputer = TableImputer(**QUICK).fit(named)
+    assert list(imputer.feature_names_in_) == ["a", "b"] and imputer.transform(named).dtype == np.float64
+    assert not hasattr(imputer.fit(x), "feature_names_in_")
+
+
 def test_the_same_seed_gives_the_same_table(rng):
     x = np.where(rng.random((60, 3)) < 0.3, np.nan, rng.standard_normal((60, 3)))
     a, b, c = (TableImputer(**{**QUICK, "random_state": seed}).fit(x).impute(x, 2) for seed in (1, 1, 2))
@@ -204,15 +212,28 @@ def test_a_column_far_from_zero_keeps_its_digits(rng):
 
 
 def test_intervals_hold_what_they_promise_from_few_draws():
-    """A further draw of the same distribution lies inside with the probability that was asked for."""
+    """A further draw of the same distribution lies inside with the probability that was asked for, of ones and zeros at least."""
     rng = np.random.default_rng(0)
-    draws = list(rng.standard_normal((20, 4000, 1)))
+    draws = list(rng.standard_normal((19, 4000, 1)))
     found = TableImputation(draws[0], draws, np.ones(4000), ["a"], [True], np.zeros((4000, 1), bool))
     low, high = found.interval(0.9)
     truth = rng.standard_normal((4000, 1))
     assert np.mean((low < truth) & (truth < high)) == pytest.approx(0.9, abs=0.02)
+    for p in (0.02, 0.3):
+        ones = list((rng.random((30, 4000, 1)) < p).astype(float))
+        low, high = TableImputation(ones[0], ones, np.ones(4000), ["a"], [True], np.zeros((4000, 1), bool)).interval(0.9)
+        truth = rng.random((4000, 1)) < p
+        assert np.mean((low <= truth) & (truth <= high)) > 0.9 and set(np.unique([low, high])) <= {0.0, 1.0}
     names = TableImputation(draws[0], draws, np.ones(4000), ["a"], [False], np.zeros((4000, 1), bool))
     assert np.isnan(names.interval(0.9)[0]).all()
+
+
+def test_columns_of_two_numbers_have_intervals(rng):
+    x = rng.standard_normal((40, 2))
+    x[:, 1] = 3.0 + 2.0 * (x[:, 1] > 0.0)
+    x[:5, 1] = np.nan
+    low, high = TableImputer(**QUICK).fit(x).impute(x, draws=40).interval(0.9)
+    assert set(low[:, 1]) | set(high[:, 1]) == {3.0, 5.0} and (low <= high).all()
 
 
 def test_members_take_turns_and_are_averaged(rng, monkeypatch):
@@ -322,7 +343,7 @@ def test_other_bad_input(rng, tmp_path):
     with pytest.raises(InputError, match="in column '0'.*poisson"):
         TableImputer({"0": {"kind": "continuous", "likelihood": "poisson"}}, **QUICK).fit(x)
     imputer = TableImputer(continuous_likelihood=StudentT(), **{**QUICK, "members": np.int64(1)}).fit(x)
-    with pytest.raises(InputError, match="number of draws must be at least 20"):
+    with pytest.raises(InputError, match="number of draws must be at least 19"):
         imputer.impute(x, draws=5).interval(0.9)
     imputer.save(tmp_path / "m.npz")
     TableImputer.load(tmp_path / "m.npz")

@@ -36,6 +36,13 @@ def find_delimiter(lines: list[str]) -> str | None:
     return best
 
 
+def delimiter_of(file) -> str | None:
+    """``find_delimiter`` of the first lines of an open text file, which is read again from its start."""
+    lines = [line for line, _ in zip(file, range(SNIFFED_LINES)) if line.strip()]
+    file.seek(0)
+    return find_delimiter(lines)
+
+
 def looks_like_header(cells: list[str]) -> bool:
     """Return whether some cell is text and none is a number or a sign for a missing value."""
     cells = [cell.strip() for cell in cells]

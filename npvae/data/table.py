@@ -10,7 +10,7 @@ from itertools import chain
 
 import numpy as np
 
-from npvae.data.sniff import MISSING, SNIFFED_LINES, find_delimiter, looks_like_header
+from npvae.data.sniff import MISSING, delimiter_of, looks_like_header
 from npvae.errors import DataFileError, InputError, UnknownNameError
 
 NAN = float("nan")
@@ -53,8 +53,7 @@ def rows_of(path) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) of each row that is not blank."""
     with open(path, encoding="utf-8-sig", newline="") as file:  # with or without a byte order mark
         try:
-            delimiter = find_delimiter([line for line, _ in zip(file, range(SNIFFED_LINES)) if line.strip()])
-            file.seek(0)
+            delimiter = delimiter_of(file)
             lines = (line.strip() for line in file) if delimiter == " " else file
             # A table of one column needs a delimiter that no text contains.
             reader = csv.reader(lines, delimiter=delimiter or "\x1f", skipinitialspace=True, strict=True)

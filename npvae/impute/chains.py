@@ -44,6 +44,7 @@ import numpy as np
 from npvae import check, random
 from npvae.batches import batches
 from npvae.impute.imputation import Imputation
+from npvae.memory_need import numbers_a_decoded_sample, refuse_what_does_not_fit
 from npvae.objectives.decoding import Decoding
 
 #: Rows whose chains run together.
@@ -60,6 +61,7 @@ def chain_imputation(
     numbers in the place of NaN, where the chains begin. proposals: N, a step of Metropolis-within-Gibbs. draws: M, at most
     chains * steps, equally far from each other.
     diagnostics: ``acceptance``, ``effective_sample_size`` (of all chains together), ``spread`` (nan for one chain).
+    InputError: a number is out of range, or so many proposals do not fit into memory.
     """
     steps, warm_up = check.whole_number("steps", steps, 4), check.whole_number("warm_up", warm_up, 0)
     chains, draws = check.whole_number("chains", chains, 1), check.whole_number("draws", draws, 0)
@@ -68,6 +70,10 @@ def chain_imputation(
     rows, features = x.shape
     mean, drawn = np.empty((rows, features), x.dtype), np.empty((draws, rows, features), x.dtype)
     diagnostics = {name: np.empty(rows) for name in ("acceptance", "effective_sample_size", "spread")}
+    refuse_what_does_not_fit(
+        model.ops, "proposals", proposals, min(rows, ROWS) * x.itemsize * numbers_a_decoded_sample(model.architecture, False),
+        f"for those of {min(rows, ROWS)} rows",
+    )
     views = model.views(theta)
     wanted = {place: draw for draw, place in enumerate(_places(chains * steps, draws))}
     for piece, part in enumerate(batches(rows, ROWS)):

@@ -63,6 +63,11 @@ class Column:
         """Whether its values are numbers, and not names."""
         return self.kind in ("continuous", "positive", "counts")
 
+    @property
+    def is_binary_number(self) -> bool:
+        """Whether its values are two numbers."""
+        return self.kind == "binary" and all(isinstance(value, float) for value in self.values)
+
     def encode(self, cells: np.ndarray, observed: np.ndarray) -> np.ndarray:
         """(N, width) float64 of cells (N,), floats or objects; NaN where they are not observed.
 

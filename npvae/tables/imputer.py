@@ -15,7 +15,7 @@ from npvae.progress import progress_bar
 from npvae.sklearn_protocol import SklearnProtocol
 from npvae.tables import imputer_file
 from npvae.tables.member import Member, Recipe, Standard, train_member
-from npvae.tables.schema import Cells, Schema, as_cells
+from npvae.tables.schema import Cells, Schema, as_cells, numbered
 
 #: Widest latent space by default.
 MOST_LATENTS = 10
@@ -29,22 +29,27 @@ class TableImputation:
     draws: list[np.ndarray]  #: M tables like it, drawn from the distribution of what is missing given what is observed
     effective_sample_size: np.ndarray  #: (N,): of how many samples of z a row's answer consists, the least of all members
     columns: list[str]
-    is_numeric: list[bool]  #: by column: whether its values are numbers, and not names
+    is_numeric: list[bool]  #: by column: whether its values are numbers, two of them perhaps, and not names
     observed: np.ndarray  #: (N, C)
 
     def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper ends, (N, C) floats, of a cell's central interval of that probability, from the draws: quantiles at
-        i / (M + 1), between which a further draw lies with just that probability.
+        """Lower and upper ends, (N, C) floats, of a cell's central interval of that probability, from M draws in order:
+
+            k = floor((M + 1) (1 - level) / 2)      the k-th from below to the k-th from above
+
+        A further draw lies in it with the probability 1 - 2 k / (M + 1), at least the level; with a higher one where draws
+        are equal, as of counts.
 
         NaN in columns of names; both the value itself where it is observed. InputError: fewer draws than such an interval needs.
         """
         check.real_number("level", level, above=0.0, below=1.0)
-        needed = math.ceil(round(2.0 / (1.0 - level), 6))
+        needed = math.ceil(round(2.0 / (1.0 - level), 6)) - 1
         check.whole_number("the number of draws", len(self.draws), needed)
+        k = math.floor(round((len(self.draws) + 1) * (1.0 - level) / 2.0, 6))
         ends = np.full((2, *self.observed.shape), np.nan)
         for i in np.flatnonzero(self.is_numeric):
-            values = np.stack([draw[:, i].astype(float) for draw in self.draws])
-            ends[:, :, i] = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2], axis=0, method="weibull")
+            ordered = np.sort([draw[:, i].astype(float) for draw in self.draws], axis=0)
+            ends[:, :, i] = ordered[k - 1], ordered[-k]
         return ends[0], ends[1]
 
 
@@ -71,7 +76,7 @@ class TableImputer(SklearnProtocol):
 
     Attributes
     ----------
-    schema_, members_, seed_, n_features_in_, feature_names_in_.
+    schema_, members_, seed_, n_features_in_; feature_names_in_, if the table's columns have names.
 
     Examples
     --------
@@ -144,7 +149,11 @@ class TableImputer(SklearnProtocol):
     def _keep(self, schema: Schema, members: list[Member], seed: int) -> None:
         self.schema_, self.members_, self.seed_ = schema, members, seed
         self.n_features_in_ = len(schema.columns)
-        self.feature_names_in_ = np.array([column.name for column in schema.columns], dtype=object)
+        names = [column.name for column in schema.columns]
+        if names != numbered(len(names)):
+            self.feature_names_in_ = np.array(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_  # of an earlier table
 
     def _recipe(self, schema: Schema) -> Recipe:
         whole = check.whole_number
@@ -190,7 +199,7 @@ class TableImputer(SklearnProtocol):
                 sizes.append(found.diagnostics["effective_sample_size"])
         tables = [self._cells(table, drawn[i % count][i // count]) for i in range(draws)]
         filled = self._cells(table, np.mean(means, axis=0, dtype=np.float64))
-        numeric = [column.is_numeric for column in self.schema_.columns]
+        numeric = [column.is_numeric or column.is_binary_number for column in self.schema_.columns]
         return TableImputation(filled, tables, np.min(sizes, axis=0), table.names, numeric, table.observed)
 
     def _cells(self, table: Cells, x: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ def as_cells(X, name: str = "X") -> Cells:
         raise InputTypeError(f"{name} must be a table with NaN or None for what is missing, got {type(X).__name__}")
     try:
         cells = np.asarray(X)
-        if cells.dtype.kind not in "fiub" or names is not None:
+        if cells.dtype.kind not in "fiub":
             cells = np.asarray(X, dtype=object)
     except ValueError as error:
         raise InputError(f"{name} is not a rectangular table: {error}") from None
@@ -45,11 +45,16 @@ def as_cells(X, name: str = "X") -> Cells:
         observed = np.array([[not _is_missing(cell) for cell in row] for row in cells]).reshape(cells.shape)
     else:
         observed = ~np.isnan(cells)
-    names = [str(i) for i in range(cells.shape[1])] if names is None else [str(entry) for entry in names]
+    names = numbered(cells.shape[1]) if names is None else [str(entry) for entry in names]
     if len(set(names)) != len(names):
         twice = next(entry for entry in names if names.count(entry) > 1)
         raise InputError(f"two columns of {name} are named {twice!r}")
     return Cells(cells, observed, names)
+
+
+def numbered(count: int) -> list[str]:
+    """The names of columns that have none."""
+    return [str(i) for i in range(count)]
 
 
 def _is_missing(cell) -> bool:

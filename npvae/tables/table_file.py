@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from npvae.data.sniff import MISSING, SNIFFED_LINES, find_delimiter, looks_like_header
+from npvae.data.sniff import MISSING, delimiter_of, looks_like_header
 from npvae.data.table import rows_of
 from npvae.errors import DataFileError
 from npvae.files import write_text_atomically
+from npvae.tables.schema import numbered
 
 #: Cells that stand for nothing.
 NOTHING = MISSING | {"N/A", "NULL", "null"}
@@ -43,11 +44,10 @@ def read_text_table(path, header: bool | None = None) -> TextTable:
     stands for nothing, and one of them, that is not empty, is above numbers.
 
     A table of names alone has no such sign, and its first row is taken for names: say ``header=True`` or ``False``.
-    DataFileError: it is empty or ragged, or no
-    text. FileNotFoundError: no such file.
+    DataFileError: it is empty or ragged, or no text. FileNotFoundError: no such file.
     """
-    with closing(rows_of(path)) as numbered:
-        rows = list(numbered)
+    with closing(rows_of(path)) as lines:
+        rows = list(lines)
     if not rows:
         raise DataFileError(f"{path}: expected a table, got an empty file")
     width = len(rows[0][1])
@@ -56,7 +56,7 @@ def read_text_table(path, header: bool | None = None) -> TextTable:
             raise DataFileError(f"{path}: line {line} has {len(cells)} columns, expected {width} as in the first row")
     text = [[cell.strip() for cell in cells] for _, cells in rows]
     has_names = _looks_like_names(text) if header is None else header
-    columns = text.pop(0) if has_names else [str(i) for i in range(width)]
+    columns = text.pop(0) if has_names else numbered(width)
     if not text:
         raise DataFileError(f"{path}: expected rows of data, got only the header row")
     return TextTable(text, columns, has_names, _delimiter(path))
@@ -119,4 +119,4 @@ def _value(cell: str):
 
 def _delimiter(path) -> str:
     with open(Path(path), encoding="utf-8-sig", newline="") as file:
-        return find_delimiter([line for line, _ in zip(file, range(SNIFFED_LINES)) if line.strip()]) or ","
+        return delimiter_of(file) or ","
