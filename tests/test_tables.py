@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from npvae import TableImputer
-from npvae.errors import InputError, InputTypeError, ModelFileError, NotFittedError, TrainingInterruptedWarning
-from npvae.impute import Imputation, fit_normal
+from npvae.errors import InputError, InputTypeError, ModelFileError, NotFittedError
+from npvae.impute import fit_normal
 from npvae.likelihoods import StudentT
 from npvae.tables import TableImputation
-from npvae.tables import member as member_module
 from npvae.tables.columns import Column, fit_column
-from npvae.tables.member import Member, Standard, hide
+from npvae.tables.member import Standard
 from npvae.tables.schema import Schema, as_cells
 
 QUICK = {"members": 1, "epochs": 20, "hidden": (16,), "imputation_samples": 200, "random_state": 0, "every": 5}
@@ -108,17 +107,6 @@ def test_a_schema_of_every_kind(rng):
     schema.likelihood().check_data(x)
     standard = Standard(schema.center, schema.scale).of(x)
     assert (abs(np.nanmean(standard, axis=0)) < 1.0).all() and (np.nanstd(standard, axis=0) < 1.5).all()
-
-
-def test_held_out_cells_are_whole_cells_of_what_is_observed(rng):
-    x = np.where(rng.random((400, 5)) < 0.5, np.nan, 1.0)
-    x[:, 3:] = x[:, 3:4]
-    blocks = [slice(0, 1), slice(1, 2), slice(2, 3), slice(3, 5)]
-    hidden = hide(x, blocks, 0.2, seed=1)
-    assert not (hidden & np.isnan(x)).any() and (hidden[:, 3] == hidden[:, 4]).all()
-    seen = ~np.isnan(x)
-    assert 0.1 < hidden.sum() / seen.sum() < 0.25
-    assert ((seen & ~hidden).any(axis=1) == seen.any(axis=1)).all()
 
 
 # Filling in
@@ -236,49 +224,6 @@ def test_columns_of_two_numbers_have_intervals(rng):
     assert set(low[:, 1]) | set(high[:, 1]) == {3.0, 5.0} and (low <= high).all()
 
 
-def test_members_take_turns_and_are_averaged(rng, monkeypatch):
-    x = rng.standard_normal((30, 2))
-    x[0, 0] = np.nan
-    imputer = TableImputer(**{**QUICK, "members": 3}).fit(x)
-    assert len({member.theta.tobytes() for member in imputer.members_}) == 3
-    neighbour = TableImputer(**{**QUICK, "members": 3, "random_state": 1}).fit(x)
-    assert not {m.theta.tobytes() for m in imputer.members_} & {m.theta.tobytes() for m in neighbour.members_}
-    column = imputer.schema_.columns[0]
-
-    def constant(self, x, seed, samples, draws, progress=None):
-        value = float(next(i for i, member in enumerate(imputer.members_) if member is self))
-        return Imputation(np.full(x.shape, value), np.full((draws, *x.shape), value), {"effective_sample_size": np.ones(len(x))})
-
-    monkeypatch.setattr(Member, "impute", constant)
-    found = imputer.impute(x, draws=7)
-    numbers = [(draw[0, 0] - column.mean) / column.deviation for draw in found.draws]
-    np.testing.assert_allclose(numbers, [0, 1, 2, 0, 1, 2, 0], atol=1e-9)
-    assert (found.filled[0, 0] - column.mean) / column.deviation == pytest.approx(1.0)
-
-
-def test_the_best_parameters_are_kept_and_training_stops(rng):
-    x = rng.standard_normal((120, 3)) @ rng.standard_normal((3, 3))
-    x[rng.random(x.shape) < 0.3] = np.nan
-    quick = {**QUICK, "every": 1, "patience": 2, "epochs": 300, "learning_rate": 0.05}
-    member = TableImputer(**quick).fit(x).members_[0]
-    assert member.epoch < 200 and member.error <= member.normal_error * 1.3
-    short = TableImputer(**{**QUICK, "epochs": 3, "every": 10, "learning_rate": 1e-3}).fit(x).members_[0]
-    assert short.epoch in (0, 3)
-
-
-def test_columns_of_few_cells_keep_them(rng):
-    x = np.where(rng.random((40, 3)) < 0.2, np.nan, rng.standard_normal((40, 3)))
-    x[2:, 2] = np.nan
-    x[:2, 2] = [0.0, 1.0]
-    blocks = [slice(i, i + 1) for i in range(3)]
-    for seed in range(30):
-        hidden = hide(x, blocks, 0.5, seed)
-        left = (~np.isnan(x) & ~hidden).sum(axis=0)
-        assert left[2] == 2 and (2 * left >= (~np.isnan(x)).sum(axis=0)).all()
-    with pytest.raises(InputError, match="20 rows and 1 columns is too small"):
-        TableImputer(**QUICK).fit(rng.standard_normal((20, 1)))
-
-
 def test_bools_names_and_whole_positive_numbers(rng):
     cells = np.empty((60, 3), dtype=object)
     cells[:, 0] = list(rng.random(60) < 0.5)
@@ -294,18 +239,6 @@ def test_bools_names_and_whole_positive_numbers(rng):
     assert set(imputer.transform(np.array([[np.nan, 1.0], [np.nan, -1.0]]))[:, 0]) <= {"x", "y"}
     with pytest.raises(InputTypeError, match="column '0'.*Decimal"):
         TableImputer(**QUICK).fit(np.array([[decimal.Decimal(i), 1.0 * i] for i in range(9)], dtype=object))
-
-
-def test_ctrl_c_ends_the_training_of_all_members(rng, monkeypatch):
-    def interrupted(model, settings, x, state, callbacks):
-        state.stop(member_module.INTERRUPTED)
-
-    monkeypatch.setattr(member_module, "train", interrupted)
-    x = rng.standard_normal((30, 2))
-    with pytest.warns(TrainingInterruptedWarning, match="model 1 of 3"):
-        imputer = TableImputer(**{**QUICK, "members": 3}).fit(x)
-    x[0, 0] = np.nan
-    assert len(imputer.members_) == 1 and np.isfinite(imputer.transform(x)).all()
 
 
 def test_in_scikit_learn_s_pipelines(rng):

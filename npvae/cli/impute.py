@@ -36,7 +36,7 @@ def add_parser(commands) -> None:
     parser.add_argument("--model", help="use this imputer, which --save left, instead of training one")
     parser.add_argument("--save", help="keep the trained imputer in this .npz")
     parser.add_argument("--members", type=int, default=5, help="models that are averaged (default 5)")
-    parser.add_argument("--epochs", type=int, default=400, help="of each of them, at most (default 400)")
+    parser.add_argument("--epochs", type=int, help="of each of them, at most (default: 400, of long tables fewer)")
     parser.add_argument("--overwrite", action="store_true", help="let --out be the file of --data")
     common.add_seed(parser)
     common.add_backend(parser)

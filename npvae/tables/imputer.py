@@ -19,6 +19,8 @@ from npvae.tables.schema import Cells, Schema, as_cells, numbered
 
 #: Widest latent space by default.
 MOST_LATENTS = 10
+#: Epochs and steps of a member, at most, and looks at the cells held out, by default; epochs of even the longest table.
+MOST_EPOCHS, MOST_STEPS, LOOKS, FEWEST_EPOCHS = 400, 40_000, 40, 10
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,11 @@ class TableImputer(SklearnProtocol):
     continuous_likelihood : of continuous and positive columns: "gaussian_decoder", "student_t", ...
     latent_dim, hidden : of every member; None: as many latent dimensions as the table has numbers, at most 10.
     members : models that are trained, each with other cells held out, and averaged.
-    samples : K of the bound. learning_rate, batch_size, epochs : of training, at most so many epochs.
+    samples : K of the bound. learning_rate, batch_size, epochs : of training, at most so many epochs; None: 400, of a long
+        table as many as make 40,000 steps, at least 10.
     held_out : share of the observed cells that are hidden to know when to stop.
-    every, patience : epochs between two looks at them, and looks without a better one before training ends.
+    every, patience : epochs between two looks at them, None: a fortieth of all; and looks without a better one before training
+        ends.
     imputation_samples : of z for each row and member, when cells are filled in.
     backend, threads, random_state, verbose : as for VAE.
 
@@ -91,7 +95,7 @@ class TableImputer(SklearnProtocol):
 
     def __init__(
         self, kinds=None, *, continuous_likelihood="gaussian_decoder", latent_dim=None, hidden=(128, 128), members=5,
-        samples=20, learning_rate=1e-3, batch_size=64, epochs=400, held_out=0.1, every=10, patience=6,
+        samples=20, learning_rate=1e-3, batch_size=64, epochs=None, held_out=0.1, every=None, patience=6,
         imputation_samples=2000, backend="auto", threads=None, random_state=None, verbose=False,
     ):
         self.kinds = kinds
@@ -120,7 +124,7 @@ class TableImputer(SklearnProtocol):
         members = check.whole_number("members", self.members, 1)
         table = as_cells(X)
         schema = Schema.fit(table, self.kinds, self.continuous_likelihood)
-        recipe = self._recipe(schema)
+        recipe = self._recipe(schema, len(table.cells))
         seed = random.seed_from(self.random_state)
         ops = backends.get(self.backend, self.threads)
         x, likelihood = schema.encode(table), schema.likelihood()
@@ -155,14 +159,19 @@ class TableImputer(SklearnProtocol):
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_  # of an earlier table
 
-    def _recipe(self, schema: Schema) -> Recipe:
+    def _recipe(self, schema: Schema, rows: int) -> Recipe:
         whole = check.whole_number
+        batch_size = whole("batch_size", self.batch_size, 1)
+        if self.epochs is None:
+            epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, MOST_STEPS // math.ceil(rows / batch_size)))
+        else:
+            epochs = whole("epochs", self.epochs, 1)
+        every = max(1, epochs // LOOKS) if self.every is None else whole("every", self.every, 1)
         latent_dim = min(schema.width, MOST_LATENTS) if self.latent_dim is None else whole("latent_dim", self.latent_dim, 1)
         return Recipe(
             latent_dim, self.hidden, whole("samples", self.samples, 1),
-            check.real_number("learning_rate", self.learning_rate, above=0.0), whole("batch_size", self.batch_size, 1),
-            whole("epochs", self.epochs, 1), check.real_number("held_out", self.held_out, above=0.0, maximum=0.5),
-            whole("every", self.every, 1), whole("patience", self.patience, 1),
+            check.real_number("learning_rate", self.learning_rate, above=0.0), batch_size, epochs,
+            check.real_number("held_out", self.held_out, above=0.0, maximum=0.5), every, whole("patience", self.patience, 1),
         )
 
     def transform(self, X) -> np.ndarray:
