@@ -7,7 +7,8 @@ import pytest
 
 from npvae.cli import main
 from npvae.errors import DataFileError
-from npvae.tables.table_file import as_text, read_text_table
+from npvae.tables import TableImputer
+from npvae.tables.table_file import as_text, read_text_table, write_text_table
 
 QUICK = ["--members", "1", "--epochs", "10", "--backend", "numpy"]
 
@@ -43,7 +44,10 @@ def test_a_table_of_names_and_numbers(table, tmp_path, capsys):
         "--kind", "price=positive", *QUICK,
     ]) == 0
     printed = capsys.readouterr().out
-    for words in ("9 rows, 5 columns; 6 cells filled in", "price: positive, 2 missing", "name of town: binary, 1 missing"):
+    for words in (
+        "9 rows, 5 columns, names in the first row; 6 cells filled in", "price: positive, 2 missing",
+        "name of town: binary (A, B), 1 missing",
+    ):
         assert words in printed
     before, after = cells(table), cells(out)
     assert table.read_text() == TABLE
@@ -74,20 +78,66 @@ def test_numbers_in_numpy_files(tmp_path, rng):
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--out", "table.csv"], "is read from"), (["--out", "x.npy"], "of the kind of --data"),
-    (["--out", "nowhere/x.csv"], "does not exist"), (["--out", "x.csv", "--kind", "price"], "COLUMN=KIND"),
+    (["--out", "x.xlsx"], "end in .csv or"), (["--out", "nowhere/x.csv"], "does not exist"), (["--out", "folder.csv"], "is a folder"),
+    (["--out", "x.csv", "--intervals", "folder.csv"], "is a folder"), (["--out", "x.csv", "--kind", "price"], "COLUMN=KIND"),
     (["--out", "x.csv", "--kind", "prize=counts"], "'prize'"), (["--out", "x.csv", "--kind", "price=count"], "kind of column"),
     (["--out", "x.csv", "--kind", "smokes=continuous"], "the text 'yes' in row 0"), (["--out", "x.csv", "--draws", "-1"], "--draws"),
-    (["--out", "x.csv", "--model", "table.csv"], "not an npvae imputer"),
     (["--out", "x.csv", "--intervals", "x.csv"], "written twice"), (["--out", "x.csv", "--save", "x.csv"], "written twice"),
     (["--out", "x.csv", "--overwrite", "--intervals", "table.csv"], "is read from"),
-    (["--out", "x.csv", "--model", "m.npz", "--save", "n.npz"], "leave out --save"),
+    (["--out", "x.csv", "--model", "m.npz", "--save", "n.npz"], "leave out --save"), (["--out", "x.csv", "--model", "m.npz"], "--members"),
 ])
 def test_bad_usage_is_one_line_and_nothing_is_lost(table, monkeypatch, capsys, arguments, words):
     monkeypatch.chdir(table.parent)
+    (table.parent / "folder.csv").mkdir()
     assert main(["impute", "--data", "table.csv", *arguments, *QUICK]) == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
     assert table.read_text() == TABLE and not (table.parent / "x.csv").exists()
+
+
+def test_what_is_no_imputer_and_what_numpy_files_have_no_place_for(table, tmp_path, capsys):
+    assert main(["impute", "--data", str(table), "--out", str(tmp_path / "o.csv"), "--model", str(table)]) == 2
+    assert "not an npvae imputer" in capsys.readouterr().err
+    np.save(tmp_path / "x.npy", np.zeros((3, 2)))
+    assert main(["impute", "--data", str(tmp_path / "x.npy"), "--out", str(tmp_path / "y.npy"), "--missing", "-"]) == 2
+    assert "text tables" in capsys.readouterr().err
+
+
+def test_labels_beside_numbers_are_kept(tmp_path, rng):
+    x, y = rng.standard_normal((40, 2)), np.arange(40)
+    x[0, 0] = np.nan
+    np.savez(tmp_path / "d.npz", x=x, y=y)
+    assert main(["impute", "--data", str(tmp_path / "d.npz"), "--out", str(tmp_path / "o.npz"), *QUICK, "--quiet"]) == 0
+    with np.load(tmp_path / "o.npz") as found:
+        np.testing.assert_array_equal(found["y"], y)
+        assert np.isfinite(found["x"]).all()
+
+
+def test_ctrl_c_is_said_and_the_exit_code_tells(table, tmp_path, capsys, monkeypatch):
+    fit = TableImputer.fit
+
+    def interrupted(self, table):
+        fit(self, table)
+        self.interrupted_, self.members = True, 5
+        return self
+
+    monkeypatch.setattr(TableImputer, "fit", interrupted)
+    assert main(["impute", "--data", str(table), "--out", str(tmp_path / "o.csv"), *QUICK, "--quiet"]) == 130
+    assert "interrupted at model 1 of 5" in capsys.readouterr().err and (tmp_path / "o.csv").exists()
+
+
+def test_other_signs_of_what_is_missing(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n1,-\n-999,x\nNone,n/a\n")
+    found = np.asarray(read_text_table(tmp_path / "t.csv", missing=["-", "-999"]))
+    assert found.tolist() == [[1.0, None], [None, "x"], [None, None]]
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("o.txt", " "), ("o.csv", ","), ("o.tsv", "\t")])
+def test_what_stands_between_cells(tmp_path, name, delimiter):
+    (tmp_path / "t.txt").write_text("1.5  2\n?  3\n 2.5 4\n")
+    table = read_text_table(tmp_path / "t.txt")
+    write_text_table(tmp_path / name, table, np.array([[1.5, 2], [7.25, 3], [2.5, 4]]), np.array([[1, 1], [0, 1], [1, 1]], bool))
+    assert (tmp_path / name).read_text() == "1.5 2\n7.25 3\n2.5 4\n".replace(" ", delimiter)
 
 
 @pytest.mark.parametrize(("content", "words"), [

@@ -96,6 +96,7 @@ def test_means_draws_and_diagnostics():
     acceptance, spread = found.diagnostics["acceptance"], found.diagnostics["spread"]
     assert ((acceptance > 0.2) & (acceptance < 1.0)).all()
     assert (spread[[0, 1, 3]] > 1.0).all() and (spread < 1.1).all() and spread[2] == 1.0
+    assert found.diagnostics["effective_sample_size"][2] == 12000  # a complete row
     again = chain_imputation(
         known.model, known.theta, x, np.where(np.isnan(x), 0.0, x), seed=1, steps=50, chains=2, metropolis=False
     )

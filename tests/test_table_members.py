@@ -93,3 +93,40 @@ def test_long_tables_have_fewer_epochs(rng, monkeypatch, rows, given, epochs, ev
     with pytest.raises(Seen) as found:
         TableImputer(**given).fit(rng.standard_normal((rows, 1)))
     assert found.value.args == (epochs, every)
+
+
+def test_a_wild_cell_neither_drives_the_rest_anywhere_nor_leaves_the_dtype(rng):
+    cause = rng.standard_normal((200, 1))
+    x = np.concatenate([50.0 + 10.0 * cause, 170.0 + 8.0 * cause, rng.poisson(np.exp(0.3 + 0.5 * cause))], axis=1)
+    x[:, :2] += rng.standard_normal((200, 2))
+    imputer = TableImputer({"2": "counts"}, **QUICK).fit(x)
+    for column, value in ((0, 1e6), (0, -1e12), (1, 1e4), (2, 500.0)):
+        given = x[:3].copy()
+        given[:, (column + 1) % 3] = np.nan
+        calm = imputer.transform(given)[1:]
+        given[0, column] = value
+        found = imputer.impute(given, draws=20)
+        assert np.isfinite([found.filled, *found.draws]).all() and found.filled[0, column] == value
+        np.testing.assert_array_equal(found.filled[1:], calm)
+        if column != 1:  # the logarithm of the rate of a count may grow in a line
+            assert (np.abs(found.filled[0] - x.mean(axis=0)) / x.std(axis=0))[(column + 1) % 3] < 1000.0
+    with pytest.raises(InputError, match="column '0' holds 1e.30 in row 1; too far"):
+        imputer.transform(np.array([[50.0, np.nan, 1.0], [1e30, np.nan, 1.0]]))
+
+
+def test_training_that_leaves_the_numbers_keeps_the_best_until_then(rng):
+    x = rng.standard_normal((120, 3))
+    x[rng.random(x.shape) < 0.2] = np.nan
+    with np.errstate(all="ignore"):
+        imputer = TableImputer(**{**QUICK, "learning_rate": 1e30}).fit(x)
+    (member,) = imputer.members_
+    assert member.epoch == 0 and np.isfinite(member.theta).all() and member.error == pytest.approx(member.normal_error, rel=0.2)
+    assert np.isfinite(imputer.transform(x)).all()
+
+
+def test_counts_far_from_poisson_start_no_worse_than_the_normal_distribution(rng):
+    cause = rng.standard_normal((400, 1))
+    x = np.concatenate([cause + 0.3 * rng.standard_normal((400, 2)), rng.poisson(np.exp(1.5 + 2.0 * cause))], axis=1)
+    x[rng.random(x.shape) < 0.2] = np.nan
+    (member,) = TableImputer({"2": "counts"}, **{**QUICK, "epochs": 1, "every": 1, "learning_rate": 1e-12}).fit(x).members_
+    assert member.error < 1.1 * member.normal_error

@@ -83,7 +83,8 @@ def test_numbers_of_a_column_and_back(column, values):
     ([1.0, 1.0], None, "one value, 1.0"), ([None, None, 1.0, -1.0, 2.0], "positive", "-1 in row 3"),
     ([None, None], None, "is empty"), ([1.0, -1.0, 2.0], "positive", "row 1.*above 0"),
     ([1.0, 2.5, 3.0], "counts", "2.5 in row 1"), ([1.0, np.inf, 3.0], None, "inf in row 1"), ([1.0, 2.0, 3.0], "binary", "3 values"),
-    ([1.0, "x", 3.0], "continuous", "the text 'x' in row 1"), ([*map(str, "abcdefghijklmnopqrstuvwxyz")], None, "most likely a name"),
+    ([1.0, "x", 3.0], "continuous", "the text 'x' in row 1"), ([*map(str, "abcdefghijklmnopqrstuvwxyz")], None, "26 different values in 26 rows, such as 'a'"),
+    ([1e200, -1e200, 3.0], None, "use other units"), ([1.0, 2.5, 10**400], None, "too large for a float"),
     ([*map(float, range(20)), "x"], None, "the text 'x' in row 20 among numbers"),
 ])
 def test_columns_that_cannot_be_learnt_from(values, kind, words):
@@ -273,6 +274,13 @@ def test_other_bad_input(rng, tmp_path):
     for entry in ({"kin": "counts"}, {"likelihood": "student_t"}):
         with pytest.raises(InputError, match=r"kinds\['0'\]"):
             TableImputer({"0": entry}, **QUICK).fit(x)
+    for likelihood in ("poisson", "bernoulli"):  # of standardised numbers
+        with pytest.raises(InputError, match=f"in column '0'.*{likelihood}"):
+            TableImputer(continuous_likelihood=likelihood, **QUICK).fit(x)
+    with pytest.raises(InputError, match="imputation_samples"):
+        TableImputer(**{**QUICK, "imputation_samples": 0}).fit(x)
+    with pytest.raises(InputError, match="1 column names for 2 columns"):
+        TableImputer(**QUICK).fit(type("Short", (), {"columns": ["a"], "__array__": lambda self, *a, **k: x})())
     with pytest.raises(InputError, match="in column '0'.*poisson"):
         TableImputer({"0": {"kind": "continuous", "likelihood": "poisson"}}, **QUICK).fit(x)
     imputer = TableImputer(continuous_likelihood=StudentT(), **{**QUICK, "members": np.int64(1)}).fit(x)

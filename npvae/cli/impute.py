@@ -9,11 +9,13 @@ import numpy as np
 from npvae import check
 from npvae.cli import choices, common, output
 from npvae.data import load_file, save_array
-from npvae.data.own_files import NUMPY_SUFFIXES
+from npvae.data.own_files import NUMPY_SUFFIXES, TEXT_SUFFIXES
 from npvae.errors import InputError
 from npvae.tables import TableImputer
-from npvae.tables.table_file import read_text_table, write_numbers, write_text_table
+from npvae.tables.table_file import as_text, read_text_table, write_numbers, write_text_table
 
+#: A row whose effective sample size is below this is spoken of.
+FEW_SAMPLES = 5
 #: Draws for intervals, where fewer tables are asked for.
 INTERVAL_DRAWS = 200
 
@@ -21,7 +23,7 @@ INTERVAL_DRAWS = 200
 def add_parser(commands) -> None:
     parser = commands.add_parser(
         "impute", help="fill in what is missing of a table",
-        description="Train on what is observed of a table and fill in the rest. Cells that are empty, NA, N/A, NaN, ? or null "
+        description="Train on what is observed of a table and fill in the rest. Cells that are empty, ?, NA, N/A, NaN, None or null "
         "are missing; every other cell is written as it was. Without --model a new one is trained on the table itself.",
     )
     parser.add_argument("--data", required=True, help="the table: .csv, .tsv, .txt, .data, or numbers in .npy, .npz")
@@ -32,10 +34,17 @@ def add_parser(commands) -> None:
         "--kind", action="append", default=[], metavar="COLUMN=KIND",
         help="of a column: continuous, positive, counts, binary or categorical (default: guessed; may be given several times)",
     )
-    parser.add_argument("--header", choices=("yes", "no"), help="whether the first row has names (default: guessed)")
+    parser.add_argument(
+        "--missing", action="append", default=[], metavar="TEXT",
+        help="cells of this text are missing, too, such as - or -999 (may be given several times; write --missing=-999)",
+    )
+    parser.add_argument(
+        "--header", choices=("yes", "no"),
+        help="whether the first row has names (default: if no cell of it is a number, or stands for what is missing)",
+    )
     parser.add_argument("--model", help="use this imputer, which --save left, instead of training one")
     parser.add_argument("--save", help="keep the trained imputer in this .npz")
-    parser.add_argument("--members", type=int, default=5, help="models that are averaged (default 5)")
+    parser.add_argument("--members", type=int, help="models that are averaged (default 5)")
     parser.add_argument("--epochs", type=int, help="of each of them, at most (default: 400, of long tables fewer)")
     parser.add_argument("--overwrite", action="store_true", help="let --out be the file of --data")
     common.add_seed(parser)
@@ -47,46 +56,67 @@ def add_parser(commands) -> None:
 
 def run_command(options) -> int:
     _check(options)
-    text = None
+    text = labels = None
     if Path(options.data).suffix.lower() in NUMPY_SUFFIXES:
-        table = load_file(options.data).x.astype(np.float64)
+        loaded = load_file(options.data)
+        table, labels = loaded.x.astype(np.float64), loaded.y
     else:
-        table = text = read_text_table(options.data, {"yes": True, "no": False, None: None}[options.header])
+        table = text = read_text_table(options.data, {"yes": True, "no": False, None: None}[options.header], options.missing)
+    code = 0
+    backend = choices.parse_choice(options.backend)
     if options.model is not None:
-        imputer = TableImputer.load(options.model, backend=choices.parse_choice(options.backend))
+        imputer = TableImputer.load(options.model, backend=backend, threads=options.threads)
     else:
         imputer = TableImputer(
-            dict(_kind(entry) for entry in options.kind), members=options.members, epochs=options.epochs,
-            backend=choices.parse_choice(options.backend), threads=options.threads, random_state=options.seed,
-            verbose=not options.quiet,
+            dict(_kind(entry) for entry in options.kind), epochs=options.epochs, backend=backend, threads=options.threads,
+            random_state=options.seed, verbose=not options.quiet,
+            **({} if options.members is None else {"members": options.members}),
         ).fit(table)
+        if imputer.interrupted_:
+            output.tell(
+                f"npvae: interrupted at model {len(imputer.members_)} of {imputer.members}; filling in by what there is"
+            )
+            code = 130
         if options.save is not None:
             imputer.save(options.save)
     imputer.verbose = not options.quiet
     draws = max(options.draws, INTERVAL_DRAWS if options.intervals is not None else 0)
     found = imputer.impute(table, draws=draws, random_state=options.seed)
     names = [options.out]
-    _write(options.out, text, found.filled, found)
+    _write(options.out, text, labels, found.filled, found)
     for i, draw in enumerate(found.draws[:options.draws], start=1):
         names.append(_numbered(options.out, i))
-        _write(names[-1], text, draw, found)
+        _write(names[-1], text, labels, draw, found)
     if options.intervals is not None:
         low, high = found.interval(0.9)
         write_numbers(options.intervals, found.columns, {"low": low, "high": high})
         names.append(options.intervals)
     if not options.quiet:
-        missing = ~found.observed
-        output.say(f"{len(missing)} rows, {missing.shape[1]} columns; {int(missing.sum())} cells filled in")
-        for i, column in enumerate(imputer.schema_.columns):
-            output.say(f"  {column.name}: {column.kind}, {int(missing[:, i].sum())} missing")
-        better = [(member.error, member.normal_error) for member in imputer.members_]
-        ours, normal = np.mean(better, axis=0)
+        _report(imputer, found, text, names)
+    return code
+
+
+def _report(imputer, found, text, names) -> None:
+    """What was filled in, how well cells held out were, and where it was written."""
+    missing = ~found.observed
+    header = "" if text is None else ", names in the first row" if text.has_names else ", no names in the first row"
+    output.say(f"{len(missing)} rows, {missing.shape[1]} columns{header}; {int(missing.sum())} cells filled in")
+    for i, column in enumerate(imputer.schema_.columns):
+        values = ", ".join(map(as_text, column.values[:6])) + (", ..." if len(column.values) > 6 else "")
+        output.say(f"  {column.name}: {column.kind}{f' ({values})' if values else ''}, {int(missing[:, i].sum())} missing")
+    better = [(member.error, member.normal_error) for member in imputer.members_]
+    ours, normal = np.mean(better, axis=0)
+    output.say(
+        f"squared error of cells held out, standardised (of names: of their probabilities): {ours:.3f}; of a normal "
+        f"distribution: {normal:.3f}"
+    )
+    few = int((missing.any(axis=1) & (found.effective_sample_size < FEW_SAMPLES)).sum())
+    if few:
         output.say(
-            f"squared error of cells held out, standardised (of names: of their probabilities): {ours:.3f}; of a normal "
-            f"distribution: {normal:.3f}"
+            f"of the rows filled in, {few} rest{'s' if few == 1 else ''} on fewer than {FEW_SAMPLES} of "
+            f"{imputer.imputation_samples} samples: unlike the others, or with a wild cell"
         )
-        output.say("wrote " + ", ".join(map(str, names if len(names) <= 4 else [*names[:2], "...", names[-1]])))
-    return 0
+    output.say("wrote " + ", ".join(map(str, names if len(names) <= 4 else [*names[:2], "...", names[-1]])))
 
 
 def _check(options) -> None:
@@ -99,15 +129,23 @@ def _check(options) -> None:
     inputs = [Path(name).resolve() for name in (options.data, options.model) if name is not None]
     written = [Path(name).resolve() for name in (*outputs, options.intervals, options.save) if name is not None]
     for place, path in enumerate(written):
+        if path.is_dir():
+            raise InputError(f"{path.name} is a folder; choose another name")
         if path in written[:place]:
             raise InputError(f"{path.name} would be written twice; choose other names")
         if path in inputs and not (options.overwrite and place == 0):
             raise InputError(f"{path.name} is read from; choose another name" + (", or say --overwrite" if place == 0 else ""))
-    if options.model is not None and (options.save is not None or options.kind):
-        raise InputError("--model uses a trained imputer as it is; leave out --save and --kind")
-    numpy_data, numpy_out = (Path(name).suffix.lower() in NUMPY_SUFFIXES for name in (options.data, options.out))
-    if numpy_data != numpy_out:
-        raise InputError(f"--out {options.out} must be of the kind of --data {options.data}: both text, or both .npy or .npz")
+    training = (options.save, options.kind or None, options.members, options.epochs)
+    if options.model is not None and any(value is not None for value in training):
+        raise InputError("--model uses a trained imputer as it is; leave out --save, --kind, --members and --epochs")
+    numpy_data = Path(options.data).suffix.lower() in NUMPY_SUFFIXES
+    allowed = NUMPY_SUFFIXES if numpy_data else TEXT_SUFFIXES
+    if Path(options.out).suffix.lower() not in allowed:
+        raise InputError(
+            f"--out {options.out} must be of the kind of --data {options.data}, and end in {' or '.join(allowed)}"
+        )
+    if numpy_data and (options.header is not None or options.missing):
+        raise InputError("--header and --missing are for text tables")
 
 
 def _kind(entry: str) -> tuple[str, str]:
@@ -122,8 +160,8 @@ def _numbered(out: str, number: int) -> str:
     return str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
 
 
-def _write(path, text, filled, found) -> None:
+def _write(path, text, labels, filled, found) -> None:
     if text is None:
-        save_array(path, filled)
+        save_array(path, filled, y=labels)
     else:
         write_text_table(path, text, filled, found.observed)

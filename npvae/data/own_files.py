@@ -61,10 +61,10 @@ def load_file(path, *, key: str | None = None, label_column: int | str | None = 
     raise UnknownNameError("file type", suffix, NUMPY_SUFFIXES + TEXT_SUFFIXES)
 
 
-def save_array(path, x, column_names=None) -> None:
+def save_array(path, x, column_names=None, y=None) -> None:
     """Write the array ``x`` of numbers to ``path``, whole or not at all.
 
-    ``.npy`` and ``.npz`` (key "x") keep dtype and shape. ``.csv`` takes (N,) as one column or (N, columns),
+    ``.npy`` and ``.npz`` (key "x", and "y" for labels ``y``, which the others have no place for) keep dtype and shape. ``.csv`` takes (N,) as one column or (N, columns),
     and writes every number so that it is read back exactly; ``column_names`` become its first row (the other
     formats have no place for them). A name that is itself a number is read back with ``header=True`` only.
     UnknownNameError: another suffix. InputTypeError: not real numbers. InputError: shapes.
@@ -78,7 +78,7 @@ def save_array(path, x, column_names=None) -> None:
     if suffix == ".npy":
         write_atomically(path, lambda file: np.save(file, x, allow_pickle=False))
     elif suffix == ".npz":
-        write_atomically(path, lambda file: np.savez(file, x=x))
+        write_atomically(path, lambda file: np.savez(file, x=x, **({} if y is None else {"y": y})))
     else:
         write_text_atomically(path, _csv_text(x, column_names))
 

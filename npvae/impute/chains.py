@@ -203,7 +203,9 @@ def _diagnose(runs: list[_Moments]) -> dict[str, np.ndarray]:
         between = np.var([run.mean for run in runs], axis=0, ddof=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             spread = np.where(between > 1e-20 * np.square(runs[0].mean), np.sqrt(1.0 + between / within), 1.0)
+    steps = sum(run.steps for run in runs)
+    size = sum(run.effective_sample_size for run in runs)
     return {
-        "acceptance": sum(run.accepted for run in runs) / sum(run.steps for run in runs),
-        "effective_sample_size": sum(run.effective_sample_size for run in runs), "spread": spread,
+        "acceptance": sum(run.accepted for run in runs) / steps, "spread": spread,
+        "effective_sample_size": np.where(runs[0].missing.any(axis=1), size, steps),  # complete rows have nothing to be asked
     }

@@ -47,9 +47,16 @@ class Poisson(Likelihood):
         return {"log_rate": np.log(np.maximum(np.mean(x, axis=0, dtype=np.float64), 1e-3))}
 
     def linear_start(self, mean, V, noise):
-        """Of a rate r = exp(l) near its mean: dl = dr / r."""
+        """The log-normal rate of that mean and variance: r = exp(a + z b) with z ~ N(0, I) has
+
+            E[r] = exp(a + b b^T / 2) = mean        Var[r] = mean^2 (exp(b b^T) - 1) = s^2,  s^2 = V^T V of the column
+            b = V sqrt(log(1 + s^2 / mean^2)) / s   which is V / mean for small s, and grows no faster than a logarithm
+        """
         rate = np.maximum(mean, 0.1)
-        return {"path": {"log_rate": V / rate}, "bias": {"log_rate": np.log(rate)}}
+        s = np.sqrt((V * V).sum(axis=0))
+        log_variance = np.log1p((s / rate) ** 2)
+        slope = np.where(s > 0.0, np.sqrt(log_variance) / np.maximum(s, 1e-30), 0.0)
+        return {"path": {"log_rate": V * slope}, "bias": {"log_rate": np.log(rate) - log_variance / 2.0}}
 
     def mean(self, ops, outputs, parameters):
         return ops.xp.exp(outputs[0])

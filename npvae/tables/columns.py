@@ -27,6 +27,8 @@ LIKELIHOODS = {
 }
 #: A column of text with more values than this is most likely no category but a name.
 MOST_VALUES = 100
+#: Numbers that are farther from a column's mean, in its deviations, and larger counts leave a float32.
+FARTHEST = 1e15
 #: Whole numbers from 0 are counts if their variance is at most so many times their mean: a Poisson distribution's is equal.
 LARGEST_DISPERSION = 3.0
 
@@ -99,6 +101,7 @@ class Column:
             x[:, 0] = v
         else:
             x[:, 0] = (v - self.mean) / self.deviation
+        refuse(np.abs(x[:, 0]) > FARTHEST, numbers(cells, observed, self.name), self.name, "too far from all others")
         return x
 
     def decode(self, x: np.ndarray) -> np.ndarray:
@@ -149,7 +152,10 @@ def fit_column(name: str, cells: np.ndarray, observed: np.ndarray, kind: str | N
     if kind == "positive":
         refuse(v <= 0.0, v, name, "a positive column needs values above 0")
         v = np.log(v)
-    mean, deviation = float(v[observed].mean()), float(v[observed].std())
+    with np.errstate(over="ignore"):
+        mean, deviation = float(v[observed].mean()), float(v[observed].std())
+    if not np.isfinite(deviation):
+        raise InputError(f"column {name!r} has values so large that their variance is not finite: use other units")
     column = Column(name, kind, (), mean, deviation or 1.0, whole, likelihood or LIKELIHOODS[kind])
     column.encode(cells, observed)
     return column
@@ -163,10 +169,12 @@ def guess(name: str, cells: np.ndarray, observed: np.ndarray, values: list) -> s
         if len(numeric) > 10:  # a column of numbers with text among them
             row = next(row for row in np.flatnonzero(observed) if isinstance(cells[row], str))
             raise InputError(f"column {name!r} holds the text {cells[row]!r} in row {row} among numbers")
+        text = next(value for value in values if isinstance(value, str))
         if len(values) > MOST_VALUES or (len(values) > 20 and len(values) > there / 2):
             raise InputError(
-                f"column {name!r} holds text, {len(values)} different values in {there} rows, so most likely a name; remove "
-                "it, or say that its kind is 'categorical'"
+                f"column {name!r} holds text, {len(values)} different values in {there} rows, such as {text!r}: numbers and dates "
+                "have to be written as plain numbers; a name of the row has to be removed; a real category, to be said to be one "
+                "('categorical')"
             )
         return "binary" if len(values) == 2 else "categorical"
     if len(values) == 2:
@@ -206,7 +214,10 @@ def _plain(cell, name: str):
     if isinstance(cell, (bool, np.bool_)):
         return bool(cell)
     if isinstance(cell, (int, float, np.integer, np.floating)):
-        return float(cell)
+        try:
+            return float(cell)
+        except OverflowError:
+            raise InputError(f"column {name!r} holds a whole number too large for a float") from None
     if isinstance(cell, str):
         return str(cell)
     raise InputTypeError(f"column {name!r} holds {cell!r} of type {type(cell).__name__}; cells are numbers, text or bools")

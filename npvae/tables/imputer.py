@@ -81,6 +81,7 @@ class TableImputer(SklearnProtocol):
     Attributes
     ----------
     schema_, members_, seed_, n_features_in_; feature_names_in_, if the table's columns have names.
+    interrupted_ : after fit, whether Ctrl-C ended it; there are then fewer members, or a shorter training of the last.
 
     Examples
     --------
@@ -143,6 +144,7 @@ class TableImputer(SklearnProtocol):
                 if interrupted:
                     break
         self._keep(schema, trained, seed)
+        self.interrupted_ = interrupted
         if interrupted:
             warnings.warn(
                 f"training interrupted in model {len(trained)} of {members}; the imputer has what there is",
@@ -161,6 +163,7 @@ class TableImputer(SklearnProtocol):
 
     def _recipe(self, schema: Schema, rows: int) -> Recipe:
         whole = check.whole_number
+        whole("imputation_samples", self.imputation_samples, 1)
         batch_size = whole("batch_size", self.batch_size, 1)
         if self.epochs is None:
             epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, MOST_STEPS // math.ceil(rows / batch_size)))
@@ -238,6 +241,6 @@ class TableImputer(SklearnProtocol):
         imputer_file.save(self, path)
 
     @classmethod
-    def load(cls, path, *, backend="auto") -> TableImputer:
+    def load(cls, path, *, backend="auto", threads=None) -> TableImputer:
         """The imputer of a file written by ``save``. FileNotFoundError, ModelFileError: it cannot be read."""
-        return imputer_file.load(cls, path, backend)
+        return imputer_file.load(cls, path, backend, threads)

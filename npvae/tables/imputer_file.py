@@ -31,16 +31,16 @@ def save(imputer, path) -> None:
     io.save(path, "imputer", header, arrays)
 
 
-def load(cls, path, backend):
-    """The imputer of a file, ready to use on ``backend``.
+def load(cls, path, backend, threads=None):
+    """The imputer of a file, ready to use on ``backend`` and so many threads.
 
     FileNotFoundError: no such file. ModelFileError: damaged, of another kind or version, or incomplete.
     """
     header, arrays = io.load(path, "imputer")
     try:
-        imputer = cls(**{**header["parameters"], "backend": backend})
+        imputer = cls(**{**header["parameters"], "backend": backend, "threads": threads})
         schema = Schema.from_config(header["schema"])
-        model = Model(Architecture.from_config(header["architecture"]), backends.get(backend))
+        model = Model(Architecture.from_config(header["architecture"]), backends.get(backend, threads))
         if model.architecture.n_features != schema.width or model.likelihood != schema.likelihood():
             raise ModelFileError(f"{path}: its columns are not those of its model")
         members = []

@@ -5,20 +5,21 @@
 2. A normal distribution is fitted to the rest by EM; it completes the rows for the encoder and gives the network its start.
 3. The network is trained on the importance-weighted bound of the rest, K = 20.
 4. Every so many epochs the hidden cells are filled in; the best parameters are kept, and training ends when none were
-   better for long.
+   better for long, or where a number is not finite.
 
 Several members, each with another tenth hidden, make a model of a table together: what one has not seen the others have.
 """
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from npvae import random
-from npvae.errors import InputError, PosteriorCollapseWarning
+from npvae.errors import InputError, NonFiniteError, PosteriorCollapseWarning
 from npvae.impute import Imputation, Normal, fit_normal, importance_imputation, start_from
 from npvae.model import Architecture, Model
 from npvae.objectives import ImportanceWeighted
@@ -28,6 +29,9 @@ from npvae.training.state import TrainingState
 
 #: Rows at most that have cells hidden, which are filled in during training, and samples of z for each.
 WATCHED_ROWS, WATCHED_SAMPLES = 1000, 100
+#: In standard units: the encoder sees nothing farther from the mean, so that one wild cell cannot drive it anywhere. What is
+#: expected of the row's other cells is then as of this.
+FARTHEST = 20.0
 #: No gradient is longer: at the first steps an importance weight may be as large as it likes.
 LONGEST_GRADIENT = 100.0
 
@@ -67,7 +71,8 @@ class Member:
 
 
 def _with_completed(model, x, normal, standard):
-    both = np.concatenate([x, normal.complete(standard.of(x))], axis=1)
+    completed = np.clip(normal.complete(standard.of(x)), -FARTHEST, FARTHEST)
+    both = np.concatenate([x, completed], axis=1)
     return model.ops.asarray(both.astype(np.float32))
 
 
@@ -148,8 +153,7 @@ def train_member(x: np.ndarray, likelihood, blocks, standard: Standard, recipe: 
     """``(member, interrupted)`` for x (N, D) with NaN, float64, in the numbers of ``likelihood``; blocks: the columns of each
     cell. interrupted: whether Ctrl-C ended its training; it is then what it was so far.
 
-    report: called with the TrainingState after every epoch. NonFiniteError: a number became infinite or NaN. InputError: the
-    table is too small.
+    report: called with the TrainingState after every epoch. InputError: the table is too small.
     """
     hidden = hide(x, blocks, recipe.held_out, seed)
     rest = np.where(hidden, np.nan, x)
@@ -172,7 +176,8 @@ def train_member(x: np.ndarray, likelihood, blocks, standard: Standard, recipe: 
     with warnings.catch_warnings():
         # A latent dimension that a table has no use for is no accident here.
         warnings.simplefilter("ignore", PosteriorCollapseWarning)
-        train(model, settings, data, state=state, callbacks=[watch])
+        with contextlib.suppress(NonFiniteError):  # training ends there; the best parameters until then are kept
+            train(model, settings, data, state=state, callbacks=[watch])
     completed = normal.complete(standard.of(rest[watch.rows])) * standard.scale + standard.center
     member = Member(model, watch.theta, normal, standard, watch.error, watch.error_of(completed), watch.epoch)
     return member, state.stop_reason == INTERRUPTED

@@ -29,11 +29,14 @@ def as_cells(X, name: str = "X") -> Cells:
     InputError, InputTypeError: not a table, no rows or no columns, two columns of one name.
     """
     names = getattr(X, "columns", None)
+    names = None if names is None else list(names)
     if hasattr(X, "toarray") or isinstance(X, np.ma.MaskedArray):
         raise InputTypeError(f"{name} must be a table with NaN or None for what is missing, got {type(X).__name__}")
     try:
         cells = np.asarray(X)
-        if cells.dtype.kind not in "fiub":
+        if cells.dtype.kind == "U":
+            cells = np.where(cells == "nan", None, cells.astype(object))  # which NumPy makes of NaN beside text
+        elif cells.dtype.kind not in "fiub":
             cells = np.asarray(X, dtype=object)
     except ValueError as error:
         raise InputError(f"{name} is not a rectangular table: {error}") from None
@@ -41,6 +44,8 @@ def as_cells(X, name: str = "X") -> Cells:
         cells = cells.astype(np.float64)
     if cells.ndim != 2 or 0 in cells.shape:
         raise InputError(f"{name} must have rows and columns, got shape {cells.shape}")
+    if names is not None and len(names) != cells.shape[1]:
+        raise InputError(f"{name} has {len(names)} column names for {cells.shape[1]} columns")
     if cells.dtype == object:
         observed = np.array([[not _is_missing(cell) for cell in row] for row in cells]).reshape(cells.shape)
     else:
@@ -90,11 +95,11 @@ class Schema:
         for i, name in enumerate(table.names):
             entry = wanted.get(name, {})
             column = fit_column(name, table.cells[:, i], table.observed[:, i], entry.get("kind"), entry.get("likelihood"))
-            if "likelihood" not in entry and column.kind in ("continuous", "positive"):
-                config = registry.to_config(likelihoods.get(continuous_likelihood))
-                column = replace(column, likelihood=config)
-            elif "likelihood" in entry:
-                config = registry.to_config(likelihoods.get(entry["likelihood"]))
+            said = entry.get("likelihood")
+            if said is None and column.kind in ("continuous", "positive"):
+                said = continuous_likelihood
+            if said is not None:
+                config = registry.to_config(likelihoods.get(said))
                 column = replace(column, likelihood=config)
                 encoded = column.encode(table.cells[:, i], table.observed[:, i])
                 likelihoods.get(config).check_data(encoded, [name] * column.width)  # poisson for standardised numbers, say

@@ -18,32 +18,35 @@ from npvae.files import write_text_atomically
 from npvae.tables.schema import numbered
 
 #: Cells that stand for nothing.
-NOTHING = MISSING | {"N/A", "NULL", "null"}
+NOTHING = MISSING | {"N/A", "n/a", "#N/A", "<NA>", "NULL", "null", "None", "-nan", "NaT"}
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table as it stands in its file: text cells; the names of its columns, if the file has them; its delimiter."""
+    """A table as it stands in its file: text cells; the names of its columns, if the file has them; its delimiter; the cells
+    that stand for nothing."""
 
     text: list[list[str]]
     columns: list[str]
     has_names: bool
     delimiter: str
+    nothing: frozenset[str] = NOTHING
 
     def __array__(self, dtype=None, copy=None):
         """(N, C) objects: numbers as floats, names as text, None where nothing is."""
-        cells = [[_value(cell) for cell in row] for row in self.text]
+        cells = [[_value(cell, self.nothing) for cell in row] for row in self.text]
         return np.array(cells, dtype=object).reshape(len(cells), len(self.columns))
 
     def __len__(self) -> int:
         return len(self.text)
 
 
-def read_text_table(path, header: bool | None = None) -> TextTable:
+def read_text_table(path, header: bool | None = None, missing=()) -> TextTable:
     """The table of a file: comma, semicolon, tab or runs of spaces; names in the first row if no cell of it is a number or
     stands for nothing, and one of them, that is not empty, is above numbers.
 
-    A table of names alone has no such sign, and its first row is taken for names: say ``header=True`` or ``False``.
+    A table of names alone has no such sign, and its first row is taken for names: say ``header=True`` or ``False``. missing:
+    texts of cells that stand for nothing, beside ``NOTHING``.
     DataFileError: it is empty or ragged, or no text. FileNotFoundError: no such file.
     """
     with closing(rows_of(path)) as lines:
@@ -55,21 +58,26 @@ def read_text_table(path, header: bool | None = None) -> TextTable:
         if len(cells) != width:
             raise DataFileError(f"{path}: line {line} has {len(cells)} columns, expected {width} as in the first row")
     text = [[cell.strip() for cell in cells] for _, cells in rows]
-    has_names = _looks_like_names(text) if header is None else header
+    nothing = NOTHING | {cell.strip() for cell in missing}
+    has_names = _looks_like_names(text, nothing) if header is None else header
     columns = text.pop(0) if has_names else numbered(width)
     if not text:
         raise DataFileError(f"{path}: expected rows of data, got only the header row")
-    return TextTable(text, columns, has_names, _delimiter(path))
+    return TextTable(text, columns, has_names, _delimiter(path), nothing)
 
 
 def write_text_table(path, table: TextTable, filled: np.ndarray, observed: np.ndarray) -> None:
-    """Write the table with ``filled`` (N, C) in the place of what is not observed; every other cell is the text it was."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, delimiter="," if table.delimiter == " " else table.delimiter, lineterminator="\n")
+    """Write the table with ``filled`` (N, C) in the place of what is not observed; every other cell is the text it was.
+
+    Between the cells are tabs in a .tsv, else what was there in the file that was read; commas in a .csv of spaces or tabs.
+    """
+    stream, suffix = io.StringIO(), Path(path).suffix.lower()
+    delimiter = "\t" if suffix == ".tsv" else "," if suffix == ".csv" and table.delimiter in " \t" else table.delimiter
+    writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
     if table.has_names:
         writer.writerow(table.columns)
     # A value that the column has is written as the column has it: a category 3 as 03.
-    known = [{_value(cell): cell for cell in reversed(column)} for column in zip(*table.text, strict=True)]
+    known = [{_value(cell, table.nothing): cell for cell in reversed(column)} for column in zip(*table.text, strict=True)]
     for row, values, there in zip(table.text, filled, observed, strict=True):
         writer.writerow([
             cell if seen else spelled.get(value, as_text(value))
@@ -98,16 +106,16 @@ def as_text(value) -> str:
     return f"{value:.12g}"
 
 
-def _looks_like_names(text: list[list[str]]) -> bool:
+def _looks_like_names(text: list[list[str]], nothing) -> bool:
     first, below = text[0], text[1:]
-    if not looks_like_header(first) or any(cell in NOTHING and cell for cell in first):
+    if not looks_like_header(first) or any(cell in nothing and cell for cell in first):
         return False
-    numeric = [any(isinstance(_value(row[i]), float) for row in below) for i in range(len(first))]
+    numeric = [any(isinstance(_value(row[i], nothing), float) for row in below) for i in range(len(first))]
     return any(name and number for name, number in zip(first, numeric, strict=True)) or not any(numeric)
 
 
-def _value(cell: str):
-    if cell in NOTHING:
+def _value(cell: str, nothing):
+    if cell in nothing:
         return None
     if "_" not in cell:  # float() reads "1_000", which is a Python literal and no datum
         try:
