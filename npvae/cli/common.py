@@ -89,10 +89,13 @@ def with_names(x: np.ndarray, column_names):
 def load_model(options):
     """The model of ``options.model``: a file, or ``model.npz`` in a folder."""
     path = Path(options.model)
+    return VAE.load(path / "model.npz" if path.is_dir() else path, backend=chosen_backend(options))
+
+
+def chosen_backend(options):
+    """The backend that ``--backend`` and, where the command has it, ``--threads`` say."""
     backend, threads = choices.parse_choice(options.backend), getattr(options, "threads", None)
-    if threads is not None:
-        backend = backends.get(backend, threads)
-    return VAE.load(path / "model.npz" if path.is_dir() else path, backend=backend)
+    return backend if threads is None else backends.get(backend, threads)
 
 
 def write_array(path, x, column_names=None) -> None:

@@ -62,24 +62,7 @@ def run_command(options) -> int:
         table, labels = loaded.x.astype(np.float64), loaded.y
     else:
         table = text = read_text_table(options.data, {"yes": True, "no": False, None: None}[options.header], options.missing)
-    code = 0
-    backend = choices.parse_choice(options.backend)
-    if options.model is not None:
-        imputer = TableImputer.load(options.model, backend=backend, threads=options.threads)
-    else:
-        imputer = TableImputer(
-            dict(_kind(entry) for entry in options.kind), epochs=options.epochs, backend=backend, threads=options.threads,
-            random_state=options.seed, verbose=not options.quiet,
-            **({} if options.members is None else {"members": options.members}),
-        ).fit(table)
-        if imputer.interrupted_:
-            output.tell(
-                f"npvae: interrupted at model {len(imputer.members_)} of {imputer.members}; filling in by what there is"
-            )
-            code = 130
-        if options.save is not None:
-            imputer.save(options.save)
-    imputer.verbose = not options.quiet
+    imputer, code = _imputer(options, table)
     draws = max(options.draws, INTERVAL_DRAWS if options.intervals is not None else 0)
     found = imputer.impute(table, draws=draws, random_state=options.seed)
     names = [options.out]
@@ -94,6 +77,25 @@ def run_command(options) -> int:
     if not options.quiet:
         _report(imputer, found, text, names)
     return code
+
+
+def _imputer(options, table):
+    """``(imputer, exit code)``: the one of ``--model``, or one that is trained on the table, and saved where that is asked for."""
+    if options.model is not None:
+        imputer = TableImputer.load(options.model, backend=common.chosen_backend(options))
+        return imputer.set_params(verbose=not options.quiet), 0
+    imputer = TableImputer(
+        dict(_kind(entry) for entry in options.kind), epochs=options.epochs, backend=choices.parse_choice(options.backend),
+        threads=options.threads, random_state=options.seed, verbose=not options.quiet,
+        **({} if options.members is None else {"members": options.members}),
+    ).fit(table)
+    code = 0
+    if imputer.interrupted_:
+        output.tell(f"npvae: interrupted at model {len(imputer.members_)} of {imputer.members}; filling in by what there is")
+        code = 130
+    if options.save is not None:
+        imputer.save(options.save)
+    return imputer, code
 
 
 def _report(imputer, found, text, names) -> None:

@@ -241,6 +241,6 @@ class TableImputer(SklearnProtocol):
         imputer_file.save(self, path)
 
     @classmethod
-    def load(cls, path, *, backend="auto", threads=None) -> TableImputer:
+    def load(cls, path, *, backend="auto") -> TableImputer:
         """The imputer of a file written by ``save``. FileNotFoundError, ModelFileError: it cannot be read."""
-        return imputer_file.load(cls, path, backend, threads)
+        return imputer_file.load(cls, path, backend)

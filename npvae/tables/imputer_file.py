@@ -31,16 +31,16 @@ def save(imputer, path) -> None:
     io.save(path, "imputer", header, arrays)
 
 
-def load(cls, path, backend, threads=None):
-    """The imputer of a file, ready to use on ``backend`` and so many threads.
+def load(cls, path, backend):
+    """The imputer of a file, ready to use on ``backend``.
 
     FileNotFoundError: no such file. ModelFileError: damaged, of another kind or version, or incomplete.
     """
     header, arrays = io.load(path, "imputer")
     try:
-        imputer = cls(**{**header["parameters"], "backend": backend, "threads": threads})
+        imputer = cls(**{**header["parameters"], "backend": backend})
         schema = Schema.from_config(header["schema"])
-        model = Model(Architecture.from_config(header["architecture"]), backends.get(backend, threads))
+        model = Model(Architecture.from_config(header["architecture"]), backends.get(backend))
         if model.architecture.n_features != schema.width or model.likelihood != schema.likelihood():
             raise ModelFileError(f"{path}: its columns are not those of its model")
         members = []
