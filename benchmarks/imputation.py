@@ -160,10 +160,10 @@ def report(results: dict, missing: str) -> None:
     for name, runs in results.items():
         errors = {method: np.array([run["errors"][method] for run in runs]) for method in methods}
         means = {method: values.mean() for method, values in errors.items()}
-        deviation = {m: v.std(ddof=1) / len(v) ** 0.5 if len(v) > 1 else float("nan") for m, v in errors.items()}
+        deviation = {m: v.std(ddof=1) / len(v) ** 0.5 if len(v) > 1 else 0.0 for m, v in errors.items()}
         best = min(means, key=means.get)
         near = best == OURS or means[OURS] - means[best] <= max(deviation[OURS], deviation[best])
-        cells = [f"{means[m]:.3f} ({deviation[m]:.3f})" for m in methods]
+        cells = [f"{means[m]:.3f}" + (f" ({deviation[m]:.3f})" if len(runs) > 1 else "") for m in methods]
         cover = np.mean([run["coverage"] for run in runs])
         print(f"| {name} | " + " | ".join(cells) + f" | {100 * cover:.1f} % | {'yes' if near else 'no, ' + best} |")
     print("\nseconds a mask")

@@ -3,7 +3,7 @@
     NPVAE_DATA=... python benchmarks/missing_pixels.py [--images 1000] [--steps 200] [--folder pixels]
 
 784-400-400-20, relu, Adam, 40 epochs. Pixels are hidden at random; a filled one is black if its expected value is above
-1/2. F1 of black, over the pixels that were missing, and over whole pictures, as it is also reported.
+1/2. F1 of black, over the pixels that were missing, and over whole pictures, observed pixels too, as others report it.
 
 Then the same model trained on pictures of whose pixels half are missing, for good, by the ELBO and by the bound of 20 samples,
 beside one of complete pictures: log p of the observed half of test pictures; log p of complete ones; F1. An encoder that saw
