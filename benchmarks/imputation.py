@@ -141,11 +141,15 @@ def run(name: str, mask: int, options, result: dict) -> dict:
     if OURS in result["errors"]:
         return result
     started = time.perf_counter()
-    imputer = TableImputer(random_state=mask, threads=options.threads, backend=options.backend).fit(incomplete)
-    filled = imputer.transform(incomplete)
+    # A column of which one value is left is refused, and is filled with it.
+    least = np.nanmin(incomplete, axis=0)
+    filled, varied = np.where(hidden, least, x), least < np.nanmax(incomplete, axis=0)
+    imputer = TableImputer(random_state=mask, threads=options.threads, backend=options.backend).fit(incomplete[:, varied])
+    filled[:, varied] = imputer.transform(incomplete[:, varied])
     result["seconds"][OURS] = time.perf_counter() - started
     result["errors"][OURS] = float(np.square(filled - x)[hidden].mean())
-    low, high = imputer.impute(incomplete, draws=200).interval(0.9)
+    low, high = filled.copy(), filled.copy()
+    low[:, varied], high[:, varied] = imputer.impute(incomplete[:, varied], draws=200).interval(0.9)
     result["coverage"] = float(((low <= x) & (x <= high))[hidden].mean())
     result["epochs"] = [member.epoch for member in imputer.members_]
     return result
