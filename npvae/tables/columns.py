@@ -92,7 +92,7 @@ class Column:
                     x[row] = 0.0
                     x[row, place] = 1.0
             return x
-        v = numbers(cells, observed, self.name)
+        v = given = numbers(cells, observed, self.name)
         if self.kind == "positive":
             refuse(v <= 0.0, v, self.name, "a positive column needs values above 0")
             v = np.log(v)
@@ -101,7 +101,7 @@ class Column:
             x[:, 0] = v
         else:
             x[:, 0] = (v - self.mean) / self.deviation
-        refuse(np.abs(x[:, 0]) > FARTHEST, numbers(cells, observed, self.name), self.name, "too far from all others")
+        refuse(np.abs(x[:, 0]) > FARTHEST, given, self.name, "too far from all others")
         return x
 
     def decode(self, x: np.ndarray) -> np.ndarray:
