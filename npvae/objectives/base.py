@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from npvae import check
+from npvae.layers.sampling import sample
 
 
 @dataclass
@@ -40,6 +42,11 @@ class Objective(ABC):
     def check_memory(self, model, rows: int, itemsize: int) -> None:
         """InputError if a batch of ``rows`` needs more memory than there is, by what this objective can change."""
 
+    def groups(self, model, x):
+        """Whole numbers (N,), NumPy, by row of the data: groups of which every batch is to have its share; None: there are
+        none."""
+        return None
+
     @abstractmethod
     def loss(self, model, theta, x, eps, beta: float = 1.0, gradient: bool = True):
         """Return ``(terms, backward)``; ``backward(dloss=1.0, out=None)`` gives dtheta, (P,).
@@ -47,6 +54,23 @@ class Objective(ABC):
         theta: (P,). x: (B, I). eps: of ``noise_shape``, standard normal. beta: the weight of what ties q(z|x) to the
         prior. ``out`` is a vector like theta to be overwritten. With ``gradient=False``, ``backward`` is None.
         """
+
+    def tensors(self, model, views, x, eps):
+        """Yield ``(kind, name, array)`` of what is computed on the way to the loss, in order: where the guard looks for the first
+        number that is not finite. kind: "mu", "logvar", "z", "decoder", "logits"."""
+        (mu, logvar), _ = model.encode(views, x)
+        # Of several samples of z, (K, B, Z), the first stands for all: the loss and the gradient see the others.
+        yield from self._latent_tensors(model, mu, logvar, eps if len(eps.shape) == 2 else eps[0, ...], partial(model.decode, views))
+
+    @staticmethod
+    def _latent_tensors(model, mu, logvar, eps, decode):
+        yield "mu", "the posterior mean mu", mu
+        yield "logvar", "the posterior log-variance", logvar
+        z, _ = sample(model.ops, mu, logvar, eps)
+        yield "z", "the latent sample z", z
+        outputs, _ = decode(z)
+        for head, value in zip(model.likelihood.heads(model.architecture.n_features), outputs, strict=True):
+            yield "decoder", f"the decoder's output {head}", value
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"

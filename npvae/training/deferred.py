@@ -50,10 +50,10 @@ class DeferredProgram:
         """Take all steps; their losses and the lengths of their gradients."""
         ops, xp, settings = self._ops, self._ops.xp, self._settings
         numbers = xp.zeros((2, len(rates)), dtype=xp.float64)
-        batch_size, latent_dim = settings.batch_size, self._model.architecture.latent_dim
+        batch_size = settings.batch_size
         for i, (rate, beta) in enumerate(zip(rates, betas, strict=True)):
             rows = order[start:start + batch_size]
-            batch, eps = minibatches.draw(ops, self._x, rows, settings, latent_dim, step)
+            batch, eps = minibatches.draw(ops, self._x, rows, settings, self._model.architecture, step)
             start += batch.shape[0]
             terms, backward = settings.objective.loss(self._model, theta, batch, eps, beta)
             backward(out=gradient)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from npvae import missing
 from npvae.errors import NonFiniteError
-from npvae.layers.sampling import sample
 
 _ADVICE = {
     "x": "the data hold values that are not finite, or too large for the dtype",
@@ -13,6 +12,7 @@ _ADVICE = {
     "mu": "the encoder's output exploded: scale the data, lower learning_rate, or set clip_norm",
     "z": "exp(logvar / 2) overflowed: scale the data, lower learning_rate, or set clip_norm",
     "kl": "exp(logvar) or mu^2 overflowed: lower learning_rate, or set clip_norm",
+    "logits": "the classifier's output exploded: lower learning_rate, or set clip_norm",
     "decoder": "the decoder's output exploded: lower learning_rate, or set clip_norm",
     "nll": "the likelihood overflowed: scale the data, lower learning_rate, or set clip_norm",
     "gradient": "the gradient overflowed: set clip_norm, lower learning_rate, or train in float64",
@@ -24,22 +24,14 @@ def first_non_finite(model, objective, theta, x, eps, beta) -> tuple[str, str]:
 
     ``("", "")`` if all are finite.
     """
-    ops, xp = model.ops, model.ops.xp
+    xp = model.ops.xp
     views = model.views(theta)
 
     def tensors():
         yield "x", "the minibatch x", given(model, x)
         for name, value in views.items():
             yield "theta", f"the parameter {name}", value
-        (mu, logvar), _ = model.encode(views, x)
-        yield "mu", "the posterior mean mu", mu
-        yield "logvar", "the posterior log-variance", logvar
-        # Of several samples of z, (K, B, Z), the first stands for all: the loss and the gradient see the others.
-        z, _ = sample(ops, mu, logvar, eps if len(eps.shape) == 2 else eps[0, ...])
-        yield "z", "the latent sample z", z
-        outputs, _ = model.decode(views, z)
-        for head, value in zip(model.likelihood.heads(model.architecture.n_features), outputs, strict=True):
-            yield "decoder", f"the decoder's output {head}", value
+        yield from objective.tensors(model, views, x, eps)
         terms, backward = objective.loss(model, theta, x, eps, beta)
         yield "nll", "the reconstruction term", terms.nll_rows
         yield "kl", "the KL divergence", terms.kl_rows

@@ -46,19 +46,21 @@ def train(model, settings, x, x_valid=None, state=None, callbacks=()) -> Trainin
         raise InputError("x has no rows to train on")
     state = state or initial_state(model, settings, x)
     with model.ops.memory_guard(min(settings.batch_size, x.shape[0])):
-        x = _static(model.ops, x, settings, 0)
-        x_valid = None if x_valid is None else _static(model.ops, x_valid, settings, 1)
+        features = model.architecture.n_features
+        x = _static(model.ops, x, settings, 0, features)
+        x_valid = None if x_valid is None else _static(model.ops, x_valid, settings, 1, features)
         return _run(model, settings, x, x_valid, state, callbacks)
 
 
 def _run(model, settings, x, x_valid, state, callbacks) -> TrainingState:
     """``train`` on data as training sees them, from a state."""
     stepper = Stepper(model, settings, x, state)
+    groups = settings.objective.groups(model, x)
     # Overflow is the guard's business: its message says more than NumPy's warning.
     with np.errstate(all="ignore"), DeferredInterrupt() as interrupt:
         try:
             while state.epoch < settings.epochs and state.stop_reason is None:
-                row = _epoch(model, settings, x, state, stepper, interrupt)
+                row = _epoch(model, settings, x, state, stepper, interrupt, groups)
                 if row is None:
                     state.stop(INTERRUPTED)
                     break
@@ -82,21 +84,21 @@ def _run(model, settings, x, x_valid, state, callbacks) -> TrainingState:
     return state
 
 
-def _static(ops, x, settings, step):
+def _static(ops, x, settings, step, features):
     """The data as training sees them: drawn once as zeros and ones if the settings say so."""
     if settings.binarize != "static":
         return x
-    return minibatches.binarize(ops, x, settings.seed, "static binarize", step)
+    return minibatches.binarize(ops, x, settings.seed, "static binarize", step, features)
 
 
-def _epoch(model, settings, x, state, stepper, interrupt) -> dict | None:
+def _epoch(model, settings, x, state, stepper, interrupt, groups) -> dict | None:
     """One pass over x: changes theta, the optimiser's state and ``state.step``.
 
     Returns the history's row, or None if it was interrupted before its last step.
     """
     started = time.perf_counter()
     ops = model.ops
-    order = minibatches.epoch_order(ops, settings.seed, state.epoch, x.shape[0])
+    order = minibatches.epoch_order(ops, settings.seed, state.epoch, x.shape[0], groups)
     epoch = Epoch(model, settings, x, order, evaluate.ElboAverages(ops.xp))
     steps, index = len(epoch.parts), 0
     while index < steps and not (index and interrupt.requested):
@@ -121,7 +123,8 @@ def _validate(model, settings, x_valid, state, beta) -> dict:
     """The validation columns. The noise is the same every epoch, so that epochs compare like with like."""
     if settings.binarize == "dynamic":
         # Held fixed over epochs for the same reason.
-        x_valid = minibatches.binarize(model.ops, x_valid, settings.seed, "static binarize", 1)
+        features = model.architecture.n_features
+        x_valid = minibatches.binarize(model.ops, x_valid, settings.seed, "static binarize", 1, features)
     rows = max(1, VALIDATION_SAMPLES // settings.objective.samples)
     result = evaluate.evaluate_elbo(
         model, state.theta, x_valid, settings.seed, beta, rows, "validation noise", settings.objective

@@ -1,27 +1,56 @@
-"""The order of an epoch's rows, and what is drawn for a step: zeros and ones from grey values, and noise."""
+"""The order of an epoch's rows, and what is drawn for a step: features that are drawn anew, and noise."""
 
 from __future__ import annotations
+
+import numpy as np
 
 from npvae import random
 
 
-def epoch_order(ops, seed: int, epoch: int, rows: int):
-    """The rows' order in epoch number ``epoch`` (from 0), int64 (rows,), on the device: that of ``random.permutation``."""
-    return ops.sorting_order(random.words(seed, "shuffle", epoch, rows))
+def epoch_order(ops, seed: int, epoch: int, rows: int, groups: np.ndarray | None = None):
+    """The rows' order in epoch number ``epoch`` (from 0), int64 (rows,), on the device: that of ``random.permutation``.
 
-
-def draw(ops, x, rows, settings, latent_dim: int, step: int):
-    """The rows of x, (B, I), binarised where ``settings`` say so, and noise for them, of the objective's shape, after
-    ``step`` steps.
+    groups: whole numbers (rows,), NumPy: each group's rows are spread evenly over the epoch, in an order of their own, so that
+    every batch has its share of the few that are labelled.
     """
-    batch = ops.take_rows(x, rows)
-    if settings.binarize == "dynamic":
-        batch = binarize(ops, batch, settings.seed, "binarize", step)
-    shape = settings.objective.noise_shape(batch.shape[0], latent_dim)
+    words = random.words(seed, "shuffle", epoch, rows)
+    if groups is None:
+        return ops.sorting_order(words)
+    place = np.empty(rows)
+    for group in np.unique(groups):
+        members = np.flatnonzero(groups == group)
+        order = members[np.argsort(words[members], kind="stable")]
+        place[order] = (np.arange(len(order)) + random.uniform(seed, "shuffle offset", epoch, (), draw=int(group))) / len(order)
+    return ops.asarray(np.argsort(place, kind="stable"))
+
+
+def draw(ops, x, rows, settings, architecture, step: int):
+    """The rows of x, (B, data columns), features drawn anew where ``settings`` say so, and noise for them, of the objective's
+    shape, after ``step`` steps.
+    """
+    batch, features = ops.take_rows(x, rows), architecture.n_features
+    if settings.noisy_features:
+        batch = draw_features(ops, batch, features, settings.seed, step)
+    elif settings.binarize == "dynamic":
+        batch = binarize(ops, batch, settings.seed, "binarize", step, features)
+    shape = settings.objective.noise_shape(batch.shape[0], architecture.latent_dim)
     return batch, ops.asarray(random.normal(settings.seed, "latent noise", step, shape, ops.dtype_name(batch)))
 
 
-def binarize(ops, x, seed: int, purpose: str, step: int):
-    """Zeros and ones, one with probability x, (B, I); a pure function of (x, seed, purpose, step). NaN stays NaN."""
-    u = ops.asarray(random.uniform(seed, purpose, step, x.shape, "float32"))
-    return ops.xp.where(u < x, ops.xp.ones_like(x), 0.0 * x)
+def binarize(ops, x, seed: int, purpose: str, step: int, features: int | None = None):
+    """Zeros and ones, one with probability x, (B, I); a pure function of (x, seed, purpose, step). NaN stays NaN.
+
+    features: how many columns are drawn, the first ones; None: all.
+    """
+    xp, drawn = ops.xp, x if features is None else x[:, :features]
+    u = ops.asarray(random.uniform(seed, purpose, step, drawn.shape, "float32"))
+    drawn = xp.where(u < drawn, xp.ones_like(drawn), 0.0 * drawn)
+    return drawn if drawn.shape == x.shape else xp.concat([drawn, x[:, features:]], axis=1)
+
+
+def draw_features(ops, batch, features: int, seed: int, step: int):
+    """Of rows (mean, deviation, rest), each (B, I) but the rest: (mean + deviation eps, rest)."""
+    shape = (batch.shape[0], features)
+    eps = ops.asarray(random.normal(seed, "feature noise", step, shape, ops.dtype_name(batch)))
+    x = batch[:, :features] + batch[:, features:2 * features] * eps
+    return ops.xp.concat([x, batch[:, 2 * features:]], axis=1)

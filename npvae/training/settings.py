@@ -30,6 +30,7 @@ class TrainingSettings:
     initial_weights the rule by which weights and biases start: see npvae/layers/initial.py
     output_bias     where the biases of the decoder's outputs start: at 0, or where they fit the data's columns
     objective       what is minimised: see npvae/objectives
+    noisy_features  rows of data are means and standard deviations of the features, which are drawn anew every step
     binarize        "none"; "static": each pixel drawn once; "dynamic": drawn anew every step
 
     InputError, InputTypeError, UnknownNameError: a value that cannot be, or a schedule that would not fit
@@ -51,6 +52,7 @@ class TrainingSettings:
     initial_weights: str = "glorot"
     output_bias: str = "zero"
     objective: Objective = field(default_factory=ELBO)
+    noisy_features: bool = False
 
     def __post_init__(self) -> None:
         for name, minimum in (("seed", 0), ("epochs", 1), ("batch_size", 1), ("patience", 1)):
@@ -65,6 +67,7 @@ class TrainingSettings:
         check.one_of("binarize", self.binarize, BINARIZE)
         check.one_of("initial_weights", self.initial_weights, initial.RULES)
         check.one_of("output_bias", self.output_bias, OUTPUT_BIAS)
+        check.true_or_false("noisy_features", self.noisy_features)
         object.__setattr__(self, "kl_warmup", kl_warmup.get(self.kl_warmup))
         self.schedule.check_length(self.epochs)
         self.kl_warmup.check_length(self.epochs)
@@ -80,6 +83,8 @@ class TrainingSettings:
         config = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         for name in ("optimizer", "schedule", "objective", "kl_warmup"):
             config[name] = registry.to_config(config[name])
+        if not self.noisy_features:
+            del config["noisy_features"]  # checkpoints from before there was such a thing can be resumed
         return config
 
     @classmethod

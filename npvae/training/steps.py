@@ -104,7 +104,7 @@ class Stepper:
         model, settings, ops = self._model, self._settings, self._model.ops
         beta = epoch.beta(state, index)
         rows = epoch.order[epoch.parts[index]]
-        batch, eps = minibatches.draw(ops, epoch.x, rows, settings, model.architecture.latent_dim, state.step)
+        batch, eps = minibatches.draw(ops, epoch.x, rows, settings, model.architecture, state.step)
         terms, backward = settings.objective.loss(model, state.theta, batch, eps, beta)
         backward(out=self._gradient)
         norm = optim.global_norm(ops.xp, self._gradient)
