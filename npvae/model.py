@@ -95,6 +95,11 @@ class Architecture:
         """How many numbers of a row the encoder sees: its features, and where some may be missing, which are observed."""
         return 2 * self.n_features if self.missing else self.n_features
 
+    @property
+    def decoder_inputs(self) -> int:
+        """How many numbers the decoder sees."""
+        return self.latent_dim
+
     def encoder(self) -> tuple[list[DenseLayer], list[DenseLayer]]:
         """The encoder's hidden layers, and its heads: mean and log-variance."""
         hidden = network.chain("encoder", self.encoder_inputs, self.hidden, self.activation)
@@ -103,8 +108,8 @@ class Architecture:
 
     def decoder(self) -> tuple[list[DenseLayer], list[DenseLayer]]:
         """The decoder's hidden layers, and its heads: those of the likelihood."""
-        hidden = network.chain("decoder", self.latent_dim, self.decoder_hidden, self.activation)
-        width = self.decoder_hidden[-1] if hidden else self.latent_dim
+        hidden = network.chain("decoder", self.decoder_inputs, self.decoder_hidden, self.activation)
+        width = self.decoder_hidden[-1] if hidden else self.decoder_inputs
         outputs = self.likelihood.heads(self.n_features)
         return hidden, [DenseLayer(f"decoder/{head}", width, units) for head, units in outputs.items()]
 

@@ -8,8 +8,9 @@ from npvae import registry
 from npvae.objectives.base import Objective, Terms
 from npvae.objectives.elbo import ELBO, negative_elbo, value_and_gradient
 from npvae.objectives.importance_weighted import ImportanceWeighted, importance_weighted_loss
+from npvae.objectives.semi_supervised import SemiSupervised, semi_supervised_loss
 
-KNOWN: dict[str, type[Objective]] = {kind.name: kind for kind in (ELBO, ImportanceWeighted)}
+KNOWN: dict[str, type[Objective]] = {kind.name: kind for kind in (ELBO, ImportanceWeighted, SemiSupervised)}
 
 
 def get(objective) -> Objective:
@@ -18,6 +19,6 @@ def get(objective) -> Objective:
 
 
 __all__ = [
-    "ELBO", "KNOWN", "ImportanceWeighted", "Objective", "Terms", "get", "importance_weighted_loss", "negative_elbo",
-    "value_and_gradient",
+    "ELBO", "KNOWN", "ImportanceWeighted", "Objective", "SemiSupervised", "Terms", "get", "importance_weighted_loss", "negative_elbo",
+    "semi_supervised_loss", "value_and_gradient",
 ]

@@ -1,0 +1,150 @@
+"""The semi-supervised model M2: a class and a latent vector make x.
+
+    p(y) = pi_y        p(z) = N(0, I)        p(x|y, z)  the likelihood at the decoder's outputs for (z, y)
+    q(y|x) = softmax(classifier(x))          q(z|x, y) = N(mu, diag(exp(logvar))),  the encoder for (x, y)
+
+y is one-hot where a network sees it. The encoder's first layer is a product with x, the same for every class, and a row of a
+second matrix for the class:
+
+    h = f(x W_x + b + W_y[y])          ds = sum over the pairs of a row of da,   dW_x = x^T ds,   db = sum ds
+                                       dW_y = onehot^T da
+
+so that for an unlabelled row, whose C classes are all looked at, x W_x is computed once.
+
+Source: Kingma, Rezende, Mohamed & Welling (2014), "Semi-supervised learning with deep generative models", sections 2 and 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from npvae import check
+from npvae.errors import InputError, InputTypeError
+from npvae.layers import activations, network
+from npvae.layers.network import DenseLayer
+from npvae.model import Architecture, Model, _widths
+from npvae.layers.pairs import Pairs
+
+
+@dataclass(frozen=True)
+class SemiSupervisedArchitecture(Architecture):
+    """An architecture with classes. A row of data is its features and, last, its label: -1 for none.
+
+    n_classes: C. classifier_hidden: widths of q(y|x)'s hidden layers, by default the encoder's. class_prior: p(y), C positive
+    numbers of sum 1; None: all alike.
+    """
+
+    n_classes: int = 2
+    classifier_hidden: tuple[int, ...] | None = None
+    class_prior: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "n_classes", check.whole_number("n_classes", self.n_classes, 2))
+        widths = self.hidden if self.classifier_hidden is None else self.classifier_hidden
+        object.__setattr__(self, "classifier_hidden", _widths("classifier_hidden", widths))
+        for name in ("missing", "linear_path"):
+            if getattr(self, name):
+                raise InputError(f"a semi-supervised model knows no {name}")
+        if self.class_prior is not None:
+            object.__setattr__(self, "class_prior", _probabilities("class_prior", self.class_prior, self.n_classes))
+
+    def config(self) -> dict:
+        return {
+            **super().config(), "n_classes": self.n_classes, "classifier_hidden": list(self.classifier_hidden),
+            "class_prior": None if self.class_prior is None else list(self.class_prior),
+        }
+
+    @property
+    def data_columns(self) -> int:
+        return self.n_features + 1
+
+    @property
+    def encoder_inputs(self) -> int:
+        return self.n_features + self.n_classes
+
+    @property
+    def decoder_inputs(self) -> int:
+        return self.latent_dim + self.n_classes
+
+    def classifier(self) -> tuple[list[DenseLayer], list[DenseLayer]]:
+        """The classifier's hidden layers, and its head."""
+        hidden = network.chain("classifier", self.n_features, self.classifier_hidden, self.activation)
+        width = self.classifier_hidden[-1] if hidden else self.n_features
+        return hidden, [DenseLayer("classifier/logits", width, self.n_classes)]
+
+    def dense_layers(self) -> list[DenseLayer]:
+        return [*super().dense_layers(), *(layer for part in self.classifier() for layer in part)]
+
+    def log_prior(self) -> np.ndarray:
+        """log p(y), (C,)."""
+        if self.class_prior is None:
+            return np.full(self.n_classes, -np.log(self.n_classes))
+        return np.log(self.class_prior)
+
+
+def _probabilities(name: str, values, count: int) -> tuple[float, ...]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InputTypeError(f"{name} must be a list of numbers, got {values!r}")
+    values = tuple(check.real_number(f"each of {name}", value, above=0.0) for value in values)
+    if len(values) != count or abs(sum(values) - 1.0) > 1e-6:
+        raise InputError(f"{name} must be {count} numbers of sum 1, got {list(values)}")
+    return values
+
+
+class SemiSupervisedModel(Model):
+    """M2 on a backend."""
+
+    def __init__(self, architecture: SemiSupervisedArchitecture, ops) -> None:
+        super().__init__(architecture, ops)
+        self._classifier = architecture.classifier()
+
+    def classify(self, parameters, x):
+        """Return ``(logits, backward)`` for x (B, I); logits (B, C). ``backward(dlogits, gradient)`` overwrites the classifier's
+        tensors in ``gradient``."""
+        (logits,), network_backward = network.network(self.ops, parameters, x, *self._classifier, need_dx=False)
+        return logits, lambda dlogits, gradient: network_backward((dlogits,), gradient)
+
+    def encode_pairs(self, parameters, x, pairs: Pairs):
+        """Return ``((mu, logvar), backward)``, both (P, Z), for x (L + U, I); ``backward`` as that of ``encode``."""
+        hidden, heads = self._encoder
+        first, rest = (hidden[:1], hidden[1:]) if hidden else (heads, [])
+        entered = [self._enter(parameters, layer, x, pairs) for layer in first]
+        if not hidden:
+            def backward_heads(dmu, dlogvar, gradient):
+                for d, (_, backward) in zip((dmu, dlogvar), entered, strict=True):
+                    backward(d, gradient)
+
+            return tuple(output for output, _ in entered), backward_heads
+        (h, enter_backward), = entered
+        outputs, rest_backward = network.network(self.ops, parameters, h, rest, heads, need_dx=True)
+
+        def backward(dmu, dlogvar, gradient):
+            enter_backward(rest_backward((dmu, dlogvar), gradient), gradient)
+
+        return outputs, backward
+
+    def _enter(self, parameters, layer: DenseLayer, x, pairs: Pairs):
+        """A first layer: f(x W_x + b + W_y[y]) for every pair, (P, H)."""
+        ops, xp, features = self.ops, self.ops.xp, self.architecture.n_features
+        W, b = parameters[layer.W], parameters[layer.b]
+        by_row = ops.dense_forward(x, W[:features], b, "identity")
+        y = activations.FORWARD[layer.activation](xp, pairs.spread(by_row) + pairs.one_hot @ W[features:])
+
+        def backward(dy, gradient):
+            da = activations.BACKWARD[layer.activation](xp, dy, y)
+            by_row = pairs.gather(da)
+            gradient[layer.W][:features] = x.T @ by_row
+            gradient[layer.W][features:] = pairs.one_hot.T @ da
+            gradient[layer.b][...] = xp.sum(by_row, axis=0)
+
+        return y, backward
+
+    def decode_pairs(self, parameters, z, pairs: Pairs):
+        """``decode`` for z (P, Z) with the classes of the pairs; its backward returns dz."""
+        outputs, decoder_backward = self.decode(parameters, self.ops.xp.concat([z, pairs.one_hot], axis=1))
+        latent_dim = self.architecture.latent_dim
+        return outputs, lambda doutputs, gradient: decoder_backward(doutputs, gradient)[:, :latent_dim]

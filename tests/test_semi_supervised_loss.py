@@ -1,0 +1,157 @@
+"""The loss of M2: against loops over Python floats, its gradient against finite differences, labelled and unlabelled parts apart."""
+
+import math
+
+import numpy as np
+import pytest
+
+from npvae import backend, check_gradient
+from npvae.errors import InputError, InputTypeError
+from npvae.objectives import SemiSupervised, semi_supervised_loss
+from npvae.semisupervised import SemiSupervisedArchitecture, SemiSupervisedModel
+
+CLASSES, FEATURES, LATENT = 4, 5, 3
+PRIOR = (0.1, 0.2, 0.3, 0.4)
+
+
+def problem(labels, hidden=(6, 4), likelihood="bernoulli", seed=0, **more):
+    """``(model, theta, batch, eps)``; labels: -1 for none."""
+    rng = np.random.default_rng(seed)
+    architecture = SemiSupervisedArchitecture(
+        FEATURES, LATENT, hidden, activation="softplus", likelihood=likelihood, n_classes=CLASSES, class_prior=PRIOR, **more
+    )
+    model = SemiSupervisedModel(architecture, backend.get("numpy"))
+    theta = model.initial_parameters(0, "float64") + 0.3 * rng.standard_normal(model.layout.size)
+    x = rng.standard_normal((len(labels), FEATURES))
+    x = (x > 0).astype(float) if likelihood == "bernoulli" else x
+    return model, theta, np.concatenate([x, np.array(labels, float)[:, None]], axis=1), rng.standard_normal((len(x), LATENT))
+
+
+# The same by loops
+
+
+def dense(parameters, name, x, f=lambda a: a):
+    W, b = parameters[f"{name}/W"].tolist(), parameters[f"{name}/b"].tolist()
+    return [f(math.fsum(v * W[i][j] for i, v in enumerate(x)) + b[j]) for j in range(len(b))]
+
+
+def softplus(a):
+    return max(a, 0.0) + math.log1p(math.exp(-abs(a)))
+
+
+def log_softmax(logits):
+    total = math.log(math.fsum(math.exp(v) for v in logits))
+    return [v - total for v in logits]
+
+
+def bound_of_pair(parameters, x, y, eps, beta):
+    """-L(x, y): one sample of z."""
+    one_hot = [float(c == y) for c in range(CLASSES)]
+    h = dense(parameters, "encoder/1", dense(parameters, "encoder/0", x + one_hot, softplus), softplus)
+    mu, logvar = dense(parameters, "encoder/mean", h), dense(parameters, "encoder/logvar", h)
+    z = [m + math.exp(v / 2) * e for m, v, e in zip(mu, logvar, eps, strict=True)]
+    h = dense(parameters, "decoder/1", dense(parameters, "decoder/0", z + one_hot, softplus), softplus)
+    nll = math.fsum(softplus(l) - v * l for l, v in zip(dense(parameters, "decoder/logits", h), x, strict=True))
+    kl = math.fsum((m * m + math.exp(v) - 1.0 - v) / 2 for m, v in zip(mu, logvar, strict=True))
+    return nll + beta * kl - math.log(PRIOR[y])
+
+
+def by_loops(parameters, batch, eps, beta, weight):
+    total = 0.0
+    for (*x, label), noise in zip(batch.tolist(), eps.tolist(), strict=True):
+        log_q = log_softmax(dense(parameters, "classifier/logits", dense(
+            parameters, "classifier/1", dense(parameters, "classifier/0", x, softplus), softplus)))
+        if label >= 0:
+            total += bound_of_pair(parameters, x, int(label), noise, beta) - weight * log_q[int(label)]
+        else:
+            total += math.fsum(
+                math.exp(lq) * (bound_of_pair(parameters, x, c, noise, beta) + lq) for c, lq in enumerate(log_q)
+            )
+    return total / len(batch)
+
+
+MIXED, ALL, NONE = (-1, 2, 0, -1, -1, 3, 1), (0, 3, 2, 2, 1), (-1, -1, -1)
+
+
+@pytest.mark.parametrize("labels", [MIXED, ALL, NONE, (1,), (-1,)])
+def test_the_loss_is_that_of_loops(labels):
+    model, theta, batch, eps = problem(labels)
+    terms, _ = semi_supervised_loss(model, theta, batch, eps, 0.7, 1.3)
+    expected = by_loops(model.layout.views(np, theta), batch, eps, 0.7, 1.3)
+    assert float(terms.loss) == pytest.approx(expected, rel=1e-12)
+    plain, _ = semi_supervised_loss(model, theta, batch, eps, 1.0, 0.0)
+    assert float(plain.bound) == pytest.approx(-float(plain.loss), rel=1e-12)
+    assert float(terms.reconstruction) == pytest.approx(float(terms.nll_rows.mean()), rel=1e-12)
+    assert terms.kl_rows.shape == terms.mu.shape == eps.shape and float(terms.kl) == pytest.approx(float(terms.kl_rows.sum()) / len(eps))
+
+
+@pytest.mark.parametrize("labels", [MIXED, ALL, NONE])
+@pytest.mark.parametrize("hidden", [(6, 4), (5,), ()])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian_decoder", "gaussian_per_feature", "squared_error"])
+def test_the_gradient_is_that_of_differences(labels, hidden, likelihood):
+    model, theta, batch, eps = problem(labels, hidden, likelihood, classifier_hidden=(3,))
+    views = model.layout.views(np, theta)
+
+    def function(*tensors):
+        flat = np.concatenate([tensor.reshape(-1) for tensor in tensors])
+        terms, backward = semi_supervised_loss(model, flat, batch, eps, 0.7, 1.3)
+        return terms.loss, tuple(model.layout.views(np, backward()).values())
+
+    check_gradient(function, list(views.values()), names=list(views))
+
+
+def test_an_upstream_gradient_scales_it_and_out_is_overwritten():
+    model, theta, batch, eps = problem(MIXED)
+    _, backward = semi_supervised_loss(model, theta, batch, eps)
+    once, out = backward(), np.full(model.layout.size, np.nan)
+    assert backward(3.0, out) is out
+    np.testing.assert_allclose(out, 3.0 * once, rtol=1e-9, atol=1e-12)
+
+
+def test_the_order_of_rows_does_not_matter():
+    model, theta, batch, eps = problem(MIXED)
+    order = np.array([4, 1, 6, 0, 5, 2, 3])
+    losses, gradients = zip(*(
+        (float(terms.loss), backward())
+        for terms, backward in (semi_supervised_loss(model, theta, batch[o], eps[o]) for o in (slice(None), order))
+    ), strict=True)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+    np.testing.assert_allclose(*gradients, rtol=1e-9, atol=1e-12)
+
+
+def test_the_product_with_x_is_taken_once_a_row(monkeypatch):
+    model, theta, batch, eps = problem(MIXED)
+    rows, forward = [], model.ops.dense_forward
+
+    def counted(x, W, b, activation):
+        if W.shape[0] == FEATURES:
+            rows.append(x.shape[0])
+        return forward(x, W, b, activation)
+
+    monkeypatch.setattr(model.ops, "dense_forward", counted)
+    semi_supervised_loss(model, theta, batch, eps)
+    assert rows == [len(batch), len(batch)]  # the classifier's, and the encoder's
+
+
+def test_large_logits_overflow_nowhere():
+    model, theta, batch, eps = problem(MIXED)
+    theta = theta.astype(np.float32)
+    model.views(theta)["classifier/logits/b"][...] = (0.0, 200.0, -200.0, 0.0)
+    terms, backward = semi_supervised_loss(model, theta, batch.astype(np.float32), eps.astype(np.float32))
+    assert np.isfinite(terms.loss) and np.isfinite(backward()).all()
+
+
+def test_what_is_refused():
+    model, theta, batch, eps = problem(MIXED)
+    with pytest.raises(InputError, match="x must"):
+        semi_supervised_loss(model, theta, batch[:, :-1], eps)
+    with pytest.raises(InputError, match="classifier_weight"):
+        SemiSupervised(-1.0)
+    for arguments, words in (
+        ({"n_classes": 1}, "n_classes"), ({"n_classes": 2, "class_prior": (0.5, 0.6)}, "class_prior"),
+        ({"n_classes": 2, "class_prior": (0.5,)}, "class_prior"), ({"n_classes": 2, "missing": True}, "missing"),
+    ):
+        with pytest.raises(InputError, match=words):
+            SemiSupervisedArchitecture(3, **arguments)
+    with pytest.raises(InputTypeError, match="class_prior"):
+        SemiSupervisedArchitecture(3, n_classes=2, class_prior="ab")
