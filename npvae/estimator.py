@@ -5,19 +5,11 @@ The constructor only stores its arguments; ``fit`` learns, and what it learns en
 
 from __future__ import annotations
 
-import warnings
-from pathlib import Path
 
-import numpy as np
 
-from npvae import model_file, preparation
-from npvae.errors import InputTypeError, NonFiniteError, TrainingInterruptedWarning
+from npvae import preparation
 from npvae.fitted import FittedVAE
 from npvae.model import Model
-from npvae.progress import progress_reporter
-from npvae.training import TrainingState, train
-from npvae.training.checkpoint import Checkpointer, data_fingerprints, read_checkpoint
-from npvae.training.loop import INTERRUPTED, initial_state
 
 
 class VAE(FittedVAE):
@@ -138,63 +130,6 @@ class VAE(FittedVAE):
             checkpoint_seconds=checkpoint_seconds, resume=resume,
         )
 
-    def fit_prepared(
-        self, run: preparation.Run, *, callbacks=(), checkpoint=None, checkpoint_seconds=10.0, resume=False
-    ):
-        """``fit`` on what :func:`npvae.preparation.prepare` made of this estimator and its data."""
-        settings, x, x_valid, model = run.settings, run.x, run.x_valid, run.model
-        if not all(map(callable, callbacks)):
-            raise InputTypeError("callbacks must be a list of functions")
-        state, hooks = None, list(callbacks)
-        if checkpoint is not None:
-            fingerprints = data_fingerprints(x, x_valid)
-            hooks.append(Checkpointer(checkpoint, model, settings, fingerprints, checkpoint_seconds))
-            if resume and Path(checkpoint).exists():
-                state = read_checkpoint(checkpoint, model, settings, fingerprints)
-        x, x_valid = model.ops.asarray(x), None if x_valid is None else model.ops.asarray(x_valid)
-        state = state or initial_state(model, settings, x)
-        try:
-            with progress_reporter(self.verbose, settings.epochs, state) as report:
-                train(model, settings, x, x_valid, state, [report, *hooks])
-        except BaseException as error:
-            state.stop("a number was not finite" if isinstance(error, NonFiniteError) else f"ended by {error!r}")
-            raise
-        finally:
-            self._keep(run, state)
-        if state.stop_reason == INTERRUPTED:
-            warnings.warn(
-                f"training interrupted in epoch {state.epoch + 1} of {settings.epochs}",
-                TrainingInterruptedWarning, stacklevel=2,
-            )
-        return self
-
-    def _keep(self, run: preparation.Run, state: TrainingState) -> None:
-        self.model_ = run.model
-        self.theta_ = run.model.ops.to_numpy(state.theta)
-        self.history_ = state.history
-        self.seed_ = run.settings.seed
-        self.divide_by_ = float(self.divide_by)
-        self.binarize_ = self.binarize
-        self.stop_reason_ = state.stop_reason
-        self.best_epoch_ = state.best_epoch or None
-        self.n_features_in_ = run.model.architecture.n_features
-        self.sample_shape_ = run.sample_shape
-        if run.column_names is not None:
-            self.feature_names_in_ = np.array(run.column_names, dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-
     def fit_transform(self, X, y=None, **arguments):
         """``fit`` and then ``transform``."""
         return self.fit(X, y, **arguments).transform(X)
-
-    # files
-
-    def save(self, path) -> None:
-        """Write the model to one .npz file, without pickle. OSError: it cannot be written."""
-        model_file.save(self, path)
-
-    @classmethod
-    def load(cls, path, *, backend="auto") -> VAE:
-        """The model of a file written by ``save``. FileNotFoundError, ModelFileError: it cannot be read."""
-        return model_file.load(cls, path, backend)

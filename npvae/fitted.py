@@ -6,21 +6,14 @@ import numpy as np
 
 from npvae import check, evaluate, inputs, random
 from npvae.batches import batches
-from npvae.errors import InputError
+from npvae.estimator_base import Estimator
 from npvae.impute import Imputation, methods
 from npvae.progress import progress_bar
-from npvae.sklearn_protocol import SklearnProtocol
 
 
-class FittedVAE(SklearnProtocol):
+class FittedVAE(Estimator):
     """The methods of a :class:`npvae.VAE` that need it fitted; ``fit`` and ``load`` set the attributes that end in an
     underscore."""
-
-    @property
-    def parameters_(self) -> dict:
-        """The parameters by name, as views of ``theta_``."""
-        self._check_fitted()
-        return self.model_.layout.views(np, self.theta_)
 
     def encode(self, X):
         """``(mu, logvar)`` of q(z|x), each (N, Z), of the model's dtype.
@@ -131,51 +124,3 @@ class FittedVAE(SklearnProtocol):
     def score(self, X, y=None) -> float:
         """The mean of ``score_samples(X)``."""
         return float(self.score_samples(X).mean())
-
-    # helpers
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "theta_"):
-            raise self._not_fitted_error(
-                f"this {type(self).__name__} is not fitted yet: call fit or load first"
-            )
-
-    def _input(self, X, missing: bool = False) -> np.ndarray:
-        """Data for the fitted model, as it was fitted: arguments may have been changed since. missing: allow NaN."""
-        self._check_fitted()
-        rows = inputs.as_rows(
-            X, str(self.theta_.dtype), n_features=self.n_features_in_, divide_by=self.divide_by_,
-            model=type(self).__name__, missing=missing or self.model_.architecture.missing,
-        )
-        fitted = getattr(self, "feature_names_in_", None)
-        if fitted is not None and rows.column_names is not None and rows.column_names != list(fitted):
-            raise InputError(
-                "The feature names should match those that were passed during fit, in the same order; "
-                f"expected {list(fitted)}, got {rows.column_names}"
-            )
-        return rows.values
-
-    def model_input(self, X):
-        """X on the device, checked against the likelihood, and binarised if the model was trained so."""
-        x = self._checked_input(X)
-        return self.model_.ops.asarray(x)
-
-    def _checked_input(self, X, missing: bool = False) -> np.ndarray:
-        x = self._input(X, missing)
-        names = getattr(self, "feature_names_in_", None)
-        self.model_.likelihood.check_data(x, None if names is None else list(names))
-        return x if self.binarize_ == "none" else random.bernoulli(self.seed_, "evaluation binarize", 0, x)
-
-    def device_theta(self):
-        """The fitted parameters in the backend's memory, (P,)."""
-        self._check_fitted()
-        return self.model_.ops.asarray(self.theta_)
-
-    def _output(self, x) -> np.ndarray:
-        """Model output in the data's units and shape."""
-        return (x * np.asarray(self.divide_by_, x.dtype)).reshape(len(x), *self.sample_shape_)
-
-    def seed_of(self, random_state) -> int:
-        """The seed that ``random_state`` means: the model's own for None."""
-        self._check_fitted()
-        return self.seed_ if random_state is None else random.seed_from(random_state)

@@ -7,9 +7,8 @@ import math
 import numpy as np
 
 from npvae import backend as backends
-from npvae import check, io, likelihoods, preparation, registry
+from npvae import check, io, likelihoods, registry
 from npvae.errors import InputError, ModelFileError, NpvaeError
-from npvae.model import Architecture, Model
 from npvae.training.history import History
 from npvae.training.settings import BINARIZE
 
@@ -19,24 +18,7 @@ def save(estimator, path) -> None:
 
     NotFittedError: it is not fitted. InputError: its likelihood is not a known one. OSError: it cannot be written.
     """
-    estimator._check_fitted()
-    likelihood = estimator.model_.likelihood
-    if not _can_be_read_again(likelihood):
-        raise InputError(
-            f"the likelihood {likelihood!r} is not one of npvae.likelihoods.KNOWN: its file could not be read again"
-        )
-    header = {
-        "estimator": type(estimator).__name__,
-        "architecture": estimator.model_.architecture.config(),
-        "parameters": registry.plain({**estimator.get_params(), **_fitted_arguments(estimator)}),
-        "seed": estimator.seed_,
-        "sample_shape": list(estimator.sample_shape_),
-        "column_names": list(getattr(estimator, "feature_names_in_", [])) or None,
-        "stop_reason": estimator.stop_reason_,
-        "best_epoch": estimator.best_epoch_,
-        "history": estimator.history_.columns(),
-    }
-    io.save(path, "model", header, {"theta": estimator.theta_})
+    io.save(path, "model", *describe(estimator))
 
 
 def load(cls, path, backend):
@@ -45,44 +27,73 @@ def load(cls, path, backend):
     FileNotFoundError: no such file. ModelFileError: damaged, of another kind or version, or incomplete.
     """
     header, arrays = io.load(path, "model")
-    ops = backends.get(backend)
     try:
-        if header["estimator"] != cls.__name__:
-            raise ModelFileError(f"{path} holds a {header['estimator']}, not a {cls.__name__}")
-        estimator = cls(**{**header["parameters"], "backend": backend, "threads": None})
-        model = Model(Architecture.from_config(header["architecture"]), ops)
-        implied = preparation.architecture(estimator, model.architecture.n_features)
-        if implied.config() != model.architecture.config():
-            raise ModelFileError(f"{path}: its parameters describe another architecture than the one it states")
-        theta = arrays["theta"]
-        if theta.shape != (model.layout.size,) or str(theta.dtype) != estimator.dtype:
-            raise ModelFileError(
-                f"{path}: theta is {theta.dtype} of shape {theta.shape}; the model needs {estimator.dtype} "
-                f"of shape ({model.layout.size},)"
-            )
-        if not np.isfinite(theta).all():
-            raise ModelFileError(f"{path}: the parameters are not all finite")
-        estimator.model_ = model
-        estimator.theta_ = theta
-        estimator.history_ = History(header["history"])
-        estimator.seed_ = check.whole_number("seed", header["seed"], 0)
-        estimator.stop_reason_ = header["stop_reason"]
-        estimator.best_epoch_ = header["best_epoch"]
-        estimator.n_features_in_ = model.architecture.n_features
-        estimator.divide_by_ = check.real_number("divide_by", header["parameters"]["divide_by"], above=0.0)
-        estimator.binarize_ = check.one_of("binarize", header["parameters"]["binarize"], BINARIZE)
-        estimator.sample_shape_ = tuple(header["sample_shape"])
-        if math.prod(estimator.sample_shape_) != estimator.n_features_in_:
-            raise ModelFileError(f"{path}: sample_shape {estimator.sample_shape_} does not have the model's features")
-        names = header["column_names"]
-        if names and len(names) != estimator.n_features_in_:
-            raise ModelFileError(f"{path}: {len(names)} column names for {estimator.n_features_in_} features")
-        if names:
-            estimator.feature_names_in_ = np.array(names, dtype=object)
-    except ModelFileError:
-        raise
+        return restore(cls, header, arrays, backend)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, NpvaeError) as error:
         raise ModelFileError(f"{path} lacks or contradicts what a model must hold: {error!r}") from error
+
+
+def describe(estimator) -> tuple[dict, dict]:
+    """``(header, arrays)`` of a fitted estimator's file; errors as :func:`save`."""
+    estimator._check_fitted()
+    likelihood = estimator.model_.likelihood
+    if not _can_be_read_again(likelihood):
+        raise InputError(
+            f"the likelihood {likelihood!r} is not one of npvae.likelihoods.KNOWN: its file could not be read again"
+        )
+    more, arrays = estimator._more_for_file()
+    header = {
+        "estimator": type(estimator).__name__,
+        "architecture": estimator.model_.architecture.config(),
+        "parameters": registry.plain({**estimator.get_params(deep=False), **_fitted_arguments(estimator)}),
+        "seed": estimator.seed_,
+        "sample_shape": list(estimator.sample_shape_),
+        "column_names": list(getattr(estimator, "feature_names_in_", [])) or None,
+        "stop_reason": estimator.stop_reason_,
+        "best_epoch": estimator.best_epoch_,
+        "history": estimator.history_.columns(),
+        **more,
+    }
+    return header, {"theta": estimator.theta_, **arrays}
+
+
+def restore(cls, header: dict, arrays: dict, backend):
+    """The estimator that :func:`describe` described. ModelFileError, and what other errors a header of another form leads to."""
+    ops = backends.get(backend)
+    if header["estimator"] != cls.__name__:
+        raise ModelFileError(f"it holds a {header['estimator']}, not a {cls.__name__}")
+    estimator = cls(**{**header["parameters"], "backend": backend, "threads": None})
+    model = cls._model_type(cls._architecture_type.from_config(header["architecture"]), ops)
+    estimator.sample_shape_ = tuple(header["sample_shape"])
+    estimator.n_features_in_ = math.prod(estimator.sample_shape_)
+    estimator._restore_more(header, arrays, backend)
+    columns, features = estimator._widths_of(model)
+    if estimator.n_features_in_ != features:
+        raise ModelFileError(f"sample_shape {estimator.sample_shape_} does not have the model's features")
+    if estimator.build_architecture(columns).config() != model.architecture.config():
+        raise ModelFileError("its parameters describe another architecture than the one it states")
+    theta = arrays["theta"]
+    if theta.shape != (model.layout.size,) or str(theta.dtype) != estimator.dtype:
+        raise ModelFileError(
+            f"theta is {theta.dtype} of shape {theta.shape}; the model needs {estimator.dtype} of shape ({model.layout.size},)"
+        )
+    if not np.isfinite(theta).all():
+        raise ModelFileError("the parameters are not all finite")
+    estimator.model_ = model
+    estimator.theta_ = theta
+    estimator.history_ = History(header["history"])
+    estimator.seed_ = check.whole_number("seed", header["seed"], 0)
+    estimator.stop_reason_ = header["stop_reason"]
+    estimator.best_epoch_ = header["best_epoch"]
+    estimator.divide_by_ = check.real_number("divide_by", header["parameters"]["divide_by"], above=0.0)
+    estimator.binarize_ = check.one_of("binarize", header["parameters"]["binarize"], BINARIZE)
+    names = header["column_names"]
+    if names and len(names) != estimator.n_features_in_:
+        raise ModelFileError(f"{len(names)} column names for {estimator.n_features_in_} features")
+    if names:
+        estimator.feature_names_in_ = np.array(names, dtype=object)
     return estimator
 
 
@@ -96,7 +107,8 @@ def _can_be_read_again(likelihood) -> bool:
 
 def _fitted_arguments(estimator) -> dict:
     """The arguments that decide what the model does to data, as they were when it was fitted."""
+    arguments = estimator.get_params(deep=False)
+    built = {name: value for name, value in estimator.model_.architecture.config().items() if name in arguments}
     return {
-        "divide_by": estimator.divide_by_, "binarize": estimator.binarize_, "dtype": str(estimator.theta_.dtype),
-        **{name: value for name, value in estimator.model_.architecture.config().items() if name != "n_features"},
+        "divide_by": estimator.divide_by_, "binarize": estimator.binarize_, "dtype": str(estimator.theta_.dtype), **built,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from npvae import backend as backends
 from npvae import check, inputs, random
 from npvae.errors import DataScaleWarning, InputError
 from npvae.likelihoods.base import column_label, refuse_outside
-from npvae.model import Architecture, Model
+from npvae.model import Model
 from npvae.training.settings import TrainingSettings
 
 #: Data whose root mean square is above this draw a warning.
@@ -24,40 +25,56 @@ class Run:
 
     settings: TrainingSettings
     model: Model
-    x: np.ndarray  #: (N, I), to train on
-    x_valid: np.ndarray | None  #: (M, I), to validate on
+    x: np.ndarray  #: (N, data columns), to train on
+    x_valid: np.ndarray | None  #: (M, data columns), to validate on
     sample_shape: tuple[int, ...]
     column_names: list[str] | None
 
 
-def prepare(estimator, X, X_valid=None) -> Run:
+def prepare(estimator, X, X_valid=None, labels=None, labels_valid=None) -> Run:
     """The run that the arguments and the data describe, validation rows held out.
 
+    labels, labels_valid: whole numbers, one a row, for a model whose rows end in a label.
     InputError, InputTypeError, UnknownNameError: an argument or the data are not what they must be.
     """
     settings = training_settings(estimator)
-    rows = _rows(estimator, X, None, "X")
+    rows = estimator.read_rows(X, "X")
     x, x_valid = rows.values, None
     if X_valid is not None:
-        x_valid = _rows(estimator, X_valid, x.shape[1], "X_valid").values
+        x_valid = estimator.read_rows(X_valid, "X_valid", math.prod(rows.sample_shape)).values
     elif held_out := _validation_rows(estimator.validation_fraction, len(x)):
         order = random.permutation(settings.seed, "validation split", 0, len(x))
         x, x_valid = x[order[held_out:]], x[order[:held_out]]
+        if labels is not None:
+            labels, labels_valid = labels[order[held_out:]], labels[order[:held_out]]
     if settings.patience is not None and x_valid is None:
         raise InputError("patience needs validation data: set validation_fraction, or give X_valid")
     if estimator.missing:
         _refuse_empty_columns(x, rows.column_names)
-    model = Model(architecture(estimator, x.shape[1]), backends.get(estimator.backend, estimator.threads))
+    model = estimator._model_type(
+        estimator.build_architecture(x.shape[1]), backends.get(estimator.backend, estimator.threads)
+    )
     for values in (x, x_valid):
         if values is not None:
-            if settings.binarize != "none":
-                refuse_outside(
-                    values, 0.0, 1.0, "to binarize", "scale the data, or leave binarize='none'", rows.column_names
-                )
-            model.likelihood.check_data(values, rows.column_names)
+            _check_values(model, settings, values[:, :model.architecture.n_features], rows.column_names)
     settings.objective.check_memory(model, min(settings.batch_size, len(x)), x.dtype.itemsize)
     _warn_of_scale(x)
+    if labels is not None:
+        x = with_labels(x, labels)
+        x_valid = None if x_valid is None else with_labels(x_valid, labels_valid)
     return Run(settings, model, x, x_valid, tuple(rows.sample_shape), rows.column_names)
+
+
+def with_labels(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Rows that end in their labels."""
+    return np.concatenate([x, labels.astype(x.dtype)[:, None]], axis=1)
+
+
+def _check_values(model: Model, settings: TrainingSettings, values: np.ndarray, column_names) -> None:
+    """InputError: the features are not what is binarised, or not what the likelihood takes."""
+    if settings.binarize != "none":
+        refuse_outside(values, 0.0, 1.0, "to binarize", "scale the data, or leave binarize='none'", column_names)
+    model.likelihood.check_data(values, column_names)
 
 
 def training_settings(estimator) -> TrainingSettings:
@@ -67,18 +84,10 @@ def training_settings(estimator) -> TrainingSettings:
     check.real_number("validation_fraction", estimator.validation_fraction, minimum=0.0, below=1.0)
     names = (
         "epochs", "batch_size", "learning_rate", "optimizer", "schedule", "beta", "kl_warmup", "clip_norm", "patience",
-        "min_delta", "binarize", "initial_weights", "output_bias", "objective",
+        "min_delta", "binarize", "initial_weights", "output_bias", "objective", "noisy_features",
     )
     arguments = {name: getattr(estimator, name) for name in names}
     return TrainingSettings(seed=random.seed_from(estimator.random_state), **arguments)
-
-
-def architecture(estimator, n_features: int) -> Architecture:
-    """The estimator's arguments about the model, checked."""
-    return Architecture(
-        n_features, estimator.latent_dim, estimator.hidden, estimator.decoder_hidden, estimator.activation,
-        estimator.likelihood, estimator.missing, estimator.linear_path,
-    )
 
 
 def _refuse_empty_columns(x: np.ndarray, column_names) -> None:
@@ -97,13 +106,6 @@ def _warn_of_scale(x: np.ndarray) -> None:
             f"the data are of the size {size:.3g} (root mean square); a network trains badly on them: divide them, "
             "with divide_by, or standardise their columns first", DataScaleWarning, stacklevel=4,
         )
-
-
-def _rows(estimator, X, n_features, name: str) -> inputs.Rows:
-    return inputs.as_rows(
-        X, estimator.dtype, name=name, n_features=n_features, divide_by=estimator.divide_by,
-        model=type(estimator).__name__, missing=estimator.missing,
-    )
 
 
 def _validation_rows(fraction: float, rows: int) -> int:

@@ -50,6 +50,9 @@ PURPOSES = {
     "imputation chain": 20,
     "held-out cells": 21,
     "members": 22,
+    "shuffle offset": 23,
+    "feature noise": 24,
+    "label choice": 25,
 }
 
 

@@ -1,0 +1,168 @@
+"""What every estimator that trains a model shares: training with checkpoints, its file, and data in and out."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from npvae import inputs, model_file, preparation, random
+from npvae.errors import InputError, InputTypeError, NonFiniteError, TrainingInterruptedWarning
+from npvae.model import Architecture, Model
+from npvae.progress import progress_reporter
+from npvae.sklearn_protocol import SklearnProtocol
+from npvae.training import TrainingState, train
+from npvae.training.checkpoint import Checkpointer, data_fingerprints, read_checkpoint
+from npvae.training.loop import INTERRUPTED, initial_state
+
+
+class Estimator(SklearnProtocol):
+    """The base of estimators with one trained model; ``fit`` and ``load`` set the attributes that end in an underscore."""
+
+    @property
+    def parameters_(self) -> dict:
+        """The parameters by name, as views of ``theta_``."""
+        self._check_fitted()
+        return self.model_.layout.views(np, self.theta_)
+
+    # what a subclass may do in another way: see preparation.py and model_file.py
+
+    #: Arguments of training that a subclass may have in its constructor.
+    missing, linear_path, noisy_features, objective = False, False, False, "elbo"
+
+    def read_rows(self, X, name: str, n_features: int | None = None) -> inputs.Rows:
+        """X as rows of what the model is trained on."""
+        return inputs.as_rows(
+            X, self.dtype, name=name, n_features=n_features, divide_by=self.divide_by, model=type(self).__name__,
+            missing=self.missing,
+        )
+
+    def build_architecture(self, columns: int) -> Architecture:
+        """The architecture that the arguments describe, for rows of so many numbers; the arguments are checked."""
+        return Architecture(
+            columns, self.latent_dim, self.hidden, self.decoder_hidden, self.activation, self.likelihood, self.missing,
+            self.linear_path,
+        )
+
+    def _widths_of(self, model) -> tuple[int, int]:
+        """What :meth:`build_architecture` was given for that model, and how many features the data have that the user gives."""
+        return model.architecture.n_features, model.architecture.n_features
+
+    #: The classes of the architecture and of the model.
+    _architecture_type, _model_type = Architecture, Model
+
+    def _more_for_file(self) -> tuple[dict, dict]:
+        """What the file holds beside what every estimator's does: entries of the header, and arrays."""
+        return {}, {}
+
+    def _restore_more(self, header: dict, arrays: dict, backend) -> None:
+        """Take back what :meth:`_more_for_file` gave."""
+
+    # learning
+
+    def fit_prepared(
+        self, run: preparation.Run, *, callbacks=(), checkpoint=None, checkpoint_seconds=10.0, resume=False
+    ):
+        """``fit`` on what :func:`npvae.preparation.prepare` made of this estimator and its data."""
+        settings, x, x_valid, model = run.settings, run.x, run.x_valid, run.model
+        if not all(map(callable, callbacks)):
+            raise InputTypeError("callbacks must be a list of functions")
+        state, hooks = None, list(callbacks)
+        if checkpoint is not None:
+            fingerprints = data_fingerprints(x, x_valid)
+            hooks.append(Checkpointer(checkpoint, model, settings, fingerprints, checkpoint_seconds))
+            if resume and Path(checkpoint).exists():
+                state = read_checkpoint(checkpoint, model, settings, fingerprints)
+        x, x_valid = model.ops.asarray(x), None if x_valid is None else model.ops.asarray(x_valid)
+        state = state or initial_state(model, settings, x)
+        try:
+            with progress_reporter(self.verbose, settings.epochs, state) as report:
+                train(model, settings, x, x_valid, state, [report, *hooks])
+        except BaseException as error:
+            state.stop("a number was not finite" if isinstance(error, NonFiniteError) else f"ended by {error!r}")
+            raise
+        finally:
+            self._keep(run, state)
+        if state.stop_reason == INTERRUPTED:
+            warnings.warn(
+                f"training interrupted in epoch {state.epoch + 1} of {settings.epochs}",
+                TrainingInterruptedWarning, stacklevel=2,
+            )
+        return self
+
+    def _keep(self, run: preparation.Run, state: TrainingState) -> None:
+        self.model_ = run.model
+        self.theta_ = run.model.ops.to_numpy(state.theta)
+        self.history_ = state.history
+        self.seed_ = run.settings.seed
+        self.divide_by_ = float(self.divide_by)
+        self.binarize_ = self.binarize
+        self.stop_reason_ = state.stop_reason
+        self.best_epoch_ = state.best_epoch or None
+        self.sample_shape_ = run.sample_shape
+        self.n_features_in_ = math.prod(run.sample_shape)
+        if run.column_names is not None:
+            self.feature_names_in_ = np.array(run.column_names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    # files
+
+    def save(self, path) -> None:
+        """Write the model to one .npz file, without pickle. OSError: it cannot be written."""
+        model_file.save(self, path)
+
+    @classmethod
+    def load(cls, path, *, backend="auto"):
+        """The model of a file written by ``save``. FileNotFoundError, ModelFileError: it cannot be read."""
+        return model_file.load(cls, path, backend)
+
+    # helpers
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "theta_"):
+            raise self._not_fitted_error(
+                f"this {type(self).__name__} is not fitted yet: call fit or load first"
+            )
+
+    def _input(self, X, missing: bool = False) -> np.ndarray:
+        """Data for the fitted model, as it was fitted: arguments may have been changed since. missing: allow NaN."""
+        self._check_fitted()
+        rows = inputs.as_rows(
+            X, str(self.theta_.dtype), n_features=self.n_features_in_, divide_by=self.divide_by_,
+            model=type(self).__name__, missing=missing or self.model_.architecture.missing,
+        )
+        fitted = getattr(self, "feature_names_in_", None)
+        if fitted is not None and rows.column_names is not None and rows.column_names != list(fitted):
+            raise InputError(
+                "The feature names should match those that were passed during fit, in the same order; "
+                f"expected {list(fitted)}, got {rows.column_names}"
+            )
+        return rows.values
+
+    def model_input(self, X):
+        """X on the device, checked against the likelihood, and binarised if the model was trained so."""
+        x = self._checked_input(X)
+        return self.model_.ops.asarray(x)
+
+    def _checked_input(self, X, missing: bool = False) -> np.ndarray:
+        x = self._input(X, missing)
+        names = getattr(self, "feature_names_in_", None)
+        self.model_.likelihood.check_data(x, None if names is None else list(names))
+        return x if self.binarize_ == "none" else random.bernoulli(self.seed_, "evaluation binarize", 0, x)
+
+    def device_theta(self):
+        """The fitted parameters in the backend's memory, (P,)."""
+        self._check_fitted()
+        return self.model_.ops.asarray(self.theta_)
+
+    def _output(self, x) -> np.ndarray:
+        """Model output in the data's units and shape."""
+        return (x * np.asarray(self.divide_by_, x.dtype)).reshape(len(x), *self.sample_shape_)
+
+    def seed_of(self, random_state) -> int:
+        """The seed that ``random_state`` means: the model's own for None."""
+        self._check_fitted()
+        return self.seed_ if random_state is None else random.seed_from(random_state)
