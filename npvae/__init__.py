@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from npvae.gradcheck import check_gradient, numerical_gradient
     from npvae.model import Architecture, Model
     from npvae.objectives import negative_elbo, value_and_gradient
+    from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE, SoftmaxRegression
     from npvae.tables import TableImputer
     from npvae.training import TrainingSettings, train
 
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 # line, a worker process and a test of a single function all feel.
 _HOME = {
     "Architecture": "npvae.model",
+    "LatentClassifier": "npvae.semisupervised",
     "Model": "npvae.model",
+    "SemiSupervisedVAE": "npvae.semisupervised",
+    "SoftmaxRegression": "npvae.semisupervised",
     "TableImputer": "npvae.tables",
     "TrainingSettings": "npvae.training",
     "VAE": "npvae.estimator",

@@ -54,6 +54,11 @@ def as_rows(
     return Rows(values, array.shape[1:], column_names)
 
 
+def rows_of(X, name: str = "X") -> int:
+    """How many rows X has. InputError, InputTypeError: it is no array of rows."""
+    return _as_two_dimensional(_as_array(X, name), name).shape[0]
+
+
 def _as_array(X, name: str) -> np.ndarray:
     if hasattr(X, "toarray"):
         raise InputTypeError(f"{name} is a sparse matrix; pass dense data, for instance {name}.toarray()")

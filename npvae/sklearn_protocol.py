@@ -20,13 +20,21 @@ class SklearnProtocol:
         return {name: p.default for name, p in signature.parameters.items() if name != "self"}
 
     def get_params(self, deep: bool = True) -> dict:
-        """The constructor's arguments by name."""
-        return {name: getattr(self, name) for name in self._parameter_defaults()}
+        """The constructor's arguments by name; ``deep``: also those of arguments that are estimators, as name__argument."""
+        found = {name: getattr(self, name) for name in self._parameter_defaults()}
+        for name, value in list(found.items()) if deep else ():
+            if hasattr(value, "get_params") and not isinstance(value, type):
+                found.update({f"{name}__{inner}": given for inner, given in value.get_params().items()})
+        return found
 
     def set_params(self, **parameters):
         """Change constructor arguments; InputError on a name there is not. Return self."""
         known = self._parameter_defaults()
         for name, value in parameters.items():
+            outer, _, inner = name.partition("__")
+            if inner and outer in known and hasattr(getattr(self, outer), "set_params"):
+                getattr(self, outer).set_params(**{inner: value})
+                continue
             if name not in known:
                 raise InputError(
                     f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: {list(known)}"

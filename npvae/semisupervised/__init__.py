@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from npvae.semisupervised.estimator import SemiSupervisedVAE
+from npvae.semisupervised.latent_classifier import LatentClassifier
 from npvae.semisupervised.model import SemiSupervisedArchitecture, SemiSupervisedModel
+from npvae.semisupervised.softmax_regression import SoftmaxRegression
 
-__all__ = ["SemiSupervisedArchitecture", "SemiSupervisedModel"]
+__all__ = [
+    "LatentClassifier", "SemiSupervisedArchitecture", "SemiSupervisedModel", "SemiSupervisedVAE", "SoftmaxRegression",
+]

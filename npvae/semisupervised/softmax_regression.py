@@ -16,7 +16,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from npvae import check, inputs
 from npvae.layers.softmax import log_softmax
+from npvae.semisupervised.classifier import Classifier
+from npvae.semisupervised.labels import read_labels, refuse_unusable
 
 
 def softmax_regression_loss(W, b, x, one_hot, l2: float):
@@ -49,3 +52,35 @@ def fit_softmax_regression(x, labels, classes: int, l2: float = 1e-3, iterations
         ahead, momentum = (new[0] + share * moved[0], new[1] + share * moved[1]), following
         W, b = new
     return W, b
+
+
+class SoftmaxRegression(Classifier):
+    """A linear classifier, p(y|x) = softmax(x W + b), fitted to labelled rows; rows with the label -1 are left out.
+
+    l2: weight of ||W||^2 / 2, in nats a row; of the smallest loss there is one if it is above 0. Fitted: ``coef_`` W, (I, C), ``intercept_`` b,
+    (C,), ``classes_``, ``n_features_in_``.
+    """
+
+    def __init__(self, l2=1e-3):
+        self.l2 = l2
+
+    def fit(self, X, y):
+        """Fit to X (N, I) and y (N,). InputError, InputTypeError: as of SemiSupervisedVAE. Return self."""
+        l2 = check.real_number("l2", self.l2, above=0.0)
+        x = inputs.as_rows(X, "float64", model=type(self).__name__).values
+        codes, classes = read_labels(y, len(x))
+        refuse_unusable(codes, classes)
+        labelled = codes >= 0
+        self.coef_, self.intercept_ = fit_softmax_regression(x[labelled], codes[labelled], len(classes), l2)
+        self.classes_, self.n_features_in_ = classes, x.shape[1]
+        return self
+
+    def predict_log_proba(self, X):
+        """log p(y|x) of every class, (N, C). NotFittedError: it is not fitted."""
+        if not hasattr(self, "coef_"):
+            raise self._not_fitted_error("this SoftmaxRegression is not fitted yet: call fit first")
+        x = inputs.as_rows(X, "float64", n_features=self.n_features_in_, model=type(self).__name__).values
+        return log_softmax(np, x @ self.coef_ + self.intercept_)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "coef_")

@@ -1,0 +1,301 @@
+"""The public face of M2, and of M1+M2: a semi-supervised classifier that also generates, with scikit-learn's conventions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from npvae import check, inputs, model_file, preparation, random
+from npvae.batches import batches
+from npvae.errors import InputError
+from npvae.estimator import VAE
+from npvae.estimator_base import Estimator
+from npvae.objectives import SemiSupervised
+from npvae.semisupervised import features as latent_features
+from npvae.semisupervised import inference
+from npvae.semisupervised.classifier import Classifier
+from npvae.semisupervised.labels import frequencies, read_labels, refuse_unusable
+from npvae.semisupervised.model import SemiSupervisedArchitecture, SemiSupervisedModel
+
+
+class SemiSupervisedVAE(Classifier, Estimator):
+    """A classifier that learns from labelled and unlabelled rows, and generates rows of a class: M2, or M1+M2.
+
+    A class y and a latent vector z make x. Training maximises, in nats a row,
+
+        L(x, y) = E_q(z|x,y)[log p(x|y, z)] + log p(y) - KL(q(z|x, y) || p(z))     of a labelled row, plus alpha N/N_l log q(y|x)
+        U(x) = sum_y q(y|x) (L(x, y) - log q(y|x))                                 of an unlabelled one
+
+    with a classifier q(y|x), N rows and N_l labelled ones. See npvae/objectives/semi_supervised.py.
+
+    Parameters
+    ----------
+    features : None: x are the data (M2). A VAE: x are its latent features, a fresh sample of q(z1|x) at every step, and their
+        mean where they are looked at (M1+M2). A fitted one is used as it is; of another a copy is fitted, on all rows of X.
+    latent_dim, hidden, decoder_hidden, activation : of the encoder q(z|x, y) and the decoder, as in :class:`npvae.VAE`.
+    classifier_hidden : widths of the classifier q(y|x); None for those of the encoder.
+    likelihood : as in VAE; None for "bernoulli" on data, "gaussian_decoder" on features.
+    alpha : weight of the classifier's term.
+    classes : the classes; None for those that occur in y.
+    class_prior : p(y): None for all alike, "labels" for their shares among the labels, or C numbers of sum 1.
+    beta, kl_warmup, optimizer, learning_rate, schedule, clip_norm, batch_size, epochs, validation_fraction, patience, min_delta,
+    binarize, initial_weights, output_bias, divide_by, backend, threads, dtype, random_state, verbose : as in VAE. With
+        ``features``, ``divide_by`` and ``binarize`` are arguments of its VAE, not of this.
+
+    Attributes
+    ----------
+    classes_ : (C,), in the order of the columns of ``predict_proba``. features_ : the fitted VAE of M1+M2, else None.
+    used_dimensions_ : those of its latent dimensions that are features. class_prior_ : p(y), (C,).
+    theta_, parameters_, model_, history_, seed_, n_features_in_, sample_shape_, stop_reason_, best_epoch_ : as in VAE.
+
+    Examples
+    --------
+    >>> from npvae import SemiSupervisedVAE, load_dataset
+    >>> digits = load_dataset("digits")
+    >>> y = digits.y_train.astype(int)
+    >>> y[200:] = -1  # 200 labels, the rest unlabelled
+    >>> model = SemiSupervisedVAE(latent_dim=10, hidden=(100,), epochs=1, divide_by=255, random_state=0)
+    >>> model.fit(digits.x_train, y).predict(digits.x_test[:3]).shape
+    (3,)
+    """
+
+    missing, linear_path, objective = False, False, "semi_supervised"
+    _architecture_type, _model_type = SemiSupervisedArchitecture, SemiSupervisedModel
+
+    def __init__(
+        self, features=None, latent_dim=50, hidden=(500,), *, decoder_hidden=None, classifier_hidden=None,
+        activation="softplus", likelihood=None, alpha=0.1, classes=None, class_prior=None, beta=1.0, kl_warmup=0,
+        optimizer="adam", learning_rate=1e-3, schedule="constant", clip_norm=None, batch_size=100, epochs=100,
+        validation_fraction=0.0, patience=None, min_delta=0.0, binarize="none", initial_weights="glorot", output_bias="zero",
+        divide_by=1.0, backend="auto", threads=None, dtype="float32", random_state=None, verbose=False,
+    ):
+        self.features = features
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.decoder_hidden = decoder_hidden
+        self.classifier_hidden = classifier_hidden
+        self.activation = activation
+        self.likelihood = likelihood
+        self.alpha = alpha
+        self.classes = classes
+        self.class_prior = class_prior
+        self.beta = beta
+        self.kl_warmup = kl_warmup
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.clip_norm = clip_norm
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.min_delta = min_delta
+        self.binarize = binarize
+        self.initial_weights = initial_weights
+        self.output_bias = output_bias
+        self.divide_by = divide_by
+        self.backend = backend
+        self.threads = threads
+        self.dtype = dtype
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # learning
+
+    def fit(
+        self, X, y, *, X_valid=None, y_valid=None, callbacks=(), checkpoint=None, checkpoint_seconds=10.0, resume=False
+    ):
+        """Train on X (N, ...) and labels y (N,), -1 for a row without one; texts may be labels, then None is none too.
+
+        Every class needs a labelled row; no row need be unlabelled. X_valid, y_valid: rows to validate on, with labels or without.
+        callbacks, checkpoint, resume: as of :meth:`npvae.VAE.fit`; a VAE of features that is not fitted yet is checkpointed beside,
+        as NAME-features.npz. Return self.
+
+        InputError, InputTypeError: an argument, the data or the labels are not what they must be. NonFiniteError, and Ctrl-C: as
+        in VAE.
+        """
+        run = self.prepare(X, y, X_valid, y_valid, checkpoint=checkpoint, checkpoint_seconds=checkpoint_seconds, resume=resume)
+        return self.fit_prepared(
+            run, callbacks=callbacks, checkpoint=checkpoint, checkpoint_seconds=checkpoint_seconds, resume=resume
+        )
+
+    def prepare(self, X, y, X_valid=None, y_valid=None, **checkpoints) -> preparation.Run:
+        """Check the arguments, the data and the labels, fit the VAE of features if there is one that is not, and return the run that
+        :meth:`fit_prepared` takes. Sets what ``fit`` learns before it trains: classes, prior, features.
+        """
+        self._check_arguments(y_valid, X_valid)
+        codes, classes = read_labels(y, inputs.rows_of(X), self.classes)
+        refuse_unusable(codes, classes)
+        codes_valid = None
+        if X_valid is not None:
+            rows = inputs.rows_of(X_valid, "X_valid")
+            codes_valid = np.full(rows, -1) if y_valid is None else read_labels(y_valid, rows, classes, "y_valid")[0]
+        self.classes_ = classes
+        self.class_prior_ = self._prior(codes)
+        self.features_, self.used_dimensions_ = self._fit_features(X, **checkpoints)
+        run = preparation.prepare(self, X, X_valid, codes, codes_valid)
+        codes = run.x[:, -1].astype(np.int64)  # those that are not held out
+        refuse_unusable(codes, classes)
+        weight = check.real_number("alpha", self.alpha, minimum=0.0) * len(codes) / int((codes >= 0).sum())
+        return replace(run, settings=replace(run.settings, objective=SemiSupervised(weight)))
+
+    @property
+    def noisy_features(self) -> bool:
+        """Whether the model is trained on features that are drawn anew at every step."""
+        return self.features is not None
+
+    def read_rows(self, X, name, n_features=None):
+        """Of M1+M2 the means and deviations of the features, (N, 2 D)."""
+        if self.features_ is None:
+            return super().read_rows(X, name, n_features)
+        parts = latent_features.mean_and_deviation(self.features_, X, self.used_dimensions_)
+        names = getattr(self.features_, "feature_names_in_", None)
+        return inputs.Rows(
+            np.concatenate(parts, axis=1).astype(self.dtype), self.features_.sample_shape_, None if names is None else list(names)
+        )
+
+    def build_architecture(self, columns):
+        """As of :class:`npvae.estimator_base.Estimator`; a row of M1+M2 has means and deviations."""
+        likelihood = self.likelihood
+        if likelihood is None:
+            likelihood = "bernoulli" if self.features is None else "gaussian_decoder"
+        return SemiSupervisedArchitecture(
+            columns if self.features is None else columns // 2, self.latent_dim, self.hidden, self.decoder_hidden, self.activation,
+            likelihood, n_classes=len(self.classes_), classifier_hidden=self.classifier_hidden, class_prior=self.class_prior_,
+        )
+
+    def _check_arguments(self, y_valid, X_valid) -> None:
+        if y_valid is not None and X_valid is None:
+            raise InputError("y_valid needs X_valid")
+        if self.features is None:
+            return
+        for name, default in (("divide_by", 1.0), ("binarize", "none")):
+            if getattr(self, name) != default:
+                raise InputError(f"{name} is an argument of the VAE of features, which sees the data: give it there")
+
+    def _prior(self, codes) -> tuple[float, ...] | None:
+        """p(y) as the architecture takes it."""
+        if isinstance(self.class_prior, str):
+            check.one_of("class_prior", self.class_prior, ("labels",))
+            return frequencies(codes, len(self.classes_))
+        return self.class_prior
+
+    def _fit_features(self, X, checkpoint=None, **checkpoints):
+        if self.features is None:
+            return None, None
+        beside = None
+        if checkpoint is not None:
+            path = Path(checkpoint)
+            beside = path.with_name(f"{path.stem}-features{path.suffix}")
+        vae = latent_features.fitted(self.features, X, checkpoint=beside, **checkpoints)
+        return vae, latent_features.used_dimensions(vae.transform(X))
+
+    # what a fitted model can do
+
+    def predict_log_proba(self, X):
+        """log q(y|x) of every class, (N, C), in the order of ``classes_``. Of grey values as they are, also if training drew them.
+
+        NotFittedError, and the errors of ``fit`` about data; the same for every method that takes X.
+        """
+        return inference.log_probabilities(self.model_, self.device_theta(), self._input(X))
+
+    def encode(self, X, y=None):
+        """``(mu, logvar)`` of q(z|x, y), each (N, Z); y (N,): classes, by default those predicted."""
+        x = self._input(X)
+        return inference.posterior_of_labelled(self.model_, self.device_theta(), x, self._codes(x, y))
+
+    def transform(self, X):
+        """E[z|x], (N, Z), under q, the class summed out: the same every call."""
+        return inference.expected_latent(self.model_, self.device_theta(), self._input(X))
+
+    def sample(self, label=None, n=1, *, mean=True, random_state=None):
+        """``n`` new rows of the class ``label``: z from the prior N(0, I), then E[x|y, z], or a draw if ``mean=False``.
+
+        label: one of ``classes_``; a list of ``n`` of them; None: drawn from p(y). With ``random_state=None`` the model's own seed
+        is used. Of M1+M2 the features are expected or drawn, then the VAE's data.
+        """
+        self._check_fitted()
+        n = check.whole_number("n", n, 1)
+        seed = self.seed_of(random_state)
+        z = random.normal(seed, "prior sample", 0, (n, self.model_.architecture.latent_dim), self.theta_.dtype)
+        if label is None:
+            u = random.uniform(seed, "label choice", 0, (n,))
+            ends = np.cumsum(np.exp(self.model_.architecture.log_prior()))
+            codes = np.minimum((u[:, None] >= ends).sum(axis=1), len(self.classes_) - 1)
+        else:
+            labels = [label] * n if np.ndim(label) == 0 else list(label)
+            codes = self._given_codes(labels, n, "label")
+        return self._decode(z, codes, None if mean else seed)
+
+    def analogies(self, X, y=None):
+        """Every row of X in every class: E[x|c, z] at z = the mean of q(z|x, y), so that what is not the class stays.
+
+        y (N,): the rows' classes, by default those predicted. Returns (N, C, ...), in the data's units and shape.
+        """
+        mu, _ = self.encode(X, y)
+        count = len(self.classes_)
+        made = self._decode(np.repeat(mu, count, axis=0), np.tile(np.arange(count), len(mu)))
+        return made.reshape(len(mu), count, *self.sample_shape_)
+
+    # helpers
+
+    def _input(self, X, missing=False):
+        if getattr(self, "features_", None) is None:
+            return super()._input(X, missing)
+        self._check_fitted()
+        return latent_features.mean_and_deviation(self.features_, X, self.used_dimensions_)[0].astype(self.theta_.dtype)
+
+    def _codes(self, x, y) -> np.ndarray:
+        if y is None:
+            return inference.log_probabilities(self.model_, self.device_theta(), x).argmax(axis=1)
+        return self._given_codes(y, len(x), "y")
+
+    def _given_codes(self, labels, rows: int, name: str) -> np.ndarray:
+        codes, _ = read_labels(labels, rows, self.classes_.tolist(), name)
+        if (codes < 0).any():
+            raise InputError(f"{name} must be a class for every row, but row {int(np.argmax(codes < 0))} has none")
+        return codes
+
+    def _decode(self, z, codes, draw_seed: int | None = None) -> np.ndarray:
+        """E[x|y, z], or a draw, in the data's units and shape."""
+        model, ops, views = self.model_, self.model_.ops, self.model_.views(self.device_theta())
+        seen = inference.with_class(model, z, codes)
+        if draw_seed is not None:
+            x = model.draw(views, seen, random.Stream(draw_seed, "data sample", 0))
+        else:
+            x = np.concatenate([
+                ops.to_numpy(model.expected(views, ops.asarray(seen[part]))) for part in batches(len(seen), inference.ROWS_AT_ONCE)
+            ])
+        if self.features_ is None:
+            return self._output(x)
+        return latent_features.decode(self.features_, x, self.used_dimensions_)
+
+    # its file
+
+    def _widths_of(self, model):
+        if self.features_ is None:
+            return super()._widths_of(model)
+        return 2 * model.architecture.n_features, self.features_.n_features_in_
+
+    def _more_for_file(self):
+        header = {
+            "classes": self.classes_.tolist(), "class_prior": None if self.class_prior_ is None else list(self.class_prior_),
+            "features": None,
+        }
+        if self.features_ is None:
+            return header, {}
+        inner, arrays = model_file.describe(self.features_)
+        header["features"] = {"header": inner, "used_dimensions": self.used_dimensions_.tolist()}
+        return header, {f"features/{name}": array for name, array in arrays.items()}
+
+    def _restore_more(self, header, arrays, backend):
+        _, self.classes_ = read_labels(header["classes"], len(header["classes"]), header["classes"])
+        self.class_prior_ = None if header["class_prior"] is None else tuple(header["class_prior"])
+        self.features_ = self.used_dimensions_ = None
+        if header["features"] is None:
+            return
+        inner = {name.removeprefix("features/"): array for name, array in arrays.items() if name.startswith("features/")}
+        self.features_ = self.features = model_file.restore(VAE, header["features"]["header"], inner, backend)
+        self.used_dimensions_ = latent_features.checked_dimensions(self.features_, header["features"]["used_dimensions"])

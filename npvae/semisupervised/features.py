@@ -1,0 +1,61 @@
+"""M1: the latent features of a VAE, for a classifier or for another model on top.
+
+Of a row x the features are q(z|x) = N(mu(x), diag(exp(logvar(x)))), in the dimensions that the VAE uses: those whose mean mu_j
+has a standard deviation above ``SMALLEST_DEVIATION`` over the data. The others are noise.
+
+Source: Kingma, Rezende, Mohamed & Welling (2014), "Semi-supervised learning with deep generative models", section 3.1; the limit
+is that of the authors' code.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from npvae.errors import DataConversionWarning, InputError, InputTypeError, ModelFileError
+from npvae.estimator import VAE
+
+SMALLEST_DEVIATION = 0.1
+
+
+def fitted(vae: VAE, X, **fit_arguments) -> VAE:
+    """The VAE itself if it is fitted, else a copy of it that is, on X. InputTypeError: it is none."""
+    if not isinstance(vae, VAE):
+        raise InputTypeError(f"features must be a VAE, got {type(vae).__name__}")
+    if hasattr(vae, "theta_"):
+        return vae
+    return type(vae)(**vae.get_params(deep=False)).fit(X, **fit_arguments)
+
+
+def used_dimensions(mu: np.ndarray) -> np.ndarray:
+    """The latent dimensions that vary over the data, by their means (N, Z). InputError: there is none."""
+    used = np.flatnonzero(mu.std(axis=0) > SMALLEST_DEVIATION)
+    if not len(used):
+        raise InputError(
+            f"the VAE of features has collapsed: the mean of no latent dimension has a standard deviation above {SMALLEST_DEVIATION}"
+        )
+    return used
+
+
+def mean_and_deviation(vae: VAE, X, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means and standard deviations of q(z|x) in the dimensions ``used``, both (N, D)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataConversionWarning)  # said when the VAE was fitted
+        mu, logvar = vae.encode(X)
+    return mu[:, used], np.exp(0.5 * logvar[:, used])
+
+
+def decode(vae: VAE, features: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """E[x|z] of features (N, D), the dimensions that are not used at 0, in the units and shape of the VAE's data."""
+    z = np.zeros((len(features), vae.model_.architecture.latent_dim), vae.theta_.dtype)
+    z[:, used] = features
+    return vae.inverse_transform(z)
+
+
+def checked_dimensions(vae: VAE, used) -> np.ndarray:
+    """The dimensions that a file names. ModelFileError: the VAE has no such."""
+    dimensions = np.array(used, np.int64)
+    if dimensions.ndim != 1 or not len(used) or not set(dimensions.tolist()) <= set(range(vae.model_.architecture.latent_dim)):
+        raise ModelFileError(f"its features {used} are no dimensions of its VAE")
+    return dimensions

@@ -1,0 +1,135 @@
+"""Labels as users give them, and as a model sees them: codes 0 to C - 1, and -1 for a row without one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npvae import random
+from npvae.errors import InputError, InputTypeError
+
+#: Labels that mean none. Texts, because NumPy makes the text "-1" of a list of texts with -1 in it.
+UNLABELLED = (-1, None, "-1", "")
+
+
+def read_labels(y, rows: int, classes=None, name: str = "y") -> tuple[np.ndarray, np.ndarray]:
+    """``(codes, classes)``: codes (N,) int64, the place of each row's label in ``classes``, or -1; classes sorted, or those given.
+
+    y: (N,) whole numbers or texts; unlabelled rows are -1, among texts also None or an empty text.
+    InputError: another length, a class there is not, NaN, numbers that are not whole. InputTypeError: neither numbers nor texts.
+    """
+    values = _values(y, rows, name)
+    labelled = np.array([not _is_unlabelled(value) for value in values.tolist()], dtype=bool)
+    given = _of_one_type(values[labelled], name)
+    classes = np.unique(given) if classes is None else _classes(classes)
+    place = {label: code for code, label in enumerate(classes.tolist())}
+    found = np.array([place.get(label, -1) for label in given.tolist()], np.int64)
+    unknown = np.unique(given[found < 0])
+    if len(unknown):
+        verb = "is" if len(unknown) == 1 else "are"
+        raise InputError(f"{name} holds {_listed(unknown)}, which {verb} not among the classes {_listed(classes)}")
+    codes = np.full(rows, -1, np.int64)
+    codes[labelled] = found
+    return codes, classes
+
+
+def refuse_unusable(codes: np.ndarray, classes: np.ndarray) -> None:
+    """InputError: fewer than two classes, or one without a labelled row."""
+    if not (codes >= 0).any():
+        raise InputError("y has no labelled row: every label is -1; label at least one row of every class")
+    if len(classes) < 2:
+        raise InputError(f"Classifier can't train when only one class is present: y holds {_listed(classes)} alone")
+    empty = classes[np.bincount(codes[codes >= 0], minlength=len(classes)) == 0]
+    if len(empty):
+        raise InputError(f"no labelled row of the class{'es' if len(empty) > 1 else ''} {_listed(empty)} is left to learn from")
+
+
+def frequencies(codes: np.ndarray, count: int) -> tuple[float, ...]:
+    """The share of each class among the labelled rows."""
+    counts = np.bincount(codes[codes >= 0], minlength=count)
+    return tuple((counts / counts.sum()).tolist())
+
+
+def balanced_choice(codes: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """``codes`` with ``count`` labels kept, as many of every class (the first classes one more if need be), the rest -1.
+
+    InputError: a class has too few, or there are fewer labels than classes.
+    """
+    classes = int(codes.max(initial=-1)) + 1
+    if count < classes:
+        raise InputError(f"{count} labels are fewer than the {classes} classes")
+    kept = np.full_like(codes, -1)
+    for c in range(classes):
+        wanted = count // classes + (c < count % classes)
+        members = np.flatnonzero(codes == c)
+        if len(members) < wanted:
+            raise InputError(f"{count} labels need {wanted} rows of class {c}, but it has {len(members)}")
+        kept[members[random.permutation(seed, "label choice", c, len(members))[:wanted]]] = c
+    return kept
+
+
+def _values(y, rows: int, name: str) -> np.ndarray:
+    if y is None:
+        raise InputError(f"requires {name} to be passed, but the target {name} is None: give labels, -1 for rows without one")
+    values = np.asarray(y) if not isinstance(y, list) or all(isinstance(v, (int, np.integer)) for v in y) else _list_array(y)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise InputError(f"{name} must have shape (rows,), got {values.shape}")
+    if len(values) != rows:
+        raise InputError(f"Found input variables with inconsistent numbers of samples: X has {rows} rows, {name} has {len(values)}")
+    if values.dtype.kind == "f":
+        nan = np.isnan(values)
+        if nan.any():
+            raise InputError(f"{name} contains NaN, first in row {int(np.argmax(nan))}: a row without a label is -1")
+        if not np.isfinite(values).all() or (values != np.rint(values)).any():
+            wrong = values[~(np.isfinite(values) & (values == np.rint(values)))]
+            raise InputError(f"Unknown label type: {name} is continuous, it holds {wrong[0].item()!r}; labels are whole numbers or texts")
+        return values.astype(np.int64)
+    if values.dtype.kind not in "biuUO":
+        raise InputTypeError(f"{name} must hold whole numbers or texts, got dtype {values.dtype}")
+    return values
+
+
+def _list_array(y: list) -> np.ndarray:
+    """A list as NumPy makes it if that loses nothing, else as objects: [1.5, None], ["a", -1]."""
+    if all(isinstance(v, (bool, int, float, np.number)) for v in y):
+        return np.asarray(y)
+    values = np.empty(len(y), dtype=object)
+    values[:] = y
+    return values
+
+
+def _is_unlabelled(value) -> bool:
+    return value is None or (not isinstance(value, bool) and value in UNLABELLED)
+
+
+def _of_one_type(given: np.ndarray, name: str) -> np.ndarray:
+    """Labels as int64, bool or text."""
+    if given.dtype.kind != "O":
+        return given.astype(np.int64) if given.dtype.kind in "iu" else given
+    values = given.tolist()
+    if any(isinstance(v, float) and v != v for v in values):
+        raise InputError(f"{name} contains NaN: a row without a label is -1 or None")
+    if all(isinstance(v, str) for v in values):
+        return np.array(values, dtype=str) if values else np.zeros(0, np.int64)
+    if all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values):
+        return np.array(values, np.int64)
+    if all(isinstance(v, bool) for v in values):
+        return np.array(values, bool)
+    kinds = sorted({type(v).__name__ for v in values})
+    raise InputTypeError(f"labels in {name} must all be whole numbers or all texts, got {', '.join(kinds)}")
+
+
+def _classes(classes) -> np.ndarray:
+    values = _of_one_type(np.asarray(list(classes), dtype=object), "classes")
+    if len(np.unique(values)) != len(values):
+        raise InputError(f"classes holds a class twice: {_listed(values)}")
+    if any(map(_is_unlabelled, values.tolist())):
+        raise InputError(f"classes must not hold {_listed(values)}: -1 and an empty text mean no label")
+    return values
+
+
+def _listed(values, most: int = 10) -> str:
+    shown = ", ".join(repr(value) for value in values[:most].tolist())
+    return shown + (", ..." if len(values) > most else "")
+

@@ -1,0 +1,122 @@
+"""M1: a classifier on the latent features of a VAE that has seen all rows, labelled or not."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+
+from npvae import check, io, model_file
+from npvae.errors import InputError, InputTypeError, ModelFileError, NpvaeError
+from npvae.estimator import VAE
+from npvae.inputs import rows_of
+from npvae.semisupervised import features as latent_features
+from npvae.semisupervised.classifier import Classifier
+from npvae.semisupervised.labels import read_labels, refuse_unusable
+from npvae.semisupervised.softmax_regression import SoftmaxRegression
+
+
+class LatentClassifier(Classifier):
+    """M1: a VAE learns features of all rows, a classifier learns from those of the labelled ones.
+
+    Parameters
+    ----------
+    features : a :class:`npvae.VAE`; a fitted one is used as it is, of another a copy is fitted to all rows. None: ``VAE(latent_dim=50,
+        hidden=(500, 500), activation="softplus")``.
+    classifier : anything with scikit-learn's ``fit`` and ``predict``, of which a copy is fitted; None: a :class:`SoftmaxRegression`.
+
+    Attributes
+    ----------
+    features_, classifier_ : the fitted ones. used_dimensions_ : the latent dimensions that are features. classes_ : (C,).
+    """
+
+    def __init__(self, features=None, classifier=None):
+        self.features = features
+        self.classifier = classifier
+
+    def fit(self, X, y):
+        """Fit to X (N, ...) and labels y (N,), -1 for a row without one; texts may be labels, then None is none too. Return self.
+
+        InputError, InputTypeError: an argument, the data or the labels are not what they must be.
+        """
+        codes, classes = read_labels(y, rows_of(X))
+        refuse_unusable(codes, classes)
+        classifier = SoftmaxRegression() if self.classifier is None else copy.deepcopy(self.classifier)
+        for method in ("fit", "predict"):
+            if not callable(getattr(classifier, method, None)):
+                raise InputTypeError(f"classifier must have scikit-learn's fit and predict, got {type(classifier).__name__}")
+        vae = VAE(latent_dim=50, hidden=(500, 500), activation="softplus") if self.features is None else self.features
+        self.features_ = latent_features.fitted(vae, X)
+        mu = self.features_.transform(X)
+        self.used_dimensions_ = latent_features.used_dimensions(mu)
+        labelled = codes >= 0
+        self.classifier_ = classifier.fit(mu[labelled][:, self.used_dimensions_], classes[codes[labelled]])
+        self.classes_, self.n_features_in_ = classes, self.features_.n_features_in_
+        return self
+
+    def transform(self, X):
+        """The features, (N, D): posterior means of the dimensions that are used."""
+        self._check_fitted()
+        return latent_features.mean_and_deviation(self.features_, X, self.used_dimensions_)[0]
+
+    def predict(self, X):
+        """The classifier's class of every row, (N,)."""
+        return self.classifier_.predict(self.transform(X))
+
+    def predict_log_proba(self, X):
+        """The classifier's log p(y|x), (N, C). AttributeError: it knows no probabilities."""
+        features = self.transform(X)
+        if hasattr(self.classifier_, "predict_log_proba"):
+            return self.classifier_.predict_log_proba(features)
+        with np.errstate(divide="ignore"):
+            return np.log(self.classifier_.predict_proba(features))
+
+    # its file
+
+    def save(self, path) -> None:
+        """Write the model to one .npz file, without pickle. InputError: its classifier is another than the own SoftmaxRegression."""
+        self._check_fitted()
+        if type(self.classifier_) is not SoftmaxRegression:
+            raise InputError(
+                f"a {type(self.classifier_).__name__} cannot be written without pickle: save the VAE, features_, and fit the "
+                "classifier again"
+            )
+        inner, arrays = model_file.describe(self.features_)
+        header = {
+            "features": inner, "used_dimensions": self.used_dimensions_.tolist(), "classes": self.classes_.tolist(),
+            "l2": self.classifier_.l2,
+        }
+        arrays = {f"features/{name}": array for name, array in arrays.items()}
+        io.save(path, "latent-classifier", header, {
+            "coef": self.classifier_.coef_, "intercept": self.classifier_.intercept_, **arrays,
+        })
+
+    @classmethod
+    def load(cls, path, *, backend="auto") -> LatentClassifier:
+        """The model of a file written by ``save``. FileNotFoundError, ModelFileError: it cannot be read."""
+        header, arrays = io.load(path, "latent-classifier")
+        try:
+            inner = {name.removeprefix("features/"): array for name, array in arrays.items() if name.startswith("features/")}
+            vae = model_file.restore(VAE, header["features"], inner, backend)
+            self = cls(vae)
+            self.features_, self.n_features_in_ = vae, vae.n_features_in_
+            self.used_dimensions_ = latent_features.checked_dimensions(vae, header["used_dimensions"])
+            _, self.classes_ = read_labels(header["classes"], len(header["classes"]))
+            own = self.classifier_ = SoftmaxRegression(check.real_number("l2", header["l2"], above=0.0))
+            own.coef_, own.intercept_, own.classes_ = arrays["coef"], arrays["intercept"], self.classes_
+            own.n_features_in_ = len(self.used_dimensions_)
+            shapes = (own.coef_.shape, own.intercept_.shape)
+            if shapes != ((own.n_features_in_, len(self.classes_)), (len(self.classes_),)):
+                raise ModelFileError(f"{path}: its classifier has the shapes {shapes}, which do not fit its features and classes")
+        except ModelFileError:
+            raise
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError, NpvaeError) as error:
+            raise ModelFileError(f"{path} lacks or contradicts what a classifier must hold: {error!r}") from error
+        return self
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "classifier_"):
+            raise self._not_fitted_error("this LatentClassifier is not fitted yet: call fit or load first")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "classifier_")
