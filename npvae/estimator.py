@@ -129,7 +129,3 @@ class VAE(FittedVAE):
             preparation.prepare(self, X, X_valid), callbacks=callbacks, checkpoint=checkpoint,
             checkpoint_seconds=checkpoint_seconds, resume=resume,
         )
-
-    def fit_transform(self, X, y=None, **arguments):
-        """``fit`` and then ``transform``."""
-        return self.fit(X, y, **arguments).transform(X)

@@ -108,6 +108,10 @@ class Estimator(SklearnProtocol):
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
 
+    def fit_transform(self, X, y=None, **arguments):
+        """``fit`` and then ``transform``."""
+        return self.fit(X, y, **arguments).transform(X)
+
     # files
 
     def save(self, path) -> None:

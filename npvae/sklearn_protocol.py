@@ -56,10 +56,10 @@ class SklearnProtocol:
     def __sklearn_tags__(self):
         from sklearn.utils import Tags, TargetTags, TransformerTags
 
+        dtypes = [self.dtype] if hasattr(self, "dtype") else []
         return Tags(
-            estimator_type=None,
-            target_tags=TargetTags(required=False),
-            transformer_tags=TransformerTags(preserves_dtype=[self.dtype]),
+            estimator_type=None, target_tags=TargetTags(required=False),
+            transformer_tags=TransformerTags(preserves_dtype=dtypes) if hasattr(self, "transform") else None,
         )
 
     @staticmethod

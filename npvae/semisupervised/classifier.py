@@ -22,7 +22,8 @@ class Classifier(SklearnProtocol):
 
     def predict(self, X) -> np.ndarray:
         """The most probable class of every row, (N,), one of ``classes_``."""
-        return self.classes_[self.predict_log_proba(X).argmax(axis=1)]
+        best = self.predict_log_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
     def score(self, X, y) -> float:
         """The share of rows whose class is predicted; rows without a label are not counted.

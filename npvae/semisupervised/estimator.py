@@ -199,7 +199,8 @@ class SemiSupervisedVAE(Classifier, Estimator):
 
         NotFittedError, and the errors of ``fit`` about data; the same for every method that takes X.
         """
-        return inference.log_probabilities(self.model_, self.device_theta(), self._input(X))
+        x = self._input(X)
+        return inference.log_probabilities(self.model_, self.device_theta(), x)
 
     def encode(self, X, y=None):
         """``(mu, logvar)`` of q(z|x, y), each (N, Z); y (N,): classes, by default those predicted."""
@@ -208,7 +209,8 @@ class SemiSupervisedVAE(Classifier, Estimator):
 
     def transform(self, X):
         """E[z|x], (N, Z), under q, the class summed out: the same every call."""
-        return inference.expected_latent(self.model_, self.device_theta(), self._input(X))
+        x = self._input(X)
+        return inference.expected_latent(self.model_, self.device_theta(), x)
 
     def sample(self, label=None, n=1, *, mean=True, random_state=None):
         """``n`` new rows of the class ``label``: z from the prior N(0, I), then E[x|y, z], or a draw if ``mean=False``.

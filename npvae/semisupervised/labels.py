@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from npvae import random
-from npvae.errors import InputError, InputTypeError
+from npvae.errors import DataConversionWarning, InputError, InputTypeError
 
 #: Labels that mean none. Texts, because NumPy makes the text "-1" of a list of texts with -1 in it.
 UNLABELLED = (-1, None, "-1", "")
@@ -72,6 +74,9 @@ def _values(y, rows: int, name: str) -> np.ndarray:
         raise InputError(f"requires {name} to be passed, but the target {name} is None: give labels, -1 for rows without one")
     values = np.asarray(y) if not isinstance(y, list) or all(isinstance(v, (int, np.integer)) for v in y) else _list_array(y)
     if values.ndim == 2 and values.shape[1] == 1:
+        warnings.warn(
+            f"A column-vector {name} was passed when a 1d array was expected: {values.shape}", DataConversionWarning, stacklevel=4
+        )
         values = values[:, 0]
     if values.ndim != 1:
         raise InputError(f"{name} must have shape (rows,), got {values.shape}")

@@ -59,9 +59,14 @@ class LatentClassifier(Classifier):
         self._check_fitted()
         return latent_features.mean_and_deviation(self.features_, X, self.used_dimensions_)[0]
 
+    def fit_transform(self, X, y):
+        """``fit`` and then ``transform``."""
+        return self.fit(X, y).transform(X)
+
     def predict(self, X):
         """The classifier's class of every row, (N,)."""
-        return self.classifier_.predict(self.transform(X))
+        features = self.transform(X)
+        return self.classifier_.predict(features)
 
     def predict_log_proba(self, X):
         """The classifier's log p(y|x), (N, C). AttributeError: it knows no probabilities."""
