@@ -46,7 +46,10 @@ def plot_loss(history, ax=None):
         ax.plot(epochs, history["val_loss"], label="validation (at its end)", color="C1")
     ax.set_xlabel("epoch")
     ax.xaxis.get_major_locator().set_params(integer=True)
-    words = "minus the importance-weighted bound" if "bound" in history else "-log p(x|z) + KL"
+    if "error" in history:
+        words = "labelled, unlabelled and classifier's term"
+    else:
+        words = "minus the importance-weighted bound" if "bound" in history else "-log p(x|z) + KL"
     ax.set_ylabel(f"loss: {words}, nats a row")
     ax.grid(alpha=0.3)
     ax.legend(frameon=False)

@@ -11,6 +11,10 @@ def describe(row: dict) -> str:
     text = f"loss {row['loss']:.2f}, KL {row['kl']:.2f}"
     if "val_loss" in row:
         text += f", validation {row['val_loss']:.2f}"
+    if "error" in row:
+        text += f", errors {100 * row['error']:.1f} %"
+    if row.get("val_error") is not None and row["val_error"] == row["val_error"]:  # NaN where no row has a label
+        text += f", in validation {100 * row['val_error']:.1f} %"
     return text
 
 

@@ -53,6 +53,7 @@ PURPOSES = {
     "shuffle offset": 23,
     "feature noise": 24,
     "label choice": 25,
+    "validation feature noise": 26,
 }
 
 

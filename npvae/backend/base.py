@@ -7,7 +7,7 @@ itself where the equation says so (dmu = dz).
 
     asarray  copy  to_numpy  dtype_name        in and out of the backend's memory
     sorting_order                              an epoch's order of rows, from random words
-    take_rows  memory_guard  available_bytes   a minibatch; room for it
+    take_rows  concat  memory_guard  available_bytes   a minibatch; room for it
     training_program  evaluation_program       many whole steps or batches in one call, where a backend has that
     dense_forward      dense_backward          y = f(x W + b)
     sample_forward     sample_backward         z = mu + exp(logvar / 2) eps
@@ -70,6 +70,11 @@ class Ops:
     def take_rows(self, x, indices):
         """x[indices], (B, I), for whole numbers from 0 to N - 1."""
         return self.xp.take(x, indices, axis=0)
+
+    def concat(self, arrays, axis: int = 0):
+        """Arrays one behind the other. An operation because NumPy 1 and CuPy 13 do not know it by its name in the array API."""
+        concat = self.xp.concat if hasattr(self.xp, "concat") else self.xp.concatenate
+        return concat(arrays, axis=axis)
 
     def sorting_order(self, words: np.ndarray):
         """The order that sorts NumPy's ``words``, uint64 (N,), ties in their order: int64 (N,), on the device.

@@ -32,9 +32,13 @@ class ElboAverages:
         self._add("mu_squared", xp.sum(terms.mu * terms.mu, axis=0))
         if terms.bound is not None:
             self._add("bound", terms.bound * rows)
+        if terms.labelled is not None:
+            for name, value in zip(("labelled", "wrong", "cross_entropy"), terms.labelled, strict=True):
+                self._add(name, value)
 
     def add_sums(self, rows: int, **sums) -> None:
-        """Count rows whose sums are known: of loss, reconstruction, kl_per_dimension, mu, mu_squared, perhaps bound."""
+        """Count rows whose sums are known: of loss, reconstruction, kl_per_dimension, mu, mu_squared, perhaps bound, and perhaps
+        labelled, wrong, cross_entropy."""
         self._rows += rows
         for name, value in sums.items():
             self._add(name, value)
@@ -49,7 +53,8 @@ class ElboAverages:
 
     def result(self, to_numpy) -> dict:
         """loss, elbo, reconstruction, kl (nats a row), kl_per_dimension (list), active_units (count); and ``bound``, where
-        the objective has another than the ELBO.
+        the objective has another than the ELBO; and where rows have labels, ``error``, the share of the labelled rows that are
+        taken for another class, and their ``cross_entropy``, NaN where no row has one.
         """
         mean = {name: to_numpy(total) / self._rows for name, total in self._sums.items()}
         kl = mean["kl_per_dimension"]
@@ -58,11 +63,18 @@ class ElboAverages:
             "loss": float(mean["loss"]),
             "elbo": -float(mean["reconstruction"] + kl.sum()),
             **({"bound": float(mean["bound"])} if "bound" in mean else {}),
+            **self._of_labelled(to_numpy),
             "reconstruction": float(mean["reconstruction"]),
             "kl": float(kl.sum()),
             "active_units": int((variance > ACTIVE_VARIANCE).sum()),
             "kl_per_dimension": [float(value) for value in kl],
         }
+
+    def _of_labelled(self, to_numpy) -> dict:
+        if "labelled" not in self._sums:
+            return {}
+        count, *sums = (float(to_numpy(self._sums[name])) for name in ("labelled", "wrong", "cross_entropy"))
+        return dict(zip(("error", "cross_entropy"), (value / count if count else float("nan") for value in sums), strict=True))
 
 
 def evaluate_elbo(

@@ -20,7 +20,7 @@ class Pairs:
     """
 
     def __init__(self, ops, labels: np.ndarray, unlabelled: int, classes: int, dtype: str) -> None:
-        self._xp = ops.xp
+        self._ops, self._xp = ops, ops.xp
         self.labelled, self.unlabelled, self.classes = len(labels), unlabelled, classes
         every = np.concatenate([labels.astype(np.int64), np.repeat(np.arange(classes), unlabelled)])
         self.one_hot = ops.asarray(np.eye(classes, dtype=dtype)[every])
@@ -35,13 +35,13 @@ class Pairs:
         if not self.unlabelled:
             return rows
         repeated = xp.broadcast_to(rows[self.labelled:], (self.classes, self.unlabelled, width))
-        return xp.concat([rows[:self.labelled], xp.reshape(repeated, (-1, width))])
+        return self._ops.concat([rows[:self.labelled], xp.reshape(repeated, (-1, width))])
 
     def gather(self, pairs):
         """(L + U, K) of (P, K): the sum over each row's pairs."""
         if not self.unlabelled:
             return pairs
-        return self._xp.concat([pairs[:self.labelled], self._xp.sum(self.by_class(pairs), axis=0)])
+        return self._ops.concat([pairs[:self.labelled], self._xp.sum(self.by_class(pairs), axis=0)])
 
     def by_class(self, pairs):
         """(C, U, ...) of (P, ...): those of the unlabelled rows."""
@@ -49,4 +49,4 @@ class Pairs:
 
     def join(self, labelled, by_class):
         """(P, ...) of (L, ...) and (C, U, ...)."""
-        return self._xp.concat([labelled, self._xp.reshape(by_class, (-1, *by_class.shape[2:]))])
+        return self._ops.concat([labelled, self._xp.reshape(by_class, (-1, *by_class.shape[2:]))])

@@ -22,6 +22,8 @@ class Terms:
     mu: Any  #: (B, Z), the posterior means
     nll_rows: Any  #: (B,), of several samples of z their mean
     bound: Any = None  #: the lower bound on log p(x) with beta = 1, where it is not the ELBO
+    labelled: tuple[Any, Any, Any] | None = None  #: how many rows have a label, how many of them are taken for another class, and
+    #: their sum of -log q(y|x); None where rows have no labels
 
 
 class Objective(ABC):

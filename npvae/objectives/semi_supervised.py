@@ -69,7 +69,10 @@ def semi_supervised_loss(model, theta, batch, eps, beta: float = 1.0, classifier
     reconstruction, kl_mean = scale * xp.sum(nll_rows), scale * xp.sum(kl_rows)
     entropy = -xp.sum(q[known:] * log_q[known:])
     bound = -(reconstruction + kl_mean - scale * (xp.sum(weights * own) + entropy))
-    terms = Terms(loss, reconstruction, kl_mean, kl_rows, of_rows(mu), nll_rows, bound)
+    best = xp.max(log_q[:known], axis=1) if known else cross_entropy
+    wrong = xp.sum(xp.where(-cross_entropy < best, xp.ones_like(best), xp.zeros_like(best)))
+    labelled = (known, wrong, xp.sum(cross_entropy))
+    terms = Terms(loss, reconstruction, kl_mean, kl_rows, of_rows(mu), nll_rows, bound, labelled)
 
     def backward(dloss: float = 1.0, out=None):
         dtheta = xp.empty_like(theta) if out is None else out
@@ -83,7 +86,7 @@ def semi_supervised_loss(model, theta, batch, eps, beta: float = 1.0, classifier
         encoder_backward(dmu + dmu_kl, dlogvar + dlogvar_kl, into)
         dlabelled = (classifier_weight * by_row) * (q[:known] - pairs.one_hot_labels)
         dunlabelled = by_row * q[known:] * (per_class - free)
-        classifier_backward(xp.concat([dlabelled, dunlabelled]), into)
+        classifier_backward(ops.concat([dlabelled, dunlabelled]), into)
         return dtheta
 
     return terms, (backward if gradient else None)

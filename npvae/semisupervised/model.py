@@ -145,6 +145,6 @@ class SemiSupervisedModel(Model):
 
     def decode_pairs(self, parameters, z, pairs: Pairs):
         """``decode`` for z (P, Z) with the classes of the pairs; its backward returns dz."""
-        outputs, decoder_backward = self.decode(parameters, self.ops.xp.concat([z, pairs.one_hot], axis=1))
+        outputs, decoder_backward = self.decode(parameters, self.ops.concat([z, pairs.one_hot], axis=1))
         latent_dim = self.architecture.latent_dim
         return outputs, lambda doutputs, gradient: decoder_backward(doutputs, gradient)[:, :latent_dim]

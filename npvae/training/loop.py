@@ -121,10 +121,8 @@ def _epoch(model, settings, x, state, stepper, interrupt, groups) -> dict | None
 
 def _validate(model, settings, x_valid, state, beta) -> dict:
     """The validation columns. The noise is the same every epoch, so that epochs compare like with like."""
-    if settings.binarize == "dynamic":
-        # Held fixed over epochs for the same reason.
-        features = model.architecture.n_features
-        x_valid = minibatches.binarize(model.ops, x_valid, settings.seed, "static binarize", 1, features)
+    # What training draws anew is held fixed over epochs for the same reason.
+    x_valid = minibatches.drawn_once(model.ops, x_valid, settings, model.architecture)
     rows = max(1, VALIDATION_SAMPLES // settings.objective.samples)
     result = evaluate.evaluate_elbo(
         model, state.theta, x_valid, settings.seed, beta, rows, "validation noise", settings.objective

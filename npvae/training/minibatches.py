@@ -30,11 +30,21 @@ def draw(ops, x, rows, settings, architecture, step: int):
     """
     batch, features = ops.take_rows(x, rows), architecture.n_features
     if settings.noisy_features:
-        batch = draw_features(ops, batch, features, settings.seed, step)
+        batch = draw_features(ops, batch, features, settings.seed, "feature noise", step)
     elif settings.binarize == "dynamic":
         batch = binarize(ops, batch, settings.seed, "binarize", step, features)
     shape = settings.objective.noise_shape(batch.shape[0], architecture.latent_dim)
     return batch, ops.asarray(random.normal(settings.seed, "latent noise", step, shape, ops.dtype_name(batch)))
+
+
+def drawn_once(ops, x, settings, architecture):
+    """Rows of validation data, features drawn once where training draws them anew."""
+    features = architecture.n_features
+    if settings.noisy_features:
+        return draw_features(ops, x, features, settings.seed, "validation feature noise", 0)
+    if settings.binarize == "dynamic":
+        return binarize(ops, x, settings.seed, "static binarize", 1, features)
+    return x
 
 
 def binarize(ops, x, seed: int, purpose: str, step: int, features: int | None = None):
@@ -45,12 +55,12 @@ def binarize(ops, x, seed: int, purpose: str, step: int, features: int | None = 
     xp, drawn = ops.xp, x if features is None else x[:, :features]
     u = ops.asarray(random.uniform(seed, purpose, step, drawn.shape, "float32"))
     drawn = xp.where(u < drawn, xp.ones_like(drawn), 0.0 * drawn)
-    return drawn if drawn.shape == x.shape else xp.concat([drawn, x[:, features:]], axis=1)
+    return drawn if drawn.shape == x.shape else ops.concat([drawn, x[:, features:]], axis=1)
 
 
-def draw_features(ops, batch, features: int, seed: int, step: int):
+def draw_features(ops, batch, features: int, seed: int, purpose: str, step: int):
     """Of rows (mean, deviation, rest), each (B, I) but the rest: (mean + deviation eps, rest)."""
     shape = (batch.shape[0], features)
-    eps = ops.asarray(random.normal(seed, "feature noise", step, shape, ops.dtype_name(batch)))
+    eps = ops.asarray(random.normal(seed, purpose, step, shape, ops.dtype_name(batch)))
     x = batch[:, :features] + batch[:, features:2 * features] * eps
-    return ops.xp.concat([x, batch[:, 2 * features:]], axis=1)
+    return ops.concat([x, batch[:, 2 * features:]], axis=1)
