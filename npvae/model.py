@@ -193,7 +193,7 @@ class Model:
     def initial_parameters(self, seed: int, dtype="float32", x=None, rule: str = "glorot"):
         """A new theta, (P,): weights and biases by a rule of layers/initial.py, the likelihood's own initial values.
 
-        With data x (N, I), a NumPy array, the biases of the decoder's outputs are the likelihood's ``initial_biases``. Weights
+        With data x, a NumPy array whose first columns are the features, the biases of the decoder's outputs are the likelihood's ``initial_biases``. Weights
         of which entries are observed start at 0.
         """
         theta = np.zeros(self.layout.size)
@@ -210,8 +210,9 @@ class Model:
         for name, value in self.likelihood.parameters(self.architecture.n_features).items():
             views[f"likelihood/{name}"][...] = value
         if x is not None:
+            x = x[:, :self.architecture.n_features]
             if self.architecture.missing:
-                x = missing.fill_with_means(self._parts(x)[0])
+                x = missing.fill_with_means(x)
             for name, value in self.likelihood.initial_biases(x).items():
                 views[f"decoder/{name}/b"][...] = value
         return self.ops.copy(theta, dtype)

@@ -1,0 +1,204 @@
+"""Few labels on MNIST: npvae's M1, M2 and M1+M2, and the usual tools on the same labels.
+
+    NPVAE_DATA=... python benchmarks/semi_supervised.py EXPERIMENT [--labels 100] [--draws 3] [--epochs E] [--threads 1]
+    NPVAE_DATA=... python benchmarks/semi_supervised.py table
+
+EXPERIMENT: m1 (a kernel SVM of scikit-learn, and softmax regression, on the features), m2 (on pixels), m1m2 (stacked), rivals (of
+scikit-learn, on pixels). 50,000 training rows, of which ``--labels`` keep their label, as many of every class, at the choice of the
+draw's number, which is also the seed; errors are of the 10,000 test rows. M1 is trained once, from seed 0, and kept in the folder.
+Nothing is chosen by looking at the test rows. Every result is kept in the folder (default semi_supervised/), so an ended run goes on
+where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from npvae import VAE, LatentClassifier, SemiSupervisedVAE, load_dataset
+from npvae.files import write_text_atomically
+from npvae.semisupervised import features as latent_features
+from npvae.semisupervised import inference
+from npvae.semisupervised.labels import balanced_choice
+
+TRAINING_ROWS = 50_000
+#: Epochs at which the learning curve is taken.
+CURVE = (1, 2, 3, 5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 100, 120, 140, 160, 180, 200, 225, 250, 275, 300, 400, 500)
+
+
+def load(labels: int, draw: int):
+    """``(x, y, x_test, y_test)``: bytes, and labels of which all but so many are -1."""
+    data = load_dataset("mnist")
+    y = balanced_choice(data.y_train[:TRAINING_ROWS].astype(int), labels, draw)
+    return data.x_train[:TRAINING_ROWS], y, data.x_test, data.y_test.astype(int)
+
+
+def features(options) -> VAE:
+    """M1, trained or read from the folder."""
+    path = options.folder / "m1.npz"
+    if not path.exists():
+        x = load_dataset("mnist").x_train[:TRAINING_ROWS]
+        vae = VAE(
+            latent_dim=50, hidden=(600, 600), activation="softplus", optimizer="adam", learning_rate=3e-4, batch_size=100,
+            epochs=60, binarize="dynamic", output_bias="data", divide_by=255, random_state=0, threads=options.threads,
+        )
+        started = time.perf_counter()
+        vae.fit(x).save(path)
+        print(f"M1: 60 epochs, {time.perf_counter() - started:.0f} s, ELBO {vae.history_['elbo'][-1]:.2f}", flush=True)
+    return VAE.load(path)
+
+
+def m1(options, labels: int, draw: int) -> dict:
+    """A classifier on the features: a kernel SVM, its C and gamma by cross-validation on the labels, and softmax regression."""
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.svm import SVC
+
+    x, y, x_test, y_test = load(labels, draw)
+    vae = features(options)
+    search = GridSearchCV(SVC(), {"C": [1, 3, 10, 30], "gamma": [0.01, 0.02, 0.05, 0.1]}, cv=5)
+    result = {}
+    for name, classifier in (("M1 + SVM", search), ("M1 + softmax regression", None)):
+        started = time.perf_counter()
+        model = LatentClassifier(vae, classifier).fit(x, y)
+        result[name] = {"error": 100 * (1 - model.score(x_test, y_test)), "seconds": time.perf_counter() - started}
+    return result
+
+
+def m2(options, labels: int, draw: int) -> dict:
+    """M2 on the grey pixels."""
+    model = SemiSupervisedVAE(
+        latent_dim=50, hidden=(500,), learning_rate=options.rate, schedule=options.schedule, batch_size=options.batch_size,
+        epochs=options.epochs, output_bias="data", divide_by=255, backend=options.backend, threads=options.threads, random_state=draw,
+    )
+    return {"M2": learn(options, model, labels, draw)}
+
+
+def m1m2(options, labels: int, draw: int) -> dict:
+    """M2 on a fresh sample of M1's features at every step; widths as in the authors' code."""
+    model = SemiSupervisedVAE(
+        features(options), latent_dim=50, hidden=(300,) if labels <= 100 else (500,), learning_rate=options.rate,
+        schedule=options.schedule, batch_size=options.batch_size, epochs=options.epochs, backend=options.backend,
+        threads=options.threads, random_state=draw,
+    )
+    return {"M1+M2": learn(options, model, labels, draw)}
+
+
+def learn(options, model: SemiSupervisedVAE, labels: int, draw: int) -> dict:
+    """Train; the error at the end, the learning curve, and the seconds of an epoch."""
+    x, y, x_test, y_test = load(labels, draw)
+    checkpoint = options.folder / f"{options.experiment}-{labels}-{draw}{options.name}.checkpoint.npz"
+    run = model.prepare(x, y)
+    seen = x_test.astype(np.float32) / 255
+    if model.features_ is not None:
+        seen = latent_features.mean_and_deviation(model.features_, x_test, model.used_dimensions_)[0]
+    curve_file = checkpoint.with_suffix(".json")
+    curve = json.loads(curve_file.read_text()) if curve_file.exists() else {}
+
+    def watch(state):
+        if state.epoch in CURVE or state.epoch == options.epochs:
+            predicted = inference.log_probabilities(run.model, state.theta, seen).argmax(axis=1)
+            curve[str(state.epoch)] = 100 * float(np.mean(predicted != y_test))
+            write_text_atomically(curve_file, json.dumps(curve))
+            print(f"{options.experiment} {labels} labels, draw {draw}, epoch {state.epoch}: {curve[str(state.epoch)]:.2f} %, bound "
+                  f"{state.history['bound'][-1]:.2f}, {np.median(state.history['seconds']):.2f} s an epoch", flush=True)
+
+    model.fit_prepared(run, callbacks=[watch], checkpoint=checkpoint, checkpoint_seconds=60, resume=True)
+    seconds = model.history_["seconds"]
+    return {
+        "error": 100 * (1 - model.score(x_test, y_test)), "curve": curve, "epochs": model.history_.epochs,
+        "seconds": sum(seconds), "seconds_an_epoch": float(np.median(seconds)), "backend": run.model.ops.name,
+    }
+
+
+def rivals(options, labels: int, draw: int) -> dict:
+    """scikit-learn on the grey pixels; numbers to choose are chosen by cross-validation on the labels."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
+    from sklearn.svm import SVC
+
+    x, y, x_test, y_test = load(labels, draw)
+    x, x_test = x.astype(np.float32) / 255, x_test.astype(np.float32) / 255
+    known = y >= 0
+    logistic = GridSearchCV(LogisticRegression(max_iter=300), {"C": [0.01, 0.03, 0.1, 0.3, 1.0]}, cv=5)
+    found = {
+        "logistic regression": (logistic, False),
+        "nearest neighbours": (GridSearchCV(KNeighborsClassifier(), {"n_neighbors": [1, 3, 5]}, cv=5), False),
+        "SVM": (GridSearchCV(SVC(), {"C": [1, 3, 10, 30], "gamma": [0.005, 0.01, 0.02, 0.05]}, cv=5), False),
+        "label spreading": (LabelSpreading(kernel="knn", n_neighbors=7, alpha=0.2, max_iter=100), True),
+    }
+    result, chosen = {}, None
+    for name, (model, semi) in found.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            started = time.perf_counter()
+            model.fit(x if semi else x[known], y if semi else y[known])
+            result[name] = {"error": 100 * (1 - model.score(x_test, y_test)), "seconds": time.perf_counter() - started}
+        chosen = chosen or model.best_params_["C"]
+        print(f"{labels} labels, draw {draw}, {name}: {result[name]}", flush=True)
+    started = time.perf_counter()
+    trained = SelfTrainingClassifier(LogisticRegression(C=chosen, max_iter=100), threshold=0.9, max_iter=5).fit(x, y)
+    result["self-training, logistic"] = {
+        "error": 100 * (1 - trained.score(x_test, y_test)), "seconds": time.perf_counter() - started
+    }
+    return result
+
+
+EXPERIMENTS = {"m1": m1, "m2": m2, "m1m2": m1m2, "rivals": rivals}
+
+
+def table(folder: Path) -> None:
+    """Mean and standard deviation over the draws, of everything in the folder."""
+    found: dict = {}
+    for path in sorted(folder.glob("*.result.json")):
+        result = json.loads(path.read_text())
+        for name, entry in result["results"].items():
+            found.setdefault((name + result["name"], result["labels"]), []).append(entry)
+    for (name, labels), entries in sorted(found.items()):
+        errors = np.array([entry["error"] for entry in entries])
+        spread = f" ({errors.std(ddof=1):.2f})" if len(errors) > 1 else ""
+        more = f"{entries[0]['epochs']} epochs, {np.mean([e['seconds_an_epoch'] for e in entries]):.2f} s each, {entries[0]['backend']}" \
+            if "epochs" in entries[0] else f"{np.mean([e['seconds'] for e in entries]):.1f} s"
+        print(f"{name:<32} {labels:>5} labels: {errors.mean():6.2f} %{spread}  of {len(errors)} draws: "
+              f"{', '.join(f'{e:.2f}' for e in errors)};  {more}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment", choices=(*EXPERIMENTS, "table"))
+    parser.add_argument("--labels", type=int, default=100)
+    parser.add_argument("--draws", type=int, nargs="+", default=[0, 1, 2], help="their numbers (default 0 1 2)")
+    parser.add_argument("--epochs", type=int, default=300)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--schedule", default="constant")
+    parser.add_argument("--batch-size", type=int, default=100)
+    parser.add_argument("--backend", default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--name", default="", help="added to the files' names, for runs with other options")
+    parser.add_argument("--folder", type=Path, default=Path("semi_supervised"))
+    options = parser.parse_args()
+    options.folder.mkdir(exist_ok=True)
+    if options.experiment == "table":
+        table(options.folder)
+        return
+    for draw in options.draws:
+        path = options.folder / f"{options.experiment}-{options.labels}-{draw}{options.name}.result.json"
+        if path.exists():
+            continue
+        found = EXPERIMENTS[options.experiment](options, options.labels, draw)
+        said = {key: str(value) for key, value in vars(options).items()}
+        write_text_atomically(path, json.dumps(
+            {"labels": options.labels, "draw": draw, "name": options.name, "options": said, "results": found}, indent=1
+        ))
+        print(f"{options.experiment}, {options.labels} labels, draw {draw}: "
+              + ", ".join(f"{name} {entry['error']:.2f} %" for name, entry in found.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
