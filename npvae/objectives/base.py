@@ -44,9 +44,8 @@ class Objective(ABC):
     def check_memory(self, model, rows: int, itemsize: int) -> None:
         """InputError if a batch of ``rows`` needs more memory than there is, by what this objective can change."""
 
-    def groups(self, model, x):
-        """Whole numbers (N,), NumPy, by row of the data: groups of which every batch is to have its share; None: there are
-        none."""
+    def spread(self, model, x):
+        """Bool (N,), NumPy: the rows of the data of which every batch is to have its share; None: any order will do."""
         return None
 
     @abstractmethod

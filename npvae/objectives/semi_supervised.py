@@ -117,8 +117,8 @@ class SemiSupervised(Objective):
     def config(self):
         return {"classifier_weight": self.classifier_weight}
 
-    def groups(self, model, x):
-        return (model.ops.to_numpy(x[:, -1]) >= 0).astype(np.int64)
+    def spread(self, model, x):
+        return model.ops.to_numpy(x[:, -1]) >= 0
 
     def loss(self, model, theta, x, eps, beta=1.0, gradient=True):
         return semi_supervised_loss(model, theta, x, eps, beta, self.classifier_weight, gradient)

@@ -97,7 +97,7 @@ def _values(y, rows: int, name: str) -> np.ndarray:
 
 def _list_array(y: list) -> np.ndarray:
     """A list as NumPy makes it if that loses nothing, else as objects: [1.5, None], ["a", -1]."""
-    if all(isinstance(v, (bool, int, float, np.number)) for v in y):
+    if any(np.ndim(v) for v in y) or all(isinstance(v, (bool, int, float, np.number)) for v in y):
         return np.asarray(y)
     values = np.empty(len(y), dtype=object)
     values[:] = y

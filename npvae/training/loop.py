@@ -55,12 +55,12 @@ def train(model, settings, x, x_valid=None, state=None, callbacks=()) -> Trainin
 def _run(model, settings, x, x_valid, state, callbacks) -> TrainingState:
     """``train`` on data as training sees them, from a state."""
     stepper = Stepper(model, settings, x, state)
-    groups = settings.objective.groups(model, x)
+    spread = settings.objective.spread(model, x)
     # Overflow is the guard's business: its message says more than NumPy's warning.
     with np.errstate(all="ignore"), DeferredInterrupt() as interrupt:
         try:
             while state.epoch < settings.epochs and state.stop_reason is None:
-                row = _epoch(model, settings, x, state, stepper, interrupt, groups)
+                row = _epoch(model, settings, x, state, stepper, interrupt, spread)
                 if row is None:
                     state.stop(INTERRUPTED)
                     break
@@ -91,14 +91,14 @@ def _static(ops, x, settings, step, features):
     return minibatches.binarize(ops, x, settings.seed, "static binarize", step, features)
 
 
-def _epoch(model, settings, x, state, stepper, interrupt, groups) -> dict | None:
+def _epoch(model, settings, x, state, stepper, interrupt, spread) -> dict | None:
     """One pass over x: changes theta, the optimiser's state and ``state.step``.
 
     Returns the history's row, or None if it was interrupted before its last step.
     """
     started = time.perf_counter()
     ops = model.ops
-    order = minibatches.epoch_order(ops, settings.seed, state.epoch, x.shape[0], groups)
+    order = minibatches.epoch_order(ops, settings.seed, state.epoch, x.shape[0], spread)
     epoch = Epoch(model, settings, x, order, evaluate.ElboAverages(ops.xp))
     steps, index = len(epoch.parts), 0
     while index < steps and not (index and interrupt.requested):

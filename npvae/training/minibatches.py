@@ -7,21 +7,23 @@ import numpy as np
 from npvae import random
 
 
-def epoch_order(ops, seed: int, epoch: int, rows: int, groups: np.ndarray | None = None):
+def epoch_order(ops, seed: int, epoch: int, rows: int, spread: np.ndarray | None = None):
     """The rows' order in epoch number ``epoch`` (from 0), int64 (rows,), on the device: that of ``random.permutation``.
 
-    groups: whole numbers (rows,), NumPy: each group's rows are spread evenly over the epoch, in an order of their own, so that
-    every batch has its share of the few that are labelled.
+    spread: (rows,), bool, NumPy: L rows of which every batch is to have its share, such as the few that are labelled. The i-th of
+    them in the order is put into place floor((i + u) N / L), u one random number an epoch; the others fill the rest.
     """
     words = random.words(seed, "shuffle", epoch, rows)
-    if groups is None:
+    if spread is None or not spread.any():
         return ops.sorting_order(words)
-    place = np.empty(rows)
-    for group in np.unique(groups):
-        members = np.flatnonzero(groups == group)
-        order = members[np.argsort(words[members], kind="stable")]
-        place[order] = (np.arange(len(order)) + random.uniform(seed, "shuffle offset", epoch, (), draw=int(group))) / len(order)
-    return ops.asarray(np.argsort(place, kind="stable"))
+    order = np.argsort(words, kind="stable")
+    count = int(spread.sum())
+    u = random.uniform(seed, "shuffle offset", epoch, ())
+    taken = np.zeros(rows, bool)
+    taken[np.minimum((np.arange(count) + u) * rows / count, rows - 1).astype(np.int64)] = True
+    placed = np.empty(rows, np.int64)
+    placed[taken], placed[~taken] = order[spread[order]], order[~spread[order]]
+    return ops.asarray(placed)
 
 
 def draw(ops, x, rows, settings, architecture, step: int):
