@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from npvae import backend, check_gradient
+from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError
 from npvae.objectives import SemiSupervised, semi_supervised_loss
 from npvae.semisupervised import SemiSupervisedArchitecture, SemiSupervisedModel
@@ -131,6 +132,18 @@ def test_the_product_with_x_is_taken_once_a_row(monkeypatch):
     monkeypatch.setattr(model.ops, "dense_forward", counted)
     semi_supervised_loss(model, theta, batch, eps)
     assert rows == [len(batch), len(batch)]  # the classifier's, and the encoder's
+
+
+@pytest.mark.parametrize("labels", [MIXED, ALL, NONE])
+def test_it_runs_on_any_array_api_module(labels):
+    strict = pytest.importorskip("array_api_strict")
+    model, theta, batch, eps = problem(labels)
+    terms, backward = semi_supervised_loss(model, theta, batch, eps)
+    ops = Ops(strict)
+    on_strict = SemiSupervisedModel(model.architecture, ops)
+    other, other_backward = semi_supervised_loss(on_strict, *map(ops.asarray, (theta, batch, eps)))
+    assert float(other.loss) == pytest.approx(float(terms.loss), rel=1e-12)
+    np.testing.assert_allclose(ops.to_numpy(other_backward()), backward(), rtol=1e-10, atol=1e-13)
 
 
 def test_large_logits_overflow_nowhere():

@@ -24,7 +24,7 @@ class Pairs:
         self.labelled, self.unlabelled, self.classes = len(labels), unlabelled, classes
         every = np.concatenate([labels.astype(np.int64), np.repeat(np.arange(classes), unlabelled)])
         self.one_hot = ops.asarray(np.eye(classes, dtype=dtype)[every])
-        self.one_hot_labels = self.one_hot[:self.labelled]  #: (L, C)
+        self.one_hot_labels = self.one_hot[:self.labelled, :]  #: (L, C)
 
     def __len__(self) -> int:
         return self.labelled + self.classes * self.unlabelled
@@ -34,18 +34,18 @@ class Pairs:
         xp, width = self._xp, rows.shape[1]
         if not self.unlabelled:
             return rows
-        repeated = xp.broadcast_to(rows[self.labelled:], (self.classes, self.unlabelled, width))
-        return self._ops.concat([rows[:self.labelled], xp.reshape(repeated, (-1, width))])
+        repeated = xp.broadcast_to(rows[self.labelled:, :], (self.classes, self.unlabelled, width))
+        return self._ops.concat([rows[:self.labelled, :], xp.reshape(repeated, (-1, width))])
 
     def gather(self, pairs):
         """(L + U, K) of (P, K): the sum over each row's pairs."""
         if not self.unlabelled:
             return pairs
-        return self._ops.concat([pairs[:self.labelled], self._xp.sum(self.by_class(pairs), axis=0)])
+        return self._ops.concat([pairs[:self.labelled, :], self._xp.sum(self.by_class(pairs), axis=0)])
 
     def by_class(self, pairs):
         """(C, U, ...) of (P, ...): those of the unlabelled rows."""
-        return self._xp.reshape(pairs[self.labelled:], (self.classes, self.unlabelled, *pairs.shape[1:]))
+        return self._xp.reshape(pairs[self.labelled:, ...], (self.classes, self.unlabelled, *pairs.shape[1:]))
 
     def join(self, labelled, by_class):
         """(P, ...) of (L, ...) and (C, U, ...)."""

@@ -52,12 +52,12 @@ def semi_supervised_loss(model, theta, batch, eps, beta: float = 1.0, classifier
     kl, kl_backward = kl_divergence(ops, mu, logvar)
 
     q = xp.exp(log_q)
-    weights = pairs.join(xp.ones_like(nll[:known]), q[known:].T)  # (P,): of a pair in the loss
+    weights = pairs.join(xp.ones_like(nll[:known]), q[known:, :].T)  # (P,): of a pair in the loss
     own = pairs.one_hot @ log_prior
     cost = nll + beta * xp.sum(kl, axis=1) - own
-    per_class = pairs.by_class(cost).T + log_q[known:]  # (U, C)
-    free = xp.sum(q[known:] * per_class, axis=1, keepdims=True)  # -U
-    cross_entropy = -xp.sum(pairs.one_hot_labels * log_q[:known], axis=1)
+    per_class = pairs.by_class(cost).T + log_q[known:, :]  # (U, C)
+    free = xp.sum(q[known:, :] * per_class, axis=1, keepdims=True)  # -U
+    cross_entropy = -xp.sum(pairs.one_hot_labels * log_q[:known, :], axis=1)
     scale = 1.0 / rows
     loss = scale * (xp.sum(cost[:known]) + xp.sum(free) + classifier_weight * xp.sum(cross_entropy))
 
@@ -67,9 +67,9 @@ def semi_supervised_loss(model, theta, batch, eps, beta: float = 1.0, classifier
 
     kl_rows, nll_rows = of_rows(kl), of_rows(nll[:, None])[:, 0]
     reconstruction, kl_mean = scale * xp.sum(nll_rows), scale * xp.sum(kl_rows)
-    entropy = -xp.sum(q[known:] * log_q[known:])
+    entropy = -xp.sum(q[known:, :] * log_q[known:, :])
     bound = -(reconstruction + kl_mean - scale * (xp.sum(weights * own) + entropy))
-    best = xp.max(log_q[:known], axis=1) if known else cross_entropy
+    best = xp.max(log_q[:known, :], axis=1) if known else cross_entropy
     wrong = xp.sum(xp.where(-cross_entropy < best, xp.ones_like(best), xp.zeros_like(best)))
     labelled = (known, wrong, xp.sum(cross_entropy))
     terms = Terms(loss, reconstruction, kl_mean, kl_rows, of_rows(mu), nll_rows, bound, labelled)
@@ -84,8 +84,8 @@ def semi_supervised_loss(model, theta, batch, eps, beta: float = 1.0, classifier
         dmu, dlogvar = sample_backward(decoder_backward(doutputs, into))
         dmu_kl, dlogvar_kl = kl_backward(xp.broadcast_to((beta * dcost)[:, None], kl.shape))
         encoder_backward(dmu + dmu_kl, dlogvar + dlogvar_kl, into)
-        dlabelled = (classifier_weight * by_row) * (q[:known] - pairs.one_hot_labels)
-        dunlabelled = by_row * q[known:] * (per_class - free)
+        dlabelled = (classifier_weight * by_row) * (q[:known, :] - pairs.one_hot_labels)
+        dunlabelled = by_row * q[known:, :] * (per_class - free)
         classifier_backward(ops.concat([dlabelled, dunlabelled]), into)
         return dtheta
 

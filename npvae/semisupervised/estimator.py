@@ -37,7 +37,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
     latent_dim, hidden, decoder_hidden, activation : of the encoder q(z|x, y) and the decoder, as in :class:`npvae.VAE`.
     classifier_hidden : widths of the classifier q(y|x); None for those of the encoder.
     likelihood : as in VAE; None for "bernoulli" on data, "gaussian_decoder" on features.
-    alpha : weight of the classifier's term.
+    alpha : weight of the classifier's term; the authors take 0.1, with which few rows of one's own are soon outvoted.
     classes : the classes; None for those that occur in y.
     class_prior : p(y): None for all alike, "labels" for their shares among the labels, or C numbers of sum 1.
     beta, kl_warmup, optimizer, learning_rate, schedule, clip_norm, batch_size, epochs, validation_fraction, patience, min_delta,
@@ -66,7 +66,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
 
     def __init__(
         self, features=None, latent_dim=50, hidden=(500,), *, decoder_hidden=None, classifier_hidden=None,
-        activation="softplus", likelihood=None, alpha=0.1, classes=None, class_prior=None, beta=1.0, kl_warmup=0,
+        activation="softplus", likelihood=None, alpha=1.0, classes=None, class_prior=None, beta=1.0, kl_warmup=0,
         optimizer="adam", learning_rate=1e-3, schedule="constant", clip_norm=None, batch_size=100, epochs=100,
         validation_fraction=0.0, patience=None, min_delta=0.0, binarize="none", initial_weights="glorot", output_bias="zero",
         divide_by=1.0, backend="auto", threads=None, dtype="float32", random_state=None, verbose=False,

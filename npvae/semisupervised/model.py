@@ -131,14 +131,14 @@ class SemiSupervisedModel(Model):
         """A first layer: f(x W_x + b + W_y[y]) for every pair, (P, H)."""
         ops, xp, features = self.ops, self.ops.xp, self.architecture.n_features
         W, b = parameters[layer.W], parameters[layer.b]
-        by_row = ops.dense_forward(x, W[:features], b, "identity")
-        y = activations.FORWARD[layer.activation](xp, pairs.spread(by_row) + pairs.one_hot @ W[features:])
+        by_row = ops.dense_forward(x, W[:features, :], b, "identity")
+        y = activations.FORWARD[layer.activation](xp, pairs.spread(by_row) + pairs.one_hot @ W[features:, :])
 
         def backward(dy, gradient):
             da = activations.BACKWARD[layer.activation](xp, dy, y)
             by_row = pairs.gather(da)
-            gradient[layer.W][:features] = x.T @ by_row
-            gradient[layer.W][features:] = pairs.one_hot.T @ da
+            gradient[layer.W][:features, :] = x.T @ by_row
+            gradient[layer.W][features:, :] = pairs.one_hot.T @ da
             gradient[layer.b][...] = xp.sum(by_row, axis=0)
 
         return y, backward

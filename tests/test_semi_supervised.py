@@ -1,0 +1,410 @@
+"""The semi-supervised estimators: what they learn, what comes back from their files, and what they refuse."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+from npvae import VAE, LatentClassifier, SemiSupervisedVAE, SoftmaxRegression
+from npvae.errors import InputError, InputTypeError, ModelFileError, NonFiniteError, NotFittedError, PosteriorCollapseWarning
+from npvae.objectives import SemiSupervised
+
+pytestmark = pytest.mark.filterwarnings(f"ignore::{PosteriorCollapseWarning.__module__}.PosteriorCollapseWarning")
+
+
+def moons(rows: int = 400, labels: int = 4, seed: int = 0):
+    """``(x, y, truth)``: two half circles, of whose points few have a label: what a linear classifier cannot tell apart."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(rows) % 2
+    angle = np.pi * rng.random(rows)
+    x = np.where(
+        truth[:, None] == 0, np.stack([np.cos(angle), np.sin(angle)], axis=1), np.stack([1 - np.cos(angle), 0.5 - np.sin(angle)], axis=1)
+    )
+    y = truth.copy()
+    y[labels:] = -1
+    return x + 0.08 * rng.standard_normal(x.shape), y, truth
+
+
+def blobs(rows: int = 200, labels: int = 20, seed: int = 0):
+    """``(x, y, truth)``: grey pictures (rows, 2, 3) of three classes."""
+    rng = np.random.default_rng(seed)
+    centers = np.array([[1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 1, 1]], float)
+    truth = rng.integers(0, 3, rows)
+    truth[:3] = (0, 1, 2)
+    x = np.clip(0.1 + 0.8 * centers[truth] + 0.1 * rng.standard_normal((rows, 6)), 0.0, 1.0)
+    y = truth.copy()
+    y[labels:] = -1
+    return x.reshape(-1, 2, 3), y, truth
+
+
+def small(features=None, **changes):
+    settings = {"latent_dim": 2, "hidden": (8,), "epochs": 3, "batch_size": 20, "random_state": 1, **changes}
+    return SemiSupervisedVAE(features, **settings)
+
+
+def small_features(**changes):
+    settings = {
+        "latent_dim": 3, "hidden": (6,), "activation": "softplus", "optimizer": "adam", "learning_rate": 0.01, "batch_size": 20,
+        "epochs": 15, "random_state": 2, **changes,
+    }
+    return VAE(**settings)
+
+
+# What it learns
+
+
+def test_unlabelled_rows_help():
+    """Four labels on half circles: the classifier alone draws a straight line, M2 follows the half circles."""
+    x, y, truth = moons(labels=4)
+    model = SemiSupervisedVAE(
+        latent_dim=1, hidden=(20,), likelihood="gaussian_decoder", learning_rate=0.01, epochs=150, batch_size=50, alpha=0.5, random_state=0,
+        dtype="float64",
+    ).fit(x, y)
+    alone = SoftmaxRegression().fit(x, y)
+    assert model.score(x, truth) > 0.97 > 0.93 > alone.score(x, truth)
+
+
+@pytest.mark.parametrize("labels", [200, 6])
+def test_with_all_labels_or_few_classes_are_found(labels):
+    x, y, truth = blobs(labels=labels)
+    model = small(epochs=60, learning_rate=0.01).fit(x, y)
+    assert model.score(x, truth) > 0.98
+    assert model.history_["error"][-1] < 0.05 and model.history_["cross_entropy"][-1] < 0.3
+
+
+def test_the_classifier_s_weight_is_alpha_times_rows_a_label():
+    x, y, _ = blobs(200, 20)
+    run = small(alpha=0.3).prepare(x, y)
+    assert run.settings.objective == SemiSupervised(0.3 * 200 / 20)
+    held = small(alpha=0.3, validation_fraction=0.5).prepare(*blobs(200, 200)[:2])
+    assert held.settings.objective == SemiSupervised(0.3) and held.x.shape == held.x_valid.shape == (100, 7)
+
+
+def test_unbalanced_priors():
+    x, y, truth = blobs(labels=20)
+    model = small(class_prior="labels").fit(x, y)
+    shares = np.bincount(truth[:20]) / 20
+    np.testing.assert_allclose(np.exp(model.model_.architecture.log_prior()), shares)
+    classes = model.predict(model.sample(n=5))
+    assert set(classes) <= {0, 1, 2}
+    rare = small(class_prior=(0.998, 0.001, 0.001)).fit(x, y)
+    drawn = rare.sample(n=30, random_state=4)
+    np.testing.assert_array_equal(drawn, rare.sample(0, n=30, random_state=4))
+
+
+def test_stacked_on_features_it_learns_and_generates():
+    x, y, truth = blobs(labels=9)
+    model = small(small_features(), epochs=80, learning_rate=0.01).fit(x, y)
+    assert model.score(x, truth) > 0.95
+    assert model.features_ is not model.features and not hasattr(model.features, "theta_")
+    assert model.n_features_in_ == 6 and model.transform(x).shape == (200, 2)
+    for label in range(3):  # what is made of a class looks like it
+        made = model.sample(label, 40)
+        assert made.shape == (40, 2, 3) and np.mean(model.predict(made) == label) > 0.8
+
+
+def test_a_fitted_vae_of_features_is_used_as_it_is():
+    x, y, _ = blobs()
+    vae = small_features().fit(x)
+    before = vae.theta_.copy()
+    model = small(vae).fit(x, y)
+    assert model.features_ is vae
+    np.testing.assert_array_equal(vae.theta_, before)
+
+
+def test_features_are_the_dimensions_that_are_used():
+    x, y, _ = blobs()
+    vae = small_features(latent_dim=6, epochs=40).fit(x)
+    vae.theta_ = vae.theta_.copy()
+    views = vae.parameters_
+    views["encoder/mean/W"][:, 2] = views["encoder/mean/b"][2] = 0.0  # a dimension that says nothing
+    model = small(vae).fit(x, y)
+    assert 2 not in model.used_dimensions_ and model.model_.architecture.n_features == len(model.used_dimensions_)
+    assert (LatentClassifier(vae).fit(x, y).used_dimensions_ == model.used_dimensions_).all()
+    for name in ("W", "b"):
+        views[f"encoder/mean/{name}"][...] = 0.0
+    with pytest.raises(InputError, match="collapsed"):
+        small(vae).fit(x, y)
+
+
+# Conventions
+
+
+def test_probabilities_and_predictions_agree():
+    x, y, _ = blobs()
+    model = small().fit(x, y)
+    p = model.predict_proba(x)
+    np.testing.assert_allclose(p.sum(axis=1), 1.0, rtol=1e-5)
+    np.testing.assert_array_equal(model.predict(x), model.classes_[p.argmax(axis=1)])
+    np.testing.assert_allclose(np.log(p), model.predict_log_proba(x), rtol=1e-4)
+
+
+def test_texts_are_labels():
+    x, y, truth = blobs(labels=20)
+    names = np.array(["round", "flat", "long"])
+    texts = [names[c] if c >= 0 else None for c in y]
+    model = small(epochs=40, learning_rate=0.01).fit(x, texts)
+    assert model.classes_.tolist() == ["flat", "long", "round"]
+    assert model.score(x, names[truth]) > 0.95 and set(model.predict(x)) <= set(names)
+    assert model.sample("flat", 2).shape == (2, 2, 3)
+
+
+def test_the_latent_mean_is_that_over_the_classes():
+    x, y, _ = blobs()
+    model = small(dtype="float64").fit(x, y)
+    by_class = np.stack([model.encode(x, np.full(len(x), c))[0] for c in range(3)], axis=1)
+    np.testing.assert_allclose(
+        model.transform(x), (model.predict_proba(x)[:, :, None] * by_class).sum(axis=1), rtol=1e-8, atol=1e-12
+    )
+    np.testing.assert_array_equal(model.encode(x)[0], model.encode(x, model.predict(x))[0])
+
+
+def test_analogies_keep_the_style_and_change_the_class():
+    x, y, _ = blobs()
+    model = small(epochs=60, learning_rate=0.01).fit(x, y)
+    made = model.analogies(x[:5])
+    assert made.shape == (5, 3, 2, 3)
+    for c in range(3):
+        assert (model.predict(made[:, c]) == c).all()
+    given = model.analogies(x[:5], [0, 1, 2, 0, 1])
+    z = model.encode(x[:5], [0, 1, 2, 0, 1])[0]
+    np.testing.assert_allclose(given[2, 1], model._decode(z[2:3], np.array([1]))[0], rtol=1e-5)
+
+
+def test_samples_repeat_themselves_and_draws_are_data():
+    x, y, _ = blobs()
+    model = small().fit(x, y)
+    np.testing.assert_array_equal(model.sample(1, 4), model.sample(1, 4))
+    assert (model.sample(1, 4, random_state=8) != model.sample(1, 4)).any()
+    np.testing.assert_array_equal(model.sample([0, 2], 2)[1], model.sample(2, 2)[1])
+    assert set(np.unique(model.sample(n=6, mean=False))) <= {0.0, 1.0}
+
+
+def test_units_and_shape_come_back():
+    x, y, _ = blobs()
+    model = small(divide_by=255).fit((255 * x).astype(np.uint8), y)
+    assert model.sample(0, 3).shape == (3, 2, 3) and 5.0 < model.sample(0, 3).max() <= 255.0
+
+
+# Training through the same code as the VAE's
+
+
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path):
+    x, y, _ = blobs()
+    for features in (None, small_features()):
+        whole = small(features, epochs=4).fit(x, y)
+        path = tmp_path / f"{features is None}.npz"
+
+        class Killed(Exception):
+            pass
+
+        def kill(state):
+            if state.epoch == 2:
+                raise Killed
+
+        with pytest.raises(Killed):
+            small(features, epochs=4).fit(x, y, checkpoint=path, checkpoint_seconds=0, callbacks=[kill])
+        resumed = small(features, epochs=4).fit(x, y, checkpoint=path, checkpoint_seconds=0, resume=True)
+        np.testing.assert_array_equal(resumed.theta_, whole.theta_)
+        assert resumed.history_["error"] == whole.history_["error"]
+        other = np.where(y == 1, -1, y)
+        other[np.flatnonzero(y == 1)[0]] = 1
+        with pytest.raises(InputError, match="cannot be resumed"):
+            small(features, epochs=4).fit(x, other, checkpoint=path, resume=True)
+
+
+@pytest.mark.parametrize("features", [None, small_features()])
+def test_validation_and_early_stopping(features):
+    x, y, truth = blobs(300, 60)
+    model = small(features, epochs=40, learning_rate=0.02, validation_fraction=0.3, patience=2).fit(x, y)
+    assert {"val_bound", "val_error", "val_cross_entropy"} <= set(model.history_)
+    assert model.best_epoch_ == 1 + int(np.argmax(model.history_["val_bound"]))
+    given = small(features).fit(x, y, X_valid=x[:50], y_valid=truth[:50])
+    assert np.isfinite(given.history_["val_error"]).all()
+    unlabelled = small(features).fit(x, y, X_valid=x[:50])
+    assert np.isnan(unlabelled.history_["val_error"]).all() and np.isfinite(unlabelled.history_["val_bound"]).all()
+
+
+def test_the_guard_says_where(tmp_path):
+    x, y, _ = blobs()
+    model = small(optimizer="sgd", learning_rate=1e30, dtype="float32")
+    with pytest.raises(NonFiniteError, match="epoch 1"):
+        model.fit(x, y)
+    assert np.isfinite(model.theta_).all() and model.stop_reason_ == "a number was not finite"
+
+
+@pytest.mark.parametrize("backend", ["numba"])
+def test_a_backend_changes_nothing(backend):
+    pytest.importorskip("numba")
+    x, y, _ = blobs()
+    for binarize in ("none", "dynamic"):
+        plain, other = (small(backend=name, dtype="float64", binarize=binarize).fit(x, y) for name in ("numpy", backend))
+        np.testing.assert_allclose(other.theta_, plain.theta_, rtol=1e-6, atol=1e-9)
+
+
+# Files
+
+
+@pytest.mark.parametrize("features", [None, small_features()])
+@pytest.mark.parametrize("texts", [False, True])
+def test_what_is_saved_comes_back(tmp_path, features, texts):
+    x, y, _ = blobs()
+    y = [None if c < 0 else "abc"[c] for c in y] if texts else y
+    model = small(features, class_prior="labels", classifier_hidden=(4,)).fit(x, y)
+    model.save(tmp_path / "m.npz")
+    copy = SemiSupervisedVAE.load(tmp_path / "m.npz")
+    np.testing.assert_array_equal(copy.predict_proba(x), model.predict_proba(x))
+    np.testing.assert_array_equal(copy.analogies(x[:2]), model.analogies(x[:2]))
+    np.testing.assert_array_equal(copy.sample(n=3, mean=False), model.sample(n=3, mean=False))
+    assert copy.classes_.tolist() == model.classes_.tolist() and copy.classes_.dtype == model.classes_.dtype
+    np.testing.assert_equal(dict(copy.history_), dict(model.history_))
+    if features is None:
+        np.testing.assert_array_equal(copy.fit(x, y).theta_, model.theta_)
+    with pytest.raises(ModelFileError, match="SemiSupervisedVAE, not a VAE"):
+        VAE.load(tmp_path / "m.npz")
+
+
+def test_the_classifier_on_features(tmp_path):
+    x, y, truth = blobs()
+    model = LatentClassifier(small_features()).fit(x, y)
+    assert model.score(x, truth) > 0.95 and model.predict_proba(x).shape == (200, 3)
+    model.save(tmp_path / "l.npz")
+    copy = LatentClassifier.load(tmp_path / "l.npz")
+    np.testing.assert_array_equal(copy.predict_proba(x), model.predict_proba(x))
+    assert copy.fit(x, y).features_ is copy.features  # what was loaded is fitted, and used as it is
+    with pytest.raises(ModelFileError, match="npvae-latent-classifier"):
+        SemiSupervisedVAE.load(tmp_path / "l.npz")
+
+
+class Nearest:
+    """Scikit-learn's two methods and no more."""
+
+    def fit(self, X, y):
+        self.X, self.y = X, y
+        return self
+
+    def predict(self, X):
+        return self.y[np.square(X[:, None] - self.X).sum(axis=2).argmin(axis=1)]
+
+
+def test_a_classifier_of_one_s_own(tmp_path):
+    x, y, truth = blobs()
+    own = Nearest()
+    model = LatentClassifier(small_features(), own).fit(x, y)
+    assert model.score(x, truth) > 0.95 and not hasattr(own, "X")
+    with pytest.raises(InputError, match="Nearest cannot be written without pickle"):
+        model.save(tmp_path / "l.npz")
+    with pytest.raises(InputTypeError, match="fit and predict, got str"):
+        LatentClassifier(small_features(), "svm").fit(x, y)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(("labels", "words"), [
+    (np.full(200, -1), "no labelled row"), (np.full(200, 2), "only one class"), (np.full(200, np.nan), "NaN"),
+    (np.zeros(199, int), "X has 200 rows, y has 199"), (np.linspace(0, 1, 200), "continuous"), (None, "requires y"),
+])
+def test_bad_labels_are_refused_before_anything_is_trained(labels, words):
+    x, *_ = blobs()
+    for model in (small(), small(small_features()), LatentClassifier(small_features()), SoftmaxRegression()):
+        rows = x if not isinstance(model, SoftmaxRegression) else x.reshape(200, 6)
+        with pytest.raises(InputError, match=words):
+            model.fit(rows, labels)
+
+
+@pytest.mark.parametrize(("changes", "kind", "words"), [
+    ({"classes": [0, 1]}, InputError, "not among the classes 0, 1"),
+    ({"classes": [0, 1, 2, 3]}, InputError, "no labelled row of the class 3"),
+    ({"class_prior": "uniform"}, InputError, "class_prior"),
+    ({"class_prior": (0.5, 0.5)}, InputError, "3 numbers of sum 1"),
+    ({"alpha": -1.0}, InputError, "alpha"),
+    ({"likelihood": "no such"}, InputError, "likelihood"),
+    ({"features": 3}, InputTypeError, "features must be a VAE, got int"),
+    ({"features": small_features(), "divide_by": 255}, InputError, "divide_by is an argument of the VAE of features"),
+    ({"features": small_features(), "binarize": "dynamic"}, InputError, "binarize is an argument of the VAE of features"),
+    ({"patience": 3}, InputError, "validation"),
+])
+def test_bad_arguments_are_refused(changes, kind, words):
+    x, y, _ = blobs()
+    with pytest.raises(kind, match=words):
+        small(**changes).fit(x, y)
+
+
+def test_other_mistakes_are_named():
+    x, y, truth = blobs()
+    with pytest.raises(NotFittedError):
+        small().predict(x)
+    with pytest.raises(InputError, match="y_valid needs X_valid"):
+        small().fit(x, y, y_valid=y)
+    with pytest.raises(InputError, match="y_valid holds 7"):
+        small().fit(x, y, X_valid=x, y_valid=np.full(200, 7))
+    model = small().fit(x, y)
+    with pytest.raises(InputError, match="label holds 9, which is not among the classes 0, 1, 2"):
+        model.sample(9)
+    with pytest.raises(InputError, match="label has 2"):
+        model.sample([0, 1], 3)
+    with pytest.raises(InputError, match="row 1 has none"):
+        model.encode(x[:2], [0, -1])
+    with pytest.raises(InputError, match="no labelled row to judge by"):
+        model.score(x, np.full(200, -1))
+    with pytest.raises(InputError, match="6 features"):
+        model.predict(x.reshape(100, -1))
+    assert model.score(x, np.where(truth == 0, 5, truth)) <= np.mean(truth != 0)  # a class there is not is never right
+
+
+def test_scikit_learn_s_nested_arguments():
+    model = small(small_features())
+    assert model.get_params()["features__latent_dim"] == 3 and "features__latent_dim" not in model.get_params(deep=False)
+    model.set_params(features__latent_dim=4, latent_dim=5)
+    assert model.features.latent_dim == 4 and model.latent_dim == 5
+    with pytest.raises(InputError, match="no_such"):
+        model.set_params(features__no_such=1)
+
+
+SKLEARN_CHECKS = """
+import os, warnings
+warnings.simplefilter("ignore")
+warnings.filterwarnings("always", message="A column-vector")
+os.environ["SCIPY_ARRAY_API"] = "1"
+from sklearn.utils.estimator_checks import check_estimator
+from npvae import LatentClassifier, SemiSupervisedVAE, SoftmaxRegression, VAE
+reasons = {
+    "check_dtype_object": "object arrays are refused, whatever they hold",
+    "check_classifiers_classes": "-1 means no label, as in scikit-learn's own semi-supervised classifiers",
+}
+features = VAE(2, (), epochs=30, dtype="float64", likelihood="gaussian_per_feature", output_bias="data", batch_size=10, random_state=0)
+for model in (
+    SoftmaxRegression(), LatentClassifier(features),
+    SemiSupervisedVAE(
+        latent_dim=2, hidden=(8,), epochs=60, batch_size=10, learning_rate=0.01, likelihood="gaussian_per_feature", random_state=0
+    ),
+):
+    results = check_estimator(model, on_fail=None, expected_failed_checks=reasons)
+    failed = [r for r in results if r["status"] == "failed"]
+    for r in failed:
+        print(type(model).__name__, r["check_name"], repr(r["exception"]))
+    assert not failed and len(results) > 45, len(results)
+"""
+
+
+def test_scikit_learns_own_checks():
+    """In a process of its own, since scikit-learn must not be imported by the tests around it."""
+    pytest.importorskip("sklearn", minversion="1.6")
+    done = subprocess.run([sys.executable, "-c", SKLEARN_CHECKS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_global_state_is_touched():
+    x, y, _ = blobs()
+    np.random.seed(0)
+    before = np.random.get_state()[1].copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", PosteriorCollapseWarning)
+        small().fit(x, y).sample(0)
+    np.testing.assert_array_equal(before, np.random.get_state()[1])
