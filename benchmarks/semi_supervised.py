@@ -72,7 +72,7 @@ def m1(options, labels: int, draw: int) -> dict:
 def m2(options, labels: int, draw: int) -> dict:
     """M2 on the grey pixels."""
     model = SemiSupervisedVAE(
-        latent_dim=50, hidden=(500,), learning_rate=options.rate, schedule=options.schedule, batch_size=options.batch_size,
+        latent_dim=50, hidden=(500,), alpha=1.0 if options.alpha is None else options.alpha, learning_rate=options.rate, schedule=options.schedule, batch_size=options.batch_size,
         epochs=options.epochs, output_bias="data", divide_by=255, backend=options.backend, threads=options.threads, random_state=draw,
     )
     return {"M2": learn(options, model, labels, draw)}
@@ -81,8 +81,8 @@ def m2(options, labels: int, draw: int) -> dict:
 def m1m2(options, labels: int, draw: int) -> dict:
     """M2 on a fresh sample of M1's features at every step; widths as in the authors' code."""
     model = SemiSupervisedVAE(
-        features(options), latent_dim=50, hidden=(300,) if labels <= 100 else (500,), learning_rate=options.rate,
-        schedule=options.schedule, batch_size=options.batch_size, epochs=options.epochs, backend=options.backend,
+        features(options), latent_dim=50, hidden=(300,) if labels <= 100 else (500,),
+        alpha=0.1 if options.alpha is None else options.alpha, learning_rate=options.rate, schedule=options.schedule, batch_size=options.batch_size, epochs=options.epochs, backend=options.backend,
         threads=options.threads, random_state=draw,
     )
     return {"M1+M2": learn(options, model, labels, draw)}
@@ -175,6 +175,7 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=100)
     parser.add_argument("--draws", type=int, nargs="+", default=[0, 1, 2], help="their numbers (default 0 1 2)")
     parser.add_argument("--epochs", type=int, default=300)
+    parser.add_argument("--alpha", type=float, help="default: 1 for m2, 0.1, that of the paper, for m1m2")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--schedule", default="constant")
     parser.add_argument("--batch-size", type=int, default=100)

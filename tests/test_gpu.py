@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import trained
 
-from npvae import VAE, backend, load_dataset
+from test_semi_supervised import blobs, small, small_features
+
+from npvae import VAE, TableImputer, backend, load_dataset
 from npvae.errors import DeviceMemoryError
 
 pytestmark = pytest.mark.cuda
@@ -42,6 +44,27 @@ def test_the_main_job_is_numpy_s(launch):
     wanted = VAE(backend="numpy", **arguments).fit(x)
     np.testing.assert_allclose(runs[0].history_["loss"], wanted.history_["loss"], rtol=5e-3)
     np.testing.assert_array_equal(runs[0].theta_, runs[1].theta_)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_semi_supervised_training_is_numpy_s(stacked):
+    x, y, _ = blobs()
+    made = []
+    for name in ("numpy", "cupy"):
+        model = small(small_features(backend="numpy") if stacked else None, backend=name, dtype="float64").fit(x, y)
+        made.append((model.theta_, model.predict_proba(x), model.transform(x), model.analogies(x[:3]), model.sample(1, 2)))
+        assert model.history_["error"][-1] <= 1.0
+    for plain, on_gpu in zip(*made, strict=True):
+        np.testing.assert_allclose(on_gpu, plain, rtol=1e-6, atol=1e-9)
+
+
+def test_a_table_is_filled_in_as_on_numpy():
+    rng = np.random.default_rng(0)
+    table = rng.standard_normal((120, 2)) @ rng.standard_normal((2, 4)) + 0.1 * rng.standard_normal((120, 4))
+    table[rng.random(table.shape) < 0.3] = np.nan
+    filled = [TableImputer(members=1, epochs=20, backend=name, random_state=0).fit_transform(table) for name in ("numpy", "cupy")]
+    assert np.isfinite(filled[1]).all()
+    np.testing.assert_allclose(*filled, rtol=0.05, atol=0.05)
 
 
 def test_device_memory_does_not_grow_over_epochs(cuda):
