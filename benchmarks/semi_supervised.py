@@ -71,21 +71,24 @@ def m1(options, labels: int, draw: int) -> dict:
 
 def m2(options, labels: int, draw: int) -> dict:
     """M2 on the grey pixels."""
-    model = SemiSupervisedVAE(
-        latent_dim=50, hidden=(500,), alpha=1.0 if options.alpha is None else options.alpha, learning_rate=options.rate, schedule=options.schedule, batch_size=options.batch_size,
-        epochs=options.epochs, output_bias="data", divide_by=255, backend=options.backend, threads=options.threads, random_state=draw,
-    )
+    model = SemiSupervisedVAE(hidden=(500,), output_bias="data", divide_by=255, **arguments(options, draw, alpha=1.0))
     return {"M2": learn(options, model, labels, draw)}
 
 
 def m1m2(options, labels: int, draw: int) -> dict:
-    """M2 on a fresh sample of M1's features at every step; widths as in the authors' code."""
-    model = SemiSupervisedVAE(
-        features(options), latent_dim=50, hidden=(300,) if labels <= 100 else (500,),
-        alpha=0.1 if options.alpha is None else options.alpha, learning_rate=options.rate, schedule=options.schedule, batch_size=options.batch_size, epochs=options.epochs, backend=options.backend,
-        threads=options.threads, random_state=draw,
-    )
+    """M2 on a fresh sample of M1's features at every step; widths and alpha as in the authors' code."""
+    hidden = (300,) if labels <= 100 else (500,)
+    model = SemiSupervisedVAE(features(options), hidden=hidden, **arguments(options, draw, alpha=0.1))
     return {"M1+M2": learn(options, model, labels, draw)}
+
+
+def arguments(options, draw: int, alpha: float) -> dict:
+    """What both are trained with."""
+    return {
+        "latent_dim": 50, "alpha": alpha if options.alpha is None else options.alpha, "learning_rate": options.rate,
+        "schedule": options.schedule, "batch_size": options.batch_size, "epochs": options.epochs, "backend": options.backend,
+        "threads": options.threads, "random_state": draw,
+    }
 
 
 def learn(options, model: SemiSupervisedVAE, labels: int, draw: int) -> dict:
