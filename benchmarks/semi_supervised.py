@@ -183,7 +183,7 @@ def main() -> None:
     parser.add_argument("--schedule", default="constant")
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--backend", default="auto")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, help="of the CPU (default: all)")
     parser.add_argument("--name", default="", help="added to the files' names, for runs with other options")
     parser.add_argument("--folder", type=Path, default=Path("semi_supervised"))
     options = parser.parse_args()

@@ -99,7 +99,7 @@ def refuse_non_finite(values: np.ndarray, name: str, column_names=None, missing:
     raise InputError(
         f"{name} contains NaN or infinity: {nan} NaN and {int((~finite).sum()) - nan} infinite (or too large for "
         f"{values.dtype}), the first in row {row}, column {label}; fill or remove them first"
-        + ("" if nan == 0 else ", or train on what is observed with missing=True")
+        + ("" if nan == 0 else ", or train on what is observed: VAE(missing=True)")
     )
 
 

@@ -187,6 +187,33 @@ def plot_rows(rows: dict, ax=None, lines=()):
     return ax
 
 
+def plot_classes(model, ax=None, columns: int = 10, **how):
+    """Samples of every class of a :class:`npvae.SemiSupervisedVAE`: a row a class, a column for each z. ``how`` goes to ``model.sample``.
+
+    InputError: the samples are not pictures.
+    """
+    shape = _picture_shape(model)
+    rows = {str(label): model.sample(label, columns, **how).reshape(columns, *shape) for label in model.classes_.tolist()}
+    return plot_rows(rows, ax)
+
+
+def plot_analogies(model, X, y=None, ax=None):
+    """Originals, and each of them in every class: a row an original, whose style its analogies keep.
+
+    y: the rows' classes, by default those predicted. InputError: the samples are not pictures.
+    """
+    shape = _picture_shape(model)
+    originals = np.asarray(X, dtype=float).reshape(-1, 1, *shape)
+    images = np.concatenate([originals, model.analogies(X, y).reshape(len(originals), -1, *shape)], axis=1)
+    ax = _new_axes(ax, (0.7 * images.shape[1] + 0.4, 0.72 * len(images) + 0.4))
+    ax.imshow(image_grid(images), cmap="gray_r", interpolation="nearest")
+    ax.axvline(shape[1] - 0.5, color="C0", linewidth=1.5)
+    ax.set_xticks((np.arange(images.shape[1]) + 0.5) * shape[1] - 0.5, ["original", *map(str, model.classes_.tolist())])
+    ax.set_yticks([])
+    ax.tick_params(length=0, labeltop=True, labelbottom=False)
+    return ax
+
+
 def _with_blue(name: str):
     """One of matplotlib's colour maps, with blue for what is masked."""
     import matplotlib as mpl

@@ -16,7 +16,7 @@ from npvae.errors import NonFiniteError, NpvaeError
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of ``npvae`` with all its commands."""
-    from npvae.cli import encode, evaluate, gradcheck, impute, info, reconstruct, sample, train, warmup
+    from npvae.cli import classify, encode, evaluate, gradcheck, impute, info, reconstruct, sample, train, warmup
 
     parser = argparse.ArgumentParser(
         prog="npvae",
@@ -25,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"npvae {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (train, evaluate, sample, encode, reconstruct, impute, gradcheck, info, warmup):
+    for module in (train, evaluate, sample, encode, reconstruct, impute, classify, gradcheck, info, warmup):
         module.add_parser(commands)
     return parser
 

@@ -49,21 +49,23 @@ def add_part(parser) -> None:
     parser.add_argument("--part", default="test", choices=("train", "test"), help="of a data set (default test)")
 
 
-def read_data(options, part: str):
-    """``(x, labels, column_names, divide_by)`` of ``--data``; of a known data set the part asked for.
+def read_data(options, part: str, source=None, labelled: bool = True):
+    """``(x, labels, column_names, divide_by)`` of ``--data``, or of another source of that kind; of a known data set the part asked for.
+    labelled: whether ``--label-column`` is one of the file.
 
     ``divide_by`` is None for a file: only the user knows what its numbers are.
     """
-    if options.data in DATASETS:
-        data = load_dataset(options.data, progress=_download_progress())
+    source = options.data if source is None else source
+    if source in DATASETS:
+        data = load_dataset(source, progress=_download_progress())
         x, y = (data.x_train, data.y_train) if part == "train" else (data.x_test, data.y_test)
         return x.reshape(len(x), *data.image_shape), y, None, data.divide_by
-    if Path(options.data).is_dir() or not (Path(options.data).exists() or Path(options.data).suffix):
-        raise InputError(f"--data {options.data!r} is neither a known data set ({', '.join(DATASETS)}) nor a file")
-    label_column = options.label_column
+    if Path(source).is_dir() or not (Path(source).exists() or Path(source).suffix):
+        raise InputError(f"{source!r} is neither a known data set ({', '.join(DATASETS)}) nor a file")
+    label_column = options.label_column if labelled else None
     if label_column is not None and label_column.lstrip("-").isdigit():
         label_column = int(label_column)
-    loaded = load_file(options.data, label_column=label_column)
+    loaded = load_file(source, label_column=label_column)
     return loaded.x, loaded.y, loaded.column_names, None
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from npvae import check, inputs, model_file, preparation, random
 from npvae.batches import batches
-from npvae.errors import InputError
+from npvae.errors import InputError, ModelFileError
 from npvae.estimator import VAE
 from npvae.estimator_base import Estimator
 from npvae.objectives import SemiSupervised
@@ -40,13 +40,15 @@ class SemiSupervisedVAE(Classifier, Estimator):
     alpha : weight of the classifier's term; the authors take 0.1, with which few rows of one's own are soon outvoted.
     classes : the classes; None for those that occur in y.
     class_prior : p(y): None for all alike, "labels" for their shares among the labels, or C numbers of sum 1.
+    standardize : subtract every column's mean and divide by its deviation first; what is generated is put back.
     beta, kl_warmup, optimizer, learning_rate, schedule, clip_norm, batch_size, epochs, validation_fraction, patience, min_delta,
     binarize, initial_weights, output_bias, divide_by, backend, threads, dtype, random_state, verbose : as in VAE. With
-        ``features``, ``divide_by`` and ``binarize`` are arguments of its VAE, not of this.
+        ``features``, ``divide_by``, ``binarize`` and ``standardize`` are of no use here: its VAE sees the data.
 
     Attributes
     ----------
     classes_ : (C,), in the order of the columns of ``predict_proba``. features_ : the fitted VAE of M1+M2, else None.
+    center_, scale_ : means and deviations of the columns, if they are standardised, else None.
     used_dimensions_ : those of its latent dimensions that are features. class_prior_ : p(y), (C,).
     theta_, parameters_, model_, history_, seed_, n_features_in_, sample_shape_, stop_reason_, best_epoch_ : as in VAE.
 
@@ -66,7 +68,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
 
     def __init__(
         self, features=None, latent_dim=50, hidden=(500,), *, decoder_hidden=None, classifier_hidden=None,
-        activation="softplus", likelihood=None, alpha=1.0, classes=None, class_prior=None, beta=1.0, kl_warmup=0,
+        activation="softplus", likelihood=None, alpha=1.0, classes=None, class_prior=None, standardize=False, beta=1.0, kl_warmup=0,
         optimizer="adam", learning_rate=1e-3, schedule="constant", clip_norm=None, batch_size=100, epochs=100,
         validation_fraction=0.0, patience=None, min_delta=0.0, binarize="none", initial_weights="glorot", output_bias="zero",
         divide_by=1.0, backend="auto", threads=None, dtype="float32", random_state=None, verbose=False,
@@ -81,6 +83,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
         self.alpha = alpha
         self.classes = classes
         self.class_prior = class_prior
+        self.standardize = standardize
         self.beta = beta
         self.kl_warmup = kl_warmup
         self.optimizer = optimizer
@@ -125,6 +128,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
         """Check the arguments, the data and the labels, fit the VAE of features if there is one that is not, and return the run that
         :meth:`fit_prepared` takes. Sets what ``fit`` learns before it trains: classes, prior, features.
         """
+        check.true_or_false("standardize", self.standardize)
         self._check_arguments(y_valid, X_valid)
         codes, classes = read_labels(y, inputs.rows_of(X), self.classes)
         refuse_unusable(codes, classes)
@@ -149,7 +153,10 @@ class SemiSupervisedVAE(Classifier, Estimator):
     def read_rows(self, X, name, n_features=None):
         """Of M1+M2 the means and deviations of the features, (N, 2 D)."""
         if self.features_ is None:
-            return super().read_rows(X, name, n_features)
+            rows = super().read_rows(X, name, n_features)
+            if name == "X":
+                self._set_standard(rows.values)
+            return replace(rows, values=self._standardized(rows.values))
         parts = latent_features.mean_and_deviation(self.features_, X, self.used_dimensions_)
         names = getattr(self.features_, "feature_names_in_", None)
         return inputs.Rows(
@@ -171,7 +178,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
             raise InputError("y_valid needs X_valid")
         if self.features is None:
             return
-        for name, default in (("divide_by", 1.0), ("binarize", "none")):
+        for name, default in (("divide_by", 1.0), ("binarize", "none"), ("standardize", False)):
             if getattr(self, name) != default:
                 raise InputError(f"{name} is an argument of the VAE of features, which sees the data: give it there")
 
@@ -243,9 +250,23 @@ class SemiSupervisedVAE(Classifier, Estimator):
 
     # helpers
 
+    def _set_standard(self, x) -> None:
+        """Mean and deviation of the columns; of one that is constant the deviation is taken for 1."""
+        self.center_ = self.scale_ = None
+        if self.standardize:
+            self.center_, deviation = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+            self.scale_ = np.where(deviation > 0.0, deviation, 1.0)
+
+    def _standardized(self, x):
+        return x if self.center_ is None else ((x - self.center_) / self.scale_).astype(x.dtype)
+
+    def _output(self, x):
+        return super()._output(x if self.center_ is None else (x * self.scale_ + self.center_).astype(x.dtype))
+
     def _input(self, X, missing=False):
         if getattr(self, "features_", None) is None:
-            return super()._input(X, missing)
+            x = super()._input(X, missing)
+            return self._standardized(x)
         self._check_fitted()
         return latent_features.mean_and_deviation(self.features_, X, self.used_dimensions_)[0].astype(self.theta_.dtype)
 
@@ -287,7 +308,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
             "features": None,
         }
         if self.features_ is None:
-            return header, {}
+            return header, {} if self.center_ is None else {"center": self.center_, "scale": self.scale_}
         inner, arrays = model_file.describe(self.features_)
         header["features"] = {"header": inner, "used_dimensions": self.used_dimensions_.tolist()}
         return header, {f"features/{name}": array for name, array in arrays.items()}
@@ -296,6 +317,9 @@ class SemiSupervisedVAE(Classifier, Estimator):
         _, self.classes_ = read_labels(header["classes"], len(header["classes"]), header["classes"])
         self.class_prior_ = None if header["class_prior"] is None else tuple(header["class_prior"])
         self.features_ = self.used_dimensions_ = None
+        self.center_, self.scale_ = arrays.get("center"), arrays.get("scale")
+        if self.standardize and not all(a.shape == (self.n_features_in_,) and np.isfinite(a).all() for a in (self.center_, self.scale_)):
+            raise ModelFileError("its means and deviations do not fit its features")
         if header["features"] is None:
             return
         inner = {name.removeprefix("features/"): array for name, array in arrays.items() if name.startswith("features/")}

@@ -1,0 +1,221 @@
+"""``npvae classify``: learn classes from rows of which few have a label, and write the class of every row."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from npvae import check
+from npvae.cli import choices, common, output
+from npvae.data import DATASETS
+from npvae.data.sniff import MISSING
+from npvae.errors import InputError, ModelFileError, UnknownNameError
+from npvae.estimator import VAE
+from npvae.files import write_atomically, write_text_atomically
+from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE
+from npvae.semisupervised.labels import balanced_choice, read_labels
+
+METHODS = ("m1", "m2", "m1+m2")
+#: Labels that are kept of a known data set, where the command does not say how many.
+DATASET_LABELS = 200
+#: Classes that are counted in the report.
+MOST_LISTED = 12
+
+
+def add_parser(commands) -> None:
+    parser = commands.add_parser(
+        "classify", help="learn classes from few labelled rows and many without a label",
+        description="Train a classifier on labelled and unlabelled rows, and write the class of every row with its probabilities. "
+        "Rows whose label is -1 or empty are unlabelled. Alone, it keeps the labels of 200 of the digits that come with npvae and "
+        "classifies their test part.",
+    )
+    common.add_data(parser, default="digits")
+    parser.add_argument("--labels", type=int, help="keep only so many labels, as many of every class (of a data set: default 200)")
+    parser.add_argument("--predict", help="classify the rows of this file (default: of a data set its test part, else all rows of --data)")
+    parser.add_argument("--out", default="classes.csv", help="where to write the classes: .csv or .npz (default classes.csv)")
+    parser.add_argument("--save", help="keep the trained model in this .npz")
+    parser.add_argument("--model", help="use this model, which --save left, instead of training one")
+    parser.add_argument("--pictures", metavar="FOLDER", help="leave pictures there: samples of every class, and analogies")
+    parser.add_argument(
+        "--method", default="m2", choices=METHODS,
+        help="m2 (default): on the data; m1: softmax regression on the latent features of a VAE of all rows; m1+m2: m2 on them",
+    )
+    parser.add_argument("--latent-dim", type=int, default=50, help="latent dimensions (default 50)")
+    parser.add_argument("--hidden", default="500", help="widths of the encoder: 500, or 500,200, or none (default 500)")
+    parser.add_argument(
+        "--likelihood", help="of the data, as in 'npvae train' (default: bernoulli for data from 0 to 1, else gaussian_decoder on "
+        "standardised columns)",
+    )
+    parser.add_argument("--alpha", type=float, default=1.0, help="weight of the classifier's term (default 1)")
+    parser.add_argument("--epochs", type=int, default=50, help="passes over the data, of m1+m2 for each of both (default 50)")
+    parser.add_argument("--batch-size", type=int, default=100, help="rows a step (default 100)")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="of Adam (default 0.001)")
+    parser.add_argument("--divide-by", type=float, help="scale the data: 255 for 8-bit images")
+    common.add_seed(parser)
+    common.add_backend(parser)
+    parser.add_argument("--threads", type=int, help="how many to run on (default: all cores this process may use)")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.set_defaults(run=run_command)
+
+
+def run_command(options) -> int:
+    _check(options)
+    say = (lambda text: None) if options.quiet else output.say
+    code, written = 0, []
+    if options.model is not None:
+        model = _load(options.model, common.chosen_backend(options))
+        judged = _rows(options, options.data, "test")
+    else:
+        rows = _rows(options, options.data, "train")
+        given = _given_labels(options, rows)
+        say(f"{len(rows.x)} rows, {int((given >= 0).sum())} of them with a label")
+        model, code = _train(options, rows, given)
+        judged = _rows(options, options.data, "test") if options.data in DATASETS else rows.without(given >= 0)
+    if options.save is not None:
+        model.save(options.save)
+        written.append(options.save)
+    if options.predict is not None:
+        judged = _rows(options, options.predict, "test")
+    p = model.predict_proba(common.with_names(judged.x, judged.names))
+    _write(options.out, model.classes_, p)
+    written.append(options.out)
+    _report(say, model.classes_, model.classes_[p.argmax(axis=1)], judged.y)
+    if options.pictures is not None:
+        written += _pictures(model, judged.x, options)
+    say("wrote " + ", ".join(map(str, written)))
+    return code
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows as they were read; y: labels, None where there are none."""
+
+    x: np.ndarray
+    y: list | None
+    names: list[str] | None
+    divide_by: float | None
+
+    def without(self, given) -> _Rows:
+        """The same rows, but their labels only where they were not given to the model."""
+        return replace(self, y=[None if known else label for label, known in zip(self.y, given, strict=True)])
+
+
+def _rows(options, source: str, part: str) -> _Rows:
+    """A data set's part, or a file, whose label column may be absent where rows are only classified."""
+    try:
+        x, y, names, divide_by = common.read_data(options, part, source)
+    except UnknownNameError:
+        if source != options.predict:
+            raise
+        x, y, names, divide_by = common.read_data(options, part, source, labelled=False)
+    if y is not None:
+        y = [None if isinstance(label, str) and label in MISSING else label for label in y.tolist()]
+    return _Rows(x, y, names, divide_by)
+
+
+def _given_labels(options, rows: _Rows) -> np.ndarray:
+    """The codes of the labels to learn from, (N,), -1 for none. InputError: there are none."""
+    if rows.y is None:
+        raise InputError(f"{options.data} has no labels: name their column with --label-column, or put them in the .npz as y")
+    codes, _ = read_labels(rows.y, len(rows.x))
+    if options.labels is None and options.data not in DATASETS:
+        return codes
+    return balanced_choice(codes, DATASET_LABELS if options.labels is None else options.labels, options.seed)
+
+
+def _train(options, rows: _Rows, given):
+    """``(model, exit code)``."""
+    hidden, seed, quiet = choices.parse_widths(options.hidden), options.seed, options.quiet
+    common_arguments = {
+        "backend": choices.parse_choice(options.backend), "threads": options.threads, "random_state": seed, "verbose": not quiet,
+        "latent_dim": options.latent_dim, "hidden": hidden, "activation": "softplus", "optimizer": "adam",
+        "learning_rate": options.learning_rate, "batch_size": options.batch_size, "epochs": options.epochs,
+    }
+    divide_by = options.divide_by or rows.divide_by or 1.0
+    grey = np.min(rows.x) >= 0.0 and np.max(rows.x) <= divide_by
+    likelihood = choices.parse_choice(options.likelihood or ("bernoulli" if grey else "gaussian_decoder"))
+    y = [label if code >= 0 else None for label, code in zip(rows.y, given, strict=True)]
+    if options.method == "m2":
+        model = SemiSupervisedVAE(
+            likelihood=likelihood, alpha=options.alpha, divide_by=divide_by, standardize=not grey, **common_arguments
+        )
+    else:
+        if not grey:
+            raise InputError("m1 and m1+m2 need data from 0 to 1, or --divide-by; of other tables use m2, which standardises them")
+        binarize = "dynamic" if likelihood == "bernoulli" else "none"
+        vae = VAE(likelihood=likelihood, divide_by=divide_by, binarize=binarize, **common_arguments)
+        model = LatentClassifier(vae) if options.method == "m1" else SemiSupervisedVAE(vae, alpha=options.alpha, **common_arguments)
+    model.fit(common.with_names(rows.x, rows.names), y)
+    trained = [part for part in (model, getattr(model, "features_", None)) if getattr(part, "stop_reason_", "") == "interrupted"]
+    if trained:
+        output.tell(f"npvae: interrupted after {trained[0].history_.epochs} of {options.epochs} epochs; classifying by the model so far")
+    return model, 130 if trained else 0
+
+
+def _load(path, backend):
+    """A model of either kind."""
+    try:
+        return SemiSupervisedVAE.load(path, backend=backend)
+    except ModelFileError as error:
+        if "npvae-latent-classifier" not in str(error):
+            raise
+        return LatentClassifier.load(path, backend=backend)
+
+
+def _report(say, classes, predicted, truth) -> None:
+    counts = [f"{label} {int((predicted == label).sum())}" for label in classes.tolist()]
+    say(f"classes of {len(predicted)} rows: " + ", ".join(counts[:MOST_LISTED] + (["..."] if len(counts) > MOST_LISTED else [])))
+    codes, labels = (None, None) if truth is None else read_labels(truth, len(predicted))
+    if codes is not None and (known := codes >= 0).any():
+        wrong = float(np.mean(labels[codes[known]] != predicted[known]))
+        say(f"of {int(known.sum())} rows whose label was not given, {100 * wrong:.2f} % are taken for another class")
+
+
+def _write(path, classes, p) -> None:
+    """Class and probabilities of every row."""
+    best = classes[p.argmax(axis=1)]
+    if Path(path).suffix.lower() == ".npz":
+        write_atomically(path, lambda file: np.savez(file, y=best, probabilities=p, classes=classes))
+        return
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["class", *(f"p({label})" for label in classes.tolist())])
+    for label, row in zip(best.tolist(), p, strict=True):
+        writer.writerow([label, *(f"{value:.6g}" for value in row)])
+    write_text_atomically(path, text.getvalue())
+
+
+def _pictures(model, x, options) -> list[Path]:
+    """Samples of every class, and the first rows in every class."""
+    from npvae import plots
+
+    folder = common.writable_folder(options.pictures)
+    plots.save(plots.plot_classes(model, random_state=options.seed), folder / "classes.png")
+    plots.save(plots.plot_analogies(model, x[:10]), folder / "analogies.png")
+    return [folder / "classes.png", folder / "analogies.png"]
+
+
+def _check(options) -> None:
+    """Refuse what would be found out only after training. InputError, FileNotFoundError."""
+    if Path(options.out).suffix.lower() not in (".csv", ".npz"):
+        raise InputError(f"--out {options.out} must end in .csv or .npz")
+    for name in (options.out, options.save):
+        if name is not None and not Path(name).absolute().parent.is_dir():
+            raise FileNotFoundError(f"the folder of {name} does not exist")
+    read = {Path(name).resolve() for name in (options.data, options.predict, options.model) if name is not None}
+    written = [Path(name).resolve() for name in (options.out, options.save) if name is not None]
+    for place, path in enumerate(written):
+        if path.is_dir():
+            raise InputError(f"{path.name} is a folder; choose another name")
+        if path in read or path in written[:place]:
+            raise InputError(f"{path.name} would be written over; choose another name")
+    if options.labels is not None:
+        check.whole_number("--labels", options.labels, 2)
+    if options.model is not None and (options.save is not None or options.labels is not None):
+        raise InputError("--model uses a trained model as it is; leave out --save and --labels")
+    if options.pictures is not None and options.method == "m1":
+        raise InputError("a model m1 makes no rows of a class: --pictures needs m2 or m1+m2")
