@@ -16,6 +16,7 @@ from npvae.layers.kl import kl_divergence
 from npvae.layers.sampling import sample
 from npvae.model import Architecture, Model
 from npvae.optim import SGD
+from npvae.semisupervised.model import SemiSupervisedArchitecture, SemiSupervisedModel
 from npvae.training.settings import TrainingSettings
 
 
@@ -54,6 +55,8 @@ def cases(ops=None, seed: int = 0) -> Iterator[Case]:
             programmed = program_case(ops, architecture, generator, rows=4, beta=0.7, objective=objective)
             if programmed is not None:
                 yield programmed
+    for title, labels in (("labelled rows", (0, 2, 1)), ("unlabelled rows", (-1, -1)), ("both", (-1, 2, 0, -1))):
+        yield semi_supervised_case(ops, labels, generator, title)
     architecture = Architecture(784, 2, (256,))
     yield model_case(ops, architecture, generator, rows=16, rtol=1e-7, title="negative ELBO, 784-256-2, full size")
 
@@ -133,6 +136,24 @@ def bound_case(ops, architecture, generator, rows: int, samples: int, beta: floa
         return terms.loss, (backward(),)
 
     return Case(f"importance-weighted bound, {samples} samples, {architecture.likelihood.name}", function, {"theta": theta})
+
+
+def semi_supervised_case(ops, labels, generator, rows: str) -> Case:
+    """The loss of the semi-supervised model M2 by every named tensor of theta, for rows with those labels, -1 for none."""
+    architecture = SemiSupervisedArchitecture(
+        5, 2, (6, 4), activation="softplus", likelihood="gaussian_decoder", n_classes=3, class_prior=(0.2, 0.3, 0.5)
+    )
+    model = SemiSupervisedModel(architecture, ops)
+    theta = model.initial_parameters(0, "float64") + 0.1 * generator.standard_normal(model.layout.size)
+    batch = np.concatenate([generator.standard_normal((len(labels), 5)), np.array(labels, float)[:, None]], axis=1)
+    eps = generator.standard_normal((len(labels), 2))
+
+    def function(*tensors):
+        flat = np.concatenate([tensor.reshape(-1) for tensor in tensors])
+        terms, backward = objectives.semi_supervised_loss(model, flat, batch, eps, 0.7, 1.5)
+        return terms.loss, tuple(model.layout.views(np, backward()).values())
+
+    return Case(f"M2, {rows}, 5-6-4-2, 3 classes", function, model.layout.views(np, theta))
 
 
 def program_case(ops, architecture, generator, rows: int, beta: float, objective) -> Case | None:

@@ -329,7 +329,7 @@ def small_cases(ops):
 
 def test_every_case_passes_and_reports_every_tensor(ops):
     for case in small_cases(ops):
-        if ops.name == "cupy" and gpu_backends.NO_GPU is not None and case.title.startswith(("negative ELBO", "importance-weighted")):
+        if ops.name == "cupy" and gpu_backends.NO_GPU is not None and case.title.startswith(("negative ELBO", "importance-weighted", "M2")):
             continue  # the stand-in for a GPU is slow; those of models are in test_model.py
         report = case.check(seed=1)
         assert report.passed, f"{case.title}\n{report}"
@@ -345,7 +345,7 @@ def test_the_cases_cover_every_layer_activation_and_likelihood():
         assert f"likelihood, {name}" in titles
         for kind in ("negative ELBO", "importance-weighted bound"):
             assert any(title.endswith(f", {name}") for title in titles if title.startswith(kind))
-    assert "sample z" in titles and "KL divergence" in titles
+    assert "sample z" in titles and "KL divergence" in titles and sum(title.startswith("M2") for title in titles) == 3
     assert sum("784-256-2" in title for title in titles) == 1
 
 
@@ -385,7 +385,7 @@ class WrongResidual(Ops):
 ])
 def test_a_wrong_operation_fails_its_cases(sabotaged, titles):
     failed = {case.title for case in small_cases(sabotaged(np)) if not case.check().passed}
-    models = {title for title in failed if title.startswith(("negative ELBO", "importance-weighted"))}
+    models = {title for title in failed if title.startswith(("negative ELBO", "importance-weighted", "M2"))}
     assert failed - models == titles
     assert len(models) >= (1 if sabotaged is WrongResidual else 4)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from npvae import check
 from npvae.errors import InputError, InputTypeError
+from npvae.layers.softmax import log_softmax
 from npvae.likelihoods.base import Likelihood, check_upstream, column_label
 from npvae.missing import keep
 
@@ -52,8 +53,7 @@ class Categorical(Likelihood):
         """log softmax over every block."""
         result = xp.empty_like(logits)
         for block in self._blocks(logits.shape[1]):
-            shifted = logits[:, block] - xp.max(logits[:, block], axis=1, keepdims=True)
-            result[:, block] = shifted - xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
+            result[:, block] = log_softmax(xp, logits[:, block])
         return result
 
     def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True, observed=None):
