@@ -1,0 +1,68 @@
+"""npvae's M2 through the public training loop: on Numba, or on CuPy where the spec is for a GPU."""
+
+from __future__ import annotations
+
+import queue
+import threading
+
+import numpy as np
+from peers import m2_spec
+
+from npvae import __version__
+from npvae.objectives import SemiSupervised
+from npvae.objectives.semi_supervised import semi_supervised_loss
+from npvae.optim import Adam
+from npvae.training import TrainingSettings, train
+from npvae.training.loop import initial_state
+
+BACKENDS = {"cpu": "numba", "gpu": "cupy"}
+
+
+def version() -> str:
+    return __version__
+
+
+def loss_at(spec, tensors, x, labels, eps, backend: str | None = None) -> float:
+    """The loss of a batch whose first rows have the labels."""
+    model = m2_spec.model(spec, backend or BACKENDS[spec.device])
+    asarray, known = model.ops.asarray, np.full(len(x), -1.0, np.float32)
+    known[:len(labels)] = labels
+    theta = asarray(np.concatenate([tensors[name].ravel() for name in model.layout.shapes]))
+    batch = asarray(np.concatenate([x, known[:, None]], axis=1))
+    return float(semi_supervised_loss(model, theta, batch, asarray(eps), 1.0, spec.weight, gradient=False)[0].loss)
+
+
+class Runner:
+    """One run, held between epochs: every call lets it go on for one more, as a user's run would."""
+
+    backend: str | None = None
+
+    def __init__(self, spec, images) -> None:
+        model, rows = m2_spec.model(spec, self.backend or BACKENDS[spec.device]), m2_spec.rows(spec, images)
+        settings = TrainingSettings(
+            seed=0, epochs=10**9, batch_size=spec.batch, learning_rate=m2_spec.RATE,
+            optimizer=Adam(*m2_spec.BETAS, m2_spec.EPSILON), objective=SemiSupervised(spec.weight), noisy_features=spec.noisy,
+        )
+        x = model.ops.asarray(rows)
+        state = initial_state(model, settings, x)
+        self._go, self._losses = queue.Queue(), queue.Queue()
+
+        def wait(state) -> None:
+            self._losses.put(state.history["loss"][-1])
+            self._go.get()
+
+        def run() -> None:
+            self._go.get()
+            try:
+                train(model, settings, x, state=state, callbacks=[wait])
+            except Exception as error:  # or whoever waits for a loss would do so for ever
+                self._losses.put(error)
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def epoch(self) -> float:
+        self._go.put(None)
+        loss = self._losses.get()
+        if isinstance(loss, Exception):
+            raise loss
+        return loss
