@@ -1,0 +1,127 @@
+"""``npvae classify``: few labels in files, classes in files."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+from test_semi_supervised import patterns
+
+from npvae import SemiSupervisedVAE
+from npvae.cli import main
+
+QUICK = ["--epochs", "30", "--hidden", "10", "--latent-dim", "2", "--batch-size", "50", "--learning-rate", "0.01", "--backend", "numpy"]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+NAMES = np.array(["oak", "elm", "ash"])
+
+
+def write_table(path, x, labels):
+    """A table with a column of labels in its middle."""
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*(f"a{i}" for i in range(3)), "tree", *(f"b{i}" for i in range(x.shape[1] - 3))])
+        writer.writerows([*row[:3], label, *row[3:]] for row, label in zip(x, labels, strict=True))
+
+
+def read_table(path):
+    with open(path, newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_a_table_of_names(tmp_path, capsys):
+    x, y, truth = patterns(0, 300)
+    write_table("trees.csv", x, [NAMES[c] if c >= 0 else ("", "?", "-1")[i % 3] for i, c in enumerate(y)])
+    assert main(["classify", "--data", "trees.csv", "--label-column", "tree", "--save", "model.npz", *QUICK]) == 0
+    printed = capsys.readouterr().out
+    assert "300 rows, 3 of them with a label" in printed and "wrote model.npz, classes.csv" in printed
+    rows = read_table("classes.csv")
+    assert rows[0] == ["class", "p(ash)", "p(elm)", "p(oak)"] and len(rows) == 301
+    assert np.mean([row[0] for row in rows[1:]] == NAMES[truth]) > 0.9
+    assert all(abs(sum(map(float, row[1:])) - 1) < 1e-4 for row in rows[1:])
+    # The same model on rows of another file, with labels to be judged by and without their column.
+    write_table("more.csv", x[:40], NAMES[truth[:40]])
+    again = ["classify", "--model", "model.npz", "--backend", "numpy", "--label-column", "tree"]
+    assert main([*again, "--data", "more.csv", "--out", "more-classes.csv"]) == 0
+    assert "of 40 rows whose label was not given" in capsys.readouterr().out
+    more = read_table("more-classes.csv")
+    assert [row[0] for row in more] == [row[0] for row in rows[:41]]
+    numbers = [[list(map(float, row[1:])) for row in table[1:]] for table in (more, rows[:41])]
+    np.testing.assert_allclose(*numbers, atol=1e-5)  # products of other sizes round otherwise
+    with open("bare.csv", "w", newline="") as file:
+        csv.writer(file).writerows([[*(f"a{i}" for i in range(3)), *(f"b{i}" for i in range(27))], *x[:40]])
+    assert main([*again, "--data", "bare.csv", "--out", "bare-classes.csv"]) == 2  # --data must have the column it names
+    assert main([*again, "--data", "more.csv", "--predict", "bare.csv", "--out", "bare-classes.csv"]) == 0
+    assert read_table("bare-classes.csv") == more
+
+
+@pytest.mark.parametrize("method", ["m1", "m1+m2"])
+def test_the_other_methods_on_numpy_s_files(method, capsys):
+    x, y, truth = patterns(0, 300, flipped=0.1, labels=9)
+    np.savez("rows.npz", x=x, y=y)
+    arguments = ["classify", "--data", "rows.npz", "--method", method, "--out", "classes.npz", "--save", "m.npz", *QUICK]
+    assert main([*arguments, "--latent-dim", "3"]) == 0
+    found = np.load("classes.npz")
+    assert np.mean(found["y"] == truth) > 0.9
+    np.testing.assert_allclose(found["probabilities"].sum(axis=1), 1.0, rtol=1e-5)
+    assert found["classes"].tolist() == [0, 1, 2]
+    np.savez("bare.npz", x=x[:20])
+    assert main(["classify", "--model", "m.npz", "--data", "bare.npz", "--out", "bare.csv", "--backend", "numpy"]) == 0
+    assert [int(row[0]) for row in read_table("bare.csv")[1:]] == found["y"][:20].tolist()
+    assert "whose label" not in capsys.readouterr().out.splitlines()[-2]
+
+
+def test_columns_of_all_sizes_are_standardised(capsys):
+    x, y, truth = patterns(1, 300, flipped=0.1, labels=30)
+    rng = np.random.default_rng(0)
+    np.savez("rows.npz", x=1000 * (x + 0.1 * rng.standard_normal(x.shape)) - 200, y=y)
+    assert main(["classify", "--data", "rows.npz", "--save", "m.npz", *QUICK]) == 0
+    assert np.mean(np.array([row[0] for row in read_table("classes.csv")[1:]], int) == truth) > 0.9
+    assert SemiSupervisedVAE.load("m.npz").standardize
+    assert main(["classify", "--data", "rows.npz", "--method", "m1", "--out", "n.csv", *QUICK]) == 2
+    assert "use m2, which standardises" in capsys.readouterr().err
+
+
+def test_the_embedded_digits_and_pictures(capsys):
+    pytest.importorskip("matplotlib")
+    quick = ["--epochs", "1", "--hidden", "8", "--latent-dim", "2", "--batch-size", "500", "--labels", "50"]
+    assert main(["classify", *quick, "--pictures", "pictures", "--save", "m.npz"]) == 0
+    printed = capsys.readouterr().out
+    assert "4000 rows, 50 of them with a label" in printed and "of 1000 rows whose label was not given" in printed
+    for name in ("classes.png", "analogies.png"):
+        with open(f"pictures/{name}", "rb") as file:
+            assert file.read(4) == b"\x89PNG"
+    assert main(["classify", "--model", "m.npz", "--out", "again.csv"]) == 0
+    assert read_table("again.csv") == read_table("classes.csv")
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--data", "rows.npz"], "rows.npz has no labels"),
+    (["--out", "x.png"], "must end in .csv or .npz"),
+    (["--out", "nowhere/x.csv"], "folder of nowhere/x.csv does not exist"),
+    (["--out", "rows.npz", "--data", "rows.npz"], "would be written over"),
+    (["--out", "x.npz", "--save", "x.npz"], "would be written over"),
+    (["--model", "m.npz", "--labels", "10"], "leave out --save and --labels"),
+    (["--labels", "5"], "fewer than the 10 classes"),
+    (["--labels", "100000"], "need"),
+    (["--method", "m1", "--pictures", "p"], "makes no rows of a class"),
+    (["--data", "labelled.npz", "--predict", "missing.csv"], "missing.csv"),
+    (["--data", "wrong.npz"], "continuous"),
+    (["--data", "short.npz"], "rows"),
+    (["--model", "rows.npz"], "npvae"),
+])
+def test_what_is_refused_says_why_in_one_line(arguments, words, capsys):
+    x, y, _ = patterns(0, 30)
+    np.savez("rows.npz", x=x)
+    np.savez("labelled.npz", x=x, y=y)
+    np.savez("wrong.npz", x=x, y=y + 0.5)
+    np.savez("short.npz", x=x, y=y[:-1])
+    assert main(["classify", *arguments, *QUICK, "--epochs", "1", "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert words in error and len(error.strip().splitlines()) == 1, error
