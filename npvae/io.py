@@ -39,6 +39,16 @@ def save(path, kind: str, header: dict, arrays: dict[str, np.ndarray]) -> None:
     write_atomically(path, lambda file: np.savez(file, **packed))
 
 
+def estimator_of(path) -> str:
+    """The name of the estimator that a file holds; "" if it holds none."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            header = json.loads(file["header"].tobytes().decode("utf-8"))
+        return str(header["estimator"])
+    except _DAMAGE:
+        return ""
+
+
 def load(path, kind: str) -> tuple[dict, dict[str, np.ndarray]]:
     """The header and the arrays of a file written by :func:`save` with the same ``kind``.
 

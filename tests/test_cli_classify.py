@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_semi_supervised import patterns
 
-from npvae import SemiSupervisedVAE
+from npvae import VAE, SemiSupervisedVAE
 from npvae.cli import main
 
 QUICK = ["--epochs", "30", "--hidden", "10", "--latent-dim", "2", "--batch-size", "50", "--learning-rate", "0.01", "--backend", "numpy"]
@@ -47,6 +47,11 @@ def test_a_table_of_names(tmp_path, capsys):
     assert all(abs(sum(map(float, row[1:])) - 1) < 1e-4 for row in rows[1:])
     # The same model on rows of another file, with labels to be judged by and without their column.
     write_table("more.csv", x[:40], NAMES[truth[:40]])
+    assert main(["sample", "model.npz", "--label", "ash", "-n", "3", "--out", "ash.csv"]) == 0
+    assert np.loadtxt("ash.csv", delimiter=",", skiprows=1).shape == (3, 30)
+    assert main(["sample", "model.npz", "--label", "fir", "-n", "3", "--out", "fir.csv"]) == 2
+    assert "'fir' is not among the classes ash, elm, oak" in capsys.readouterr().err
+    assert main(["info", "model.npz"]) == 0 and "classes     ash, elm, oak" in capsys.readouterr().out
     again = ["classify", "--model", "model.npz", "--backend", "numpy", "--label-column", "tree"]
     assert main([*again, "--data", "more.csv", "--out", "more-classes.csv"]) == 0
     assert "of 40 rows whose label was not given" in capsys.readouterr().out
@@ -75,6 +80,8 @@ def test_the_other_methods_on_numpy_s_files(method, capsys):
     assert main(["classify", "--model", "m.npz", "--data", "bare.npz", "--out", "bare.csv", "--backend", "numpy"]) == 0
     assert [int(row[0]) for row in read_table("bare.csv")[1:]] == found["y"][:20].tolist()
     assert "whose label" not in capsys.readouterr().out.splitlines()[-2]
+    if method == "m1+m2":
+        assert main(["info", "m.npz"]) == 0 and "latent dimensions of VAE(" in capsys.readouterr().out
 
 
 def test_columns_of_all_sizes_are_standardised(capsys):
@@ -99,6 +106,9 @@ def test_the_embedded_digits_and_pictures(capsys):
             assert file.read(4) == b"\x89PNG"
     assert main(["classify", "--model", "m.npz", "--out", "again.csv"]) == 0
     assert read_table("again.csv") == read_table("classes.csv")
+    assert main(["evaluate", "m.npz"]) == 2
+    assert "holds a SemiSupervisedVAE, not a VAE" in capsys.readouterr().err
+    assert main(["encode", "m.npz", "--out", "z.npy"]) == 0 and np.load("z.npy").shape == (1000, 2)
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
@@ -115,12 +125,14 @@ def test_the_embedded_digits_and_pictures(capsys):
     (["--data", "wrong.npz"], "continuous"),
     (["--data", "short.npz"], "rows"),
     (["--model", "rows.npz"], "npvae"),
+    (["--model", "vae.npz"], "vae.npz is a VAE, which knows no classes"),
 ])
 def test_what_is_refused_says_why_in_one_line(arguments, words, capsys):
     x, y, _ = patterns(0, 30)
     np.savez("rows.npz", x=x)
     np.savez("labelled.npz", x=x, y=y)
     np.savez("wrong.npz", x=x, y=y + 0.5)
+    VAE(2, (3,), epochs=1, random_state=0).fit(x).save("vae.npz")
     np.savez("short.npz", x=x, y=y[:-1])
     assert main(["classify", *arguments, *QUICK, "--epochs", "1", "--quiet"]) == 2
     error = capsys.readouterr().err

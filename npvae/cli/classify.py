@@ -13,7 +13,7 @@ from npvae import check
 from npvae.cli import choices, common, output
 from npvae.data import DATASETS
 from npvae.data.sniff import MISSING
-from npvae.errors import InputError, ModelFileError, UnknownNameError
+from npvae.errors import InputError, UnknownNameError
 from npvae.estimator import VAE
 from npvae.files import write_atomically, write_text_atomically
 from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE
@@ -67,7 +67,9 @@ def run_command(options) -> int:
     say = (lambda text: None) if options.quiet else output.say
     code, written = 0, []
     if options.model is not None:
-        model = _load(options.model, common.chosen_backend(options))
+        model = common.load_model(options, SemiSupervisedVAE, LatentClassifier)
+        if isinstance(model, VAE):
+            raise InputError(f"{options.model} is a VAE, which knows no classes")
         judged = _rows(options, options.data, "test")
     else:
         rows = _rows(options, options.data, "train")
@@ -154,16 +156,6 @@ def _train(options, rows: _Rows, given):
     if trained:
         output.tell(f"npvae: interrupted after {trained[0].history_.epochs} of {options.epochs} epochs; classifying by the model so far")
     return model, 130 if trained else 0
-
-
-def _load(path, backend):
-    """A model of either kind."""
-    try:
-        return SemiSupervisedVAE.load(path, backend=backend)
-    except ModelFileError as error:
-        if "npvae-latent-classifier" not in str(error):
-            raise
-        return LatentClassifier.load(path, backend=backend)
 
 
 def _report(say, classes, predicted, truth) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from npvae import backend as backends
+from npvae import io
 from npvae.cli import choices, output
 from npvae.data import DATASETS, load_dataset, load_file, save_array
 from npvae.errors import (
@@ -88,10 +89,12 @@ def with_names(x: np.ndarray, column_names):
     return x if column_names is None else NamedColumns(x, column_names)
 
 
-def load_model(options):
-    """The model of ``options.model``: a file, or ``model.npz`` in a folder."""
+def load_model(options, *others):
+    """The model of ``options.model``, a file or ``model.npz`` in a folder: a VAE, or one of the classes ``others``."""
     path = Path(options.model)
-    return VAE.load(path / "model.npz" if path.is_dir() else path, backend=chosen_backend(options))
+    path = path / "model.npz" if path.is_dir() else path
+    found = io.estimator_of(path)
+    return next((other for other in others if other.__name__ == found), VAE).load(path, backend=chosen_backend(options))
 
 
 def chosen_backend(options):

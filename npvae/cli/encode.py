@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from npvae.cli import common, output
+from npvae.semisupervised import SemiSupervisedVAE
 
 
 def add_parser(commands) -> None:
@@ -19,7 +20,7 @@ def add_parser(commands) -> None:
 
 
 def run_command(options) -> int:
-    vae = common.load_model(options)
+    vae = common.load_model(options, SemiSupervisedVAE)
     x, _, column_names, _ = common.read_data(options, options.part)
     mu, logvar = vae.encode(common.with_names(x, column_names))
     dimensions = range(mu.shape[1])

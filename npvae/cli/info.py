@@ -14,6 +14,7 @@ from npvae.cli import common, output
 from npvae.data import DATASETS
 from npvae.data.places import cache_folder
 from npvae.plots import image_shape
+from npvae.semisupervised import SemiSupervisedVAE
 from npvae.summary import model_summary
 
 OPTIONAL = {
@@ -37,14 +38,19 @@ def run_command(options) -> int:
 
 
 def _model_info(options) -> str:
-    vae = common.load_model(options)
+    vae = common.load_model(options, SemiSupervisedVAE)
     row = vae.history_.row(-1) if vae.history_.epochs else {}
+    sees_data = getattr(vae, "features_", None) or vae
     kind = "pictures" if image_shape(vae.sample_shape_) else "rows"
     lines = [
         repr(vae), "", model_summary(vae.model_), "",
-        f"data        {kind} of shape {vae.sample_shape_}, divided by {vae.divide_by:g}",
+        f"data        {kind} of shape {vae.sample_shape_}, divided by {sees_data.divide_by_:g}",
         f"run         {vae.history_.epochs} epochs, {vae.stop_reason_}; seed {vae.seed_}",
     ]
+    if isinstance(vae, SemiSupervisedVAE):
+        lines.append(f"classes     {', '.join(map(str, vae.classes_.tolist()))}")
+        if vae.features_ is not None:
+            lines.append(f"features    {len(vae.used_dimensions_)} latent dimensions of {vae.features_!r}")
     if row:
         lines.append(f"training    {_losses(row, '')}")
     if "val_loss" in row:

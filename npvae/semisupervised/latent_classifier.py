@@ -88,7 +88,7 @@ class LatentClassifier(Classifier):
             )
         inner, arrays = model_file.describe(self.features_)
         header = {
-            "features": inner, "used_dimensions": self.used_dimensions_.tolist(), "classes": self.classes_.tolist(),
+            "estimator": type(self).__name__, "features": inner, "used_dimensions": self.used_dimensions_.tolist(), "classes": self.classes_.tolist(),
             "l2": self.classifier_.l2,
         }
         arrays = {f"features/{name}": array for name, array in arrays.items()}
