@@ -293,6 +293,29 @@ def test_the_classifier_on_features(tmp_path):
         SemiSupervisedVAE.load(tmp_path / "l.npz")
 
 
+def test_a_classifier_may_learn_from_samples_of_the_features(tmp_path):
+    x, y, truth = blobs()
+
+    class Watched(Nearest):
+        def fit(self, X, y):
+            seen.append((X, y))
+            return super().fit(X, y)
+
+    seen = []
+    vae = small_features().fit(x)
+    model = LatentClassifier(vae, Watched(), samples=50).fit(x, y)
+    (X, labels), count = seen[0], int((y >= 0).sum())
+    assert X.shape == (50 * count, model.used_dimensions_.size) and (labels.reshape(50, count) == y[:count]).all()
+    mu, logvar = (part[:count, model.used_dimensions_] for part in vae.encode(x))
+    np.testing.assert_allclose(X.reshape(50, count, -1).mean(axis=0), mu, atol=0.6)
+    np.testing.assert_allclose(X.reshape(50, count, -1).std(axis=0).mean(), np.exp(0.5 * logvar).mean(), rtol=0.1)
+    own = LatentClassifier(vae, samples=5).fit(x, y)
+    own.save(tmp_path / "l.npz")
+    assert LatentClassifier.load(tmp_path / "l.npz").samples == 5
+    with pytest.raises(InputError, match="samples"):
+        LatentClassifier(vae, samples=-1).fit(x, y)
+
+
 class Nearest:
     """Scikit-learn's two methods and no more."""
 

@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 
-from npvae import check, io, model_file
+from npvae import check, io, model_file, random
 from npvae.errors import InputError, InputTypeError, ModelFileError, NpvaeError
 from npvae.estimator import VAE
 from npvae.inputs import rows_of
@@ -23,6 +23,8 @@ class LatentClassifier(Classifier):
     ----------
     features : a :class:`npvae.VAE`; a fitted one is used as it is, of another a copy is fitted to all rows. None: ``VAE(latent_dim=50,
         hidden=(500, 500), activation="softplus")``.
+    samples : of q(z|x) that are taken of each labelled row to learn from, so that the classifier sees how sure the features are; 0: the
+        mean alone.
     classifier : anything with scikit-learn's ``fit`` and ``predict``, of which a copy is fitted; None: a :class:`SoftmaxRegression`.
 
     Attributes
@@ -30,9 +32,10 @@ class LatentClassifier(Classifier):
     features_, classifier_ : the fitted ones. used_dimensions_ : the latent dimensions that are features. classes_ : (C,).
     """
 
-    def __init__(self, features=None, classifier=None):
+    def __init__(self, features=None, classifier=None, samples=0):
         self.features = features
         self.classifier = classifier
+        self.samples = samples
 
     def fit(self, X, y):
         """Fit to X (N, ...) and labels y (N,), -1 for a row without one; texts may be labels, then None is none too. Return self.
@@ -45,12 +48,17 @@ class LatentClassifier(Classifier):
         for method in ("fit", "predict"):
             if not callable(getattr(classifier, method, None)):
                 raise InputTypeError(f"classifier must have scikit-learn's fit and predict, got {type(classifier).__name__}")
+        samples = check.whole_number("samples", self.samples, 0)
         vae = VAE(latent_dim=50, hidden=(500, 500), activation="softplus") if self.features is None else self.features
         self.features_ = latent_features.fitted(vae, X)
-        mu = self.features_.transform(X)
-        self.used_dimensions_ = latent_features.used_dimensions(mu)
+        self.used_dimensions_ = latent_features.used_dimensions(self.features_.transform(X))
+        mu, deviation = latent_features.mean_and_deviation(self.features_, X, self.used_dimensions_)
         labelled = codes >= 0
-        self.classifier_ = classifier.fit(mu[labelled][:, self.used_dimensions_], classes[codes[labelled]])
+        mu, deviation, labels = mu[labelled], deviation[labelled], classes[codes[labelled]]
+        if samples:
+            eps = random.normal(self.features_.seed_, "feature noise", 0, (samples, *mu.shape), mu.dtype)
+            mu, labels = (mu + deviation * eps).reshape(-1, mu.shape[1]), np.tile(labels, samples)
+        self.classifier_ = classifier.fit(mu, labels)
         self.classes_, self.n_features_in_ = classes, self.features_.n_features_in_
         return self
 
@@ -89,7 +97,7 @@ class LatentClassifier(Classifier):
         inner, arrays = model_file.describe(self.features_)
         header = {
             "estimator": type(self).__name__, "features": inner, "used_dimensions": self.used_dimensions_.tolist(), "classes": self.classes_.tolist(),
-            "l2": self.classifier_.l2,
+            "l2": self.classifier_.l2, "samples": self.samples,
         }
         arrays = {f"features/{name}": array for name, array in arrays.items()}
         io.save(path, "latent-classifier", header, {
@@ -103,7 +111,7 @@ class LatentClassifier(Classifier):
         try:
             inner = {name.removeprefix("features/"): array for name, array in arrays.items() if name.startswith("features/")}
             vae = model_file.restore(VAE, header["features"], inner, backend)
-            self = cls(vae)
+            self = cls(vae, samples=check.whole_number("samples", header["samples"], 0))
             self.features_, self.n_features_in_ = vae, vae.n_features_in_
             self.used_dimensions_ = latent_features.checked_dimensions(vae, header["used_dimensions"])
             _, self.classes_ = read_labels(header["classes"], len(header["classes"]))
