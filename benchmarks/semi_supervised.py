@@ -55,8 +55,8 @@ def features(options) -> VAE:
 
 
 def m1(options, labels: int, draw: int) -> dict:
-    """A classifier on the features: softmax regression, and kernel SVMs: with C and gamma by cross-validation on the labels, and as
-    they come, on ten samples of q(z|x) of each labelled row."""
+    """A classifier on the features: softmax regression, and kernel SVMs: with C and gamma by cross-validation on the labels; as
+    they come, on ten samples of q(z|x) of each labelled row; and that one trained further on what it says of unlabelled rows."""
     from sklearn.model_selection import GridSearchCV
     from sklearn.svm import SVC
 
@@ -70,7 +70,31 @@ def m1(options, labels: int, draw: int) -> dict:
         started = time.perf_counter()
         model = LatentClassifier(vae, classifier, samples).fit(x, y)
         result[name] = {"error": 100 * (1 - model.score(x_test, y_test)), "seconds": time.perf_counter() - started}
+    svm = self_trained(model, x, y, draw)
+    wrong = np.mean(svm.predict(model.transform(x_test)) != y_test)
+    result["M1 + SVM, 10 samples a row, self-trained"] = {"error": 100 * float(wrong), "seconds": time.perf_counter() - started}
     return result
+
+
+def self_trained(model: LatentClassifier, x, y, seed: int):
+    """The model's SVM fitted again and again, to the labelled rows and those of 8,000 unlabelled ones whose class it is surest of: a
+    growing share of every class, in the end all of them. The unlabelled rows' features do what those of a transductive SVM do."""
+    from sklearn.svm import SVC
+
+    features, rng = model.transform(x), np.random.default_rng(seed)
+    known, pool = features[y >= 0], features[rng.permutation(np.flatnonzero(y < 0))[:8000]]
+    labels, svm = y[y >= 0], model.classifier_
+    for share in (0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0, 1.0):
+        scores = svm.decision_function(pool)
+        best, second = np.sort(scores, axis=1)[:, [-1, -2]].T
+        guess = scores.argmax(axis=1)
+        sure = []
+        for label in range(10):
+            rows = np.flatnonzero(guess == label)
+            sure.extend(rows[np.argsort(second[rows] - best[rows])[:int(share * len(rows))]])
+        weights = np.concatenate([np.full(len(known), 10.0), np.ones(len(sure))])
+        svm = SVC().fit(np.concatenate([known, pool[sure]]), np.concatenate([labels, guess[sure]]), sample_weight=weights)
+    return svm
 
 
 def m2(options, labels: int, draw: int) -> dict:
