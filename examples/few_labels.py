@@ -12,7 +12,7 @@ from npvae import VAE, LatentClassifier, SemiSupervisedVAE, SoftmaxRegression, l
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=100, help="of M2; M1 takes as many")
+    parser.add_argument("--epochs", type=int, default=100, help="of M2; M1 takes as many, at least 20")
     parser.add_argument("--labels", type=int, default=20, help="of every class")
     options = parser.parse_args()
     digits = load_dataset("digits")
@@ -23,7 +23,7 @@ def main() -> None:
 
     features = VAE(
         latent_dim=30, hidden=(400, 400), activation="softplus", optimizer="adam", schedule="cosine", binarize="dynamic",
-        epochs=options.epochs, output_bias="data", divide_by=255, random_state=0, verbose=True,
+        epochs=max(20, options.epochs), output_bias="data", divide_by=255, random_state=0, verbose=True,
     ).fit(x)
     model = SemiSupervisedVAE(
         features, latent_dim=20, hidden=(300,), learning_rate=3e-3, schedule="cosine", batch_size=50, epochs=options.epochs,

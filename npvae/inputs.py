@@ -48,7 +48,7 @@ def as_rows(
             f"{name} holds {array.dtype} numbers; they are converted to {dtype}", DataConversionWarning, stacklevel=4
         )
     values = values.astype(dtype)
-    refuse_non_finite(values, name, column_names, missing)
+    refuse_non_finite(values, name, column_names, missing, advise=model == "VAE")
     if divide_by != 1.0:
         values /= np.asarray(divide_by, dtype)
     return Rows(values, array.shape[1:], column_names)
@@ -88,7 +88,7 @@ def _as_two_dimensional(array: np.ndarray, name: str) -> np.ndarray:
     return array.reshape(array.shape[0], width)
 
 
-def refuse_non_finite(values: np.ndarray, name: str, column_names=None, missing: bool = False) -> None:
+def refuse_non_finite(values: np.ndarray, name: str, column_names=None, missing: bool = False, advise: bool = True) -> None:
     """InputError naming count, first row and column, if any value is infinite, or NaN and not allowed to be missing."""
     finite = np.isfinite(values) | (np.isnan(values) & missing)
     if finite.all():
@@ -99,7 +99,7 @@ def refuse_non_finite(values: np.ndarray, name: str, column_names=None, missing:
     raise InputError(
         f"{name} contains NaN or infinity: {nan} NaN and {int((~finite).sum()) - nan} infinite (or too large for "
         f"{values.dtype}), the first in row {row}, column {label}; fill or remove them first"
-        + ("" if nan == 0 else ", or train on what is observed: VAE(missing=True)")
+        + ("" if nan == 0 or not advise else ", or train on what is observed: VAE(missing=True)")
     )
 
 

@@ -187,14 +187,14 @@ def plot_rows(rows: dict, ax=None, lines=()):
     return ax
 
 
-def plot_classes(model, ax=None, columns: int = 10, **how):
-    """Samples of every class of a :class:`npvae.SemiSupervisedVAE`: a row a class, a column for each z. ``how`` goes to ``model.sample``;
-    by default features of M1+M2 are drawn, and of M2 the mean is shown.
+def plot_classes(model, ax=None, columns: int = 10, mean: bool | None = None, random_state=None):
+    """Samples of every class of a :class:`npvae.SemiSupervisedVAE`: a row a class, a column for each z. mean: as of ``model.sample``; None:
+    features of M1+M2 are drawn, and of M2 the mean is shown.
 
     InputError: the samples are not pictures.
     """
     shape = _picture_shape(model)
-    how.setdefault("mean", model.features_ is None)
+    how = {"mean": model.features_ is None if mean is None else mean, "random_state": random_state}
     rows = {str(label): model.sample(label, columns, **how).reshape(columns, *shape) for label in model.classes_.tolist()}
     return plot_rows(rows, ax)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_semi_supervised import patterns
 
-from npvae import VAE, SemiSupervisedVAE
+from npvae import VAE, LatentClassifier, SemiSupervisedVAE
 from npvae.cli import main
 
 QUICK = ["--epochs", "30", "--hidden", "10", "--latent-dim", "2", "--batch-size", "50", "--learning-rate", "0.01", "--backend", "numpy"]
@@ -54,16 +54,35 @@ def test_a_table_of_names(tmp_path, capsys):
     assert main(["info", "model.npz"]) == 0 and "classes     ash, elm, oak" in capsys.readouterr().out
     again = ["classify", "--model", "model.npz", "--backend", "numpy", "--label-column", "tree"]
     assert main([*again, "--data", "more.csv", "--out", "more-classes.csv"]) == 0
-    assert "of 40 rows whose label was not given" in capsys.readouterr().out
+    assert "of 40 rows with a label" in capsys.readouterr().out
     more = read_table("more-classes.csv")
     assert [row[0] for row in more] == [row[0] for row in rows[:41]]
     numbers = [[list(map(float, row[1:])) for row in table[1:]] for table in (more, rows[:41])]
     np.testing.assert_allclose(*numbers, atol=1e-5)  # products of other sizes round otherwise
     with open("bare.csv", "w", newline="") as file:
         csv.writer(file).writerows([[*(f"a{i}" for i in range(3)), *(f"b{i}" for i in range(27))], *x[:40]])
-    assert main([*again, "--data", "bare.csv", "--out", "bare-classes.csv"]) == 2  # --data must have the column it names
-    assert main([*again, "--data", "more.csv", "--predict", "bare.csv", "--out", "bare-classes.csv"]) == 0
-    assert read_table("bare-classes.csv") == more
+    for column in ("tree", "3", "-28"):  # a file that lacks it has no labels
+        for where in (["--data", "bare.csv"], ["--data", "more.csv", "--predict", "bare.csv"]):
+            assert main([*again[:-1], column, *where, "--out", "bare-classes.csv"]) == 0
+            assert read_table("bare-classes.csv") == more
+
+
+def test_numbers_are_numbers_also_beside_empty_cells(capsys):
+    x, y, truth = patterns(0, 120, labels=30)
+    write_table("some.csv", x, [c if c >= 0 else "" for c in y])
+    write_table("all.csv", x, truth)
+    assert main(["classify", "--data", "some.csv", "--label-column", "tree", "--predict", "all.csv", *QUICK, "--save", "m.npz"]) == 0
+    assert "of 120 rows with a label" in capsys.readouterr().out
+    assert SemiSupervisedVAE.load("m.npz").classes_.tolist() == [0, 1, 2]
+    write_table("names.csv", x, NAMES[truth])
+    assert main(["classify", "--data", "names.csv", "--label-column", "tree", "--model", "m.npz", "--out", "n.csv"]) == 2
+    assert "cannot be compared" in capsys.readouterr().err
+
+
+def test_counts_are_not_standardised():
+    x, y, _ = patterns(0, 120, labels=30)
+    np.savez("counts.npz", x=3.0 * x, y=y)
+    assert main(["classify", "--data", "counts.npz", "--likelihood", "poisson", *QUICK]) == 0
 
 
 @pytest.mark.parametrize("method", ["m1", "m1+m2"])
@@ -79,7 +98,7 @@ def test_the_other_methods_on_numpy_s_files(method, capsys):
     np.savez("bare.npz", x=x[:20])
     assert main(["classify", "--model", "m.npz", "--data", "bare.npz", "--out", "bare.csv", "--backend", "numpy"]) == 0
     assert [int(row[0]) for row in read_table("bare.csv")[1:]] == found["y"][:20].tolist()
-    assert "whose label" not in capsys.readouterr().out.splitlines()[-2]
+    assert "another class" not in capsys.readouterr().out.splitlines()[-2]
     if method == "m1+m2":
         assert main(["info", "m.npz"]) == 0 and "latent dimensions of VAE(" in capsys.readouterr().out
 
@@ -100,7 +119,7 @@ def test_the_embedded_digits_and_pictures(capsys):
     quick = ["--epochs", "1", "--hidden", "8", "--latent-dim", "2", "--batch-size", "500", "--labels", "50"]
     assert main(["classify", *quick, "--pictures", "pictures", "--save", "m.npz"]) == 0
     printed = capsys.readouterr().out
-    assert "4000 rows, 50 of them with a label" in printed and "of 1000 rows whose label was not given" in printed
+    assert "4000 rows, 50 of them with a label" in printed and "of 1000 rows with a label" in printed
     for name in ("classes.png", "analogies.png"):
         with open(f"pictures/{name}", "rb") as file:
             assert file.read(4) == b"\x89PNG"
@@ -122,18 +141,29 @@ def test_the_embedded_digits_and_pictures(capsys):
     (["--labels", "100000"], "need"),
     (["--method", "m1", "--pictures", "p"], "makes no rows of a class"),
     (["--data", "labelled.npz", "--predict", "missing.csv"], "missing.csv"),
+    (["--data", "labelled.npz", "--predict", "narrow.npz"], "has 5 numbers, but the model's have 30"),
+    (["--data", "labelled.npz", "--predict", "wrong.npz"], "wrong.npz: Unknown label type"),
+    (["--data", "labelled.npz", "--pictures", "p"], "rows of shape (30,) are not pictures"),
+    (["--data", "pictures.npz", "--pictures", "rows.npz"], "rows.npz is a file, not a folder"),
+    (["--data", "labelled.npz", "--save", "m.csv"], "must end in .npz"),
+    (["--data", "labelled.npz", "--divide-by", "0"], "divide_by"),
+    (["--data", "pictures.npz", "--model", "m1.npz", "--pictures", "p"], "makes no rows of a class"),
     (["--data", "wrong.npz"], "continuous"),
     (["--data", "short.npz"], "rows"),
     (["--model", "rows.npz"], "npvae"),
     (["--model", "vae.npz"], "vae.npz is a VAE, which knows no classes"),
 ])
-def test_what_is_refused_says_why_in_one_line(arguments, words, capsys):
+def test_what_is_refused_says_why_in_one_line(arguments, words, capsys, tmp_path):
     x, y, _ = patterns(0, 30)
     np.savez("rows.npz", x=x)
     np.savez("labelled.npz", x=x, y=y)
     np.savez("wrong.npz", x=x, y=y + 0.5)
     VAE(2, (3,), epochs=1, random_state=0).fit(x).save("vae.npz")
+    np.savez("narrow.npz", x=x[:, :5])
+    np.savez("pictures.npz", x=x.reshape(30, 5, 6), y=y)
+    LatentClassifier(VAE.load("vae.npz")).fit(x, y).save("m1.npz")
     np.savez("short.npz", x=x, y=y[:-1])
     assert main(["classify", *arguments, *QUICK, "--epochs", "1", "--quiet"]) == 2
     error = capsys.readouterr().err
+    assert not {"classes.csv", "m.csv"} & {path.name for path in tmp_path.iterdir()}
     assert words in error and len(error.strip().splitlines()) == 1, error

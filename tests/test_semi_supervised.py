@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from npvae.errors import (
 from npvae.objectives import SemiSupervised
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{PosteriorCollapseWarning.__module__}.PosteriorCollapseWarning")
+
+
+TESTS = str(Path(__file__).parent)
 
 
 def patterns(seed: int, rows: int = 600, flipped: float = 0.25, labels: int = 3):
@@ -382,8 +386,9 @@ def test_other_mistakes_are_named():
     model = small().fit(x, y)
     with pytest.raises(InputError, match="label holds 9, which is not among the classes 0, 1, 2"):
         model.sample(9)
-    with pytest.raises(InputError, match="label has 2"):
-        model.sample([0, 1], 3)
+    assert model.sample([0, 1]).shape == (2, 2, 3)
+    with pytest.raises(InputTypeError, match="cannot be compared"):
+        model.score(x, truth.astype(str))
     with pytest.raises(InputError, match="row 1 has none"):
         model.encode(x[:2], [0, -1])
     with pytest.raises(InputError, match="no labelled row to judge by"):
@@ -391,6 +396,75 @@ def test_other_mistakes_are_named():
     with pytest.raises(InputError, match="6 features"):
         model.predict(x.reshape(100, -1))
     assert model.score(x, np.where(truth == 0, 5, truth)) <= np.mean(truth != 0)  # a class there is not is never right
+
+
+@pytest.mark.parametrize("wrong", [{"classes": 5}, {"class_prior": {0: 0.5, 1: 0.5}}, {"class_prior": iter((0.5, 0.5))}])
+def test_arguments_of_another_kind_are_refused(wrong):
+    x, y, _ = blobs()
+    with pytest.raises((InputTypeError, InputError), match=next(iter(wrong))):
+        small(**wrong).fit(x, y)
+
+
+def test_a_refused_fit_leaves_what_was_fitted():
+    x, y, _ = blobs()
+    more = np.where(np.arange(200) < 20, np.arange(200) % 5, -1)
+    for model in (small(standardize=True, likelihood="gaussian_decoder"), small(small_features())):
+        model.fit(x, y)
+        before = model.predict_proba(x)
+        for changes in ({"X_valid": x[:, :1]}, {"checkpoint": "no/such/folder/c.npz"}):
+            with pytest.raises((InputError, FileNotFoundError)):
+                model.fit(100 * x.clip(0, 0.01) + 0.1, more, **changes)
+            np.testing.assert_array_equal(model.predict_proba(x), before)
+            assert model.classes_.tolist() == [0, 1, 2]
+    latent = LatentClassifier(small_features()).fit(x, y)
+    before = latent.predict(x)
+    latent.classifier = "svm"
+    with pytest.raises(InputTypeError):
+        latent.fit(x.reshape(200, 6)[:, :4], y)
+    np.testing.assert_array_equal(latent.predict(x), before)
+
+
+def test_nothing_of_an_earlier_fit_stays():
+    x, y, _ = blobs()
+    model = small(standardize=True, likelihood="gaussian_decoder").fit(x, y)
+    assert model.center_.shape == (6,)
+    model.set_params(features=small_features(), standardize=False, likelihood=None).fit(x, y)
+    assert model.center_ is None and model.features_ is not None
+    model.set_params(features=None).fit(x, y)
+    assert model.features_ is None and model.used_dimensions_ is None
+    np.testing.assert_allclose(model.class_prior_, np.full(3, 1 / 3))
+
+
+def test_what_is_saved_is_what_was_fitted(tmp_path):
+    x, y, _ = blobs()
+    for standardize in (False, True):
+        model = small(standardize=standardize).fit(x, y)
+        model.set_params(standardize=not standardize, divide_by=7.0, latent_dim=9)
+        model.save(tmp_path / "m.npz")
+        copy = SemiSupervisedVAE.load(tmp_path / "m.npz")
+        assert copy.standardize is standardize
+        np.testing.assert_array_equal(copy.predict_proba(x), model.predict_proba(x))
+
+
+def test_truth_values_are_labels():
+    x, y, truth = blobs()
+    model = small().fit(x, truth > 0)
+    assert model.sample(model.classes_[0], 2).shape == (2, 2, 3) and model.predict(x).dtype == bool
+    mixed = [None if i % 2 else np.bool_(label > 0) for i, label in enumerate(truth)]
+    assert small().fit(x, mixed).classes_.tolist() == [False, True]
+
+
+def test_ctrl_c_while_features_are_learnt_ends_it_all(tmp_path):
+    x, y, _ = blobs()
+    path = tmp_path / "c.npz"
+    program = (
+        "import numpy as np, os, signal, sys, threading, warnings; warnings.simplefilter('ignore');"
+        "sys.path.insert(0, sys.argv[1]); from test_semi_supervised import blobs, small, small_features; x, y, _ = blobs();"
+        "threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start();"
+        "small(small_features(epochs=1000000)).fit(x, y, checkpoint=sys.argv[2], checkpoint_seconds=0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, TESTS, path], capture_output=True, text=True)
+    assert "KeyboardInterrupt" in done.stderr and not path.exists() and (tmp_path / "c-features.npz").exists(), done.stderr
 
 
 def test_scikit_learn_s_nested_arguments():

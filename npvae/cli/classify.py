@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,16 +13,18 @@ import numpy as np
 from npvae import check
 from npvae.cli import choices, common, output
 from npvae.data import DATASETS
+from npvae.data.own_files import NUMPY_SUFFIXES
 from npvae.data.sniff import MISSING
-from npvae.errors import InputError, UnknownNameError
+from npvae.errors import DataFileError, InputError, NpvaeError
 from npvae.estimator import VAE
 from npvae.files import write_atomically, write_text_atomically
 from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE
-from npvae.semisupervised.labels import balanced_choice, read_labels
+from npvae.semisupervised.labels import balanced_choice, read_labels, refuse_other_kind, refuse_unusable
 
 METHODS = ("m1", "m2", "m1+m2")
 #: Labels that are kept of a known data set, where the command does not say how many.
 DATASET_LABELS = 200
+NO_PICTURES = "a model m1 makes no rows of a class: --pictures needs m2 or m1+m2"
 #: Classes that are counted in the report.
 MOST_LISTED = 12
 
@@ -67,25 +70,28 @@ def run_command(options) -> int:
     say = (lambda text: None) if options.quiet else output.say
     code, written = 0, []
     if options.model is not None:
-        model = common.load_model(options, SemiSupervisedVAE, LatentClassifier)
-        if isinstance(model, VAE):
-            raise InputError(f"{options.model} is a VAE, which knows no classes")
-        judged = _rows(options, options.data, "test")
+        model = _loaded(options)
+        judged = _rows(options, options.predict or options.data, "test", model.n_features_in_)
+        _refuse_other_labels(judged, model.classes_)
     else:
         rows = _rows(options, options.data, "train")
         given = _given_labels(options, rows)
+        if options.predict is not None:
+            judged = _rows(options, options.predict, "test", rows.width())
+            _refuse_other_labels(judged, rows.classes)
+        else:
+            judged = _rows(options, options.data, "test") if options.data in DATASETS else rows.without(given >= 0)
+        if options.pictures is not None:
+            _picture_folder(options, rows.x.shape[1:])
         say(f"{len(rows.x)} rows, {int((given >= 0).sum())} of them with a label")
         model, code = _train(options, rows, given)
-        judged = _rows(options, options.data, "test") if options.data in DATASETS else rows.without(given >= 0)
     if options.save is not None:
         model.save(options.save)
         written.append(options.save)
-    if options.predict is not None:
-        judged = _rows(options, options.predict, "test")
     p = model.predict_proba(common.with_names(judged.x, judged.names))
     _write(options.out, model.classes_, p)
     written.append(options.out)
-    _report(say, model.classes_, model.classes_[p.argmax(axis=1)], judged.y)
+    _report(say, model.classes_, model.classes_[p.argmax(axis=1)], judged)
     if options.pictures is not None:
         written += _pictures(model, judged.x, options)
     say("wrote " + ", ".join(map(str, written)))
@@ -94,39 +100,74 @@ def run_command(options) -> int:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows as they were read; y: labels, None where there are none."""
+    """Rows as they were read; codes (N,) and classes of their labels, None where there are none."""
 
     x: np.ndarray
-    y: list | None
+    codes: np.ndarray | None
+    classes: np.ndarray | None
     names: list[str] | None
     divide_by: float | None
+    what: str = "with a label"
+
+    def width(self) -> int:
+        """How many numbers a row has."""
+        return math.prod(self.x.shape[1:])
 
     def without(self, given) -> _Rows:
         """The same rows, but their labels only where they were not given to the model."""
-        return replace(self, y=[None if known else label for label, known in zip(self.y, given, strict=True)])
+        return replace(self, codes=np.where(given, -1, self.codes), what="whose label was not given")
 
 
-def _rows(options, source: str, part: str) -> _Rows:
-    """A data set's part, or a file, whose label column may be absent where rows are only classified."""
+def _rows(options, source: str, part: str, width: int | None = None) -> _Rows:
+    """A data set's part, or a file. width: how many numbers a row must have; a file with just so many columns has no labels."""
+    text_file = source not in DATASETS and Path(source).suffix.lower() not in NUMPY_SUFFIXES
+    found = None
+    if text_file and width is not None:
+        try:
+            found = common.read_data(options, part, source, labelled=False)
+        except DataFileError:  # texts in its column of labels
+            pass
+    if found is None or found[0].shape[1] != width:
+        found = common.read_data(options, part, source, labelled=text_file)
+    x, y, names, divide_by = found
+    rows = _Rows(x, None, None, names, divide_by)
+    if width is not None and rows.width() != width:
+        raise InputError(f"a row of {source} has {rows.width()} numbers, but the model's have {width}")
+    if y is None:
+        return rows
     try:
-        x, y, names, divide_by = common.read_data(options, part, source)
-    except UnknownNameError:
-        if source != options.predict:
-            raise
-        x, y, names, divide_by = common.read_data(options, part, source, labelled=False)
-    if y is not None:
-        y = [None if isinstance(label, str) and label in MISSING else label for label in y.tolist()]
-    return _Rows(x, y, names, divide_by)
+        codes, classes = read_labels(_without_missing(y), len(x))
+    except NpvaeError as error:
+        raise type(error)(f"{source}: {error}") from None
+    return replace(rows, codes=codes, classes=classes)
+
+
+def _refuse_other_labels(judged: _Rows, classes) -> None:
+    """InputTypeError: the rows to judge by have texts for labels where the model has numbers, or the other way round."""
+    if judged.classes is not None:
+        refuse_other_kind(judged.classes, classes)
+
+
+def _without_missing(y) -> list:
+    """Labels of a file, None for none; whole numbers where all are, also where empty cells made texts of them."""
+    y = [None if isinstance(label, str) and label.strip() in MISSING else label for label in y.tolist()]
+    texts = [label for label in y if label is not None]
+    if all(isinstance(label, str) and label.removeprefix("-").isdecimal() for label in texts):
+        return [None if label is None else int(label) for label in y]
+    return y
 
 
 def _given_labels(options, rows: _Rows) -> np.ndarray:
     """The codes of the labels to learn from, (N,), -1 for none. InputError: there are none."""
-    if rows.y is None:
-        raise InputError(f"{options.data} has no labels: name their column with --label-column, or put them in the .npz as y")
-    codes, _ = read_labels(rows.y, len(rows.x))
+    if rows.codes is None:
+        raise InputError(f"{options.data} has no labels: name their column with --label-column, or put them in an .npz as y")
     if options.labels is None and options.data not in DATASETS:
-        return codes
-    return balanced_choice(codes, DATASET_LABELS if options.labels is None else options.labels, options.seed)
+        codes = rows.codes
+    else:
+        count = DATASET_LABELS if options.labels is None else options.labels
+        codes = balanced_choice(rows.codes, count, options.seed, rows.classes.tolist())
+    refuse_unusable(codes, rows.classes)
+    return codes
 
 
 def _train(options, rows: _Rows, given):
@@ -137,17 +178,20 @@ def _train(options, rows: _Rows, given):
         "latent_dim": options.latent_dim, "hidden": hidden, "activation": "softplus", "optimizer": "adam",
         "learning_rate": options.learning_rate, "batch_size": options.batch_size, "epochs": options.epochs,
     }
-    divide_by = options.divide_by or rows.divide_by or 1.0
+    divide_by = options.divide_by if options.divide_by is not None else (rows.divide_by or 1.0)
     grey = np.min(rows.x) >= 0.0 and np.max(rows.x) <= divide_by
     likelihood = choices.parse_choice(options.likelihood or ("bernoulli" if grey else "gaussian_decoder"))
-    y = [label if code >= 0 else None for label, code in zip(rows.y, given, strict=True)]
+    y = [rows.classes[code].item() if code >= 0 else None for code in given]
+    standardize = not grey and options.divide_by is None and any(
+        word in str(options.likelihood or "gaussian_decoder") for word in ("gaussian", "student_t", "squared_error")
+    )
     if options.method == "m2":
         model = SemiSupervisedVAE(
-            likelihood=likelihood, alpha=options.alpha, divide_by=divide_by, standardize=not grey, **common_arguments
+            likelihood=likelihood, alpha=options.alpha, divide_by=divide_by, standardize=standardize, **common_arguments
         )
     else:
-        if not grey:
-            raise InputError("m1 and m1+m2 need data from 0 to 1, or --divide-by; of other tables use m2, which standardises them")
+        if options.likelihood is None and not grey:
+            raise InputError("m1 and m1+m2 need data from 0 to 1, --divide-by, or a --likelihood; of other tables use m2, which standardises them")
         binarize = "dynamic" if likelihood == "bernoulli" else "none"
         vae = VAE(likelihood=likelihood, divide_by=divide_by, binarize=binarize, **common_arguments)
         model = LatentClassifier(vae) if options.method == "m1" else SemiSupervisedVAE(vae, alpha=options.alpha, **common_arguments)
@@ -158,13 +202,25 @@ def _train(options, rows: _Rows, given):
     return model, 130 if trained else 0
 
 
-def _report(say, classes, predicted, truth) -> None:
+def _loaded(options):
+    """The model of ``--model``. InputError: it knows no classes, or makes no pictures where they are asked for."""
+    model = common.load_model(options, SemiSupervisedVAE, LatentClassifier)
+    if isinstance(model, VAE):
+        raise InputError(f"{options.model} is a VAE, which knows no classes")
+    if options.pictures is not None:
+        if isinstance(model, LatentClassifier):
+            raise InputError(NO_PICTURES)
+        _picture_folder(options, model.sample_shape_)
+    return model
+
+
+def _report(say, classes, predicted, judged: _Rows) -> None:
     counts = [f"{label} {int((predicted == label).sum())}" for label in classes.tolist()]
     say(f"classes of {len(predicted)} rows: " + ", ".join(counts[:MOST_LISTED] + (["..."] if len(counts) > MOST_LISTED else [])))
-    codes, labels = (None, None) if truth is None else read_labels(truth, len(predicted))
-    if codes is not None and (known := codes >= 0).any():
-        wrong = float(np.mean(labels[codes[known]] != predicted[known]))
-        say(f"of {int(known.sum())} rows whose label was not given, {100 * wrong:.2f} % are taken for another class")
+    if judged.codes is None or not (known := judged.codes >= 0).any():
+        return
+    wrong = float(np.mean(judged.classes[judged.codes[known]] != predicted[known]))
+    say(f"of {int(known.sum())} rows {judged.what}, {100 * wrong:.2f} % are taken for another class")
 
 
 def _write(path, classes, p) -> None:
@@ -181,11 +237,20 @@ def _write(path, classes, p) -> None:
     write_text_atomically(path, text.getvalue())
 
 
+def _picture_folder(options, shape) -> Path:
+    """The folder of ``--pictures``, made if need be. InputError: rows of that shape are no pictures. OSError: it cannot be made."""
+    from npvae import plots
+
+    if plots.image_shape(shape) is None:
+        raise InputError(f"--pictures: rows of shape {tuple(shape)} are not pictures")
+    return common.writable_folder(options.pictures)
+
+
 def _pictures(model, x, options) -> list[Path]:
     """Samples of every class, and the first rows in every class."""
     from npvae import plots
 
-    folder = common.writable_folder(options.pictures)
+    folder = Path(options.pictures)
     plots.save(plots.plot_classes(model, random_state=options.seed), folder / "classes.png")
     plots.save(plots.plot_analogies(model, x[:10]), folder / "analogies.png")
     return [folder / "classes.png", folder / "analogies.png"]
@@ -195,6 +260,8 @@ def _check(options) -> None:
     """Refuse what would be found out only after training. InputError, FileNotFoundError."""
     if Path(options.out).suffix.lower() not in (".csv", ".npz"):
         raise InputError(f"--out {options.out} must end in .csv or .npz")
+    if options.save is not None and Path(options.save).suffix.lower() != ".npz":
+        raise InputError(f"--save {options.save} must end in .npz")
     for name in (options.out, options.save):
         if name is not None and not Path(name).absolute().parent.is_dir():
             raise FileNotFoundError(f"the folder of {name} does not exist")
@@ -209,5 +276,5 @@ def _check(options) -> None:
         check.whole_number("--labels", options.labels, 2)
     if options.model is not None and (options.save is not None or options.labels is not None):
         raise InputError("--model uses a trained model as it is; leave out --save and --labels")
-    if options.pictures is not None and options.method == "m1":
-        raise InputError("a model m1 makes no rows of a class: --pictures needs m2 or m1+m2")
+    if options.pictures is not None and options.model is None and options.method == "m1":
+        raise InputError(NO_PICTURES)

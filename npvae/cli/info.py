@@ -41,10 +41,11 @@ def _model_info(options) -> str:
     vae = common.load_model(options, SemiSupervisedVAE)
     row = vae.history_.row(-1) if vae.history_.epochs else {}
     sees_data = getattr(vae, "features_", None) or vae
+    standardised = ", standardised" if getattr(vae, "center_", None) is not None else ""
     kind = "pictures" if image_shape(vae.sample_shape_) else "rows"
     lines = [
         repr(vae), "", model_summary(vae.model_), "",
-        f"data        {kind} of shape {vae.sample_shape_}, divided by {sees_data.divide_by_:g}",
+        f"data        {kind} of shape {vae.sample_shape_}, divided by {sees_data.divide_by_:g}{standardised}",
         f"run         {vae.history_.epochs} epochs, {vae.stop_reason_}; seed {vae.seed_}",
     ]
     if isinstance(vae, SemiSupervisedVAE):

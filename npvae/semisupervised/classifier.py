@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from npvae.errors import InputError
-from npvae.semisupervised.labels import read_labels
+from npvae.semisupervised.labels import read_labels, refuse_other_kind
 from npvae.sklearn_protocol import SklearnProtocol
 
 
@@ -28,11 +28,13 @@ class Classifier(SklearnProtocol):
     def score(self, X, y) -> float:
         """The share of rows whose class is predicted; rows without a label are not counted.
 
-        A label that is not among the classes counts as wrong. InputError: no row has a label.
+        A label that is not among the classes counts as wrong. InputError: no row has a label. InputTypeError: texts where
+        the classes are numbers, or the other way round.
         """
         predicted = self.predict(X)
         codes, labels = read_labels(y, len(predicted))
         labelled = codes >= 0
+        refuse_other_kind(labels, self.classes_)
         if not labelled.any():
             raise InputError("y has no labelled row to judge by: every label is -1")
         return float(np.mean(labels[codes[labelled]] == predicted[labelled]))

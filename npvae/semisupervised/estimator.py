@@ -17,7 +17,8 @@ from npvae.semisupervised import features as latent_features
 from npvae.semisupervised import inference
 from npvae.semisupervised.classifier import Classifier
 from npvae.semisupervised.labels import frequencies, read_labels, refuse_unusable
-from npvae.semisupervised.model import SemiSupervisedArchitecture, SemiSupervisedModel
+from npvae.semisupervised.model import SemiSupervisedArchitecture, SemiSupervisedModel, probabilities
+from npvae.training.loop import INTERRUPTED
 
 
 class SemiSupervisedVAE(Classifier, Estimator):
@@ -33,12 +34,14 @@ class SemiSupervisedVAE(Classifier, Estimator):
     Parameters
     ----------
     features : None: x are the data (M2). A VAE: x are its latent features, a fresh sample of q(z1|x) at every step, and their
-        mean where they are looked at (M1+M2). A fitted one is used as it is; of another a copy is fitted, on all rows of X.
+        mean where they are looked at (M1+M2). A fitted one is used as it is; of another a copy is fitted, on all rows of X (scikit-learn's
+        ``clone``, and so cross-validation, makes an unfitted one of it).
     latent_dim, hidden, decoder_hidden, activation : of the encoder q(z|x, y) and the decoder, as in :class:`npvae.VAE`.
     classifier_hidden : widths of the classifier q(y|x); None for those of the encoder.
-    likelihood : as in VAE; None for "bernoulli" on data, "gaussian_decoder" on features.
+    likelihood : as in VAE; None for "bernoulli" on data, "gaussian_decoder" on features and on standardised data.
     alpha : weight of the classifier's term; the authors take 0.1, with which few rows of one's own are soon outvoted.
-    classes : the classes; None for those that occur in y.
+    classes : the classes, in the order that ``classes_`` is to have, every one with a labelled row; None for those that occur in y,
+        sorted, as scikit-learn's scorers expect.
     class_prior : p(y): None for all alike, "labels" for their shares among the labels, or C numbers of sum 1.
     standardize : subtract every column's mean and divide by its deviation first; what is generated is put back.
     beta, kl_warmup, optimizer, learning_rate, schedule, clip_norm, batch_size, epochs, validation_fraction, patience, min_delta,
@@ -116,13 +119,21 @@ class SemiSupervisedVAE(Classifier, Estimator):
         callbacks, checkpoint, resume: as of :meth:`npvae.VAE.fit`; a VAE of features that is not fitted yet is checkpointed beside,
         as NAME-features.npz. Return self.
 
+        Resuming needs a ``random_state`` here and in ``features``. ``patience`` watches the validation bound, which says how well the
+        rows are explained, not how well they are classified.
+
         InputError, InputTypeError: an argument, the data or the labels are not what they must be. NonFiniteError, and Ctrl-C: as
-        in VAE.
+        in VAE; but Ctrl-C while the VAE of features is trained ends it all with KeyboardInterrupt.
         """
-        run = self.prepare(X, y, X_valid, y_valid, checkpoint=checkpoint, checkpoint_seconds=checkpoint_seconds, resume=resume)
-        return self.fit_prepared(
-            run, callbacks=callbacks, checkpoint=checkpoint, checkpoint_seconds=checkpoint_seconds, resume=resume
-        )
+        before, checkpoints = dict(vars(self)), {"checkpoint_seconds": checkpoint_seconds, "resume": resume}
+        try:
+            run = self.prepare(X, y, X_valid, y_valid, checkpoint=checkpoint, **checkpoints)
+            return self.fit_prepared(run, callbacks=callbacks, checkpoint=checkpoint, **checkpoints)
+        except BaseException:
+            if vars(self).get("theta_") is before.get("theta_"):  # refused before it was trained: what was fitted stays as it was
+                vars(self).clear()
+                vars(self).update(before)
+            raise
 
     def prepare(self, X, y, X_valid=None, y_valid=None, **checkpoints) -> preparation.Run:
         """Check the arguments, the data and the labels, fit the VAE of features if there is one that is not, and return the run that
@@ -138,6 +149,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
             codes_valid = np.full(rows, -1) if y_valid is None else read_labels(y_valid, rows, classes, "y_valid")[0]
         self.classes_ = classes
         self.class_prior_ = self._prior(codes)
+        self.center_ = self.scale_ = None
         self.features_, self.used_dimensions_ = self._fit_features(X, **checkpoints)
         run = preparation.prepare(self, X, X_valid, codes, codes_valid)
         codes = run.x[:, -1].astype(np.int64)  # those that are not held out
@@ -167,10 +179,10 @@ class SemiSupervisedVAE(Classifier, Estimator):
         """As of :class:`npvae.estimator_base.Estimator`; a row of M1+M2 has means and deviations."""
         likelihood = self.likelihood
         if likelihood is None:
-            likelihood = "bernoulli" if self.features is None else "gaussian_decoder"
+            likelihood = "bernoulli" if self.features is None and not self.standardize else "gaussian_decoder"
         return SemiSupervisedArchitecture(
             columns if self.features is None else columns // 2, self.latent_dim, self.hidden, self.decoder_hidden, self.activation,
-            likelihood, n_classes=len(self.classes_), classifier_hidden=self.classifier_hidden, class_prior=self.class_prior_,
+            likelihood, n_classes=len(self.classes_), classifier_hidden=self.classifier_hidden, class_prior=tuple(self.class_prior_.tolist()),
         )
 
     def _check_arguments(self, y_valid, X_valid) -> None:
@@ -182,12 +194,15 @@ class SemiSupervisedVAE(Classifier, Estimator):
             if getattr(self, name) != default:
                 raise InputError(f"{name} is an argument of the VAE of features, which sees the data: give it there")
 
-    def _prior(self, codes) -> tuple[float, ...] | None:
-        """p(y) as the architecture takes it."""
+    def _prior(self, codes) -> np.ndarray:
+        """p(y), (C,), by ``class_prior``."""
+        count = len(self.classes_)
+        if self.class_prior is None:
+            return np.full(count, 1.0 / count)
         if isinstance(self.class_prior, str):
             check.one_of("class_prior", self.class_prior, ("labels",))
-            return frequencies(codes, len(self.classes_))
-        return self.class_prior
+            return np.array(frequencies(codes, count))
+        return np.array(probabilities("class_prior", self.class_prior, count))
 
     def _fit_features(self, X, checkpoint=None, **checkpoints):
         if self.features is None:
@@ -197,6 +212,8 @@ class SemiSupervisedVAE(Classifier, Estimator):
             path = Path(checkpoint)
             beside = path.with_name(f"{path.stem}-features{path.suffix}")
         vae = latent_features.fitted(self.features, X, checkpoint=beside, **checkpoints)
+        if vae is not self.features and vae.stop_reason_ == INTERRUPTED:
+            raise KeyboardInterrupt("the VAE of features was interrupted")
         return vae, latent_features.used_dimensions(vae.transform(X))
 
     # what a fitted model can do
@@ -222,11 +239,11 @@ class SemiSupervisedVAE(Classifier, Estimator):
     def sample(self, label=None, n=1, *, mean=True, random_state=None):
         """``n`` new rows of the class ``label``: z from the prior N(0, I), then E[x|y, z], or a draw if ``mean=False``.
 
-        label: one of ``classes_``; a list of ``n`` of them; None: drawn from p(y). With ``random_state=None`` the model's own seed
+        label: one of ``classes_``; a list of them, one a row; None: drawn from p(y). With ``random_state=None`` the model's own seed
         is used. Of M1+M2 the features are expected or drawn, then the VAE's data.
         """
         self._check_fitted()
-        n = check.whole_number("n", n, 1)
+        n = check.whole_number("n", n if label is None or np.ndim(label) == 0 else len(label), 1)
         seed = self.seed_of(random_state)
         z = random.normal(seed, "prior sample", 0, (n, self.model_.architecture.latent_dim), self.theta_.dtype)
         if label is None:
@@ -304,8 +321,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
 
     def _more_for_file(self):
         header = {
-            "classes": self.classes_.tolist(), "class_prior": None if self.class_prior_ is None else list(self.class_prior_),
-            "features": None,
+            "classes": self.classes_.tolist(), "class_prior": self.class_prior_.tolist(), "features": None,
         }
         if self.features_ is None:
             return header, {} if self.center_ is None else {"center": self.center_, "scale": self.scale_}
@@ -315,9 +331,10 @@ class SemiSupervisedVAE(Classifier, Estimator):
 
     def _restore_more(self, header, arrays, backend):
         _, self.classes_ = read_labels(header["classes"], len(header["classes"]), header["classes"])
-        self.class_prior_ = None if header["class_prior"] is None else tuple(header["class_prior"])
+        self.class_prior_ = np.array(header["class_prior"], np.float64)
         self.features_ = self.used_dimensions_ = None
         self.center_, self.scale_ = arrays.get("center"), arrays.get("scale")
+        self.standardize = self.center_ is not None  # as it was fitted, whatever the argument was since
         if self.standardize and not all(a.shape == (self.n_features_in_,) and np.isfinite(a).all() for a in (self.center_, self.scale_)):
             raise ModelFileError("its means and deviations do not fit its features")
         if header["features"] is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -34,6 +35,12 @@ def read_labels(y, rows: int, classes=None, name: str = "y") -> tuple[np.ndarray
     return codes, classes
 
 
+def refuse_other_kind(labels: np.ndarray, classes: np.ndarray) -> None:
+    """InputTypeError: labels are texts and classes are not, or the other way round, so that none could ever be equal."""
+    if len(labels) and (labels.dtype.kind == "U") != (classes.dtype.kind == "U"):
+        raise InputTypeError(f"labels such as {labels[0].item()!r} cannot be compared with classes such as {classes[0].item()!r}")
+
+
 def refuse_unusable(codes: np.ndarray, classes: np.ndarray) -> None:
     """InputError: fewer than two classes, or one without a labelled row."""
     if not (codes >= 0).any():
@@ -51,8 +58,9 @@ def frequencies(codes: np.ndarray, count: int) -> tuple[float, ...]:
     return tuple((counts / counts.sum()).tolist())
 
 
-def balanced_choice(codes: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """``codes`` with ``count`` labels kept, as many of every class (the first classes one more if need be), the rest -1.
+def balanced_choice(codes: np.ndarray, count: int, seed: int, names=None) -> np.ndarray:
+    """``codes`` with ``count`` labels kept, as many of every class (the first classes one more if need be), the rest -1. names: of
+    the classes, for the message.
 
     InputError: a class has too few, or there are fewer labels than classes.
     """
@@ -64,7 +72,7 @@ def balanced_choice(codes: np.ndarray, count: int, seed: int) -> np.ndarray:
         wanted = count // classes + (c < count % classes)
         members = np.flatnonzero(codes == c)
         if len(members) < wanted:
-            raise InputError(f"{count} labels need {wanted} rows of class {c}, but it has {len(members)}")
+            raise InputError(f"{count} labels need {wanted} rows of class {c if names is None else names[c]}, but it has {len(members)}")
         kept[members[random.permutation(seed, "label choice", c, len(members))[:wanted]]] = c
     return kept
 
@@ -89,6 +97,8 @@ def _values(y, rows: int, name: str) -> np.ndarray:
         if not np.isfinite(values).all() or (values != np.rint(values)).any():
             wrong = values[~(np.isfinite(values) & (values == np.rint(values)))]
             raise InputError(f"Unknown label type: {name} is continuous, it holds {wrong[0].item()!r}; labels are whole numbers or texts")
+        if (np.abs(values) > 2.0**53).any():
+            raise InputError(f"{name} holds {np.abs(values).max():g}: labels must be at most 2^53, or texts")
         return values.astype(np.int64)
     if values.dtype.kind not in "biuUO":
         raise InputTypeError(f"{name} must hold whole numbers or texts, got dtype {values.dtype}")
@@ -97,7 +107,7 @@ def _values(y, rows: int, name: str) -> np.ndarray:
 
 def _list_array(y: list) -> np.ndarray:
     """A list as NumPy makes it if that loses nothing, else as objects: [1.5, None], ["a", -1]."""
-    if any(np.ndim(v) for v in y) or all(isinstance(v, (bool, int, float, np.number)) for v in y):
+    if any(np.ndim(v) for v in y) or all(isinstance(v, (bool, np.bool_, int, float, np.number)) for v in y):
         return np.asarray(y)
     values = np.empty(len(y), dtype=object)
     values[:] = y
@@ -105,7 +115,7 @@ def _list_array(y: list) -> np.ndarray:
 
 
 def _is_unlabelled(value) -> bool:
-    return value is None or (not isinstance(value, bool) and value in UNLABELLED)
+    return value is None or (not isinstance(value, (bool, np.bool_)) and value in UNLABELLED)
 
 
 def _of_one_type(given: np.ndarray, name: str) -> np.ndarray:
@@ -117,16 +127,18 @@ def _of_one_type(given: np.ndarray, name: str) -> np.ndarray:
         raise InputError(f"{name} contains NaN: a row without a label is -1 or None")
     if all(isinstance(v, str) for v in values):
         return np.array(values, dtype=str) if values else np.zeros(0, np.int64)
-    if all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values):
+    if all(isinstance(v, (int, float, np.integer, np.floating)) and not isinstance(v, bool) and v == np.rint(v) and abs(v) < 2**53 for v in values):
         return np.array(values, np.int64)
-    if all(isinstance(v, bool) for v in values):
+    if all(isinstance(v, (bool, np.bool_)) for v in values):
         return np.array(values, bool)
     kinds = sorted({type(v).__name__ for v in values})
     raise InputTypeError(f"labels in {name} must all be whole numbers or all texts, got {', '.join(kinds)}")
 
 
 def _classes(classes) -> np.ndarray:
-    values = _of_one_type(np.asarray(list(classes), dtype=object), "classes")
+    if isinstance(classes, str) or not isinstance(classes, Iterable):
+        raise InputTypeError(f"classes must be a list of labels, got {classes!r}")
+    values = _of_one_type(np.array([*classes, None], dtype=object)[:-1], "classes")
     if len(np.unique(values)) != len(values):
         raise InputError(f"classes holds a class twice: {_listed(values)}")
     if any(map(_is_unlabelled, values.tolist())):

@@ -50,16 +50,16 @@ class LatentClassifier(Classifier):
                 raise InputTypeError(f"classifier must have scikit-learn's fit and predict, got {type(classifier).__name__}")
         samples = check.whole_number("samples", self.samples, 0)
         vae = VAE(latent_dim=50, hidden=(500, 500), activation="softplus") if self.features is None else self.features
-        self.features_ = latent_features.fitted(vae, X)
-        self.used_dimensions_ = latent_features.used_dimensions(self.features_.transform(X))
-        mu, deviation = latent_features.mean_and_deviation(self.features_, X, self.used_dimensions_)
+        vae = latent_features.fitted(vae, X)
+        used = latent_features.used_dimensions(vae.transform(X))
+        mu, deviation = latent_features.mean_and_deviation(vae, X, used)
         labelled = codes >= 0
         mu, deviation, labels = mu[labelled], deviation[labelled], classes[codes[labelled]]
         if samples:
-            eps = random.normal(self.features_.seed_, "feature noise", 0, (samples, *mu.shape), mu.dtype)
+            eps = random.normal(vae.seed_, "feature noise", 0, (samples, *mu.shape), mu.dtype)
             mu, labels = (mu + deviation * eps).reshape(-1, mu.shape[1]), np.tile(labels, samples)
         self.classifier_ = classifier.fit(mu, labels)
-        self.classes_, self.n_features_in_ = classes, self.features_.n_features_in_
+        self.features_, self.used_dimensions_, self.classes_, self.n_features_in_ = vae, used, classes, vae.n_features_in_
         return self
 
     def transform(self, X):
@@ -111,7 +111,7 @@ class LatentClassifier(Classifier):
         try:
             inner = {name.removeprefix("features/"): array for name, array in arrays.items() if name.startswith("features/")}
             vae = model_file.restore(VAE, header["features"], inner, backend)
-            self = cls(vae, samples=check.whole_number("samples", header["samples"], 0))
+            self = cls(vae, SoftmaxRegression(header["l2"]), samples=check.whole_number("samples", header["samples"], 0))
             self.features_, self.n_features_in_ = vae, vae.n_features_in_
             self.used_dimensions_ = latent_features.checked_dimensions(vae, header["used_dimensions"])
             _, self.classes_ = read_labels(header["classes"], len(header["classes"]))

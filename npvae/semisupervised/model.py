@@ -16,7 +16,7 @@ Source: Kingma, Rezende, Mohamed & Welling (2014), "Semi-supervised learning wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +50,7 @@ class SemiSupervisedArchitecture(Architecture):
             if getattr(self, name):
                 raise InputError(f"a semi-supervised model knows no {name}")
         if self.class_prior is not None:
-            object.__setattr__(self, "class_prior", _probabilities("class_prior", self.class_prior, self.n_classes))
+            object.__setattr__(self, "class_prior", probabilities("class_prior", self.class_prior, self.n_classes))
 
     def config(self) -> dict:
         return {
@@ -86,8 +86,9 @@ class SemiSupervisedArchitecture(Architecture):
         return np.log(self.class_prior)
 
 
-def _probabilities(name: str, values, count: int) -> tuple[float, ...]:
-    if isinstance(values, str) or not isinstance(values, Iterable):
+def probabilities(name: str, values, count: int) -> tuple[float, ...]:
+    """``count`` positive numbers of sum 1. InputError, InputTypeError: they are not."""
+    if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable):
         raise InputTypeError(f"{name} must be a list of numbers, got {values!r}")
     values = tuple(check.real_number(f"each of {name}", value, above=0.0) for value in values)
     if len(values) != count or abs(sum(values) - 1.0) > 1e-6:
