@@ -22,7 +22,7 @@ def main() -> None:
         y[(y == label).nonzero()[0][options.labels:]] = -1
 
     features = VAE(
-        latent_dim=30, hidden=(400, 400), activation="softplus", optimizer="adam", schedule="cosine", binarize="dynamic",
+        latent_dim=30, hidden=(400, 400), activation="softplus", optimizer="adam", schedule="cosine", binarize="dynamic", kl_warmup=10,
         epochs=max(20, options.epochs), output_bias="data", divide_by=255, random_state=0, verbose=True,
     ).fit(x)
     model = SemiSupervisedVAE(
