@@ -97,6 +97,16 @@ def restore(cls, header: dict, arrays: dict, backend):
     return estimator
 
 
+def within(name: str, arrays: dict) -> dict:
+    """Arrays of a model inside another's file, under names that begin with its own."""
+    return {f"{name}/{key}": array for key, array in arrays.items()}
+
+
+def taken_out(name: str, arrays: dict) -> dict:
+    """The inverse of :func:`within`, of all arrays of a file."""
+    return {key.removeprefix(f"{name}/"): array for key, array in arrays.items() if key.startswith(f"{name}/")}
+
+
 def _can_be_read_again(likelihood) -> bool:
     """Whether the likelihood's configuration makes an equal one: a table may hold others that nobody knows."""
     try:

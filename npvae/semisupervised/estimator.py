@@ -327,7 +327,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
             return header, {} if self.center_ is None else {"center": self.center_, "scale": self.scale_}
         inner, arrays = model_file.describe(self.features_)
         header["features"] = {"header": inner, "used_dimensions": self.used_dimensions_.tolist()}
-        return header, {f"features/{name}": array for name, array in arrays.items()}
+        return header, model_file.within("features", arrays)
 
     def _restore_more(self, header, arrays, backend):
         _, self.classes_ = read_labels(header["classes"], len(header["classes"]), header["classes"])
@@ -339,6 +339,6 @@ class SemiSupervisedVAE(Classifier, Estimator):
             raise ModelFileError("its means and deviations do not fit its features")
         if header["features"] is None:
             return
-        inner = {name.removeprefix("features/"): array for name, array in arrays.items() if name.startswith("features/")}
+        inner = model_file.taken_out("features", arrays)
         self.features_ = self.features = model_file.restore(VAE, header["features"]["header"], inner, backend)
         self.used_dimensions_ = latent_features.checked_dimensions(self.features_, header["features"]["used_dimensions"])

@@ -99,9 +99,8 @@ class LatentClassifier(Classifier):
             "estimator": type(self).__name__, "features": inner, "used_dimensions": self.used_dimensions_.tolist(), "classes": self.classes_.tolist(),
             "l2": self.classifier_.l2, "samples": self.samples,
         }
-        arrays = {f"features/{name}": array for name, array in arrays.items()}
         io.save(path, "latent-classifier", header, {
-            "coef": self.classifier_.coef_, "intercept": self.classifier_.intercept_, **arrays,
+            "coef": self.classifier_.coef_, "intercept": self.classifier_.intercept_, **model_file.within("features", arrays),
         })
 
     @classmethod
@@ -109,8 +108,7 @@ class LatentClassifier(Classifier):
         """The model of a file written by ``save``. FileNotFoundError, ModelFileError: it cannot be read."""
         header, arrays = io.load(path, "latent-classifier")
         try:
-            inner = {name.removeprefix("features/"): array for name, array in arrays.items() if name.startswith("features/")}
-            vae = model_file.restore(VAE, header["features"], inner, backend)
+            vae = model_file.restore(VAE, header["features"], model_file.taken_out("features", arrays), backend)
             self = cls(vae, SoftmaxRegression(header["l2"]), samples=check.whole_number("samples", header["samples"], 0))
             self.features_, self.n_features_in_ = vae, vae.n_features_in_
             self.used_dimensions_ = latent_features.checked_dimensions(vae, header["used_dimensions"])
