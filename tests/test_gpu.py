@@ -53,7 +53,6 @@ def test_semi_supervised_training_is_numpy_s(stacked):
     for name in ("numpy", "cupy"):
         model = small(small_features(backend="numpy") if stacked else None, backend=name, dtype="float64").fit(x, y)
         made.append((model.theta_, model.predict_proba(x), model.transform(x), model.analogies(x[:3]), model.sample(1, 2)))
-        assert model.history_["error"][-1] <= 1.0
     for plain, on_gpu in zip(*made, strict=True):
         np.testing.assert_allclose(on_gpu, plain, rtol=1e-6, atol=1e-9)
 

@@ -89,8 +89,6 @@ def test_unbalanced_priors():
     model = small(class_prior="labels").fit(x, y)
     shares = np.bincount(truth[:20]) / 20
     np.testing.assert_allclose(np.exp(model.model_.architecture.log_prior()), shares)
-    classes = model.predict(model.sample(n=5))
-    assert set(classes) <= {0, 1, 2}
     rare = small(class_prior=(0.998, 0.001, 0.001)).fit(x, y)
     drawn = rare.sample(n=30, random_state=4)
     np.testing.assert_array_equal(drawn, rare.sample(0, n=30, random_state=4))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-
 import numpy as np
 from peers import m2_spec
+from peers.npvae_backend import HeldRun
 
 from npvae import __version__
 from npvae.objectives import SemiSupervised
 from npvae.objectives.semi_supervised import semi_supervised_loss
 from npvae.optim import Adam
-from npvae.training import TrainingSettings, train
+from npvae.training import TrainingSettings
 from npvae.training.loop import initial_state
 
 BACKENDS = {"cpu": "numba", "gpu": "cupy"}
@@ -32,8 +30,8 @@ def loss_at(spec, tensors, x, labels, eps, backend: str | None = None) -> float:
     return float(semi_supervised_loss(model, theta, batch, asarray(eps), 1.0, spec.weight, gradient=False)[0].loss)
 
 
-class Runner:
-    """One run, held between epochs: every call lets it go on for one more, as a user's run would."""
+class Runner(HeldRun):
+    """M2 of a spec."""
 
     backend: str | None = None
 
@@ -44,25 +42,4 @@ class Runner:
             optimizer=Adam(*m2_spec.BETAS, m2_spec.EPSILON), objective=SemiSupervised(spec.weight), noisy_features=spec.noisy,
         )
         x = model.ops.asarray(rows)
-        state = initial_state(model, settings, x)
-        self._go, self._losses = queue.Queue(), queue.Queue()
-
-        def wait(state) -> None:
-            self._losses.put(state.history["loss"][-1])
-            self._go.get()
-
-        def run() -> None:
-            self._go.get()
-            try:
-                train(model, settings, x, state=state, callbacks=[wait])
-            except Exception as error:  # or whoever waits for a loss would do so for ever
-                self._losses.put(error)
-
-        threading.Thread(target=run, daemon=True).start()
-
-    def epoch(self) -> float:
-        self._go.put(None)
-        loss = self._losses.get()
-        if isinstance(loss, Exception):
-            raise loss
-        return loss
+        super().__init__(model, settings, x, initial_state(model, settings, x))

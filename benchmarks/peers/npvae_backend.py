@@ -19,8 +19,35 @@ def version() -> str:
     return __version__
 
 
-class Runner:
-    """One run, held between epochs: every call lets it go on for one more, as a user's run would."""
+class HeldRun:
+    """One run, held between epochs: every call of ``epoch`` lets it go on for one more, as a user's run would."""
+
+    def __init__(self, model, settings, x, state) -> None:
+        self._go, self._losses = queue.Queue(), queue.Queue()
+
+        def wait(state) -> None:
+            self._losses.put(state.history["loss"][-1])
+            self._go.get()
+
+        def run() -> None:
+            self._go.get()
+            try:
+                train(model, settings, x, state=state, callbacks=[wait])
+            except Exception as error:  # or whoever waits for a loss would do so for ever
+                self._losses.put(error)
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def epoch(self) -> float:
+        self._go.put(None)
+        loss = self._losses.get()
+        if isinstance(loss, Exception):
+            raise loss
+        return loss
+
+
+class Runner(HeldRun):
+    """The model of a spec."""
 
     backend: str | dict
 
@@ -35,18 +62,4 @@ class Runner:
         views = model.views(state.theta)
         for layer, W in zip(architecture.dense_layers(), initial_weights(spec), strict=True):
             views[layer.W][...] = model.ops.asarray(W)
-        self._go, self._losses = queue.Queue(), queue.Queue()
-
-        def wait(state) -> None:
-            self._losses.put(state.history["loss"][-1])
-            self._go.get()
-
-        def run() -> None:
-            self._go.get()
-            train(model, settings, model.ops.asarray(x), state=state, callbacks=[wait])
-
-        threading.Thread(target=run, daemon=True).start()
-
-    def epoch(self) -> float:
-        self._go.put(None)
-        return self._losses.get()
+        super().__init__(model, settings, model.ops.asarray(x), state)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 from npvae.errors import InputError
@@ -9,12 +11,12 @@ from npvae.semisupervised.labels import read_labels, refuse_other_kind
 from npvae.sklearn_protocol import SklearnProtocol
 
 
-class Classifier(SklearnProtocol):
+class Classifier(SklearnProtocol, ABC):
     """The base of classifiers: a subclass has ``classes_``, (C,), and ``predict_log_proba``."""
 
+    @abstractmethod
     def predict_log_proba(self, X) -> np.ndarray:
         """log p(y|x) of every class, (N, C), in the order of ``classes_``."""
-        raise NotImplementedError
 
     def predict_proba(self, X) -> np.ndarray:
         """p(y|x) of every class, (N, C), in the order of ``classes_``."""

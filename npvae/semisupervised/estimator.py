@@ -201,7 +201,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
             return np.full(count, 1.0 / count)
         if isinstance(self.class_prior, str):
             check.one_of("class_prior", self.class_prior, ("labels",))
-            return np.array(frequencies(codes, count))
+            return frequencies(codes, count)
         return np.array(probabilities("class_prior", self.class_prior, count))
 
     def _fit_features(self, X, checkpoint=None, **checkpoints):

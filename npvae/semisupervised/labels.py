@@ -52,10 +52,10 @@ def refuse_unusable(codes: np.ndarray, classes: np.ndarray) -> None:
         raise InputError(f"no labelled row of the class{'es' if len(empty) > 1 else ''} {_listed(empty)} is left to learn from")
 
 
-def frequencies(codes: np.ndarray, count: int) -> tuple[float, ...]:
-    """The share of each class among the labelled rows."""
+def frequencies(codes: np.ndarray, count: int) -> np.ndarray:
+    """The share of each class among the labelled rows, (count,)."""
     counts = np.bincount(codes[codes >= 0], minlength=count)
-    return tuple((counts / counts.sum()).tolist())
+    return counts / counts.sum()
 
 
 def balanced_choice(codes: np.ndarray, count: int, seed: int, names=None) -> np.ndarray:
