@@ -53,7 +53,7 @@ def make(target, epilogue):
                SPARSE_TRANSPOSED               C = A^T B for a sparse A (k, m)
 
     ``add`` starts from C instead of 0. ``epilogue(code, c, ldc, rows, columns, row, column, p, q)`` is called for
-    every finished piece of C, while it is in the cache. Rows of a transposed A are read past their end, by less
+    every finished piece of C, while it is in the cache. Rows of a transposed sparse A are read past their end, by less
     than a vector. ``tiles(m, n)`` says how many tiles there are, ``tiles_down(m)`` how many in a panel, ``row_of(t, m)``
     where the panel's tile number t begins.
 
@@ -268,7 +268,7 @@ def make(target, epilogue):
                         height = tile_height(i, m)
                         source, out = a + size * (k0 * lda + i), packed_a + size * (i - i0) * (k1 - k0)
                         if form == A_TRANSPOSED:
-                            pack_columns(height, k1 - k0, source, lda, out)
+                            pack_columns(height, k1 - k0, source, lda, (k - k0 - 1) * lda + m - i, out)
                         else:
                             to = lists + 4 * (t - t0) * BLOCK_K
                             put_integer(counts, t - t0, compress_columns(height, k1 - k0, source, lda, out, to))

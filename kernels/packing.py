@@ -142,17 +142,28 @@ def make_packing(target):
             for t in range(columns, panel):
                 put(out, k * panel + t, 0.0)
 
-    @compiled(5)
-    def pack_columns(m, count, source, lda, out):
-        """m columns of A in one piece: out[k * m + i]; m is a tile's number of rows."""
+    @compiled(6)
+    def pack_columns(m, count, source, lda, left, out):
+        """m columns of A in one piece: out[k * m + i]; m is a tile's number of rows.
+
+        ``left`` numbers from ``source`` on are A's, and none behind them is read: the last rows, where a vector would reach
+        past the end, are copied number by number.
+        """
+        width = (m + lanes - 1) // lanes * lanes
+        by_vectors = 0
+        if left >= width:
+            by_vectors = min(count, (left - width) // lda + 1)
         if m == rows:
-            copy_whole(count, source, lda, out, m)
+            copy_whole(by_vectors, source, lda, out, m)
         elif m == 4:
-            copy_4(count, source, lda, out, m)
+            copy_4(by_vectors, source, lda, out, m)
         elif m == 2:
-            copy_2(count, source, lda, out, m)
+            copy_2(by_vectors, source, lda, out, m)
         else:
-            copy_1(count, source, lda, out, m)
+            copy_1(by_vectors, source, lda, out, m)
+        for k in range(by_vectors, count):
+            for i in range(m):
+                put(out, k * m + i, get(source, k * lda + i))
 
     @compiled(6, result=int64)
     def compress_columns(m, count, source, lda, out, indices):

@@ -97,6 +97,13 @@ Train = IntEnum("Train", [
     "DONE", "REFUSED",
 ], start=0)
 
+#: One matrix product, C = A B in one of the forms of sizes.py, and what follows it: see gemm.py. THREADS divide it, each with
+#: SCRATCH_BYTES of SCRATCH. SPARSE: room for the list of a sparse A, else 0.
+Product = IntEnum("Product", [
+    "OPERATION", "THREADS", "SCRATCH", "SCRATCH_BYTES", "SPARSE", "A", "LDA", "B", "LDB", "C", "LDC", "M", "N", "K", "FORM",
+    "ADD", "EPILOGUE", "P", "Q",
+], start=0)
+
 #: A layer's record: arrays, sizes, codes. D_OUTPUT is the gradient by a = x W + b; D_INPUT is 0 if not wanted.
 #: SPARSE: the input is the data.
 Layer = IntEnum("Layer", [

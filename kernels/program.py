@@ -15,7 +15,7 @@ from npvae.kernels import arithmetic as arithmetic_module
 from npvae.kernels import elementary, training
 from npvae.kernels import threads as threads_module
 from npvae.kernels.loops import compiled, loop, make_access, make_integer_access
-from npvae.kernels.plan import RATE, Constant, Operation
+from npvae.kernels.plan import RATE, Constant, Operation, Product
 from npvae.kernels.sizes import SPARSE
 from npvae.kernels.target import Target
 
@@ -40,7 +40,8 @@ def make(target, has_pause: bool):
     get_wide, _ = make_access(Target("float64", target.vector_bytes, target.registers))
     number, size = getattr(types, target.dtype), target.itemsize
     arithmetic = arithmetic_module.make(target)
-    program = training.make(target, threads_module.make(has_pause), arithmetic)
+    threads = threads_module.make(has_pause)
+    program, part = training.make(target, threads, arithmetic), threads.part
     train, multiply, tiles = program.train, program.products.multiply, program.products.tiles
     compress_rows, tiles_down = program.products.compress_rows, program.products.tiles_down
     make_normal, make_bernoulli = program.random.normal, program.random.bernoulli
@@ -124,18 +125,21 @@ def make(target, has_pause: bool):
             factor = get(get_integer(plan, 4), row * get_integer(plan, 5))
             scale(columns, x + size * columns * row, out + size * columns * row, factor)
 
-    @compiled(1)
-    def product(plan):
-        """a, lda, b, ldb, c, ldc, m, n, k, form, add, epilogue, its p and q, scratch, room for a sparse A"""
-        m, n, k = get_integer(plan, 7), get_integer(plan, 8), get_integer(plan, 9)
-        a, form, sparse = get_integer(plan, 1), get_integer(plan, 10), get_integer(plan, 16)
+    @compiled(2)
+    def product(plan, thread):
+        """The fields of Product. Threads have equal shares of the tiles, and nothing to wait for; a sparse A is compressed by
+        one alone."""
+        m, n, k = get_integer(plan, Product.M), get_integer(plan, Product.N), get_integer(plan, Product.K)
+        a, lda, form = get_integer(plan, Product.A), get_integer(plan, Product.LDA), get_integer(plan, Product.FORM)
         if form == SPARSE:
-            compress_rows(a, get_integer(plan, 2), m, k, 0, tiles_down(m), sparse)
-            a = sparse
+            compress_rows(a, lda, m, k, 0, tiles_down(m), get_integer(plan, Product.SPARSE))
+            a = get_integer(plan, Product.SPARSE)
+        first, last = part(tiles(m, n, form), thread, get_integer(plan, Product.THREADS))
         multiply(
-            a, get_integer(plan, 2), get_integer(plan, 3), get_integer(plan, 4), get_integer(plan, 5),
-            get_integer(plan, 6), m, n, k, form, get_integer(plan, 11), 0, tiles(m, n, form),
-            get_integer(plan, 15), get_integer(plan, 12), get_integer(plan, 13), get_integer(plan, 14),
+            a, lda, get_integer(plan, Product.B), get_integer(plan, Product.LDB), get_integer(plan, Product.C),
+            get_integer(plan, Product.LDC), m, n, k, form, get_integer(plan, Product.ADD), first, last,
+            get_integer(plan, Product.SCRATCH) + thread * get_integer(plan, Product.SCRATCH_BYTES),
+            get_integer(plan, Product.EPILOGUE), get_integer(plan, Product.P), get_integer(plan, Product.Q),
         )
 
     def run(plan, thread):
@@ -159,7 +163,7 @@ def make(target, has_pause: bool):
             code, c, p = get_integer(plan, 1), get_integer(plan, 2), get_integer(plan, 5)
             epilogue(code, c, columns, rows, columns, 0, 0, p, columns)
         elif operation == Operation.PRODUCT:
-            product(plan)
+            product(plan, thread)
         elif operation == Operation.NORMAL:
             # seed, purpose, step, out, first, last, scratch
             make_normal(

@@ -44,6 +44,8 @@ def calls(rng, shape, dtype):
         yield "dense_forward", (a, W, bias, name)
         yield "dense_backward", (dy, a, y, W, name, True)
         yield "dense_backward", (dy, a, y, W, name, False)
+        yield "outer_forward", (a, normal(3, columns), name)
+        yield "activation_gradient", (dy, y, name)
     yield "sample_forward", (a, b, c)
     yield "sample_backward", (a, b, c)
     yield "kl_forward", (a, b)

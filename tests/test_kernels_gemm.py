@@ -8,10 +8,11 @@ import math
 
 import numpy as np
 import pytest
-from compiled import GUARD, Guarded, address, bits, program, run
+from compiled import GUARD, Guarded, address, bits, program
 
+from npvae.backend.products import fields
 from npvae.kernels import sizes
-from npvae.kernels.plan import Epilogue, Operation
+from npvae.kernels.plan import Epilogue
 
 FORMS = ("plain", "b_transposed", "a_transposed", "sparse", "sparse_transposed")
 SPARSE_FORMS = {"sparse": "plain", "sparse_transposed": "a_transposed"}
@@ -27,10 +28,11 @@ def multiply(form, a, b, c, add=False, epilogue=Epilogue.NONE, p=None, q=0):
     scratch = Guarded(1, sizes.scratch_numbers(target, n), dtype)
     room = -(-sizes.sparse_bytes(target, m, k) // dtype.itemsize)
     sparse = Guarded(1, room, dtype)
-    run(
-        dtype, Operation.PRODUCT, a.address, a.row_length, b.address, b.row_length, c.address, c.row_length, m, n, k,
-        FORMS.index(form), int(add), epilogue, address(p), q, scratch.address, sparse.address,
+    plan = fields(
+        SCRATCH=scratch.address, SPARSE=sparse.address, A=a.address, LDA=a.row_length, B=b.address, LDB=b.row_length,
+        C=c.address, LDC=c.row_length, M=m, N=n, K=k, FORM=FORMS.index(form), ADD=int(add), EPILOGUE=epilogue, P=address(p), Q=q,
     )
+    program(dtype).run(plan.ctypes.data)
     assert scratch.intact(), "written past the scratch memory"
     assert sparse.intact(), "written past the room of a sparse matrix"
 

@@ -10,6 +10,7 @@ itself where the equation says so (dmu = dz).
     take_rows  concat  memory_guard  available_bytes   a minibatch; room for it
     training_program  evaluation_program       many whole steps or batches in one call, where a backend has that
     dense_forward      dense_backward          y = f(x W + b)
+    outer_forward      activation_gradient     y = f(x + offset), every row with every offset; dy f'(a)
     sample_forward     sample_backward         z = mu + exp(logvar / 2) eps
     kl_forward         kl_backward             KL(N(mu, exp(logvar)) || N(0, 1)), by dimension
     bernoulli_nll  squared_error  gaussian_nll     -log p(x|z) by row, and its elementwise derivatives
@@ -30,7 +31,7 @@ import numpy as np
 from npvae import optim
 from npvae.backend import machine_memory
 from npvae.layers import dense as dense_layer
-from npvae.layers import kl, sampling
+from npvae.layers import activations, kl, sampling
 from npvae.likelihoods import bernoulli, gaussian_fixed, gaussian_learned
 
 
@@ -121,6 +122,15 @@ class Ops:
         out[0][...] = dW
         out[1][...] = db
         return dx, *out
+
+    def outer_forward(self, x, offsets, activation):
+        """f(x_u + offset_c) for x (U, H) and offsets (C, H), (C U, H): all rows with the first offset, then with the second."""
+        y = activations.FORWARD[activation](self.xp, x[None, :, :] + offsets[:, None, :])
+        return self.xp.reshape(y, (-1, x.shape[1]))
+
+    def activation_gradient(self, dy, y, activation):
+        """dy f'(a), written in y = f(a), (B, H)."""
+        return activations.BACKWARD[activation](self.xp, dy, y)
 
     def sample_forward(self, mu, logvar, eps):
         """mu + exp(logvar / 2) eps, (B, Z)."""

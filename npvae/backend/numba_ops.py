@@ -1,8 +1,8 @@
-"""The Numba backend: NumPy's matrix products, one compiled pass for everything around them, and whole training steps.
+"""The Numba backend: compiled matrix products, one compiled pass for everything around them, and whole training steps.
 
-One operation at a time, products go through NumPy's BLAS and the rest of an operation is a single compiled loop. For
-training there is more: ``training_program`` runs many steps in one compiled call, with products of its own (see
-numba_program.py and npvae/kernels/).
+One operation at a time, a dense layer's products are the program's own (or NumPy's BLAS's, if asked for), and the rest of an
+operation is a single compiled loop. For training there is more: ``training_program`` runs many steps in one compiled call
+(see numba_program.py and npvae/kernels/).
 
 Arrays that are not contiguous are copied first; others than float32 and float64 take the NumPy backend's way.
 """
@@ -18,15 +18,16 @@ import numpy as np
 
 from npvae import check, optim
 from npvae.announce import announce
+from npvae.backend import products
 from npvae.backend import threads as thread_count
 from npvae.backend.numpy_ops import NumpyOps
 from npvae.data.places import cache_folder
-from npvae.kernels import library
-from npvae.kernels.plan import BACKWARD, FORWARD, RATE, Constant, Operation
+from npvae.kernels import library, sizes
+from npvae.kernels.plan import BACKWARD, FORWARD, RATE, Constant, Epilogue, Operation
 
 DTYPES = ("float32", "float64")
 
-#: Whose matrix products training runs on, and whether it then takes its steps by the program.
+#: Whose matrix products are used, and whether training then takes its steps by the program.
 PRODUCTS = {"own": True, "blas": False, "measured": None}
 
 
@@ -55,12 +56,12 @@ def constants_of(rate: float = 0.0, root_scale: float = 0.0, **values: float) ->
 class NumbaOps(NumpyOps):
     """Compiled loops on the CPU. Values agree with the reference to rounding.
 
-    threads: of the training program, at most, and of BLAS where threadpoolctl is installed; None asks the environment
+    threads: of the compiled program, at most, and of BLAS where threadpoolctl is installed; None asks the environment
     and the machine.
 
-    products: whose matrix products training runs on. "own": the training program's, so that a run has the same bits
-    every time. "blas": NumPy's BLAS, step by step. "measured": those that a trial on the run's own model, batch and
-    machine finds faster, which may differ between runs; a checkpoint remembers which it was.
+    products: whose matrix products it runs on. "own": the compiled program's, so that a run has the same bits
+    every time. "blas": NumPy's BLAS, step by step. "measured": BLAS's, but training by the program where a trial on the run's
+    own model, batch and machine finds that faster, which may differ between runs; a checkpoint remembers which it was.
     """
 
     name = "numba"
@@ -125,14 +126,46 @@ class NumbaOps(NumpyOps):
         ready = _ready(b)
         if ready is None:
             return super().dense_forward(x, W, b, activation)
-        a = np.matmul(x, W, out=self._buffers.empty((x.shape[0], W.shape[1]), x.dtype))
+        a = self._buffers.empty((x.shape[0], W.shape[1]), x.dtype)
+        if self._multiply(sizes.PLAIN, x, W, a, FORWARD[activation], ready[0]):
+            return a
+        np.matmul(x, W, out=a)
         self._run(a.dtype, Operation.ACTIVATION, FORWARD[activation], a.ctypes.data, *a.shape, ready[0].ctypes.data)
         return a
 
-    def _activation_backward(self, dy, y, activation):
+    def dense_backward(self, dy, x, y, W, activation, need_dx, out=None):
+        if self.products != "own":
+            return super().dense_backward(dy, x, y, W, activation, need_dx, out)
+        da = dy if activation == "identity" else self.activation_gradient(dy, y, activation)
+        dx = self._buffers.empty(x.shape, x.dtype) if need_dx else None
+        dW, db = (np.empty_like(W), np.empty(W.shape[1], W.dtype)) if out is None else out
+        if need_dx and not self._multiply(sizes.B_TRANSPOSED, da, W, dx):
+            np.matmul(da, W.T, out=dx)
+        if not self._multiply(sizes.A_TRANSPOSED, x, da, dW):
+            np.matmul(x.T, da, out=dW)
+        return dx, dW, np.add.reduce(da, axis=0, out=db)
+
+    def _multiply(self, form, a, b, out, epilogue=Epilogue.NONE, bias=None) -> bool:
+        """Whether the program's product, if training runs on those, has made ``out``."""
+        if self.products != "own" or out.dtype.name not in DTYPES:
+            return False
+        program = self.program(out.dtype.name)
+        return products.multiply(program, self._buffers, self.threads, form, a, b, out, epilogue, bias)
+
+    def outer_forward(self, x, offsets, activation):
+        ready, ready_offsets = _ready(x), _ready(offsets)
+        if ready is None or ready_offsets is None or offsets.dtype != x.dtype:
+            return super().outer_forward(x, offsets, activation)
+        y = self._buffers.empty((len(offsets) * len(x), x.shape[1]), x.dtype)
+        for part, offset in zip(y.reshape(len(offsets), *x.shape), ready_offsets[0], strict=True):
+            np.copyto(part, ready[0])  # a part is still in the cache when the activation comes
+            self._run(x.dtype, Operation.ACTIVATION, FORWARD[activation], part.ctypes.data, *x.shape, offset.ctypes.data)
+        return y
+
+    def activation_gradient(self, dy, y, activation):
         ready = _ready(y, dy)
         if ready is None:
-            return super()._activation_backward(dy, y, activation)
+            return super().activation_gradient(dy, y, activation)
         da = self._buffers.like(ready[0])
         np.copyto(da, dy)
         self._run(

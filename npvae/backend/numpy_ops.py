@@ -121,6 +121,12 @@ class NumpyOps(Ops):
         # "clip" skips a copy that "raise" makes to protect out; the caller's indices are in range.
         return np.take(x, indices, axis=0, out=out, mode="clip")
 
+    def concat(self, arrays, axis=0):
+        first = arrays[0]
+        shape = list(first.shape)
+        shape[axis] = sum(array.shape[axis] for array in arrays)
+        return np.concatenate(arrays, axis=axis, out=self._buffers.empty(tuple(shape), first.dtype))
+
     # dense layers
 
     def dense_forward(self, x, W, b, activation):
@@ -150,13 +156,18 @@ class NumpyOps(Ops):
         a += t
 
     def dense_backward(self, dy, x, y, W, activation, need_dx, out=None):
-        da = dy if activation == "identity" else self._activation_backward(dy, y, activation)
+        da = dy if activation == "identity" else self.activation_gradient(dy, y, activation)
         dW, db = (None, None) if out is None else out
         dx = np.matmul(da, W.T, out=self._buffers.empty(x.shape, x.dtype)) if need_dx else None
         ones = self._constant(1.0, da.shape[0], da.dtype)
         return dx, np.matmul(x.T, da, out=dW), np.matmul(ones, da, out=db)
 
-    def _activation_backward(self, dy, y, activation):
+    def outer_forward(self, x, offsets, activation):
+        y = self._buffers.empty((len(offsets) * len(x), x.shape[1]), x.dtype)
+        np.add(x, offsets[:, None, :], out=y.reshape(len(offsets), *x.shape))
+        return self.activate(y, activation)
+
+    def activation_gradient(self, dy, y, activation):
         da = self._buffers.like(dy)
         np.copyto(da, dy)
         return self.activation_backward(da, y, activation)

@@ -31,11 +31,9 @@ class Pairs:
 
     def spread(self, rows):
         """(P, K) of (L + U, K): each row for each of its pairs."""
-        xp, width = self._xp, rows.shape[1]
         if not self.unlabelled:
             return rows
-        repeated = xp.broadcast_to(rows[self.labelled:, :], (self.classes, self.unlabelled, width))
-        return self._ops.concat([rows[:self.labelled, :], xp.reshape(repeated, (-1, width))])
+        return self._ops.concat([rows[:self.labelled, :], *[rows[self.labelled:, :]] * self.classes])
 
     def gather(self, pairs):
         """(L + U, K) of (P, K): the sum over each row's pairs."""

@@ -7,7 +7,7 @@ y is one-hot where a network sees it. The encoder's first layer is a product wit
 second matrix for the class:
 
     h = f(x W_x + b + W_y[y])          ds = sum over the pairs of a row of da,   dW_x = x^T ds,   db = sum ds
-                                       dW_y = onehot^T da
+                                       dW_y[c] = sum over the pairs of class c of da
 
 so that for an unlabelled row, whose C classes are all looked at, x W_x is computed once.
 
@@ -130,17 +130,18 @@ class SemiSupervisedModel(Model):
 
     def _enter(self, parameters, layer: DenseLayer, x, pairs: Pairs):
         """A first layer: f(x W_x + b + W_y[y]) for every pair, (P, H)."""
-        ops, xp, features = self.ops, self.ops.xp, self.architecture.n_features
+        ops, xp, features, known = self.ops, self.ops.xp, self.architecture.n_features, pairs.labelled
         W, b = parameters[layer.W], parameters[layer.b]
-        by_row = ops.dense_forward(x, W[:features, :], b, "identity")
-        y = activations.FORWARD[layer.activation](xp, pairs.spread(by_row) + pairs.one_hot @ W[features:, :])
+        by_row, by_class = ops.dense_forward(x, W[:features, :], b, "identity"), W[features:, :]
+        labelled = activations.FORWARD[layer.activation](xp, by_row[:known, :] + pairs.one_hot_labels @ by_class)
+        y = ops.concat([labelled, ops.outer_forward(by_row[known:, :], by_class, layer.activation)])
 
         def backward(dy, gradient):
-            da = activations.BACKWARD[layer.activation](xp, dy, y)
-            by_row = pairs.gather(da)
-            gradient[layer.W][:features, :] = x.T @ by_row
-            gradient[layer.W][features:, :] = pairs.one_hot.T @ da
-            gradient[layer.b][...] = xp.sum(by_row, axis=0)
+            da = ops.activation_gradient(dy, y, layer.activation)
+            dW, db, dby_row = gradient[layer.W], gradient[layer.b], pairs.gather(da)
+            ops.dense_backward(dby_row, x, by_row, W[:features, :], "identity", False, (dW[:features, :], db))
+            of_unlabelled = xp.sum(pairs.by_class(da), axis=1)
+            dW[features:, :] = of_unlabelled + pairs.one_hot_labels.T @ da[:known, :]
 
         return y, backward
 

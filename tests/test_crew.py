@@ -1,0 +1,105 @@
+"""The threads that take shares of short work: every share is done once, whoever does it."""
+
+import os
+import sys
+import threading
+import time
+import weakref
+
+import numpy as np
+import pytest
+
+from npvae.backend import crew
+from npvae.backend.crew import Crew
+
+
+def wait_for(condition, seconds=10.0):
+    """Whether it comes true in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def members():
+    return sum(thread.name == "npvae crew" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_every_share_is_done_once(count):
+    each, own = Crew(), []
+    for _ in range(50):
+        done = []
+        each.run(done.append, count)
+        assert sorted(done) == list(range(count))
+        own.append(done)
+    assert len(own) == 50
+
+
+def test_shares_run_at_the_same_time():
+    """Each waits for the other, which no one thread could do."""
+    meeting = threading.Barrier(2, timeout=10.0)
+    Crew().run(lambda number: meeting.wait(), 2)
+
+
+def test_without_threads_the_caller_does_it_all(monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    done = []
+    Crew().run(lambda number: done.append((number, threading.get_ident())), 4)
+    assert sorted(done) == [(number, threading.get_ident()) for number in range(4)]
+
+
+def test_many_callers_at_once():
+    each, results = Crew(), {}
+
+    def call(name):
+        for _ in range(100):
+            done = []
+            each.run(done.append, 3)
+            results.setdefault(name, []).append(sorted(done))
+
+    callers = [threading.Thread(target=call, args=(name,)) for name in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert results == {name: [[0, 1, 2]] * 100 for name in range(4)}
+
+
+def test_threads_end_when_there_is_no_work_and_come_back(monkeypatch):
+    monkeypatch.setattr(crew, "IDLE", 0.02)
+    assert wait_for(lambda: members() == 0)  # those of earlier tests
+    each = Crew()
+    for _ in range(2):
+        each.run(lambda number: None, 3)
+        assert wait_for(lambda: members() == 0)
+    assert each._members == 0
+
+
+def test_what_was_worked_on_is_let_go():
+    """A thread that waits holds nothing of its last share."""
+    each, array = Crew(), np.zeros(3)
+    gone = weakref.ref(array)
+    each.run(lambda number, held=array: None, 3)
+    del array
+    assert wait_for(lambda: gone() is None)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_begins_anew():
+    """Its parent's threads are not there, and whatever lock one of them held would never be opened."""
+    crew.run(lambda number: None, 3)
+    with crew._crew._lock:
+        child = os.fork()
+        if not child:
+            done = []
+            crew.run(done.append, 3)
+            os._exit(0 if sorted(done) == [0, 1, 2] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    sys.stdout.flush()
