@@ -77,7 +77,7 @@ def test_numbers_in_numpy_files(tmp_path, rng):
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
-    (["--out", "table.csv"], "is read from"), (["--out", "x.npy"], "of the kind of --data"),
+    (["--out", "table.csv"], "is read from; choose another name, or say --overwrite"), (["--out", "x.npy"], "of the kind of --data"),
     (["--out", "x.xlsx"], "end in .csv or"), (["--out", "nowhere/x.csv"], "does not exist"), (["--out", "folder.csv"], "is a folder"),
     (["--out", "x.csv", "--intervals", "folder.csv"], "is a folder"), (["--out", "x.csv", "--kind", "price"], "COLUMN=KIND"),
     (["--out", "x.csv", "--kind", "prize=counts"], "'prize'"), (["--out", "x.csv", "--kind", "price=count"], "kind of column"),

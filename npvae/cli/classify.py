@@ -262,16 +262,7 @@ def _check(options) -> None:
         raise InputError(f"--out {options.out} must end in .csv or .npz")
     if options.save is not None and Path(options.save).suffix.lower() != ".npz":
         raise InputError(f"--save {options.save} must end in .npz")
-    for name in (options.out, options.save):
-        if name is not None and not Path(name).absolute().parent.is_dir():
-            raise FileNotFoundError(f"the folder of {name} does not exist")
-    read = {Path(name).resolve() for name in (options.data, options.predict, options.model) if name is not None}
-    written = [Path(name).resolve() for name in (options.out, options.save) if name is not None]
-    for place, path in enumerate(written):
-        if path.is_dir():
-            raise InputError(f"{path.name} is a folder; choose another name")
-        if path in read or path in written[:place]:
-            raise InputError(f"{path.name} would be written over; choose another name")
+    common.check_outputs([options.out, options.save], [options.data, options.predict, options.model])
     if options.labels is not None:
         check.whole_number("--labels", options.labels, 2)
     if options.model is not None and (options.save is not None or options.labels is not None):

@@ -125,6 +125,29 @@ def writable_folder(path) -> Path:
     return folder
 
 
+def check_outputs(written, read=(), overwrite: bool | None = None) -> None:
+    """Refuse files that cannot be written, or would take another's place. Names that are None are left out.
+
+    overwrite: whether the first of ``written`` may be one of ``read``; None: the command has no option that says so.
+    InputError, FileNotFoundError.
+    """
+    first, written = written[0], [name for name in written if name is not None]
+    for name in written:
+        if not Path(name).absolute().parent.is_dir():
+            raise FileNotFoundError(f"the folder of {name} does not exist")
+    sources, seen = {Path(name).resolve() for name in read if name is not None}, set()
+    for name in written:
+        path = Path(name).resolve()
+        if path.is_dir():
+            raise InputError(f"{name} is a folder; choose another name")
+        if path in seen:
+            raise InputError(f"{name} would be written twice; choose other names")
+        if path in sources and not (overwrite and name == first):
+            more = ", or say --overwrite" if overwrite is False and name == first else ""
+            raise InputError(f"{name} is read from; choose another name{more}")
+        seen.add(path)
+
+
 def next_free_folder(name: str) -> Path:
     """A new folder: ``name``, or ``name-2``, ``name-3``, ..."""
     number, folder = 1, Path(name)

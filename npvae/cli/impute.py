@@ -125,18 +125,7 @@ def _check(options) -> None:
     """Refuse what would be found out only after training. InputError, FileNotFoundError."""
     check.whole_number("--draws", options.draws, 0)
     outputs = [options.out, *(_numbered(options.out, i + 1) for i in range(options.draws))]
-    for name in (options.out, options.intervals, options.save):
-        if name is not None and not Path(name).absolute().parent.is_dir():
-            raise FileNotFoundError(f"the folder of {name} does not exist")
-    inputs = [Path(name).resolve() for name in (options.data, options.model) if name is not None]
-    written = [Path(name).resolve() for name in (*outputs, options.intervals, options.save) if name is not None]
-    for place, path in enumerate(written):
-        if path.is_dir():
-            raise InputError(f"{path.name} is a folder; choose another name")
-        if path in written[:place]:
-            raise InputError(f"{path.name} would be written twice; choose other names")
-        if path in inputs and not (options.overwrite and place == 0):
-            raise InputError(f"{path.name} is read from; choose another name" + (", or say --overwrite" if place == 0 else ""))
+    common.check_outputs([*outputs, options.intervals, options.save], [options.data, options.model], options.overwrite)
     training = (options.save, options.kind or None, options.members, options.epochs)
     if options.model is not None and any(value is not None for value in training):
         raise InputError("--model uses a trained imputer as it is; leave out --save, --kind, --members and --epochs")

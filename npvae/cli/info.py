@@ -13,8 +13,9 @@ from npvae._version import __version__
 from npvae.cli import common, output
 from npvae.data import DATASETS
 from npvae.data.places import cache_folder
+from npvae.estimator import VAE
 from npvae.plots import image_shape
-from npvae.semisupervised import SemiSupervisedVAE
+from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE
 from npvae.summary import model_summary
 
 OPTIONAL = {
@@ -38,20 +39,22 @@ def run_command(options) -> int:
 
 
 def _model_info(options) -> str:
-    vae = common.load_model(options, SemiSupervisedVAE)
-    row = vae.history_.row(-1) if vae.history_.epochs else {}
-    sees_data = getattr(vae, "features_", None) or vae
-    standardised = ", standardised" if getattr(vae, "center_", None) is not None else ""
-    kind = "pictures" if image_shape(vae.sample_shape_) else "rows"
+    model = common.load_model(options, SemiSupervisedVAE, LatentClassifier)
+    # Of M1 what is trained by epochs, and in M1+M2 too what sees the data, is the VAE of features.
+    trained = model.features_ if isinstance(model, LatentClassifier) else model
+    sees_data = getattr(model, "features_", None) or model
+    row = trained.history_.row(-1) if trained.history_.epochs else {}
+    standardised = ", standardised" if getattr(model, "center_", None) is not None else ""
+    kind = "pictures" if image_shape(model.sample_shape_) else "rows"
     lines = [
-        repr(vae), "", model_summary(vae.model_), "",
-        f"data        {kind} of shape {vae.sample_shape_}, divided by {sees_data.divide_by_:g}{standardised}",
-        f"run         {vae.history_.epochs} epochs, {vae.stop_reason_}; seed {vae.seed_}",
+        repr(model), "", model_summary(trained.model_), "",
+        f"data        {kind} of shape {model.sample_shape_}, divided by {sees_data.divide_by_:g}{standardised}",
+        f"run         {trained.history_.epochs} epochs, {trained.stop_reason_}; seed {trained.seed_}",
     ]
-    if isinstance(vae, SemiSupervisedVAE):
-        lines.append(f"classes     {', '.join(map(str, vae.classes_.tolist()))}")
-        if vae.features_ is not None:
-            lines.append(f"features    {len(vae.used_dimensions_)} latent dimensions of {vae.features_!r}")
+    if not isinstance(model, VAE):
+        lines.append(f"classes     {', '.join(map(str, model.classes_.tolist()))}")
+    if sees_data is not model:
+        lines.append(f"features    {len(model.used_dimensions_)} latent dimensions of {sees_data!r}")
     if row:
         lines.append(f"training    {_losses(row, '')}")
     if "val_loss" in row:
