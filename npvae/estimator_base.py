@@ -39,6 +39,13 @@ class Estimator(SklearnProtocol):
             missing=self.missing,
         )
 
+    def learn_scale(self, x: np.ndarray) -> None:
+        """Learn from the rows to train on, (N, I), how :meth:`scaled` scales rows. Here nothing is learnt."""
+
+    def scaled(self, x: np.ndarray) -> np.ndarray:
+        """Rows as the model sees them."""
+        return x
+
     def build_architecture(self, columns: int) -> Architecture:
         """The architecture that the arguments describe, for rows of so many numbers; the arguments are checked."""
         return Architecture(

@@ -51,6 +51,8 @@ def prepare(estimator, X, X_valid=None, labels=None, labels_valid=None) -> Run:
         raise InputError("patience needs validation data: set validation_fraction, or give X_valid")
     if estimator.missing:
         _refuse_empty_columns(x, rows.column_names)
+    estimator.learn_scale(x)
+    x, x_valid = estimator.scaled(x), None if x_valid is None else estimator.scaled(x_valid)
     model = estimator._model_type(
         estimator.build_architecture(x.shape[1]), backends.get(estimator.backend, estimator.threads)
     )

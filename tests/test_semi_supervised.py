@@ -283,6 +283,34 @@ def test_what_is_saved_comes_back(tmp_path, features, texts):
         VAE.load(tmp_path / "m.npz")
 
 
+def test_frozen_features_stay_fitted_where_estimators_are_copied(tmp_path):
+    """By a stand-in of the same name: scikit-learn's own is used in a process apart, below."""
+
+    class FrozenEstimator:
+        def __init__(self, estimator):
+            self.estimator = estimator
+
+    x, y, _ = blobs()
+    vae = small_features().fit(x)
+    vae.stop_reason_ = "interrupted"  # whoever took it as it is has nothing to stop for
+    for kind in (small, LatentClassifier):
+        model = kind(FrozenEstimator(vae)).fit(x, y)
+        assert model.features_ is vae
+        model.save(tmp_path / "m.npz")
+        copy = type(model).load(tmp_path / "m.npz")
+        np.testing.assert_array_equal(copy.predict_proba(x), model.predict_proba(x))
+
+
+def test_the_vae_of_a_classifier_on_features_is_trained_like_any_other(tmp_path):
+    x, y, _ = blobs()
+    epochs = []
+    whole = LatentClassifier(small_features()).fit(x, y, callbacks=[lambda state: epochs.append(state.epoch)])
+    assert epochs == list(range(1, 16)) and whole.sample_shape_ == (2, 3)
+    LatentClassifier(small_features(epochs=6)).fit(x, y, checkpoint=tmp_path / "c.npz")
+    again = LatentClassifier(small_features()).fit(x, y, checkpoint=tmp_path / "c.npz", resume=True)
+    np.testing.assert_array_equal(again.features_.theta_, whole.features_.theta_)
+
+
 def test_the_classifier_on_features(tmp_path):
     x, y, truth = blobs()
     model = LatentClassifier(small_features()).fit(x, y)
@@ -433,6 +461,20 @@ def test_nothing_of_an_earlier_fit_stays():
     np.testing.assert_allclose(model.class_prior_, np.full(3, 1 / 3))
 
 
+def test_held_out_rows_have_no_part_in_the_scale():
+    x, y, _ = blobs()
+    model = small(standardize=True, likelihood="gaussian_decoder", validation_fraction=0.25)
+    x = 3.0 * x.reshape(200, 6) + 5.0
+    run = model.prepare(x, y)
+    trained, held_out = run.x[:, :-1], run.x_valid[:, :-1]
+    assert len(held_out) == len(x) // 4
+    np.testing.assert_allclose(trained.mean(axis=0), 0.0, atol=1e-5)
+    np.testing.assert_allclose(trained.std(axis=0), 1.0, rtol=1e-5)
+    assert np.abs(held_out.mean(axis=0)).max() > 1e-3
+    put_back = np.concatenate([trained, held_out]) * model.scale_ + model.center_
+    np.testing.assert_allclose(np.sort(put_back, axis=0), np.sort(x, axis=0), rtol=1e-5)
+
+
 def test_what_is_saved_is_what_was_fitted(tmp_path):
     x, y, _ = blobs()
     for standardize in (False, True):
@@ -497,6 +539,16 @@ for model in (
     for r in failed:
         print(type(model).__name__, r["check_name"], repr(r["exception"]))
     assert not failed and len(results) > 45, len(results)
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import cross_val_score
+x = np.random.default_rng(0).normal(0, 1, (60, 2)) + 4 * (np.arange(60) % 2)[:, None]
+features.fit(x)
+model = SemiSupervisedVAE(FrozenEstimator(features), latent_dim=2, hidden=(8,), epochs=20, learning_rate=0.01, random_state=0)
+assert clone(model).fit(x, np.arange(60) % 2).features_ is features
+assert cross_val_score(model, x, np.arange(60) % 2, cv=2).mean() > 0.9
 """
 
 

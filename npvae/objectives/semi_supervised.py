@@ -30,7 +30,7 @@ from npvae.objectives.base import Objective, Terms, check_batch
 from npvae.layers.pairs import Pairs
 
 
-def semi_supervised_loss(model, theta, batch, eps, beta: float = 1.0, classifier_weight: float = 0.1, gradient: bool = True):
+def semi_supervised_loss(model, theta, batch, eps, beta: float = 1.0, classifier_weight: float = 1.0, gradient: bool = True):
     """Return ``(terms, backward)``; ``backward(dloss=1.0, out=None)`` gives dtheta, (P,).
 
     batch: (B, I + 1), features and label, -1 for none. eps: (B, Z). classifier_weight: a. terms: those of an unlabelled row
@@ -111,7 +111,7 @@ class SemiSupervised(Objective):
 
     name = "semi_supervised"
 
-    def __init__(self, classifier_weight: float = 0.1) -> None:
+    def __init__(self, classifier_weight: float = 1.0) -> None:
         self.classifier_weight = check.real_number("classifier_weight", classifier_weight, minimum=0.0)
 
     def config(self):

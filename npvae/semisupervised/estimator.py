@@ -34,8 +34,8 @@ class SemiSupervisedVAE(Classifier, Estimator):
     Parameters
     ----------
     features : None: x are the data (M2). A VAE: x are its latent features, a fresh sample of q(z1|x) at every step, and their
-        mean where they are looked at (M1+M2). A fitted one is used as it is; of another a copy is fitted, on all rows of X (scikit-learn's
-        ``clone``, and so cross-validation, makes an unfitted one of it).
+        mean where they are looked at (M1+M2). A fitted one is used as it is; of another a copy is fitted, on all rows of X. Scikit-learn's
+        ``clone``, and so cross-validation, makes an unfitted one of it, unless it is in a ``FrozenEstimator``.
     latent_dim, hidden, decoder_hidden, activation : of the encoder q(z|x, y) and the decoder, as in :class:`npvae.VAE`.
     classifier_hidden : widths of the classifier q(y|x); None for those of the encoder.
     likelihood : as in VAE; None for "bernoulli" on data, "gaussian_decoder" on features and on standardised data.
@@ -43,7 +43,8 @@ class SemiSupervisedVAE(Classifier, Estimator):
     classes : the classes, in the order that ``classes_`` is to have, every one with a labelled row; None for those that occur in y,
         sorted, as scikit-learn's scorers expect.
     class_prior : p(y): None for all alike, "labels" for their shares among the labels, or C numbers of sum 1.
-    standardize : subtract every column's mean and divide by its deviation first; what is generated is put back.
+    standardize : subtract every column's mean and divide by its deviation first, those of the rows that are trained on; what is
+        generated is put back.
     beta, kl_warmup, optimizer, learning_rate, schedule, clip_norm, batch_size, epochs, validation_fraction, patience, min_delta,
     binarize, initial_weights, output_bias, divide_by, backend, threads, dtype, random_state, verbose : as in VAE. With
         ``features``, ``divide_by``, ``binarize`` and ``standardize`` are of no use here: its VAE sees the data.
@@ -149,7 +150,6 @@ class SemiSupervisedVAE(Classifier, Estimator):
             codes_valid = np.full(rows, -1) if y_valid is None else read_labels(y_valid, rows, classes, "y_valid")[0]
         self.classes_ = classes
         self.class_prior_ = self._prior(codes)
-        self.center_ = self.scale_ = None
         self.features_, self.used_dimensions_ = self._fit_features(X, **checkpoints)
         run = preparation.prepare(self, X, X_valid, codes, codes_valid)
         codes = run.x[:, -1].astype(np.int64)  # those that are not held out
@@ -165,15 +165,23 @@ class SemiSupervisedVAE(Classifier, Estimator):
     def read_rows(self, X, name, n_features=None):
         """Of M1+M2 the means and deviations of the features, (N, 2 D)."""
         if self.features_ is None:
-            rows = super().read_rows(X, name, n_features)
-            if name == "X":
-                self._set_standard(rows.values)
-            return replace(rows, values=self._standardized(rows.values))
+            return super().read_rows(X, name, n_features)
         parts = latent_features.mean_and_deviation(self.features_, X, self.used_dimensions_)
         names = getattr(self.features_, "feature_names_in_", None)
         return inputs.Rows(
             np.concatenate(parts, axis=1).astype(self.dtype), self.features_.sample_shape_, None if names is None else list(names)
         )
+
+    def learn_scale(self, x):
+        """Mean and deviation of the columns, if they are to be standardised; of one that is constant the deviation is taken for 1."""
+        self.center_ = self.scale_ = None
+        if self.standardize:
+            self.center_, deviation = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+            self.scale_ = np.where(deviation > 0.0, deviation, 1.0)
+
+    def scaled(self, x):
+        """(x - mean) / deviation by column, if they were standardised."""
+        return x if self.center_ is None else ((x - self.center_) / self.scale_).astype(x.dtype)
 
     def build_architecture(self, columns):
         """As of :class:`npvae.estimator_base.Estimator`; a row of M1+M2 has means and deviations."""
@@ -211,8 +219,9 @@ class SemiSupervisedVAE(Classifier, Estimator):
         if checkpoint is not None:
             path = Path(checkpoint)
             beside = path.with_name(f"{path.stem}-features{path.suffix}")
-        vae = latent_features.fitted(self.features, X, checkpoint=beside, **checkpoints)
-        if vae is not self.features and vae.stop_reason_ == INTERRUPTED:
+        given = latent_features.unfrozen(self.features)
+        vae = latent_features.fitted(given, X, checkpoint=beside, **checkpoints)
+        if vae is not given and vae.stop_reason_ == INTERRUPTED:
             raise KeyboardInterrupt("the VAE of features was interrupted")
         return vae, latent_features.used_dimensions(vae.transform(X))
 
@@ -267,23 +276,13 @@ class SemiSupervisedVAE(Classifier, Estimator):
 
     # helpers
 
-    def _set_standard(self, x) -> None:
-        """Mean and deviation of the columns; of one that is constant the deviation is taken for 1."""
-        self.center_ = self.scale_ = None
-        if self.standardize:
-            self.center_, deviation = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
-            self.scale_ = np.where(deviation > 0.0, deviation, 1.0)
-
-    def _standardized(self, x):
-        return x if self.center_ is None else ((x - self.center_) / self.scale_).astype(x.dtype)
-
     def _output(self, x):
         return super()._output(x if self.center_ is None else (x * self.scale_ + self.center_).astype(x.dtype))
 
     def _input(self, X, missing=False):
         if getattr(self, "features_", None) is None:
             x = super()._input(X, missing)
-            return self._standardized(x)
+            return self.scaled(x)
         self._check_fitted()
         return latent_features.mean_and_deviation(self.features_, X, self.used_dimensions_)[0].astype(self.theta_.dtype)
 

@@ -19,6 +19,11 @@ from npvae.estimator import VAE
 SMALLEST_DEVIATION = 0.1
 
 
+def unfrozen(features):
+    """What is in scikit-learn's FrozenEstimator, in which a fitted VAE stays fitted where estimators are copied; else the argument."""
+    return features.estimator if type(features).__name__ == "FrozenEstimator" else features
+
+
 def fitted(vae: VAE, X, **fit_arguments) -> VAE:
     """The VAE itself if it is fitted, else a copy of it that is, on X. InputTypeError: it is none."""
     if not isinstance(vae, VAE):

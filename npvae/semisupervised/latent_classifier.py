@@ -30,6 +30,7 @@ class LatentClassifier(Classifier):
     Attributes
     ----------
     features_, classifier_ : the fitted ones. used_dimensions_ : the latent dimensions that are features. classes_ : (C,).
+    n_features_in_, sample_shape_, feature_names_in_ : as the VAE has them.
     """
 
     def __init__(self, features=None, classifier=None, samples=0):
@@ -37,8 +38,10 @@ class LatentClassifier(Classifier):
         self.classifier = classifier
         self.samples = samples
 
-    def fit(self, X, y):
+    def fit(self, X, y, *, callbacks=(), checkpoint=None, checkpoint_seconds=10.0, resume=False):
         """Fit to X (N, ...) and labels y (N,), -1 for a row without one; texts may be labels, then None is none too. Return self.
+
+        callbacks, checkpoint, resume: as of :meth:`npvae.VAE.fit`, for a VAE of features that is not fitted yet.
 
         InputError, InputTypeError: an argument, the data or the labels are not what they must be.
         """
@@ -50,7 +53,9 @@ class LatentClassifier(Classifier):
                 raise InputTypeError(f"classifier must have scikit-learn's fit and predict, got {type(classifier).__name__}")
         samples = check.whole_number("samples", self.samples, 0)
         vae = VAE(latent_dim=50, hidden=(500, 500), activation="softplus") if self.features is None else self.features
-        vae = latent_features.fitted(vae, X)
+        vae = latent_features.fitted(
+            latent_features.unfrozen(vae), X, callbacks=callbacks, checkpoint=checkpoint, checkpoint_seconds=checkpoint_seconds, resume=resume
+        )
         used = latent_features.used_dimensions(vae.transform(X))
         mu, deviation = latent_features.mean_and_deviation(vae, X, used)
         labelled = codes >= 0
@@ -59,7 +64,8 @@ class LatentClassifier(Classifier):
             eps = random.normal(vae.seed_, "feature noise", 0, (samples, *mu.shape), mu.dtype)
             mu, labels = (mu + deviation * eps).reshape(-1, mu.shape[1]), np.tile(labels, samples)
         self.classifier_ = classifier.fit(mu, labels)
-        self.features_, self.used_dimensions_, self.classes_, self.n_features_in_ = vae, used, classes, vae.n_features_in_
+        self.used_dimensions_, self.classes_ = used, classes
+        self._take_features(vae)
         return self
 
     def transform(self, X):
@@ -67,9 +73,9 @@ class LatentClassifier(Classifier):
         self._check_fitted()
         return latent_features.mean_and_deviation(self.features_, X, self.used_dimensions_)[0]
 
-    def fit_transform(self, X, y):
+    def fit_transform(self, X, y, **fit_arguments):
         """``fit`` and then ``transform``."""
-        return self.fit(X, y).transform(X)
+        return self.fit(X, y, **fit_arguments).transform(X)
 
     def predict(self, X):
         """The classifier's class of every row, (N,)."""
@@ -110,7 +116,7 @@ class LatentClassifier(Classifier):
         try:
             vae = model_file.restore(VAE, header["features"], model_file.taken_out("features", arrays), backend)
             self = cls(vae, SoftmaxRegression(header["l2"]), samples=check.whole_number("samples", header["samples"], 0))
-            self.features_, self.n_features_in_ = vae, vae.n_features_in_
+            self._take_features(vae)
             self.used_dimensions_ = latent_features.checked_dimensions(vae, header["used_dimensions"])
             _, self.classes_ = read_labels(header["classes"], len(header["classes"]))
             own = self.classifier_ = SoftmaxRegression(check.real_number("l2", header["l2"], above=0.0))
@@ -124,6 +130,14 @@ class LatentClassifier(Classifier):
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError, NpvaeError) as error:
             raise ModelFileError(f"{path} lacks or contradicts what a classifier must hold: {error!r}") from error
         return self
+
+    def _take_features(self, vae) -> None:
+        """The fitted VAE, and what it says of the data."""
+        self.features_, self.n_features_in_, self.sample_shape_ = vae, vae.n_features_in_, vae.sample_shape_
+        if hasattr(vae, "feature_names_in_"):
+            self.feature_names_in_ = vae.feature_names_in_
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "classifier_"):
