@@ -40,8 +40,8 @@ def points():
     """Models of every likelihood and activation, and the one of 784-256-2, with parameters, data and noise."""
     rng = np.random.default_rng(0)
     architectures = [
-        Architecture(6, 3, (5, 4), decoder_hidden=(7,), activation=activation, likelihood=likelihood)
-        for activation in activations.NAMES for likelihood in likelihoods.KNOWN
+        Architecture(6, 3, (5, 4), decoder_hidden=(7,), activation=activation, likelihood=kind.example(6))
+        for activation in activations.NAMES for kind in likelihoods.KNOWN.values()
     ]
     for architecture in [*architectures, Architecture(784, 2, (256,))]:
         model = Model(architecture, backend.get("numpy"))

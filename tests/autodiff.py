@@ -24,12 +24,36 @@ class Tensors:
         return tensor
 
     def dense(self, h, outputs, activation=None):
-        a = anp.dot(h, self.take(h.shape[1], outputs)) + self.take(outputs)
-        if activation == "relu":
-            return anp.where(a > 0, a, 0.0)
-        if activation == "softplus":
-            return anp.logaddexp(0.0, a)
-        return anp.tanh(a) if activation == "tanh" else a
+        return self.layer(h.shape[1], outputs, activation)(h)
+
+    def layer(self, inputs, outputs, activation=None):
+        """A dense layer as a function of its input, for those that are used more than once."""
+        W, b = self.take(inputs, outputs), self.take(outputs)
+
+        def apply(h):
+            a = anp.dot(h, W) + b
+            if activation == "relu":
+                return anp.where(a > 0, a, 0.0)
+            if activation == "softplus":
+                return anp.logaddexp(0.0, a)
+            return anp.tanh(a) if activation == "tanh" else a
+
+        return apply
+
+    def network(self, inputs, hidden, heads, activation):
+        """Hidden layers and then heads, as a function of the input that gives a list."""
+        layers = []
+        for units in hidden:
+            layers.append(self.layer(inputs, units, activation))
+            inputs = units
+        ends = [self.layer(inputs, outputs) for outputs in heads]
+
+        def apply(h):
+            for layer in layers:
+                h = layer(h)
+            return [end(h) for end in ends]
+
+        return apply
 
     def assert_all_taken(self) -> None:
         assert self._place == self._theta.size
@@ -104,6 +128,35 @@ def negative_elbo(architecture, theta, x, eps, beta):
     z = mu + anp.sqrt(anp.exp(logvar)) * eps
     kl = 0.5 * anp.sum(mu**2 + anp.exp(logvar) - logvar - 1, axis=1)
     return anp.mean(negative_log_likelihood(architecture, tensors, z, x) + beta * kl)
+
+
+def semi_supervised_loss(architecture, theta, batch, eps, beta, weight):
+    """The loss of M2: every row with every class, of which a label leaves one."""
+    tensors, likelihood = Tensors(theta), architecture.likelihood
+    features, latent, classes = architecture.n_features, architecture.latent_dim, architecture.n_classes
+    encode_pair = tensors.network(features + classes, architecture.hidden, (latent, latent), architecture.activation)
+    decode_pair = tensors.network(
+        latent + classes, architecture.decoder_hidden, likelihood.heads(features).values(), architecture.activation
+    )
+    classify = tensors.network(features, architecture.classifier_hidden, (classes,), architecture.activation)
+    raw = {name: tensors.take(*value.shape) for name, value in likelihood.parameters(features).items()}
+    tensors.assert_all_taken()
+    x, labels = batch[:, :features], batch[:, features]
+    q = anp.exp(classify(x)[0])
+    q = q / anp.sum(q, axis=1, keepdims=True)
+    prior = architecture.class_prior or [1 / classes] * classes
+    total = 0.0
+    for c in range(classes):
+        y = anp.zeros((len(x), classes)) + anp.eye(classes)[c]
+        mu, logvar = encode_pair(anp.concatenate([x, y], axis=1))
+        z = mu + anp.sqrt(anp.exp(logvar)) * eps
+        kl = 0.5 * anp.sum(mu**2 + anp.exp(logvar) - logvar - 1, axis=1)
+        nll = minus_log_density(likelihood, x, *decode_pair(anp.concatenate([z, y], axis=1)), **raw)
+        bound = -nll - beta * kl + math.log(prior[c])
+        of_labelled = -bound - weight * anp.log(q[:, c])
+        of_unlabelled = q[:, c] * (anp.log(q[:, c]) - bound)
+        total = total + anp.sum(anp.where(labels == c, of_labelled, 0.0) + anp.where(labels < 0, of_unlabelled, 0.0))
+    return total / len(x)
 
 
 def log_normal(z, mean, variance):

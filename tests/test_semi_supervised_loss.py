@@ -101,6 +101,22 @@ def test_the_gradient_is_that_of_differences(labels, hidden, likelihood):
     check_gradient(function, list(views.values()), names=list(views))
 
 
+@pytest.mark.parametrize("labels", [MIXED, ALL, NONE])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian_decoder", "gaussian_per_feature", "student_t"])
+def test_loss_and_gradient_equal_automatic_differentiation(labels, likelihood):
+    autograd = pytest.importorskip("autograd")
+    import autodiff
+
+    for hidden in ((6, 4), ()):
+        model, theta, batch, eps = problem(labels, hidden, likelihood, classifier_hidden=(3,))
+        terms, backward = semi_supervised_loss(model, theta, batch, eps, 0.7, 1.3)
+        wanted, slope = autograd.value_and_grad(
+            lambda t: autodiff.semi_supervised_loss(model.architecture, t, batch, eps, 0.7, 1.3)  # noqa: B023
+        )(theta)
+        assert float(terms.loss) == pytest.approx(float(wanted), rel=1e-13)
+        np.testing.assert_allclose(backward(), slope, rtol=1e-9, atol=1e-13 * float(np.abs(slope).max()))
+
+
 def test_an_upstream_gradient_scales_it_and_out_is_overwritten():
     model, theta, batch, eps = problem(MIXED)
     _, backward = semi_supervised_loss(model, theta, batch, eps)
