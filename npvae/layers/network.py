@@ -110,22 +110,27 @@ def heads(ops, parameters, h, layers, need_dx: bool):
     return tuple(output for output, _ in pairs), backward
 
 
-def linear_paths(parameters, x, paths, need_dx: bool):
+def linear_paths(ops, parameters, x, paths, need_dx: bool):
     """Return ``(outputs, backward)`` of x V for every path, None where there is none; ``backward`` as that of ``heads``."""
-    outputs = tuple(None if path is None else x @ parameters[path.V] for path in paths)
+    layers = []
+    for path in paths:
+        if path is None:
+            layers.append((None, None))
+            continue
+        no_bias = ops.xp.zeros_like(parameters[path.V][0, :])
+        layers.append(dense(ops, x, parameters[path.V], no_bias, path.activation, need_dx))
 
     def backward(doutputs, gradient):
         dx = None
-        for path, doutput in zip(paths, doutputs, strict=True):
+        for path, doutput, (_, layer_backward) in zip(paths, doutputs, layers, strict=True):
             if path is None:
                 continue
-            gradient[path.V][...] = x.T @ doutput
-            if need_dx:
-                part = doutput @ parameters[path.V].T
+            part, _, _ = layer_backward(doutput, (gradient[path.V], ops.xp.empty_like(parameters[path.V][0, :])))
+            if part is not None:
                 dx = part if dx is None else dx + part
         return dx
 
-    return outputs, backward
+    return tuple(output for output, _ in layers), backward
 
 
 def network(ops, parameters, x, hidden, head_layers, need_dx: bool, paths=()):
@@ -139,7 +144,7 @@ def network(ops, parameters, x, hidden, head_layers, need_dx: bool, paths=()):
 
     if not paths:
         return outputs, lambda doutputs, gradient: hidden_backward(heads_backward(doutputs, gradient), gradient)
-    beside, paths_backward = linear_paths(parameters, x, paths, need_dx)
+    beside, paths_backward = linear_paths(ops, parameters, x, paths, need_dx)
 
     def backward(doutputs, gradient):
         dx = hidden_backward(heads_backward(doutputs, gradient), gradient)
