@@ -11,7 +11,10 @@ from test_semi_supervised import patterns
 from npvae import VAE, LatentClassifier, SemiSupervisedVAE
 from npvae.cli import main
 
-QUICK = ["--epochs", "30", "--hidden", "10", "--latent-dim", "2", "--batch-size", "50", "--learning-rate", "0.01", "--backend", "numpy"]
+QUICK = [
+    "--epochs", "30", "--hidden", "10", "--latent-dim", "2", "--batch-size", "50", "--learning-rate", "0.01", "--schedule", "constant",
+    "--backend", "numpy",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +86,22 @@ def test_counts_are_not_standardised():
     x, y, _ = patterns(0, 120, labels=30)
     np.savez("counts.npz", x=3.0 * x, y=y)
     assert main(["classify", "--data", "counts.npz", "--likelihood", "poisson", *QUICK]) == 0
+
+
+@pytest.mark.parametrize(("likelihood", "more", "expected"), [
+    ("bernoulli", [], (3e-3, "cosine", 50)), ("gaussian_decoder", [], (1e-3, "constant", 100)),
+    ("bernoulli", ["--learning-rate", "0.02", "--schedule", "steps:1=0.5", "--batch-size", "30"], (0.02, "steps", 30)),
+])
+def test_steps_are_those_that_the_likelihood_bears(likelihood, more, expected):
+    x, y, _ = patterns(0, 300, labels=9)
+    np.savez("rows.npz", x=x, y=y)
+    quick = ["--epochs", "2", "--hidden", "5", "--latent-dim", "2", "--backend", "numpy", "--save", "m.npz"]
+    assert main(["classify", "--data", "rows.npz", "--likelihood", likelihood, *quick, *more]) == 0
+    found = SemiSupervisedVAE.load("m.npz", backend="numpy").get_params()
+    rate, schedule, batch = expected
+    assert (found["learning_rate"], found["batch_size"]) == (rate, batch)
+    given = found["schedule"]
+    assert (given if isinstance(given, str) else given["name"]) == schedule
 
 
 @pytest.mark.parametrize("method", ["m1", "m1+m2"])
