@@ -23,7 +23,16 @@ from npvae.kernels.target import Target, of_machine
 
 _MAGIC = b"npvae machine code 1\n"
 _loaded: dict = {}
-_loading = threading.Lock()
+
+
+def _renew_lock() -> None:
+    global _loading
+    _loading = threading.Lock()
+
+
+_renew_lock()
+if hasattr(os, "register_at_fork"):  # in a child nobody would open the lock that another thread of its parent holds
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class Program:

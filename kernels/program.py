@@ -127,8 +127,8 @@ def make(target, has_pause: bool):
 
     @compiled(2)
     def product(plan, thread):
-        """The fields of Product. Threads have equal shares of the tiles, and nothing to wait for; a sparse A is compressed by
-        one alone."""
+        """The fields of Product. Threads have equal shares of the tiles, and nothing to wait for; so a SPARSE A, which is
+        compressed first, needs THREADS = 1."""
         m, n, k = get_integer(plan, Product.M), get_integer(plan, Product.N), get_integer(plan, Product.K)
         a, lda, form = get_integer(plan, Product.A), get_integer(plan, Product.LDA), get_integer(plan, Product.FORM)
         if form == SPARSE:

@@ -9,8 +9,7 @@ The counter only rises, so nothing is reset. A waiting thread spins, since the o
 away; after ``SPINS`` looks it offers its core to whoever needs it at every further look, so that it never stands in the
 way of a thread that shares the core.
 
-Threads are started for a stretch of many steps and end with it. None outlives the call: a forked child
-inherits none, and between calls no thread of ours keeps a core from a BLAS.
+Threads are started for a stretch of many steps and end with it: between calls none of them keeps a core from a BLAS.
 """
 
 from __future__ import annotations

@@ -90,6 +90,7 @@ def test_counts_are_not_standardised():
 
 @pytest.mark.parametrize(("likelihood", "more", "expected"), [
     ("bernoulli", [], (3e-3, "cosine", 50)), ("gaussian_decoder", [], (1e-3, "constant", 100)),
+    ("bernoulli", ["--method", "m1+m2"], (1e-3, "constant", 100)),
     ("bernoulli", ["--learning-rate", "0.02", "--schedule", "steps:1=0.5", "--batch-size", "30"], (0.02, "steps", 30)),
 ])
 def test_steps_are_those_that_the_likelihood_bears(likelihood, more, expected):

@@ -54,6 +54,56 @@ def test_without_threads_the_caller_does_it_all(monkeypatch):
     assert sorted(done) == [(number, threading.get_ident()) for number in range(4)]
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_what_a_share_raises_is_the_callers(count):
+    """Whoever does it; and the crew goes on."""
+    each = Crew()
+    for wrong in range(count):
+        for _ in range(20):
+            done = []
+
+            def work(number, wrong=wrong, done=done):
+                done.append(number)
+                if number == wrong:
+                    raise ValueError(number)
+
+            with pytest.raises(ValueError, match=str(wrong)):
+                each.run(work, count)
+            assert wrong in done and len(set(done)) == len(done)
+    done = []
+    each.run(done.append, count)
+    assert sorted(done) == list(range(count))
+
+
+def test_a_caller_that_is_interrupted_takes_nothing_of_another_s():
+    """One stands in its first share when it is ended, like a share that a Ctrl-C meets, while another has shares waiting."""
+    each, begun, finished = Crew(), threading.Event(), []
+
+    def slow(number):
+        begun.set()
+        time.sleep(0.05)
+        finished.append(number)
+
+    other = threading.Thread(target=each.run, args=(slow, 6))
+    other.start()
+    assert begun.wait(10.0)
+
+    def interrupted(number):
+        raise KeyboardInterrupt
+
+    for _ in range(20):
+        with pytest.raises(KeyboardInterrupt):
+            each.run(interrupted, 4)
+    other.join(10.0)
+    assert not other.is_alive() and sorted(finished) == list(range(6))
+
+
+def test_work_within_work():
+    each, done = Crew(), []
+    each.run(lambda outer: each.run(lambda inner: done.append((outer, inner)), 3), 3)
+    assert sorted(done) == [(outer, inner) for outer in range(3) for inner in range(3)]
+
+
 def test_many_callers_at_once():
     each, results = Crew(), {}
 
@@ -78,7 +128,7 @@ def test_threads_end_when_there_is_no_work_and_come_back(monkeypatch):
     for _ in range(2):
         each.run(lambda number: None, 3)
         assert wait_for(lambda: members() == 0)
-    assert each._members == 0
+    assert not each._members and each._jobs.empty()
 
 
 def test_what_was_worked_on_is_let_go():

@@ -18,6 +18,11 @@ from npvae.kernels import sizes
 from npvae.kernels.plan import Epilogue
 
 
+@pytest.fixture(autouse=True)
+def none_is_too_small(monkeypatch):
+    monkeypatch.setattr(products, "FEWEST", 0)
+
+
 def whole_numbers(generator, shape, dtype):
     return generator.integers(-4, 5, shape).astype(dtype)
 
@@ -44,8 +49,8 @@ def test_rows_may_lie_apart(view, dtype):
 @pytest.mark.parametrize("array", [
     np.ones((4, 5))[::-1], np.ones((4, 5))[:, ::-1], np.ones((5, 4)).T, np.broadcast_to(np.ones((1, 5)), (4, 5)),
     np.ones((4, 10))[:, ::2], np.ones((4, 5), np.float16), np.ones((4, 5), np.int64), np.ones((4, 5), complex), np.ones(5),
-    np.frombuffer(bytes(161), np.uint8)[1:].view(np.float64).reshape(4, 5),
-], ids=["backwards", "mirrored", "turned", "one row again and again", "gaps", "half", "integers", "complex", "vector", "askew"])
+    np.frombuffer(bytes(161), np.uint8)[1:].view(np.float64).reshape(4, 5), np.ones((4, 5), ">f8" if sys.byteorder == "little" else "<f8"),
+], ids=["backwards", "mirrored", "turned", "one row again and again", "gaps", "half", "integers", "complex", "vector", "askew", "swapped"])
 def test_others_are_left_to_numpy(array):
     assert products.row_length(array) is None
     if array.ndim == 2:
@@ -59,6 +64,47 @@ def test_two_dtypes_and_nothing_are_left_to_numpy():
     assert not multiply(sizes.PLAIN, np.ones((4, 5), np.float32), np.ones((5, 3)), out)
     assert not multiply(sizes.PLAIN, np.ones((4, 0)), np.ones((0, 3)), out)
     np.testing.assert_array_equal(out, 7.0)
+
+
+@pytest.mark.parametrize(("form", "a", "b"), [
+    (sizes.PLAIN, (4, 5), (6, 3)), (sizes.PLAIN, (5, 4), (4, 3)), (sizes.PLAIN, (4, 5), (5, 2)), (sizes.B_TRANSPOSED, (4, 5), (5, 3)),
+    (sizes.B_TRANSPOSED, (4, 6), (3, 5)), (sizes.A_TRANSPOSED, (4, 5), (4, 3)), (sizes.A_TRANSPOSED, (5, 4), (6, 3)),
+])
+def test_what_does_not_fit_is_not_read(form, a, b):
+    out = np.full((4, 3), 7.0)
+    assert not multiply(form, np.ones(a), np.ones(b), out)
+    np.testing.assert_array_equal(out, 7.0)
+
+
+def test_a_bias_that_does_not_fit_is_not_read():
+    out = np.full((4, 3), 7.0)
+    for bias in (np.ones(2), np.ones(4), np.ones(3, np.float32), np.ones((1, 3)), np.ones(6)[::2]):
+        assert not multiply(sizes.PLAIN, np.ones((4, 5)), np.ones((5, 3)), out, epilogue=Epilogue.IDENTITY, bias=bias)
+    np.testing.assert_array_equal(out, 7.0)
+
+
+def test_operations_refuse_what_does_not_fit():
+    """As NumPy does, also where compiled code would read on."""
+    ops = backend.get("numba")
+    x, W, b, dy = np.ones((4, 6)), np.ones((5, 3)), np.ones(3), np.ones((9, 3))
+    with pytest.raises(ValueError):
+        ops.dense_forward(x, W, b, "relu")
+    with pytest.raises(ValueError):
+        ops.dense_forward(x[:, :5], W, np.ones(2), "relu")
+    with pytest.raises(ValueError):
+        ops.dense_backward(dy, x[:, :5], dy, W, "identity", False)
+    with pytest.raises(ValueError):
+        ops.dense_backward(dy[:4], x[:, :5], dy[:4], W, "identity", True, (np.ones((6, 3)), np.ones(3)))
+    with pytest.raises(ValueError):
+        ops.outer_forward(x, np.ones((3, 2)), "relu")
+
+
+def test_small_products_are_left_to_numpy(monkeypatch):
+    monkeypatch.undo()
+    for m, own in ((64, False), (65, True)):  # 2^18 multiplications and more
+        out = np.full((m, 64), 7.0)
+        assert multiply(sizes.PLAIN, np.ones((m, 64)), np.ones((64, 64)), out) == own
+        assert (out == (64.0 if own else 7.0)).all()
 
 
 @pytest.mark.parametrize(("m", "n", "k"), [(1, 1, 1), (7, 2, 300), (200, 3, 40), (101, 130, 70), (64, 1000, 9), (300, 33, 513)])
@@ -117,6 +163,7 @@ from npvae.backend import products
 from npvae.backend.buffers import BufferPool
 from npvae.kernels import sizes
 
+products.FEWEST = 0
 libc, page, kept = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE, []
 
 def at_the_edge(values):

@@ -309,6 +309,9 @@ def test_the_vae_of_a_classifier_on_features_is_trained_like_any_other(tmp_path)
     LatentClassifier(small_features(epochs=6)).fit(x, y, checkpoint=tmp_path / "c.npz")
     again = LatentClassifier(small_features()).fit(x, y, checkpoint=tmp_path / "c.npz", resume=True)
     np.testing.assert_array_equal(again.features_.theta_, whole.features_.theta_)
+    for argument in ({"checkpoint": tmp_path / "d.npz"}, {"callbacks": [print]}, {"resume": True}):
+        with pytest.raises(InputError, match="for a VAE of features that is not fitted yet"):
+            LatentClassifier(whole.features_).fit(x, y, **argument)
 
 
 def test_the_classifier_on_features(tmp_path):
@@ -473,6 +476,19 @@ def test_held_out_rows_have_no_part_in_the_scale():
     assert np.abs(held_out.mean(axis=0)).max() > 1e-3
     put_back = np.concatenate([trained, held_out]) * model.scale_ + model.center_
     np.testing.assert_allclose(np.sort(put_back, axis=0), np.sort(x, axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_column_of_equal_numbers_is_left_as_large_as_it_is(dtype):
+    """Also where their mean is rounded to another number."""
+    x, y, _ = blobs()
+    x = x.reshape(200, 6).copy()
+    x[:, 2] = 0.1
+    model = small(standardize=True, likelihood="gaussian_decoder", dtype=dtype).fit(x, y)
+    assert model.scale_[2] == 1.0 and (model.scale_ > 1e-3).all()
+    x[:, 2] += 1e-6
+    assert np.isfinite(model.predict_log_proba(x)).all()
+    np.testing.assert_allclose(model.predict_proba(x), model.predict_proba(np.where(np.arange(6) == 2, 0.1, x)), atol=1e-4)
 
 
 def test_what_is_saved_is_what_was_fitted(tmp_path):

@@ -1,9 +1,9 @@
 """Threads that take shares of short pieces of work, and stay for a moment in case there is more.
 
 A product of a fifth of a millisecond is over before a thread has been started for it; one that waits is there in some
-hundredths. Whoever has work does the first share, and then whatever shares nobody has begun: so work is done also where
-the system gives no threads, or those that there are have other work. Shares must not wait for one another; for work whose parts do,
-see together.py.
+hundredths. Whoever has work does the first share, and then those of its shares that nobody has begun: so work is done also
+where the system gives no threads, or those that there are have other work. Shares must not wait for one another; for work
+whose parts do, see together.py.
 
 A thread that has had nothing to do for ``IDLE`` seconds ends. A forked child begins with none.
 """
@@ -13,61 +13,87 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from collections import deque
 
 #: Seconds that a thread waits for more work.
 IDLE = 0.2
 
 
+class Job:
+    """Work in numbered shares: those that nobody has begun, and word of those that the crew has ended."""
+
+    def __init__(self, work, count: int) -> None:
+        self.work, self.numbers, self.ended = work, deque(range(1, count)), queue.SimpleQueue()
+
+    def do_a_share(self) -> None:
+        """Do one of the shares that nobody has begun, if there is one, and say that it has ended, or by which exception."""
+        try:
+            number = self.numbers.popleft()
+        except IndexError:
+            return
+        error = None
+        try:
+            self.work(number)
+        except BaseException as raised:  # it is the caller's
+            error = raised
+        self.ended.put(error)
+
+
 class Crew:
-    """Threads, none at first, and the shares that wait for one."""
+    """Threads, none at first, and the jobs that they are asked to help with."""
 
     def __init__(self) -> None:
-        self._shares: queue.SimpleQueue = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._members = 0
+        self._jobs: queue.SimpleQueue = queue.SimpleQueue()
+        self._members: set[threading.Thread] = set()
+        self._lock = threading.RLock()  # a signal's handler may have work too
 
     def run(self, work, count: int) -> None:
         """Call ``work(0)`` to ``work(count - 1)``, on as many threads if there are so many; return when all have ended.
 
-        ``work`` must not raise. It should hold what it works on: where Ctrl-C ends this call early, shares may still run.
+        ``work`` should hold what it works on: where Ctrl-C ends this call, shares that were begun still run. What a share
+        raises is raised here.
         """
-        ended: queue.SimpleQueue = queue.SimpleQueue()
+        job = Job(work, count)
         with self._lock:
-            for number in range(1, count):
-                self._shares.put((work, number, ended))
-            self._grow_to(count - 1)
-        work(0)
-        left = count - 1
-        while left:
-            try:
-                _do(self._shares.get_nowait())
-            except queue.Empty:
-                ended.get()
-                left -= 1
-
-    def _grow_to(self, members: int) -> None:
+            for _ in range(min(self._grown_to(count - 1), count - 1)):
+                self._jobs.put(job)
         try:
-            while self._members < members:
-                threading.Thread(target=self._serve, name="npvae crew", daemon=True).start()
-                self._members += 1
+            work(0)
+            left = count - 1
+            while job.numbers:
+                try:
+                    number = job.numbers.popleft()
+                except IndexError:  # the crew was quicker
+                    break
+                work(number)
+                left -= 1
+            errors = [job.ended.get() for _ in range(left)]
+        finally:
+            job.numbers.clear()
+        for error in errors:
+            if error is not None:
+                raise error
+
+    def _grown_to(self, members: int) -> int:
+        """How many threads there are, after more were started if they are fewer than ``members``."""
+        try:
+            while len(self._members) < members:
+                thread = threading.Thread(target=self._serve, name="npvae crew", daemon=True)
+                thread.start()
+                self._members.add(thread)
         except RuntimeError:  # can't start new thread: those that have work do it
             pass
+        return len(self._members)
 
     def _serve(self) -> None:
         while True:
             try:
-                _do(self._shares.get(timeout=IDLE))
+                self._jobs.get(timeout=IDLE).do_a_share()
             except queue.Empty:
                 with self._lock:
-                    if self._shares.empty():
-                        self._members -= 1
+                    if self._jobs.empty():
+                        self._members.discard(threading.current_thread())
                         return
-
-
-def _do(share) -> None:
-    work, number, ended = share
-    work(number)
-    ended.put(None)
 
 
 def run(work, count: int) -> None:

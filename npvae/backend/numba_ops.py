@@ -124,7 +124,7 @@ class NumbaOps(NumpyOps):
 
     def dense_forward(self, x, W, b, activation):
         ready = _ready(b)
-        if ready is None:
+        if ready is None or b.shape != W.shape[1:] or not b.dtype == W.dtype == x.dtype:
             return super().dense_forward(x, W, b, activation)
         a = self._buffers.empty((x.shape[0], W.shape[1]), x.dtype)
         if self._multiply(sizes.PLAIN, x, W, a, FORWARD[activation], ready[0]):
@@ -146,15 +146,15 @@ class NumbaOps(NumpyOps):
         return dx, dW, np.add.reduce(da, axis=0, out=db)
 
     def _multiply(self, form, a, b, out, epilogue=Epilogue.NONE, bias=None) -> bool:
-        """Whether the program's product, if training runs on those, has made ``out``."""
-        if self.products != "own" or out.dtype.name not in DTYPES:
+        """Whether the program's own product, if those are wanted, has made ``out``."""
+        if self.products != "own" or out.dtype not in products.DTYPES:
             return False
         program = self.program(out.dtype.name)
         return products.multiply(program, self._buffers, self.threads, form, a, b, out, epilogue, bias)
 
     def outer_forward(self, x, offsets, activation):
         ready, ready_offsets = _ready(x), _ready(offsets)
-        if ready is None or ready_offsets is None or offsets.dtype != x.dtype:
+        if ready is None or ready_offsets is None or offsets.dtype != x.dtype or offsets.shape[1:] != x.shape[1:]:
             return super().outer_forward(x, offsets, activation)
         y = self._buffers.empty((len(offsets) * len(x), x.shape[1]), x.dtype)
         for part, offset in zip(y.reshape(len(offsets), *x.shape), ready_offsets[0], strict=True):

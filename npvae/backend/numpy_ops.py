@@ -123,6 +123,8 @@ class NumpyOps(Ops):
 
     def concat(self, arrays, axis=0):
         first = arrays[0]
+        if any(array.dtype != first.dtype for array in arrays):
+            return super().concat(arrays, axis)
         shape = list(first.shape)
         shape[axis] = sum(array.shape[axis] for array in arrays)
         return np.concatenate(arrays, axis=axis, out=self._buffers.empty(tuple(shape), first.dtype))

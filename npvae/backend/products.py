@@ -1,7 +1,7 @@
 """Matrix products of NumPy arrays by the compiled program, on as many threads as there is work for.
 
-Their bits depend neither on the number of threads nor on which BLAS NumPy has; where that BLAS does not know the processor,
-they are also faster: benchmarks/RESULTS.md.
+Their bits do not depend on the number of threads, and those of all but the smallest not on which BLAS NumPy has. Where that
+BLAS does not know the processor, they are also faster: benchmarks/RESULTS.md.
 """
 
 from __future__ import annotations
@@ -17,15 +17,24 @@ from npvae.kernels.target import CACHE_LINE
 #: some hundredths.
 WORK_OF_A_THREAD = 2e7
 
+#: Products of at most so many multiplications are left to NumPy: they are over before the program has been told what to do,
+#: and so small that a BLAS takes them on one thread.
+FEWEST = 2**18
+
 #: The dtypes that are compiled for.
-DTYPES = ("float32", "float64")
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+_PLACES = {field.name: int(field) for field in Product}
 
 
 def row_length(array: np.ndarray) -> int | None:
     """Numbers from one row of a matrix to the next, or None if the program cannot read it where it is."""
-    if array.ndim != 2 or array.dtype.name not in DTYPES or not array.flags.aligned:
+    flags = array.flags
+    if array.ndim != 2 or array.dtype not in DTYPES or not flags.aligned:
         return None
     rows, columns = array.shape
+    if flags.c_contiguous:
+        return max(columns, 1)
     between, beside = array.strides
     if columns > 1 and beside != array.itemsize:
         return None
@@ -39,38 +48,44 @@ def row_length(array: np.ndarray) -> int | None:
 def multiply(program, buffers, threads: int, form: int, a, b, out, epilogue=Epilogue.NONE, bias=None) -> bool:
     """out = a b in one of the forms PLAIN, B_TRANSPOSED and A_TRANSPOSED of npvae/kernels/sizes.py, then the epilogue.
 
-    a, b, out: matrices as they are stored, out (m, n) contiguous by rows; bias (n,) for a forward epilogue. buffers: a pool for
-    scratch memory. Return False, and leave ``out`` as it is, for what the program cannot read or what is empty.
+    a, b, out: matrices as they are stored, out (m, n); bias (n,), contiguous, for a forward epilogue. buffers: a pool for
+    scratch memory. Return False, and leave ``out`` as it is, for what the program cannot read, what does not fit, and what is
+    as well left to NumPy.
     """
-    lengths = row_length(a), row_length(b), row_length(out)
     m, n = out.shape
-    k = a.shape[0 if form == sizes.A_TRANSPOSED else 1]
-    if None in lengths or not m * n * k or not a.dtype == b.dtype == out.dtype:
+    (k, rows) = a.shape if form == sizes.A_TRANSPOSED else a.shape[::-1]
+    if m * n * k <= FEWEST:
+        return False
+    if rows != m or b.shape != ((n, k) if form == sizes.B_TRANSPOSED else (k, n)):
+        return False
+    lda, ldb, ldc = row_length(a), row_length(b), row_length(out)
+    if lda is None or ldb is None or ldc is None or not a.dtype == b.dtype == out.dtype:
+        return False
+    if bias is not None and not (bias.shape == (n,) and bias.dtype == out.dtype and bias.flags.c_contiguous):
         return False
     threads = int(max(1, min(threads, 2.0 * m * n * k // WORK_OF_A_THREAD)))
     share = -(-sizes.scratch_numbers(program.target, n) * out.itemsize // CACHE_LINE) * CACHE_LINE // out.itemsize
     scratch = buffers.empty((threads * share,), out.dtype)
     plan = fields(
         THREADS=threads, SCRATCH=scratch.ctypes.data, SCRATCH_BYTES=share * out.itemsize,
-        A=a.ctypes.data, LDA=lengths[0], B=b.ctypes.data, LDB=lengths[1], C=out.ctypes.data, LDC=lengths[2],
+        A=a.ctypes.data, LDA=lda, B=b.ctypes.data, LDB=ldb, C=out.ctypes.data, LDC=ldc,
         M=m, N=n, K=k, FORM=form, EPILOGUE=epilogue, P=0 if bias is None else bias.ctypes.data,
     )
     address = plan.ctypes.data
     if threads == 1:
         program.run(address)
     else:
-        def share(thread, held=(plan, scratch, a, b, out, bias)):
+        def share_of(thread, held=(plan, scratch, a, b, out, bias)):
             program.run(address, thread)
 
-        crew.run(share, threads)
+        crew.run(share_of, threads)
     return True
 
 
 def fields(**values: int) -> np.ndarray:
     """The plan of a product, by the names of its fields; what is not named is 0."""
-    plan = np.zeros(len(Product), np.int64)
-    plan[Product.OPERATION] = Operation.PRODUCT
-    plan[Product.THREADS] = 1
+    numbers = [0] * len(_PLACES)
+    numbers[Product.OPERATION], numbers[Product.THREADS] = Operation.PRODUCT, 1
     for name, value in values.items():
-        plan[Product[name]] = value
-    return plan
+        numbers[_PLACES[name]] = value
+    return np.array(numbers, np.int64)

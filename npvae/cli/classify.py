@@ -24,8 +24,8 @@ from npvae.semisupervised.labels import balanced_choice, read_labels, refuse_oth
 METHODS = ("m1", "m2", "m1+m2")
 #: Labels that are kept of a known data set, where the command does not say how many.
 DATASET_LABELS = 200
-#: How a Bernoulli likelihood is trained, and any other: with these steps it classifies rows without a label better, while Gaussians
-#: with variances of their own do not bear them.
+#: How m2 is trained on a Bernoulli likelihood, and everything else: with these steps it classifies rows without a label better;
+#: m1 does not, and Gaussians with variances of their own do not bear them.
 BERNOULLI_STEPS = {"learning_rate": 3e-3, "schedule": "cosine", "batch_size": 50}
 OTHER_STEPS = {"learning_rate": 1e-3, "schedule": "constant", "batch_size": 100}
 NO_PICTURES = "a model m1 makes no rows of a class: --pictures needs m2 or m1+m2"
@@ -59,9 +59,9 @@ def add_parser(commands) -> None:
     )
     parser.add_argument("--alpha", type=float, default=1.0, help="weight of the classifier's term (default 1)")
     parser.add_argument("--epochs", type=int, default=50, help="passes over the data, of m1+m2 for each of both (default 50)")
-    parser.add_argument("--batch-size", type=int, help="rows a step (default 50 for bernoulli, else 100)")
-    parser.add_argument("--learning-rate", type=float, help="of Adam (default 0.003 for bernoulli, else 0.001)")
-    parser.add_argument("--schedule", help="of the learning rate: as in 'npvae train' (default cosine for bernoulli, else constant)")
+    parser.add_argument("--batch-size", type=int, help="rows a step (default 50 for m2 with bernoulli, else 100)")
+    parser.add_argument("--learning-rate", type=float, help="of Adam (default 0.003 for m2 with bernoulli, else 0.001)")
+    parser.add_argument("--schedule", help="of the learning rate: as in 'npvae train' (default cosine for m2 with bernoulli, else constant)")
     parser.add_argument("--divide-by", type=float, help="scale the data: 255 for 8-bit images")
     common.add_seed(parser)
     common.add_backend(parser)
@@ -181,7 +181,7 @@ def _train(options, rows: _Rows, given):
     divide_by = options.divide_by if options.divide_by is not None else (rows.divide_by or 1.0)
     grey = np.min(rows.x) >= 0.0 and np.max(rows.x) <= divide_by
     likelihood = choices.parse_choice(options.likelihood or ("bernoulli" if grey else "gaussian_decoder"))
-    steps = BERNOULLI_STEPS if likelihood == "bernoulli" else OTHER_STEPS
+    steps = BERNOULLI_STEPS if (options.method, likelihood) == ("m2", "bernoulli") else OTHER_STEPS
     common_arguments = {
         "backend": choices.parse_choice(options.backend), "threads": options.threads, "random_state": seed, "verbose": not quiet,
         "latent_dim": options.latent_dim, "hidden": hidden, "activation": "softplus", "optimizer": "adam",

@@ -91,8 +91,7 @@ def with_names(x: np.ndarray, column_names):
 
 def load_model(options, *others):
     """The model of ``options.model``, a file or ``model.npz`` in a folder: a VAE, or one of the classes ``others``."""
-    path = Path(options.model)
-    path = path / "model.npz" if path.is_dir() else path
+    path = _model_path(options.model)
     found = io.estimator_of(path)
     return next((other for other in others if other.__name__ == found), VAE).load(path, backend=chosen_backend(options))
 
@@ -125,27 +124,36 @@ def writable_folder(path) -> Path:
     return folder
 
 
-def check_outputs(written, read=(), overwrite: bool | None = None) -> None:
-    """Refuse files that cannot be written, or would take another's place. Names that are None are left out.
+def check_outputs(written, read=(), replaceable=None, replace: bool = False) -> None:
+    """Refuse files that cannot be written, or would take another's place. Names that are None are left out; a folder that is read
+    from is a model's.
 
-    overwrite: whether the first of ``written`` may be one of ``read``; None: the command has no option that says so.
+    replaceable: one of ``read`` that the first of ``written`` may replace if the user said so, which is ``replace``.
     InputError, FileNotFoundError.
     """
     first, written = written[0], [name for name in written if name is not None]
     for name in written:
         if not Path(name).absolute().parent.is_dir():
             raise FileNotFoundError(f"the folder of {name} does not exist")
-    sources, seen = {Path(name).resolve() for name in read if name is not None}, set()
+    sources = {_model_path(name).resolve(): name for name in read if name is not None}
+    seen = set()
     for name in written:
         path = Path(name).resolve()
         if path.is_dir():
             raise InputError(f"{name} is a folder; choose another name")
         if path in seen:
             raise InputError(f"{name} would be written twice; choose other names")
-        if path in sources and not (overwrite and name == first):
-            more = ", or say --overwrite" if overwrite is False and name == first else ""
-            raise InputError(f"{name} is read from; choose another name{more}")
         seen.add(path)
+        if path in sources:
+            could = name == first and sources[path] == replaceable
+            if not (could and replace):
+                raise InputError(f"{name} is read from; choose another name" + (", or say --overwrite" if could else ""))
+
+
+def _model_path(name) -> Path:
+    """The file of a model, or ``model.npz`` in its folder."""
+    path = Path(name)
+    return path / "model.npz" if path.is_dir() else path
 
 
 def next_free_folder(name: str) -> Path:

@@ -125,7 +125,9 @@ def _check(options) -> None:
     """Refuse what would be found out only after training. InputError, FileNotFoundError."""
     check.whole_number("--draws", options.draws, 0)
     outputs = [options.out, *(_numbered(options.out, i + 1) for i in range(options.draws))]
-    common.check_outputs([*outputs, options.intervals, options.save], [options.data, options.model], options.overwrite)
+    common.check_outputs(
+        [*outputs, options.intervals, options.save], [options.data, options.model], options.data, options.overwrite
+    )
     training = (options.save, options.kind or None, options.members, options.epochs)
     if options.model is not None and any(value is not None for value in training):
         raise InputError("--model uses a trained imputer as it is; leave out --save, --kind, --members and --epochs")

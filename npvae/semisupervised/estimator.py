@@ -177,7 +177,8 @@ class SemiSupervisedVAE(Classifier, Estimator):
         self.center_ = self.scale_ = None
         if self.standardize:
             self.center_, deviation = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
-            self.scale_ = np.where(deviation > 0.0, deviation, 1.0)
+            # Not by its deviation: the mean of equal numbers is rounded.
+            self.scale_ = np.where(x.min(axis=0) < x.max(axis=0), deviation, 1.0)
 
     def scaled(self, x):
         """(x - mean) / deviation by column, if they were standardised."""

@@ -53,8 +53,11 @@ class LatentClassifier(Classifier):
                 raise InputTypeError(f"classifier must have scikit-learn's fit and predict, got {type(classifier).__name__}")
         samples = check.whole_number("samples", self.samples, 0)
         vae = VAE(latent_dim=50, hidden=(500, 500), activation="softplus") if self.features is None else self.features
+        vae = latent_features.unfrozen(vae)
+        if hasattr(vae, "theta_") and (callbacks or checkpoint is not None or resume):
+            raise InputError("callbacks, checkpoint and resume are for a VAE of features that is not fitted yet, and this one is")
         vae = latent_features.fitted(
-            latent_features.unfrozen(vae), X, callbacks=callbacks, checkpoint=checkpoint, checkpoint_seconds=checkpoint_seconds, resume=resume
+            vae, X, callbacks=callbacks, checkpoint=checkpoint, checkpoint_seconds=checkpoint_seconds, resume=resume
         )
         used = latent_features.used_dimensions(vae.transform(X))
         mu, deviation = latent_features.mean_and_deviation(vae, X, used)
