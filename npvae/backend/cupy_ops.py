@@ -181,17 +181,10 @@ class CupyOps(Ops):
 
     def dense_backward(self, dy, x, y, W, activation, need_dx, out=None):
         self._check_on_device("dense_backward", x=x, W=W)
-        ready = self._ready("activation_backward", dy, y)
-        if ready is None:
+        if self._ready("activation_backward", dy, y) is None:
             return super().dense_backward(dy, x, y, W, activation, need_dx, out)
-        xp, (dy, y) = self.xp, ready
-        da, (rows, columns) = dy, dy.shape
-        if activation != "identity":
-            da = xp.empty_like(dy)
-            self._launch(
-                "activation_backward", da, (dy, y, da), (da.size, Activation[activation.upper()]),
-                blocks=blocks_for(da.size),
-            )
+        xp, (rows, columns) = self.xp, dy.shape
+        da = self._contiguous(dy) if activation == "identity" else self.activation_gradient(dy, y, activation)
         dW, db = (xp.empty_like(W, order="C"), xp.empty(columns, da.dtype)) if out is None else out
         xp.matmul(x.T, da, out=dW)
         sums = db if db.flags.c_contiguous else xp.empty(columns, da.dtype)
@@ -201,6 +194,17 @@ class CupyOps(Ops):
         if sums is not db:
             db[...] = sums
         return da @ W.T if need_dx else None, dW, db
+
+    def activation_gradient(self, dy, y, activation):
+        ready = self._ready("activation_backward", dy, y)
+        if ready is None:
+            return super().activation_gradient(dy, y, activation)
+        dy, y = ready
+        da = self.xp.empty_like(dy)
+        self._launch(
+            "activation_backward", da, (dy, y, da), (da.size, Activation[activation.upper()]), blocks=blocks_for(da.size)
+        )
+        return da
 
     # latent space
 
