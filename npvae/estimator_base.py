@@ -110,10 +110,7 @@ class Estimator(SklearnProtocol):
         self.best_epoch_ = state.best_epoch or None
         self.sample_shape_ = run.sample_shape
         self.n_features_in_ = math.prod(run.sample_shape)
-        if run.column_names is not None:
-            self.feature_names_in_ = np.array(run.column_names, dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
+        self._set_feature_names(run.column_names)
 
     def fit_transform(self, X, y=None, **arguments):
         """``fit`` and then ``transform``."""

@@ -92,8 +92,7 @@ def restore(cls, header: dict, arrays: dict, backend):
     names = header["column_names"]
     if names and len(names) != estimator.n_features_in_:
         raise ModelFileError(f"{len(names)} column names for {estimator.n_features_in_} features")
-    if names:
-        estimator.feature_names_in_ = np.array(names, dtype=object)
+    estimator._set_feature_names(names or None)
     return estimator
 
 

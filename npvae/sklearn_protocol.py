@@ -8,6 +8,8 @@ from __future__ import annotations
 import inspect
 import sys
 
+import numpy as np
+
 from npvae.errors import InputError, NotFittedError
 
 
@@ -49,6 +51,13 @@ class SklearnProtocol:
             if repr(getattr(self, name)) != repr(default)
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
+
+    def _set_feature_names(self, names) -> None:
+        """Remember the columns' names, or forget those of an earlier fit if there are none."""
+        if names is not None:
+            self.feature_names_in_ = np.array(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "theta_")

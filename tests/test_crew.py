@@ -1,7 +1,6 @@
 """The threads that take shares of short work: every share is done once, whoever does it."""
 
 import os
-import sys
 import threading
 import time
 import weakref
@@ -152,4 +151,3 @@ def test_a_forked_child_begins_anew():
             crew.run(done.append, 3)
             os._exit(0 if sorted(done) == [0, 1, 2] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    sys.stdout.flush()

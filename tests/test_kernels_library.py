@@ -96,6 +96,17 @@ def test_a_process_loads_once(compilations, tmp_path):
     assert len(compilations) == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_finds_the_lock_open():
+    """Another thread of its parent may have been loading; in the child it is not there to open the lock again."""
+    with library._loading:
+        child = os.fork()
+        if not child:
+            os._exit(0 if library._loading.acquire(blocking=False) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def test_threads_that_come_together_compile_once(compilations, tmp_path, monkeypatch):
     compile_now, waiting = library._compile, threading.Event()
 

@@ -181,10 +181,12 @@ class CupyOps(Ops):
 
     def dense_backward(self, dy, x, y, W, activation, need_dx, out=None):
         self._check_on_device("dense_backward", x=x, W=W)
-        if self._ready("activation_backward", dy, y) is None:
+        ready = self._ready("activation_backward", dy, y)
+        if ready is None:
             return super().dense_backward(dy, x, y, W, activation, need_dx, out)
-        xp, (rows, columns) = self.xp, dy.shape
-        da = self._contiguous(dy) if activation == "identity" else self.activation_gradient(dy, y, activation)
+        dy, y = ready
+        da = dy if activation == "identity" else self.activation_gradient(dy, y, activation)
+        xp, (rows, columns) = self.xp, da.shape
         dW, db = (xp.empty_like(W, order="C"), xp.empty(columns, da.dtype)) if out is None else out
         xp.matmul(x.T, da, out=dW)
         sums = db if db.flags.c_contiguous else xp.empty(columns, da.dtype)

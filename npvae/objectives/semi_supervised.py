@@ -24,10 +24,10 @@ import numpy as np
 
 from npvae import check
 from npvae.layers.kl import kl_divergence
+from npvae.layers.pairs import Pairs
 from npvae.layers.sampling import sample
 from npvae.layers.softmax import log_softmax
 from npvae.objectives.base import Objective, Terms, check_batch
-from npvae.layers.pairs import Pairs
 
 
 def semi_supervised_loss(model, theta, batch, eps, beta: float = 1.0, classifier_weight: float = 1.0, gradient: bool = True):

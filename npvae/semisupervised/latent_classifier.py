@@ -137,10 +137,7 @@ class LatentClassifier(Classifier):
     def _take_features(self, vae) -> None:
         """The fitted VAE, and what it says of the data."""
         self.features_, self.n_features_in_, self.sample_shape_ = vae, vae.n_features_in_, vae.sample_shape_
-        if hasattr(vae, "feature_names_in_"):
-            self.feature_names_in_ = vae.feature_names_in_
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
+        self._set_feature_names(getattr(vae, "feature_names_in_", None))
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "classifier_"):

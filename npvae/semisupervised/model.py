@@ -25,8 +25,8 @@ from npvae import check
 from npvae.errors import InputError, InputTypeError
 from npvae.layers import activations, network
 from npvae.layers.network import DenseLayer
-from npvae.model import Architecture, Model, _widths
 from npvae.layers.pairs import Pairs
+from npvae.model import Architecture, Model, _widths
 
 
 @dataclass(frozen=True)

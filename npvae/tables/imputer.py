@@ -156,10 +156,7 @@ class TableImputer(SklearnProtocol):
         self.schema_, self.members_, self.seed_ = schema, members, seed
         self.n_features_in_ = len(schema.columns)
         names = [column.name for column in schema.columns]
-        if names != numbered(len(names)):
-            self.feature_names_in_ = np.array(names, dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_  # of an earlier table
+        self._set_feature_names(None if names == numbered(len(names)) else names)
 
     def _recipe(self, schema: Schema, rows: int) -> Recipe:
         whole = check.whole_number
