@@ -45,6 +45,16 @@ def rng():
     return np.random.default_rng(1406)
 
 
+FIRST_MINUTE = pytest.param(60.0, id="first_minute", marks=pytest.mark.slow)
+WHOLE = pytest.param(float("inf"), id="whole", marks=pytest.mark.campaign)
+
+
+@pytest.fixture(params=[FIRST_MINUTE, WHOLE])
+def campaign_seconds(request):
+    """How long a campaign may go on beginning new cases: its first minute, as a slow test, or all of it."""
+    return request.param
+
+
 @pytest.fixture(autouse=True)
 def floating_point_errors_raise():
     """Overflow, division by zero and invalid operations are errors; a test of overflow relaxes this itself."""
