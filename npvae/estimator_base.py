@@ -53,19 +53,24 @@ class Estimator(SklearnProtocol):
             self.linear_path,
         )
 
-    def _widths_of(self, model) -> tuple[int, int]:
-        """What :meth:`build_architecture` was given for that model, and how many features the data have that the user gives."""
-        return model.architecture.n_features, model.architecture.n_features
+    def _widths_of(self, architecture) -> tuple[int, int]:
+        """What :meth:`build_architecture` was given for it, and how many features the data have that the user gives."""
+        return architecture.n_features, architecture.n_features
 
     #: The classes of the architecture and of the model.
     _architecture_type, _model_type = Architecture, Model
+
+    #: What the header of its file holds beside what every estimator's does, and the architecture in it: npvae.fields by name.
+    _more_header: dict = {}
+    _more_architecture: dict = {}
 
     def _more_for_file(self) -> tuple[dict, dict]:
         """What the file holds beside what every estimator's does: entries of the header, and arrays."""
         return {}, {}
 
     def _restore_more(self, header: dict, arrays: dict, backend) -> None:
-        """Take back what :meth:`_more_for_file` gave."""
+        """Take back what :meth:`_more_for_file` gave. ModelFileError: it does not fit, or there are other arrays."""
+        model_file.refuse_other_arrays(arrays, ("theta",))
 
     # learning
 
@@ -81,7 +86,7 @@ class Estimator(SklearnProtocol):
             fingerprints = data_fingerprints(x, x_valid)
             hooks.append(Checkpointer(checkpoint, model, settings, fingerprints, checkpoint_seconds))
             if resume and Path(checkpoint).exists():
-                state = read_checkpoint(checkpoint, model, settings, fingerprints)
+                state = read_checkpoint(checkpoint, model, settings, fingerprints, x)
         x, x_valid = model.ops.asarray(x), None if x_valid is None else model.ops.asarray(x_valid)
         state = state or initial_state(model, settings, x)
         try:

@@ -30,6 +30,8 @@ from npvae.likelihoods import Likelihood
 
 #: Rows that are decoded at a time for a draw of all of them.
 DECODED_AT_ONCE = 8192
+#: Hidden layers of one network.
+MOST_LAYERS = 1000
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,9 @@ def _widths(name: str, widths) -> tuple[int, ...]:
         widths = (widths,)
     if isinstance(widths, str) or not isinstance(widths, Iterable):
         raise InputTypeError(f"{name} must be a list of whole numbers, got {widths!r}")
-    return tuple(check.whole_number(f"each of {name}", width, 1) for width in widths)
+    widths = tuple(check.whole_number(f"each of {name}", width, 1) for width in widths)
+    check.at_most(f"the number of layers in {name}", len(widths), MOST_LAYERS, "a network that deep is not trained")
+    return widths
 
 
 class Layout:

@@ -7,10 +7,51 @@ import math
 import numpy as np
 
 from npvae import backend as backends
-from npvae import check, io, likelihoods, registry
+from npvae import declared, inputs, io, kl_warmup, likelihoods, objectives, optim, registry, schedules
 from npvae.errors import InputError, ModelFileError, NpvaeError
+from npvae.fields import Anything, Built, Either, Flag, ListOf, Maybe, OneOf, Real, Record, Text, Whole, shown
+from npvae.layers import activations, initial
 from npvae.training.history import History
-from npvae.training.settings import BINARIZE
+from npvae.training.settings import BINARIZE, OUTPUT_BIAS
+
+_CHOICE = Either(Text(100, plain=True), Anything())
+
+
+def _built(what: str, get) -> Maybe:
+    """The configuration of one of npvae's own; null for somebody else's, which no file can name."""
+    return Maybe(Built(what, get, _CHOICE))
+
+
+#: The arguments of estimators.
+ARGUMENTS = {
+    "latent_dim": Whole(1), "hidden": Either(Whole(1), declared.WIDTHS), "decoder_hidden": Maybe(Either(Whole(1), declared.WIDTHS)),
+    "classifier_hidden": Maybe(Either(Whole(1), declared.WIDTHS)), "activation": OneOf(activations.NAMES),
+    "missing": Flag(), "linear_path": Flag(), "likelihood": declared.Configuration(),
+    "objective": _built("an objective", objectives.get), "beta": Real(minimum=0.0),
+    "kl_warmup": _built("a warm-up of the KL term", kl_warmup.get), "optimizer": _built("an optimizer", optim.get),
+    "learning_rate": Real(above=0.0), "schedule": _built("a learning-rate schedule", schedules.get),
+    "clip_norm": Maybe(Real(above=0.0)), "batch_size": Whole(1), "epochs": Whole(1),
+    "validation_fraction": Real(minimum=0.0, maximum=1.0), "patience": Maybe(Whole(1)), "min_delta": Real(minimum=0.0),
+    "binarize": OneOf(BINARIZE), "initial_weights": OneOf(initial.RULES), "output_bias": OneOf(OUTPUT_BIAS),
+    "divide_by": Real(above=0.0), "backend": Maybe(_CHOICE), "threads": Maybe(Whole(1)), "dtype": OneOf(inputs.DTYPES),
+    "random_state": Maybe(Whole(0)), "verbose": Anything(1), "features": Maybe(Text(0)), "alpha": Real(minimum=0.0),
+    "classes": Maybe(ListOf(declared.LABEL)), "class_prior": Maybe(Either(OneOf(("labels",)), ListOf(Real(above=0.0)))),
+    "standardize": Flag(),
+}
+
+
+def declaration(cls) -> Record:
+    """The header of a file of this class of estimator; beside what every one has, what the class says of itself."""
+    arguments = Record({name: ARGUMENTS[name] for name in cls._parameter_defaults()})
+    return Record({
+        "estimator": OneOf((cls.__name__,)),
+        "architecture": Record(
+            {**declared.ARCHITECTURE, **cls._more_architecture}, declared.ARCHITECTURE_OPTIONS
+        ),
+        "parameters": arguments, "seed": declared.SEED, "sample_shape": ListOf(Whole(1), shortest=1, longest=32),
+        "column_names": declared.COLUMN_NAMES, "stop_reason": declared.REASON, "best_epoch": Maybe(Whole(1)),
+        "history": declared.HISTORY, **cls._more_header,
+    })
 
 
 def save(estimator, path) -> None:
@@ -18,7 +59,8 @@ def save(estimator, path) -> None:
 
     NotFittedError: it is not fitted. InputError: its likelihood is not a known one. OSError: it cannot be written.
     """
-    io.save(path, "model", *describe(estimator))
+    header, arrays = describe(estimator)
+    io.save(path, "model", header, arrays, declaration(type(estimator)))
 
 
 def load(cls, path, backend):
@@ -26,13 +68,25 @@ def load(cls, path, backend):
 
     FileNotFoundError: no such file. ModelFileError: damaged, of another kind or version, or incomplete.
     """
-    header, arrays = io.load(path, "model")
-    try:
+    header, arrays = io.load(path, "model", declaration(cls), cls.__name__)
+    with refusing(path):
         return restore(cls, header, arrays, backend)
-    except ModelFileError as error:
-        raise ModelFileError(f"{path}: {error}") from error
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, NpvaeError) as error:
-        raise ModelFileError(f"{path} lacks or contradicts what a model must hold: {error!r}") from error
+
+
+class refusing:
+    """What was read from a file contradicts itself: an InputError inside becomes a ModelFileError that names the file."""
+
+    def __init__(self, path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if isinstance(error, ModelFileError):
+            raise ModelFileError(f"{self._path}: {error}") from None
+        if isinstance(error, (InputError, TypeError)) and isinstance(error, NpvaeError):
+            raise ModelFileError(f"{self._path} contradicts itself: {str(error)[:500]}") from error
 
 
 def describe(estimator) -> tuple[dict, dict]:
@@ -47,11 +101,11 @@ def describe(estimator) -> tuple[dict, dict]:
     header = {
         "estimator": type(estimator).__name__,
         "architecture": estimator.model_.architecture.config(),
-        "parameters": registry.plain({**estimator.get_params(deep=False), **_fitted_arguments(estimator)}),
+        "parameters": _arguments(estimator),
         "seed": estimator.seed_,
         "sample_shape": list(estimator.sample_shape_),
         "column_names": list(getattr(estimator, "feature_names_in_", [])) or None,
-        "stop_reason": estimator.stop_reason_,
+        "stop_reason": declared.plain_reason(estimator.stop_reason_),
         "best_epoch": estimator.best_epoch_,
         "history": estimator.history_.columns(),
         **more,
@@ -60,40 +114,49 @@ def describe(estimator) -> tuple[dict, dict]:
 
 
 def restore(cls, header: dict, arrays: dict, backend):
-    """The estimator that :func:`describe` described. ModelFileError, and what other errors a header of another form leads to."""
+    """The estimator that :func:`describe` described, of a header that is as declared. InputError, among them ModelFileError: what
+    it holds does not fit together.
+    """
     ops = backends.get(backend)
-    if header["estimator"] != cls.__name__:
-        raise ModelFileError(f"it holds a {header['estimator']}, not a {cls.__name__}")
+    theta = arrays.get("theta")
+    if theta is None or theta.ndim != 1:
+        raise ModelFileError("it needs the parameters theta, one axis")
     estimator = cls(**{**header["parameters"], "backend": backend, "threads": None})
-    model = cls._model_type(cls._architecture_type.from_config(header["architecture"]), ops)
+    architecture = declared.build_architecture(cls._architecture_type, header["architecture"], theta.size)
     estimator.sample_shape_ = tuple(header["sample_shape"])
     estimator.n_features_in_ = math.prod(estimator.sample_shape_)
     estimator._restore_more(header, arrays, backend)
-    columns, features = estimator._widths_of(model)
+    columns, features = estimator._widths_of(architecture)
     if estimator.n_features_in_ != features:
         raise ModelFileError(f"sample_shape {estimator.sample_shape_} does not have the model's features")
-    if estimator.build_architecture(columns).config() != model.architecture.config():
+    if estimator.build_architecture(columns).config() != architecture.config():
         raise ModelFileError("its parameters describe another architecture than the one it states")
-    theta = arrays["theta"]
-    if theta.shape != (model.layout.size,) or str(theta.dtype) != estimator.dtype:
+    model = cls._model_type(architecture, ops)
+    if theta.size != model.layout.size or str(theta.dtype) != estimator.dtype:
         raise ModelFileError(
             f"theta is {theta.dtype} of shape {theta.shape}; the model needs {estimator.dtype} of shape ({model.layout.size},)"
         )
     if not np.isfinite(theta).all():
         raise ModelFileError("the parameters are not all finite")
-    estimator.model_ = model
-    estimator.theta_ = theta
-    estimator.history_ = History(header["history"])
-    estimator.seed_ = check.whole_number("seed", header["seed"], 0)
-    estimator.stop_reason_ = header["stop_reason"]
-    estimator.best_epoch_ = header["best_epoch"]
-    estimator.divide_by_ = check.real_number("divide_by", header["parameters"]["divide_by"], above=0.0)
-    estimator.binarize_ = check.one_of("binarize", header["parameters"]["binarize"], BINARIZE)
     names = header["column_names"]
     if names and len(names) != estimator.n_features_in_:
         raise ModelFileError(f"{len(names)} column names for {estimator.n_features_in_} features")
+    history = header["history"]
+    declared.check_latent_dim(history, architecture.latent_dim)
+    if (header["best_epoch"] or 0) > len(history.get("epoch", ())):
+        raise ModelFileError(f"its best epoch {header['best_epoch']} is none of its history")
+    estimator.model_, estimator.theta_, estimator.history_ = model, theta, History(history)
+    estimator.seed_, estimator.stop_reason_, estimator.best_epoch_ = header["seed"], header["stop_reason"], header["best_epoch"]
+    estimator.divide_by_ = float(header["parameters"]["divide_by"])
+    estimator.binarize_ = header["parameters"]["binarize"]
     estimator._set_feature_names(names or None)
     return estimator
+
+
+def refuse_other_arrays(arrays: dict, names) -> None:
+    """ModelFileError: the arrays are not those of these names."""
+    for name in sorted(arrays.keys() ^ set(names)):
+        raise ModelFileError(f"the array {shown(name)} " + ("is of no use to it" if name in arrays else "is missing"))
 
 
 def within(name: str, arrays: dict) -> dict:
@@ -112,6 +175,18 @@ def _can_be_read_again(likelihood) -> bool:
         return likelihoods.get(registry.to_config(likelihood)) == likelihood
     except NpvaeError:
         return False
+
+
+def _arguments(estimator) -> dict:
+    """The constructor's arguments as a file holds them."""
+    arguments = registry.plain({**estimator.get_params(deep=False), **_fitted_arguments(estimator)})
+    for name in ("objective", "kl_warmup", "optimizer", "schedule"):  # somebody's own cannot be made again of its name
+        try:
+            if name in arguments:
+                ARGUMENTS[name].read(name, arguments[name])
+        except InputError:
+            arguments[name] = None
+    return {**arguments, "features": None} if "features" in arguments else arguments
 
 
 def _fitted_arguments(estimator) -> dict:

@@ -90,6 +90,8 @@ class Optimizer:
     """Base class: constants in attributes, state in a dict of flat arrays that the caller owns."""
 
     name: str
+    #: The arrays of the state that are means of squares.
+    never_negative: tuple[str, ...] = ()
 
     def config(self) -> dict:
         """The constructor's arguments, JSON-able."""
@@ -135,6 +137,7 @@ class RMSprop(Optimizer):
     """
 
     name = "rmsprop"
+    never_negative = ("accumulator",)
 
     def __init__(
         self, rho: float = 0.9, epsilon: float = 1e-7, epsilon_inside: bool = True,
@@ -167,6 +170,7 @@ class Adam(Optimizer):
     """
 
     name = "adam"
+    never_negative = ("v",)
 
     def __init__(
         self, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8, initial_accumulator: float = 0.0

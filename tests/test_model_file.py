@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -11,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sealed
 from small import grey_rows, small_vae
 
-from npvae import VAE, io, likelihoods
+from npvae import VAE, likelihoods
 from npvae.errors import InputError, ModelFileError
 from npvae.files import write_atomically
 from npvae.optim import Adam
@@ -59,16 +59,11 @@ def test_two_saves_are_the_same_bytes_and_hold_no_pickle(tmp_path):
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     with zipfile.ZipFile(tmp_path / "a.npz") as file:
         assert sorted(file.namelist()) == ["header.npy", "theta.npy"]
-    header, _ = io.load(tmp_path / "a.npz", "model")
-    assert header["format"] == "npvae-model" and header["format_version"] == 1
+        assert [info.compress_type for info in file.infolist()] == [zipfile.ZIP_STORED] * 2
+    header, arrays = sealed.read(tmp_path / "a.npz")
+    assert header["format"] == "npvae-model" and header["format_version"] == 2
     assert header["architecture"]["likelihood"] == {"name": "bernoulli"}
-
-
-def rewrite_header(path, **changes):
-    header, arrays = io.load(path, "model")
-    header.update(changes)
-    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
-    np.savez(path, header=text, **arrays)
+    assert header["arrays"] == sealed.stated(arrays)
 
 
 @pytest.fixture
@@ -96,30 +91,68 @@ def test_every_damaged_byte_of_the_parameters_is_noticed(saved):
 
 
 @pytest.mark.parametrize(("changes", "words"), [
-    ({"format_version": 2}, "format version 2"),
+    ({"format_version": 3}, "format version 3"),
+    ({"format_version": 1}, "train again with this version"),
     ({"format_version": "1"}, "format version"),
+    ({"format_version": True}, "format version"),
     ({"format": "npvae-checkpoint"}, "npvae-checkpoint"),
+    ({"format": "\x1b[31m"}, "'\\x1b[31m', which is none of npvae's"),
+    ({"library_version": "\x1b[31m"}, "library_version"),
     ({"estimator": "SomethingElse"}, "SomethingElse"),
-    ({"architecture": {"n_features": 6}}, "another architecture"),
-    ({"architecture": {"size": 6}}, "size"),
-    ({"parameters": {"latent": 3}}, "latent"),
-    ({"history": [1]}, "contradicts"),
+    ({"architecture__n_features": 7}, "needs at least 121 parameters, but it has 110"),
+    ({"architecture__n_features": 10**12}, "too large"),
+    ({"architecture__n_features": 6.0}, "architecture.n_features must be a whole number"),
+    ({"architecture__n_features": True}, "architecture.n_features must be a whole number"),
+    ({"architecture__latent_dim": 10**30}, "architecture.latent_dim"),
+    ({"architecture__hidden": [10**9]}, "too large"),
+    ({"architecture__hidden": [1] * 1001}, "architecture.hidden"),
+    ({"architecture__hidden": []}, "another architecture"),
+    ({"architecture__likelihood": {"name": "nonsense"}}, "nonsense"),
+    ({"architecture__likelihood": {"name": "gaussian", "sd": -1.0}}, "sd"),
+    ({"architecture__likelihood": {"name": "categorical", "sizes": [10**9]}}, "10"),
+    ({"architecture__likelihood": {"name": "table", "columns": [["bernoulli", 1]] * 10**5}}, "too large"),
+    ({"architecture__likelihood": [[[[[[[[[[[[1]]]]]]]]]]]]}, "architecture.likelihood"),
+    ({"architecture__size": 6}, "size"),
+    ({"architecture__hidden": sealed.REMOVED}, "architecture.hidden is missing"),
+    ({"parameters__latent": 3}, "latent"),
+    ({"parameters__learning_rate": 1e999}, "is not JSON"),
+    ({"parameters__learning_rate": "fast"}, "parameters.learning_rate"),
+    ({"parameters__dtype": "float64"}, "theta is float32"),
+    ({"parameters__optimizer": {"name": "adam", "beta1": 2}}, "parameters.optimizer"),
+    ({"parameters__divide_by": 0}, "parameters.divide_by"),
+    ({"history": [1]}, "history must be"),
+    ({"history__loss": [1.0]}, "history.loss has 1 entries for 3 epochs"),
+    ({"history__epoch": [1, 2, 4]}, "history.epoch must be 1, 2, ..., 3"),
+    ({"history__kl": [1.0, "x", 2.0]}, "history.kl[1] must be a finite number, got 'x'"),
+    ({"history__kl_per_dimension": [[1.0]] * 3}, "1 latent dimensions, its model 2"),
+    ({"history__other": [1, 2, 3]}, "other"),
     ({"seed": "x"}, "seed"),
+    ({"seed": -1}, "seed"),
+    ({"seed": 2**63}, "seed"),
+    ({"best_epoch": 4}, "best epoch 4"),
+    ({"stop_reason": "\x1b]0;title\x07"}, "stop_reason"),
     ({"sample_shape": [7]}, "sample_shape"),
-    ({"sample_shape": "ab"}, "contradicts"),
+    ({"sample_shape": "ab"}, "sample_shape must be"),
     ({"column_names": ["a"]}, "1 column names for 6"),
+    ({"column_names": [1] * 6}, "column_names[0]"),
+    ({"unknown": 1}, "unknown entry 'unknown'"),
+    ({"arrays": {}, "digests": False}, "'theta.npy', which its header does not name"),
+    ({"arrays__theta__shape": [3], "digests": False}, "expected <f4 of shape (3,)"),
+    ({"arrays__theta__dtype": ">f4", "digests": False}, "arrays['theta'].dtype"),
+    ({"arrays__theta__sha256": "0" * 64, "digests": False}, "SHA-256"),
+    ({"arrays__more": {"dtype": "<f4", "shape": [3], "sha256": "0" * 64}, "digests": False}, "'more' is missing"),
 ])
 def test_a_header_that_does_not_fit_is_refused(saved, changes, words):
-    rewrite_header(saved, **changes)
+    sealed.edit(saved, **changes)
     with pytest.raises(ModelFileError) as error:
         VAE.load(saved)
-    assert words in str(error.value)
+    assert words in str(error.value) and str(error.value).startswith(str(saved)) and len(str(error.value)) < 1000
 
 
 def test_parameters_that_are_not_finite_are_refused(saved):
-    header, arrays = io.load(saved, "model")
-    arrays["theta"][3] = np.nan
-    io.save(saved, "model", header, arrays)
+    theta = sealed.read(saved)[1]["theta"]
+    theta[3] = np.nan
+    sealed.edit(saved, {"theta": theta})
     with pytest.raises(ModelFileError, match="not all finite"):
         VAE.load(saved)
 

@@ -91,8 +91,8 @@ def with_names(x: np.ndarray, column_names):
 
 def load_model(options, *others):
     """The model of ``options.model``, a file or ``model.npz`` in a folder: a VAE, or one of the classes ``others``."""
-    path = _model_path(options.model)
-    found = io.estimator_of(path)
+    path = model_path(options.model)
+    _, found = io.kind_of(path)
     return next((other for other in others if other.__name__ == found), VAE).load(path, backend=chosen_backend(options))
 
 
@@ -135,7 +135,7 @@ def check_outputs(written, read=(), replaceable=None, replace: bool = False) -> 
     for name in written:
         if not Path(name).absolute().parent.is_dir():
             raise FileNotFoundError(f"the folder of {name} does not exist")
-    sources = {_model_path(name).resolve(): name for name in read if name is not None}
+    sources = {model_path(name).resolve(): name for name in read if name is not None}
     seen = set()
     for name in written:
         path = Path(name).resolve()
@@ -150,7 +150,7 @@ def check_outputs(written, read=(), replaceable=None, replace: bool = False) -> 
                 raise InputError(f"{name} is read from; choose another name" + (", or say --overwrite" if could else ""))
 
 
-def _model_path(name) -> Path:
+def model_path(name) -> Path:
     """The file of a model, or ``model.npz`` in its folder."""
     path = Path(name)
     return path / "model.npz" if path.is_dir() else path

@@ -1,4 +1,4 @@
-"""``npvae info``: what is installed, which backend would run, and where data are looked for."""
+"""``npvae info``: what is installed, which backend would run, and where data are looked for; or what a file holds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import platform
 import numpy as np
 
 from npvae import backend as backends
+from npvae import io
 from npvae._version import __version__
 from npvae.cli import common, output
 from npvae.data import DATASETS
@@ -16,7 +17,11 @@ from npvae.data.places import cache_folder
 from npvae.estimator import VAE
 from npvae.plots import image_shape
 from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE
+from npvae.semisupervised.model import SemiSupervisedArchitecture
 from npvae.summary import model_summary
+from npvae.tables import TableImputer
+from npvae.tables.columns import KINDS
+from npvae.training.checkpoint import inspect_checkpoint
 
 OPTIONAL = {
     "matplotlib": "pictures",
@@ -28,22 +33,33 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 
 def add_parser(commands) -> None:
-    parser = commands.add_parser("info", help="what is installed, or what is in a model file")
-    parser.add_argument("model", nargs="?", help="describe this model file or folder instead")
+    parser = commands.add_parser("info", help="what is installed, or what is in a file, verified")
+    parser.add_argument("model", nargs="?", help="verify and describe this file instead: a model, its folder, an imputer or a checkpoint")
     parser.set_defaults(run=run_command, backend="auto")
 
 
 def run_command(options) -> int:
-    output.say(_model_info(options) if options.model else _installation_info())
+    output.say(_file_info(options) if options.model else _installation_info())
     return 0
 
 
-def _model_info(options) -> str:
-    model = common.load_model(options, SemiSupervisedVAE, LatentClassifier)
+def _file_info(options) -> str:
+    """What is in a file of any kind, read as for use; its last line says that it was verified."""
+    path = common.model_path(options.model)
+    kind, _ = io.kind_of(path)
+    if kind == "checkpoint":
+        lines = _checkpoint_info(path)
+    elif kind == "imputer":
+        lines = _imputer_info(TableImputer.load(path, backend=common.chosen_backend(options)))
+    else:
+        lines = _model_info(common.load_model(options, SemiSupervisedVAE, LatentClassifier))
+    return "\n".join([*lines, f"verified    {io.seal_of(path)}"])
+
+
+def _model_info(model) -> list[str]:
     # Of M1 what is trained by epochs, and in M1+M2 too what sees the data, is the VAE of features.
     trained = model.features_ if isinstance(model, LatentClassifier) else model
     sees_data = getattr(model, "features_", None) or model
-    row = trained.history_.row(-1) if trained.history_.epochs else {}
     standardised = ", standardised" if getattr(model, "center_", None) is not None else ""
     kind = "pictures" if image_shape(model.sample_shape_) else "rows"
     lines = [
@@ -55,11 +71,33 @@ def _model_info(options) -> str:
         lines.append(f"classes     {', '.join(map(str, model.classes_.tolist()))}")
     if sees_data is not model:
         lines.append(f"features    {len(model.used_dimensions_)} latent dimensions of {sees_data!r}")
-    if row:
-        lines.append(f"training    {_losses(row, '')}")
-    if "val_loss" in row:
-        lines.append(f"validation  {_losses(row, 'val_')}")
-    return "\n".join(lines)
+    return lines + _history_info(trained.history_)
+
+
+def _checkpoint_info(path) -> list[str]:
+    state, model, settings = inspect_checkpoint(path, SemiSupervisedArchitecture)
+    end = "goes on" if state.stop_reason is None and state.epoch < settings.epochs else state.stop_reason or "finished"
+    return [
+        f"checkpoint of a run of {settings.epochs} epochs; --resume, or fit(resume=True), goes on from it", "", model_summary(model), "",
+        f"run         {state.epoch} epochs, {state.step} steps, {end}; seed {settings.seed}", *_history_info(state.history),
+    ]
+
+
+def _imputer_info(imputer) -> list[str]:
+    columns = imputer.schema_.columns
+    counts = {kind: sum(column.kind == kind for column in columns) for kind in KINDS}
+    kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+    errors = ", ".join(f"{member.error:.3f}" for member in imputer.members_)
+    return [
+        repr(imputer), "", model_summary(imputer.members_[0].model), "",
+        f"columns     {len(columns)}: {kinds}", f"members     {len(imputer.members_)}, errors of hidden cells {errors}; seed {imputer.seed_}",
+    ]
+
+
+def _history_info(history) -> list[str]:
+    row = history.row(-1) if history.epochs else {}
+    lines = [f"training    {_losses(row, '')}"] if row else []
+    return lines + ([f"validation  {_losses(row, 'val_')}"] if "val_loss" in row else [])
 
 
 def _losses(row: dict, prefix: str) -> str:

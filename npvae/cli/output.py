@@ -1,9 +1,17 @@
-"""Printing that never stops a run: a closed pipe or terminal makes it silent, not an error."""
+"""Printing that never stops a run: a closed pipe or terminal makes it silent, not an error.
+
+Names and texts that come from files are shown, not obeyed: control characters appear escaped.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+
+from npvae.fields import COMMANDS
+
+#: What of a text from a file would command the terminal, escaped; lines and tabulators stay.
+_ESCAPED = {code: ascii(chr(code))[1:-1] for code in COMMANDS if chr(code) not in "\n\t"}
 
 
 def say(text: str) -> None:
@@ -38,6 +46,6 @@ def finish() -> None:
 
 def _print(text: str, stream) -> None:
     try:
-        print(text, file=stream, flush=True)
+        print(text.translate(_ESCAPED), file=stream, flush=True)
     except (OSError, ValueError):
         pass

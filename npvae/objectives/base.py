@@ -32,6 +32,8 @@ class Objective(ABC):
     name: str
     #: Samples of z for each row.
     samples = 1
+    #: Columns of the history beside the ELBO's: "bound", "error", "cross_entropy". None: any of them, or none.
+    more_columns: tuple[str, ...] | None = None
 
     def config(self) -> dict:
         """The constructor's arguments, JSON-able: ``type(self)(**config)`` is an equal object."""

@@ -80,6 +80,7 @@ class ELBO(Objective):
     """The evidence lower bound. free_bits: nats that a latent dimension may use for nothing, on a minibatch's average."""
 
     name = "elbo"
+    more_columns = ()
 
     def __init__(self, free_bits: float = 0.0) -> None:
         self.free_bits = check.real_number("free_bits", free_bits, minimum=0.0)

@@ -156,6 +156,7 @@ class ImportanceWeighted(Objective):
     """
 
     name = "importance_weighted"
+    more_columns = ("bound",)
 
     def __init__(self, samples: int = 5, estimator: str = "standard", at_once: int = AT_ONCE) -> None:
         self.samples = check.whole_number("samples", samples, 1)

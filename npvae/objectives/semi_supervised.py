@@ -110,6 +110,7 @@ class SemiSupervised(Objective):
     """Labelled and unlabelled bound, and the classifier's term. classifier_weight: a = alpha N / N_l."""
 
     name = "semi_supervised"
+    more_columns = ("bound", "error", "cross_entropy")
 
     def __init__(self, classifier_weight: float = 1.0) -> None:
         self.classifier_weight = check.real_number("classifier_weight", classifier_weight, minimum=0.0)

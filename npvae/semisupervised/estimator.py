@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from npvae import check, inputs, model_file, preparation, random
+from npvae import check, declared, inputs, model_file, preparation, random
 from npvae.batches import batches
 from npvae.errors import InputError, ModelFileError
 from npvae.estimator import VAE
 from npvae.estimator_base import Estimator
+from npvae.fields import ListOf, Maybe, Real, Record, Whole
 from npvae.objectives import SemiSupervised
 from npvae.semisupervised import features as latent_features
 from npvae.semisupervised import inference
@@ -314,10 +315,16 @@ class SemiSupervisedVAE(Classifier, Estimator):
 
     # its file
 
-    def _widths_of(self, model):
+    _more_architecture = declared.CLASSES_OF_ARCHITECTURE
+    _more_header = {
+        "classes": ListOf(declared.LABEL, shortest=2), "class_prior": ListOf(Real(above=0.0)),
+        "features": Maybe(Record({"header": model_file.declaration(VAE), "used_dimensions": ListOf(Whole(0), shortest=1)})),
+    }
+
+    def _widths_of(self, architecture):
         if self.features_ is None:
-            return super()._widths_of(model)
-        return 2 * model.architecture.n_features, self.features_.n_features_in_
+            return super()._widths_of(architecture)
+        return 2 * architecture.n_features, self.features_.n_features_in_
 
     def _more_for_file(self):
         header = {
@@ -332,13 +339,23 @@ class SemiSupervisedVAE(Classifier, Estimator):
     def _restore_more(self, header, arrays, backend):
         _, self.classes_ = read_labels(header["classes"], len(header["classes"]), header["classes"])
         self.class_prior_ = np.array(header["class_prior"], np.float64)
+        if not len(self.classes_) == len(self.class_prior_) == header["architecture"]["n_classes"]:
+            raise ModelFileError(f"it has {len(self.classes_)} classes and a prior of {len(self.class_prior_)}")
         self.features_ = self.used_dimensions_ = None
         self.center_, self.scale_ = arrays.get("center"), arrays.get("scale")
-        self.standardize = self.center_ is not None  # as it was fitted, whatever the argument was since
-        if self.standardize and not all(a.shape == (self.n_features_in_,) and np.isfinite(a).all() for a in (self.center_, self.scale_)):
-            raise ModelFileError("its means and deviations do not fit its features")
-        if header["features"] is None:
-            return
-        inner = model_file.taken_out("features", arrays)
-        self.features_ = self.features = model_file.restore(VAE, header["features"]["header"], inner, backend)
-        self.used_dimensions_ = latent_features.checked_dimensions(self.features_, header["features"]["used_dimensions"])
+        features, used = header["features"], ["theta"]
+        # As it was fitted, whatever the argument was since.
+        self.standardize = features is None and not (self.center_ is None and self.scale_ is None)
+        if self.standardize:
+            used += ["center", "scale"]
+        if features is not None:
+            inner = model_file.taken_out("features", arrays)
+            used += model_file.within("features", inner)
+        model_file.refuse_other_arrays(arrays, used)
+        if self.standardize:
+            latent_features.check_scale(self.center_, self.scale_, self.n_features_in_)
+        if features is not None:
+            self.features_ = self.features = model_file.restore(VAE, features["header"], inner, backend)
+            self.used_dimensions_ = latent_features.checked_dimensions(self.features_, features["used_dimensions"])
+            if len(self.used_dimensions_) != header["architecture"]["n_features"]:
+                raise ModelFileError("its architecture is for another number of features")

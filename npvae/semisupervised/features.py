@@ -58,9 +58,17 @@ def decode(vae: VAE, features: np.ndarray, used: np.ndarray) -> np.ndarray:
     return vae.inverse_transform(z)
 
 
+def check_scale(center, scale, features: int) -> None:
+    """ModelFileError: these are no means and deviations, float64, of so many columns."""
+    for array in (center, scale):
+        if array.shape != (features,) or array.dtype != np.float64 or not np.isfinite(array).all():
+            raise ModelFileError("its means and deviations do not fit its features")
+    if (scale <= 0.0).any():
+        raise ModelFileError("its deviations are not all above 0")
+
+
 def checked_dimensions(vae: VAE, used) -> np.ndarray:
-    """The dimensions that a file names. ModelFileError: the VAE has no such."""
-    dimensions = np.array(used, np.int64)
-    if dimensions.ndim != 1 or not len(used) or not set(dimensions.tolist()) <= set(range(vae.model_.architecture.latent_dim)):
-        raise ModelFileError(f"its features {used} are no dimensions of its VAE")
-    return dimensions
+    """The dimensions that a file names, in order. ModelFileError: the VAE has no such, or one comes twice."""
+    if used != sorted(set(used)) or not 0 <= used[0] <= used[-1] < vae.model_.architecture.latent_dim:
+        raise ModelFileError(f"its features {str(used)[:100]} are no dimensions of its VAE")
+    return np.array(used, np.int64)

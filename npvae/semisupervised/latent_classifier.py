@@ -6,9 +6,10 @@ import copy
 
 import numpy as np
 
-from npvae import check, io, model_file, random
-from npvae.errors import InputError, InputTypeError, ModelFileError, NpvaeError
+from npvae import check, declared, io, model_file, random
+from npvae.errors import InputError, InputTypeError, ModelFileError
 from npvae.estimator import VAE
+from npvae.fields import ListOf, OneOf, Real, Record, Whole
 from npvae.inputs import rows_of
 from npvae.semisupervised import features as latent_features
 from npvae.semisupervised.classifier import Classifier
@@ -110,29 +111,38 @@ class LatentClassifier(Classifier):
         }
         io.save(path, "latent-classifier", header, {
             "coef": self.classifier_.coef_, "intercept": self.classifier_.intercept_, **model_file.within("features", arrays),
-        })
+        }, self._declaration())
 
     @classmethod
     def load(cls, path, *, backend="auto") -> LatentClassifier:
         """The model of a file written by ``save``. FileNotFoundError, ModelFileError: it cannot be read."""
-        header, arrays = io.load(path, "latent-classifier")
-        try:
-            vae = model_file.restore(VAE, header["features"], model_file.taken_out("features", arrays), backend)
-            self = cls(vae, SoftmaxRegression(header["l2"]), samples=check.whole_number("samples", header["samples"], 0))
+        header, arrays = io.load(path, "latent-classifier", cls._declaration())
+        with model_file.refusing(path):
+            inner = model_file.taken_out("features", arrays)
+            model_file.refuse_other_arrays(arrays, ("coef", "intercept", *model_file.within("features", inner)))
+            vae = model_file.restore(VAE, header["features"], inner, backend)
+            self = cls(vae, SoftmaxRegression(header["l2"]), samples=header["samples"])
             self._take_features(vae)
             self.used_dimensions_ = latent_features.checked_dimensions(vae, header["used_dimensions"])
-            _, self.classes_ = read_labels(header["classes"], len(header["classes"]))
-            own = self.classifier_ = SoftmaxRegression(check.real_number("l2", header["l2"], above=0.0))
+            _, self.classes_ = read_labels(header["classes"], len(header["classes"]), header["classes"])
+            own = self.classifier_ = SoftmaxRegression(header["l2"])
             own.coef_, own.intercept_, own.classes_ = arrays["coef"], arrays["intercept"], self.classes_
             own.n_features_in_ = len(self.used_dimensions_)
             shapes = (own.coef_.shape, own.intercept_.shape)
             if shapes != ((own.n_features_in_, len(self.classes_)), (len(self.classes_),)):
-                raise ModelFileError(f"{path}: its classifier has the shapes {shapes}, which do not fit its features and classes")
-        except ModelFileError:
-            raise
-        except (KeyError, TypeError, AttributeError, ValueError, OverflowError, NpvaeError) as error:
-            raise ModelFileError(f"{path} lacks or contradicts what a classifier must hold: {error!r}") from error
+                raise ModelFileError(f"its classifier has the shapes {shapes}, which do not fit its features and classes")
+            if not all(array.dtype == np.float64 and np.isfinite(array).all() for array in (own.coef_, own.intercept_)):
+                raise ModelFileError("its classifier is not of finite float64 numbers")
         return self
+
+    @classmethod
+    def _declaration(cls) -> Record:
+        """The header of its file."""
+        return Record({
+            "estimator": OneOf((cls.__name__,)), "features": model_file.declaration(VAE),
+            "used_dimensions": ListOf(Whole(0), shortest=1), "classes": ListOf(declared.LABEL, shortest=2), "l2": Real(above=0.0),
+            "samples": Whole(0),
+        })
 
     def _take_features(self, vae) -> None:
         """The fitted VAE, and what it says of the data."""

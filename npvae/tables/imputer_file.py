@@ -5,12 +5,51 @@ from __future__ import annotations
 import numpy as np
 
 from npvae import backend as backends
-from npvae import check, io, registry
-from npvae.errors import ModelFileError, NpvaeError
+from npvae import declared, io, registry
+from npvae.errors import InputError, ModelFileError, NpvaeError
+from npvae.fields import Anything, Either, Field, Flag, ListOf, Maybe, OneOf, Real, Record, Text, Whole
 from npvae.impute import Normal
 from npvae.model import Architecture, Model
+from npvae.tables.columns import KINDS
 from npvae.tables.member import Member, Standard
 from npvae.tables.schema import Schema
+
+_NAME_OR_CONFIGURATION = Either(Text(100, plain=True), declared.Configuration())
+
+
+class ColumnField(Field):
+    """A column's configuration: see Column in columns.py."""
+
+    _entries = Record({
+        "name": Text(), "kind": OneOf(KINDS), "values": ListOf(Either(Flag(), Real(), Text())), "mean": Real(),
+        "deviation": Real(above=0.0), "whole": Flag(), "likelihood": _NAME_OR_CONFIGURATION,
+    })
+    expected = _entries.expected
+
+    def read(self, name, value):
+        column = self._entries.read(name, value)
+        values, count = column["values"], len(set(column["values"]))
+        wanted = {"binary": count == 2, "categorical": count >= 2}.get(column["kind"], count == 0)
+        if not wanted or count != len(values):
+            raise InputError(f"{name}.values are not those of a {column['kind']} column: {len(values)}, {count} of them different")
+        return {**column, "values": [float(v) if type(v) is int else v for v in values]}
+
+
+DECLARATION = Record({
+    "parameters": Record({
+        "kinds": Maybe(Anything()), "continuous_likelihood": Maybe(_NAME_OR_CONFIGURATION), "latent_dim": Maybe(Whole(1)),
+        "hidden": Either(Whole(1), declared.WIDTHS), "members": Whole(1), "samples": Whole(1), "learning_rate": Real(above=0.0),
+        "batch_size": Whole(1), "epochs": Maybe(Whole(1)), "held_out": Real(above=0.0, maximum=0.5), "every": Maybe(Whole(1)),
+        "patience": Whole(1), "imputation_samples": Whole(1), "backend": Maybe(Anything()), "threads": Maybe(Whole(1)),
+        "random_state": Maybe(Whole(0)), "verbose": Anything(1),
+    }),
+    "schema": ListOf(ColumnField(), shortest=1), "seed": declared.SEED,
+    "architecture": Record(declared.ARCHITECTURE, declared.ARCHITECTURE_OPTIONS),
+    "members": ListOf(
+        Record({"error": Real(minimum=0.0, nan=True), "normal_error": Real(minimum=0.0, nan=True), "epoch": Whole(0)}),
+        shortest=1, longest=3000,
+    ),
+})
 
 
 def save(imputer, path) -> None:
@@ -28,7 +67,7 @@ def save(imputer, path) -> None:
         "architecture": imputer.members_[0].model.architecture.config(),
         "members": [{"error": m.error, "normal_error": m.normal_error, "epoch": m.epoch} for m in imputer.members_],
     }
-    io.save(path, "imputer", header, arrays)
+    io.save(path, "imputer", header, arrays, DECLARATION)
 
 
 def load(cls, path, backend):
@@ -36,28 +75,57 @@ def load(cls, path, backend):
 
     FileNotFoundError: no such file. ModelFileError: damaged, of another kind or version, or incomplete.
     """
-    header, arrays = io.load(path, "imputer")
+    header, arrays = io.load(path, "imputer", DECLARATION)
+    ops = backends.get(backend)
     try:
-        imputer = cls(**{**header["parameters"], "backend": backend})
-        schema = Schema.from_config(header["schema"])
-        model = Model(Architecture.from_config(header["architecture"]), backends.get(backend))
-        if model.architecture.n_features != schema.width or model.likelihood != schema.likelihood():
-            raise ModelFileError(f"{path}: its columns are not those of its model")
-        members = []
-        for i, entry in enumerate(header["members"]):
-            theta, mean, covariance = (arrays[f"{name}_{i}"] for name in ("theta", "mean", "covariance"))
-            shapes = (theta.shape, mean.shape, covariance.shape)
-            if shapes != ((model.layout.size,), (schema.width,), (schema.width,) * 2) or theta.dtype != np.float32:
-                raise ModelFileError(f"{path}: member {i} does not fit its architecture")
-            if not all(np.isfinite(array).all() for array in (theta, mean, covariance)):
-                raise ModelFileError(f"{path}: the parameters of member {i} are not all finite")
-            standard = Standard(schema.center, schema.scale)
-            members.append(Member(
-                model, theta, Normal(mean, covariance), standard, entry["error"], entry["normal_error"], entry["epoch"]
-            ))
-        imputer._keep(schema, members, check.whole_number("seed", header["seed"], 0))
-    except ModelFileError:
-        raise
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError, NpvaeError) as error:
-        raise ModelFileError(f"{path} lacks or contradicts what an imputer must hold: {error!r}") from error
+        return _restore(cls, header, arrays, backend, ops)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    except NpvaeError as error:
+        raise ModelFileError(f"{path} contradicts itself: {str(error)[:500]}") from error
+
+
+def _restore(cls, header: dict, arrays: dict, backend, ops):
+    imputer = cls(**{**header["parameters"], "backend": backend})
+    count = len(header["members"])
+    names = [f"{part}_{i}" for i in range(count) for part in ("theta", "mean", "covariance")]
+    if sorted(names) != sorted(arrays):
+        raise ModelFileError(f"it has {count} members, but not their arrays and no others")
+    columns = [column["name"] for column in header["schema"]]
+    if len(set(columns)) != len(columns):
+        raise ModelFileError("two of its columns have one name")
+    architecture = declared.build_architecture(Architecture, header["architecture"], arrays["theta_0"].size)
+    schema = Schema.from_config(header["schema"])
+    if architecture.n_features != schema.width or architecture.likelihood != schema.likelihood():
+        raise ModelFileError("its columns are not those of its model")
+    if not (architecture.missing and architecture.completed):
+        raise ModelFileError("its model knows of no missing entries")
+    model, standard = Model(architecture, ops), Standard(schema.center, schema.scale)
+    members = []
+    for i, entry in enumerate(header["members"]):
+        theta, mean, covariance = (arrays[f"{name}_{i}"] for name in ("theta", "mean", "covariance"))
+        shapes = (theta.shape, mean.shape, covariance.shape)
+        dtypes = [str(array.dtype) for array in (theta, mean, covariance)]
+        if shapes != ((model.layout.size,), (schema.width,), (schema.width,) * 2) or dtypes != ["float32", "float64", "float64"]:
+            raise ModelFileError(f"member {i} does not fit its architecture")
+        if not all(np.isfinite(array).all() for array in (theta, mean, covariance)):
+            raise ModelFileError(f"the parameters of member {i} are not all finite")
+        if not _is_covariance(covariance):
+            raise ModelFileError(f"the covariance of member {i} is none: it is not symmetric and positive definite")
+        members.append(Member(
+            model, theta, Normal(mean, covariance), standard, entry["error"], entry["normal_error"], entry["epoch"]
+        ))
+    imputer._keep(schema, members, header["seed"])
     return imputer
+
+
+def _is_covariance(matrix: np.ndarray) -> bool:
+    """Whether a matrix is symmetric, but for rounding, and positive definite."""
+    scale = np.sqrt(np.abs(np.diag(matrix)))
+    if not np.allclose(matrix, matrix.T, rtol=0.0, atol=1e-8 * scale.max(initial=0.0) ** 2):
+        return False
+    try:
+        np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return False
+    return True

@@ -12,12 +12,16 @@ import math
 import time
 from pathlib import Path
 
-from npvae import check, io
-from npvae.errors import InputError, ModelFileError, UnknownNameError
+import numpy as np
+
+from npvae import backend as backends
+from npvae import check, declared, io
+from npvae.errors import InputError, ModelFileError, NpvaeError
+from npvae.model import Architecture, Model
+from npvae.training.checkpoint_fields import DECLARATION, check_state
 from npvae.training.history import History
 from npvae.training.settings import TrainingSettings
 from npvae.training.state import TrainingState
-from npvae.training.step_trial import WAYS
 
 
 def data_fingerprint(x) -> str:
@@ -68,48 +72,74 @@ class Checkpointer:
             "best_elbo": state.best_elbo if state.best_theta is not None else None,
             "best_epoch": state.best_epoch,
             "steps_by": state.steps_by,
-            "stop_reason": state.stop_reason,
+            "stop_reason": declared.plain_reason(state.stop_reason),
         }
-        io.save(self.path, "checkpoint", header, arrays)
+        io.save(self.path, "checkpoint", header, arrays, DECLARATION)
         self._written = time.monotonic()
 
 
-def read_checkpoint(path, model, settings: TrainingSettings, fingerprints: dict) -> TrainingState:
+def read_checkpoint(path, model, settings: TrainingSettings, fingerprints: dict, x=None) -> TrainingState:
     """The state in a checkpoint of this very run; ``settings.epochs`` may be larger than it was,
     unless the learning-rate schedule depends on it.
 
-    FileNotFoundError, ModelFileError: no readable checkpoint. InputError: it is of another model, other
-    settings or other data; the message says which.
+    x: (N, data columns), what the run is trained on, of the parameters' dtype; None: not looked at. FileNotFoundError, ModelFileError: no readable checkpoint. InputError: it is of another
+    model, other settings or other data; the message says which.
     """
-    header, arrays = io.load(path, "checkpoint")
+    header, arrays = io.load(path, "checkpoint", DECLARATION)
+    # Only a schedule that looks at the run's length makes a longer run another run from the start.
+    free = () if settings.schedule.depends_on_length else ("epochs",)
+    _refuse_difference(path, "model", header["architecture"], model.architecture.config())
+    _refuse_difference(path, "settings", header["settings"], settings.config(), free)
+    _refuse_difference(path, "data", header["data"], fingerprints)
     try:
-        # Only a schedule that looks at the run's length makes a longer run another run from the start.
-        free = () if settings.schedule.depends_on_length else ("epochs",)
-        _refuse_difference(path, "model", header["architecture"], model.architecture.config())
-        _refuse_difference(path, "settings", header["settings"], settings.config(), free)
-        _refuse_difference(path, "data", header["data"], fingerprints)
-        copy = model.ops.copy
-        state = TrainingState(
-            theta=copy(arrays["theta"]),
-            optimizer_state={
-                name.removeprefix("optimizer/"): copy(array)
-                for name, array in arrays.items() if name.startswith("optimizer/")
-            },
-            epoch=header["epoch"],
-            step=header["step"],
-            history=History(header["history"]),
-            best_epoch=header["best_epoch"],
-            steps_by=None if header["steps_by"] is None else check.one_of("steps_by", header["steps_by"], WAYS),
-            stop_reason=header["stop_reason"],
-        )
-        if "best_theta" in arrays:
-            state.best_theta = copy(arrays["best_theta"])
-            state.best_elbo = header["best_elbo"]
-    except (KeyError, TypeError, AttributeError, UnknownNameError) as error:
-        raise ModelFileError(f"{path} lacks what a checkpoint must hold: {error}") from error
+        check_state(header, arrays, model, settings, x)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    state = _state(model.ops, header, arrays)
     if state.epoch > settings.epochs:
         raise InputError(f"{path} is of epoch {state.epoch}, but this run has only {settings.epochs}")
     return state
+
+
+def _state(ops, header: dict, arrays: dict) -> TrainingState:
+    """The state that was checked, in the backend's memory."""
+    state = TrainingState(
+        theta=ops.copy(arrays["theta"]),
+        optimizer_state={
+            name.removeprefix("optimizer/"): ops.copy(array) for name, array in arrays.items() if name.startswith("optimizer/")
+        },
+        epoch=header["epoch"],
+        step=header["step"],
+        history=History(header["history"]),
+        best_epoch=header["best_epoch"],
+        steps_by=header["steps_by"],
+        stop_reason=header["stop_reason"],
+    )
+    if "best_theta" in arrays:
+        state.best_theta = ops.copy(arrays["best_theta"])
+        state.best_elbo = header["best_elbo"]
+    return state
+
+
+def inspect_checkpoint(path, with_classes=Architecture):
+    """``(state, model, settings)`` of a checkpoint, on NumPy, checked as before a run goes on from it; with_classes: the architecture of
+    a model with classes.
+
+    FileNotFoundError, ModelFileError: it cannot be read, or contradicts itself.
+    """
+    header, arrays = io.load(path, "checkpoint", DECLARATION)
+    try:
+        config = header["architecture"]
+        kind = with_classes if "n_classes" in config else Architecture
+        theta = arrays.get("theta", np.zeros(0))
+        model = Model(declared.build_architecture(kind, config, theta.size), backends.get("numpy"))
+        settings = TrainingSettings.from_config(header["settings"])
+        check_state(header, arrays, model, settings, None)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    except (NpvaeError, TypeError) as error:
+        raise ModelFileError(f"{path} contradicts itself: {str(error)[:500]}") from error
+    return _state(model.ops, header, arrays), model, settings
 
 
 def _refuse_difference(path, what: str, found: dict, wanted: dict, free=()) -> None:
