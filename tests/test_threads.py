@@ -3,14 +3,16 @@
 import builtins
 import importlib.util
 import os
+import subprocess
 import sys
 import threading
+import types
 
 import numpy as np
 import pytest
 
 from npvae import backend
-from npvae.backend import numba_ops, threads
+from npvae.backend import blas, numba_ops, threads
 from npvae.errors import InputError, InputTypeError, MissingDependencyError
 
 
@@ -59,7 +61,7 @@ def test_what_a_variable_may_hold(monkeypatch, text, number):
     assert threads.number_of_threads() == number
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "0x2", "2 threads"])
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "0x2", "2 threads", "\u00b2", "\u0662", "1" * 400])
 @pytest.mark.parametrize("name", threads.VARIABLES)
 def test_what_a_variable_may_not_hold(monkeypatch, name, text):
     monkeypatch.setenv(name, text)
@@ -93,13 +95,120 @@ def test_the_share_of_a_container(text, cores):
     assert threads.available_cores() == cores
 
 
-def test_the_blas_is_limited_where_that_is_possible(monkeypatch):
-    pools = pytest.importorskip("threadpoolctl")
-    limits = []
-    monkeypatch.setattr(pools, "threadpool_limits", lambda *arguments, **options: limits.append((arguments, options)))
-    assert threads.limit_blas(3) and limits == [((3,), {"user_api": "blas"})]
+def test_the_blas_of_numpy_is_limited_without_an_extra():
+    """In a process of its own, in which threadpoolctl cannot be imported and BLAS begins with two threads."""
+    program = """
+import sys
+sys.modules["threadpoolctl"] = None
+from npvae import backend
+from npvae.backend import blas, threads
+
+known = blas.threads()
+assert known.get() == 2, known.get()
+backend.get("numpy")
+assert known.get() == 2, "nothing was asked for"
+backend.get("numpy", threads=1)
+assert known.get() == 1
+assert threads.limit_blas(2) and known.get() == 2
+"""
+    check_in_process(program, OPENBLAS_NUM_THREADS="2", MKL_NUM_THREADS="2", OMP_NUM_THREADS="2")
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_the_environment_limits_the_blas_of_every_backend(name):
+    if backend.reason_against(name) is not None:
+        pytest.skip(f"{name} does not run here")
+    program = f"""
+from npvae import backend
+from npvae.backend import blas
+
+backend.get({name!r})
+assert blas.threads().get() == 1, blas.threads().get()
+"""
+    check_in_process(program, NPVAE_NUM_THREADS="1", OPENBLAS_NUM_THREADS="2", MKL_NUM_THREADS="2")
+
+
+def check_in_process(program, **variables):
+    """Run a program whose BLAS has a number of threads that can be set."""
+    if blas.threads() is None:
+        pytest.skip("the number of threads of this BLAS cannot be set")
+    environment = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**environment, **variables}, capture_output=True, text=True, timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+class Library:
+    """Stands for a shared library that has functions of these names; what they hold is one number."""
+
+    def __init__(self, set_name: str, get_name: str, number: int) -> None:
+        self._functions = {set_name: self._setter(), get_name: self._getter()}
+        self.number = number
+
+    def _setter(self):
+        def set_number(number):
+            self.number = number
+
+        return set_number
+
+    def _getter(self):
+        return lambda: self.number
+
+    def __getattr__(self, name):
+        try:
+            return self._functions[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __getitem__(self, name):
+        return self._functions[name]
+
+
+@pytest.mark.parametrize(("set_name", "get_name"), [
+    ("scipy_openblas_set_num_threads64_", "scipy_openblas_get_num_threads64_"),
+    ("openblas_set_num_threads64_", "openblas_get_num_threads64_"),
+    ("scipy_openblas_set_num_threads", "scipy_openblas_get_num_threads"),
+    ("openblas_set_num_threads", "openblas_get_num_threads"), ("MKL_Set_Num_Threads", "MKL_Get_Max_Threads"),
+    ("bli_thread_set_num_threads", "bli_thread_get_num_threads"), ("flexiblas_set_num_threads", "flexiblas_get_num_threads"),
+])
+def test_the_blas_libraries_that_are_known(monkeypatch, set_name, get_name):
+    library = Library(set_name, get_name, 4)
+    monkeypatch.setattr(blas, "_libraries", lambda: ["a path"])
+    monkeypatch.setattr(blas.ctypes, "CDLL", lambda path: library)
+    known = blas.threads.__wrapped__()
+    assert known.get() == 4 and known.set(3) and library.number == known.get() == 3
+
+
+def test_accelerate_knows_one_thread_or_as_many_as_it_likes(monkeypatch):
+    library = Library(*blas.ACCELERATE, 0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    known = blas._functions(library)
+    assert known.get() == 6
+    assert known.set(1) and library.number == 1 and known.get() == 1
+    assert not known.set(3) and library.number == 0  # more than three: what was asked for is not what runs
+    assert known.set(6) and known.get() == 6
+
+
+def test_a_blas_that_is_not_known_is_left_to_threadpoolctl(monkeypatch):
+    def set_limits(number, user_api):
+        pools[1]["num_threads"] = number
+        return True
+
+    pools = [{"user_api": "openmp", "num_threads": 8}, {"user_api": "blas", "num_threads": 5}]
+    module = types.SimpleNamespace(threadpool_info=lambda: pools, threadpool_limits=set_limits)
+    monkeypatch.setitem(sys.modules, "threadpoolctl", module)
+    monkeypatch.setattr(blas, "_libraries", lambda: [])
+    known = blas.threads.__wrapped__()
+    assert known.get() == 5 and known.set(2) and known.get() == 2
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
-    assert not threads.limit_blas(3) and len(limits) == 1
+    monkeypatch.setattr(blas, "threads", blas.threads.__wrapped__)
+    assert blas.threads() is None and not threads.limit_blas(3)
+    with pytest.raises(MissingDependencyError, match=r"cannot be set .*OPENBLAS_NUM_THREADS.*npvae\[threads\]"):
+        backend.get("numpy", threads=3)
+    monkeypatch.setenv("NPVAE_NUM_THREADS", "3")
+    assert backend.get("numpy").name == "numpy"
 
 
 # Which backend

@@ -56,7 +56,7 @@ def constants_of(rate: float = 0.0, root_scale: float = 0.0, **values: float) ->
 class NumbaOps(NumpyOps):
     """Compiled loops on the CPU. Values agree with the reference to rounding.
 
-    threads: of the compiled program, at most, and of BLAS where threadpoolctl is installed; None asks the environment
+    threads: of the compiled program, at most, and of NumPy's BLAS where that can be set; None asks the environment
     and the machine.
 
     products: whose matrix products it runs on. "own": the compiled program's, so that a run has the same bits
@@ -72,8 +72,9 @@ class NumbaOps(NumpyOps):
         self.takes_programs = PRODUCTS[products]
         self._asked_threads = threads
         self.threads = thread_count.number_of_threads(threads)
-        if threads is not None:
-            thread_count.limit_blas(threads)  # where threadpoolctl is not installed, BLAS keeps its own number
+        number = thread_count.asked_of_blas(threads)
+        if number is not None:
+            thread_count.limit_blas(number)  # where that cannot be set, BLAS keeps its own number
 
     def __reduce__(self):
         return type(self), (self._asked_threads, self.products)

@@ -11,11 +11,10 @@ import math
 
 import numpy as np
 
-from npvae import check
 from npvae.backend import compiled
 from npvae.backend.base import Ops
 from npvae.backend.buffers import BufferPool, empty_aligned
-from npvae.backend.threads import limit_blas
+from npvae.backend.threads import asked_of_blas, limit_blas
 from npvae.errors import MissingDependencyError
 
 #: Elements of a piece of the flat parameter vector, at most: large enough that calls cost little, small enough for the
@@ -40,13 +39,14 @@ class NumpyOps(Ops):
     _pool = BufferPool  #: what large results are taken from
 
     def __init__(self, threads: int | None = None) -> None:
-        """threads: of NumPy's BLAS, in this whole process; None leaves them as they are."""
+        """threads: of NumPy's BLAS, in this whole process; None takes ``NPVAE_NUM_THREADS``, or leaves them as they are."""
         super().__init__(np)
         self._asked_threads = threads
-        if threads is not None and not limit_blas(check.whole_number("threads", threads, 1)):
+        number = asked_of_blas(threads)
+        if number is not None and not limit_blas(number) and threads is not None:
             raise MissingDependencyError(
-                'the threads of NumPy\'s BLAS can be set with threadpoolctl: python -m pip install "npvae[threads]"; or '
-                "set OPENBLAS_NUM_THREADS or OMP_NUM_THREADS before Python starts"
+                "the number of threads of NumPy's BLAS cannot be set from here: set OPENBLAS_NUM_THREADS, MKL_NUM_THREADS or "
+                'OMP_NUM_THREADS before Python starts, or try python -m pip install "npvae[threads]"'
             )
         self._buffers = self._pool()
         self._constants: dict = {}

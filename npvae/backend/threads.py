@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from npvae import check
+from npvae.backend import blas
 from npvae.errors import InputError
 
 #: Looked at in this order.
@@ -26,12 +27,20 @@ def explain(threads: int | None = None) -> tuple[int, str]:
     if threads is not None:
         return check.whole_number("threads", threads, 1), "asked for"
     for name in VARIABLES:
-        text = os.environ.get(name, "").split(",")[0].strip()
-        if text:
-            if not text.isdigit() or int(text) < 1:
-                raise InputError(f"the environment variable {name} must be a whole number from 1, got {text!r}")
-            return min(int(text), available_cores()), f"{name}={text}"
+        number = _number_in(name)
+        if number is not None:
+            return min(number, available_cores()), f"{name}={number}"
     return available_cores(), "the cores this process may use"
+
+
+def _number_in(name: str) -> int | None:
+    """The whole number from 1 that an environment variable holds, the first of a list; None where it holds nothing."""
+    text = os.environ.get(name, "").split(",")[0].strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
+        raise InputError(f"the environment variable {name} must be a whole number from 1, got {text!r}")
+    return int(text)
 
 
 def available_cores() -> int:
@@ -49,11 +58,14 @@ def available_cores() -> int:
     return cores
 
 
+def asked_of_blas(threads: int | None) -> int | None:
+    """The number of threads that NumPy's BLAS is to run on: ``threads``, else ``NPVAE_NUM_THREADS``; None: as it comes."""
+    if threads is not None:
+        return check.whole_number("threads", threads, 1)
+    return _number_in(VARIABLES[0])  # what other programs' variables say, a BLAS reads for itself
+
+
 def limit_blas(threads: int) -> bool:
-    """Limit NumPy's BLAS to so many threads for this process; False where threadpoolctl is not installed."""
-    try:
-        import threadpoolctl
-    except ImportError:
-        return False
-    threadpoolctl.threadpool_limits(threads, user_api="blas")
-    return True
+    """Limit NumPy's BLAS to so many threads for this process; False where its number cannot be set: see blas.py."""
+    known = blas.threads()
+    return known is not None and known.set(threads)

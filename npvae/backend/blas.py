@@ -1,0 +1,101 @@
+"""The number of threads of the BLAS that NumPy calls, read and set in the running process.
+
+Each BLAS has functions for it, under names of its own. They are looked up through NumPy's extension module: on Linux and
+macOS the search for a symbol in a library goes on in those that it was linked with, so what is found belongs to the very
+BLAS that NumPy calls, and not to another one of the process, such as SciPy's. Windows searches no further than the library
+itself; there NumPy's wheels keep their BLAS in a folder ``numpy.libs``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+#: OpenBLAS is built with prefixes and suffixes around the names of its functions: NumPy's wheels, their 64-bit integers, conda.
+_OPENBLAS = [
+    (f"{prefix}openblas_set_num_threads{suffix}", f"{prefix}openblas_get_num_threads{suffix}", ctypes.c_int)
+    for prefix in ("scipy_", "") for suffix in ("64_", "_64", "")
+]
+
+#: Functions that set and get the number, and the type of that number, in the order in which they are looked for.
+FUNCTIONS = [
+    *_OPENBLAS,
+    ("MKL_Set_Num_Threads", "MKL_Get_Max_Threads", ctypes.c_int),
+    ("bli_thread_set_num_threads", "bli_thread_get_num_threads", ctypes.c_int64),
+    ("flexiblas_set_num_threads", "flexiblas_get_num_threads", ctypes.c_int),
+]
+
+#: Accelerate, macOS's own BLAS from version 15 on, knows two states: 0, on as many threads as it likes, and 1, on one.
+ACCELERATE = ("BLASSetThreading", "BLASGetThreading")
+
+
+class Threads(NamedTuple):
+    """``get()`` is the number of threads of NumPy's BLAS; ``set(number)`` says whether it could be set."""
+
+    get: Callable[[], int]
+    set: Callable[[int], bool]
+
+
+@functools.cache
+def threads() -> Threads | None:
+    """How to read and set the number of threads of NumPy's BLAS, or None if this BLAS has no known way."""
+    for path in _libraries():
+        try:
+            library = ctypes.CDLL(str(path))
+        except OSError:
+            continue
+        found = _functions(library)
+        if found is not None:
+            return found
+    return _by_threadpoolctl()
+
+
+def _libraries() -> list[Path]:
+    """NumPy's extension module that calls BLAS; on Windows the libraries beside the package instead."""
+    package = Path(np.__file__).parent
+    if sys.platform == "win32":
+        return sorted((package.parent / "numpy.libs").glob("*.dll"))
+    core = np._core if hasattr(np, "_core") else np.core  # NumPy 2, NumPy 1
+    return [Path(core._multiarray_umath.__file__)]
+
+
+def _functions(library) -> Threads | None:
+    """The functions of the first BLAS of ``FUNCTIONS`` that the library has or was linked with."""
+    for set_name, get_name, kind in FUNCTIONS:
+        if hasattr(library, set_name) and hasattr(library, get_name):
+            setter, getter = library[set_name], library[get_name]
+            setter.argtypes, setter.restype, getter.argtypes, getter.restype = [kind], None, [], kind
+            return Threads(lambda: max(1, int(getter())), lambda number: setter(number) is None)
+    if all(hasattr(library, name) for name in ACCELERATE):
+        setter, getter = (library[name] for name in ACCELERATE)
+        setter.argtypes, setter.restype, getter.argtypes, getter.restype = [ctypes.c_uint], ctypes.c_int, [], ctypes.c_uint
+        most = os.cpu_count() or 1
+
+        def set_threading(number: int) -> bool:
+            setter(1 if number == 1 else 0)
+            return number == 1 or number >= most
+
+        return Threads(lambda: 1 if getter() == 1 else most, set_threading)
+    return None
+
+
+def _by_threadpoolctl() -> Threads | None:
+    """Through threadpoolctl, where it is installed and knows a BLAS that is not known here."""
+    try:
+        import threadpoolctl
+    except ImportError:
+        return None
+
+    def libraries() -> list[int]:
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+    if not libraries():
+        return None
+    return Threads(lambda: max(libraries()), lambda number: bool(threadpoolctl.threadpool_limits(number, user_api="blas")))
