@@ -8,11 +8,12 @@ summed over features and averaged over rows, in nats.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING
+import os
+import sys
 
 from npvae._version import __version__
 
+TYPE_CHECKING = False  # type checkers take it for true; importing typing would cost more than the rest of this file
 if TYPE_CHECKING:
     from npvae import backend, plots, random
     from npvae.data import load_dataset, load_file
@@ -46,10 +47,31 @@ _HOME = {
 
 _MODULES = ("backend", "plots", "random")
 
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
+
+
+class _SourceTree:
+    """Finds ``npvae.kernels`` in a source tree, where its folder lies beside this package; installed, it lies inside."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        folder = os.path.join(os.path.dirname(_FOLDER), "kernels")
+        if name != "npvae.kernels" or not os.path.isfile(os.path.join(folder, "library.py")):
+            return None
+        from importlib.util import spec_from_file_location
+
+        return spec_from_file_location(name, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder])
+
+
+if not os.path.isdir(os.path.join(_FOLDER, "kernels")):
+    sys.meta_path.append(_SourceTree)  # the last to be asked: an editable install has a finder of its own
+
 __all__ = ["__version__", *_MODULES, *sorted(_HOME)]
 
 
 def __getattr__(name: str):
+    import importlib
+
     if name in _HOME:
         value = getattr(importlib.import_module(_HOME[name]), name)
     elif name in _MODULES:

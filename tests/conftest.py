@@ -4,9 +4,16 @@ import os
 
 # Before anything imports matplotlib: tests must not look for a display.
 os.environ["MPLBACKEND"] = "Agg"
+# Before anything imports NumPy: where every core has a worker, threads of BLAS would only wait for one another.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import gpu_backends
 import numpy as np
+import processes
 import pytest
 
 from npvae import backend
@@ -21,6 +28,26 @@ if backend.reason_against("numba") is None:
     BACKENDS["numba"] = lambda: backend.get("numba", threads=2)
 if gpu_backends.NO_GPU is None or gpu_backends.NO_STANDIN is None:
     BACKENDS["cupy"] = lambda: gpu_backends.ThroughDevice(gpu_backends.on_gpu_or_standin())
+
+
+def pytest_configure(config):
+    """Before pytest-xdist starts its workers: compile what each of them would otherwise compile for itself."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        with ThreadPoolExecutor() as pool:  # what fails here fails again in the tests that are about it
+            if "numba" in BACKENDS:
+                pool.submit(processes.run, [sys.executable, "-m", "npvae", "warmup"])
+            if gpu_backends.NO_GPU is not None and gpu_backends.NO_STANDIN is None:
+                pool.submit(gpu_backends.host_kernels)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file's tests stay together: what its fixtures train is then trained once."""
+    if config.getvalue("dist") == "load":
+        from xdist.scheduler import LoadFileScheduling
+
+        return LoadFileScheduling(config, log)
+    return None
 
 
 def _parameter(name: str):

@@ -6,12 +6,15 @@ import ast
 import configparser
 import importlib
 import inspect
+import os
 import pkgutil
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import processes
 import pytest
 
 import npvae
@@ -48,6 +51,43 @@ def test_every_public_name_is_there_and_an_unknown_one_is_not():
     assert set(npvae.__all__) <= set(dir(npvae))
     with pytest.raises(AttributeError, match="no_such_name"):
         npvae.no_such_name  # noqa: B018
+
+
+USE_OF_A_SOURCE_TREE = """
+import sys, npvae, npvae.kernels.plan
+from npvae import VAE, backend
+import numpy as np
+assert "kernels" not in sys.modules and not any("editable" in name for name in sys.modules)
+print(npvae.__file__, npvae.kernels.plan.__file__, sep="\\n")
+x = np.random.default_rng(0).random((20, 3))
+print(np.isfinite(VAE(1, (2,), epochs=1, backend="numpy", random_state=0).fit(x).transform(x)).all())
+if backend.reason_against("numba") is None:
+    backend.get("numba")
+"""
+
+
+@pytest.mark.parametrize("where", ["folder", "path"])
+def test_a_source_tree_works_without_an_install(tmp_path, where):
+    """Folders copied to a machine, with no .pth file that would find an editable install: run inside, and from elsewhere."""
+    tree = tmp_path / "tree"
+    for folder in ("npvae", "kernels"):
+        shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    packages = [folder for folder in sys.path if folder and folder not in (str(ROOT), str(ROOT / "tests"))]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tree)] * (where == "path") + packages)}
+    cwd = tree if where == "folder" else tmp_path
+    for command, lines in ((["-c", USE_OF_A_SOURCE_TREE], 3), (["-m", "npvae", "--version"], 1)):
+        done = processes.run([sys.executable, "-S", *command], cwd=cwd, env=environment)
+        assert done.returncode == 0 and len(done.stdout.splitlines()) == lines, done.stdout + done.stderr
+        if lines == 3:
+            *files, finite = done.stdout.splitlines()
+            assert [Path(file) for file in files] == [tree / "npvae" / "__init__.py", tree / "kernels" / "plan.py"]
+            assert finite == "True"
+
+
+def test_no_other_folder_of_a_source_tree_becomes_part_of_the_package():
+    for name in ("tests", "benchmarks", "npvae", "kernel"):
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module(f"npvae.{name}")
 
 
 def all_modules():

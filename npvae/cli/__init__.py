@@ -40,11 +40,11 @@ def parse(arguments=None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments=None) -> int:
-    """Run a command line; return the exit code."""
+def main(arguments=None, ready=None) -> int:
+    """Run a command line; return the exit code. ``ready`` is called once everything is imported and the options are read."""
     output.prepare()
     try:
-        return _run(arguments)
+        return _run(arguments, ready)
     except NonFiniteError as error:
         return _fail(error, 1)
     except (NpvaeError, OSError, MemoryError) as error:
@@ -55,10 +55,12 @@ def main(arguments=None) -> int:
         output.finish()
 
 
-def _run(arguments) -> int:
+def _run(arguments, ready) -> int:
     from npvae.cli import common
 
     options = parse(arguments)
+    if ready is not None:
+        ready()
     with warnings.catch_warnings():  # a command's own way with warnings ends with it
         common.say_conversions_once()
         try:
