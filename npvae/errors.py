@@ -67,6 +67,10 @@ class KinkError(NpvaeError, ValueError):
     """A finite difference was asked for at a point where the function has no derivative."""
 
 
+class GradientCheckWarning(UserWarning):
+    """A gradient is right, but its backward changes its arguments, or is right at its first call only."""
+
+
 class DataConversionWarning(UserWarning):
     """Data of whole numbers or booleans were converted to floating point."""
 

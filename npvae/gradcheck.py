@@ -13,6 +13,9 @@ upstream gradient is random because a backward that forgets it is right for ones
 so an element is measured against at least the root mean square of its tensor. ``floor`` is what rounding
 in the function could add, over rtol. A tensor whose gradient is lost in that rounding is refused, not passed.
 
+Function and backward get copies at every call: a gradient is judged at the inputs as they were given, also where backward
+computes in place. That it does so is noted in the report, and warned of.
+
 The checker (this file, gradient_problem.py, finite_differences.py) needs NumPy alone, and nothing of the rest of
 npvae but its errors.
 """
@@ -21,13 +24,14 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from npvae.errors import GradientCheckError, InputError
-from npvae.finite_differences import derivative
+from npvae.errors import GradientCheckError, GradientCheckWarning, InputError, KinkError
+from npvae.finite_differences import Derivative, derivative
 from npvae.gradient_problem import Problem, checked_arguments
 
 #: Arrays of up to this many elements are checked element by element.
@@ -35,7 +39,7 @@ ELEMENTWISE_LIMIT = 200
 #: What is checked of a larger one: so many random directions, and so many elements.
 DIRECTIONS = 6
 SAMPLED_ELEMENTS = 12
-#: First steps: of one element (times its size where that is above 1), and along a unit vector.
+#: First steps: of one element, and along a unit vector; each element's times its size where that is above 1.
 ELEMENT_STEP = 1e-4
 DIRECTION_STEP = 1e-3
 
@@ -63,10 +67,11 @@ class TensorReport:
 
 @dataclass(frozen=True)
 class GradientReport:
-    """One row a tensor. ``passed`` says whether all did; ``str`` gives a table."""
+    """One row a tensor. ``passed`` says whether all did; ``str`` gives a table, the notes below it."""
 
     rows: list[TensorReport] = field(default_factory=list)
     rtol: float = 1e-6
+    notes: tuple[str, ...] = ()  #: what backward changes that a caller might need again
 
     @property
     def passed(self) -> bool:
@@ -78,7 +83,7 @@ class GradientReport:
         return max(self.rows, key=lambda row: row.error)
 
     def __str__(self) -> str:
-        return "\n".join(str(row) for row in self.rows)
+        return "\n".join([*map(str, self.rows), *(f"note: {note}" for note in self.notes)])
 
 
 def check_gradient(
@@ -94,15 +99,21 @@ def check_gradient(
         function(*inputs) -> output,  with the argument backward(u, *inputs)
 
     ``output`` may be a tuple of arrays; backward then takes one u for each. A gradient may be None for an
-    input that has none, which is then not checked. Inputs are converted to float64 copies.
+    input that has none, which is then not checked. Real numbers are converted to float64 copies. Inputs of whole
+    numbers or booleans, labels and indices, are passed on as they are, are not moved, and have no gradient: backward
+    gives None for them, or leaves all of them out.
 
     names: of the inputs, for the report; by default those of the function's parameters. rtol: see the
     module. step: of the differences, chosen by default. seed: of upstream gradient and directions.
     raise_on_failure: with False the report is returned whatever it says.
 
+    GradientCheckWarning: the gradient is right, but backward changes its inputs, its output or the upstream
+    gradient in place, or is right at its first call only.
+
     KinkError: the function has no derivative at the point. InputError, InputTypeError: an input is not an
     array of real numbers, a gradient has the wrong shape or number, there is nothing to check, the function
-    changes its inputs, or its values are so large that rounding hides the gradient.
+    changes its inputs, two equal calls give different results or gradients, or the function's values are so
+    large that rounding hides the gradient.
 
     >>> import numpy as np
     >>> square = lambda x: (x * x, lambda u: 2 * x * u)
@@ -115,27 +126,32 @@ def check_gradient(
         raise InputError(f"names has {len(names)} entries for {len(inputs)} inputs")
     generator = np.random.default_rng(seed)
     problem = Problem(function, backward, inputs, generator)
-    gradients = problem.analytic()
+    gradients, notes = problem.analytic(names)
     rows = []
     for index, (name, gradient) in enumerate(zip(names, gradients, strict=True)):
         if gradient is not None:
             rows.append(_check_tensor(problem, index, name, gradient, rtol, step, generator))
     if not rows:
         raise InputError("there is nothing to check: every gradient is None")
-    report = GradientReport(rows, rtol)
+    report = GradientReport(rows, rtol, tuple(notes))
     if raise_on_failure and not report.passed:
-        failed = [str(row) for row in rows if not row.passed]
-        raise GradientCheckError("wrong gradient (analytic and numeric at the end):\n" + "\n".join(failed), report)
+        failed = GradientReport([row for row in rows if not row.passed], rtol, report.notes)
+        raise GradientCheckError(f"wrong gradient (analytic and numeric at the end):\n{failed}", report)
+    if report.passed:
+        for note in notes:
+            warnings.warn(note, GradientCheckWarning, stacklevel=2)
     return report
 
 
 def numerical_gradient(
     function: Callable, inputs: Sequence, upstream=None, *, step: float | None = None, rtol: float = 1e-6
-) -> tuple[np.ndarray, ...]:
-    """d/dx sum(upstream * function(*inputs)) for each input x, float64, element by element.
+) -> tuple[np.ndarray | None, ...]:
+    """d/dx sum(upstream * function(*inputs)) for each input x, float64, element by element; None for one of whole
+    numbers or booleans, which is passed on as it is.
 
     ``function`` returns an array, a scalar, or a tuple of arrays; ``upstream`` has the same form, and is 1
-    by default. ``step`` is the first step of the differences, chosen by default. Four calls an element.
+    by default. ``step`` is the first step of the differences, chosen by default. Five calls an element, and four
+    more for every step that has to be smaller.
     Accurate to ``rtol`` where rounding in the function allows it, or KinkError.
 
     >>> import numpy as np
@@ -144,8 +160,10 @@ def numerical_gradient(
     """
     inputs, rtol, step = checked_arguments(inputs, rtol, step)
     problem = Problem(function, None, inputs, None, upstream)
-    return tuple(_elementwise(problem, index, range(x.size), step, rtol, 0.0)[0].reshape(x.shape)
-                 for index, x in enumerate(inputs))
+    return tuple(
+        _elementwise(problem, index, range(x.size), step, rtol, 0.0)[0].reshape(x.shape) if x.dtype.kind == "f" else None
+        for index, x in enumerate(inputs)
+    )
 
 
 def _check_tensor(problem, index, name, gradient, rtol, step, generator) -> TensorReport:
@@ -159,29 +177,29 @@ def _check_tensor(problem, index, name, gradient, rtol, step, generator) -> Tens
         directions = [_unit_direction(x.shape, generator) for _ in range(DIRECTIONS)]
         checked = f"{DIRECTIONS} directions, {SAMPLED_ELEMENTS} elements"
 
-    numeric, rounding, size = _elementwise(problem, index, elements, step, 0.1 * rtol, scale, name)
+    numeric, *noise = _elementwise(problem, index, elements, step, 0.1 * rtol, scale, name)
     labels = ["[" + ", ".join(map(str, np.unravel_index(i, x.shape))) + "]" for i in elements]
-    groups = [(gradient.reshape(-1)[elements], numeric, rounding, size, labels)]
+    reach = np.maximum(np.abs(x.reshape(-1)[elements]), 1.0)
+    groups = [(gradient.reshape(-1)[elements], numeric, *noise, reach, labels)]
     if directions:
-        found = [
-            derivative(problem.along(index, v), step or DIRECTION_STEP, 0.1 * rtol, scale, f"{name} + t v, a direction")
-            for v in directions
-        ]
+        directions, found = _along(problem, index, directions, gradient, step or DIRECTION_STEP, 0.1 * rtol, name)
         groups.append((
             np.array([float(np.sum(gradient * v)) for v in directions]),
-            np.array([d.estimate for d in found]), np.array([d.rounding for d in found]),
-            np.array([d.size for d in found]), [f"direction {i}" for i in range(len(directions))],
+            *_numbers(found), np.ones(len(found)), [f"direction {i}" for i in range(len(found))],
         ))
     worst = (0.0, "", 0.0, 0.0)
-    for analytic, numbers, noise, values, where in groups:
+    for analytic, numbers, noise, unseen, values, reach, where in groups:
         if not len(numbers):
             continue
-        _refuse_if_hidden(name, analytic, numbers, noise, values)
+        _refuse_if_hidden(name, analytic, numbers, noise, values, reach)
         size = np.maximum(np.maximum(np.abs(analytic), np.abs(numbers)), _root_mean_square(numbers))
         size = np.maximum(size, np.maximum(noise / rtol, np.finfo(np.float64).tiny))
         with np.errstate(invalid="ignore"):  # an infinite gradient is infinitely wrong
             errors = np.abs(analytic - numbers) / size
         errors[np.isnan(errors)] = np.inf
+        wrong = errors > rtol
+        if wrong.any() and (np.abs(analytic - numbers) <= unseen)[wrong].all():
+            _refuse_hidden(name, analytic, unseen, values)
         i = int(np.argmax(errors))
         if errors[i] >= worst[0]:
             worst = (float(errors[i]), where[i], float(analytic[i]), float(numbers[i]))
@@ -189,29 +207,62 @@ def _check_tensor(problem, index, name, gradient, rtol, step, generator) -> Tens
 
 
 def _elementwise(problem, index, elements, step, tolerance, scale, name="an input"):
-    """Derivatives by single elements of one input, the rounding in each, the function's size: three arrays."""
+    """Derivatives by single elements of one input: see _numbers."""
     x = problem.inputs[index]
     found = []
     for i in elements:
         direction = np.zeros(x.shape)
         direction.reshape(-1)[i] = 1.0
-        h = step or ELEMENT_STEP * max(1.0, abs(float(x.reshape(-1)[i])))
+        at = abs(float(x.reshape(-1)[i]))
+        h = step or ELEMENT_STEP * max(1.0, at)
         place = ", ".join(map(str, np.unravel_index(i, x.shape)))
-        found.append(derivative(problem.along(index, direction), h, tolerance, scale, f"{name}[{place}]"))
-    return tuple(np.array([getattr(d, part) for d in found]) for part in ("estimate", "rounding", "size"))
+        found.append(derivative(problem.along(index, direction), h, tolerance, scale, f"{name}[{place}]", at))
+    return _numbers(found)
 
 
-def _refuse_if_hidden(name, analytic, numeric, rounding, values) -> None:
-    """InputError if a gradient that is not zero is no larger than what rounding adds to its difference."""
+def _numbers(found: list[Derivative]) -> tuple[np.ndarray, ...]:
+    """The estimates, the rounding in each, and what it may hide, the function's size: four arrays."""
+    return tuple(np.array([getattr(d, part) for d in found]) for part in ("estimate", "rounding", "unseen", "size"))
+
+
+def _along(problem, index, directions, gradient, step, tolerance, name):
+    """The directions, an element's part in proportion to its size where that is above 1, and the derivatives along them; where
+    there are none, those for parts in proportion to the sizes of all."""
+    x = np.abs(problem.inputs[index])
+    sizes = [np.maximum(x, 1.0)]
+    if 0.0 < x.max() and x[x > 0.0].min() < 1.0:
+        sizes.append(np.where(x > 0.0, x, x[x > 0.0].min()))
+    problems = []
+    for size in sizes:
+        scaled = [size * v for v in directions]
+        try:
+            return scaled, [
+                derivative(
+                    problem.along(index, v), step, tolerance, _norm(gradient * v), f"{name} + t v, a direction",
+                    float((x / np.abs(v)).max()),
+                ) for v in scaled
+            ]
+        except (KinkError, InputError) as error:
+            problems.append(error)
+    raise problems[0]
+
+
+def _refuse_if_hidden(name, analytic, numeric, rounding, values, reach) -> None:
+    """InputError if a gradient that is not zero is no larger than what rounding adds to its difference; reach: how far a change
+    of the input's own size goes."""
     largest = max(np.abs(analytic).max(), np.abs(numeric).max())
     # What is left of a zero gradient after rounding in the backward itself.
     zero = 1e2 * np.finfo(np.float64).eps * values.max()
-    if rounding.max() > 1e-2 * largest and np.abs(analytic).max() > zero:
-        raise InputError(
-            f"the gradient of {name} is of the size {np.abs(analytic).max():.2g}, but the function's values of "
-            f"{values.max():.2g} leave differences a rounding error of {rounding.max():.2g}: subtract a constant "
-            "from the function, scale its inputs, or give a larger step"
-        )
+    if rounding.max() > 1e-2 * largest and (np.abs(analytic) * reach).max() > zero:
+        _refuse_hidden(name, analytic, rounding, values)
+
+
+def _refuse_hidden(name, analytic, rounding, values) -> None:
+    raise InputError(
+        f"the gradient of {name} is of the size {np.abs(analytic).max():.2g}, but the function's values of "
+        f"{values.max():.2g} leave differences a rounding error of {rounding.max():.2g}: subtract a constant "
+        "from the function, scale its inputs, or give a larger step"
+    )
 
 
 def _root_mean_square(x: np.ndarray) -> float:
@@ -220,6 +271,11 @@ def _root_mean_square(x: np.ndarray) -> float:
     if largest == 0.0 or not math.isfinite(largest):
         return 0.0 if largest == 0.0 else math.inf
     return largest * float(np.sqrt(np.mean((x / largest) ** 2)))
+
+
+def _norm(x: np.ndarray) -> float:
+    """sqrt(sum(x^2)), likewise."""
+    return _root_mean_square(x) * math.sqrt(x.size)
 
 
 def _unit_direction(shape, generator) -> np.ndarray:

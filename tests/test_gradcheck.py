@@ -8,7 +8,7 @@ import pytest
 
 from npvae import likelihoods, selfcheck
 from npvae.backend.base import Ops
-from npvae.errors import GradientCheckError, InputError, InputTypeError, KinkError
+from npvae.errors import GradientCheckError, GradientCheckWarning, InputError, InputTypeError, KinkError
 from npvae.finite_differences import derivative
 from npvae.gradcheck import check_gradient, numerical_gradient
 from npvae.layers import activations
@@ -55,9 +55,8 @@ def test_an_input_without_gradient_is_left_out(rng):
     assert [row.name for row in report.rows] == ["W"]
 
 
-def test_numbers_without_axes_empty_arrays_and_whole_numbers(rng):
+def test_numbers_without_axes_and_empty_arrays(rng):
     assert check_gradient(lambda t: (t * t, lambda u: 2 * t * u), [1.5]).rows[0].shape == ()
-    assert check_gradient(lambda t: (t * t, lambda u: 2 * t * u), [np.array([3, -2])]).passed
     assert check_gradient(lambda t: (np.sum(t), np.ones(t.shape)), [np.zeros((0, 3))]).passed
     assert check_gradient(lambda t: (t * t, lambda u: 2 * t * u), [rng.random(3).astype(np.float32)]).passed
 
@@ -226,15 +225,243 @@ def test_a_noisy_function_is_refused(rng):
         check_gradient(lambda x: (x[:0], lambda u: 0 * x), [np.ones(3)])
 
 
-def test_a_backward_that_works_in_place_is_not_called_wrong():
-    def square(x):
+# Backward passes that work in place
+
+
+def square_into_upstream(x):
+    def backward(u):
+        u *= 2 * x
+        return u
+
+    return x * x, backward
+
+
+def square_into_input(x):
+    def backward(u):
+        return np.multiply(2 * u, x, out=x)
+
+    return x * x, backward
+
+
+def exp_into_output(x):
+    y = np.exp(x)
+
+    def backward(u):
+        y[...] *= u
+        return y
+
+    return y, backward
+
+
+def square_into_saved(x):
+    slope = 2 * x
+
+    def backward(u):
+        nonlocal slope
+        slope = slope * u
+        return slope
+
+    return x * x, backward
+
+
+def product_into_both(x, W):
+    """The gradient of x in its own memory, after that of W has used it; the output is a view of a third array."""
+    y = np.concatenate([x @ W, x @ W])[:len(x)]
+
+    def backward(u):
+        dW = x.T @ u
+        x[...] = u @ W.T
+        y[...] = 0.0
+        return x, dW
+
+    return y, backward
+
+
+def flat_view(x):
+    """The output is a view of the input, and the gradient the upstream itself."""
+    return x.reshape(-1), lambda u: u.reshape(x.shape)
+
+
+IN_PLACE = [
+    (square_into_upstream, 1, ["in place: the upstream gradient"]),
+    (square_into_input, 1, ["in place: x", "a second call"]),
+    (exp_into_output, 1, ["in place: the output", "a second call"]),
+    (square_into_saved, 1, ["a second call"]),
+    (product_into_both, 2, ["in place: x, the output", "a second call"]),
+]
+
+
+@pytest.mark.parametrize(("function", "inputs", "words"), IN_PLACE)
+def test_a_backward_that_works_in_place_is_right_and_said_to_do_so(rng, function, inputs, words):
+    given = arrays(rng)[:inputs]
+    before = [x.copy() for x in given]
+    with pytest.warns(GradientCheckWarning) as caught:
+        report = check_gradient(function, given)
+    assert report.passed and len(report.notes) == len(words) == len(caught)
+    assert all(word in note for word, note in zip(words, report.notes, strict=True))
+    assert str(report).splitlines()[inputs:] == [f"note: {note}" for note in report.notes]
+    assert all(map(np.array_equal, given, before))
+
+
+@pytest.mark.parametrize(("function", "inputs", "words"), IN_PLACE)
+def test_a_wrong_backward_that_works_in_place_is_wrong(rng, function, inputs, words):
+    def wrong(*given):
+        output, backward = function(*given)
+
+        def wrong_backward(u):
+            gradients = backward(u)
+            return tuple(1.001 * g for g in gradients) if isinstance(gradients, tuple) else 1.001 * gradients
+
+        return output, wrong_backward
+
+    with pytest.raises(GradientCheckError, match=f"note: backward [^\n]*{words[0]}"):
+        check_gradient(wrong, arrays(rng)[:inputs], names=["x", "W"][:inputs])
+
+
+def test_a_backward_given_apart_may_work_in_place_too(rng):
+    def in_place(u, x, W):
+        dW = x.T @ u
+        x[...] = u @ W.T
+        return x, dW
+
+    with pytest.warns(GradientCheckWarning, match="in place: x"):
+        assert check_gradient(lambda x, W: x @ W, arrays(rng), in_place).passed
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0, -1.0])
+def test_a_gradient_that_is_right_only_where_backward_moved_the_input_to_is_wrong(rng, factor):
+    """The gradient of x^2 at factor x, where backward leaves x."""
+    def moved(x):
         def backward(u):
-            u *= 2 * x
-            return u
+            x[...] = factor * x
+            return 2 * x * u
 
         return x * x, backward
 
-    assert check_gradient(square, [np.array([1.0, 2.0])]).passed
+    def moved_apart(u, x):
+        x *= factor
+        return 2 * x * u
+
+    x = rng.standard_normal(3)
+    for arguments in ((moved, [x]), (lambda x: x * x, [x], moved_apart)):
+        with pytest.raises(GradientCheckError):
+            check_gradient(*arguments)
+
+
+def test_views_and_shared_buffers(rng):
+    x = rng.standard_normal((2, 3))
+    assert check_gradient(flat_view, [x]).notes == ()
+    assert check_gradient(lambda x: (x, lambda u: u), [x]).notes == ()
+    output, gradient = np.empty((2, 3)), np.empty((2, 3))  # written to anew at every call
+
+    def into_buffers(x):
+        np.sin(x, out=output)
+
+        def backward(u):
+            return np.multiply(u, np.cos(x), out=gradient)
+
+        return output, backward
+
+    assert check_gradient(into_buffers, [x]).notes == ()
+
+    def one_buffer_for_two(a, b):
+        def backward(u):
+            np.multiply(u, b, out=gradient)
+            return gradient, np.multiply(u, a, out=gradient)
+
+        return a * b, backward
+
+    with pytest.raises(GradientCheckError, match="FAIL"):
+        check_gradient(one_buffer_for_two, [x, x + 1.0])
+
+    def noisy_buffer(x):
+        np.add(np.sin(x), 1e-3 * rng.standard_normal(x.shape), out=output)
+        return output, lambda u: u * np.cos(x)
+
+    with pytest.raises(InputError, match="different results for the same inputs"):
+        check_gradient(noisy_buffer, [x])
+
+
+def test_a_backward_that_adds_to_what_it_left_is_refused(rng):
+    total = np.zeros(3)
+
+    def square(x):
+        def backward(u):
+            nonlocal total
+            total += 2 * x * u
+            return total
+
+        return x * x, backward
+
+    with pytest.raises(InputError, match="the gradient of x is another one when function and backward run again"):
+        check_gradient(square, [rng.standard_normal(3)])
+
+
+def test_a_backward_that_refuses_a_second_call_is_left_alone(rng):
+    def once(x):
+        saved = [2 * x]
+        return x * x, lambda u: u * saved.pop()
+
+    assert check_gradient(once, [rng.standard_normal(3)]).notes == ()
+
+
+# Labels and indices
+
+
+def cross_entropy(logits, labels):
+    assert labels.dtype == np.int32
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    rows = np.arange(len(labels))
+
+    def backward(u):
+        residual = p.copy()
+        residual[rows, labels] -= 1.0
+        return u * residual / len(labels)
+
+    return -np.log(p[rows, labels]).mean(), backward
+
+
+@pytest.mark.parametrize("of_labels", ["none", "left out", "zeros"])
+def test_labels_stay_whole_numbers_and_have_no_gradient(rng, of_labels):
+    given = [rng.standard_normal((4, 3)), np.array([0, 2, 1, 1], np.int32)]
+
+    def function(logits, labels):
+        value, backward = cross_entropy(logits, labels)
+        more = {"none": (None,), "left out": (), "zeros": (np.zeros(4),)}[of_labels]
+        return value, lambda u: (backward(u), *more)
+
+    report = check_gradient(function, given)
+    assert [row.name for row in report.rows] == ["logits"] and report.rows[0].checked == "12 elements"
+    with pytest.raises(GradientCheckError):
+        check_gradient(lambda logits, labels: (cross_entropy(logits, labels)[0], lambda u: (0 * logits, None)), given)
+
+
+def test_masks_indices_and_plain_numbers_are_passed_on(rng):
+    table = rng.standard_normal((5, 2))
+
+    def look_up(places, table, mask, power):
+        assert mask.dtype == bool and mask.shape == (3,) and list(range(power)) == [0, 1, 2]
+        rows = table[places] ** power * mask[:, None]
+
+        def backward(u):
+            gradient = np.zeros_like(table)
+            np.add.at(gradient, places, u * power * table[places] ** (power - 1) * mask[:, None])
+            return None, gradient, None, None
+
+        return rows, backward
+
+    assert check_gradient(look_up, [[4, 0, 4], table, [True, True, False], 3]).passed
+    found = numerical_gradient(lambda places, table: table[places], [[4, 0, 4], table])
+    assert found[0] is None
+    np.testing.assert_allclose(found[1], np.array([1, 0, 0, 0, 2.0])[:, None] * np.ones(2), atol=1e-9)
+
+
+def test_a_gradient_of_whole_numbers_is_refused(rng):
+    with pytest.raises(InputError, match="backward gives a gradient for t, which holds int64 numbers"):
+        check_gradient(lambda x, t: (x * t, lambda u: (u * t, u * x)), [rng.standard_normal(2), np.array([3, -2])])
+    for function in (check_gradient, numerical_gradient):
+        with pytest.raises(InputError, match="every input holds whole numbers or booleans"):
+            function(lambda t: (t * t, lambda u: 2 * t * u), [np.array([3, -2])])
 
 
 def test_huge_values_hide_nothing():
@@ -408,6 +635,51 @@ def test_smooth_functions_far_from_1_are_not_refused(function, slope, at):
     assert check_gradient(lambda x: (function(x), lambda u: u * slope(x)), [np.array([at, 2 * at])]).passed
     with pytest.raises(GradientCheckError):
         check_gradient(lambda x: (function(x), lambda u: 1.001 * u * slope(x)), [np.array([at, 2 * at])])
+
+
+#: A function that is smooth above 0, and its slope.
+SMOOTH = {
+    "log": (np.log, np.reciprocal), "sqrt": (np.sqrt, lambda x: 0.5 / np.sqrt(x)),
+    "reciprocal": (np.reciprocal, lambda x: -1 / x**2), "square": (np.square, lambda x: 2 * x),
+    "cube": (lambda x: x**3, lambda x: 3 * x**2), "x log x": (lambda x: x * np.log(x), lambda x: 1 + np.log(x)),
+}
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-9, 1e-5, 1e4, 1e9, 1e12])
+@pytest.mark.parametrize("name", SMOOTH)
+def test_steps_follow_the_size_of_the_inputs(rng, name, scale):
+    function, slope = SMOOTH[name]
+    for shape in ((), (3,), (3, 100)):  # elements, and directions through all of them
+        x = scale * rng.uniform(0.5, 2.0, shape)
+        assert check_gradient(lambda x: (function(x), lambda u: u * slope(x)), [x]).passed
+        assert not check_gradient(
+            lambda x: (function(x), lambda u: 1.001 * u * slope(x)), [x], raise_on_failure=False
+        ).passed
+        if x.size <= 3:
+            np.testing.assert_allclose(numerical_gradient(function, [x])[0], slope(x), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["log", "sqrt"])
+@pytest.mark.parametrize("size", [5, 300])
+def test_elements_of_very_different_sizes(rng, name, size):
+    function, slope = SMOOTH[name]
+    x = np.logspace(-12, 12, size)
+    assert check_gradient(lambda x: (function(x), lambda u: u * slope(x)), [x]).passed
+    with pytest.raises(GradientCheckError):
+        check_gradient(lambda x: (function(x), lambda u: 1.001 * u * slope(x)), [x])
+
+
+def test_a_pole_that_the_absolute_steps_step_over():
+    """1 / x at 1e-9 beside 1e-12: at a distance of 1e-4 on both sides it is as flat as one likes."""
+    x = np.array([1e-12, 1e-9, 1.0])
+    assert check_gradient(lambda x: (1 / x, lambda u: -u / x**2), [x]).passed
+    found = derivative(lambda t: 1 / (1e-15 + t), 1e-4, 1e-7, 1e30, "t", 1e-15)
+    assert found.estimate == pytest.approx(-1e30, rel=1e-6)
+
+
+def test_a_slope_below_the_rounding_of_a_large_input_is_refused():
+    with pytest.raises(InputError, match="rounding error"):
+        check_gradient(lambda x: (np.arctan(x), lambda u: 1.1 * u / (1 + x * x)), [np.array([1e10])])
 
 
 def test_calls_that_mean_nothing_are_refused():
