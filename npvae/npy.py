@@ -19,8 +19,8 @@ import numpy as np
 MAGIC = b"\x93NUMPY"
 LONGEST = 10_000  #: bytes of a header
 MOST_AXES = 32
-#: Types of numbers: little- or big-endian, or of single bytes.
-_DESCR = re.compile(r"[<>|=]?[biufc][0-9]{1,2}|[<>|=]?\?")
+#: Types of numbers and of texts: little- or big-endian, or of single bytes.
+_DESCR = re.compile(r"[<>|=]?(?:[biufc][0-9]{1,2}|[US][0-9]{1,9}|\?)")
 _HEADER = re.compile(r"\s*\{(.*)\}\s*", re.DOTALL)
 _ENTRY = re.compile(
     r"""\s*(?P<q>['"])(?P<key>descr|fortran_order|shape)(?P=q)\s*:\s*"""
@@ -30,7 +30,7 @@ _ENTRY = re.compile(
 
 
 class BadHeader(ValueError):
-    """These bytes are no header of an array of numbers; the text says why."""
+    """These bytes are no header of an array of numbers or texts; the text says why."""
 
 
 class ArrayHeader(NamedTuple):
@@ -83,14 +83,17 @@ def _entries(text: str) -> dict[str, str]:
 
 
 def _dtype(descr: str) -> np.dtype:
-    if "O" in descr and not descr.startswith("["):
-        raise BadHeader("it holds Python objects (pickled data), which are never read; expected an array of numbers")
+    if re.search("(^|')[|<>=]?O[0-9]*('|$)", descr):
+        raise BadHeader("it holds Python objects; pickled data are never read")
     if not _DESCR.fullmatch(descr):
-        raise BadHeader(f"expected real numbers, got dtype {descr[:60]!r}")
+        raise BadHeader(f"it has the dtype {descr[:60]!r}")
     try:
-        return np.dtype(descr)
-    except (TypeError, ValueError):
-        raise BadHeader(f"expected real numbers, got dtype {descr[:60]!r}") from None
+        dtype = np.dtype(descr)
+    except (TypeError, ValueError, OverflowError):
+        dtype = np.dtype("V0")
+    if not dtype.itemsize:
+        raise BadHeader(f"it has the dtype {descr[:60]!r}")
+    return dtype
 
 
 def _shape(axes: str) -> tuple[int, ...]:

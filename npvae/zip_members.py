@@ -55,8 +55,8 @@ class ZipMembers:
             raise BadZip(f"its directory has {len(self.members)} entries and states {count}")
         ordered = sorted(self.members.values(), key=lambda member: member.offset)
         self._ends = {}
-        for member, following in zip(ordered, [*ordered[1:], None], strict=True):
-            self._ends[member.name] = self._end if following is None else following.offset
+        for member, end in zip(ordered, [*(following.offset for following in ordered[1:]), self._end], strict=False):
+            self._ends[member.name] = end
 
     def open(self, name: str) -> MemberStream:
         """The contents of a member as a stream. BadZip: it is packed in another way, or does not lie where it should."""

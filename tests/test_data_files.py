@@ -1,13 +1,18 @@
 """Files of the user's own: tables, .npy, .npz."""
 
 import io
+import os
 import pickle
 import time
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
 
+from npvae import machine_memory
 from npvae.data import load_file, save_array
+from npvae.data import table as data_table
 from npvae.errors import DataFileError, InputError, InputTypeError, UnknownNameError
 
 NAN = float("nan")
@@ -262,6 +267,144 @@ def test_arrays_that_are_no_data(tmp_path, x):
     np.save(tmp_path / "x.npy", x)
     with pytest.raises(DataFileError, match="expected (real numbers|at least one row)"):
         load_file(tmp_path / "x.npy")
+
+
+def npy_header(text, version=1):
+    head = text.encode("latin-1")
+    return b"\x93NUMPY" + bytes([version, 0]) + len(head).to_bytes(2 if version == 1 else 4, "little") + head
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,), }", "4000000000000 bytes"),
+    ("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999, 2), }", "states the shape"),
+    ("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 2), }", "damaged"),
+    ("{'descr': '<f4', 'fortran_order': False, 'shape': (10, 9), }", "360 bytes .*got 400"),
+    ("{'descr': '<f4', 'fortran_order': False, 'shape': (10, 10), {", "damaged"),
+    ("{'descr': '<f4', 'fortran_order': False, 'shape': (10, 10), 'shape': (10, 10), }", "damaged"),
+    ("{'descr': '<f4', 'fortran_order': False, }", "damaged"),
+    ("{'descr': '<f4', 'fortran_order': 'False', 'shape': (10, 10), }", "damaged"),
+    ("{'descr': '<U0', 'fortran_order': False, 'shape': (1000000000000, 1), }", "<U0"),
+    ("{'descr': '<f3', 'fortran_order': False, 'shape': (10, 10), }", "<f3"),
+    ("(" * 9000, "damaged"),
+    ("{" + " " * 20_000, "longer than"),
+])
+def test_an_npy_header_is_not_believed(tmp_path, text, words):
+    path = tmp_path / "x.npy"
+    path.write_bytes(npy_header(text) + bytes(400))
+    with pytest.raises(DataFileError, match=words):
+        load_file(path)
+
+
+@pytest.mark.parametrize("text", [
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (10L, 10L), }", '{"shape": (10, 10), "descr": "<f4", "fortran_order": False}',
+])
+def test_npy_headers_of_other_writers(tmp_path, text):
+    x = np.arange(100, dtype="<f4").reshape(10, 10)
+    for version in (1, 2, 3):
+        (tmp_path / "x.npy").write_bytes(npy_header(text + " " * 20 + "\n", version) + x.tobytes())
+        np.testing.assert_array_equal(load_file(tmp_path / "x.npy").x, x)
+
+
+def packed(path, members, method=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", method) as file:
+        for name, data in members:
+            file.writestr(name, data)
+
+
+def an_array(x):
+    stream = io.BytesIO()
+    np.save(stream, x)
+    return stream.getvalue()
+
+
+def test_members_that_are_no_arrays(tmp_path):
+    path, x = tmp_path / "f.npz", an_array(np.ones((4, 2)))
+    for members, words in [
+        ([("x.npy", b"hello")], "array 'x': expected real numbers: it is no .npy array"),
+        ([("x", b"hello")], "array 'x': .* no .npy array"),
+        ([("x.npy", x), ("y.npy", b"1,2,3,4")], "array 'y': .* no .npy array"),
+        ([("x.npy", x), ("x", x)], "two arrays named 'x'"),
+        ([("x.npy", x[:-8])], "64 bytes .*got 56"),
+    ]:
+        packed(path, members)
+        with pytest.raises(DataFileError, match=words):
+            load_file(path)
+    packed(path, [])
+    with pytest.raises(UnknownNameError, match="unknown array"):
+        load_file(path)
+    packed(path, [("notes.txt", b"hello"), ("x", x)])  # without .npy, and beside something else
+    np.testing.assert_array_equal(load_file(path).x, np.ones((4, 2)))
+
+
+@pytest.mark.parametrize(("method", "word"), [(zipfile.ZIP_BZIP2, "BZIP2"), (zipfile.ZIP_LZMA, "LZMA")])
+def test_members_packed_in_other_ways_are_refused_by_their_name(tmp_path, method, word):
+    packed(tmp_path / "f.npz", [("x.npy", an_array(np.ones((4, 2))))], method)
+    with pytest.raises(DataFileError, match=f"packed by {word}; write it without compression"):
+        load_file(tmp_path / "f.npz")
+
+
+def test_two_members_of_one_name_are_refused(tmp_path):
+    packed(tmp_path / "f.npz", [("x.npy", an_array(np.ones((4, 2)))), ("y.npy", an_array(np.zeros((4, 2))))])
+    data = (tmp_path / "f.npz").read_bytes().replace(b"y.npy", b"x.npy")
+    (tmp_path / "f.npz").write_bytes(data)
+    with pytest.raises(DataFileError, match="two members named 'x.npy'"):
+        load_file(tmp_path / "f.npz")
+
+
+def test_bombs_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):
+    """400 MB of zeros in 400 kB, as x, as y and beside an x that is honest, which is then read as if it were not there."""
+    path, x = tmp_path / "f.npz", an_array(np.ones((4, 2)))
+    zeros = npy_header("{'descr': '|u1', 'fortran_order': False, 'shape': (4, 104857600), }") + bytes(400 << 20)
+    tracemalloc.start()
+    try:
+        for name in ("x", "y", "other"):
+            with zipfile.ZipFile(path, "w") as file:
+                if name != "x":
+                    file.writestr("x.npy", x)
+                file.writestr(f"{name}.npy", zeros, zipfile.ZIP_DEFLATED, 1)
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            if name == "other":
+                np.testing.assert_array_equal(load_file(path).x, np.ones((4, 2)))
+            else:
+                with pytest.raises(DataFileError, match="more than 100 times as many"):
+                    load_file(path)
+            assert tracemalloc.get_traced_memory()[1] - before < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_data_beyond_the_memory_are_refused_with_both_numbers(tmp_path, monkeypatch):
+    save_array(tmp_path / "x.npy", np.ones((1000, 100)))
+    monkeypatch.setattr(machine_memory, "available_bytes", lambda: 700_000)
+    with pytest.raises(DataFileError, match=r"0\.0 GB do not fit into the 0\.0 GB"):
+        load_file(tmp_path / "x.npy")
+    monkeypatch.setattr(machine_memory, "available_bytes", lambda: None)
+    assert load_file(tmp_path / "x.npy").x.shape == (1000, 100)
+
+
+def test_a_bool_is_0_or_1(tmp_path):
+    path = tmp_path / "x.npy"
+    path.write_bytes(npy_header("{'descr': '|b1', 'fortran_order': False, 'shape': (2, 2), }") + bytes([0, 1, 2, 255]))
+    assert load_file(path).x.tolist() == [[False, True], [True, True]] and load_file(path).x.sum() == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv", ".txt"])
+def test_pipes_devices_and_folders_are_refused_without_waiting(tmp_path, suffix):
+    os.mkfifo(tmp_path / f"pipe{suffix}")
+    (tmp_path / f"device{suffix}").symlink_to("/dev/zero")
+    (tmp_path / f"folder{suffix}").mkdir()
+    for name, words in (("pipe", "a named pipe"), ("device", "a device"), ("folder", "a folder")):
+        with pytest.raises(DataFileError, match=words):
+            load_file(tmp_path / f"{name}{suffix}")
+
+
+def test_a_line_without_an_end_is_no_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(data_table, "LONGEST_LINE", 1000)
+    (tmp_path / "x.csv").write_text("1,2\n" + "1," * 600 + "1\n")
+    with pytest.raises(DataFileError, match="line 2 is longer than 1000 characters"):
+        load_file(tmp_path / "x.csv")
 
 
 def test_options_of_the_other_kind_are_refused(tmp_path, table):

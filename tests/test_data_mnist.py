@@ -1,9 +1,11 @@
 """The public data sets: their file formats on small files, and the real files where NPVAE_DATA has them."""
 
 import gzip
+import hashlib
 import os
 import shutil
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +45,7 @@ def test_idx_is_read_back(tmp_path, images, pack):
 
 @pytest.mark.parametrize("spoil, words", [
     (lambda data: data[:-1], ["expected 2368 bytes", "got 2367"]),
-    (lambda data: data + b"\0", ["expected 2368 bytes", "got 2369"]),
+    (lambda data: data + b"\0", ["expected 2368 bytes", "got more than 2368"]),
     (lambda data: data[:9], ["expected an array of shape (3, 28, 28)", "got (3,"]),
     (lambda data: b"", ["expected the idx magic number 00000803", "got an empty file"]),
     (lambda data: b"\0\0\x08\x01" + data[4:], ["expected the idx magic number 00000803", "got 00000801"]),
@@ -105,7 +107,21 @@ def test_damaged_amat_is_named_with_expected_and_got(tmp_path, bits, spoil, word
 def test_gzip_is_recognised_by_contents_not_by_name(tmp_path):
     (tmp_path / "a.gz").write_bytes(b"plain")
     (tmp_path / "b").write_bytes(gzip.compress(b"packed"))
-    assert read_bytes(tmp_path / "a.gz") == b"plain" and read_bytes(tmp_path / "b") == b"packed"
+    assert read_bytes(tmp_path / "a.gz", 6) == b"plain" and read_bytes(tmp_path / "b", 6) == b"packed"
+    assert read_bytes(tmp_path / "a.gz", 3) == b"plai" and read_bytes(tmp_path / "b", 4) == b"packe"
+
+
+def test_a_gzip_bomb_is_unpacked_no_farther_than_it_has_to_be(tmp_path):
+    """100 kB that unpack to 100 MB, in the place of an image set of 2 kB: beside the 2 kB only the unpacking's own pieces are kept."""
+    path = tmp_path / "images.gz"
+    path.write_bytes(gzip.compress(bytes(100 << 20), 1))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataFileError, match="magic number"):
+            read_idx(path, (3, 28, 28))
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.fixture
@@ -113,8 +129,11 @@ def small_binarized(monkeypatch, tmp_path, bits):
     """Let binarized-mnist have 4, 3 and 2 rows; write it in a folder, the parts in different forms."""
     files = published.FILES["binarized-mnist"]
     rows = {"x_train": 4, "x_valid": 3, "x_test": 2}
-    monkeypatch.setitem(published.FILES, "binarized-mnist",
-                        {part: files[part]._replace(rows=count) for part, count in rows.items()})
+    served = {part: amat(bits[4 - count:]) for part, count in rows.items()}
+    monkeypatch.setitem(published.FILES, "binarized-mnist", {
+        part: files[part]._replace(rows=rows[part], size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        for part, data in served.items()
+    })
     monkeypatch.setenv("NPVAE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("NPVAE_DATA", str(tmp_path / "mine"))
     folder = tmp_path / "mine" / "binarized-mnist"
@@ -148,6 +167,21 @@ def test_damage_in_the_cache_tells_to_delete(small_binarized, tmp_path, monkeypa
     (tmp_path / "cache" / "binarized-mnist" / "binarized_mnist_test.amat.gz").write_bytes(b"0 1\n")
     with pytest.raises(DataFileError, match=r"binarized_mnist_test.*got 4 bytes; delete this file"):
         load_dataset("binarized-mnist", download=False)
+
+
+def test_what_was_downloaded_is_compared_with_its_digest_again(small_binarized, tmp_path):
+    """One digit changed in the cache is as readable as before; in a folder of the user's own it is the user's business."""
+    train = small_binarized / "binarized_mnist_train.amat"
+    changed = bytearray(train.read_bytes())
+    changed[0] ^= 1
+    train.write_bytes(changed)
+    load_dataset("binarized-mnist", download=False)
+    (tmp_path / "mine").rename(tmp_path / "cache")
+    with pytest.raises(DataFileError, match="binarized_mnist_train.amat: expected the 6272 bytes that were published.*delete this file"):
+        load_dataset("binarized-mnist", download=False)
+    changed[0] ^= 1
+    (tmp_path / "cache" / "binarized-mnist" / "binarized_mnist_train.amat").write_bytes(changed)
+    load_dataset("binarized-mnist", download=False)
 
 
 def test_the_folder_argument_comes_before_the_environment(small_binarized, tmp_path, bits):

@@ -7,7 +7,7 @@ import pytest
 from small import grey_rows, small_vae
 
 from npvae import evaluate
-from npvae.backend import machine_memory
+from npvae import machine_memory
 from npvae.backend.base import Ops
 from npvae.errors import InputError
 from npvae.model import Architecture, Model

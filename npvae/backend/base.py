@@ -28,8 +28,7 @@ import contextlib
 
 import numpy as np
 
-from npvae import optim
-from npvae.backend import machine_memory
+from npvae import machine_memory, optim
 from npvae.layers import dense as dense_layer
 from npvae.layers import activations, kl, sampling
 from npvae.likelihoods import bernoulli, gaussian_fixed, gaussian_learned

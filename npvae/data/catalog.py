@@ -11,7 +11,7 @@ from npvae.data.digits import load_digits
 from npvae.data.formats import PIXELS, read_amat, read_idx, read_labels
 from npvae.data.obtain import obtain
 from npvae.data.places import cache_folder
-from npvae.data.published import DESCRIPTIONS, FILES
+from npvae.data.published import DESCRIPTIONS, FILES, PublishedFile
 from npvae.errors import DataFileError, UnknownNameError
 
 DATASETS = ("digits", *FILES)
@@ -33,7 +33,7 @@ def load_dataset(name: str, *, folder=None, download: bool = True, progress=None
     if name == "digits":
         return load_digits()
     paths = obtain(name, folder, download, progress, timeout)
-    parts = {part: _read(part, path, FILES[name][part].rows) for part, path in paths.items()}
+    parts = {part: _read(part, path, FILES[name][part]) for part, path in paths.items()}
     return Dataset(
         name=name,
         x_train=parts["x_train"],
@@ -47,13 +47,16 @@ def load_dataset(name: str, *, folder=None, download: bool = True, progress=None
     )
 
 
-def _read(part: str, path: Path, rows: int) -> np.ndarray:
+def _read(part: str, path: Path, file: PublishedFile) -> np.ndarray:
+    """A part of a set. What was downloaded is compared with its SHA-256 again: a disk or a person may have changed it."""
+    downloaded = path == cache_folder() / path.parent.name / file.name
+    published = file if downloaded else None
     try:
         if ".amat" in path.suffixes:
-            return read_amat(path, rows)
+            return read_amat(path, file.rows, published)
         if part.startswith("y"):
-            return read_labels(path, rows)
-        return read_idx(path, (rows, 28, 28)).reshape(rows, PIXELS)
+            return read_labels(path, file.rows, published)
+        return read_idx(path, (file.rows, 28, 28), published).reshape(file.rows, PIXELS)
     except DataFileError as error:
         if cache_folder() in path.parents:
             raise DataFileError(f"{error}; delete this file and it will be fetched again") from error

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from collections import Counter
 
-#: Lines of a file from which its delimiter is guessed.
-SNIFFED_LINES = 50
+#: Lines of a file, and characters, from which its delimiter is guessed.
+SNIFFED_LINES, SNIFFED_CHARACTERS = 50, 1 << 22
 
 MISSING = frozenset({"", "NA", "NaN", "nan", "?"})
 
@@ -38,7 +38,10 @@ def find_delimiter(lines: list[str]) -> str | None:
 
 def delimiter_of(file) -> str | None:
     """``find_delimiter`` of the first lines of an open text file, which is read again from its start."""
-    lines = [line for line, _ in zip(file, range(SNIFFED_LINES)) if line.strip()]
+    lines, length = [], 0
+    while len(lines) < SNIFFED_LINES and length < SNIFFED_CHARACTERS and (line := file.readline(SNIFFED_CHARACTERS)):
+        length += len(line)
+        lines += [line] if line.strip() else []
     file.seek(0)
     return find_delimiter(lines)
 

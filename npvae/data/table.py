@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import operator
+from array import array
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import chain
@@ -12,8 +14,11 @@ import numpy as np
 
 from npvae.data.sniff import MISSING, delimiter_of, looks_like_header
 from npvae.errors import DataFileError, InputError, UnknownNameError
+from npvae.reading import open_file
 
 NAN = float("nan")
+#: Characters of a line: a row of a million numbers.
+LONGEST_LINE = 1 << 24
 
 
 def read_table(path, label_column: int | str | None = None, header: bool | None = None):
@@ -21,7 +26,7 @@ def read_table(path, label_column: int | str | None = None, header: bool | None 
 
     x: (N, columns) float64 with NaN where a cell is missing; y: (N,) or None; column_names: those of x.
     """
-    values, labels = [], []
+    values, labels = array("d"), []  # no object a row: a table of millions of rows is its numbers
     with closing(rows_of(path)) as rows:  # closes the file also when a row is refused
         line, first = next(rows, (0, []))
         if not first:
@@ -38,10 +43,10 @@ def read_table(path, label_column: int | str | None = None, header: bool | None 
             if label is not None:
                 labels.append(cells[label].strip())
                 cells[label] = "0"  # a number in its place keeps the column numbers of messages right
-            values.append(_numbers(path, line, cells, names))
+            values.frombytes(_numbers(path, line, cells, names).tobytes())
     if not values:
         raise DataFileError(f"{path}: expected rows of data, got only the header row")
-    x = np.array(values)
+    x = np.frombuffer(values).reshape(-1, width)
     if label is None:
         return x, None, names
     if width == 1:
@@ -51,10 +56,11 @@ def read_table(path, label_column: int | str | None = None, header: bool | None 
 
 def rows_of(path) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) of each row that is not blank."""
-    with open(path, encoding="utf-8-sig", newline="") as file:  # with or without a byte order mark
+    with io.TextIOWrapper(open_file(path, DataFileError)[0], encoding="utf-8-sig", newline="") as file:  # with or without a byte order mark
         try:
             delimiter = delimiter_of(file)
-            lines = (line.strip() for line in file) if delimiter == " " else file
+            lines = bounded_lines(path, file)
+            lines = (line.strip() for line in lines) if delimiter == " " else lines
             # A table of one column needs a delimiter that no text contains.
             reader = csv.reader(lines, delimiter=delimiter or "\x1f", skipinitialspace=True, strict=True)
             for cells in reader:
@@ -65,6 +71,16 @@ def rows_of(path) -> Iterator[tuple[int, list[str]]]:
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
             raise DataFileError(f"{path}: expected text in UTF-8, got the byte 0x{byte:02x}") from error
+
+
+def bounded_lines(path, file) -> Iterator[str]:
+    """The lines of an open text file. DataFileError: one is so long that this is no table."""
+    number = 0
+    while line := file.readline(LONGEST_LINE):
+        number += 1
+        if len(line) == LONGEST_LINE and not line.endswith(("\n", "\r")):
+            raise DataFileError(f"{path}: line {number} is longer than {LONGEST_LINE} characters; expected a table of text")
+        yield line
 
 
 def _label_position(label_column: int | str, names: list[str] | None, width: int) -> int:
