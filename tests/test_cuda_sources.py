@@ -113,6 +113,7 @@ def compile_all(architectures) -> None:
 
 
 @needs_nvrtc
+@pytest.mark.slow
 def test_compiles_for_the_oldest_gpu():
     compile_all(nvrtc.architectures()[:1])
 

@@ -73,7 +73,7 @@ def test_a_run_in_float32(launch):
     trained.assert_close(found, wanted, rtol=2e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", [name if name == "note" else pytest.param(name, marks=pytest.mark.slow) for name in RUNS])
 def test_every_way_to_launch_has_the_same_bits(name):
     architecture, settings = RUNS[name]
     x = trained.grey(150)
@@ -267,7 +267,7 @@ on_standin = pytest.mark.skipif(gpu_backends.NO_GPU is None, reason="counts what
 
 @on_standin
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian_decoder"])
-@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.parametrize("epochs", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_copies_to_the_host_do_not_grow_with_the_steps(epochs, likelihood, monkeypatch):
     """An epoch reads the losses of its stretches, its sums, and whether theta is finite; nothing a step."""
     monkeypatch.setattr("npvae.training.steps.STRETCH_SECONDS", 1e9)

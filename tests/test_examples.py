@@ -11,7 +11,12 @@ import pytest
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+SLOW = ("few_labels.py",)
+
+
+@pytest.mark.parametrize("path", [
+    pytest.param(path, marks=pytest.mark.slow if path.name in SLOW else []) for path in EXAMPLES
+], ids=[path.name for path in EXAMPLES])
 def test_example_runs(path, tmp_path):
     quick = ["--epochs", "1"] if "--epochs" in path.read_text(encoding="utf-8") else []
     done = subprocess.run(

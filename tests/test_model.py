@@ -326,7 +326,7 @@ def test_the_elbo_bounds_the_exact_likelihood_and_reaches_it(ops, rng, variance)
     assert abs(posterior[0, 1]) < 1e-12
     assert expected_elbo(model, theta, x) == pytest.approx(log_p.mean(), rel=1e-12)
     # By drawn noise the same, within five standard errors.
-    draws = 20_000
+    draws = 1_000 if ops.name == "cupy" else 20_000  # the stand-in for a GPU is slow
     eps = rng.standard_normal((draws * len(x), 2))
     terms, _ = negative_elbo(model, theta, np.tile(x, (draws, 1)), eps, gradient=False)
     elbo = -(terms.nll_rows + terms.kl_rows.sum(axis=1)).reshape(draws, len(x)).mean(axis=1)

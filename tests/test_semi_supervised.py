@@ -568,6 +568,7 @@ assert cross_val_score(model, x, np.arange(60) % 2, cv=2).mean() > 0.9
 """
 
 
+@pytest.mark.slow
 def test_scikit_learns_own_checks():
     """In a process of its own, since scikit-learn must not be imported by the tests around it."""
     pytest.importorskip("sklearn", minversion="1.6")
