@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from npvae import backend
-from npvae.backend import blas, numba_ops, threads
+from npvae.backend import blas, cgroup, machine_memory, numba_ops, threads
 from npvae.errors import InputError, InputTypeError, MissingDependencyError
 
 
@@ -22,7 +22,8 @@ def plain_machine(monkeypatch, tmp_path):
     for name in threads.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
-    monkeypatch.setattr(threads, "QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(cgroup, "MEMBERSHIP", tmp_path / "membership")
+    monkeypatch.setattr(cgroup, "MOUNT", tmp_path / "cgroup")
 
 
 # How many
@@ -86,13 +87,62 @@ def test_a_system_that_does_not_say(monkeypatch):
     assert threads.available_cores() == 1
 
 
-@pytest.mark.parametrize(("text", "cores"), [
-    ("200000 100000\n", 2), ("150000 100000\n", 2), ("50000 100000\n", 1), ("1600000 100000\n", 8),
-    ("max 100000\n", 8), ("", 8), ("nonsense\n", 8), ("100000\n", 8), ("a b\n", 8),
-])
-def test_the_share_of_a_container(text, cores):
-    threads.QUOTA.write_text(text)
+def group(membership: str, **files: str) -> None:
+    """A container: what the kernel says of its groups, and their files, by path with dots."""
+    cgroup.MEMBERSHIP.write_text(membership)
+    for name, text in files.items():
+        path = cgroup.MOUNT / name.replace("__", "/").replace("_DOT_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+SHARES = [
+    ("200000 100000\n", 2), ("150000 100000\n", 2), ("50000 100000\n", 1), ("1600000 100000\n", 8), ("max 100000\n", 8),
+    ("", 8), ("nonsense\n", 8), ("100000\n", 8), ("a b\n", 8), ("-1 100000\n", 8), ("0 100000", 8), ("100000 0", 8),
+]
+
+
+@pytest.mark.parametrize(("text", "cores"), SHARES)
+def test_the_share_of_a_container_of_version_2(text, cores):
+    group("0::/\n", cpu_DOT_max=text)
     assert threads.available_cores() == cores
+
+
+@pytest.mark.parametrize("mount", ["cpu", "cpu,cpuacct"])
+@pytest.mark.parametrize(("text", "cores"), SHARES)
+def test_the_share_of_a_container_of_version_1(text, cores, mount):
+    """The group of a container that sees no others lies at the root, whatever the kernel calls it."""
+    quota, _, period = text.partition(" ")
+    group(f"3:memory:/\n2:{mount}:/docker/0123\n1:name=systemd:/\n0::/\n", **{
+        f"{mount}__cpu_DOT_cfs_quota_us": quota, f"{mount}__cpu_DOT_cfs_period_us": period,
+    })
+    assert threads.available_cores() == cores
+
+
+def test_the_least_share_of_all_groups_around_holds():
+    group("0::/user.slice/job\n", user_DOT_slice__cpu_DOT_max="300000 100000", user_DOT_slice__job__cpu_DOT_max="max 100000")
+    assert threads.available_cores() == 3
+    group("0::/user.slice/job\n", user_DOT_slice__job__cpu_DOT_max="200000 100000")
+    assert threads.available_cores() == 2
+    group("0::/../elsewhere\n", cpu_DOT_max="500000 100000")
+    assert threads.available_cores() == 5
+
+
+def test_the_memory_of_a_container(monkeypatch):
+    monkeypatch.setattr(machine_memory, "_of_machine", lambda: 10**9)
+    assert machine_memory.available_bytes() == 10**9
+    group("0::/\n", memory_DOT_max="900\n", memory_DOT_current="500\n", memory_DOT_stat="anon 3\ninactive_file 100\n")
+    assert machine_memory.available_bytes() == 900 - 500 + 100
+    group("0::/\n", memory_DOT_max="max\n")
+    assert machine_memory.available_bytes() == 10**9
+    group("4:memory:/docker/0123\n0::/\n", **{
+        f"memory__memory_DOT_{name}": text for name, text in (
+            ("limit_in_bytes", "800"), ("usage_in_bytes", "900"), ("stat", "inactive_file 7\ntotal_inactive_file 300\n"),
+        )
+    })
+    assert machine_memory.available_bytes() == 200
+    monkeypatch.setattr(machine_memory, "_of_machine", lambda: None)
+    assert machine_memory.available_bytes() == 200
 
 
 def test_the_blas_of_numpy_is_limited_without_an_extra():

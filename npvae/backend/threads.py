@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
 
 from npvae import check
-from npvae.backend import blas
+from npvae.backend import blas, cgroup
 from npvae.errors import InputError
 
 #: Looked at in this order.
 VARIABLES = ("NPVAE_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
-
-#: Where Linux keeps a container's share of the processors: "quota period" in microseconds, or "max period".
-QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def number_of_threads(threads: int | None = None) -> int:
@@ -49,13 +45,21 @@ def available_cores() -> int:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on this system
         cores = os.cpu_count() or 1
-    try:
-        quota, period = QUOTA.read_text().split()
-        if quota != "max":
-            cores = min(cores, max(1, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):
-        pass
-    return cores
+    return min([cores, *_quotas()])
+
+
+def _quotas() -> list[int]:
+    """The shares of the processors that the control groups around this process have, in whole cores from 1."""
+    found = []
+    names = ("cpu.cfs_quota_us", "cpu.cfs_period_us"), ("cpu.max",)
+    for _, texts in cgroup.limits("cpu", *names):
+        try:
+            quota, period = map(int, " ".join(texts).split())  # microseconds; without a limit "max" or -1
+        except ValueError:
+            continue
+        if quota > 0 and period > 0:
+            found.append(max(1, math.ceil(quota / period)))
+    return found
 
 
 def asked_of_blas(threads: int | None) -> int | None:
