@@ -2,8 +2,9 @@
 
 Compiling takes seconds, importing Numba half a second, loading kept machine code with llvmlite (the part of Numba
 that holds the compiler) a few milliseconds. So the machine code is kept in a file, named after everything
-it depends on: these sources, Numba's and llvmlite's versions, the processor and its features. Where the folder cannot be
-written to, the program is compiled anew in every process and works all the same.
+it depends on: these sources, Numba's and llvmlite's versions, the processor and its features. Machine code is run as it is, so
+it is taken only from a file and a folder that belong to the user and that nobody else may write to. Where there is no such
+folder, or it cannot be written to, the program is compiled anew in every process and works all the same.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import stat
 import tempfile
 import threading
 import time
@@ -58,15 +60,28 @@ def loaded(dtype: str) -> Program | None:
     return _loaded.get(dtype)
 
 
-def load(dtype: str, folder: Path | None = None, announce=None) -> Program:
+def load(dtype: str, folder: Path | None = None, announce=None, remedy: str = "") -> Program:
     """The program for a dtype: the one of this process, of the folder, or compiled now and kept in the folder.
 
-    ``announce`` is called with a line of text before and after compiling. ImportError: Numba or llvmlite cannot be imported.
+    ``announce`` is called with a line of text before and after compiling; where the code cannot be kept it says why, and
+    ``remedy``, what to do about it. ImportError: Numba or llvmlite cannot be imported.
     """
     if dtype not in _loaded:
         with _loading:
             if dtype not in _loaded:
-                _loaded[dtype] = _load(dtype, folder, announce)
+                _loaded[dtype] = _load(dtype, folder, announce or (lambda text: None), remedy)
+    return _loaded[dtype]
+
+
+def kept(dtype: str, folder: Path | None = None) -> Program | None:
+    """The program for a dtype if there is one that need not be compiled: of this process, or of the folder."""
+    if dtype not in _loaded:
+        with _loading:
+            if dtype not in _loaded:
+                program, _ = _of_folder(dtype, folder, machine())
+                if program is None:
+                    return None
+                _loaded[dtype] = program
     return _loaded[dtype]
 
 
@@ -80,28 +95,84 @@ def machine() -> tuple[str, str, str]:
     return llvm.get_process_triple(), name or llvm.get_host_cpu_name(), features
 
 
-def _load(dtype, folder, announce) -> Program:
+def _load(dtype, folder, announce, remedy) -> Program:
     names = machine()
-    triple, _, features = names
-    target = of_machine(dtype, triple, features)
-    path = None if folder is None else _path(dtype, folder, names)
-    if path is not None and os.path.exists(path):  # False, not an error, in a folder that may not be looked into
-        program = _from_file(path, target)
-        if program is not None:
-            return program
-    announce = announce or (lambda text: None)
-    announce(f"compiling for {dtype}, once on this machine ...")
+    program, why_not = _of_folder(dtype, folder, names)
+    if program is not None:
+        return program
+    remedy = remedy and f"; {remedy}"
+    obstacle = _reason_against_keeping(folder)
+    if why_not and obstacle is None:  # otherwise the reason is the same
+        announce(why_not)
+    announce(f"compiling for {dtype}, " + (
+        "once on this machine ..." if obstacle is None else f"for this process alone, since {obstacle}{remedy} ..."
+    ))
     started = time.perf_counter()
+    target = _target(dtype, names)
     code, name, address, keep = _compile(target)
-    announce(f"compiled for {dtype} in {time.perf_counter() - started:.1f} s")
-    if path is not None:
-        _keep(path, name, code)
+    lost = _keep(_path(dtype, folder, names), name, code) if obstacle is None else None
+    announce(f"compiled for {dtype} in {time.perf_counter() - started:.1f} s" + (
+        "" if lost is None else f", but it cannot be kept in {folder}: {lost}{remedy}"
+    ))
     return Program(target, address, keep, "compiled")
 
 
+def _target(dtype, names) -> Target:
+    triple, _, features = names
+    return of_machine(dtype, triple, features)
+
+
 def is_kept(dtype: str, folder: Path | None) -> bool:
-    """Whether the folder holds the machine code of this version for this machine."""
-    return folder is not None and os.path.exists(_path(dtype, folder, machine()))
+    """Whether the folder holds the machine code of this version for this machine, and may be trusted."""
+    if folder is None:
+        return False
+    path = _path(dtype, folder, machine())
+    try:
+        return not any(_reason_against_trusting(each, os.stat(each)) for each in (folder, path))
+    except OSError:
+        return False
+
+
+def _of_folder(dtype, folder: Path | None, names) -> tuple[Program | None, str | None]:
+    """The program that the folder holds, or None, and then, if there is one that may not be used, why."""
+    if folder is None:
+        return None, None
+    path = _path(dtype, folder, names)
+    try:
+        with open(path, "rb") as file:
+            for each, status in ((folder, os.stat(folder)), (path, os.fstat(file.fileno()))):
+                reason = _reason_against_trusting(each, status)
+                if reason is not None:
+                    return None, f"the compiled code there is not used, since {reason}"
+            content = file.read()
+    except OSError:  # there is no file, or it may not be looked at
+        return None, None
+    return _program_in(content, _target(dtype, names)), None
+
+
+def _reason_against_trusting(path: Path, status: os.stat_result) -> str | None:
+    """Why somebody else could have put there what is there, or None."""
+    if os.name != "posix":
+        return None
+    if status.st_uid != os.geteuid():
+        return f"{path} belongs to another user"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"others may write to {path} (mode {stat.S_IMODE(status.st_mode):o})"
+    return None
+
+
+def _reason_against_keeping(folder: Path | None) -> str | None:
+    """Why machine code cannot be kept in a folder, which is made if it can be, or None."""
+    if folder is None:
+        return "there is no home folder to keep it in"
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        reason = _reason_against_trusting(folder, os.stat(folder))
+    except OSError as error:
+        return f"the folder {folder} cannot be made: {error.strerror or error}"
+    if reason is None and not os.access(folder, os.W_OK | os.X_OK):
+        return f"the folder {folder} cannot be written to"
+    return reason
 
 
 def _path(dtype: str, folder: Path, names) -> Path:
@@ -145,31 +216,28 @@ def _compile(target: Target):
         return library._get_compiled_object(), name, address, dispatcher
 
 
-def _keep(path: Path, name: str, code: bytes) -> None:
-    """Write the machine code; a folder that cannot be written to only means no cache."""
+def _keep(path: Path, name: str, code: bytes) -> str | None:
+    """Write the machine code; a folder that cannot be written to only means no cache. Why it cannot, or None."""
     body = name.encode() + b"\n" + code
     content = _MAGIC + hashlib.sha256(body).digest() + body
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # for the user alone to read and write
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
             os.replace(temporary, path)
         except OSError:
             Path(temporary).unlink(missing_ok=True)
-    except OSError:
-        pass
+            raise
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
-def _from_file(path: Path, target: Target) -> Program | None:
-    """The program of a file, or None if the file is not whole."""
+def _program_in(content: bytes, target: Target) -> Program | None:
+    """The program in what a file holds, or None if that is not whole."""
     import llvmlite.binding as llvm
 
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
     body = content[len(_MAGIC) + 32:]
     if content[:len(_MAGIC)] != _MAGIC or content[len(_MAGIC):len(_MAGIC) + 32] != hashlib.sha256(body).digest():
         return None

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 import socket
 import struct
 import time
@@ -13,7 +14,7 @@ from loopback import serve
 from npvae.data import load_dataset, published
 from npvae.data.places import cache_folder
 from npvae.data.published import PublishedFile
-from npvae.errors import DownloadError
+from npvae.errors import DownloadError, InputError
 
 ROWS = 3
 
@@ -278,6 +279,42 @@ def test_import_loads_no_network_code():
     code = f"import npvae.data, sys; print([m for m in {names} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("home", ["", "nowhere", None])
+def test_without_a_home_there_is_no_cache_and_the_variable_is_named(monkeypatch, small_mnist, tmp_path, home):
+    """A user without a name in /etc/passwd, where HOME is not set or no path."""
+    for name in ("NPVAE_HOME", "XDG_CACHE_HOME", "LOCALAPPDATA", "NPVAE_DATA", "USERPROFILE", "HOMEPATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path.replace("~", "~" if home is None else home))
+    monkeypatch.chdir(tmp_path)
+    assert cache_folder() is None
+    with pytest.raises(DownloadError, match="(?s)Looked in: no folder.*NPVAE_HOME can name another folder"):
+        load_dataset("mnist")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache_folder() is None and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["NPVAE_HOME", "NPVAE_DATA"])
+def test_a_variable_with_the_home_of_nobody_is_named(monkeypatch, small_mnist, name):
+    monkeypatch.setenv(name, "~no-such-user/data")
+    with pytest.raises(InputError, match=f"{name} begins with a home folder that is not known here: '~no-such-user/data'"):
+        load_dataset("mnist")
+
+
+def test_a_cache_that_may_not_be_looked_into_is_as_if_empty(monkeypatch, small_mnist, tmp_path):
+    """Others get a PermissionError of every look into /root."""
+    monkeypatch.setenv("NPVAE_HOME", str(tmp_path / "closed"))
+    stat = os.stat
+
+    def refuse(path, *rest, **options):
+        if str(path).startswith(str(tmp_path / "closed")):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *rest, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    with pytest.raises(DownloadError, match="download=False"):
+        load_dataset("mnist", download=False)
 
 
 @pytest.mark.parametrize("platform, variables, expected", [

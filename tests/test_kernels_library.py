@@ -31,7 +31,7 @@ def machine_code(request):
 def code_of(dtype):
     folder = numba_ops.program_folder()
     if not library.is_kept(dtype, folder):
-        library._load(dtype, folder, None)
+        library._load(dtype, folder, print, '')
     if not library.is_kept(dtype, folder):
         pytest.skip(f"{folder} cannot be written to")
     body = library._path(dtype, folder, library.machine()).read_bytes()[len(library._MAGIC) + 32:]
@@ -220,6 +220,77 @@ def test_a_folder_that_cannot_be_looked_into(compilations, tmp_path, monkeypatch
     monkeypatch.setattr(os, "stat", refuse)
     assert not library.is_kept(DTYPE, folder)
     assert works(fresh(folder))
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="who owns a file is not asked on this system")
+
+
+def test_what_is_kept_is_for_the_user_alone(compilations, tmp_path):
+    """Whatever the umask says: with that of many systems others of the group could write to new folders."""
+    before = os.umask(0o002)
+    try:
+        fresh(tmp_path / "kernels")
+    finally:
+        os.umask(before)
+    assert library.is_kept(DTYPE, tmp_path / "kernels")
+    if os.name == "posix":
+        modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "kernels", only_file(tmp_path / "kernels"))]
+        assert modes == [0o700, 0o600]
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o020, 0o002])
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_what_others_may_write_to_is_not_run(compilations, tmp_path, mode, what):
+    folder, said = tmp_path / "kernels", []
+    fresh(folder)
+    good = only_file(folder).read_bytes()
+    place = folder if what == "folder" else only_file(folder)
+    place.chmod(place.stat().st_mode | mode)
+    assert not library.is_kept(DTYPE, folder) and library.kept(DTYPE, folder) is not None  # this process has it already
+    library._loaded.clear()
+    assert library.kept(DTYPE, folder) is None
+    program = fresh(folder, said.append)
+    assert program.origin == "compiled" and works(program) and len(compilations) == 2
+    assert f"since others may write to {place} (mode " in said[0]
+    if what == "folder":  # nothing is written there either
+        assert "for this process alone" in said[0] and len(said) == 2 and only_file(folder).read_bytes() == good
+    else:  # made again
+        assert "is not used" in said[0] and "once on this machine" in said[1]
+        assert only_file(folder).stat().st_mode & 0o777 == 0o600 and fresh(folder).origin == "cache"
+
+
+@posix
+def test_what_belongs_to_another_user_is_not_run(compilations, tmp_path, monkeypatch):
+    folder, said = tmp_path / "kernels", []
+    fresh(folder)
+    monkeypatch.setattr(os, "geteuid", lambda user=os.geteuid(): user + 1)
+    assert not library.is_kept(DTYPE, folder)
+    assert fresh(folder, said.append).origin == "compiled"
+    assert f"for this process alone, since {folder} belongs to another user" in said[0]
+
+
+def test_where_it_cannot_be_kept_the_message_names_the_folder_and_what_to_do(compilations, tmp_path, monkeypatch):
+    def said_by_load(folder):
+        said = []
+        library._loaded.clear()
+        assert works(library.load(DTYPE, folder, said.append, "set THIS"))
+        return said
+
+    (tmp_path / "file").write_text("in the way")
+    folder = tmp_path / "file" / "kernels"
+    assert said_by_load(folder)[0].startswith(
+        f"compiling for float32, for this process alone, since the folder {folder} cannot be made: "
+    )
+    assert said_by_load(None)[0].endswith(", since there is no home folder to keep it in; set THIS ...")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: False)
+        assert f"since the folder {tmp_path} cannot be written to; set THIS ..." in said_by_load(tmp_path)[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        first, last = said_by_load(tmp_path)
+        assert "once on this machine" in first
+        assert last.endswith(f", but it cannot be kept in {tmp_path}: No space left on device; set THIS")
 
 
 def test_a_file_that_cannot_be_read_is_compiled_for(compilations, tmp_path):

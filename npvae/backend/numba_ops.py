@@ -21,7 +21,7 @@ from npvae.announce import announce
 from npvae.backend import products
 from npvae.backend import threads as thread_count
 from npvae.backend.numpy_ops import NumpyOps
-from npvae.data.places import cache_folder
+from npvae.data.places import REMEDY, cache_folder
 from npvae.kernels import library, sizes
 from npvae.kernels.plan import BACKWARD, FORWARD, RATE, Constant, Epilogue, Operation
 
@@ -33,10 +33,8 @@ PRODUCTS = {"own": True, "blas": False, "measured": None}
 
 def program_folder() -> Path | None:
     """Where compiled programs are kept; None for a user without a home, who keeps none."""
-    try:
-        return cache_folder() / "kernels"
-    except RuntimeError:
-        return None
+    folder = cache_folder()
+    return None if folder is None else folder / "kernels"
 
 
 def plan_of(*fields: int):
@@ -101,7 +99,7 @@ class NumbaOps(NumpyOps):
 
     def program(self, dtype: str) -> library.Program:
         """The compiled program for a dtype: from this process, from the cache, or compiled now."""
-        return library.loaded(dtype) or library.load(dtype, program_folder(), announce)
+        return library.loaded(dtype) or library.load(dtype, program_folder(), announce, REMEDY)
 
     def _run(self, dtype, *fields: int) -> None:
         plan = plan_of(*fields)

@@ -13,7 +13,7 @@ from npvae import io
 from npvae._version import __version__
 from npvae.cli import common, output
 from npvae.data import DATASETS
-from npvae.data.places import cache_folder
+from npvae.data.places import REMEDY, cache_folder
 from npvae.estimator import VAE
 from npvae.plots import image_shape
 from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE
@@ -116,13 +116,18 @@ def _installation_info() -> str:
         "optional",
     ]
     lines += [f"  {name:<12}{_version(name)} ({use})" for name, use in OPTIONAL.items()]
+    cache = cache_folder()
     lines += [
-        f"programs    {cache_folder() / 'kernels'}",
+        f"programs    {_no_home() if cache is None else cache / 'kernels'}",
         f"data sets   {', '.join(DATASETS)}",
         f"  NPVAE_DATA  {os.environ.get('NPVAE_DATA', 'not set')}",
-        f"  cache       {cache_folder()}",
+        f"  cache       {_no_home() if cache is None else cache}",
     ]
     return "\n".join(lines)
+
+
+def _no_home() -> str:
+    return f"not kept: there is no home folder; {REMEDY}"
 
 
 def _backend(name: str) -> str:

@@ -58,6 +58,6 @@ def _read(part: str, path: Path, file: PublishedFile) -> np.ndarray:
             return read_labels(path, file.rows, published)
         return read_idx(path, (file.rows, 28, 28), published).reshape(file.rows, PIXELS)
     except DataFileError as error:
-        if cache_folder() in path.parents:
+        if cache_folder() in path.parents:  # None is nobody's
             raise DataFileError(f"{error}; delete this file and it will be fetched again") from error
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from npvae.data.places import cache_folder, find, search_folders
+from npvae.data.places import REMEDY, cache_folder, find, search_folders
 from npvae.data.published import FILES, MIRRORS
 from npvae.errors import DownloadError
 
@@ -22,7 +22,10 @@ def obtain(name: str, folder=None, download: bool = True, progress=None,
     if missing and not download:
         raise DownloadError(_message(name, missing, folders, ["Not downloaded, as asked (download=False)."]))
     for at, part in enumerate(missing):
-        file, target = FILES[name][part], cache_folder() / name / FILES[name][part].name
+        file, cache = FILES[name][part], cache_folder()
+        if cache is None:
+            raise DownloadError(_message(name, missing[at:], folders, [f"There is no home folder to keep it in; {REMEDY}."]))
+        target = cache / name / file.name
         # Imported here because urllib is slow to import and most calls need no network.
         from npvae.data.download import AllMirrorsFailed, fetch
 
@@ -34,8 +37,7 @@ def obtain(name: str, folder=None, download: bool = True, progress=None,
             tried += [f"  {mirror}: {reason}" for mirror, reason in failed.reasons]
             raise DownloadError(_message(name, missing[at:], folders, tried)) from None
         except OSError as error:
-            tried = [f"Cannot write the cache folder {target.parent} ({error}).",
-                     "The environment variable NPVAE_HOME can name another one."]
+            tried = [f"Cannot write the cache folder {target.parent} ({error});", f"{REMEDY}."]
             raise DownloadError(_message(name, missing[at:], folders, tried)) from error
         paths[part] = target
     return paths
@@ -45,7 +47,7 @@ def _message(name: str, missing: list[str], folders: list[Path], tried: list[str
     files = [FILES[name][part] for part in missing]
     return "\n".join([
         f"the data set {name!r} is not on this machine and could not be fetched.",
-        f"Looked in: {', '.join(map(str, folders))}",
+        f"Looked in: {', '.join(map(str, folders)) or 'no folder, for there is no home folder'}",
         *tried,
         f"To put the files in place by hand: save them as <folder>/{name}/<file> and set the environment "
         "variable NPVAE_DATA to <folder>. Files with and without .gz are both read. Missing:",
