@@ -64,7 +64,10 @@ def _run(options) -> int:
     known, name = plan.Sources(folder / "tree"), f"worker-{first}"
     tree = run.copy_of(folder / "tree", folder / name / "tree")
     runner = run.Runner(tree, folder / name / "home", folder / name, recorded.seconds)
-    run.preload()
+    if todo:
+        run.preload()
+        if not options.only:
+            runner.warm_up()
     started = time.monotonic()
     for i, mutant in enumerate(todo):
         if time.monotonic() - started > options.seconds:

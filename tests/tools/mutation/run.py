@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,8 @@ from mutation.copies import environment
 LIMIT = 300.0
 #: A test hangs when it takes longer than this, and this many times what it took when it was recorded.
 PATIENCE, SLOWER = 60.0, 20.0
+#: Where the compiled program has changed, a test may have to wait until it is compiled, twice.
+COMPILING = 240.0
 
 
 def preload() -> None:
@@ -77,7 +80,7 @@ class Runner:
             tests = [test for test in tests if test not in self.unsound]
             if not tests:
                 return {"verdict": "survived", "by": "", "ran": 0, "seconds": 0.0}
-            result = self._with_fault(mutant, tests, limit)
+            result = self._with_fault(mutant, tests, limit + (COMPILING if mutant.path.startswith("kernels/") else 0.0))
             by = result["by"]
             if result["verdict"] not in ("killed", "timeout") or by not in tests or by in self.sound:
                 return result
@@ -95,14 +98,20 @@ class Runner:
             path.write_text(mutant.fault.applied(text))
             # A time of its own, so that no byte code of another mutant, written in the same second, is taken for this one's.
             os.utime(path, (times.st_atime, times.st_mtime + 10 * self._clock))
-            return self.run(tests, limit)
+            return self.run(tests, limit, PATIENCE + (COMPILING if mutant.path.startswith("kernels/") else 0.0))
         finally:
             path.write_text(text)
             os.utime(path, (times.st_atime, times.st_mtime))
             for program in self._programs() - kept:
                 program.unlink(missing_ok=True)
 
-    def run(self, tests: list[str], limit: float = LIMIT, keep_bytecode: bool = False) -> dict:
+    def warm_up(self) -> None:
+        """Compile what the compiled backends need, and keep it, before any test waits for it."""
+        subprocess.run(
+            [sys.executable, "-m", "npvae", "warmup"], cwd=self.tree, env=environment(self.tree, self.home), capture_output=True, timeout=1200,
+        )
+
+    def run(self, tests: list[str], limit: float = LIMIT, patience: float = PATIENCE) -> dict:
         """The verdict of these tests on the copy as it is."""
         log, out = self.scratch / "log.jsonl", self.scratch / "output.txt"
         log.unlink(missing_ok=True)
@@ -110,7 +119,7 @@ class Runner:
         sys.stdout.flush()
         pid = os.fork()
         if pid == 0:
-            _child(self.tree, self.home, tests, log, out, keep_bytecode)
+            _child(self.tree, self.home, tests, log, out)
         code, verdict = None, None
         while code is None:
             time.sleep(0.02)
@@ -120,9 +129,9 @@ class Runner:
             elif time.monotonic() - started > limit:
                 verdict = "unfinished"
             elif log.exists() and (test := self._running(log)) is not None:
-                if time.time() - log.stat().st_mtime > PATIENCE + SLOWER * self.seconds_of(test):
+                if time.time() - log.stat().st_mtime > patience + SLOWER * self.seconds_of(test):
                     verdict = "timeout"
-            elif time.monotonic() - started > 4 * PATIENCE:
+            elif time.monotonic() - started > 2 * PATIENCE + patience:
                 verdict = "timeout"  # while it imports
             if verdict:
                 break
@@ -148,7 +157,7 @@ class Runner:
         return set((self.home / "kernels").glob("*"))
 
 
-def _child(tree: Path, home: Path, tests, log: Path, out: Path, keep_bytecode: bool) -> None:
+def _child(tree: Path, home: Path, tests, log: Path, out: Path) -> None:
     """The forked process: becomes pytest and never returns."""
     code = 70
     try:
@@ -160,7 +169,7 @@ def _child(tree: Path, home: Path, tests, log: Path, out: Path, keep_bytecode: b
         os.environ.update(_BEFORE | environment(tree, home))
         os.chdir(tree)
         sys.path[:0] = [str(tree)]
-        sys.dont_write_bytecode = not keep_bytecode
+        sys.dont_write_bytecode = True
         files = list(dict.fromkeys(test.partition("::")[0] for test in tests))
         code = int(pytest.main(
             ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", f"--basetemp={log.parent / 'tmp'}", *files], plugins=[Chosen(tests, log)]
