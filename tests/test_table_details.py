@@ -1,0 +1,397 @@
+"""Tables number by number: how columns are scaled and guessed, which cells are held out, when training looks and stops, what members
+and draws become."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from npvae import TableImputer, random
+from npvae.errors import DataFileError, InputError
+from npvae.impute import Imputation
+from npvae.tables import TableImputation
+from npvae.tables import member as member_module
+from npvae.tables.columns import Column, fit_column
+from npvae.tables.member import Member, Recipe, Standard, hide, train_member
+from npvae.tables.schema import Schema, as_cells
+from npvae.tables.table_file import read_text_table, write_numbers, write_text_table
+
+
+def fitted(values, kind=None) -> tuple[Column, np.ndarray]:
+    """The column of some values, None for a missing one, and its numbers."""
+    cells = np.array(values, dtype=object)
+    observed = np.array([value is not None for value in values])
+    column = fit_column("c", cells, observed, kind)
+    return column, column.encode(cells, observed)[:, 0]
+
+
+# scaling
+
+
+def test_a_column_is_scaled_by_its_own_mean_and_deviation():
+    column, x = fitted([1.5, 3.0, None, 6.5, 9.0])
+    v = np.array([1.5, 3.0, 6.5, 9.0])
+    assert (column.mean, column.deviation) == pytest.approx((5.0, np.sqrt(np.mean((v - 5.0) ** 2))))
+    np.testing.assert_allclose(x[[0, 1, 3, 4]], (v - 5.0) / column.deviation, rtol=1e-14)
+    assert np.isnan(x[2]) and not column.whole and (column.center, column.scale) == (0.0, 1.0)
+    np.testing.assert_allclose(column.decode(x[:, None])[[0, 1, 3, 4]], v, rtol=1e-14)
+
+
+def test_a_positive_column_is_scaled_by_its_logarithms():
+    column, x = fitted([1.0, np.e, np.e**5, None], "positive")
+    assert (column.mean, column.deviation) == pytest.approx((2.0, np.sqrt((4 + 1 + 9) / 3)))
+    np.testing.assert_allclose(x[:3], (np.array([0.0, 1.0, 5.0]) - 2.0) / column.deviation, rtol=1e-14)
+    np.testing.assert_allclose(column.decode(np.array([[0.0], [1.0]])), [np.exp(2.0), np.exp(2.0 + column.deviation)], rtol=1e-14)
+    with pytest.raises(InputError, match="0 in row 1; a positive column needs values above 0"):
+        fitted([1.0, 0.0, 2.0], "positive")
+
+
+def test_counts_are_themselves_and_only_the_encoder_s_numbers_are_scaled():
+    column, x = fitted([0.0, 2.0, 4.0, 6.0], "counts")
+    np.testing.assert_array_equal(x, [0.0, 2.0, 4.0, 6.0])
+    assert (column.center, column.scale) == pytest.approx((3.0, np.sqrt(5.0))) and column.whole
+    np.testing.assert_array_equal(column.decode(np.array([[2.4], [2.6], [-0.7]])), [2.0, 3.0, 0.0])
+    np.testing.assert_array_equal(Column("c", "counts", whole=False).decode(np.array([[2.4], [-0.7]])), [2.4, 0.0])
+
+
+def test_numbers_that_were_whole_are_whole_again():
+    whole, _ = fitted([10.0, 20.0, 35.0])
+    broken, _ = fitted([10.0, 20.0, 35.5])
+    np.testing.assert_array_equal(whole.round(np.array([1.4, 1.6])), [1.0, 2.0])
+    np.testing.assert_array_equal(broken.round(np.array([1.4, 1.6])), [1.4, 1.6])
+    positive, _ = fitted([1.0, 2.0, 8.0], "positive")
+    np.testing.assert_array_equal(positive.round(np.array([0.2, 2.6])), [1.0, 3.0])
+    names, _ = fitted(["a", "b", "c"])
+    assert list(names.round(np.array(["a"], object))) == ["a"]
+
+
+def test_values_of_binary_and_categorical_columns_have_an_order():
+    column, x = fitted(["b", "a", None, "b"])
+    assert column.values == ("a", "b") and x.tolist()[:2] == [1.0, 0.0] and column.width == 1
+    assert list(column.decode(np.array([[0.4], [0.6], [0.5]]))) == ["a", "b", "a"]
+    cells = np.array(["c", "a", "b", "a"], dtype=object)
+    column = fit_column("c", cells, np.ones(4, bool))
+    np.testing.assert_array_equal(column.encode(cells, np.ones(4, bool)), np.eye(3)[[2, 0, 1, 0]])
+    assert list(column.decode(np.array([[0.2, 0.5, 0.3], [0.4, 0.3, 0.3]]))) == ["b", "a"] and column.width == 3
+    assert fitted([5.0, 3.0, 5.0])[0].is_binary_number and not fitted(["x", "y"])[0].is_binary_number
+
+
+@pytest.mark.parametrize(("values", "kind"), [
+    ([0.0, 1.0, 2.0, 1000.0], "continuous"), ([*([998.0, 999.0, 1000.0] * 2)], "counts"), ([999.0, 1000.0, 1001.0], "continuous"),
+    ([0.0, 3.0, 6.0], "counts"),  # variance 6, mean 3
+    ([0.0, 0.0, 0.0, 8.0, 2.0], "continuous"),  # variance 9.6, mean 2
+    ([0.0, 0.0, 6.0, 2.0], "counts"),  # variance 6, mean 2: three times it
+    ([-1.0, 0.0, 1.0], "continuous"), ([0.0, 1.0, 2.5], "continuous"),
+])
+def test_counts_are_told_from_numbers_by_size_and_spread(values, kind):
+    assert fitted(values)[0].kind == kind
+
+
+@pytest.mark.parametrize(("different", "rows", "refused"), [(100, 400, False), (101, 400, True), (20, 21, False), (21, 41, True), (21, 42, False)])
+def test_too_many_names_are_no_category(different, rows, refused):
+    values = [f"n{i % different}" for i in range(rows)]
+    if refused:
+        with pytest.raises(InputError, match=f"{different} different values in {rows} rows, such as 'n0'"):
+            fitted(values)
+    else:
+        assert fitted(values)[0].kind == "categorical"
+
+
+def test_a_few_numbers_among_names_are_names():
+    assert fitted([*map(float, range(10)), "x"])[0].kind == "categorical"
+    with pytest.raises(InputError, match="text 'x' in row 11 among numbers"):
+        fitted([*map(float, range(11)), "x"])
+
+
+# a table's columns together
+
+
+def test_columns_of_a_likelihood_are_neighbours_and_categories_their_own():
+    rows = 12
+    frame = np.empty((rows, 7), dtype=object)
+    generator = np.random.default_rng(0)
+    frame[:, 0], frame[:, 1] = generator.standard_normal(rows), generator.standard_normal(rows) * 1e3
+    frame[:, 2] = [float(i % 5) for i in range(rows)]
+    for column in (3, 4):
+        frame[:, column] = ["abc"[(i + column) % 3] for i in range(rows)]
+    frame[:, 5], frame[:, 6] = [float(i % 2) for i in range(rows)], ["uv"[i % 2] for i in range(rows)]
+    table = as_cells(frame)
+    schema = Schema.fit(table)
+    assert [column.kind for column in schema.columns] == ["continuous"] * 2 + ["counts"] + ["categorical"] * 2 + ["binary"] * 2
+    assert [(s.start, s.stop) for s in schema.slices] == [(0, 1), (1, 2), (2, 3), (3, 6), (6, 9), (9, 10), (10, 11)] and schema.width == 11
+    named = [(entry["likelihood"]["name"], entry["columns"]) for entry in schema.likelihood().config()["columns"]]
+    assert named == [("gaussian_decoder", 2), ("poisson", 1), ("categorical", 3), ("categorical", 3), ("bernoulli", 2)]
+    counts = schema.columns[2]
+    np.testing.assert_allclose(schema.center, [0, 0, counts.mean, *[0] * 8])
+    np.testing.assert_allclose(schema.scale, [1, 1, counts.deviation, *[1] * 8])
+    np.testing.assert_array_equal(Standard(np.array([1.0, 2.0]), np.array([2.0, 4.0])).of(np.array([[5.0, 4.0]])), [[2.0, 0.5]])
+    by_kind = Schema.fit(table, {"2": "continuous"}, "student_t")
+    assert [c.kind for c in by_kind.columns[:3]] == ["continuous"] * 3
+    assert {c.likelihood["name"] for c in by_kind.columns if c.kind == "continuous"} == {"student_t"}
+
+
+# cells held out
+
+
+def held_out_by_definition(x, blocks, share: float, seed: int) -> np.ndarray:
+    """As ``hide`` says of itself, cell by cell."""
+    rows, columns = len(x), len(blocks)
+    u = random.uniform(seed, "held-out cells", 0, (rows, columns))
+    watched = set(random.permutation(seed, "held-out cells", 1, rows)[:1000].tolist())
+    seen = {(r, c) for r in range(rows) for c in range(columns) if not np.isnan(x[r, blocks[c].start])}
+    hidden = {(r, c) for r, c in seen if r in watched and u[r, c] < share}
+    for r in range(rows):
+        mine = {(r, c) for c in range(columns)} & seen
+        if mine and mine <= hidden:
+            hidden -= mine
+    for c in range(columns):
+        there = [cell for cell in seen if cell[1] == c]
+        gone = sorted((cell for cell in hidden if cell[1] == c), key=lambda cell: u[cell])
+        hidden -= set(gone[max(0, min(len(there) // 2, len(there) - 2)):])
+    found = np.zeros(x.shape, bool)
+    for r, c in hidden:
+        found[r, blocks[c]] = True
+    return found
+
+
+@pytest.mark.parametrize(("rows", "share", "missing"), [(60, 0.1, 0.3), (8, 0.5, 0.2), (40, 0.5, 0.6), (1500, 0.3, 0.1)])
+def test_cells_held_out_are_those_of_the_definition(rows, share, missing):
+    generator = np.random.default_rng(2)
+    x = generator.standard_normal((rows, 5))
+    x[generator.random(x.shape) < missing] = np.nan
+    x[:, 3:] = x[:, 3:4]
+    blocks = [slice(0, 1), slice(1, 2), slice(2, 3), slice(3, 5)]
+    for seed in (0, 1):
+        found = hide(x, blocks, share, seed)
+        np.testing.assert_array_equal(found, held_out_by_definition(x, blocks, share, seed))
+        assert found.any()
+    assert rows <= 1000 or found.any(axis=1).sum() <= 1000
+
+
+# training of a member
+
+RECIPE = {"latent_dim": 2, "hidden": (4,), "samples": 3, "learning_rate": 0.01, "batch_size": 8, "epochs": 12, "held_out": 0.3, "every": 2,
+          "patience": 2}
+
+
+def small_table(rows: int = 30):
+    """Numbers with missing cells, their likelihood, blocks, and how they are standardised."""
+    generator = np.random.default_rng(6)
+    cells = generator.standard_normal((rows, 3)) @ generator.standard_normal((3, 3)) + np.array([0.0, 5.0, 9.0])
+    cells[:, 2] = np.maximum(np.rint(cells[:, 2]), 0.0)
+    cells[generator.random(cells.shape) < 0.2] = np.nan
+    schema = Schema.fit(as_cells(cells), {"2": "counts"})
+    return schema.encode(as_cells(cells)), schema, Standard(schema.center, schema.scale)
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """The watch's errors are given one by one; by epoch, which parameters were looked at."""
+    seen = {"errors": [], "epochs": []}
+
+    def imputed(model, theta, data, seed, samples):
+        seen["samples"] = samples
+        seen["rows"] = model.ops.to_numpy(data)
+        seen["epochs"].append(float(model.ops.to_numpy(theta)[0]))
+        seen["call"] = len(seen["epochs"]) - 1
+        return SimpleNamespace(mean=None)
+
+    def error_of(self, filled):
+        if filled is None:
+            return seen["errors"][seen["call"]]
+        return original(self, filled)
+
+    original = member_module._Watch.error_of
+    monkeypatch.setattr(member_module, "importance_imputation", imputed)
+    monkeypatch.setattr(member_module._Watch, "error_of", error_of)
+
+    def train(model, settings, data, state, callbacks):
+        seen["settings"], seen["architecture"], seen["data"] = settings, model.architecture, model.ops.to_numpy(data)
+        for epoch in range(1, settings.epochs + 1):
+            state.epoch = epoch
+            state.theta[0] = float(epoch)
+            callbacks[0](state)
+            if state.stop_reason:
+                break
+        return state
+
+    monkeypatch.setattr(member_module, "train", train)
+    return seen
+
+
+@pytest.mark.parametrize(("errors", "looked", "kept"), [
+    ([9, 8, 7, 6, 5, 4, 3], [2, 4, 6, 8, 10, 12], 12),  # always better: to the end
+    ([9, 5, 6, 7, 1], [2, 4, 6], 2),  # two looks without a better one
+    ([9, 5, 6, 4, 7, 8, 1], [2, 4, 6, 8, 10], 6),
+    ([1, 1, 1, 1], [2, 4], 0),  # as good is not better: what training began with
+])
+def test_training_looks_every_so_often_keeps_the_best_and_stops(looks, errors, looked, kept):
+    from npvae import backend
+
+    looks["errors"] = errors
+    x, schema, standard = small_table()
+    reported = []
+    member, interrupted = train_member(
+        x, schema.likelihood(), schema.slices, standard, Recipe(**RECIPE), backend.get("numpy"), 5, lambda state: reported.append(state.epoch)
+    )
+    assert looks["epochs"][1:] == looked and member.epoch == kept and not interrupted
+    assert reported == list(range(looked[-1] + 1))  # also of what it begins with
+    assert member.error == errors[looked.index(kept) + 1 if kept else 0]
+    assert kept == 0 or member.theta[0] == kept
+    assert looks["samples"] == 100
+
+
+def test_a_last_epoch_between_two_looks_is_looked_at(looks):
+    from npvae import backend
+
+    looks["errors"] = [9.0, 8.0, 7.0, 6.0]
+    x, schema, standard = small_table()
+    recipe = Recipe(**{**RECIPE, "epochs": 7, "every": 3})
+    member, _ = train_member(x, schema.likelihood(), schema.slices, standard, recipe, backend.get("numpy"), 5)
+    assert looks["epochs"][1:] == [3, 6, 7] and member.epoch == 7
+
+
+def test_how_a_member_is_trained(looks):
+    from npvae import backend
+    from npvae.impute import fit_normal
+
+    looks["errors"] = [1.0] * 20
+    x, schema, standard = small_table()
+    member, _ = train_member(x, schema.likelihood(), schema.slices, standard, Recipe(**RECIPE), backend.get("numpy"), 5)
+    settings, architecture = looks["settings"].config(), looks["architecture"].config()
+    wanted = {"seed": 5, "epochs": 12, "batch_size": 8, "learning_rate": 0.01, "clip_norm": 100.0, "beta": 1.0, "patience": None}
+    assert {name: settings[name] for name in wanted} == wanted
+    assert settings["optimizer"]["name"] == "adam"
+    assert (settings["objective"]["name"], settings["objective"]["samples"]) == ("importance_weighted", 3)
+    wanted = {"n_features": 3, "latent_dim": 2, "hidden": [4], "activation": "tanh", "missing": True, "completed": True, "linear_path": True}
+    assert {name: architecture[name] for name in wanted} == wanted
+    # What it is trained on: the observed cells that are not hidden, and beside them what the normal distribution completes.
+    hidden = hide(x, schema.slices, 0.3, 5)
+    rest = np.where(hidden, np.nan, x)
+    normal = fit_normal(standard.of(rest))
+    np.testing.assert_allclose(looks["data"], np.concatenate([rest, np.clip(normal.complete(standard.of(rest)), -20, 20)], axis=1), rtol=1e-5)
+    rows = hidden.any(axis=1)
+    np.testing.assert_allclose(looks["rows"], looks["data"][rows], rtol=1e-6)
+    difference = (normal.complete(standard.of(rest)) - standard.of(x))[hidden]
+    assert member.normal_error == pytest.approx(np.mean(difference**2), rel=1e-12)
+    np.testing.assert_allclose(member.normal.mean, normal.mean)
+    wild = np.array([[np.nan, 1e9, 3.0]])
+    assert np.abs(member.data(wild)[0, 3:]).max() == 20.0
+
+
+# what members and draws become
+
+
+def members_that_say(monkeypatch, imputer, answers, sizes):
+    """Each member fills in its answer, with its effective sample size; draws count up from it."""
+    def answer(self, x, seed, samples, draws, progress=None):
+        i = next(i for i, member in enumerate(imputer.members_) if member is self)
+        drawn = np.stack([np.broadcast_to(answers[i] + 0.01 * (k + 1), x.shape) for k in range(draws)]) if draws else None
+        return Imputation(np.broadcast_to(answers[i], x.shape).astype(float), drawn, {"effective_sample_size": sizes[i]})
+
+    monkeypatch.setattr(Member, "impute", answer)
+
+
+def test_members_are_averaged_and_the_fewest_samples_are_reported(monkeypatch):
+    x = np.random.default_rng(0).standard_normal((30, 2)) + 4.0
+    x[0, 0] = x[7, 1] = np.nan
+    imputer = TableImputer(members=3, epochs=1, hidden=(3,), random_state=0, backend="numpy").fit(x)
+    sizes = [np.arange(30.0), np.full(30, 10.0), 40.0 - np.arange(30.0)]
+    members_that_say(monkeypatch, imputer, [np.array([0.0, 1.0]), np.array([3.0, 1.0]), np.array([6.0, 4.0])], sizes)
+    found = imputer.impute(x, 5)
+    np.testing.assert_array_equal(found.effective_sample_size, np.min(sizes, axis=0))
+    a, b = imputer.schema_.columns
+    assert found.filled[0, 0] == pytest.approx(3.0 * a.deviation + a.mean)
+    assert found.filled[7, 1] == pytest.approx(2.0 * b.deviation + b.mean)
+    drawn = [(draw[0, 0] - a.mean) / a.deviation for draw in found.draws]
+    np.testing.assert_allclose(drawn, [0.01, 3.01, 6.01, 0.02, 3.02], atol=1e-12)
+    np.testing.assert_array_equal(found.observed, ~np.isnan(x))
+    assert found.columns == ["0", "1"] and found.is_numeric == [True, True]
+
+
+def test_of_names_the_members_probabilities_are_averaged(monkeypatch):
+    table = np.empty((30, 2), dtype=object)
+    table[:, 0], table[:, 1] = ["abc"[i % 3] for i in range(30)], list(np.random.default_rng(0).standard_normal(30))
+    table[4, 0] = None
+    imputer = TableImputer(members=2, epochs=1, hidden=(3,), random_state=0, backend="numpy").fit(table)
+    answers = [np.array([0.5, 0.4, 0.1, 0.0]), np.array([0.1, 0.5, 0.4, 0.0])]
+    members_that_say(monkeypatch, imputer, answers, [np.ones(30)] * 2)
+    found = imputer.impute(table)
+    assert found.filled[4, 0] == "b" and found.is_numeric == [False, True] and found.draws == []
+
+
+@pytest.mark.parametrize(("draws", "level", "k"), [(19, 0.9, 1), (38, 0.9, 1), (39, 0.9, 2), (200, 0.9, 10), (200, 0.5, 50), (3, 0.5, 1), (199, 0.99, 1)])
+def test_ends_of_intervals_are_draws_in_order(draws, level, k):
+    generator = np.random.default_rng(1)
+    drawn = [generator.permutation(4).astype(float)[:, None] + 10.0 * i for i in generator.permutation(draws)]
+    observed = np.array([[False], [False], [True], [False]])
+    for draw in drawn:
+        draw[2] = 7.0
+    found = TableImputation(drawn[0], drawn, np.ones(4), ["a"], [True], observed)
+    low, high = found.interval(level)
+    ordered = np.sort(np.array(drawn)[:, :, 0], axis=0)
+    np.testing.assert_array_equal(low[:, 0], ordered[k - 1])
+    np.testing.assert_array_equal(high[:, 0], ordered[draws - k])
+    assert low[2, 0] == high[2, 0] == 7.0
+
+
+@pytest.mark.parametrize(("draws", "level", "words"), [
+    (18, 0.9, "must be at least 19"), (2, 0.5, "must be at least 3"), (98, 0.98, "must be at least 99"), (50, 1.0, "level"), (50, 0.0, "level"),
+])
+def test_intervals_that_there_are_not(draws, level, words):
+    drawn = [np.zeros((2, 1))] * draws
+    with pytest.raises(InputError, match=words):
+        TableImputation(drawn[0], drawn, np.ones(2), ["a"], [True], np.zeros((2, 1), bool)).interval(level)
+    assert TableImputation(drawn[0], [np.zeros((2, 1))] * 19, np.ones(2), ["a"], [True], np.zeros((2, 1), bool)).interval()[0].shape == (2, 1)
+
+
+# text tables
+
+
+@pytest.mark.parametrize(("text", "names"), [
+    ("a,b\n1,2\n3,4\n", True), ("a,1\n1,2\n", False), ("a,NA\nx,2\n", False), ("a,b\nx,y\n", True), ("a,b\nx,1\n", True), (",b\nx,1\n", True),
+    ("1,2\n3,4\n", False), (",b\n1,x\n", False),
+])
+def test_a_first_row_of_names(tmp_path, text, names):
+    (tmp_path / "t.csv").write_text(text)
+    table = read_text_table(tmp_path / "t.csv")
+    assert table.has_names is names and len(table) == text.count("\n") - names
+    for said in (True, False):
+        table = read_text_table(tmp_path / "t.csv", header=said)
+        assert table.has_names is said and len(table) == text.count("\n") - said
+        assert table.columns == (text.split("\n")[0].split(",") if said else ["0", "1"])
+
+
+def test_what_stands_for_nothing(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n-999,NA\n1_000,x\n?,none\n")
+    cells = np.asarray(read_text_table(tmp_path / "t.csv", missing=["-999", " none "]))
+    assert cells.tolist() == [[None, None], ["1_000", "x"], [None, None]]
+    assert np.asarray(read_text_table(tmp_path / "t.csv")).tolist()[0] == [-999.0, None]
+    (tmp_path / "one.csv").write_text("a,b\n")
+    with pytest.raises(DataFileError, match="only the header row"):
+        read_text_table(tmp_path / "one.csv")
+
+
+@pytest.mark.parametrize(("source", "target", "delimiter"), [
+    ("a;b\n1;\n", "o.csv", ";"), ("a b\n1 x\n", "o.csv", ","), ("a\tb\n1\tx\n", "o.csv", ","), ("a\tb\n1\tx\n", "o.tsv", "\t"),
+    ("a,b\n1,\n", "o.tsv", "\t"), ("a\tb\n1\tx\n", "o.txt", "\t"), ("a b\n1 x\n", "o.txt", " "),
+])
+def test_delimiters_of_what_is_written(tmp_path, source, target, delimiter):
+    (tmp_path / "t.txt").write_text(source)
+    table = read_text_table(tmp_path / "t.txt", header=True)
+    observed = np.array([[True, False]])
+    write_text_table(tmp_path / target, table, np.array([[1.0, 2.5]], dtype=object), observed)
+    assert (tmp_path / target).read_text() == f"a{delimiter}b\n1{delimiter}2.5\n"
+
+
+def test_filled_cells_are_spelled_as_the_column_spells_them(tmp_path):
+    (tmp_path / "t.csv").write_text("code,x\n03,1.50\n,2\n7,\n03,\n")
+    table = read_text_table(tmp_path / "t.csv")
+    filled = np.array([[3.0, 1.5], [3.0, 2.0], [7.0, 1.5], [3.0, 0.1234567890123]], dtype=object)
+    write_text_table(tmp_path / "o.csv", table, filled, np.array([[True, True], [False, True], [True, False], [True, False]]))
+    assert (tmp_path / "o.csv").read_text() == "code,x\n03,1.50\n03,2\n7,1.50\n03,0.123456789012\n"
+    numbers = {"low": np.array([[1.0, np.nan]]), "high": np.array([[2.5, 1e15]])}
+    write_numbers(tmp_path / "n.csv", ["a", "b"], numbers)
+    assert (tmp_path / "n.csv").read_text() == "a low,a high,b low,b high\n1,2.5,,1e+15\n"
