@@ -319,11 +319,14 @@ def test_bad_usage_is_one_line_and_exit_code_2(trained, tmp_path, capsys, name):
     assert out == "" and sorted(str(path) for path in tmp_path.rglob("*")) == before
 
 
-def test_argument_errors_are_exit_code_2(capsys):
-    for arguments in ([], ["fly"], ["train", "--epochs", "many"]):
-        with pytest.raises(SystemExit) as stop:
-            main(arguments)
-        assert stop.value.code == 2
+@pytest.mark.parametrize(("arguments", "words"), [
+    ([], "required: COMMAND"), (["fly"], "COMMAND: invalid choice: 'fly'"), (["train", "--epochs", "many"], "--epochs: "),
+    (["train", "--fly"], "--fly"), (["sample"], "required: model"), (["impute", "--data", "x.csv"], "required: --out"),
+])
+def test_argument_errors_are_one_line_and_exit_code_2(capsys, arguments, words):
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith("npvae: ") and words in err and "--help'" in err and err.count("\n") == 1 and out == ""
 
 
 def test_a_closed_pipe_is_no_traceback(trained):

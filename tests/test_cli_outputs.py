@@ -1,45 +1,328 @@
-"""Files that a command is to write: which names are refused before anything is done."""
+"""What commands write: never over what they read or over a model, to streams as they are, in one piece or not at all."""
 
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
 import pytest
+from small import grey_rows
 
-from npvae.cli.common import check_outputs
+from npvae import VAE, SemiSupervisedVAE, TableImputer
+from npvae.cli import build_parser, main, outputs
 from npvae.errors import InputError
 
+#: Every input of every command, by its option, and how the command is called to read it.
+COMMANDS = {
+    "train": (["--data", "x.npy", "--out", "run"], {"--data": "x.npy"}),
+    "classify": (
+        ["--data", "labelled.npz", "--predict", "x.npy"],
+        {"--data": "labelled.npz", "--predict": "x.npy"},
+    ),
+    "classify --model": (["--data", "x.npy", "--model", "m2.npz"], {"--data": "x.npy", "--model": "m2.npz"}),
+    "impute": (["--data", "gaps.npy"], {"--data": "gaps.npy"}),
+    "impute --model": (["--data", "gaps.npy", "--model", "imputer.npz"], {"--data": "gaps.npy", "--model": "imputer.npz"}),
+    "sample": (["model"], {"the model": "model/model.npz"}),
+    "encode": (["model", "--data", "x.npy"], {"the model": "model/model.npz", "--data": "x.npy"}),
+    "reconstruct": (["model", "--data", "x.npy"], {"the model": "model/model.npz", "--data": "x.npy"}),
+    "evaluate": (["model", "--data", "x.npy"], {"the model": "model/model.npz", "--data": "x.npy"}),
+    "gradcheck": (["--model", "model"], {"--model": "model/model.npz"}),
+    "info": (["model"], {"model": "model/model.npz"}),
+    "warmup": ([], {}),
+}
+#: What an output option does to the file that is in danger: the option's value, if not the file itself.
+FILES_OF = {
+    "--draws": (["--draws", "1", "--out", "o.npy"], "o-1.npy"),
+    "--pictures": (["--pictures", "pictures"], "pictures/analogies.png"),
+}
+#: Options whose text is no file that is written. One that is not here, and has not the type of a file to write, fails a test.
+NOT_WRITTEN = {
+    "--activation", "--backend", "--binarize", "--data", "--decoder-hidden", "--dtype", "--hidden", "--initial-weights", "--kind",
+    "--kl-warmup", "--label", "--label-column", "--likelihood", "--missing", "--model", "--objective", "--optimizer",
+    "--output-bias", "--predict", "--schedule", "model",
+}
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
+
+def asked(command: str, option: str, stem: str) -> tuple[list[str], str]:
+    """Arguments that ask for the output, and the file that it goes to, of that stem where the user names it."""
+    if command == "train":
+        return [], "run/history.csv"
+    if option in FILES_OF:
+        return FILES_OF[option]
+    of_its_own = {"--intervals": ".csv", "--json": ".json", "--save": ".npz"}
+    name = stem + of_its_own.get(option, ".npy" if command == "impute" else ".csv")
+    return [option, name] + ([] if option == "--out" or command != "impute" else ["--out", "new.npy"]), name
+
+
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    commands = next(action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return commands.choices
+
+
+def name_of(action) -> str:
+    return action.option_strings[-1] if action.option_strings else action.dest
+
+
+WRITTEN = sorted(
+    (command, name_of(action)) for command, parser in parsers().items() for action in parser._actions
+    if action.type in (outputs.output_file, outputs.output_folder)
+) + [("impute", "--draws")]
+
+
+def test_every_option_with_a_text_is_known_to_be_written_or_not():
+    assert {command.split()[0] for command in COMMANDS} == set(parsers())
+    for command, parser in parsers().items():
+        for action in parser._actions:
+            if action.type in (None, str) and action.choices is None and action.nargs != 0:
+                assert name_of(action) in NOT_WRITTEN, f"{command} {name_of(action)}: is it a file that is written?"
+    assert len(WRITTEN) >= 11
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with a model, an M2, an imputer and their data."""
+    folder = tmp_path_factory.mktemp("made")
+    x = grey_rows(40)
+    quick = {"latent_dim": 2, "hidden": (4,), "epochs": 1, "backend": "numpy", "random_state": 0}
+    (folder / "model").mkdir()
+    VAE(**quick).fit(x).save(folder / "model" / "model.npz")
+    y = np.arange(40) % 2
+    SemiSupervisedVAE(**quick).fit(x, y).save(folder / "m2.npz")
+    np.save(folder / "x.npy", x)
+    np.savez(folder / "labelled.npz", x=x, y=y)
+    gaps = x.astype(float)
+    gaps[::3, 1] = np.nan
+    np.save(folder / "gaps.npy", gaps)
+    TableImputer(members=1, epochs=1, backend="numpy", imputation_samples=10, random_state=0).fit(gaps).save(folder / "imputer.npz")
+    return folder
+
+
+@pytest.fixture
+def here(made, tmp_path, monkeypatch):
+    """Links to what was made would be links: the files themselves, anew for every test."""
     monkeypatch.chdir(tmp_path)
+    for path in made.rglob("*"):
+        if path.is_file():
+            copy = tmp_path / path.relative_to(made)
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+    (tmp_path / "pictures").mkdir()
     (tmp_path / "run").mkdir()
-    for name in ("data.npz", "model.npz", "run/model.npz"):
-        (tmp_path / name).touch()
+    return tmp_path
 
 
-def test_new_names_and_none_at_all():
-    check_outputs(["out.csv", None, "run/other.npz"], ["data.npz", None, "run"])
-    check_outputs([None, "out.csv"])
+def contents(folder: Path) -> dict:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-@pytest.mark.parametrize(("written", "read", "words"), [
-    (["run"], [], "run is a folder"),
-    (["out.csv", "./out.csv"], [], "out.csv would be written twice"),
-    (["data.npz"], ["data.npz"], "data.npz is read from; choose another name$"),
-    (["out.csv", "run/../data.npz"], ["data.npz"], "data.npz is read from"),
-    (["run/model.npz"], ["data.npz", "run"], "run/model.npz is read from"),
+def inputs():
+    for call, (_, read) in COMMANDS.items():
+        for command, option in WRITTEN:
+            if command == call.split()[0]:
+                yield from ((call, option, flag) for flag in read)
+
+
+@pytest.mark.parametrize("link", ["the file", "a symbolic link", "a hard link", "a link to a link"])
+@pytest.mark.parametrize(("call", "option", "flag"), list(inputs()))
+def test_no_output_is_written_over_an_input(here, capsys, call, option, flag, link):
+    arguments, read = COMMANDS[call]
+    command, victim = call.split()[0], here / read[flag]
+    more, danger = asked(command, option, "link")
+    if link == "the file":
+        if more[:1] != [option] or option in FILES_OF or victim.suffix != Path(danger).suffix:
+            return  # it cannot be named: the command chooses the name, or needs another suffix
+        more[1] = str(victim.relative_to(here))
+    elif link == "a symbolic link":
+        os.symlink(victim, here / danger)
+    elif link == "a hard link":
+        os.link(victim, here / danger)
+    else:
+        os.symlink(victim, here / "first")
+        os.symlink("../first" if "/" in danger else "first", here / danger)
+    before = contents(here)
+    assert main([command, *arguments, *more]) == 2
+    out, err = capsys.readouterr()
+    assert contents(here) == before and out == ""
+    assert err.startswith(f"npvae: {option} ") and f"{flag} " in err and "is read from" in err and err.count("\n") == 1, err
+
+
+@pytest.mark.parametrize(("command", "default"), [
+    ("sample", "samples.csv"), ("encode", "latent.csv"), ("reconstruct", "reconstructions.csv"), ("classify", "classes.csv"),
 ])
-def test_what_is_refused(written, read, words):
-    with pytest.raises(InputError, match=words):
-        check_outputs(written, read)
+def test_no_default_output_is_written_over_an_input(here, capsys, command, default):
+    arguments, read = COMMANDS[command]
+    os.symlink(here / next(iter(read.values())), default)
+    before = contents(here)
+    assert main([command, *arguments]) == 2
+    assert f"--out {default} is the file" in capsys.readouterr().err and contents(here) == before
 
 
-def test_a_folder_that_is_not_there():
-    with pytest.raises(FileNotFoundError, match="the folder of nowhere/out.csv does not exist"):
-        check_outputs(["out.csv", "nowhere/out.csv"])
+@pytest.mark.parametrize(("call", "option"), [
+    (call, option) for call in COMMANDS for command, option in WRITTEN if command == call.split()[0]
+])
+def test_no_output_is_written_over_another_model(here, capsys, call, option):
+    arguments, _ = COMMANDS[call]
+    command = call.split()[0]
+    more, danger = (["--overwrite"], "run/loss.png") if command == "train" else asked(command, option, "old")
+    (here / danger).write_bytes((here / "imputer.npz").read_bytes())
+    before = contents(here)
+    assert main([command, *arguments, *more]) == 2
+    err = capsys.readouterr().err
+    assert contents(here) == before and "a file of npvae with a imputer" not in err
+    assert f"npvae: {option} {danger} " in err and "holds an imputer of npvae" in err, err
+    assert ("say --overwrite" in err) == (option == "--save"), err
 
 
-def test_only_the_first_may_replace_and_only_what_it_was_allowed_to():
-    check_outputs(["data.npz"], ["data.npz", "model.npz"], "data.npz", replace=True)
-    with pytest.raises(InputError, match="or say --overwrite"):
-        check_outputs(["data.npz"], ["data.npz", "model.npz"], "data.npz")
-    for written in (["model.npz"], ["out.npz", "data.npz"], ["out.npz", "model.npz"]):
-        with pytest.raises(InputError, match="is read from; choose another name$"):
-            check_outputs(written, ["data.npz", "model.npz"], "data.npz", replace=True)
+def test_a_damaged_model_is_a_model(here, capsys):
+    whole = (here / "m2.npz").read_bytes()
+    (here / "old.npz").write_bytes(whole[:len(whole) // 2])
+    assert main(["encode", "model", "--data", "x.npy", "--out", "old.npz"]) == 2
+    assert "holds a model of npvae" in capsys.readouterr().err
+    np.savez_compressed("other.npz", header=np.frombuffer(b'{"x": 1, "format": "npvae-checkpoint"}', np.uint8))
+    assert outputs.npvae_format("other.npz") == "checkpoint"
+    np.savez("mine.npz", header=np.zeros(3))
+    for name in ("x.npy", "labelled.npz", "mine.npz", "nowhere", "."):
+        assert outputs.npvae_format(name) == ""
+
+
+def test_overwrite_says_what_may_be_replaced(here, capsys):
+    quick = ["--epochs", "1", "--quiet", "--backend", "numpy"]
+    impute = ["impute", "--data", "gaps.npy", "--members", "1", *quick, "--save", "imputer.npz", "--out", "gaps.npy"]
+    assert main(impute) == 2
+    assert "--out gaps.npy is the file that --data gaps.npy is read from: choose another name, or say --overwrite" in capsys.readouterr().err
+    assert main([*impute, "--overwrite"]) == 0
+    assert not np.isnan(np.load("gaps.npy")).any()
+    classify = ["classify", "--data", "labelled.npz", "--latent-dim", "2", "--hidden", "4", *quick, "--save", "m2.npz"]
+    before = (here / "m2.npz").read_bytes()
+    assert main(classify) == 2
+    assert "say --overwrite" in capsys.readouterr().err and (here / "m2.npz").read_bytes() == before
+    assert main([*classify, "--overwrite"]) == 0
+    assert (here / "m2.npz").read_bytes() != before and SemiSupervisedVAE.load("m2.npz", backend="numpy").n_features_in_ == 6
+    assert main([*classify, "--overwrite", "--out", "labelled.csv", "--predict", "labelled.csv"]) == 2  # not what it reads
+
+
+def test_two_outputs_are_two_files(here, capsys):
+    os.symlink("a.npz", "b.npz")
+    assert main(["classify", "--data", "labelled.npz", "--out", "a.npz", "--save", "b.npz"]) == 2
+    assert "--out a.npz and --save b.npz are one file" in capsys.readouterr().err
+    assert main(["impute", "--data", "gaps.npy", "--out", "-", "--intervals", "/dev/stdout"]) == 2
+    assert "--out - and --intervals /dev/stdout are one stream" in capsys.readouterr().err
+    assert main(["impute", "--data", "gaps.npy", "--out", "o.npy", "--draws", "2", "--intervals", "./o-2.npy"]) == 2
+
+
+@pytest.mark.parametrize(("out", "words"), [
+    ("", "expected the name of a file"), ("model", "is a folder"), ("no/such.csv", "does not exist"), ("x.doc", "must end in"),
+    ("x.csv/y.csv", "does not exist"),
+])
+def test_names_that_cannot_be_written(here, capsys, out, words):
+    assert main(["encode", "model", "--data", "x.npy", "--out", out]) == 2
+    err = capsys.readouterr().err
+    assert "--out" in err and words in err and err.count("\n") == 1, err
+
+
+def test_files_of_a_known_data_set_are_inputs(tmp_path, monkeypatch):
+    from npvae import data
+
+    digits = Path(data.__file__).parent / "digits.npz"
+    monkeypatch.setenv("NPVAE_DATA", str(tmp_path))
+    (tmp_path / "mnist").mkdir()
+    mine = tmp_path / "mnist" / "t10k-images-idx3-ubyte.gz"
+    mine.touch()
+    os.symlink(mine, tmp_path / "x.csv")
+    for out, name in ((digits, "digits"), (tmp_path / "x.csv", "mnist")):
+        with pytest.raises(InputError, match=f"that --data {name} is read from"):
+            outputs.refuse([outputs.Output("--out", out)], [("--data", name)])
+
+
+# streams
+
+
+def npvae(*arguments, shell: str = "", timeout: int = 100, unbuffered: str = ""):
+    """Run the command in a shell, in which ``shell`` stands behind it."""
+    words = " ".join([sys.executable, "-m", "npvae", *arguments, shell])
+    environment = {**os.environ, "NPVAE_NUM_THREADS": "1", "PYTHONWARNINGS": "error", "PYTHONUNBUFFERED": unbuffered}
+    return subprocess.run(["bash", "-c", words], capture_output=True, text=True, timeout=timeout, env=environment)
+
+
+def test_every_table_goes_to_standard_output_and_nothing_else_does(here, capsys):
+    quick = ["--epochs", "1", "--backend", "numpy"]
+    calls = {
+        "sample": (["model", "-n", "3"], 3, 6), "encode": (["model", "--data", "x.npy"], 40, 2),
+        "reconstruct": (["model", "--data", "x.npy"], 40, 6),
+        "classify": (["--data", "labelled.npz", "--latent-dim", "2", "--hidden", "4", "--save", "s.npz", *quick], None, 3),
+        "impute": (["--data", "gaps.csv", "--members", "1", *quick], None, 6),
+    }
+    np.savetxt("gaps.csv", np.load("gaps.npy"), delimiter=",", header="a,b,c,d,e,f", comments="")
+    for command, (arguments, rows, columns) in calls.items():
+        assert main([command, *arguments, "--out", "-"]) == 0
+        out, err = capsys.readouterr()
+        lines = out.splitlines()
+        assert {line.count(",") + 1 for line in lines} == {columns}, command
+        if rows is not None:
+            assert len(lines) == rows and np.isfinite(np.loadtxt(lines, delimiter=",")).all()
+        assert command not in ("classify", "impute") or "rows" in err
+        assert main([command, *arguments, "--out", "same.csv", *(["--overwrite"] if command == "classify" else [])]) == 0
+        written = (here / "same.csv").read_text().splitlines()
+        assert written[len(written) - len(lines):] == lines, command
+        capsys.readouterr()
+    assert main(["evaluate", "model", "--data", "x.npy", "--samples", "2", "--json", "-"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["rows"] == 40 and "ELBO" in err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="no names for open files here")
+def test_a_stream_is_written_to_and_nothing_is_renamed(here):
+    encode = ["encode", "model", "--data", "x.npy", "--backend", "numpy", "--out"]
+    (here / "table").write_text("before\n")
+    number = (here / "table").stat().st_ino
+    for name in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "via"):
+        if name == "via":
+            os.symlink("/dev/stdout", "via")
+        done = npvae(*encode, name, shell=">> table")
+        assert done.returncode == 0 and done.stderr == "", (name, done.stderr)
+    lines = (here / "table").read_text().splitlines()
+    assert lines[0] == "before" and len(lines) == 201 and all(lines[1 + i:201:40] == 5 * [lines[1 + i]] for i in range(40))
+    assert (here / "table").stat().st_ino == number
+    assert npvae(*encode, "/dev/null").returncode == 0 and not Path("/dev/null").is_file()
+    done = npvae(*encode, "/dev/full")
+    assert done.returncode == 2 and done.stderr == "npvae: /dev/full: No space left on device\n"
+    done = npvae(*encode, "-", shell=">&-")
+    assert done.returncode == 2 and done.stderr == "npvae: --out - is standard output, which is closed\n"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_all_of_it_goes_through_a_pipe(here, unbuffered):
+    np.save("long.npy", np.tile(np.load("x.npy"), (500, 1)))
+    done = npvae("encode", "model", "--data", "long.npy", "--out", "-", shell="| (sleep 0.2; cat) | wc -l", unbuffered=unbuffered)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "20000", "")
+
+
+def test_a_named_pipe_takes_an_array_by_its_suffix(here):
+    os.mkfifo("pipe.npz")
+    with subprocess.Popen(["cat", "pipe.npz"], stdout=subprocess.PIPE) as reader:
+        done = npvae("encode", "model", "--data", "x.npy", "--out", "pipe.npz")
+        (here / "read.npz").write_bytes(reader.communicate(timeout=30)[0])
+    assert done.returncode == 0, done.stderr
+    assert np.load("read.npz")["x"].shape == (40, 2)
+
+
+def test_a_stream_that_goes_into_an_input_is_refused(here):
+    np.savetxt("x.csv", np.load("x.npy"), delimiter=",")
+    before = (here / "x.csv").read_bytes()
+    done = npvae("encode", "model", "--data", "x.csv", "--out", "-", shell=">> x.csv")
+    assert done.returncode == 2 and "--out - is the file that --data x.csv is read from" in done.stderr
+    assert (here / "x.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["encode", "sample", "reconstruct"])
+def test_a_closed_pipe_ends_quietly(here, command):
+    more = ["-n", "30000"] if command == "sample" else ["--data", "long.npy"]
+    np.save("long.npy", np.tile(np.load("x.npy"), (500, 1)))
+    for out in ("-", "/dev/stdout", "/dev/fd/1"):
+        done = npvae(command, "model", *more, "--out", out, shell="| head -n 2; exit ${PIPESTATUS[0]}")
+        assert (done.returncode, done.stderr, done.stdout.count("\n")) == (141, "", 2)

@@ -1,24 +1,36 @@
 """The command line: parse, call, print. One file a command; each has ``add_parser`` and ``run_command``.
 
 Exit codes: 0 done; 1 a check failed, or training met a number that is not finite; 2 bad usage or bad
-input, with one line on standard error; 130 ended by Ctrl-C.
+input, with one line on standard error; 130 ended by Ctrl-C; 141 where nobody reads the stream that data were written to.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import warnings
 
 from npvae._version import __version__
 from npvae.cli import output, presets
-from npvae.errors import NonFiniteError, NpvaeError
+from npvae.errors import InputError, NonFiniteError, NpvaeError
+
+
+#: What a shell reports of a program that SIGPIPE ended: see npvae/cli/outputs.py.
+CLOSED_PIPE = 141
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser, whose errors are ours: one line that begins with the option as it is written."""
+
+    def error(self, message: str):
+        raise InputError(f"{message.removeprefix('argument ')}; see '{self.prog} --help'")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of ``npvae`` with all its commands."""
     from npvae.cli import classify, encode, evaluate, gradcheck, impute, info, reconstruct, sample, train, warmup
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="npvae",
         description="Variational autoencoders in NumPy with every gradient written by hand and checked.",
         epilog="'npvae train' alone trains a model on the digits that come with the package.",
@@ -45,6 +57,8 @@ def main(arguments=None, ready=None) -> int:
     output.prepare()
     try:
         return _run(arguments, ready)
+    except BrokenPipeError:
+        return CLOSED_PIPE
     except NonFiniteError as error:
         return _fail(error, 1)
     except (NpvaeError, OSError, MemoryError) as error:
@@ -70,5 +84,7 @@ def _run(arguments, ready) -> int:
 
 
 def _fail(error, code: int) -> int:
+    if isinstance(error, OSError) and isinstance(error.filename, (str, os.PathLike)) and error.strerror:
+        error = f"{os.fspath(error.filename)}: {error.strerror}"
     output.tell("npvae: " + (" ".join(str(error).split()) or type(error).__name__))
     return code

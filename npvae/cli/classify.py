@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from npvae import check
-from npvae.cli import choices, common, output
+from npvae.cli import choices, common, output, outputs
 from npvae.data import DATASETS
 from npvae.data.own_files import NUMPY_SUFFIXES
 from npvae.data.sniff import MISSING
@@ -43,10 +43,14 @@ def add_parser(commands) -> None:
     common.add_data(parser, default="digits")
     parser.add_argument("--labels", type=int, help="keep only so many labels, as many of every class (of a data set: default 200)")
     parser.add_argument("--predict", help="classify the rows of this file (default: of a data set its test part, else all rows of --data)")
-    parser.add_argument("--out", default="classes.csv", help="where to write the classes: .csv or .npz (default classes.csv)")
-    parser.add_argument("--save", help="keep the trained model in this .npz")
+    parser.add_argument(
+        "--out", type=outputs.output_file, default="classes.csv",
+        help="where to write the classes: .csv or .npz, or - for standard output (default classes.csv)",
+    )
+    parser.add_argument("--save", type=outputs.output_file, help="keep the trained model in this .npz")
+    parser.add_argument("--overwrite", action="store_true", help="let --save replace a model that is there")
     parser.add_argument("--model", help="use this model, which --save left, instead of training one")
-    parser.add_argument("--pictures", metavar="FOLDER", help="leave pictures there: samples of every class, and analogies")
+    parser.add_argument("--pictures", type=outputs.output_folder, metavar="FOLDER", help="leave pictures there: samples of every class, and analogies")
     parser.add_argument(
         "--method", default="m2", choices=METHODS,
         help="m2 (default): on the data; m1: softmax regression on the latent features of a VAE of all rows; m1+m2: m2 on them",
@@ -99,7 +103,8 @@ def run_command(options) -> int:
     _report(say, model.classes_, model.classes_[p.argmax(axis=1)], judged)
     if options.pictures is not None:
         written += _pictures(model, judged.x, options)
-    say("wrote " + ", ".join(map(str, written)))
+    if files := outputs.written_words(written):
+        say(f"wrote {files}")
     return code
 
 
@@ -234,7 +239,8 @@ def _report(say, classes, predicted, judged: _Rows) -> None:
 def _write(path, classes, p) -> None:
     """Class and probabilities of every row."""
     best = classes[p.argmax(axis=1)]
-    if Path(path).suffix.lower() == ".npz":
+    path, suffix = outputs.target(path), outputs.suffix_of(path)
+    if suffix == ".npz":
         write_atomically(path, lambda file: np.savez(file, y=best, probabilities=p, classes=classes))
         return
     text = io.StringIO()
@@ -258,19 +264,27 @@ def _pictures(model, x, options) -> list[Path]:
     """Samples of every class, and the first rows in every class."""
     from npvae import plots
 
-    folder = Path(options.pictures)
-    plots.save(plots.plot_classes(model, random_state=options.seed), folder / "classes.png")
-    plots.save(plots.plot_analogies(model, x[:10]), folder / "analogies.png")
-    return [folder / "classes.png", folder / "analogies.png"]
+    classes, analogies = _picture_files(options)
+    plots.save(plots.plot_classes(model, random_state=options.seed), classes)
+    plots.save(plots.plot_analogies(model, x[:10]), analogies)
+    return [classes, analogies]
+
+
+def _picture_files(options) -> list[Path]:
+    return [Path(options.pictures) / name for name in ("classes.png", "analogies.png")]
 
 
 def _check(options) -> None:
     """Refuse what would be found out only after training. InputError, FileNotFoundError."""
-    if Path(options.out).suffix.lower() not in (".csv", ".npz"):
-        raise InputError(f"--out {options.out} must end in .csv or .npz")
-    if options.save is not None and Path(options.save).suffix.lower() != ".npz":
-        raise InputError(f"--save {options.save} must end in .npz")
-    common.check_outputs([options.out, options.save], [options.data, options.predict, options.model])
+    written = [outputs.Output("--out", options.out)]
+    outputs.refuse_suffix(written[0], (".csv", ".npz"))
+    if options.save is not None:
+        written.append(outputs.Output("--save", options.save, model=True))
+        outputs.refuse_suffix(written[1], (".npz",))
+    if options.pictures is not None and Path(options.pictures).is_dir():
+        written += [outputs.Output("--pictures", path) for path in _picture_files(options)]
+    read = [("--data", options.data), ("--predict", options.predict), ("--model", options.model)]
+    outputs.refuse(written, read, overwrite=options.overwrite)
     if options.labels is not None:
         check.whole_number("--labels", options.labels, 2)
     if options.model is not None and (options.save is not None or options.labels is not None):

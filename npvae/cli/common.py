@@ -12,7 +12,7 @@ import numpy as np
 from npvae import backend as backends
 from npvae import io
 from npvae.cli import choices, output
-from npvae.data import DATASETS, load_dataset, load_file, save_array
+from npvae.data import DATASETS, load_dataset, load_file
 from npvae.errors import (
     DataConversionWarning, DataScaleWarning, InputError, PosteriorCollapseWarning, TrainingInterruptedWarning,
 )
@@ -102,17 +102,6 @@ def chosen_backend(options):
     return backend if threads is None else backends.get(backend, threads)
 
 
-def write_array(path, x, column_names=None) -> None:
-    """Write an array to a file, or as text to standard output for ``-``."""
-    x = np.asarray(x)
-    if path == "-":
-        np.savetxt(sys.stdout, x.reshape(len(x), -1), delimiter=",", fmt="%.9g")
-    elif Path(path).suffix.lower() == ".csv":
-        save_array(path, x.reshape(len(x), -1), column_names)
-    else:
-        save_array(path, x)
-
-
 def writable_folder(path) -> Path:
     """The folder, made if it is not there. OSError: it cannot be made or written to."""
     folder = Path(path)
@@ -122,32 +111,6 @@ def writable_folder(path) -> Path:
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"the folder {folder} cannot be written to")
     return folder
-
-
-def check_outputs(written, read=(), replaceable=None, replace: bool = False) -> None:
-    """Refuse files that cannot be written, or would take another's place. Names that are None are left out; a folder that is read
-    from is a model's.
-
-    replaceable: one of ``read`` that the first of ``written`` may replace if the user said so, which is ``replace``.
-    InputError, FileNotFoundError.
-    """
-    first, written = written[0], [name for name in written if name is not None]
-    for name in written:
-        if not Path(name).absolute().parent.is_dir():
-            raise FileNotFoundError(f"the folder of {name} does not exist")
-    sources = {model_path(name).resolve(): name for name in read if name is not None}
-    seen = set()
-    for name in written:
-        path = Path(name).resolve()
-        if path.is_dir():
-            raise InputError(f"{name} is a folder; choose another name")
-        if path in seen:
-            raise InputError(f"{name} would be written twice; choose other names")
-        seen.add(path)
-        if path in sources:
-            could = name == first and sources[path] == replaceable
-            if not (could and replace):
-                raise InputError(f"{name} is read from; choose another name" + (", or say --overwrite" if could else ""))
 
 
 def model_path(name) -> Path:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae.cli import common, output
+from npvae.cli import common, output, outputs
+from npvae.data.own_files import SAVE_SUFFIXES
 from npvae.semisupervised import SemiSupervisedVAE
 
 
@@ -13,19 +14,22 @@ def add_parser(commands) -> None:
     common.add_model(parser)
     common.add_data(parser, default="digits")
     common.add_part(parser)
-    parser.add_argument("--out", default="latent.csv", help=".csv, .npy, .npz, or - (default latent.csv)")
+    parser.add_argument("--out", type=outputs.output_file, default="latent.csv", help=".csv, .npy, .npz, or - (default latent.csv)")
     parser.add_argument("--logvar", action="store_true", help="add the log-variances of q(z|x)")
     common.add_backend(parser)
     parser.set_defaults(run=run_command)
 
 
 def run_command(options) -> int:
+    out = outputs.Output("--out", options.out)
+    outputs.refuse_suffix(out, SAVE_SUFFIXES)
+    outputs.refuse([out], [("the model", options.model), ("--data", options.data)])
     vae = common.load_model(options, SemiSupervisedVAE)
     x, _, column_names, _ = common.read_data(options, options.part)
     mu, logvar = vae.encode(common.with_names(x, column_names))
     dimensions = range(mu.shape[1])
     names = [f"mean_{j}" for j in dimensions] + [f"logvar_{j}" for j in dimensions if options.logvar]
-    common.write_array(options.out, np.hstack([mu, logvar]) if options.logvar else mu, names)
-    if options.out != "-":
-        output.say(f"wrote {options.out}: {len(mu)} rows, {', '.join(names)}")
+    outputs.write_array(options.out, np.hstack([mu, logvar]) if options.logvar else mu, names)
+    if files := outputs.written_words([options.out]):
+        output.say(f"wrote {files}: {len(mu)} rows, {', '.join(names)}")
     return 0

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-
 from npvae import check, report
-from npvae.cli import common, output
+from npvae.cli import common, output, outputs
 from npvae.data import DATASETS
 from npvae.errors import InputError
 from npvae.files import write_text_atomically
@@ -28,7 +26,7 @@ def add_parser(commands) -> None:
         help="samples of z a row for log p(x) (default 1000; papers take 5000; 0 leaves it out)",
     )
     parser.add_argument("--at-once", type=int, help="samples decoded at a time (default 1024): the memory, not the result")
-    parser.add_argument("--json", help="also write the numbers to this file")
+    parser.add_argument("--json", type=outputs.output_file, help="also write the numbers to this file, or - for standard output")
     common.add_seed(parser, default=None)
     common.add_backend(parser)
     parser.add_argument("--threads", type=int, help="how many to run on (default: all cores this process may use)")
@@ -38,8 +36,8 @@ def add_parser(commands) -> None:
 
 def run_command(options) -> int:
     check.whole_number("--samples", options.samples, 0)
-    if options.json is not None and not Path(options.json).absolute().parent.is_dir():
-        raise FileNotFoundError(f"the folder of --json {options.json} does not exist")
+    if options.json is not None:
+        outputs.refuse([outputs.Output("--json", options.json)], [("the model", options.model), ("--data", options.data)])
     vae = common.load_model(options)
     x, labels, column_names, _ = common.read_data(options, options.part)
     if options.rows is not None:
@@ -60,7 +58,7 @@ def run_command(options) -> int:
         output.say(report.describe(result))
         output.say(f"{sum(result['seconds'].values()):.1f} s on the {vae.model_.ops.name} backend, seed {result['seed']}")
     if options.json is not None:
-        write_text_atomically(options.json, json.dumps({"data": options.data, **result}, indent=2) + "\n")
-        if not options.quiet:
-            output.say(f"wrote {options.json}")
+        write_text_atomically(outputs.target(options.json, ".json"), json.dumps({"data": options.data, **result}, indent=2) + "\n")
+        if not options.quiet and (files := outputs.written_words([options.json])):
+            output.say(f"wrote {files}")
     return 0

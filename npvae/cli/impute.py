@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from npvae import check
-from npvae.cli import choices, common, output
+from npvae.cli import choices, common, output, outputs
 from npvae.data import load_file, save_array
 from npvae.data.own_files import NUMPY_SUFFIXES, TEXT_SUFFIXES
 from npvae.errors import InputError
@@ -27,9 +27,12 @@ def add_parser(commands) -> None:
         "are missing; every other cell is written as it was. Without --model a new one is trained on the table itself.",
     )
     parser.add_argument("--data", required=True, help="the table: .csv, .tsv, .txt, .data, or numbers in .npy, .npz")
-    parser.add_argument("--out", required=True, help="where to write the completed table, of the same kind")
+    parser.add_argument(
+        "--out", type=outputs.output_file, required=True,
+        help="where to write the completed table, of the same kind, or - for standard output",
+    )
     parser.add_argument("--draws", type=int, default=0, help="write so many tables drawn as well: OUT-1.csv, OUT-2.csv, ...")
-    parser.add_argument("--intervals", help="write 90%% intervals of the numeric cells to this .csv")
+    parser.add_argument("--intervals", type=outputs.output_file, help="write 90%% intervals of the numeric cells to this .csv, or -")
     parser.add_argument(
         "--kind", action="append", default=[], metavar="COLUMN=KIND",
         help="of a column: continuous, positive, counts, binary or categorical (default: guessed; may be given several times)",
@@ -43,10 +46,12 @@ def add_parser(commands) -> None:
         help="whether the first row has names (default: if no cell of it is a number, or stands for what is missing)",
     )
     parser.add_argument("--model", help="use this imputer, which --save left, instead of training one")
-    parser.add_argument("--save", help="keep the trained imputer in this .npz")
+    parser.add_argument("--save", type=outputs.output_file, help="keep the trained imputer in this .npz")
     parser.add_argument("--members", type=int, help="models that are averaged (default 5)")
     parser.add_argument("--epochs", type=int, help="of each of them, at most (default: 400, of long tables fewer)")
-    parser.add_argument("--overwrite", action="store_true", help="let --out be the file of --data")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="let --out be the file of --data, and --save replace an imputer that is there"
+    )
     common.add_seed(parser)
     common.add_backend(parser)
     parser.add_argument("--threads", type=int, help="how many to run on (default: all cores this process may use)")
@@ -66,13 +71,13 @@ def run_command(options) -> int:
     draws = max(options.draws, INTERVAL_DRAWS if options.intervals is not None else 0)
     found = imputer.impute(table, draws=draws, random_state=options.seed)
     names = [options.out]
-    _write(options.out, text, labels, found.filled, found)
+    _write(outputs.target(options.out, Path(options.data).suffix.lower()), text, labels, found.filled, found)
     for i, draw in enumerate(found.draws[:options.draws], start=1):
         names.append(_numbered(options.out, i))
         _write(names[-1], text, labels, draw, found)
     if options.intervals is not None:
         low, high = found.interval(0.9)
-        write_numbers(options.intervals, found.columns, {"low": low, "high": high})
+        write_numbers(outputs.target(options.intervals), found.columns, {"low": low, "high": high})
         names.append(options.intervals)
     if not options.quiet:
         _report(imputer, found, text, names)
@@ -118,25 +123,32 @@ def _report(imputer, found, text, names) -> None:
             f"of the rows filled in, {few} rest{'s' if few == 1 else ''} on fewer than {FEW_SAMPLES} of "
             f"{imputer.imputation_samples} samples: unlike the others, or with a wild cell"
         )
-    output.say("wrote " + ", ".join(map(str, names if len(names) <= 4 else [*names[:2], "...", names[-1]])))
+    if files := outputs.written_words(names):
+        output.say(f"wrote {files}")
 
 
 def _check(options) -> None:
     """Refuse what would be found out only after training. InputError, FileNotFoundError."""
     check.whole_number("--draws", options.draws, 0)
-    outputs = [options.out, *(_numbered(options.out, i + 1) for i in range(options.draws))]
-    common.check_outputs(
-        [*outputs, options.intervals, options.save], [options.data, options.model], options.data, options.overwrite
+    if options.draws and outputs.written_words([options.out]) == "":
+        raise InputError(f"--draws writes files beside --out, but --out {options.out} is a stream: give it a name")
+    written = [outputs.Output("--out", options.out)]
+    written += [outputs.Output("--draws", _numbered(options.out, i + 1)) for i in range(options.draws)]
+    if options.intervals is not None:
+        written.append(outputs.Output("--intervals", options.intervals))
+        outputs.refuse_suffix(written[-1], (".csv",))
+    if options.save is not None:
+        written.append(outputs.Output("--save", options.save, model=True))
+        outputs.refuse_suffix(written[-1], (".npz",))
+    outputs.refuse(
+        written, [("--data", options.data), ("--model", options.model)], overwrite=options.overwrite, replaceable=("--out", "--data")
     )
     training = (options.save, options.kind or None, options.members, options.epochs)
     if options.model is not None and any(value is not None for value in training):
         raise InputError("--model uses a trained imputer as it is; leave out --save, --kind, --members and --epochs")
     numpy_data = Path(options.data).suffix.lower() in NUMPY_SUFFIXES
     allowed = NUMPY_SUFFIXES if numpy_data else TEXT_SUFFIXES
-    if Path(options.out).suffix.lower() not in allowed:
-        raise InputError(
-            f"--out {options.out} must be of the kind of --data {options.data}, and end in {' or '.join(allowed)}"
-        )
+    outputs.refuse_suffix(written[0], allowed, f", as --data {options.data} does")
     if numpy_data and (options.header is not None or options.missing):
         raise InputError("--header and --missing are for text tables")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from npvae import plots
-from npvae.cli import common, output
+from npvae.cli import common, output, outputs
+from npvae.data.own_files import SAVE_SUFFIXES
 from npvae.errors import InputError
 
 
@@ -13,7 +14,7 @@ def add_parser(commands) -> None:
     common.add_data(parser, default="digits")
     common.add_part(parser)
     parser.add_argument(
-        "--out", help=".png (the first 40 originals and reconstructions), .npy, .npz, .csv, or - "
+        "--out", type=outputs.output_file, help=".png (the first 40 originals and reconstructions), .npy, .npz, .csv, or - "
         "(default: reconstructions.png for pictures, else reconstructions.csv)",
     )
     parser.add_argument("--sample", action="store_true", help="draw z from q(z|x); by default its mean is used")
@@ -23,18 +24,31 @@ def add_parser(commands) -> None:
 
 
 def run_command(options) -> int:
+    read = [("the model", options.model), ("--data", options.data)]
+    if options.out is not None:
+        _refuse(options.out, read)
     vae = common.load_model(options)
     x, _, column_names, _ = common.read_data(options, options.part)
     shape = plots.image_shape(vae.sample_shape_)
-    out = options.out or ("reconstructions.png" if shape is not None else "reconstructions.csv")
+    out = options.out
+    if out is None:
+        out = "reconstructions.png" if shape is not None else "reconstructions.csv"
+        _refuse(out, read)
     how = {"sample": options.sample, "random_state": options.seed}
-    if out.lower().endswith(".png"):
+    if outputs.suffix_of(out) == ".png":
         if shape is None:
-            raise InputError(f"samples of shape {vae.sample_shape_} are not pictures; give --out another name")
-        plots.save(plots.plot_reconstructions(vae, x[:40], **how), out)
+            raise InputError(f"--out {out}: rows of shape {vae.sample_shape_} are not pictures; give it a .csv or .npy name")
+        plots.save(plots.plot_reconstructions(vae, x[:40], **how), outputs.target(out))
     else:
         made = vae.reconstruct(common.with_names(x, column_names), **how)
-        common.write_array(out, made, column_names)
-    if out != "-":
-        output.say(f"wrote {out}; ELBO of the {len(x)} rows: {vae.elbo(x, random_state=options.seed):.3f} nats a row")
+        outputs.write_array(out, made, column_names)
+    if files := outputs.written_words([out]):
+        output.say(f"wrote {files}; ELBO of the {len(x)} rows: {vae.elbo(x, random_state=options.seed):.3f} nats a row")
     return 0
+
+
+def _refuse(out: str, read) -> None:
+    """Refuse a file that cannot be written, or is read from."""
+    one = outputs.Output("--out", out)
+    outputs.refuse_suffix(one, (".png", *SAVE_SUFFIXES))
+    outputs.refuse([one], read)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from npvae import plots
-from npvae.cli import common, output
+from npvae.cli import common, output, outputs
+from npvae.data.own_files import SAVE_SUFFIXES
 from npvae.errors import InputError
 from npvae.semisupervised import SemiSupervisedVAE
 
@@ -13,7 +14,7 @@ def add_parser(commands) -> None:
     common.add_model(parser)
     parser.add_argument("-n", "--number", type=int, default=100, help="how many (default 100)")
     parser.add_argument(
-        "--out", help=".png (pictures), .npy, .npz or .csv, or - for text on standard output "
+        "--out", type=outputs.output_file, help=".png (pictures), .npy, .npz or .csv, or - for text on standard output "
         "(default: samples.png for pictures, else samples.csv)",
     )
     parser.add_argument("--label", help="the class, of a model that 'npvae classify' saved (default: drawn)")
@@ -26,24 +27,37 @@ def add_parser(commands) -> None:
 
 
 def run_command(options) -> int:
+    if options.out is not None:
+        _refuse(options.out, options.model)
     vae = common.load_model(options, SemiSupervisedVAE)
     shape = plots.image_shape(vae.sample_shape_)
-    out = options.out or ("samples.png" if shape is not None else "samples.csv")
-    if out.lower().endswith(".png") and shape is None:
-        raise InputError(f"samples of shape {vae.sample_shape_} are not pictures; give --out a .csv or .npy name")
+    out = options.out
+    if out is None:
+        out = "samples.png" if shape is not None else "samples.csv"
+        _refuse(out, options.model)
+    picture = outputs.suffix_of(out) == ".png"
+    if picture and shape is None:
+        raise InputError(f"--out {out}: samples of shape {vae.sample_shape_} are not pictures; give it a .csv or .npy name")
     how = {"n": options.number, "mean": not options.noise, "random_state": options.seed}
     if isinstance(vae, SemiSupervisedVAE):
         how["label"] = _label(vae.classes_, options.label)
     elif options.label is not None:
         raise InputError("--label needs a model of 'npvae classify': this one knows no classes")
     x = vae.sample(**how)
-    if out.lower().endswith(".png"):
-        plots.save(plots.plot_samples(x.reshape(-1, *shape)), out)
+    if picture:
+        plots.save(plots.plot_samples(x.reshape(-1, *shape)), outputs.target(out))
     else:
-        common.write_array(out, x, getattr(vae, "feature_names_in_", None))
-    if out != "-":
-        output.say(f"wrote {out}: {options.number} samples")
+        outputs.write_array(out, x, getattr(vae, "feature_names_in_", None))
+    if files := outputs.written_words([out]):
+        output.say(f"wrote {files}: {options.number} samples")
     return 0
+
+
+def _refuse(out: str, model: str) -> None:
+    """Refuse a file that cannot be written, or is read from."""
+    one = outputs.Output("--out", out)
+    outputs.refuse_suffix(one, (".png", *SAVE_SUFFIXES))
+    outputs.refuse([one], [("the model", model)])
 
 
 def _label(classes, text):

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from npvae import check, preparation
-from npvae.cli import choices, common, output, presets
+from npvae.cli import choices, common, output, outputs, presets
 from npvae.errors import InputError, MissingDependencyError, NonFiniteError
 from npvae.estimator import VAE
 from npvae.files import remove_leftovers
@@ -32,7 +32,7 @@ def add_parser(commands) -> None:
         help=f"a paper's protocol in the place of the defaults; options given beside it go first. {presets.help_text()}",
     )
     common.add_data(parser, default="digits")
-    parser.add_argument("--out", help=f"the folder to make (default: {DEFAULT_FOLDER}, or the next free number)")
+    parser.add_argument("--out", type=outputs.output_folder, help=f"the folder to make (default: {DEFAULT_FOLDER}, or the next free number)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
     parser.add_argument("--overwrite", action="store_true", help="replace a model that is already in the folder")
     model = parser.add_argument_group("model")
@@ -175,8 +175,6 @@ def _folder(options) -> Path:
         if options.resume:
             raise InputError("--resume needs --out: the folder of the run to go on with")
         return common.locked(common.next_free_folder(DEFAULT_FOLDER))
-    if not options.out:
-        raise InputError("--out is empty: it must name a folder")
     folder = Path(options.out)
     if options.resume and (folder / "model.npz").exists() and not (folder / "checkpoint.npz").exists():
         raise InputError(f"{folder} holds a model but no checkpoint.npz to resume from")
@@ -186,6 +184,11 @@ def _folder(options) -> Path:
                 raise InputError(
                     f"{folder} already holds {name}: choose another --out, or --resume, or --overwrite"
                 )
+    if folder.is_dir():
+        outputs.refuse(
+            [outputs.Output("--out", folder / name, model=name.endswith(".npz")) for name in PRODUCTS], [("--data", options.data)],
+            overwrite=options.overwrite or options.resume,
+        )
     common.locked(common.writable_folder(folder))
     for name in PRODUCTS:
         remove_leftovers(folder / name)

@@ -69,8 +69,7 @@ def save_array(path, x, column_names=None, y=None) -> None:
     formats have no place for them). A name that is itself a number is read back with ``header=True`` only.
     UnknownNameError: another suffix. InputTypeError: not real numbers. InputError: shapes.
     """
-    path, x = Path(path), np.asarray(x)
-    suffix = path.suffix.lower()
+    x, suffix = np.asarray(x), Path(path).suffix.lower()
     if suffix not in SAVE_SUFFIXES:
         raise UnknownNameError("file type", suffix, SAVE_SUFFIXES)
     if x.dtype.kind not in "biuf":
