@@ -128,15 +128,23 @@ class Stream(os.PathLike):
         """
         whole = io.BytesIO()  # a zip and an array want to seek, which a pipe does not
         write(whole)
+        try:
+            self._send(whole.getbuffer())
+        except OSError as error:
+            if error.filename is not None or error.errno is None:
+                raise
+            raise OSError(error.errno, error.strerror, "standard output" if self.name == "-" else self.name) from error
+
+    def _send(self, data: memoryview) -> None:
         if self.is_stdout:
             if sys.stdout is None:
-                raise OSError(errno.EBADF, "standard output is closed")
+                raise OSError(errno.EBADF, "it is closed")
             sys.stdout.flush()
-            _write_all(sys.stdout.buffer, whole.getbuffer())
+            _write_all(sys.stdout.buffer, data)
             return
         number = _descriptor(self.name)
         with open(self.name if number is None else os.dup(number), "wb") as file:
-            _write_all(file, whole.getbuffer())
+            _write_all(file, data)
 
 
 def _write_all(file: BinaryIO, data: memoryview) -> None:
