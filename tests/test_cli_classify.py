@@ -154,7 +154,7 @@ def test_the_embedded_digits_and_pictures(capsys):
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--data", "rows.npz"], "rows.npz has no labels"),
     (["--out", "x.png"], "must end in .csv or .npz"),
-    (["--out", "nowhere/x.csv"], "folder of nowhere/x.csv does not exist"),
+    (["--out", "nowhere/x.csv"], "the folder of --out nowhere/x.csv does not exist"),
     (["--out", "rows.npz", "--data", "rows.npz"], "rows.npz is read from"),
     (["--out", "x.npz", "--save", "x.npz"], "x.npz would be written twice"),
     (["--model", "m.npz", "--labels", "10"], "leave out --save and --labels"),

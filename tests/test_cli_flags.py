@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from npvae import VAE, LatentClassifier, SemiSupervisedVAE, TableImputer, backend, estimator_base, plots, report, selfcheck
-from npvae.cli import build_parser, choices, common, impute, main
+from npvae.cli import build_parser, choices, common, impute, main, outputs
 from npvae.cli import classify as classify_command
 from npvae.data.dataset import Dataset
 from npvae.estimator_base import Estimator
@@ -212,6 +212,7 @@ FLAGS = [
     Flag("classify", "--out c.npz", {"files": {"c.npz"}}),
     Flag("classify", "--save m.npz", {"files": {"classes.csv", "m.npz"}}),
     Flag("classify", "--model m2.npz", {"loaded.path": "m2.npz", "labels.count": None, "fitted.X": None}, before=KEPT_M2, loose=True),
+    Flag("classify", "--overwrite", {"code": 0, "files": {"m2.npz"}}, before=KEPT_M2, replaces="classify", beside="classify --save m2.npz", loose=True),
     Flag("classify", "--pictures p", {
         "plots.classes": 0, "plots.analogies": (10, SIDE, SIDE), "files": {"classes.csv", "p/classes.png", "p/analogies.png"},
     }),
@@ -519,13 +520,13 @@ def watch_evaluation(patch, record: Record) -> None:
 
 
 def watch_files_and_pictures(patch, record: Record) -> None:
-    write = common.write_array
+    write = outputs.write_array
 
     def written(path, x, column_names=None):
         record["written"] = (path, np.shape(x), None if column_names is None else tuple(column_names))
         write(path, x, column_names)
 
-    patch.setattr(common, "write_array", written)
+    patch.setattr(outputs, "write_array", written)
     drawn = {
         "plot_loss": lambda history: {"loss": history.epochs},
         "plot_latent": lambda mu, labels=None: {"latent": None if labels is None else labels.shape},

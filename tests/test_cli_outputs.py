@@ -148,7 +148,7 @@ def test_no_output_is_written_over_an_input(here, capsys, call, option, flag, li
     assert main([command, *arguments, *more]) == 2
     out, err = capsys.readouterr()
     assert contents(here) == before and out == ""
-    assert err.startswith(f"npvae: {option} ") and f"{flag} " in err and "is read from" in err and err.count("\n") == 1, err
+    assert err.startswith(f"npvae: {option} ") and f"{flag}: " in err and "is read from" in err and err.count("\n") == 1, err
 
 
 @pytest.mark.parametrize(("command", "default"), [
@@ -159,7 +159,7 @@ def test_no_default_output_is_written_over_an_input(here, capsys, command, defau
     os.symlink(here / next(iter(read.values())), default)
     before = contents(here)
     assert main([command, *arguments]) == 2
-    assert f"--out {default} is the file" in capsys.readouterr().err and contents(here) == before
+    assert f"--out {default} is the file of" in capsys.readouterr().err and contents(here) == before
 
 
 @pytest.mark.parametrize(("call", "option"), [
@@ -194,7 +194,7 @@ def test_overwrite_says_what_may_be_replaced(here, capsys):
     quick = ["--epochs", "1", "--quiet", "--backend", "numpy"]
     impute = ["impute", "--data", "gaps.npy", "--members", "1", *quick, "--save", "imputer.npz", "--out", "gaps.npy"]
     assert main(impute) == 2
-    assert "--out gaps.npy is the file that --data gaps.npy is read from: choose another name, or say --overwrite" in capsys.readouterr().err
+    assert "--out gaps.npy is the file of --data: gaps.npy is read from; choose another name, or say --overwrite" in capsys.readouterr().err
     assert main([*impute, "--overwrite"]) == 0
     assert not np.isnan(np.load("gaps.npy")).any()
     classify = ["classify", "--data", "labelled.npz", "--latent-dim", "2", "--hidden", "4", *quick, "--save", "m2.npz"]
@@ -235,7 +235,7 @@ def test_files_of_a_known_data_set_are_inputs(tmp_path, monkeypatch):
     mine.touch()
     os.symlink(mine, tmp_path / "x.csv")
     for out, name in ((digits, "digits"), (tmp_path / "x.csv", "mnist")):
-        with pytest.raises(InputError, match=f"that --data {name} is read from"):
+        with pytest.raises(InputError, match=f"of --data: {name} is read from"):
             outputs.refuse([outputs.Output("--out", out)], [("--data", name)])
 
 
@@ -315,7 +315,7 @@ def test_a_stream_that_goes_into_an_input_is_refused(here):
     np.savetxt("x.csv", np.load("x.npy"), delimiter=",")
     before = (here / "x.csv").read_bytes()
     done = npvae("encode", "model", "--data", "x.csv", "--out", "-", shell=">> x.csv")
-    assert done.returncode == 2 and "--out - is the file that --data x.csv is read from" in done.stderr
+    assert done.returncode == 2 and "--out - is the file of --data: x.csv is read from" in done.stderr
     assert (here / "x.csv").read_bytes() == before
 
 

@@ -136,10 +136,8 @@ def _check(options) -> None:
     written += [outputs.Output("--draws", _numbered(options.out, i + 1)) for i in range(options.draws)]
     if options.intervals is not None:
         written.append(outputs.Output("--intervals", options.intervals))
-        outputs.refuse_suffix(written[-1], (".csv",))
     if options.save is not None:
         written.append(outputs.Output("--save", options.save, model=True))
-        outputs.refuse_suffix(written[-1], (".npz",))
     outputs.refuse(
         written, [("--data", options.data), ("--model", options.model)], overwrite=options.overwrite, replaceable=("--out", "--data")
     )
@@ -148,7 +146,9 @@ def _check(options) -> None:
         raise InputError("--model uses a trained imputer as it is; leave out --save, --kind, --members and --epochs")
     numpy_data = Path(options.data).suffix.lower() in NUMPY_SUFFIXES
     allowed = NUMPY_SUFFIXES if numpy_data else TEXT_SUFFIXES
-    outputs.refuse_suffix(written[0], allowed, f", as --data {options.data} does")
+    outputs.refuse_suffix(written[0], allowed, f"be of the kind of --data {options.data}, and ")
+    for one in written[1 + options.draws:]:
+        outputs.refuse_suffix(one, (".npz",) if one.model else (".csv",))
     if numpy_data and (options.header is not None or options.missing):
         raise InputError("--header and --missing are for text tables")
 

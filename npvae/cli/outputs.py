@@ -84,26 +84,26 @@ def refuse(
             could = replaceable == (one.flag, flag) and overwrite is not None
             if not (could and overwrite):
                 raise InputError(
-                    f"{one} is the file that {flag} {name} is read from: choose another name" + (", or say --overwrite" if could else "")
+                    f"{one} is the file of {flag}: {name} is read from; choose another name" + (", or say --overwrite" if could else "")
                 )
         kind = npvae_format(one.path)
         if kind and not (one.model and overwrite):
             way = ", or say --overwrite" if one.model and overwrite is not None else ""
-            raise InputError(f"{one} holds {_article(kind)} {kind} of npvae, which is not written over: choose another name{way}")
+            raise InputError(f"{one} holds {_article(kind)} {kind} of npvae, which is not written over; choose another name{way}")
     for i, one in enumerate(outputs):
         for other in outputs[:i]:
             if _same_file(one.path, other.path):
-                raise InputError(f"{other} and {one} are one {'stream' if _is_stream(one.path) else 'file'}: choose other names")
+                kind = "stream" if _is_stream(one.path) else "file"
+                raise InputError(f"{other} and {one} are one {kind}: {one.path} would be written twice; choose other names")
     if any(_is_stdout(one.path) for one in outputs):
         output.keep_stdout_for_data()
 
 
-def refuse_suffix(one: Output, suffixes: tuple[str, ...], instead: str = "") -> None:
-    """InputError unless the name ends in one of ``suffixes``, or is a stream's, or a folder's, which is refused in other words."""
+def refuse_suffix(one: Output, suffixes: tuple[str, ...], of_kind: str = "") -> None:
+    """InputError unless the name ends in one of ``suffixes``, or is a stream's, or a folder's, which is refused in other words.
+    of_kind: what else it must do, in words."""
     if not _is_stream(one.path) and not Path(one.path).is_dir() and Path(one.path).suffix.lower() not in suffixes:
-        *some, last = suffixes
-        listed = f"{', '.join(some)} or {last}" if some else last
-        raise InputError(f"{one} must end in {listed}" + instead)
+        raise InputError(f"{one} must {of_kind}end in {' or '.join(suffixes)}")
 
 
 def suffix_of(path, default: str = ".csv") -> str:
@@ -167,17 +167,17 @@ def _refuse_unwritable(one: Output) -> None:
     path = Path(one.path)
     if _is_stream(path):
         if one.model:
-            raise InputError(f"{one} is no ordinary file, and a model is read back from one: choose another name")
+            raise InputError(f"{one} is no ordinary file, and a model is read back from one; choose another name")
         return
     if path.is_dir():
-        raise InputError(f"{one} is a folder: choose another name")
+        raise InputError(f"{one} is a folder; choose another name")
     if path.exists() and not path.is_file():
-        raise InputError(f"{one} is neither a file nor a stream: choose another name")
+        raise InputError(f"{one} is neither a file nor a stream; choose another name")
     folder = Path(os.path.realpath(path)).parent
     if not folder.is_dir():
-        raise FileNotFoundError(f"{one}: the folder {folder} does not exist")
+        raise FileNotFoundError(f"the folder of {one} does not exist")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(f"{one}: the folder {folder} cannot be written to")
+        raise PermissionError(f"the folder of {one} cannot be written to")
     if path.exists() and not os.access(path, os.W_OK):
         raise PermissionError(f"{one} is write-protected")
 
