@@ -56,28 +56,25 @@ def purposes(tree: Path) -> tuple[str, ...]:
 
 
 def sample(tree: Path, seed: int, count: int, pattern: str = "") -> list[Mutant]:
-    """``count`` mutants, no two of one line: of every folder a share that grows with the square root of its faults, and in a
-    folder of every kind alike. pattern: a regular expression of paths, where not all are wanted."""
+    """``count`` mutants, no two of one line: as many of every folder, and in a folder of every kind a share that grows with the
+    square root of how many there are. pattern: a regular expression of paths, where not all are wanted."""
     generator, known = random.Random(seed), purposes(tree)
     texts = {name: (tree / name).read_text() for name in sources(tree) if re.search(pattern, name)}
     folders: dict[str, dict[str, list]] = defaultdict(lambda: defaultdict(list))
     for name, text in texts.items():
         for fault in faults(text, known):
             folders[str(Path(name).parent)][fault.kind].append((name, fault))
-    shares = {name: math.sqrt(sum(map(len, kinds.values()))) for name, kinds in folders.items()}
-    chosen, taken = [], set()
-    total, wanted = sum(shares.values()), {}
-    for i, (folder, share) in enumerate(sorted(shares.items())):  # rounded so that they add up
-        rest = sum(shares[name] for name in sorted(shares)[i:])
-        wanted[folder] = min(round((count - sum(wanted.values())) * share / rest) if total else 0, count)
+    chosen, taken, names = [], set(), sorted(folders)
+    # As many of every folder as of any other, and one more of the first where that does not come out even.
+    wanted = {folder: count // len(names) + (i < count % len(names)) for i, folder in enumerate(names)}
     for folder, number in wanted.items():
         kinds, left = folders[folder], number
-        names = sorted(kinds)
-        weights = [math.sqrt(len(kinds[kind])) for kind in names]
+        kind_names = sorted(kinds)
+        weights = [math.sqrt(len(kinds[kind])) for kind in kind_names]
         for _ in range(100 * number):
             if not left:
                 break
-            path, fault = generator.choice(kinds[generator.choices(names, weights)[0]])
+            path, fault = generator.choice(kinds[generator.choices(kind_names, weights)[0]])
             if (path, fault.line) not in taken and is_readable(fault, texts[path]):
                 taken.add((path, fault.line))
                 before, after = (text.splitlines()[fault.line - 1].strip() for text in (texts[path], fault.applied(texts[path])))
@@ -140,7 +137,9 @@ def tests_of(mutant: Mutant, known: Sources, contexts) -> tuple[list[str], str]:
     path, line = mutant.path, mutant.fault.line
     if path.startswith("kernels/") and Path(path).stem in COMPILED:
         tests = contexts.of_files(OF_COMPILED)
-        return fastest(tests | contexts.of_lines(path, [line]), contexts), "compiled"
+        found = fastest(tests | contexts.of_lines(path, [line]), contexts)
+        # Each dtype is a program of its own, to be compiled first: those of one dtype together.
+        return sorted(found, key=lambda test: "float32" in test), "compiled"
     lines, at_import, names = known.statement(path, line)
     tests, how = contexts.of_lines(path, lines), "line"
     if not tests and at_import:
