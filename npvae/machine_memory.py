@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from npvae.backend import cgroup
+from npvae import cgroup
 
 
 def available_bytes() -> int | None:

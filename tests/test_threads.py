@@ -11,8 +11,8 @@ import types
 import numpy as np
 import pytest
 
-from npvae import backend
-from npvae.backend import blas, cgroup, machine_memory, numba_ops, threads
+from npvae import backend, cgroup, machine_memory
+from npvae.backend import blas, numba_ops, threads
 from npvae.errors import InputError, InputTypeError, MissingDependencyError
 
 
@@ -150,7 +150,7 @@ def test_the_blas_of_numpy_is_limited_without_an_extra():
     program = """
 import sys
 sys.modules["threadpoolctl"] = None
-from npvae import backend
+from npvae import backend, cgroup, machine_memory
 from npvae.backend import blas, threads
 
 known = blas.threads()
@@ -169,7 +169,7 @@ def test_the_environment_limits_the_blas_of_every_backend(name):
     if backend.reason_against(name) is not None:
         pytest.skip(f"{name} does not run here")
     program = f"""
-from npvae import backend
+from npvae import backend, cgroup, machine_memory
 from npvae.backend import blas
 
 backend.get({name!r})

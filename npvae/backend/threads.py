@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 
-from npvae import check
-from npvae.backend import blas, cgroup
+from npvae import cgroup, check
+from npvae.backend import blas
 from npvae.errors import InputError
 
 #: Looked at in this order.
