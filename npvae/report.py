@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
@@ -23,11 +24,13 @@ def evaluate_model(
     rows, samples, seed; elbo, reconstruction, kl, kl_per_dimension, active_units: one noise draw a row. log_likelihood,
     with its standard_error (over rows), sampling_error (of the samples) and effective sample sizes: importance sampling
     with ``samples`` samples a row; None for 0 samples. squared_error: of the reconstruction from the posterior mean, summed over
-    features. aggregate_kl, mutual_information, with aggregate_standard_error: see evaluate/aggregate_posterior.py.
+    features. aggregate_kl, mutual_information, with aggregate_standard_error, and mutual_information_estimate, what it was before it
+    was held to its bounds: see evaluate/aggregate_posterior.py.
     neighbour_accuracy: of a vote of 15 nearest training means, where labels y (N,) and X_train, y_train are given, else
-    None. seconds: of each measure.
+    None. notes: sentences about figures that are not what they seem. seconds: of each measure.
 
     The same seed gives the same numbers. NotFittedError; InputError, InputTypeError: as ``VAE.fit`` about data.
+    InputError: a figure is not finite, or outside its bounds.
     """
     seconds: dict[str, float] = {}
 
@@ -55,18 +58,41 @@ def evaluate_model(
     result = {"rows": len(mu), "samples": samples, "seed": seed, **{
         name: elbo[name] for name in ("elbo", "reconstruction", "kl", "active_units", "kl_per_dimension")
     }}
+    result["active_units"] = int((mu.var(axis=0, dtype=np.float64) > evaluate.ACTIVE_VARIANCE).sum())
     result.update(_log_likelihood(vae, X, samples, at_once, seed, verbose, timed) if samples else _no_log_likelihood())
     result["squared_error"] = timed("squared_error", lambda: _squared_error(vae, x, mu))
     aggregate = timed("aggregate_posterior", lambda: evaluate.aggregate_posterior(mu, logvar, seed))
     result.update(
         aggregate_kl=aggregate.kl, mutual_information=aggregate.mutual_information,
-        aggregate_standard_error=aggregate.standard_error, neighbour_accuracy=None,
+        mutual_information_estimate=aggregate.estimate, aggregate_standard_error=aggregate.standard_error,
+        neighbour_accuracy=None,
     )
     if all(part is not None for part in labels):
         result["neighbour_accuracy"] = timed("neighbour_accuracy", lambda: evaluate.neighbour_accuracy(
             evaluate.posterior(vae.model_, theta, vae.model_input(X_train))[0], y_train, mu, y, NEIGHBOURS
         ))
-    return {**result, "seconds": seconds}
+    _refuse_impossible(result)
+    return {**result, "notes": [note for note in (aggregate.note,) if note], "seconds": seconds}
+
+
+def _refuse_impossible(result: dict) -> None:
+    """InputError naming the first figure that is not finite, or outside its bounds."""
+    none, size = (0.0, math.inf), (1.0, result["samples"])
+    bounds = {
+        "kl": none, "kl_per_dimension": none, "active_units": (0, len(result["kl_per_dimension"])), "standard_error": none,
+        "sampling_error": (0.0, 1.0), "effective_sample_size_median": size, "effective_sample_size_smallest": size,
+        "squared_error": none, "aggregate_kl": none, "aggregate_standard_error": none,
+        "mutual_information": (0.0, math.log(result["rows"])), "neighbour_accuracy": (0.0, 1.0),
+    }
+    for name, value in result.items():
+        low, high = bounds.get(name, (-math.inf, math.inf))
+        for number in value if isinstance(value, list) else [value]:
+            slack = 1e-6 * max(1.0, abs(number or 0.0))  # the rounding of float32
+            if number is not None and not (math.isfinite(number) and low - slack <= number <= high + slack):
+                raise InputError(
+                    f"the figure {name} comes to {number:g}, but must be finite and from {low:g} to {high:g}: the model's parameters "
+                    "or the data are out of the range that can be computed with"
+                )
 
 
 def _log_likelihood(vae, X, samples, at_once, seed, verbose, timed) -> dict:
@@ -128,4 +154,5 @@ def describe(result: dict) -> str:
     ]
     if result["neighbour_accuracy"] is not None:
         lines.append((f"{NEIGHBOURS}-NN accuracy", f"{100 * result['neighbour_accuracy']:.2f} %", "in the latent space"))
-    return "\n".join(f"{name:<22} {value:>12}  {more}".rstrip() for name, value, more in lines)
+    table = [f"{name:<22} {value:>12}  {more}".rstrip() for name, value, more in lines]
+    return "\n".join([*table, *(f"note: {note}" for note in result.get("notes", []))])

@@ -1,13 +1,17 @@
 """Log-likelihood by importance sampling, the aggregate posterior, nearest neighbours: against exact answers."""
 
+import decimal
 import math
+import sys
 
 import numpy as np
 import pytest
+from small import grey_rows, small_vae
 
-from npvae import VAE, evaluate, random
+from npvae import VAE, evaluate, random, report
 from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError
+from npvae.evaluate.log_likelihood import _Weights
 from npvae.model import Architecture, Model
 
 
@@ -176,6 +180,24 @@ def test_weights_that_are_not_finite_are_refused(rng):
         evaluate.log_likelihood(case.model, case.theta, np.full((2, 5), 1e200), 0, 4)
 
 
+def test_the_error_of_weights_that_are_almost_equal(rng):
+    """A variance of weights of 1e-18 beside a mean of 1: the difference of two sums would be rounding."""
+    logs = 1e-9 * rng.standard_normal((40, 3))
+    pieces = _Weights(3)
+    for part in (logs[:8], logs[8:12], logs[12:]):
+        pieces.add(part)
+    value, effective, error = pieces.result()
+    for row in range(3):
+        deviations = [math.expm1(log) for log in logs[:, row].tolist()]
+        mean = math.fsum(deviations) / 40
+        variance = math.fsum((d - mean) ** 2 for d in deviations) / 39
+        assert error[row] == pytest.approx(math.sqrt(variance / 40), rel=1e-6)
+        assert value[row] == pytest.approx(mean, abs=1e-15) and 40 * (1 - 1e-15) <= effective[row] <= 40
+    decided = _Weights(1)  # by one sample of a hundred
+    decided.add(np.array([[0.0]] + 99 * [[-700.0]]))
+    assert decided.result()[1][0] == pytest.approx(1.0, rel=1e-12) and decided.result()[2][0] == pytest.approx(1.0)
+
+
 # Noise by row
 
 
@@ -222,6 +244,108 @@ def test_a_mixture_of_two_by_quadrature():
     assert abs(found.kl - exact) < 4 * found.standard_error and found.standard_error < 0.01
 
 
+LOG_VARIANCES = [-80.0, -40.0, -20.0, -3.0, 0.0, 3.0, 20.0, 40.0, 80.0]
+
+
+@pytest.mark.parametrize("logvar", LOG_VARIANCES)
+def test_information_is_within_its_bounds_whatever_the_variances(logvar):
+    mu = np.random.default_rng(0).standard_normal((500, 2))
+    found = evaluate.aggregate_posterior(mu, np.full((500, 2), logvar), 0, 1000)
+    assert 0.0 <= found.mutual_information <= math.log(500) and found.kl >= 0.0
+    assert found.estimate <= math.log(500) + 1e-12 and abs(found.estimate - found.mutual_information) < 1e-4
+    mean_kl = np.mean(np.sum(0.5 * (mu**2 + math.exp(logvar) - 1.0 - logvar), axis=1))
+    assert found.mean_kl == pytest.approx(mean_kl, rel=1e-12)
+    assert found.kl == pytest.approx(mean_kl - found.mutual_information, rel=1e-12)
+    if logvar <= -40.0:  # no two of 500 points are within 1e-6 of each other: z says which row it came from
+        assert found.mutual_information == pytest.approx(math.log(500), rel=1e-12)
+    if logvar >= 20.0:  # all posteriors are the same as far as anybody can see
+        assert found.mutual_information < 1e-4
+
+
+def test_information_by_its_definition_in_sixty_digits(rng):
+    """Variances of very different sizes, two rows equal, and means that rounding keeps apart from z."""
+    rows, latent_dim, samples, seed = 6, 2, 12, 3
+    mu, logvar = 1e3 * rng.standard_normal((rows, latent_dim)), rng.uniform(-80, 80, (rows, latent_dim))
+    mu[1], logvar[1] = mu[0], logvar[0]
+    order = random.permutation(seed, "aggregate posterior order", 0, rows)
+    eps = random.normal(seed, "aggregate posterior noise", 0, (samples, latent_dim))
+    with decimal.localcontext() as context:
+        context.prec = 60
+        D = decimal.Decimal
+
+        def log_density(z, n):
+            return -sum((z[j] - D(mu[n, j])) ** 2 / D(logvar[n, j]).exp() + D(logvar[n, j]) for j in range(latent_dim)) / 2
+
+        terms = []
+        for s in range(samples):
+            n = int(order[s % rows])
+            z = [D(mu[n, j]) + (D(logvar[n, j]) / 2).exp() * D(eps[s, j]) for j in range(latent_dim)]
+            mixture = sum(log_density(z, m).exp() for m in range(rows)) / rows
+            terms.append(log_density(z, n) - mixture.ln())
+        mean = sum(terms) / samples
+        error = (sum((term - mean) ** 2 for term in terms) / (samples - 1) / samples).sqrt()
+    found = evaluate.aggregate_posterior(mu, logvar, seed, samples)
+    assert found.estimate == pytest.approx(float(mean), rel=1e-10)
+    assert found.standard_error == pytest.approx(float(error), rel=1e-9)
+
+
+def test_blocks_of_samples_change_nothing(rng, monkeypatch):
+    mu, logvar = rng.standard_normal((50, 3)), rng.standard_normal((50, 3))
+    whole = evaluate.aggregate_posterior(mu, logvar, 0, 120)
+    monkeypatch.setattr(sys.modules["npvae.evaluate.aggregate_posterior"], "BLOCK", 350)  # seven samples a block
+    assert evaluate.aggregate_posterior(mu, logvar, 0, 120).estimate == pytest.approx(whole.estimate, rel=1e-12)
+
+
+def test_an_impossible_estimate_is_refused_and_one_by_chance_is_said_to_be_held():
+    of = evaluate.AggregatePosterior
+    for estimate, error, mean_kl in ((-6e63, 0.1, 9.0), (8.0, 0.1, 9.0), (math.nan, 0.1, 9.0), (1.0, 0.01, 0.5), (1.0, 0.1, math.inf)):
+        with pytest.raises(InputError, match=r"I\(row; z\) is estimated as .* where 0 <= I <= log N = 4.60517 must hold"):
+            of(estimate, error, mean_kl, 100).check()
+    for estimate, held, words in ((-0.02, 0.0, "bound 0,"), (4.7, math.log(100), "log N = 4.6"), (1.01, 1.0, "the mean KL of 1,")):
+        found = of(estimate, 0.05, 1.0 if estimate == 1.01 else 9.0, 100).check()
+        assert found.mutual_information == held and found.kl == found.mean_kl - held
+        assert f"estimate of I(row; z) is {estimate}" in found.note and words in found.note
+    assert of(0.5, 0.05, 1.0, 100).check().note is None
+
+
+def test_posteriors_that_are_not_finite_are_refused():
+    for name, arrays in (("mean", ([[0.0], [math.inf]], [[0.0], [0.0]])), ("log variance", ([[0.0], [0.0]], [[0.0], [math.nan]]))):
+        with pytest.raises(InputError, match=f"the posterior of row 1 has a {name} that is not finite"):
+            evaluate.aggregate_posterior(*map(np.array, arrays), 0, 10)
+
+
+@pytest.mark.parametrize("logvar", [-80.0, -40.0, 0.0, 40.0, 80.0])
+def test_every_figure_of_a_model_is_possible_whatever_its_variances(logvar):
+    vae = small_vae(backend="numpy").fit(grey_rows())
+    views = vae.model_.views(vae.theta_)
+    views["encoder/logvar/W"][...], views["encoder/logvar/b"][...] = 0.0, logvar
+    x, labels = grey_rows(40, seed=2), np.arange(40) % 2
+    found = report.evaluate_model(vae, x, labels, grey_rows(), labels, samples=50)
+    assert 0.0 <= found["mutual_information"] <= math.log(40) and found["aggregate_kl"] >= 0.0
+    assert found["aggregate_kl"] + found["mutual_information"] == pytest.approx(found["kl"], rel=1e-4)
+    assert found["kl"] >= 0.5 * 2 * (math.exp(logvar) - 1.0 - logvar) * (1 - 1e-5)
+    assert found["log_likelihood"] <= 0.0 and 0.0 <= found["sampling_error"] <= 1.0
+    assert 1.0 <= found["effective_sample_size_smallest"] <= found["effective_sample_size_median"] <= 50.0
+    assert "I(row; z)" in report.describe(found)
+
+
+def test_a_figure_that_is_not_finite_is_refused():
+    vae = small_vae(backend="numpy").fit(grey_rows())
+    vae.model_.views(vae.theta_)["encoder/logvar/b"][...] = 200.0
+    with np.errstate(all="ignore"), pytest.raises(InputError, match="finite"):
+        report.evaluate_model(vae, grey_rows(40, seed=2), samples=0)
+
+
+def test_a_dimension_far_from_0_is_active_all_the_same():
+    """A mean of 3000 with a deviation of 0.15 or 0.05: squares of float32 leave nothing of either."""
+    spread = np.array([0.15, 0.05], np.float32) * np.random.default_rng(0).standard_normal((5000, 2)).astype("float32")
+    model = Model(Architecture(2, 2, (), likelihood="gaussian"), Ops(np))
+    theta = np.zeros(model.layout.size, "float32")
+    views = model.views(theta)
+    views["encoder/mean/W"][...], views["encoder/mean/b"][...] = np.eye(2), 3000.0
+    assert evaluate.evaluate_elbo(model, theta, spread, 0)["active_units"] == 1
+
+
 def test_fewer_samples_than_rows_are_of_all_rows():
     """Two groups far apart, one after the other: of the first alone z would say less by log 2."""
     mu = np.where(np.arange(4000) < 2000, -50.0, 50.0)[:, None]
@@ -265,3 +389,23 @@ def test_neighbours_that_are_not_there_are_refused():
         evaluate.neighbour_accuracy(z, [0, 1, 2], z, [0, 1, 2], 4)
     with pytest.raises(InputError, match="test_z has 3 rows, but test_labels has 2"):
         evaluate.neighbour_accuracy(z, [0, 1, 2], z, [0, 1], 2)
+
+
+def test_neighbours_far_from_0_are_the_nearest_all_the_same(rng):
+    """Two tight groups far from each other and from 0: products leave nothing of the distances within one."""
+    groups = np.where(np.arange(120) < 60, 1e7, 3e7)[:, None] + 1e-3 * np.arange(120)[:, None] * np.array([1.0, 0.0])
+    labels = (np.arange(120) // 5) % 2  # stripes of five along each group
+    order = rng.permutation(120)
+    test = groups + np.array([6e-4, 1e-4])
+    distances = [[(t - z) ** 2 for z in groups[:, 0].tolist()] for t in test[:, 0].tolist()]
+    right = 0
+    for i, row in enumerate(distances):
+        nearest = sorted(range(120), key=row.__getitem__)[:3]
+        right += int(sum(labels[n] for n in nearest) * 2 > 3) == labels[i]
+    assert 0.6 < right / 120 < 1.0
+    assert evaluate.neighbour_accuracy(groups[order], labels[order], test, labels, 3) == right / 120
+
+
+def test_of_equal_distances_the_first_rows_count():
+    z = np.zeros((9, 2))
+    assert evaluate.neighbour_accuracy(z, [1, 1, 1, 0, 0, 0, 0, 0, 0], z[:1], [1], 3) == 1.0

@@ -25,11 +25,12 @@ class ElboAverages:
         rows = terms.nll_rows.shape[0]
         xp = self._xp
         self._rows += rows
+        mu = xp.asarray(terms.mu, dtype=xp.float64)  # the variance is a difference: squares of float32 would leave nothing of it
         self._add("loss", terms.loss * rows)
         self._add("reconstruction", terms.reconstruction * rows)
-        self._add("kl_per_dimension", xp.sum(terms.kl_rows, axis=0))
-        self._add("mu", xp.sum(terms.mu, axis=0))
-        self._add("mu_squared", xp.sum(terms.mu * terms.mu, axis=0))
+        self._add("kl_per_dimension", xp.sum(xp.asarray(terms.kl_rows, dtype=xp.float64), axis=0))
+        self._add("mu", xp.sum(mu, axis=0))
+        self._add("mu_squared", xp.sum(mu * mu, axis=0))
         if terms.bound is not None:
             self._add("bound", terms.bound * rows)
         if terms.labelled is not None:

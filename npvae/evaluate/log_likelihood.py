@@ -5,13 +5,17 @@
 A lower bound on log p(x) in expectation for any K, the ELBO at K = 1, log p(x) as K grows. How far it may be off, a row:
 
     ESS         = (sum_k w_k)^2 / sum_k w_k^2              effective sample size, from 1 to K
-    error       = sd(w) / (sqrt(K) mean(w)) = sqrt((K / ESS - 1) / (K - 1))
+    error       = sd(w) / (sqrt(K) mean(w)) = sqrt((K / ESS - 1) / (K - 1))            at most 1
 
 ``error`` is the standard error of the mean weight relative to it, so about that of L_K in nats while it is well below 1,
 and L_K is then about error^2 / 2 nats below log p(x). A small ESS says that neither can be trusted: a few samples decide.
 
-Sums of weights are kept with the largest so far taken out, so samples can be taken in any number of pieces. A row's
-noise is a function of (seed, place of the row, number of the sample), so pieces change nothing but rounding.
+Means and squared deviations of weights are kept with the largest so far taken out, so samples can be taken in any number
+of pieces; with M = sum_k (w_k - mean)^2, in which nothing cancels where all weights are about equal,
+
+    ESS = K / (1 + M / (K mean^2))          error = sqrt(M / (K (K - 1))) / mean
+
+A row's noise is a function of (seed, place of the row, number of the sample), so pieces change nothing but rounding.
 
 Sources: Burda, Grosse & Salakhutdinov (2016), "Importance weighted autoencoders", eq. 8; Owen (2013), "Monte Carlo theory,
 methods and examples", section 9.3, for the effective sample size.
@@ -60,29 +64,35 @@ class LogLikelihood:
 
 
 class _Weights:
-    """Sums of importance weights and of their squares, for some rows, with the largest weight so far taken out."""
+    """Mean and squared deviations of importance weights, for some rows, with the largest weight so far taken out."""
 
     def __init__(self, rows: int) -> None:
         self._largest = np.full(rows, -np.inf)
-        self._sum, self._squares, self._samples = np.zeros(rows), np.zeros(rows), 0
+        self._mean, self._deviations, self._samples = np.zeros(rows), np.zeros(rows), 0
 
     def add(self, log_weights: np.ndarray) -> None:
         """Count more samples, (samples, rows), float64."""
         largest = np.maximum(self._largest, log_weights.max(axis=0))
         if not np.isfinite(largest).all():
             raise InputError("a log-weight is not finite: the model's parameters or the data are out of range")
-        before = np.exp(self._largest - largest)
+        shrunk = np.exp(self._largest - largest)
         weights = np.exp(log_weights - largest)
-        self._sum = self._sum * before + weights.sum(axis=0)
-        self._squares = self._squares * before**2 + (weights * weights).sum(axis=0)
-        self._largest, self._samples = largest, self._samples + len(log_weights)
+        mean, before, count = weights.mean(axis=0), self._samples, len(log_weights)
+        apart = mean - self._mean * shrunk
+        # Two sets of samples together: Chan, Golub & LeVeque (1983), "Algorithms for computing the sample variance".
+        self._deviations = (
+            self._deviations * shrunk**2 + np.square(weights - mean).sum(axis=0) + apart**2 * (before * count / (before + count))
+        )
+        self._mean = self._mean * shrunk + apart * (count / (before + count))
+        self._largest, self._samples = largest, before + count
 
     def result(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """L_K, the effective sample size, the error, of each row."""
-        effective = self._sum**2 / self._squares
-        spread = np.maximum(self._samples / effective - 1.0, 0.0)  # rounding can put ESS above K
-        error = np.sqrt(spread / (self._samples - 1)) if self._samples > 1 else np.full(len(spread), np.nan)
-        return self._largest + np.log(self._sum) - math.log(self._samples), effective, error
+        count = self._samples
+        relative = self._deviations / self._mean**2
+        effective = np.maximum(count / (1.0 + relative / count), 1.0)  # where one sample decides, but for rounding
+        error = np.sqrt(relative / (count * (count - 1))) if count > 1 else np.full(len(relative), np.nan)
+        return self._largest + np.log(self._mean), effective, error
 
 
 def log_likelihood(
