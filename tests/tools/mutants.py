@@ -67,7 +67,7 @@ def _run(options) -> int:
     if todo:
         run.preload()
         if not options.only:
-            runner.warm_up()
+            runner.warm_up(options.state / "programs")
     started = time.monotonic()
     for i, mutant in enumerate(todo):
         if time.monotonic() - started > options.seconds:

@@ -105,11 +105,14 @@ class Runner:
             for program in self._programs() - kept:
                 program.unlink(missing_ok=True)
 
-    def warm_up(self) -> None:
-        """Compile what the compiled backends need, and keep it, before any test waits for it."""
+    def warm_up(self, kept: Path) -> None:
+        """Compile what the compiled backends need, and keep it, before any test waits for it; ``kept``: where others may have."""
+        kept.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(kept, self.home / "kernels", dirs_exist_ok=True)
         subprocess.run(
             [sys.executable, "-m", "npvae", "warmup"], cwd=self.tree, env=environment(self.tree, self.home), capture_output=True, timeout=1200,
         )
+        shutil.copytree(self.home / "kernels", kept, dirs_exist_ok=True)
 
     def run(self, tests: list[str], limit: float = LIMIT, patience: float = PATIENCE) -> dict:
         """The verdict of these tests on the copy as it is."""
