@@ -75,14 +75,14 @@ def load(dtype: str, folder: Path | None = None, announce=None, remedy: str = ""
 
 def kept(dtype: str, folder: Path | None = None) -> Program | None:
     """The program for a dtype if there is one that need not be compiled: of this process, or of the folder."""
-    if dtype not in _loaded:
-        with _loading:
-            if dtype not in _loaded:
-                program, _ = _of_folder(dtype, folder, machine())
-                if program is None:
-                    return None
+    if dtype not in _loaded and _loading.acquire(blocking=False):  # somebody who is compiling is not waited for
+        try:
+            program, _ = (None, None) if dtype in _loaded else _of_folder(dtype, folder, machine())
+            if program is not None:
                 _loaded[dtype] = program
-    return _loaded[dtype]
+        finally:
+            _loading.release()
+    return _loaded.get(dtype)
 
 
 def machine() -> tuple[str, str, str]:

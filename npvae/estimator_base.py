@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from npvae import backend as backends
 from npvae import inputs, model_file, preparation, random
 from npvae.errors import InputError, InputTypeError, NonFiniteError, TrainingInterruptedWarning
 from npvae.model import Architecture, Model
 from npvae.progress import progress_reporter
-from npvae.sklearn_protocol import SklearnProtocol
+from npvae.sklearn_protocol import WHERE, SklearnProtocol
 from npvae.training import TrainingState, train
 from npvae.training.checkpoint import Checkpointer, data_fingerprints, read_checkpoint
 from npvae.training.loop import INTERRUPTED, initial_state
@@ -68,7 +69,7 @@ class Estimator(SklearnProtocol):
         """What the file holds beside what every estimator's does: entries of the header, and arrays."""
         return {}, {}
 
-    def _restore_more(self, header: dict, arrays: dict, backend) -> None:
+    def _restore_more(self, header: dict, arrays: dict, backend, threads) -> None:
         """Take back what :meth:`_more_for_file` gave. ModelFileError: it does not fit, or there are other arrays."""
         model_file.refuse_other_arrays(arrays, ("theta",))
 
@@ -128,9 +129,19 @@ class Estimator(SklearnProtocol):
         model_file.save(self, path)
 
     @classmethod
-    def load(cls, path, *, backend="auto"):
-        """The model of a file written by ``save``. FileNotFoundError, ModelFileError: it cannot be read."""
-        return model_file.load(cls, path, backend)
+    def load(cls, path, *, backend="auto", threads=None):
+        """The model of a file written by ``save``, to run on ``backend`` and so many threads.
+
+        FileNotFoundError, ModelFileError: it cannot be read.
+        """
+        return model_file.load(cls, path, backend, threads)
+
+    def set_params(self, **parameters):
+        """Change constructor arguments; ``backend`` and ``threads`` also of the fitted model. InputError on a name there is not."""
+        super().set_params(**parameters)
+        if hasattr(self, "theta_") and not parameters.keys().isdisjoint(WHERE):
+            self.model_ = type(self.model_)(self.model_.architecture, backends.for_use(self.backend, self.threads))
+        return self
 
     # helpers
 

@@ -63,14 +63,15 @@ def save(estimator, path) -> None:
     io.save(path, "model", header, arrays, declaration(type(estimator)))
 
 
-def load(cls, path, backend):
+def load(cls, path, backend, threads=None):
     """The estimator of a file, ready to use on ``backend``.
 
     FileNotFoundError: no such file. ModelFileError: damaged, of another kind or version, or incomplete.
     """
+    backends.for_use(backend, threads)  # refuses what cannot run here; later that would be the file's fault
     header, arrays = io.load(path, "model", declaration(cls), cls.__name__)
     with refusing(path):
-        return restore(cls, header, arrays, backend)
+        return restore(cls, header, arrays, backend, threads)
 
 
 class refusing:
@@ -113,19 +114,19 @@ def describe(estimator) -> tuple[dict, dict]:
     return header, {"theta": estimator.theta_, **arrays}
 
 
-def restore(cls, header: dict, arrays: dict, backend):
+def restore(cls, header: dict, arrays: dict, backend, threads=None):
     """The estimator that :func:`describe` described, of a header that is as declared. InputError, among them ModelFileError: what
     it holds does not fit together.
     """
-    ops = backends.get(backend)
+    ops = backends.for_use(backend, threads)
     theta = arrays.get("theta")
     if theta is None or theta.ndim != 1:
         raise ModelFileError("it needs the parameters theta, one axis")
-    estimator = cls(**{**header["parameters"], "backend": backend, "threads": None})
+    estimator = cls(**{**header["parameters"], "backend": backend, "threads": threads})
     architecture = declared.build_architecture(cls._architecture_type, header["architecture"], theta.size)
     estimator.sample_shape_ = tuple(header["sample_shape"])
     estimator.n_features_in_ = math.prod(estimator.sample_shape_)
-    estimator._restore_more(header, arrays, backend)
+    estimator._restore_more(header, arrays, backend, threads)
     columns, features = estimator._widths_of(architecture)
     if estimator.n_features_in_ != features:
         raise ModelFileError(f"sample_shape {estimator.sample_shape_} does not have the model's features")

@@ -13,6 +13,10 @@ import numpy as np
 from npvae.errors import InputError, NotFittedError
 
 
+#: Arguments that say where a model runs; they can be changed after it is fitted.
+WHERE = ("backend", "threads")
+
+
 class SklearnProtocol:
     """get_params, set_params, tags, and a repr that shows what differs from the defaults."""
 

@@ -56,6 +56,16 @@ def get(backend="auto", threads: int | None = None) -> Ops:
     return kind(**arguments)
 
 
+def for_use(backend="auto", threads: int | None = None) -> Ops:
+    """As :func:`get`, for a model that is there to be used: until training compiles them, operations are NumPy's, unless
+    compiled code is kept on this machine. An object of a backend is taken as it is.
+    """
+    ops = get(backend, threads)
+    if ops is not backend:
+        ops.never_compile()
+    return ops
+
+
 def _fastest() -> str:
     """The first of ``KNOWN`` that can run here. That there is a CuPy which cannot is said, once.
 

@@ -97,6 +97,9 @@ class Ops:
 
     # many steps at once
 
+    def never_compile(self) -> None:
+        """Do without compiled code that is not there yet, until training is asked for; nothing where nothing takes seconds."""
+
     def training_program(self, model, settings, x):
         """Something that takes many training steps in one call on data x (N, I), or None: then the training loop
         calls the operations below one by one. See ``npvae/backend/numba_program.py`` for what it must do.

@@ -70,12 +70,15 @@ class NumbaOps(NumpyOps):
         self.takes_programs = PRODUCTS[products]
         self._asked_threads = threads
         self.threads = thread_count.number_of_threads(threads)
+        self._may_compile = True
+        self._looked_for = set()  # dtypes whose program was looked for and not found
         number = thread_count.asked_of_blas(threads)
         if number is not None:
             thread_count.limit_blas(number)  # where that cannot be set, BLAS keeps its own number
 
     def __reduce__(self):
-        return type(self), (self._asked_threads, self.products)
+        # Whoever reads it uses a model of another process, or trains one, which compiles.
+        return type(self), (self._asked_threads, self.products), {"_may_compile": False}
 
     @classmethod
     def reason_against(cls) -> str | None:
@@ -101,6 +104,20 @@ class NumbaOps(NumpyOps):
         """The compiled program for a dtype: from this process, from the cache, or compiled now."""
         return library.loaded(dtype) or library.load(dtype, program_folder(), announce, REMEDY)
 
+    def never_compile(self) -> None:
+        self._may_compile = False
+
+    def _is_compiled(self, dtype: str) -> bool:
+        """Whether there is a program for a dtype: found, or compiled now if that may be done."""
+        if dtype not in DTYPES:
+            return False
+        if library.loaded(dtype) is None:
+            if self._may_compile:
+                self.program(dtype)
+            elif dtype not in self._looked_for and library.kept(dtype, program_folder()) is None:
+                self._looked_for.add(dtype)
+        return library.loaded(dtype) is not None
+
     def _run(self, dtype, *fields: int) -> None:
         plan = plan_of(*fields)
         self.program(dtype.name).run(ctypes.addressof(plan))
@@ -108,12 +125,13 @@ class NumbaOps(NumpyOps):
     def training_program(self, model, settings, x):
         from npvae.backend.numba_program import NumbaProgram
 
+        self._may_compile = True
         return NumbaProgram.of(self, model, x, settings.batch_size, settings)
 
     def evaluation_program(self, model, x, batch_size):
         from npvae.backend.numba_program import NumbaProgram
 
-        return NumbaProgram.of(self, model, x, batch_size)
+        return NumbaProgram.of(self, model, x, batch_size) if self._is_compiled(x.dtype.name) else None
 
     def asarray(self, array, dtype=None):
         array = np.asarray(array, dtype=dtype)
@@ -122,7 +140,7 @@ class NumbaOps(NumpyOps):
     # dense layers
 
     def dense_forward(self, x, W, b, activation):
-        ready = _ready(b)
+        ready = self._ready(b)
         if ready is None or b.shape != W.shape[1:] or not b.dtype == W.dtype == x.dtype:
             return super().dense_forward(x, W, b, activation)
         a = self._buffers.empty((x.shape[0], W.shape[1]), x.dtype)
@@ -133,7 +151,7 @@ class NumbaOps(NumpyOps):
         return a
 
     def dense_backward(self, dy, x, y, W, activation, need_dx, out=None):
-        if self.products != "own":
+        if self.products != "own" or not self._is_compiled(x.dtype.name):
             return super().dense_backward(dy, x, y, W, activation, need_dx, out)
         da = dy if activation == "identity" else self.activation_gradient(dy, y, activation)
         dx = self._buffers.empty(x.shape, x.dtype) if need_dx else None
@@ -146,13 +164,13 @@ class NumbaOps(NumpyOps):
 
     def _multiply(self, form, a, b, out, epilogue=Epilogue.NONE, bias=None) -> bool:
         """Whether the program's own product, if those are wanted, has made ``out``."""
-        if self.products != "own" or out.dtype not in products.DTYPES:
+        if self.products != "own" or out.dtype not in products.DTYPES or not self._is_compiled(out.dtype.name):
             return False
         program = self.program(out.dtype.name)
         return products.multiply(program, self._buffers, self.threads, form, a, b, out, epilogue, bias)
 
     def outer_forward(self, x, offsets, activation):
-        ready, ready_offsets = _ready(x), _ready(offsets)
+        ready, ready_offsets = self._ready(x), self._ready(offsets)
         if ready is None or ready_offsets is None or offsets.dtype != x.dtype or offsets.shape[1:] != x.shape[1:]:
             return super().outer_forward(x, offsets, activation)
         y = self._buffers.empty((len(offsets) * len(x), x.shape[1]), x.dtype)
@@ -162,7 +180,7 @@ class NumbaOps(NumpyOps):
         return y
 
     def activation_gradient(self, dy, y, activation):
-        ready = _ready(y, dy)
+        ready = self._ready(y, dy)
         if ready is None:
             return super().activation_gradient(dy, y, activation)
         da = self._buffers.like(ready[0])
@@ -175,26 +193,26 @@ class NumbaOps(NumpyOps):
     # latent space
 
     def sample_forward(self, mu, logvar, eps):
-        ready = _ready(mu, logvar, eps)
+        ready = self._ready(mu, logvar, eps)
         if ready is None:
             return super().sample_forward(mu, logvar, eps)
         return self._elementwise(Operation.SAMPLE, 1, *ready)[0]
 
     def sample_backward(self, dz, logvar, eps):
-        ready = _ready(dz, logvar, eps)
+        ready = self._ready(dz, logvar, eps)
         if ready is None:
             return super().sample_backward(dz, logvar, eps)
         return dz, self._elementwise(Operation.SAMPLE_BACKWARD, 1, *ready)[0]
 
     def kl_forward(self, mu, logvar):
-        ready = _ready(mu, logvar)
+        ready = self._ready(mu, logvar)
         if ready is None:
             return super().kl_forward(mu, logvar)
         return self._elementwise(Operation.KL, 1, *ready)[0]
 
     def kl_backward(self, dkl, mu, logvar):
         number = isinstance(dkl, float)
-        ready = _ready(mu, logvar) if number else _ready(dkl, mu, logvar)
+        ready = self._ready(mu, logvar) if number else self._ready(dkl, mu, logvar)
         if ready is None:
             return super().kl_backward(dkl, mu, logvar)
         if not number:
@@ -216,7 +234,7 @@ class NumbaOps(NumpyOps):
     # likelihoods
 
     def bernoulli_nll(self, logits, x, gradient):
-        ready = _ready(logits, x)
+        ready = self._ready(logits, x)
         if ready is None:
             return super().bernoulli_nll(logits, x, gradient)
         residual = self._buffers.like(ready[0]) if gradient else None
@@ -224,14 +242,14 @@ class NumbaOps(NumpyOps):
         return self._likelihood(operation, *ready, None, residual, None), residual
 
     def squared_error(self, mean, x):
-        ready = _ready(mean, x)
+        ready = self._ready(mean, x)
         if ready is None:
             return super().squared_error(mean, x)
         difference = self._buffers.like(ready[0])
         return self._likelihood(Operation.SQUARED_ERROR, *ready, None, difference, None), difference
 
     def gaussian_nll(self, mean, logvar, x, gradient):
-        ready = _ready(mean, x, np.broadcast_to(logvar, mean.shape))
+        ready = self._ready(mean, x, np.broadcast_to(logvar, mean.shape))
         if ready is None:
             return super().gaussian_nll(mean, logvar, x, gradient)
         mean, x, logvar = ready
@@ -251,7 +269,7 @@ class NumbaOps(NumpyOps):
 
     def scale_rows(self, x, factor):
         one = isinstance(factor, float)
-        ready, factors = _ready(x), np.full(1, factor, x.dtype) if one else np.ascontiguousarray(factor)
+        ready, factors = self._ready(x), np.full(1, factor, x.dtype) if one else np.ascontiguousarray(factor)
         if ready is None or factors.dtype != x.dtype or not (one or factors.shape == x.shape[:1]):
             return super().scale_rows(x, factor)
         out = self._buffers.like(ready[0])
@@ -264,14 +282,14 @@ class NumbaOps(NumpyOps):
     # optimisers
 
     def rmsprop_step(self, theta, gradient, accumulator, learning_rate, rho, epsilon, epsilon_inside):
-        if not _in_place(theta, gradient, accumulator):
+        if not self._in_place(theta, gradient, accumulator):
             return super().rmsprop_step(theta, gradient, accumulator, learning_rate, rho, epsilon, epsilon_inside)
         operation = Operation.RMSPROP_INSIDE if epsilon_inside else Operation.RMSPROP_OUTSIDE
         constants = constants_of(learning_rate, rho=rho, epsilon=epsilon)
         return self._update(operation, theta, gradient, accumulator, None, constants)
 
     def adam_step(self, theta, gradient, m, v, learning_rate, beta1, beta2, epsilon, step):
-        if not _in_place(theta, gradient, m, v):
+        if not self._in_place(theta, gradient, m, v):
             return super().adam_step(theta, gradient, m, v, learning_rate, beta1, beta2, epsilon, step)
         constants = constants_of(
             learning_rate / (1.0 - beta1**step), 1.0 / math.sqrt(1.0 - beta2**step), beta_1=beta1, beta_2=beta2,
@@ -280,7 +298,7 @@ class NumbaOps(NumpyOps):
         return self._update(Operation.ADAM, theta, gradient, m, v, constants)
 
     def sgd_step(self, theta, gradient, velocity, learning_rate, momentum):
-        if not _in_place(theta, gradient) or not (velocity is None or _in_place(velocity)):
+        if not self._in_place(theta, gradient) or not (velocity is None or self._in_place(velocity)):
             return super().sgd_step(theta, gradient, velocity, learning_rate, momentum)
         operation = Operation.SGD if velocity is None else Operation.MOMENTUM
         return self._update(operation, theta, gradient, velocity, None, constants_of(learning_rate, momentum=momentum))
@@ -292,25 +310,25 @@ class NumbaOps(NumpyOps):
         )
 
     def flush_tiny(self, array):
-        if not _in_place(array):
+        if not self._in_place(array):
             return super().flush_tiny(array)
         constants = constants_of(tiny=optim.TINY)
         return self._run(
             array.dtype, Operation.FLUSH, array.size, array.ctypes.data, 0, 0, 0, constants.ctypes.data
         )
 
+    # what compiled code takes
 
-def _ready(*arrays):
-    """The arrays, contiguous, if they are of one shape and one dtype that is compiled for; else None."""
-    first = arrays[0]
-    if first.dtype.name not in DTYPES or any(a.shape != first.shape or a.dtype != first.dtype for a in arrays):
-        return None
-    return [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in arrays]
+    def _ready(self, *arrays):
+        """The arrays, contiguous, if they are of one shape and one dtype that there is a program for; else None."""
+        first = arrays[0]
+        if any(a.shape != first.shape or a.dtype != first.dtype for a in arrays) or not self._is_compiled(first.dtype.name):
+            return None
+        return [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in arrays]
 
-
-def _in_place(*arrays) -> bool:
-    """Whether compiled code can change these flat arrays where they are."""
-    first = arrays[0]
-    return first.dtype.name in DTYPES and all(
-        array.flags.c_contiguous and array.dtype == first.dtype and array.shape == first.shape for array in arrays
-    )
+    def _in_place(self, *arrays) -> bool:
+        """Whether compiled code can change these flat arrays where they are."""
+        first = arrays[0]
+        return all(
+            array.flags.c_contiguous and array.dtype == first.dtype and array.shape == first.shape for array in arrays
+        ) and self._is_compiled(first.dtype.name)

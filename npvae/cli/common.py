@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from npvae import backend as backends
 from npvae import io
 from npvae.cli import choices, output
 from npvae.data import DATASETS, load_dataset, load_file
@@ -93,13 +92,12 @@ def load_model(options, *others):
     """The model of ``options.model``, a file or ``model.npz`` in a folder: a VAE, or one of the classes ``others``."""
     path = model_path(options.model)
     _, found = io.kind_of(path)
-    return next((other for other in others if other.__name__ == found), VAE).load(path, backend=chosen_backend(options))
+    return next((other for other in others if other.__name__ == found), VAE).load(path, **where_to_run(options))
 
 
-def chosen_backend(options):
-    """The backend that ``--backend`` and, where the command has it, ``--threads`` say."""
-    backend, threads = choices.parse_choice(options.backend), getattr(options, "threads", None)
-    return backend if threads is None else backends.get(backend, threads)
+def where_to_run(options) -> dict:
+    """What ``--backend`` and, where the command has it, ``--threads`` say, as arguments of ``load``."""
+    return {"backend": choices.parse_choice(options.backend), "threads": getattr(options, "threads", None)}
 
 
 def writable_folder(path) -> Path:

@@ -87,7 +87,7 @@ def run_command(options) -> int:
 def _imputer(options, table):
     """``(imputer, exit code)``: the one of ``--model``, or one that is trained on the table, and saved where that is asked for."""
     if options.model is not None:
-        imputer = TableImputer.load(options.model, backend=common.chosen_backend(options))
+        imputer = TableImputer.load(options.model, **common.where_to_run(options))
         return imputer.set_params(verbose=not options.quiet), 0
     imputer = TableImputer(
         dict(_kind(entry) for entry in options.kind), epochs=options.epochs, backend=choices.parse_choice(options.backend),

@@ -50,7 +50,7 @@ def _file_info(options) -> str:
     if kind == "checkpoint":
         lines = _checkpoint_info(path)
     elif kind == "imputer":
-        lines = _imputer_info(TableImputer.load(path, backend=common.chosen_backend(options)))
+        lines = _imputer_info(TableImputer.load(path, **common.where_to_run(options)))
     else:
         lines = _model_info(common.load_model(options, SemiSupervisedVAE, LatentClassifier))
     return "\n".join([*lines, f"verified    {io.seal_of(path)}"])

@@ -49,7 +49,8 @@ def load_dataset(name: str, *, folder=None, download: bool = True, progress=None
 
 def _read(part: str, path: Path, file: PublishedFile) -> np.ndarray:
     """A part of a set. What was downloaded is compared with its SHA-256 again: a disk or a person may have changed it."""
-    downloaded = path == cache_folder() / path.parent.name / file.name
+    cache = cache_folder()
+    downloaded = cache is not None and path == cache / path.parent.name / file.name
     published = file if downloaded else None
     try:
         if ".amat" in path.suffixes:
@@ -58,6 +59,6 @@ def _read(part: str, path: Path, file: PublishedFile) -> np.ndarray:
             return read_labels(path, file.rows, published)
         return read_idx(path, (file.rows, 28, 28), published).reshape(file.rows, PIXELS)
     except DataFileError as error:
-        if cache_folder() in path.parents:  # None is nobody's
+        if cache in path.parents:  # None is nobody's
             raise DataFileError(f"{error}; delete this file and it will be fetched again") from error
         raise

@@ -336,7 +336,14 @@ class SemiSupervisedVAE(Classifier, Estimator):
         header["features"] = {"header": inner, "used_dimensions": self.used_dimensions_.tolist()}
         return header, model_file.within("features", arrays)
 
-    def _restore_more(self, header, arrays, backend):
+    def set_params(self, **parameters):
+        """Change constructor arguments; ``backend`` and ``threads`` also of the fitted models."""
+        super().set_params(**parameters)
+        if hasattr(self, "features_"):
+            self.features_ = latent_features.moved(self.features_, parameters)
+        return self
+
+    def _restore_more(self, header, arrays, backend, threads):
         _, self.classes_ = read_labels(header["classes"], len(header["classes"]), header["classes"])
         self.class_prior_ = np.array(header["class_prior"], np.float64)
         if not len(self.classes_) == len(self.class_prior_) == header["architecture"]["n_classes"]:
@@ -355,7 +362,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
         if self.standardize:
             latent_features.check_scale(self.center_, self.scale_, self.n_features_in_)
         if features is not None:
-            self.features_ = self.features = model_file.restore(VAE, features["header"], inner, backend)
+            self.features_ = self.features = model_file.restore(VAE, features["header"], inner, backend, threads)
             self.used_dimensions_ = latent_features.checked_dimensions(self.features_, features["used_dimensions"])
             if len(self.used_dimensions_) != header["architecture"]["n_features"]:
                 raise ModelFileError("its architecture is for another number of features")

@@ -9,12 +9,14 @@ is that of the authors' code.
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 import numpy as np
 
 from npvae.errors import DataConversionWarning, InputError, InputTypeError, ModelFileError
 from npvae.estimator import VAE
+from npvae.sklearn_protocol import WHERE
 
 SMALLEST_DEVIATION = 0.1
 
@@ -31,6 +33,15 @@ def fitted(vae: VAE, X, **fit_arguments) -> VAE:
     if hasattr(vae, "theta_"):
         return vae
     return type(vae)(**vae.get_params(deep=False)).fit(X, **fit_arguments)
+
+
+def moved(vae: VAE | None, parameters: dict) -> VAE | None:
+    """The fitted VAE where those among the arguments say that are given to ``set_params`` of an estimator on its features.
+
+    A copy, if they say anything, with the same parameters: the VAE may be somebody's own.
+    """
+    where = {name: parameters[key] for name in WHERE for key in (name, f"features__{name}") if key in parameters}
+    return copy.copy(vae).set_params(**where) if where and vae is not None else vae
 
 
 def used_dimensions(mu: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import copy
 
 import numpy as np
 
+from npvae import backend as backends
 from npvae import check, declared, io, model_file, random
 from npvae.errors import InputError, InputTypeError, ModelFileError
 from npvae.estimator import VAE
@@ -94,6 +95,13 @@ class LatentClassifier(Classifier):
         with np.errstate(divide="ignore"):
             return np.log(self.classifier_.predict_proba(features))
 
+    def set_params(self, **parameters):
+        """Change constructor arguments; ``features__backend`` and ``features__threads`` also of the fitted VAE."""
+        super().set_params(**parameters)
+        if hasattr(self, "features_"):
+            self.features_ = latent_features.moved(self.features_, parameters)
+        return self
+
     # its file
 
     def save(self, path) -> None:
@@ -114,13 +122,14 @@ class LatentClassifier(Classifier):
         }, self._declaration())
 
     @classmethod
-    def load(cls, path, *, backend="auto") -> LatentClassifier:
-        """The model of a file written by ``save``. FileNotFoundError, ModelFileError: it cannot be read."""
+    def load(cls, path, *, backend="auto", threads=None) -> LatentClassifier:
+        """The model of a file written by ``save``, to run on ``backend`` and so many threads. FileNotFoundError, ModelFileError: it cannot be read."""
+        backends.for_use(backend, threads)
         header, arrays = io.load(path, "latent-classifier", cls._declaration())
         with model_file.refusing(path):
             inner = model_file.taken_out("features", arrays)
             model_file.refuse_other_arrays(arrays, ("coef", "intercept", *model_file.within("features", inner)))
-            vae = model_file.restore(VAE, header["features"], inner, backend)
+            vae = model_file.restore(VAE, header["features"], inner, backend, threads)
             self = cls(vae, SoftmaxRegression(header["l2"]), samples=header["samples"])
             self._take_features(vae)
             self.used_dimensions_ = latent_features.checked_dimensions(vae, header["used_dimensions"])

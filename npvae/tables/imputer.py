@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from npvae import backend as backends
 from npvae import check, random
 from npvae.errors import TrainingInterruptedWarning
+from npvae.model import Model
 from npvae.progress import progress_bar
-from npvae.sklearn_protocol import SklearnProtocol
+from npvae.sklearn_protocol import WHERE, SklearnProtocol
 from npvae.tables import imputer_file
 from npvae.tables.member import Member, Recipe, Standard, train_member
 from npvae.tables.schema import Cells, Schema, as_cells, numbered
@@ -152,6 +153,14 @@ class TableImputer(SklearnProtocol):
             )
         return self
 
+    def set_params(self, **parameters):
+        """Change constructor arguments; ``backend`` and ``threads`` also of the fitted models. InputError on a name there is not."""
+        super().set_params(**parameters)
+        if hasattr(self, "members_") and not parameters.keys().isdisjoint(WHERE):
+            ops = backends.for_use(self.backend, self.threads)
+            self.members_ = [replace(each, model=Model(each.model.architecture, ops)) for each in self.members_]
+        return self
+
     def _keep(self, schema: Schema, members: list[Member], seed: int) -> None:
         self.schema_, self.members_, self.seed_ = schema, members, seed
         self.n_features_in_ = len(schema.columns)
@@ -238,6 +247,9 @@ class TableImputer(SklearnProtocol):
         imputer_file.save(self, path)
 
     @classmethod
-    def load(cls, path, *, backend="auto") -> TableImputer:
-        """The imputer of a file written by ``save``. FileNotFoundError, ModelFileError: it cannot be read."""
-        return imputer_file.load(cls, path, backend)
+    def load(cls, path, *, backend="auto", threads=None) -> TableImputer:
+        """The imputer of a file written by ``save``, to run on ``backend`` and so many threads.
+
+        FileNotFoundError, ModelFileError: it cannot be read.
+        """
+        return imputer_file.load(cls, path, backend, threads)

@@ -70,23 +70,23 @@ def save(imputer, path) -> None:
     io.save(path, "imputer", header, arrays, DECLARATION)
 
 
-def load(cls, path, backend):
+def load(cls, path, backend, threads=None):
     """The imputer of a file, ready to use on ``backend``.
 
     FileNotFoundError: no such file. ModelFileError: damaged, of another kind or version, or incomplete.
     """
+    ops = backends.for_use(backend, threads)
     header, arrays = io.load(path, "imputer", DECLARATION)
-    ops = backends.get(backend)
     try:
-        return _restore(cls, header, arrays, backend, ops)
+        return _restore(cls, header, arrays, {"backend": backend, "threads": threads}, ops)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
     except NpvaeError as error:
         raise ModelFileError(f"{path} contradicts itself: {str(error)[:500]}") from error
 
 
-def _restore(cls, header: dict, arrays: dict, backend, ops):
-    imputer = cls(**{**header["parameters"], "backend": backend})
+def _restore(cls, header: dict, arrays: dict, where: dict, ops):
+    imputer = cls(**{**header["parameters"], **where})
     count = len(header["members"])
     names = [f"{part}_{i}" for i in range(count) for part in ("theta", "mean", "covariance")]
     if sorted(names) != sorted(arrays):
