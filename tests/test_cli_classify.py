@@ -167,7 +167,7 @@ def test_the_embedded_digits_and_pictures(capsys):
     (["--data", "labelled.npz", "--pictures", "p"], "rows of shape (30,) are not pictures"),
     (["--data", "pictures.npz", "--pictures", "rows.npz"], "rows.npz is a file, not a folder"),
     (["--data", "labelled.npz", "--save", "m.csv"], "must end in .npz"),
-    (["--data", "labelled.npz", "--divide-by", "0"], "divide_by"),
+    (["--data", "labelled.npz", "--divide-by", "0"], "--divide-by must be finite and above 0"),
     (["--data", "pictures.npz", "--model", "m1.npz", "--pictures", "p"], "makes no rows of a class"),
     (["--data", "wrong.npz"], "continuous"),
     (["--data", "short.npz"], "rows"),

@@ -90,7 +90,7 @@ def test_threads_change_no_number_by_more_than_rounding(model, backend):
 
 
 @pytest.mark.parametrize(("options", "words"), [
-    (["--threads", "0"], "threads must be at least 1"),
+    (["--threads", "0"], "--threads must be at least 1"),
     (["--samples", "-1"], "--samples must be at least 0"),
     (["--rows", "13"], "--rows is 13, but the data have 12 rows"),
     (["--at-once", "2"], "at_once must be at least 4"),

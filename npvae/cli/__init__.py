@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import warnings
 
 from npvae._version import __version__
@@ -23,7 +24,8 @@ class Parser(argparse.ArgumentParser):
     """argparse's parser, whose errors are ours: one line that begins with the option as it is written."""
 
     def error(self, message: str):
-        raise InputError(f"{message.removeprefix('argument ')}; see '{self.prog} --help'")
+        message = re.sub(r"^argument ([^:]+): (must )?", lambda found: f"{found[1].rpartition('/')[2]}{' must ' if found[2] else ': '}", message)
+        raise InputError(f"{message}; see '{self.prog} --help'")
 
 
 def build_parser() -> argparse.ArgumentParser:

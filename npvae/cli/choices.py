@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+from npvae.cli import numbers
 from npvae.errors import InputError
+from npvae.fields import shown
+
+#: A larger value is a slip of the hand: its square is infinite, and an int of that size is no float.
+_LARGEST_VALUE = 1e150
 
 
 def parse_choice(text: str) -> str | dict:
@@ -17,10 +24,10 @@ def parse_choice(text: str) -> str | dict:
     for part in filter(None, rest.split(",")):
         key, equals, value = part.partition("=")
         if not equals or not key:
-            raise InputError(f"{text!r} is not of the form name:key=value,key=value (at {part!r})")
+            raise InputError(f"{shown(text)} is not of the form name:key=value,key=value (at {shown(part)})")
         if key in arguments:
-            raise InputError(f"{text!r} gives {key} twice")
-        arguments[key] = _value(value)
+            raise InputError(f"{shown(text)} gives {shown(key)} twice")
+        arguments[key] = _value(value, text)
     return arguments
 
 
@@ -29,8 +36,8 @@ def parse_schedule(text: str) -> str | dict:
     choice = parse_choice(text)
     if isinstance(choice, dict) and choice["name"] == "steps":
         factors = {key: value for key, value in choice.items() if key != "name"}
-        if not factors or not all(key.isdigit() for key in factors):
-            raise InputError(f"{text!r} is not of the form steps:EPOCH=FACTOR,EPOCH=FACTOR")
+        if not factors or any(numbers.read_whole(key) is None for key in factors):
+            raise InputError(f"{shown(text)} is not of the form steps:EPOCH=FACTOR,EPOCH=FACTOR")
         return {"name": "steps", "factors": factors}
     return choice
 
@@ -38,29 +45,31 @@ def parse_schedule(text: str) -> str | dict:
 def parse_warmup(text: str) -> float | str | dict:
     """A number of epochs, or like :func:`parse_choice`."""
     choice = parse_choice(text)
-    return _value(choice) if isinstance(choice, str) else choice
+    return _value(choice, text) if isinstance(choice, str) else choice
 
 
-def parse_widths(text: str) -> tuple[int, ...]:
+def parse_widths(text: str, option: str = "--hidden") -> tuple[int, ...]:
     """``"500,200"`` as (500, 200); ``"none"`` as (). InputError: anything else."""
     if text.lower() in ("none", ""):
         return ()
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"{text!r} is not a list of widths such as 256 or 500,200, or none") from None
+    widths = tuple(numbers.read_whole(part.strip()) for part in text.split(","))
+    if any(width is None or not 1 <= width <= numbers.LARGEST_COUNT for width in widths):
+        raise InputError(f"{option} must be widths of at least 1 such as 256 or 500,200, or none, got {shown(text)}")
+    return widths
 
 
-def _value(text: str):
+def _value(text: str, whole: str):
+    """A value of ``whole``, the text of the choice. InputError: a number that no argument takes."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    parts = text.split("+")
-    return [int(part) for part in parts] if len(parts) > 1 and all(part.isdigit() for part in parts) else text
+    value = numbers.read_whole(text)
+    if value is None:
+        value = numbers.read_real(text)
+    if value is None and (text.lower().lstrip("+-") in numbers.NOT_FINITE or numbers.is_long_number(text)):
+        value = math.inf
+    if value is not None:
+        if not abs(value) < _LARGEST_VALUE:
+            raise InputError(f"{shown(whole)} has a number that is not finite or far too large: {shown(text)}")
+        return value
+    parts = [numbers.read_whole(part) for part in text.split("+")]
+    return parts if len(parts) > 1 and None not in parts else text

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from npvae import check
-from npvae.cli import choices, common, output, outputs
+from npvae.cli import choices, common, numbers, output, outputs
 from npvae.data import DATASETS
 from npvae.data.own_files import NUMPY_SUFFIXES
 from npvae.data.sniff import MISSING
@@ -41,7 +40,7 @@ def add_parser(commands) -> None:
         "classifies their test part.",
     )
     common.add_data(parser, default="digits")
-    parser.add_argument("--labels", type=int, help="keep only so many labels, as many of every class (of a data set: default 200)")
+    parser.add_argument("--labels", type=numbers.whole(2), help="keep only so many labels, as many of every class (of a data set: default 200)")
     parser.add_argument("--predict", help="classify the rows of this file (default: of a data set its test part, else all rows of --data)")
     parser.add_argument(
         "--out", type=outputs.output_file, default="classes.csv",
@@ -55,21 +54,21 @@ def add_parser(commands) -> None:
         "--method", default="m2", choices=METHODS,
         help="m2 (default): on the data; m1: softmax regression on the latent features of a VAE of all rows; m1+m2: m2 on them",
     )
-    parser.add_argument("--latent-dim", type=int, default=50, help="latent dimensions (default 50)")
+    parser.add_argument("--latent-dim", type=numbers.whole(1), default=50, help="latent dimensions (default 50)")
     parser.add_argument("--hidden", default="500", help="widths of the encoder: 500, or 500,200, or none (default 500)")
     parser.add_argument(
         "--likelihood", help="of the data, as in 'npvae train' (default: bernoulli for data from 0 to 1, else gaussian_decoder on "
         "standardised columns)",
     )
-    parser.add_argument("--alpha", type=float, default=1.0, help="weight of the classifier's term (default 1)")
-    parser.add_argument("--epochs", type=int, default=50, help="passes over the data, of m1+m2 for each of both (default 50)")
-    parser.add_argument("--batch-size", type=int, help="rows a step (default 50 for m2 with bernoulli, else 100)")
-    parser.add_argument("--learning-rate", type=float, help="of Adam (default 0.003 for m2 with bernoulli, else 0.001)")
+    parser.add_argument("--alpha", type=numbers.real(minimum=0.0), default=1.0, help="weight of the classifier's term (default 1)")
+    parser.add_argument("--epochs", type=numbers.whole(1), default=50, help="passes over the data, of m1+m2 for each of both (default 50)")
+    parser.add_argument("--batch-size", type=numbers.whole(1), help="rows a step (default 50 for m2 with bernoulli, else 100)")
+    parser.add_argument("--learning-rate", type=numbers.real(above=0.0), help="of Adam (default 0.003 for m2 with bernoulli, else 0.001)")
     parser.add_argument("--schedule", help="of the learning rate: as in 'npvae train' (default cosine for m2 with bernoulli, else constant)")
-    parser.add_argument("--divide-by", type=float, help="scale the data: 255 for 8-bit images")
+    parser.add_argument("--divide-by", type=numbers.real(above=0.0), help="scale the data: 255 for 8-bit images")
     common.add_seed(parser)
     common.add_backend(parser)
-    parser.add_argument("--threads", type=int, help="how many to run on (default: all cores this process may use)")
+    parser.add_argument("--threads", type=numbers.threads, help="how many to run on (default: all cores this process may use)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.set_defaults(run=run_command)
 
@@ -162,7 +161,7 @@ def _without_missing(y) -> list:
     """Labels of a file, None for none; whole numbers where all are, also where empty cells made texts of them."""
     y = [None if isinstance(label, str) and label.strip() in MISSING else label for label in y.tolist()]
     texts = [label for label in y if label is not None]
-    if all(isinstance(label, str) and label.removeprefix("-").isdecimal() for label in texts):
+    if all(isinstance(label, str) and numbers.read_whole(label) is not None for label in texts):
         return [None if label is None else int(label) for label in y]
     return y
 
@@ -285,8 +284,6 @@ def _check(options) -> None:
         written += [outputs.Output("--pictures", path) for path in _picture_files(options)]
     read = [("--data", options.data), ("--predict", options.predict), ("--model", options.model)]
     outputs.refuse(written, read, overwrite=options.overwrite)
-    if options.labels is not None:
-        check.whole_number("--labels", options.labels, 2)
     if options.model is not None and (options.save is not None or options.labels is not None):
         raise InputError("--model uses a trained model as it is; leave out --save and --labels")
     if options.pictures is not None and options.model is None and options.method == "m1":

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from npvae import io
-from npvae.cli import choices, output
+from npvae.cli import choices, numbers, output
 from npvae.data import DATASETS, load_dataset, load_file
 from npvae.errors import (
     DataConversionWarning, DataScaleWarning, InputError, PosteriorCollapseWarning, TrainingInterruptedWarning,
@@ -30,7 +30,7 @@ def add_backend(parser) -> None:
 
 def add_seed(parser, default=0) -> None:
     parser.add_argument(
-        "--seed", type=int, default=default,
+        "--seed", type=numbers.seed, default=default,
         help="of every random number" + ("" if default is None else f" (default {default})"),
     )
 
@@ -63,9 +63,14 @@ def read_data(options, part: str, source=None, labelled: bool = True):
     if Path(source).is_dir() or not (Path(source).exists() or Path(source).suffix):
         raise InputError(f"{source!r} is neither a known data set ({', '.join(DATASETS)}) nor a file")
     label_column = options.label_column if labelled else None
-    if label_column is not None and label_column.lstrip("-").isdigit():
-        label_column = int(label_column)
-    loaded = load_file(source, label_column=label_column)
+    if label_column is not None and (number := numbers.read_whole(label_column)) is not None:
+        label_column = number
+    try:
+        loaded = load_file(source, label_column=label_column)
+    except InputError as error:  # about an argument that is an option here
+        if "label_column" in str(error):
+            raise InputError(str(error).replace("label_column=", "--label-column ").replace("label_column", "--label-column")) from None
+        raise
     return loaded.x, loaded.y, loaded.column_names, None
 
 

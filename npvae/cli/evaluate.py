@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from npvae import check, report
-from npvae.cli import common, output, outputs
+from npvae import report
+from npvae.cli import common, numbers, output, outputs
 from npvae.data import DATASETS
 from npvae.errors import InputError
 from npvae.files import write_text_atomically
@@ -20,28 +20,27 @@ def add_parser(commands) -> None:
     common.add_model(parser)
     common.add_data(parser, default="digits")
     common.add_part(parser)
-    parser.add_argument("--rows", type=int, help="only so many rows, the first (default: all)")
+    parser.add_argument("--rows", type=numbers.whole(1), help="only so many rows, the first (default: all)")
     parser.add_argument(
-        "--samples", type=int, default=1000,
+        "--samples", type=numbers.whole(0), default=1000,
         help="samples of z a row for log p(x) (default 1000; papers take 5000; 0 leaves it out)",
     )
-    parser.add_argument("--at-once", type=int, help="samples decoded at a time (default 1024): the memory, not the result")
+    parser.add_argument("--at-once", type=numbers.whole(1), help="samples decoded at a time (default 1024): the memory, not the result")
     parser.add_argument("--json", type=outputs.output_file, help="also write the numbers to this file, or - for standard output")
     common.add_seed(parser, default=None)
     common.add_backend(parser)
-    parser.add_argument("--threads", type=int, help="how many to run on (default: all cores this process may use)")
+    parser.add_argument("--threads", type=numbers.threads, help="how many to run on (default: all cores this process may use)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.set_defaults(run=run_command)
 
 
 def run_command(options) -> int:
-    check.whole_number("--samples", options.samples, 0)
     if options.json is not None:
         outputs.refuse([outputs.Output("--json", options.json)], [("the model", options.model), ("--data", options.data)])
     vae = common.load_model(options)
     x, labels, column_names, _ = common.read_data(options, options.part)
     if options.rows is not None:
-        rows = check.whole_number("--rows", options.rows, 1)
+        rows = options.rows
         if rows > len(x):
             raise InputError(f"--rows is {rows}, but the data have {len(x)} rows")
         x, labels = x[:rows], None if labels is None else labels[:rows]

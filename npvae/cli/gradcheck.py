@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from npvae import backend as backends
-from npvae import check, selfcheck
+from npvae import selfcheck
 from npvae.cli import choices, common, output
 
 HEADER = f"{'tensor':<24} {'shape':<12} {'checked':<26} {'worst relative error':>20}"
@@ -27,7 +27,6 @@ def add_parser(commands) -> None:
 
 
 def run_command(options) -> int:
-    check.whole_number("--seed", options.seed, 0)
     started = time.perf_counter()
     ops = backends.get(choices.parse_choice(options.backend))
     cases = selfcheck.cases(ops, options.seed) if options.model is None else [_model_case(options, ops)]

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from npvae import check
-from npvae.cli import choices, common, output, outputs
+from npvae.cli import choices, common, numbers, output, outputs
 from npvae.data import load_file, save_array
 from npvae.data.own_files import NUMPY_SUFFIXES, TEXT_SUFFIXES
 from npvae.errors import InputError
@@ -31,7 +30,7 @@ def add_parser(commands) -> None:
         "--out", type=outputs.output_file, required=True,
         help="where to write the completed table, of the same kind, or - for standard output",
     )
-    parser.add_argument("--draws", type=int, default=0, help="write so many tables drawn as well: OUT-1.csv, OUT-2.csv, ...")
+    parser.add_argument("--draws", type=numbers.whole(0, 100_000), default=0, help="write so many tables drawn as well: OUT-1.csv, OUT-2.csv, ...")
     parser.add_argument("--intervals", type=outputs.output_file, help="write 90%% intervals of the numeric cells to this .csv, or -")
     parser.add_argument(
         "--kind", action="append", default=[], metavar="COLUMN=KIND",
@@ -47,14 +46,14 @@ def add_parser(commands) -> None:
     )
     parser.add_argument("--model", help="use this imputer, which --save left, instead of training one")
     parser.add_argument("--save", type=outputs.output_file, help="keep the trained imputer in this .npz")
-    parser.add_argument("--members", type=int, help="models that are averaged (default 5)")
-    parser.add_argument("--epochs", type=int, help="of each of them, at most (default: 400, of long tables fewer)")
+    parser.add_argument("--members", type=numbers.whole(1), help="models that are averaged (default 5)")
+    parser.add_argument("--epochs", type=numbers.whole(1), help="of each of them, at most (default: 400, of long tables fewer)")
     parser.add_argument(
         "--overwrite", action="store_true", help="let --out be the file of --data, and --save replace an imputer that is there"
     )
     common.add_seed(parser)
     common.add_backend(parser)
-    parser.add_argument("--threads", type=int, help="how many to run on (default: all cores this process may use)")
+    parser.add_argument("--threads", type=numbers.threads, help="how many to run on (default: all cores this process may use)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.set_defaults(run=run_command)
 
@@ -129,7 +128,6 @@ def _report(imputer, found, text, names) -> None:
 
 def _check(options) -> None:
     """Refuse what would be found out only after training. InputError, FileNotFoundError."""
-    check.whole_number("--draws", options.draws, 0)
     if options.draws and outputs.written_words([options.out]) == "":
         raise InputError(f"--draws writes files beside --out, but --out {options.out} is a stream: give it a name")
     written = [outputs.Output("--out", options.out)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from npvae import plots
-from npvae.cli import common, output, outputs
+from npvae.cli import common, numbers, output, outputs
 from npvae.data.own_files import SAVE_SUFFIXES
 from npvae.errors import InputError
 from npvae.semisupervised import SemiSupervisedVAE
@@ -12,7 +12,7 @@ from npvae.semisupervised import SemiSupervisedVAE
 def add_parser(commands) -> None:
     parser = commands.add_parser("sample", help="draw new samples from a model")
     common.add_model(parser)
-    parser.add_argument("-n", "--number", type=int, default=100, help="how many (default 100)")
+    parser.add_argument("-n", "--number", type=numbers.whole(1), default=100, help="how many (default 100)")
     parser.add_argument(
         "--out", type=outputs.output_file, help=".png (pictures), .npy, .npz or .csv, or - for text on standard output "
         "(default: samples.png for pictures, else samples.csv)",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from npvae import check, preparation
-from npvae.cli import choices, common, output, outputs, presets
+from npvae import preparation
+from npvae.cli import choices, common, numbers, output, outputs, presets
 from npvae.errors import InputError, MissingDependencyError, NonFiniteError
 from npvae.estimator import VAE
 from npvae.files import remove_leftovers
@@ -36,7 +36,7 @@ def add_parser(commands) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
     parser.add_argument("--overwrite", action="store_true", help="replace a model that is already in the folder")
     model = parser.add_argument_group("model")
-    model.add_argument("--latent-dim", type=int, default=2, help="latent dimensions (default 2)")
+    model.add_argument("--latent-dim", type=numbers.whole(1), default=2, help="latent dimensions (default 2)")
     model.add_argument("--hidden", default="256", help="widths of the encoder: 256, or 500,200, or none")
     model.add_argument("--decoder-hidden", help="widths of the decoder (default: the encoder's in reverse)")
     model.add_argument("--activation", default="relu", help="relu (default), tanh, softplus, identity")
@@ -53,32 +53,32 @@ def add_parser(commands) -> None:
         "--objective", default="elbo",
         help="elbo[:free_bits=NATS] (default), importance_weighted:samples=K[,estimator=standard|stl|dreg]",
     )
-    run.add_argument("--epochs", type=int, default=50, help="passes over the data (default 50)")
-    run.add_argument("--batch-size", type=int, default=100, help="rows a step (default 100)")
+    run.add_argument("--epochs", type=numbers.whole(1), default=50, help="passes over the data (default 50)")
+    run.add_argument("--batch-size", type=numbers.whole(1), default=100, help="rows a step (default 100)")
     run.add_argument("--optimizer", default="rmsprop", help="rmsprop (default), adam, sgd[:momentum=M]")
-    run.add_argument("--learning-rate", type=float, default=1e-3, help="default 0.001")
+    run.add_argument("--learning-rate", type=numbers.real(above=0.0), default=1e-3, help="default 0.001")
     run.add_argument(
         "--schedule", default="constant",
         help="constant (default), cosine[:final=F], exponential:decay=D, steps:EPOCH=FACTOR,...",
     )
-    run.add_argument("--clip-norm", type=float, help="longest gradient allowed")
-    run.add_argument("--beta", type=float, default=1.0, help="weight of the KL term (default 1)")
+    run.add_argument("--clip-norm", type=numbers.real(above=0.0), help="longest gradient allowed")
+    run.add_argument("--beta", type=numbers.real(minimum=0.0), default=1.0, help="weight of the KL term (default 1)")
     run.add_argument(
         "--kl-warmup", default="0", help="epochs over which beta rises to it in a line, or cyclic:period=P[,rise=R]"
     )
-    run.add_argument("--validation-fraction", type=float, default=0.0, help="part of the rows held out")
-    run.add_argument("--patience", type=int, help="stop after so many epochs without a better validation ELBO")
-    run.add_argument("--min-delta", type=float, default=0.0, help="nats that count as better (default 0)")
+    run.add_argument("--validation-fraction", type=numbers.real(minimum=0.0, below=1.0), default=0.0, help="part of the rows held out")
+    run.add_argument("--patience", type=numbers.whole(1), help="stop after so many epochs without a better validation ELBO")
+    run.add_argument("--min-delta", type=numbers.real(minimum=0.0), default=0.0, help="nats that count as better (default 0)")
     run.add_argument("--binarize", default="none", help="none (default), static, dynamic")
     run.add_argument(
         "--initial-weights", default="glorot", help="glorot (default), he, or fan_in, which is torch.nn.Linear's"
     )
     run.add_argument("--output-bias", default="zero", help="zero (default), or data: start where the columns are fitted")
-    run.add_argument("--divide-by", type=float, help="scale the data: 255 for 8-bit images")
-    run.add_argument("--checkpoint-seconds", type=float, default=10.0, help="time between checkpoints (default 10)")
+    run.add_argument("--divide-by", type=numbers.real(above=0.0), help="scale the data: 255 for 8-bit images")
+    run.add_argument("--checkpoint-seconds", type=numbers.real(minimum=0.0), default=10.0, help="time between checkpoints (default 10)")
     common.add_seed(parser)
     common.add_backend(parser)
-    parser.add_argument("--threads", type=int, help="how many to run on (default: all cores this process may use)")
+    parser.add_argument("--threads", type=numbers.threads, help="how many to run on (default: all cores this process may use)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--no-plots", action="store_true", help="make no pictures")
     parser.set_defaults(run=run_command, parser=parser)
@@ -148,10 +148,9 @@ class _Data:
 
 def _prepare(options):
     """The estimator, the data and the run; every bad option is found before anything is written."""
-    check.real_number("--checkpoint-seconds", options.checkpoint_seconds, minimum=0.0)
     data = _Data(options)
     divide_by = options.divide_by if options.divide_by is not None else (data.divide_by or 1.0)
-    decoder_hidden = None if options.decoder_hidden is None else choices.parse_widths(options.decoder_hidden)
+    decoder_hidden = None if options.decoder_hidden is None else choices.parse_widths(options.decoder_hidden, "--decoder-hidden")
     vae = VAE(
         latent_dim=options.latent_dim, hidden=choices.parse_widths(options.hidden), decoder_hidden=decoder_hidden,
         activation=options.activation, missing=options.missing, linear_path=options.linear_path,

@@ -1,0 +1,99 @@
+"""Numbers on the command line: what is no number, or out of an option's range, is named in one line."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import pytest
+
+from npvae.cli import build_parser, choices, main, numbers
+from npvae.errors import InputError
+
+NO_NUMBERS = ["\u00b2", "\u0663", "1_000", " 5", "0x10", "", "many", "1e", "\u2160"]
+TOO_LARGE = ["9" * 400, "9" * 5000, str(10**20), "-" + "9" * 5000]
+NOT_FINITE = ["inf", "-Infinity", "nan", "1e400", "9" * 400]
+
+
+def numeric_options():
+    """Every option of every command with a number, and whether it is whole."""
+    commands = next(action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    for command, parser in commands.choices.items():
+        for action in parser._actions:
+            if callable(action.type) and action.type.__module__ == numbers.__name__:
+                yield command, action.option_strings[-1], "whole." in action.type.__qualname__
+
+
+def needed(command: str) -> list[str]:
+    return {"impute": ["--data", "x.csv", "--out", "y.csv"]}.get(command, ["model"] if command in ("sample", "encode", "reconstruct", "evaluate") else [])
+
+
+def one_line(capsys, arguments: list[str], longest: int = 400) -> str:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("npvae: ") and err.count("\n") == 1 and "Traceback" not in err and len(err) < longest, err
+    return err
+
+
+@pytest.mark.filterwarnings("error")
+def test_every_numeric_option_refuses_what_is_no_number_in_its_range(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seen = 0
+    for command, option, whole in numeric_options():
+        for text in NO_NUMBERS + (TOO_LARGE if whole else TOO_LARGE[:2]) + (NOT_FINITE if not whole else ["inf", "1.5", "1e3"]):
+            err = one_line(capsys, [command, *needed(command), f"{option}={text}"])
+            assert err.startswith(f"npvae: {option} must be "), (text, err)
+            seen += 1
+    assert seen > 300 and list(tmp_path.iterdir()) == []
+
+
+def test_no_option_takes_a_number_of_pythons():
+    commands = next(action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    for parser in commands.choices.values():
+        assert all(action.type not in (int, float, complex, eval) for action in parser._actions)
+
+
+@pytest.mark.parametrize(("kind", "text", "value"), [
+    (numbers.whole(1), "12", 12), (numbers.whole(-3), "-3", -3), (numbers.seed, str(2**63 - 1), 2**63 - 1), (numbers.whole(), "+7", 7),
+    (numbers.real(), "-.5", -0.5), (numbers.real(minimum=0.0), "1e-3", 1e-3), (numbers.real(), "2.", 2.0), (numbers.real(), "007", 7.0),
+])
+def test_numbers_are_read(kind, text, value):
+    assert kind(text) == value and type(kind(text)) is type(value)
+
+
+@pytest.mark.parametrize(("kind", "text", "words"), [
+    (numbers.whole(2), "1", "must be at least 2, got '1'"), (numbers.seed, str(2**63), "must be at most 9223372036854775807"),
+    (numbers.real(above=0.0), "0", "must be finite and above 0, got '0'"), (numbers.real(above=0.0), "1e-400", "above 0"),
+    (numbers.real(minimum=0.0, below=1.0), "1", "must be finite and at least 0 and below 1"),
+])
+def test_ranges(kind, text, words):
+    with pytest.raises(argparse.ArgumentTypeError, match=words.replace("+", r"\+")):
+        kind(text)
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--hidden", "\u00b2"], ["--hidden", "9" * 5000], ["--hidden", "3,,4"], ["--hidden", "1_0"], ["--hidden", "0"], ["--decoder-hidden", "-4"],
+    ["--optimizer", "adam:epsilon=" + "9" * 400], ["--optimizer", "adam:epsilon=" + "9" * 5000], ["--optimizer", "adam:epsilon=nan"],
+    ["--optimizer", "adam:epsilon=1e400"], ["--optimizer", "adam:epsilon=\u00b2"], ["--optimizer", "sgd:momentum=" + str(10**20)],
+    ["--schedule", "steps:\u00b2=0.5"], ["--schedule", "steps:" + "9" * 5000 + "=0.5"], ["--schedule", f"steps:{10**20}=0.5"],
+    ["--kl-warmup", "9" * 400], ["--kl-warmup", "\u00b2"], ["--kl-warmup", str(10**20)], ["--kl-warmup", "cyclic:period=" + "9" * 400],
+    ["--likelihood", "categorical:sizes=\u00b2+3"], ["--likelihood", "categorical:sizes=" + "9" * 5000 + "+3"],
+    ["--likelihood", f"categorical:sizes={10**20}+3"], ["--likelihood", "gaussian:variance=" + "9" * 400],
+    ["--objective", "importance_weighted:samples=" + "9" * 400], ["--objective", f"importance_weighted:samples={10**20}"],
+    ["--objective", "elbo:free_bits=inf"], ["--backend", "cupy:device=" + "9" * 400], ["--backend", "numba:products=" + "9" * 5000],
+    ["--data", "table.csv", "--label-column", "\u00b2"], ["--data", "table.csv", "--label-column", "9" * 5000],
+    ["--data", "table.csv", "--label-column", str(10**20)], ["--data", "table.csv", "--label-column", "-" + "9" * 400],
+])
+def test_numbers_inside_of_texts(capsys, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    np.savetxt("table.csv", np.eye(4), delimiter=",")
+    data = [] if "--data" in arguments else ["--data", "table.csv"]
+    one_line(capsys, ["train", *data, "--no-plots", "--quiet", *arguments], longest=6000)
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_choices_keep_texts_and_numbers_apart():
+    assert choices.parse_choice("a:x=007,y=1e3,z=v1.2,w=3+4,b=true") == {"name": "a", "x": 7, "y": 1000.0, "z": "v1.2", "w": [3, 4], "b": True}
+    for text in ("a:x=inf", "a:x=" + "1" * 400, "a:x=1e200"):
+        with pytest.raises(InputError, match="not finite or far too large"):
+            choices.parse_choice(text)
