@@ -6,6 +6,7 @@ compiler, because CuPy keeps compiled code by the text it was given, and would n
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -96,6 +97,12 @@ RECORDS = {"phase": PHASE}
 
 #: The sources whose kernels need a cooperative launch.
 COOPERATIVE = ("steps_together.cu",)
+
+
+@cache
+def fingerprint() -> str:
+    """A short name for all of the sources."""
+    return hashlib.sha256("".join(map(source, files())).encode()).hexdigest()[:20]
 
 
 def files() -> list[str]:

@@ -179,6 +179,11 @@ def _path(dtype: str, folder: Path, names) -> Path:
     return folder / f"{dtype}-{_fingerprint(*names)}.bin"
 
 
+def fingerprint() -> str:
+    """A short name for the program on this machine: of its sources, of what compiles them, and of the processor."""
+    return _fingerprint(*machine())
+
+
 @functools.cache
 def _fingerprint(*machine: str) -> str:
     """Everything that the machine code depends on, as a short name."""

@@ -55,6 +55,17 @@ class NonFiniteError(NpvaeError, FloatingPointError):
     """Training met a number that is not finite; the message names where and the likely cause."""
 
 
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C ended the training of ``estimator``, which has kept what it was until then: it is usable, but not fully trained.
+
+    A KeyboardInterrupt, so that it ends loops around ``fit``, such as a grid search, too.
+    """
+
+    def __init__(self, message: str, estimator=None) -> None:
+        super().__init__(message)
+        self.estimator = estimator
+
+
 class GradientCheckError(NpvaeError, AssertionError):
     """A gradient differs from its finite difference; ``report`` holds every number."""
 
@@ -79,8 +90,8 @@ class DataScaleWarning(UserWarning):
     """The data are far from the scale at which a network's initial weights make sense."""
 
 
-class TrainingInterruptedWarning(UserWarning):
-    """Training was ended by Ctrl-C; the model is usable, but not fully trained."""
+class ResumedElsewhereWarning(UserWarning):
+    """A run was resumed, as its user insisted, where its bits are others than those of a run never interrupted."""
 
 
 class PosteriorCollapseWarning(UserWarning):

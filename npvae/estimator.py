@@ -117,13 +117,15 @@ class VAE(FittedVAE):
         """Train on X (N, I) or (N, ...); y is ignored. Return self.
 
         X_valid: rows to validate on, in the place of ``validation_fraction``. callbacks: functions called
-        with the TrainingState after every epoch. checkpoint: a path to write checkpoints to, at most every
-        ``checkpoint_seconds``; with ``resume=True`` the run goes on from it, if it exists, to the same bits as
-        one never interrupted.
+        with the TrainingState after every epoch. checkpoint: a path to write checkpoints to, at the start, then at most
+        every ``checkpoint_seconds``, and at the end; with ``resume=True`` the run goes on from it, if it exists, to the same
+        bits as one never interrupted. Where it could not, on another backend, processor or NumPy, it is refused;
+        ``resume="anyway"`` goes on with a ResumedElsewhereWarning.
 
-        Ctrl-C ends training after the current step, with a TrainingInterruptedWarning; the model is usable.
-        NonFiniteError: a number became infinite or NaN; the model keeps the last good parameters.
-        InputError, InputTypeError: an argument or the data are not what they must be.
+        Ctrl-C ends training after the current step: the model is kept, and usable, and a TrainingInterrupted is raised, which
+        is a KeyboardInterrupt, so that it ends loops around ``fit`` too. NonFiniteError: a number became infinite or NaN; the
+        model keeps the last good parameters, and ``stop_reason_`` says so. InputError, InputTypeError: an argument or the data
+        are not what they must be, or another run writes to ``checkpoint``.
         """
         return self.fit_prepared(
             preparation.prepare(self, X, X_valid), callbacks=callbacks, checkpoint=checkpoint,

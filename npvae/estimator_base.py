@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-import warnings
-from pathlib import Path
 
 import numpy as np
 
 from npvae import backend as backends
 from npvae import inputs, model_file, preparation, random
-from npvae.errors import InputError, InputTypeError, NonFiniteError, TrainingInterruptedWarning
+from npvae.errors import InputError, InputTypeError, NonFiniteError, TrainingInterrupted
 from npvae.model import Architecture, Model
 from npvae.progress import progress_reporter
 from npvae.sklearn_protocol import WHERE, SklearnProtocol
 from npvae.training import TrainingState, train
-from npvae.training.checkpoint import Checkpointer, data_fingerprints, read_checkpoint
-from npvae.training.loop import INTERRUPTED, initial_state
+from npvae.training.checkpoint import CheckpointFile, Checkpointer, check_resume, data_fingerprints, read_checkpoint
+from npvae.training.loop import initial_state
+from npvae.training.state import FAILED, NOT_FINITE, interruption
 
 
 class Estimator(SklearnProtocol):
@@ -78,31 +78,39 @@ class Estimator(SklearnProtocol):
     def fit_prepared(
         self, run: preparation.Run, *, callbacks=(), checkpoint=None, checkpoint_seconds=10.0, resume=False
     ):
-        """``fit`` on what :func:`npvae.preparation.prepare` made of this estimator and its data."""
-        settings, x, x_valid, model = run.settings, run.x, run.x_valid, run.model
+        """``fit`` on what :func:`npvae.preparation.prepare` made of this estimator and its data.
+
+        checkpoint: a path, or a :class:`npvae.training.checkpoint.CheckpointFile`.
+        """
+        settings, model = run.settings, run.model
         if not all(map(callable, callbacks)):
             raise InputTypeError("callbacks must be a list of functions")
-        state, hooks = None, list(callbacks)
-        if checkpoint is not None:
-            fingerprints = data_fingerprints(x, x_valid)
-            hooks.append(Checkpointer(checkpoint, model, settings, fingerprints, checkpoint_seconds))
-            if resume and Path(checkpoint).exists():
-                state = read_checkpoint(checkpoint, model, settings, fingerprints, x)
-        x, x_valid = model.ops.asarray(x), None if x_valid is None else model.ops.asarray(x_valid)
-        state = state or initial_state(model, settings, x)
-        try:
-            with progress_reporter(self.verbose, settings.epochs, state) as report:
-                train(model, settings, x, x_valid, state, [report, *hooks])
-        except BaseException as error:
-            state.stop("a number was not finite" if isinstance(error, NonFiniteError) else f"ended by {error!r}")
-            raise
-        finally:
-            self._keep(run, state)
-        if state.stop_reason == INTERRUPTED:
-            warnings.warn(
-                f"training interrupted in epoch {state.epoch + 1} of {settings.epochs}",
-                TrainingInterruptedWarning, stacklevel=2,
-            )
+        check_resume(resume)
+        with contextlib.ExitStack() as stack:
+            state, hooks = None, list(callbacks)
+            if checkpoint is not None:
+                file = CheckpointFile.of(checkpoint)
+                stack.enter_context(file.held())
+                fingerprints = data_fingerprints(run.x, run.x_valid)
+                keeper = stack.enter_context(Checkpointer(file, model, settings, fingerprints, checkpoint_seconds))
+                hooks.append(keeper)
+                if resume and file.path.exists():
+                    state = read_checkpoint(file, model, settings, fingerprints, run.x, resume == "anyway")
+            x, x_valid = model.ops.asarray(run.x), None if run.x_valid is None else model.ops.asarray(run.x_valid)
+            if state is None:
+                state = initial_state(model, settings, x)
+                if checkpoint is not None:
+                    keeper.write(state)
+            try:
+                with progress_reporter(self.verbose, settings.epochs, state) as report:
+                    train(model, settings, x, x_valid, state, [report, *hooks])
+            except BaseException as error:
+                state.stop(NOT_FINITE if isinstance(error, NonFiniteError) else f"{FAILED}{error!r}")
+                raise
+            finally:
+                self._keep(run, state)
+        if state.interrupted:
+            raise TrainingInterrupted(interruption(state, settings.epochs), self)
         return self
 
     def _keep(self, run: preparation.Run, state: TrainingState) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +15,9 @@ import pytest
 from small import grey_rows, small_vae
 
 from npvae import VAE
-from npvae.errors import InputError, ModelFileError
+from npvae import backend as backends
+from npvae.errors import InputError, ModelFileError, ResumedElsewhereWarning, TrainingInterrupted
+from npvae.training.checkpoint import inspect_checkpoint
 
 PROGRAM = """
 import sys
@@ -123,3 +127,83 @@ def test_without_resume_the_run_starts_again(tmp_path):
     seen = []
     small_vae().fit(grey_rows(), checkpoint=path, callbacks=[lambda state: seen.append(state.epoch)])
     assert seen == [1, 2, 3]
+
+
+def test_the_first_checkpoint_is_of_the_start(tmp_path):
+    """A run that ends in its first epoch goes on from there, to the same bits; random numbers of its own make it no other run."""
+    path, whole = tmp_path / "c.npz", small_vae().fit(grey_rows())
+
+    class Ended(Exception):
+        pass
+
+    def end(state):
+        raise Ended
+
+    with pytest.raises(Ended):
+        small_vae().fit(grey_rows(), checkpoint=path, callbacks=[end])
+    assert inspect_checkpoint(path)[0].epoch == 0
+    np.testing.assert_array_equal(fit(path).theta_, whole.theta_)
+
+
+@pytest.mark.parametrize("patience", [None, 30])
+def test_what_ends_a_run_loses_no_epoch(tmp_path, patience):
+    """Checkpoints are due every hour; when an error or Ctrl-C ends the run the last whole epoch is kept all the same."""
+    changes = {"epochs": 7, "optimizer": "adam", "validation_fraction": 0.25, "patience": patience}
+    whole = small_vae(**changes).fit(grey_rows())
+    for number, error in enumerate((KeyboardInterrupt, RuntimeError, None)):
+        path, seen = tmp_path / f"{number}.npz", []
+
+        def end(state, error=error):
+            if state.epoch == 5:
+                if error is not None:
+                    raise error
+                os.kill(os.getpid(), signal.SIGINT)
+
+        with pytest.raises(error or TrainingInterrupted):
+            small_vae(**changes).fit(grey_rows(), checkpoint=path, checkpoint_seconds=3600, callbacks=[end])
+        state = inspect_checkpoint(path)[0]
+        assert state.epoch == state.history.epochs == (5 if error is None else 4)
+        resumed = small_vae(**changes).fit(
+            grey_rows(), checkpoint=path, resume=True, callbacks=[lambda state, seen=seen: seen.append(state.epoch)]
+        )
+        assert seen == list(range(state.epoch + 1, 8))
+        np.testing.assert_array_equal(resumed.theta_, whole.theta_)
+        assert {name: whole.history_[name] for name in whole.history_ if name != "seconds"} == {
+            name: resumed.history_[name] for name in resumed.history_ if name != "seconds"
+        }
+
+
+@pytest.mark.parametrize(("backend", "name", "value"), [
+    ("numpy", "NumPy", "9.9.9"), ("numpy", "threads of BLAS", "64"), ("numpy", "BLAS", "another"), ("numpy", "instructions", "none"),
+    ("numba", "products", "blas"), ("numba", "program", "another"), ("numba", "BLAS", "another"),
+])
+def test_a_run_is_not_resumed_where_it_would_have_other_bits(monkeypatch, tmp_path, backend, name, value):
+    """Unless its user insists, and then with a warning; on the number of the program's own threads no bit depends."""
+    if backends.reason_against(backend) is not None:
+        pytest.skip(f"no {backend} here")
+    path = tmp_path / "c.npz"
+    fit(path, backend=backend, threads=1)
+    ops = backends.get(backend, threads=1)
+    assert name in ops.bits_depend_on() and ("threads of BLAS" in ops.bits_depend_on()) == (backend == "numpy")
+    before = ops.bits_depend_on()
+    monkeypatch.setattr(type(ops), "bits_depend_on", lambda self: {**before, name: value})
+    words = re.escape(f"{name} was {before[name]}, here {value}")
+    with pytest.raises(InputError, match=f'to the same bits: {words}; .*resume="anyway"'):
+        fit(path, backend=backend, epochs=5)
+    with pytest.warns(ResumedElsewhereWarning, match=words):
+        assert fit(path, backend=backend, epochs=5, resume="anyway").history_.epochs == 5
+
+
+def test_a_run_begun_on_numba_is_another_on_numpy(tmp_path):
+    if backends.reason_against("numba") is not None:
+        pytest.skip("no numba here")
+    path = tmp_path / "c.npz"
+    fit(path, backend="numba")
+    with pytest.raises(InputError, match="backend was numba, here numpy"):
+        fit(path, backend="numpy", epochs=4)
+    with pytest.warns(ResumedElsewhereWarning):
+        fit(path, backend="numpy", epochs=4, resume="anyway")
+    fit(path, backend="numpy", epochs=5)  # now it is one of NumPy's
+    for resume in ("yes", 1, None):
+        with pytest.raises(InputError, match='resume must be False, True or "anyway"'):
+            fit(path, resume=resume)

@@ -11,13 +11,19 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
-from small import grey_rows
+from small import grey_rows, small_vae
 
 from npvae import VAE
+from npvae import backend as backends
+from npvae.backend.numpy_ops import NumpyOps
 from npvae.cli import choices, main
+from npvae.errors import NonFiniteError
 
 QUICK = ["--epochs", "1", "--hidden", "8", "--batch-size", "500"]
+#: Beside it: the parameters are not finite after the first steps.
+DIVERGES = ["--optimizer", "sgd", "--learning-rate", "1e30"]
 
 
 @pytest.fixture(autouse=True)
@@ -104,9 +110,80 @@ def test_resume_goes_on_to_the_same_bits(tmp_path):
     assert whole.history_["loss"] == parts.history_["loss"]
 
 
+@pytest.mark.parametrize("epoch", [0, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_resume_alone_goes_on_with_what_was_begun(tmp_path, epoch, number):
+    """From the first epoch too, in which there is no model yet; data, options and all come from the folder, wherever it is
+    said from. Checkpoints are not due: what Ctrl-C could keep it keeps."""
+    np.save("x.npy", grey_rows(200))
+    begun = ["train", "--data", "x.npy", "--epochs", "4", "--hidden", "5", "--no-plots", "--quiet", "--optimizer", "adam:beta1=0.8",
+             "--schedule", "cosine", "--latent-dim", "3", "--missing", "--binarize", "dynamic", "--batch-size", "20"]
+    assert main([*begun, "--out", "whole"]) == 0
+    said = ended_in_its_third_epoch([*begun, "--out", "parts"], number, epoch)
+    model = tmp_path / "parts" / "model.npz"
+    assert model.exists() == (number == signal.SIGINT and epoch > 0)
+    if number == signal.SIGINT:
+        assert f"interrupted after {epoch} of 4 epochs" in said and "--resume" in said
+    if model.exists():
+        so_far = VAE.load(model)
+        assert so_far.stop_reason_ == "interrupted" and so_far.history_.epochs == 2 and np.isfinite(so_far.theta_).all()
+    (tmp_path / "elsewhere").mkdir()
+    os.chdir("elsewhere")
+    seen = processes.run([sys.executable, "-m", "npvae", "train", "--out", "../parts", "--resume"])
+    assert seen.returncode == 0, seen.stderr
+    if number == signal.SIGINT:  # from the last whole epoch on
+        assert f"epoch {epoch}/4" not in seen.stderr
+    a, b = (VAE.load(tmp_path / name / "model.npz") for name in ("whole", "parts"))
+    np.testing.assert_array_equal(a.theta_, b.theta_)
+    assert a.history_["loss"] == b.history_["loss"] and a.history_.epochs == 4
+    assert main(["train", "--out", "../parts", "--resume"]) == 0  # a whole run is not trained to 50 epochs
+    np.testing.assert_array_equal(VAE.load(model).theta_, a.theta_)
+    assert {path.name for path in model.parent.iterdir()} == {"model.npz", "history.csv", "checkpoint.npz"}
+
+
+def test_what_may_be_said_anew_where_a_run_is_resumed(trained, tmp_path, capsys):
+    quiet = ["train", "--out", "run", "--resume", "--no-plots", "--quiet"]
+    np.save("x.npy", grey_rows())
+    assert main(["train", "--data", "x.npy", "--out", "own", "--epochs", "1", "--no-plots", "--quiet"]) == 0
+    assert main([*quiet, "--epochs", "4", "--threads", "1", "--checkpoint-seconds", "3"]) == 0
+    assert VAE.load(trained / "model.npz").history_.epochs == 4
+    assert main([*quiet]) == 0
+    assert VAE.load(trained / "model.npz").history_.epochs == 4  # what was asked for last
+    output(capsys)
+    for flags, words in ((["--hidden", "9"], "--hidden 9: the run in run"), (["--missing"], "begun without it; leave --missing out"),
+                         (["--epochs", "1"], "is of epoch 4"), (["--backend", "cupy"], "or give --resume-anyway")):
+        assert main([*quiet, *flags]) == 2
+        assert words in output(capsys)[1]
+    own = ["train", "--out", "own", "--resume", "--no-plots", "--quiet"]
+    (tmp_path / "x.npy").rename("moved.npy")
+    assert main(own) == 2 and "which is gone" in output(capsys)[1]
+    assert main([*own, "--data", "moved.npy", "--epochs", "2"]) == 0
+    np.save("moved.npy", grey_rows(seed=5))
+    assert main(own) == 2 and "not those it was made with" in output(capsys)[1]
+
+
+def test_a_run_that_is_resumed_on_another_backend(tmp_path, capsys):
+    """Refused, where its bits depend on it, and gone on with by --resume-anyway, which is said."""
+    begun = ["train", "--out", "run", "--no-plots", "--quiet", *QUICK, "--backend", "numpy"]
+    assert main(begun) == 0
+    resumed = ["train", "--out", "run", "--resume", "--no-plots", "--quiet", "--epochs", "3"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NumpyOps, "bits_depend_on", lambda self: {"NumPy": "9.9", "instructions": "none"})
+        assert main(resumed) == 2
+        said = output(capsys)[1]
+        assert f"NumPy was {np.__version__}, here 9.9" in said and "instructions was" in said and "--resume-anyway" in said
+        assert main([*resumed, "--resume-anyway"]) == 0
+        assert "is resumed elsewhere, not to the same bits: NumPy was" in output(capsys)[1]
+        assert VAE.load(tmp_path / "run" / "model.npz").history_.epochs == 3
+    if backends.reason_against("numba") is None:
+        assert main([*resumed, "--backend", "numba"]) == 2 and "or give --resume-anyway" in output(capsys)[1]
+        assert main([*resumed, "--backend", "numba", "--resume-anyway", "--epochs", "4"]) == 0
+        assert "backend was numpy, here numba" in output(capsys)[1]
+
+
 def test_resume_refuses_another_run(trained, capsys):
     assert main(["train", "--out", "run", "--quiet", "--no-plots", *QUICK, "--resume", "--beta", "2"]) == 2
-    assert "beta = 1.0, this run has 2.0" in output(capsys)[1]
+    assert "--beta 2.0: the run in run" in output(capsys)[1]
 
 
 def test_train_on_a_table(tmp_path, table, capsys):
@@ -138,27 +215,31 @@ def test_without_matplotlib_everything_but_the_pictures(tmp_path, capsys, monkey
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"model.npz", "history.csv", "checkpoint.npz"}
 
 
-def test_ctrl_c_leaves_a_model(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "npvae", "train", "--out", "run", "--epochs", "100000", "--hidden", "8", "--no-plots"],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )
-    for _ in range(3):
-        process.stderr.readline()
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "interrupted after" in err and "Traceback" not in err
-    vae = VAE.load(tmp_path / "run" / "model.npz")
-    assert vae.stop_reason_ == "interrupted" and vae.history_.epochs >= 3 and np.isfinite(vae.theta_).all()
-
-
-def test_a_run_that_blows_up_says_why_and_keeps_the_last_good_model(tmp_path, capsys):
-    code = main(["train", "--out", "run", "--quiet", "--no-plots", *QUICK, "--optimizer", "sgd",
-                 "--learning-rate", "1e30"])
-    assert code == 1
+def test_a_run_that_blows_up_says_why_and_leaves_no_model_of_step_0(tmp_path, capsys):
+    assert main(["train", "--out", "run", "--quiet", "--no-plots", *QUICK, *DIVERGES]) == 1
     assert "epoch 1, step" in output(capsys)[1]
-    assert np.isfinite(VAE.load(tmp_path / "run" / "model.npz").theta_).all()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoint.npz"]
+
+
+def test_the_last_good_model_of_a_run_that_blows_up_says_so(tmp_path, capsys):
+    """The learning rate is small for two epochs, and then 1e30."""
+    diverges_later = [*QUICK, "--epochs", "5", "--optimizer", "sgd", "--learning-rate", "1e-3", "--schedule", "steps:2=1e33"]
+    assert main(["train", "--out", "run", "--quiet", "--no-plots", *diverges_later]) == 1
+    assert "epoch 3, step" in output(capsys)[1]
+    vae = VAE.load(tmp_path / "run" / "model.npz")
+    assert np.isfinite(vae.theta_).all() and vae.history_.epochs == 2 and vae.stop_reason_ == "a number was not finite"
+    assert main(["encode", "run", "--out", "z.csv"]) == 0
+    assert "did not end well, after 2 epochs: a number was not finite" in output(capsys)[1]
+
+
+def test_a_model_that_was_never_trained_says_so(tmp_path, capsys):
+    vae = small_vae(learning_rate=1e30, optimizer="sgd")
+    with pytest.raises(NonFiniteError):
+        vae.fit(grey_rows())
+    vae.save("m.npz")
+    np.save("x.npy", grey_rows())
+    assert main(["encode", "m.npz", "--data", "x.npy", "--out", "z.csv"]) == 0
+    assert "did not end well, after 0 epochs" in output(capsys)[1]
 
 
 def test_resume_without_a_checkpoint_loses_no_model(trained, capsys):
@@ -171,23 +252,55 @@ def test_resume_without_a_checkpoint_loses_no_model(trained, capsys):
 def test_overwrite_leaves_nothing_of_the_old_run(trained):
     (trained / "manifold.png").write_text("old")
     (trained / ".model.npz.1234abcd.part").write_text("half")
-    assert main(["train", "--out", "run", "--quiet", "--no-plots", *QUICK, "--overwrite", "--optimizer", "sgd",
-                 "--learning-rate", "1e30"]) == 1
-    assert {path.name for path in trained.iterdir()} <= {"model.npz", "history.csv"}
+    assert main(["train", "--out", "run", "--quiet", "--no-plots", *QUICK, "--overwrite", "--seed", "3"]) == 0
+    assert {path.name for path in trained.iterdir()} == {"model.npz", "history.csv", "checkpoint.npz"}
+    assert VAE.load(trained / "model.npz").seed_ == 3
 
 
-def test_two_trainings_do_not_write_to_one_folder(tmp_path, capsys):
-    pytest.importorskip("fcntl")
-    command = [sys.executable, "-m", "npvae", "train", "--out", "run", "--epochs", "100000", "--hidden", "8"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    try:
-        process.stderr.readline()
-        assert main(["train", "--out", "run", "--overwrite", "--quiet", *QUICK]) == 2
-        assert "another training" in output(capsys)[1]
-    finally:
-        process.kill()
-        process.communicate()
-    assert main(["train", "--out", "run", "--overwrite", "--quiet", "--no-plots", *QUICK]) == 0
+def contents(folder, but=()):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in but}
+
+
+def test_overwrite_keeps_the_old_run_until_the_new_one_is_whole(trained, tmp_path, capsys):
+    """A run that diverges, or is killed or interrupted in its third epoch, leaves every file but the checkpoint; with --resume
+    alone the new run is gone on with, to the bits of one that was not ended, and takes the old one's place."""
+    before = contents(trained, ["checkpoint.npz"])
+    assert main(["train", "--out", "run", "--quiet", *QUICK, "--overwrite", *DIVERGES]) == 1
+    assert contents(trained, ["checkpoint.npz"]) == before
+
+    new = ["--quiet", "--no-plots", "--hidden", "16", "--epochs", "4", "--checkpoint-seconds", "0"]
+    for number in (signal.SIGKILL, signal.SIGINT):
+        ended_in_its_third_epoch(["train", "--out", "run", "--overwrite", *new], number)
+        assert contents(trained, ["checkpoint.npz", ".checkpoint.npz.lock"]) == before
+    assert main(["train", "--out", "run", "--resume"]) == 0
+    assert main(["train", "--out", "whole", *new]) == 0
+    assert set(contents(trained)) == {"model.npz", "history.csv", "checkpoint.npz"}
+    a, b = VAE.load(trained / "model.npz"), VAE.load(tmp_path / "whole" / "model.npz")
+    np.testing.assert_array_equal(a.theta_, b.theta_)
+
+
+#: A program that sends itself a signal when the third epoch of ``npvae train`` begins.
+ENDED = """
+import os, signal, sys
+from npvae.cli import main
+from npvae.training import loop
+signal.signal(signal.SIGINT, signal.default_int_handler)
+whole = loop._epoch
+def epoch(model, settings, x, state, *rest):
+    if state.epoch == int(sys.argv[2]):
+        os.kill(os.getpid(), int(sys.argv[1]))
+    return whole(model, settings, x, state, *rest)
+loop._epoch = epoch
+sys.exit(main(sys.argv[3:]))
+"""
+
+
+def ended_in_its_third_epoch(arguments, number, epoch: int = 2):
+    """Run a command, and end it with a signal in that epoch, counted from 0; what it said."""
+    done = processes.run([sys.executable, "-c", ENDED, int(number), epoch, *arguments])
+    assert done.returncode == (130 if number == signal.SIGINT else -number), done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
 
 
 @pytest.mark.parametrize("redirect", ["2>&-", ">&-", "2>&1 | head -1 > HERE", "> /dev/full"])

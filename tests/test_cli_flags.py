@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -99,6 +100,8 @@ FLAGS = [
         "run/manifold.png",
     }}),
     Flag("train", "--resume", {"fit.resume": True, "code": 0, "VAE.latent_dim": 2}, before="train --out run --quiet --batch-size 500",
+         beside="--out run --batch-size 500", loose=True),
+    Flag("train", "--resume-anyway", {"fit.resume": "anyway", "code": 0}, before="train --out run --quiet --batch-size 500",
          beside="--out run --batch-size 500", loose=True),
     Flag("train", "--overwrite", {"fit.resume": False, "code": 0, "fit.checkpoint": "run/checkpoint.npz"},
          before="train --out run --quiet", beside="--out run", loose=True),
@@ -344,8 +347,8 @@ def plain(value):
     """An array as its shape, a path as its text, an estimator as its kind; everything else as it is."""
     if hasattr(value, "get_params"):
         return type(value).__name__
-    if isinstance(value, Path):
-        return str(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if isinstance(value, (np.ndarray, common.NamedColumns)):
         return np.shape(value)
     return value

@@ -17,7 +17,7 @@ from trained import (
 
 from npvae.backend import thread_choice, together
 from npvae.backend.numba_program import NumbaProgram
-from npvae.errors import NonFiniteError, TrainingInterruptedWarning
+from npvae.errors import NonFiniteError, TrainingInterrupted
 from npvae.evaluate import evaluate_elbo
 from npvae.kernels.sizes import NORM_BLOCK
 from npvae.likelihoods import Gaussian
@@ -143,17 +143,18 @@ def test_a_resumed_run_has_the_bits_of_one_that_was_not_cut(tmp_path, optimizer)
 
 
 def test_ctrl_c_between_epochs_leaves_a_usable_model():
-    vae = small_vae(epochs=1000, backend="numba")
+    vae, handler = small_vae(epochs=1000, backend="numba"), signal.getsignal(signal.SIGINT)
 
     def press(state):
         if state.epoch == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.warns(TrainingInterruptedWarning, match="epoch 3 of 1000"):
+    with pytest.raises(TrainingInterrupted, match="epoch 3 of 1000") as caught:
         vae.fit(grey_rows(), callbacks=[press])
+    assert caught.value.estimator is vae and isinstance(caught.value, KeyboardInterrupt)
     assert vae.stop_reason_ == "interrupted" and vae.history_.epochs == 2
     assert np.isfinite(vae.transform(grey_rows())).all()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 @pytest.mark.parametrize(("step", "epochs"), [(3, 1), (4, 1), (6, 2)])

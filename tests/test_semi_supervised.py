@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -13,6 +15,7 @@ import pytest
 from npvae import VAE, LatentClassifier, SemiSupervisedVAE, SoftmaxRegression
 from npvae.errors import (
     DataScaleWarning, InputError, InputTypeError, ModelFileError, NonFiniteError, NotFittedError, PosteriorCollapseWarning,
+    TrainingInterrupted,
 )
 from npvae.objectives import SemiSupervised
 
@@ -510,17 +513,35 @@ def test_truth_values_are_labels():
     assert small().fit(x, mixed).classes_.tolist() == [False, True]
 
 
-def test_ctrl_c_while_features_are_learnt_ends_it_all(tmp_path):
+class Pressed(VAE):
+    """Ctrl-C comes when its second epoch ends."""
+
+    def fit(self, X, y=None, callbacks=(), **checkpoints):
+        def press(state):
+            if state.epoch == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        return super().fit(X, callbacks=[*callbacks, press], **checkpoints)
+
+
+def test_ctrl_c_while_features_are_learnt(tmp_path):
+    """M1+M2 is what it was before, M1 has a classifier of the features so far; both go on from the checkpoint."""
     x, y, _ = blobs()
-    path = tmp_path / "c.npz"
-    program = (
-        "import numpy as np, os, signal, sys, threading, warnings; warnings.simplefilter('ignore');"
-        "sys.path.insert(0, sys.argv[1]); from test_semi_supervised import blobs, small, small_features; x, y, _ = blobs();"
-        "threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start();"
-        "small(small_features(epochs=1000000)).fit(x, y, checkpoint=sys.argv[2], checkpoint_seconds=0)"
-    )
-    done = subprocess.run([sys.executable, "-c", program, TESTS, path], capture_output=True, text=True)
-    assert "KeyboardInterrupt" in done.stderr and not path.exists() and (tmp_path / "c-features.npz").exists(), done.stderr
+    pressed, path = Pressed(**small_features().get_params()), tmp_path / "c.npz"
+    model = small(pressed)
+    with pytest.raises(TrainingInterrupted):
+        model.fit(x, y, checkpoint=path)
+    assert not hasattr(model, "theta_") and not path.exists() and (tmp_path / "c-features.npz").exists()
+    resumed = small(small_features()).fit(x, y, checkpoint=path, resume=True)
+    np.testing.assert_array_equal(resumed.theta_, small(small_features()).fit(x, y).theta_)
+
+    model = LatentClassifier(pressed)
+    with pytest.raises(TrainingInterrupted) as caught:
+        model.fit(x, y, checkpoint=tmp_path / "m1.npz")
+    assert caught.value.estimator is model and model.features_.history_.epochs == 2 and model.predict(x).shape == (200,)
+    resumed = LatentClassifier(small_features()).fit(x, y, checkpoint=tmp_path / "m1.npz", resume=True)
+    np.testing.assert_array_equal(resumed.predict_proba(x), LatentClassifier(small_features()).fit(x, y).predict_proba(x))
+    assert {file.name for file in tmp_path.iterdir()} == {"c.npz", "c-features.npz", "m1.npz"}
 
 
 def test_scikit_learn_s_nested_arguments():

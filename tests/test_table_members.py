@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from npvae import TableImputer
-from npvae.errors import InputError, TrainingInterruptedWarning
+from npvae.errors import InputError, TrainingInterrupted
 from npvae.impute import Imputation
 from npvae.tables import imputer as imputer_module
 from npvae.tables import member as member_module
@@ -69,12 +69,13 @@ def test_columns_of_few_cells_keep_them(rng):
 
 def test_ctrl_c_ends_the_training_of_all_members(rng, monkeypatch):
     def interrupted(model, settings, x, state, callbacks):
-        state.stop(member_module.INTERRUPTED)
+        state.interrupted = True
 
     monkeypatch.setattr(member_module, "train", interrupted)
     x = rng.standard_normal((30, 2))
-    with pytest.warns(TrainingInterruptedWarning, match="model 1 of 3"):
-        imputer = TableImputer(**{**QUICK, "members": 3}).fit(x)
+    with pytest.raises(TrainingInterrupted, match="model 1 of 3") as caught:
+        TableImputer(**{**QUICK, "members": 3}).fit(x)
+    imputer = caught.value.estimator
     x[0, 0] = np.nan
     assert len(imputer.members_) == 1 and np.isfinite(imputer.transform(x)).all()
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import backend, likelihoods, objectives, random
+from npvae import VAE, backend, likelihoods, objectives, random
 from npvae.backend.base import Ops
 from npvae.backend.numpy_program import LatentNoise
-from npvae.errors import InputError, InputTypeError, NonFiniteError, TrainingInterruptedWarning
+from npvae.errors import InputError, InputTypeError, NonFiniteError, TrainingInterrupted
 from npvae.evaluate import evaluate_elbo
 from npvae.layers import activations
 from npvae.model import Architecture, Model
@@ -387,17 +387,47 @@ def test_nothing_is_found_where_all_is_finite():
 
 
 def test_ctrl_c_ends_after_the_step_and_leaves_a_usable_model():
-    vae = small_vae(epochs=1000)
+    vae, handler = small_vae(epochs=1000), signal.getsignal(signal.SIGINT)
 
     def press(state):
         if state.epoch == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.warns(TrainingInterruptedWarning, match="epoch 3 of 1000"):
+    with pytest.raises(TrainingInterrupted, match="epoch 3 of 1000") as caught:
         vae.fit(grey_rows(), callbacks=[press])
+    assert caught.value.estimator is vae and isinstance(caught.value, KeyboardInterrupt)
     assert vae.stop_reason_ == "interrupted" and vae.history_.epochs == 2
     assert np.isfinite(vae.transform(grey_rows())).all()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_ctrl_c_in_the_last_epoch_ends_the_loop_around_fit_too():
+    """The training is complete, but whoever pressed Ctrl-C in a grid search wants out of it."""
+    vae = small_vae(epochs=2)
+
+    def press(state):
+        if state.epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(TrainingInterrupted, match="as the training ended"):
+        vae.fit(grey_rows(), callbacks=[press])
+    assert vae.stop_reason_ == "finished"
+    np.testing.assert_array_equal(vae.theta_, small_vae(epochs=2).fit(grey_rows()).theta_)
+
+
+def test_ctrl_c_ends_a_grid_search():
+    """Scikit-learn's loop gets out at the first; it would take an ordinary error for a candidate that fails."""
+    search = pytest.importorskip("sklearn.model_selection").GridSearchCV
+    fits = []
+
+    class Pressed(VAE):
+        def fit(self, X, y=None):
+            fits.append(self)
+            return super().fit(X, callbacks=[lambda state: os.kill(os.getpid(), signal.SIGINT)])
+
+    with pytest.raises(KeyboardInterrupt):
+        search(Pressed(hidden=(5,), epochs=3, random_state=0), {"latent_dim": [1, 2]}, cv=2).fit(grey_rows())
+    assert len(fits) == 1 and fits[0].history_.epochs == 1
 
 
 @pytest.mark.parametrize(("step", "epochs"), [(3, 1), (4, 1), (6, 2)])

@@ -95,6 +95,11 @@ class Ops:
         """How many bytes of the backend's memory are free; None where nobody says."""
         return machine_memory.available_bytes()
 
+    def bits_depend_on(self) -> dict[str, str]:
+        """What the bits of results depend on beside what the operations are given, by name: a run that is resumed where these
+        are others would not end with the bits of one that was never interrupted."""
+        return {"array module": f"{self.xp.__name__} {getattr(self.xp, '__version__', '')}".strip()}
+
     # many steps at once
 
     def never_compile(self) -> None:

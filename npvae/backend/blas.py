@@ -57,6 +57,25 @@ def threads() -> Threads | None:
     return _by_threadpoolctl()
 
 
+def name() -> str:
+    """Which BLAS NumPy calls, its version, and, of OpenBLAS, the processor whose kernels it runs."""
+    for path in _libraries():
+        try:
+            library = ctypes.CDLL(str(path))
+        except OSError:
+            continue
+        for setter, _, _ in _OPENBLAS:
+            function = getattr(library, setter.replace("set_num_threads", "get_config"), None)
+            if function is not None:
+                function.argtypes, function.restype = [], ctypes.c_char_p
+                return " ".join(function().decode("ascii", "replace").split())
+    try:
+        known = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        return f"{known['name']} {known['version']}"
+    except (KeyError, TypeError):
+        return "unknown"
+
+
 def _libraries() -> list[Path]:
     """NumPy's extension module that calls BLAS; on Windows the libraries beside the package instead."""
     package = Path(np.__file__).parent

@@ -62,6 +62,9 @@ class CupyOps(Ops):
         """What runs, in words, for ``npvae info``."""
         return gpu.description(self.device)
 
+    def bits_depend_on(self) -> dict[str, str]:
+        return {**gpu.identity(self.device), "program": cuda_sources.fingerprint()}
+
     def release_memory(self) -> None:
         """Give memory that is free in CuPy's pool back to the GPU."""
         self.xp.get_default_memory_pool().free_all_blocks()

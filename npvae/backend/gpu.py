@@ -112,6 +112,17 @@ def description(device: int) -> str:
     )
 
 
+def identity(device: int) -> dict[str, str]:
+    """What a GPU's results depend on beside the program, by name."""
+    cupy = import_cupy()
+    runtime = cupy.cuda.runtime
+    capability = str(cupy.cuda.Device(device).compute_capability)
+    return {
+        "GPU": f"{_name(cupy, device)}, compute capability {capability[:-1]}.{capability[-1:]}", "CuPy": cupy.__version__,
+        "CUDA": _version(runtime.runtimeGetVersion()),
+    }
+
+
 def available_bytes(cupy) -> int:
     """Memory of the current GPU that can still be had: free on it, or free in CuPy's pool."""
     free, _ = cupy.cuda.Device().mem_info

@@ -18,7 +18,7 @@ import numpy as np
 
 from npvae import check, optim
 from npvae.announce import announce
-from npvae.backend import products
+from npvae.backend import bits, products
 from npvae.backend import threads as thread_count
 from npvae.backend.numpy_ops import NumpyOps
 from npvae.data.places import REMEDY, cache_folder
@@ -99,6 +99,11 @@ class NumbaOps(NumpyOps):
         kept = [dtype for dtype in DTYPES if library.is_kept(dtype, program_folder())]
         code = f"compiled for {', '.join(kept)}" if kept else "not compiled yet (npvae warmup)"
         return f"{code}; {'up to ' if number > 1 else ''}{number} thread{'s' if number > 1 else ''} ({reason})"
+
+    def bits_depend_on(self) -> dict[str, str]:
+        """Its own products have the same bits on any number of threads, and the smallest, left to BLAS, run on one."""
+        own = {"products": self.products, "program": library.fingerprint()}
+        return {**own, **bits.of_numpy(blas_threads=self.products != "own")}
 
     def program(self, dtype: str) -> library.Program:
         """The compiled program for a dtype: from this process, from the cache, or compiled now."""

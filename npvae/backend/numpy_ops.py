@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from npvae.backend import compiled
+from npvae.backend import bits, compiled
 from npvae.backend.base import Ops
 from npvae.backend.buffers import BufferPool, empty_aligned
 from npvae.backend.threads import asked_of_blas, limit_blas
@@ -59,6 +59,9 @@ class NumpyOps(Ops):
     def description(self) -> str:
         """What runs, in words, for ``npvae info``."""
         return "NumPy and its BLAS"
+
+    def bits_depend_on(self) -> dict[str, str]:
+        return bits.of_numpy(blas_threads=True)
 
     def training_program(self, model, settings, x):
         from npvae.backend.numpy_program import NumpyProgram

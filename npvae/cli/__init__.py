@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 import warnings
 
 from npvae._version import __version__
@@ -46,12 +47,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 def parse(arguments=None) -> argparse.Namespace:
     """The options of a command line, where a preset has taken the place of the defaults."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     parser = build_parser()
-    options = parser.parse_args(arguments)
-    if getattr(options, "preset", None) is None:
-        return options
-    options.parser.set_defaults(**presets.PRESETS[options.preset].options)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(words)
+    if getattr(options, "preset", None) is not None:
+        options.parser.set_defaults(**presets.PRESETS[options.preset].options)
+        options = parser.parse_args(words)
+    options.words = words  # for --resume: see resuming.py
+    return options
 
 
 def main(arguments=None, ready=None) -> int:
@@ -79,10 +82,7 @@ def _run(arguments, ready) -> int:
         ready()
     with warnings.catch_warnings():  # a command's own way with warnings ends with it
         common.say_conversions_once()
-        try:
-            return options.run(options) or 0
-        finally:
-            common.unlock_all()
+        return options.run(options) or 0
 
 
 def _fail(error, code: int) -> int:

@@ -14,7 +14,7 @@ from npvae.cli import choices, common, numbers, output, outputs
 from npvae.data import DATASETS
 from npvae.data.own_files import NUMPY_SUFFIXES
 from npvae.data.sniff import MISSING
-from npvae.errors import DataFileError, InputError, NpvaeError
+from npvae.errors import DataFileError, InputError, NpvaeError, TrainingInterrupted
 from npvae.estimator import VAE
 from npvae.files import write_atomically, write_text_atomically
 from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE
@@ -207,11 +207,15 @@ def _train(options, rows: _Rows, given):
         binarize = "dynamic" if likelihood == "bernoulli" else "none"
         vae = VAE(likelihood=likelihood, divide_by=divide_by, binarize=binarize, **common_arguments)
         model = LatentClassifier(vae) if options.method == "m1" else SemiSupervisedVAE(vae, alpha=options.alpha, **common_arguments)
-    model.fit(common.with_names(rows.x, rows.names), y)
-    trained = [part for part in (model, getattr(model, "features_", None)) if getattr(part, "stop_reason_", "") == "interrupted"]
-    if trained:
-        output.tell(f"npvae: interrupted after {trained[0].history_.epochs} of {options.epochs} epochs; classifying by the model so far")
-    return model, 130 if trained else 0
+    try:
+        model.fit(common.with_names(rows.x, rows.names), y)
+    except TrainingInterrupted as error:
+        if error.estimator is not model:  # but its features
+            raise
+        epochs = (model if isinstance(model, SemiSupervisedVAE) else model.features_).history_.epochs
+        output.tell(f"npvae: interrupted after {epochs} of {options.epochs} epochs; classifying by the model so far")
+        return model, 130
+    return model, 0
 
 
 def _loaded(options):

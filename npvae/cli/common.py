@@ -13,11 +13,10 @@ from npvae import io
 from npvae.cli import choices, numbers, output
 from npvae.data import DATASETS, load_dataset, load_file
 from npvae.errors import (
-    DataConversionWarning, DataScaleWarning, InputError, PosteriorCollapseWarning, TrainingInterruptedWarning,
+    DataConversionWarning, DataScaleWarning, InputError, PosteriorCollapseWarning, ResumedElsewhereWarning,
 )
 from npvae.estimator import VAE
-
-_LOCKS: list[int] = []
+from npvae.training.state import FINISHED, is_failure
 
 
 def add_backend(parser) -> None:
@@ -97,7 +96,18 @@ def load_model(options, *others):
     """The model of ``options.model``, a file or ``model.npz`` in a folder: a VAE, or one of the classes ``others``."""
     path = model_path(options.model)
     _, found = io.kind_of(path)
-    return next((other for other in others if other.__name__ == found), VAE).load(path, **where_to_run(options))
+    model = next((other for other in others if other.__name__ == found), VAE).load(path, **where_to_run(options))
+    _say_if_untrained(model, path)
+    return model
+
+
+def _say_if_untrained(model, path) -> None:
+    """Say of a model, or of the VAE of its features, that its training did not come to its end."""
+    for part in (model, getattr(model, "features_", None)):
+        reason = getattr(part, "stop_reason_", FINISHED)
+        if is_failure(reason) or (hasattr(part, "history_") and part.history_.epochs == 0):
+            epochs = part.history_.epochs
+            output.tell(f"npvae: the training of {path} did not end well, after {epochs} epoch{'' if epochs == 1 else 's'}: {reason}")
 
 
 def where_to_run(options) -> dict:
@@ -134,35 +144,12 @@ def next_free_folder(name: str) -> Path:
             folder = Path(f"{name}-{number}")
 
 
-def locked(folder: Path) -> Path:
-    """The folder, locked against other trainings until this process ends. InputError: it is locked already."""
-    try:
-        import fcntl
-    except ImportError:  # no such locks on this system
-        return folder
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InputError(f"another training is writing to {folder}: choose another --out") from None
-    except OSError:
-        return folder  # a file system without locks
-    _LOCKS.append(handle)
-    return folder
-
-
-def unlock_all() -> None:
-    """Give back the locks of this process."""
-    while _LOCKS:
-        os.close(_LOCKS.pop())
-
-
 def say_conversions_once() -> None:
     """Show the library's warnings about data as plain lines, each once."""
     warnings.simplefilter("once", DataConversionWarning)
     warnings.simplefilter("once", DataScaleWarning)
     warnings.simplefilter("always", PosteriorCollapseWarning)
-    warnings.simplefilter("ignore", TrainingInterruptedWarning)  # "npvae train" says it in its own words
+    warnings.simplefilter("always", ResumedElsewhereWarning)
     warnings.showwarning = _show_warning
 
 

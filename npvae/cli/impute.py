@@ -9,7 +9,7 @@ import numpy as np
 from npvae.cli import choices, common, numbers, output, outputs
 from npvae.data import load_file, save_array
 from npvae.data.own_files import NUMPY_SUFFIXES, TEXT_SUFFIXES
-from npvae.errors import InputError
+from npvae.errors import InputError, TrainingInterrupted
 from npvae.tables import TableImputer
 from npvae.tables.table_file import as_text, read_text_table, write_numbers, write_text_table
 
@@ -92,9 +92,11 @@ def _imputer(options, table):
         dict(_kind(entry) for entry in options.kind), epochs=options.epochs, backend=choices.parse_choice(options.backend),
         threads=options.threads, random_state=options.seed, verbose=not options.quiet,
         **({} if options.members is None else {"members": options.members}),
-    ).fit(table)
+    )
     code = 0
-    if imputer.interrupted_:
+    try:
+        imputer.fit(table)
+    except TrainingInterrupted:
         output.tell(f"npvae: interrupted at model {len(imputer.members_)} of {imputer.members}; filling in by what there is")
         code = 130
     if options.save is not None:

@@ -6,19 +6,19 @@ import time
 from pathlib import Path
 
 from npvae import preparation
-from npvae.cli import choices, common, numbers, output, outputs, presets
-from npvae.errors import InputError, MissingDependencyError, NonFiniteError
+from npvae.cli import choices, common, numbers, output, outputs, presets, resuming
+from npvae.errors import InputError, MissingDependencyError, NonFiniteError, TrainingInterrupted
 from npvae.estimator import VAE
 from npvae.files import remove_leftovers
 from npvae.summary import model_summary
+from npvae.training.checkpoint import CheckpointFile
+from npvae.training.state import INTERRUPTED
 
 DEFAULT_FOLDER = "npvae-run"
 
-#: Every file that a run can leave.
-PRODUCTS = (
-    "model.npz", "history.csv", "checkpoint.npz", "loss.png", "latent.png", "manifold.png", "reconstructions.png",
-    "samples.png",
-)
+#: Every picture that a run can leave, and every file.
+PICTURES = ("loss.png", "latent.png", "manifold.png", "reconstructions.png", "samples.png")
+PRODUCTS = ("model.npz", "history.csv", "checkpoint.npz", *PICTURES)
 
 
 def add_parser(commands) -> None:
@@ -33,8 +33,10 @@ def add_parser(commands) -> None:
     )
     common.add_data(parser, default="digits")
     parser.add_argument("--out", type=outputs.output_folder, help=f"the folder to make (default: {DEFAULT_FOLDER}, or the next free number)")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
-    parser.add_argument("--overwrite", action="store_true", help="replace a model that is already in the folder")
+    resuming.add_options(parser, "the checkpoint in the folder --out")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a model that is already in the folder, once the new one is trained to its end",
+    )
     model = parser.add_argument_group("model")
     model.add_argument("--latent-dim", type=numbers.whole(1), default=2, help="latent dimensions (default 2)")
     model.add_argument("--hidden", default="256", help="widths of the encoder: 256, or 500,200, or none")
@@ -75,7 +77,6 @@ def add_parser(commands) -> None:
     )
     run.add_argument("--output-bias", default="zero", help="zero (default), or data: start where the columns are fitted")
     run.add_argument("--divide-by", type=numbers.real(above=0.0), help="scale the data: 255 for 8-bit images")
-    run.add_argument("--checkpoint-seconds", type=numbers.real(minimum=0.0), default=10.0, help="time between checkpoints (default 10)")
     common.add_seed(parser)
     common.add_backend(parser)
     parser.add_argument("--threads", type=numbers.threads, help="how many to run on (default: all cores this process may use)")
@@ -85,48 +86,82 @@ def add_parser(commands) -> None:
 
 
 def run_command(options) -> int:
+    options = _resumed(options)
     say = (lambda text: None) if options.quiet else output.say
     if options.preset is not None:
         say(f"preset {options.preset}: {presets.PRESETS[options.preset].describe()}")
     vae, data, run = _prepare(options)
     folder = _folder(options)
-    say(f"data: {options.data}, {len(data.x)} rows of shape {data.x.shape[1:]}"
-        + (f", validated on {data.valid_words}" if data.valid_words else ""))
-    say(model_summary(run.model))
-    if options.resume and not (folder / "checkpoint.npz").exists():
+    checkpoint = CheckpointFile(folder / "checkpoint.npz", resuming.words_of(options))
+    with checkpoint.held():
+        _refuse_a_loss(options, folder)
+        if options.overwrite and not options.resume and checkpoint.path.is_symlink():
+            checkpoint.path.unlink()  # and not what the link leads to
+        say(f"data: {options.data}, {len(data.x)} rows of shape {data.x.shape[1:]}"
+            + (f", validated on {data.valid_words}" if data.valid_words else ""))
+        say(model_summary(run.model))
+        return _train(options, vae, data, run, checkpoint, say)
+
+
+def _train(options, vae, data, run, checkpoint, say) -> int:
+    """Train, and write what the run leaves: the exit code."""
+    folder, goes_on = checkpoint.path.parent, options.resume and checkpoint.path.exists()
+    if options.resume and not goes_on:
         say(f"{folder} holds no checkpoint: the run starts anew")
     started = time.perf_counter()
-    code, epochs_run = 0, []
+    epochs_run, interrupted = [], False
     try:
         vae.fit_prepared(
-            run, callbacks=[lambda state: epochs_run.append(state.epoch)], checkpoint=folder / "checkpoint.npz",
-            checkpoint_seconds=options.checkpoint_seconds, resume=options.resume,
+            run, callbacks=[lambda state: epochs_run.append(state.epoch)], checkpoint=checkpoint,
+            checkpoint_seconds=options.checkpoint_seconds, resume=resuming.mode(options),
         )
+    except TrainingInterrupted:
+        interrupted = True
     except NonFiniteError:
-        _write_model(vae, folder)
-        say(f"the last good parameters are in {folder / 'model.npz'}")
+        if vae.history_.epochs and not (folder / "model.npz").exists():
+            _write_model(vae, folder)
+            say(f"the last good parameters are in {folder / 'model.npz'}")
         raise
-    if vae.stop_reason_ == "interrupted":
-        output.tell(
-            f"npvae: interrupted after {vae.history_.epochs} of {vae.epochs} epochs; the model so far is kept"
-        )
-        code = 130
-    if options.resume and not epochs_run and code == 0:
+    code = 130 if interrupted else 0
+    if interrupted and vae.stop_reason_ != INTERRUPTED:
+        output.tell("npvae: interrupted as the training ended; the model is whole")
+    elif interrupted and not _is_kept(vae, options, folder):
+        return code
+    if goes_on and not epochs_run and not interrupted:
         say("the run was complete already: nothing was left to train")
     seconds = time.perf_counter() - started
+    if options.overwrite:
+        for name in PRODUCTS:  # a link is what is replaced, and not the file that it leads to
+            if (folder / name).is_symlink():
+                (folder / name).unlink()
     _write_model(vae, folder)
-    written = ["model.npz", "history.csv"]
-    if (folder / "checkpoint.npz").exists():
-        written.append("checkpoint.npz")
-    if not options.no_plots and vae.history_.epochs:
+    written = ["model.npz", "history.csv", "checkpoint.npz"]
+    if options.overwrite:
+        for name in PICTURES:  # of the model that was replaced
+            (folder / name).unlink(missing_ok=True)
+    if not options.no_plots:
         try:
             written += _pictures(vae, data, folder)
         except MissingDependencyError as error:
             say(f"no pictures: {error}")
-    if vae.history_.epochs:
-        say(_result(vae, seconds))
+    say(_result(vae, seconds))
     say(f"wrote {folder}/: {', '.join(written)}")
     return code
+
+
+def _is_kept(vae, options, folder: Path) -> bool:
+    """Whether the model of a run that Ctrl-C ended before its time is written, which is said: it takes no other's place."""
+    epochs, model = vae.history_.epochs, folder / "model.npz"
+    ended = f"npvae: interrupted after {epochs} of {vae.epochs} epochs"
+    goes_on = f"'npvae train --out {folder} --resume' goes on"
+    if not epochs:
+        output.tell(f"{ended}: there is no model of it yet; {goes_on}")
+    elif options.overwrite and model.exists():
+        output.tell(f"{ended}: {model} is still what it was before; {goes_on}")
+    else:
+        output.tell(f"{ended}; the model so far is kept; {goes_on}")
+        return True
+    return False
 
 
 class _Data:
@@ -168,13 +203,26 @@ def _prepare(options):
     return vae, data, preparation.prepare(vae, common.with_names(data.x, data.column_names), data.x_valid)
 
 
-def _folder(options) -> Path:
-    """The run's folder, made if need be and locked: never one whose model would be lost."""
+def _resumed(options):
+    """The options, of a run that is resumed those that it was begun with. InputError: see :func:`resuming.resumed`."""
+    options.resume |= options.resume_anyway
+    if not options.resume:
+        return options
     if options.out is None:
-        if options.resume:
-            raise InputError("--resume needs --out: the folder of the run to go on with")
-        return common.locked(common.next_free_folder(DEFAULT_FOLDER))
-    folder = Path(options.out)
+        raise InputError("--resume needs --out: the folder of the run to go on with")
+    return resuming.resumed(options, Path(options.out) / "checkpoint.npz")
+
+
+def _folder(options) -> Path:
+    """The run's folder, made if need be. InputError: what is in it would be lost. OSError: it cannot be made or written to."""
+    if options.out is None:
+        return common.next_free_folder(DEFAULT_FOLDER)
+    _refuse_a_loss(options, Path(options.out))
+    return common.writable_folder(options.out)
+
+
+def _refuse_a_loss(options, folder: Path) -> None:
+    """InputError: the folder holds a run that the user has not said to go on with or to replace, or the data."""
     if options.resume and (folder / "model.npz").exists() and not (folder / "checkpoint.npz").exists():
         raise InputError(f"{folder} holds a model but no checkpoint.npz to resume from")
     if not (options.resume or options.overwrite):
@@ -188,15 +236,12 @@ def _folder(options) -> Path:
             [outputs.Output("--out", folder / name, model=name.endswith(".npz")) for name in PRODUCTS], [("--data", options.data)],
             overwrite=options.overwrite or options.resume,
         )
-    common.locked(common.writable_folder(folder))
-    for name in PRODUCTS:
-        remove_leftovers(folder / name)
-        if options.overwrite and not options.resume:
-            (folder / name).unlink(missing_ok=True)  # or a later --resume would go on with the old run
-    return folder
 
 
 def _write_model(vae, folder: Path) -> None:
+    """Write model and history, and remove what killed writers left."""
+    for name in PRODUCTS:
+        remove_leftovers(folder / name)
     vae.save(folder / "model.npz")
     vae.history_.write_csv(folder / "history.csv")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from npvae.semisupervised import inference
 from npvae.semisupervised.classifier import Classifier
 from npvae.semisupervised.labels import frequencies, read_labels, refuse_unusable
 from npvae.semisupervised.model import SemiSupervisedArchitecture, SemiSupervisedModel, probabilities
-from npvae.training.loop import INTERRUPTED
+from npvae.training.checkpoint import CheckpointFile
 
 
 class SemiSupervisedVAE(Classifier, Estimator):
@@ -125,12 +125,14 @@ class SemiSupervisedVAE(Classifier, Estimator):
         rows are explained, not how well they are classified.
 
         InputError, InputTypeError: an argument, the data or the labels are not what they must be. NonFiniteError, and Ctrl-C: as
-        in VAE; but Ctrl-C while the VAE of features is trained ends it all with KeyboardInterrupt.
+        in VAE; but after a Ctrl-C while the VAE of features is trained this model is what it was before.
         """
         before, checkpoints = dict(vars(self)), {"checkpoint_seconds": checkpoint_seconds, "resume": resume}
+        held = contextlib.nullcontext() if checkpoint is None else CheckpointFile.of(checkpoint).held()
         try:
-            run = self.prepare(X, y, X_valid, y_valid, checkpoint=checkpoint, **checkpoints)
-            return self.fit_prepared(run, callbacks=callbacks, checkpoint=checkpoint, **checkpoints)
+            with held:
+                run = self.prepare(X, y, X_valid, y_valid, checkpoint=checkpoint, **checkpoints)
+                return self.fit_prepared(run, callbacks=callbacks, checkpoint=checkpoint, **checkpoints)
         except BaseException:
             if vars(self).get("theta_") is before.get("theta_"):  # refused before it was trained: what was fitted stays as it was
                 vars(self).clear()
@@ -217,14 +219,8 @@ class SemiSupervisedVAE(Classifier, Estimator):
     def _fit_features(self, X, checkpoint=None, **checkpoints):
         if self.features is None:
             return None, None
-        beside = None
-        if checkpoint is not None:
-            path = Path(checkpoint)
-            beside = path.with_name(f"{path.stem}-features{path.suffix}")
-        given = latent_features.unfrozen(self.features)
-        vae = latent_features.fitted(given, X, checkpoint=beside, **checkpoints)
-        if vae is not given and vae.stop_reason_ == INTERRUPTED:
-            raise KeyboardInterrupt("the VAE of features was interrupted")
+        beside = None if checkpoint is None else CheckpointFile.of(checkpoint).beside("features")
+        vae = latent_features.fitted(latent_features.unfrozen(self.features), X, checkpoint=beside, **checkpoints)
         return vae, latent_features.used_dimensions(vae.transform(X))
 
     # what a fitted model can do

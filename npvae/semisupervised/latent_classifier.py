@@ -8,7 +8,7 @@ import numpy as np
 
 from npvae import backend as backends
 from npvae import check, declared, io, model_file, random
-from npvae.errors import InputError, InputTypeError, ModelFileError
+from npvae.errors import InputError, InputTypeError, ModelFileError, TrainingInterrupted
 from npvae.estimator import VAE
 from npvae.fields import ListOf, OneOf, Real, Record, Whole
 from npvae.inputs import rows_of
@@ -43,7 +43,8 @@ class LatentClassifier(Classifier):
     def fit(self, X, y, *, callbacks=(), checkpoint=None, checkpoint_seconds=10.0, resume=False):
         """Fit to X (N, ...) and labels y (N,), -1 for a row without one; texts may be labels, then None is none too. Return self.
 
-        callbacks, checkpoint, resume: as of :meth:`npvae.VAE.fit`, for a VAE of features that is not fitted yet.
+        callbacks, checkpoint, resume: as of :meth:`npvae.VAE.fit`, for a VAE of features that is not fitted yet. After Ctrl-C, which
+        is raised as there, the classifier is that of the features so far, if there are any.
 
         InputError, InputTypeError: an argument, the data or the labels are not what they must be.
         """
@@ -58,10 +59,19 @@ class LatentClassifier(Classifier):
         vae = latent_features.unfrozen(vae)
         if hasattr(vae, "theta_") and (callbacks or checkpoint is not None or resume):
             raise InputError("callbacks, checkpoint and resume are for a VAE of features that is not fitted yet, and this one is")
-        vae = latent_features.fitted(
-            vae, X, callbacks=callbacks, checkpoint=checkpoint, checkpoint_seconds=checkpoint_seconds, resume=resume
-        )
-        used = latent_features.used_dimensions(vae.transform(X))
+        interrupted = None
+        try:
+            vae = latent_features.fitted(
+                vae, X, callbacks=callbacks, checkpoint=checkpoint, checkpoint_seconds=checkpoint_seconds, resume=resume
+            )
+        except TrainingInterrupted as error:
+            interrupted, vae = error, error.estimator
+        try:
+            used = latent_features.used_dimensions(vae.transform(X))
+        except InputError:  # it has not been trained for long enough to have any
+            if interrupted is not None:
+                raise interrupted from None
+            raise
         mu, deviation = latent_features.mean_and_deviation(vae, X, used)
         labelled = codes >= 0
         mu, deviation, labels = mu[labelled], deviation[labelled], classes[codes[labelled]]
@@ -71,6 +81,8 @@ class LatentClassifier(Classifier):
         self.classifier_ = classifier.fit(mu, labels)
         self.used_dimensions_, self.classes_ = used, classes
         self._take_features(vae)
+        if interrupted is not None:
+            raise TrainingInterrupted(str(interrupted), self)
         return self
 
     def transform(self, X):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from npvae import backend as backends
 from npvae import check, random
-from npvae.errors import TrainingInterruptedWarning
+from npvae.errors import TrainingInterrupted
 from npvae.model import Model
 from npvae.progress import progress_bar
 from npvae.sklearn_protocol import WHERE, SklearnProtocol
@@ -121,7 +120,9 @@ class TableImputer(SklearnProtocol):
     def fit(self, X, y=None):
         """Learn from a table X (N, C): numbers with NaN, or numbers and text with None. Return self; y is ignored.
 
-        InputError, InputTypeError: an argument or the table is not what it must be; the message names column and row.
+        Ctrl-C ends training after the current step: the imputer keeps what there is, and a TrainingInterrupted is raised, which is
+        a KeyboardInterrupt. InputError, InputTypeError: an argument or the table is not what it must be; the message names column
+        and row.
         """
         members = check.whole_number("members", self.members, 1)
         table = as_cells(X)
@@ -147,10 +148,7 @@ class TableImputer(SklearnProtocol):
         self._keep(schema, trained, seed)
         self.interrupted_ = interrupted
         if interrupted:
-            warnings.warn(
-                f"training interrupted in model {len(trained)} of {members}; the imputer has what there is",
-                TrainingInterruptedWarning, stacklevel=2,
-            )
+            raise TrainingInterrupted(f"training interrupted in model {len(trained)} of {members}", self)
         return self
 
     def set_params(self, **parameters):

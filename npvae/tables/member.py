@@ -24,7 +24,6 @@ from npvae.impute import Imputation, Normal, fit_normal, importance_imputation, 
 from npvae.model import Architecture, Model
 from npvae.objectives import ImportanceWeighted
 from npvae.training import TrainingSettings, train
-from npvae.training.loop import INTERRUPTED
 from npvae.training.state import TrainingState
 
 #: Rows at most that have cells hidden, which are filled in during training, and samples of z for each.
@@ -180,4 +179,4 @@ def train_member(x: np.ndarray, likelihood, blocks, standard: Standard, recipe: 
             train(model, settings, data, state=state, callbacks=[watch])
     completed = normal.complete(standard.of(rest[watch.rows])) * standard.scale + standard.center
     member = Member(model, watch.theta, normal, standard, watch.error, watch.error_of(completed), watch.epoch)
-    return member, state.stop_reason == INTERRUPTED
+    return member, state.interrupted

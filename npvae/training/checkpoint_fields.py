@@ -11,13 +11,17 @@ import numpy as np
 
 from npvae import declared
 from npvae.errors import ModelFileError
-from npvae.fields import Anything, Digest, MapOf, Maybe, OneOf, Real, Record, Whole, shown
+from npvae.fields import Anything, Digest, ListOf, MapOf, Maybe, OneOf, Real, Record, Text, Whole, shown
 from npvae.training.step_trial import WAYS
 
+#: What the bits of a run depend on beside model, settings and data, by name.
+ENVIRONMENT = MapOf(Text(1000, plain=True), longest=100)
+#: The words of the command line that began the run, if one did.
+COMMAND = Maybe(ListOf(Text(10_000), shortest=1, longest=10_000))
 #: The header of a checkpoint; the settings are compared with those of the run that goes on.
 DECLARATION = Record({
     "architecture": Record(declared.ARCHITECTURE, {**declared.ARCHITECTURE_OPTIONS, **declared.CLASSES_OF_ARCHITECTURE}),
-    "settings": MapOf(Anything()), "data": MapOf(Digest(), longest=10),
+    "settings": MapOf(Anything()), "data": MapOf(Digest(), longest=10), "environment": ENVIRONMENT, "command": COMMAND,
     "epoch": Whole(0), "step": Whole(0), "history": declared.HISTORY, "best_elbo": Maybe(Real()), "best_epoch": Whole(0),
     "steps_by": Maybe(OneOf(WAYS)), "stop_reason": declared.REASON,
 })

@@ -52,9 +52,9 @@ class History(Mapping):
         """One epoch, by position; -1 is the last."""
         return {name: values[index] for name, values in self._columns.items()}
 
-    def columns(self) -> dict[str, list]:
-        """A plain dict of the columns, JSON-able."""
-        return {name: list(values) for name, values in self._columns.items()}
+    def columns(self, epochs: int | None = None) -> dict[str, list]:
+        """A plain dict of the columns, JSON-able; of the first so many epochs."""
+        return {name: values[:epochs] for name, values in self._columns.items()}
 
     def write_csv(self, path) -> None:
         """Write a table: a line an epoch, ``kl_per_dimension`` spread over ``kl_0``, ``kl_1``, ..."""

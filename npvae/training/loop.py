@@ -11,10 +11,8 @@ from npvae import evaluate
 from npvae.errors import InputError, NonFiniteError
 from npvae.training import collapse, guard, minibatches
 from npvae.training.interrupt import DeferredInterrupt
-from npvae.training.state import TrainingState
+from npvae.training.state import FINISHED, INTERRUPTED, TrainingState
 from npvae.training.steps import Epoch, Stepper
-
-INTERRUPTED = "interrupted"
 
 #: Samples of z at a time in validation: rows, of an objective that takes one a row.
 VALIDATION_SAMPLES = 1000
@@ -38,7 +36,8 @@ def train(model, settings, x, x_valid=None, state=None, callbacks=()) -> Trainin
     At the end ``state.stop_reason`` says why it ended. With ``patience``, the parameters of the best
     validation ELBO are put back. NonFiniteError: a loss, a gradient or a validation ELBO is not finite; the
     state's parameters are put back to the last at which all was seen to be finite: see steps.py. Ctrl-C ends
-    the run after the current step, or the current stretch of compiled ones. InputError: no rows.
+    the run after the current step, or the current stretch of compiled ones, without an error: ``state.interrupted`` says so.
+    InputError: no rows.
     """
     if settings.patience is not None and x_valid is None:
         raise InputError("patience needs validation data: set validation_fraction, or give x_valid")
@@ -77,8 +76,10 @@ def _run(model, settings, x, x_valid, state, callbacks) -> TrainingState:
         except NonFiniteError:
             stepper.put_back(state)
             raise
+        finally:
+            state.interrupted = interrupt.requested
     if state.stop_reason is None:
-        state.stop("finished")
+        state.stop(FINISHED)
     if settings.patience is not None and state.best_theta is not None:
         state.theta[...] = state.best_theta
     return state

@@ -8,6 +8,21 @@ from typing import Any
 
 from npvae.training.history import History
 
+#: Reasons for which a run ends; others are those of early stopping and of callbacks.
+FINISHED, INTERRUPTED, NOT_FINITE, FAILED = "finished", "interrupted", "a number was not finite", "ended by "
+
+
+def is_failure(reason: str | None) -> bool:
+    """Whether a run ended for this reason where nobody wanted it to."""
+    return reason is None or reason == NOT_FINITE or reason.startswith(FAILED)
+
+
+def interruption(state: TrainingState, epochs: int) -> str:
+    """When Ctrl-C ended a run of so many epochs, in words."""
+    if state.stop_reason == INTERRUPTED:
+        return f"training interrupted in epoch {state.epoch + 1} of {epochs}"
+    return "interrupted as the training ended"
+
 
 @dataclass
 class TrainingState:
@@ -23,6 +38,7 @@ class TrainingState:
     best_epoch: int = 0
     steps_by: str | None = None  #: "program" or "operations", where a trial was to decide: see step_trial.py
     stop_reason: str | None = None  #: None while the run goes on
+    interrupted: bool = False  #: whether Ctrl-C was pressed, be it after the last step; not kept
 
     def stop(self, reason: str) -> None:
         """End the run after this epoch; for callbacks."""

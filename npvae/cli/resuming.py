@@ -1,0 +1,118 @@
+"""``--resume``: the options of the run that a checkpoint belongs to, as the checkpoint keeps them."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+from pathlib import Path
+
+from npvae.cli import numbers
+from npvae.data import DATASETS
+from npvae.errors import InputError, ModelFileError
+from npvae.fields import shown
+from npvae.training import checkpoint
+
+#: Options of the command line itself, which no checkpoint keeps.
+_NOT_KEPT = ("run", "parser", "command", "words", "resume", "resume_anyway")
+#: Options that name files.
+_PATHS = ("data", "predict", "out", "save", "intervals", "pictures", "checkpoint")
+#: Options that say how a run goes on, and not what it is. That data that have moved are the same is seen by their digest.
+_FREE = (
+    "data", "out", "overwrite", "epochs", "threads", "quiet", "no_plots", "checkpoint", "checkpoint_seconds", "save", "pictures",
+    "draws", "intervals", "predict",
+)
+#: Options that decide the bits, which only --resume-anyway changes.
+_ELSEWHERE = ("backend",)
+#: Words of a command line, at most.
+MOST_WORDS = 1000
+
+
+def add_options(parser, of: str) -> None:
+    """``--resume`` and what belongs to it; ``of``: what the run goes on from."""
+    parser.add_argument("--resume", action="store_true", help=f"go on from {of}, with its options, to the same bits")
+    parser.add_argument(
+        "--resume-anyway", action="store_true", help="the same, also where the bits will be others: on another backend, NumPy or processor",
+    )
+    parser.add_argument("--checkpoint-seconds", type=numbers.real(minimum=0.0), default=10.0, help="time between checkpoints (default 10)")
+
+
+def mode(options):
+    """The argument ``resume`` of ``fit``."""
+    return "anyway" if options.resume_anyway else options.resume
+
+
+def words_of(options) -> list[str] | None:
+    """The command line that makes these options, with absolute paths; None where it cannot be kept as text."""
+    words = [options.command]
+    for name, value in sorted(vars(options).items()):
+        flag = "--" + name.replace("_", "-")
+        if name in _NOT_KEPT or value is None or value is False:
+            continue
+        if value is True:
+            words.append(flag)
+            continue
+        for entry in value if isinstance(value, list) else [value]:
+            words.append(f"{flag}={_absolute(name, entry)}")
+    try:
+        "".join(words).encode()
+    except UnicodeEncodeError:
+        return None
+    return words if len(words) <= MOST_WORDS else None
+
+
+def resumed(options, *files, command_of=checkpoint.command_of):
+    """The options of the run of the first of the checkpoints ``files`` that is there, but those given now that may be others.
+
+    command_of: reads the command line that a checkpoint remembers. InputError: an option that was given differs from the run's,
+    or its data are gone. ModelFileError, OSError: the checkpoint cannot be read.
+    """
+    path = next((path for path in files if Path(path).exists()), None)
+    words = None if path is None else command_of(path)
+    if words is None:
+        return options
+    kept, given = _parsed(path, words, options.command), _given(options)
+    for name, value in given.items():
+        before = getattr(kept, name, None)
+        free = name in _FREE or name in _NOT_KEPT or (name in _ELSEWHERE and options.resume_anyway)
+        if not free and value != before:
+            flag = "--" + name.replace("_", "-")
+            instead = "without it" if before is None or before is False else f"with {before}"
+            anyway = ", or give --resume-anyway" if name in _ELSEWHERE else ""
+            raise InputError(f"{flag} {value}: the run in {path} was begun {instead}; leave {flag} out{anyway}, or begin another run")
+        setattr(kept, name, value)
+    for name in ("command", "words", "resume", "resume_anyway"):
+        setattr(kept, name, getattr(options, name))
+    if kept.data not in DATASETS and not Path(kept.data).exists():
+        raise InputError(f"the run in {path} was begun on {kept.data}, which is gone: put it back, or say with --data where it is")
+    return kept
+
+
+def _absolute(name: str, value) -> str:
+    text = str(value)
+    if name not in _PATHS or text in DATASETS or text == "-":
+        return text
+    return str(Path(text).absolute())
+
+
+def _parsed(path, words, command: str) -> argparse.Namespace:
+    """The options that a checkpoint keeps. ModelFileError: they are none of this command."""
+    from npvae.cli import parse
+
+    if words[0] != command:
+        raise ModelFileError(f"{path} belongs to a run of npvae {shown(words[0])[1:-1]}, not of npvae {command}")
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # of --help
+            return parse(words)
+    except (InputError, SystemExit) as error:
+        reason = shown(str(error), 300)[1:-1]
+        raise ModelFileError(f"{path} keeps a command line that npvae {command} does not take: {reason}") from None
+
+
+def _given(options) -> dict:
+    """Those options that the command line itself names."""
+    from npvae.cli import build_parser
+
+    parser = build_parser()
+    parser.parse_args(options.words).parser.set_defaults(**dict.fromkeys(vars(options)))
+    return {name: value for name, value in vars(parser.parse_args(options.words)).items() if value is not None and name not in _NOT_KEPT}

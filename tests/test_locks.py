@@ -1,0 +1,114 @@
+"""Two runs do not write to one path: the second is refused, and told who holds it, until the first ends, however it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+from small import grey_rows, small_vae
+
+from npvae import locks
+from npvae.cli import main
+from npvae.errors import InputError
+
+pytest.importorskip("fcntl")
+
+#: Holds the lock of a path until it is killed, or its standard input is closed.
+HOLDER = """
+import sys
+from npvae import locks
+with locks.held(sys.argv[1], "wait"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that holds ``run/checkpoint.npz``."""
+    (tmp_path / "run").mkdir()
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "run" / "checkpoint.npz")]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "held\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait(timeout=600)
+        process.stdin.close()
+        process.stdout.close()
+
+
+def train(folder, *more):
+    return main(["train", "--out", str(folder), "--quiet", "--no-plots", "--epochs", "1", "--hidden", "8", *more])
+
+
+@pytest.mark.parametrize("flags", [[], ["--overwrite"], ["--resume"]])
+def test_the_second_is_refused_and_told_who_holds_it(tmp_path, holder, capsys, flags):
+    folder = tmp_path / "run"
+    about = f"is being written to by process {holder.pid} on {socket.gethostname()}, since 2"
+    assert train(folder, *flags) == 2
+    assert about in capsys.readouterr().err
+    with pytest.raises(InputError, match=about):
+        small_vae().fit(grey_rows(), checkpoint=folder / "checkpoint.npz")
+    assert [path.name for path in folder.iterdir()] == [".checkpoint.npz.lock"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, None])
+def test_a_lock_ends_with_its_process_and_leaves_no_file(tmp_path, holder, number):
+    if number is not None:
+        holder.send_signal(number)
+    holder.communicate(timeout=600)
+    assert train(tmp_path / "run") == 0
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"checkpoint.npz", "history.csv", "model.npz"}
+
+
+def test_a_symbolic_link_is_seen_through(tmp_path, holder):
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    with pytest.raises(InputError, match="is being written to"):
+        small_vae().fit(grey_rows(), checkpoint=tmp_path / "link" / "checkpoint.npz")
+
+
+def test_other_threads_are_refused_and_the_own_is_not(tmp_path):
+    path, found = tmp_path / "c.npz", []
+
+    def other():
+        try:
+            with locks.held(path, "wait"):
+                found.append("held")
+        except InputError as error:
+            found.append(str(error))
+
+    with locks.held(path, "wait"), locks.held(tmp_path / "." / "c.npz", "wait"):
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert "another thread of this process is writing to" in found[0] and found[1:] == ["held"]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b'{"pid": "x"}', b'{"pid": 1, "host": "\\u001b[31m", "since": 3}'])
+def test_what_a_lock_s_file_says_is_not_trusted(tmp_path, text):
+    import fcntl
+
+    file = tmp_path / ".c.npz.lock"
+    file.write_bytes(text)
+    handle = os.open(file, os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(InputError) as caught, locks.held(tmp_path / "c.npz", "wait"):
+            pass
+        assert "\033" not in str(caught.value) and "is being written to by" in str(caught.value)
+    finally:
+        os.close(handle)
+    with locks.held(tmp_path / "c.npz", "wait"):
+        pass
+    assert not file.exists()
