@@ -141,14 +141,15 @@ def tests_of(mutant: Mutant, known: Sources, contexts) -> tuple[list[str], str]:
         # Each dtype is a program of its own, to be compiled first: those of one dtype together.
         return sorted(found, key=lambda test: "float32" in test), "compiled"
     lines, at_import, names = known.statement(path, line)
-    tests, how = contexts.of_lines(path, lines), "line"
-    if not tests and at_import:
-        how = "names"
-        for user, at in known.users(names).items():
-            tests |= contexts.of_lines(user, at)
-        if not tests:
-            tests, how = contexts.of_lines(path, None), "file"
-    return fastest(tests, contexts), how
+    if not at_import:
+        return fastest(contexts.of_lines(path, lines), contexts), "line"
+    # It runs in every process that imports the module; what matters is who uses what it defines.
+    tests: set[str] = set()
+    for user, at in known.users(names).items() if names else ():
+        tests |= contexts.of_lines(user, at)
+    if tests:
+        return fastest(tests, contexts), "names"
+    return fastest(contexts.of_lines(path, lines) or contexts.of_lines(path, None), contexts), "file"
 
 
 def fastest(tests: set[str], contexts, longest: float = LONGEST) -> list[str]:
