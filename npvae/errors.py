@@ -90,6 +90,10 @@ class DataScaleWarning(UserWarning):
     """The data are far from the scale at which a network's initial weights make sense."""
 
 
+class ManyClassesWarning(UserWarning):
+    """There are so many classes for so few labelled rows that the labels may be numbers to be predicted."""
+
+
 class ResumedElsewhereWarning(UserWarning):
     """A run was resumed, as its user insisted, where its bits are others than those of a run never interrupted."""
 

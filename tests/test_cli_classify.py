@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
+from small import grey_rows
 from test_semi_supervised import patterns
 
 from npvae import VAE, LatentClassifier, SemiSupervisedVAE
@@ -188,3 +190,35 @@ def test_what_is_refused_says_why_in_one_line(arguments, words, capsys, tmp_path
     error = capsys.readouterr().err
     assert not {"classes.csv", "m.csv"} & {path.name for path in tmp_path.iterdir()}
     assert words in error and len(error.strip().splitlines()) == 1, error
+
+
+def label_table(name: str, labels) -> None:
+    lines = [",".join([*(f"{value:.4f}" for value in row), str(label)]) for row, label in zip(grey_rows(len(labels)), labels, strict=True)]
+    Path(name).write_text("a,b,c,d,e,f,y\n" + "\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("gaps", [[], ["", "NA"]])
+@pytest.mark.parametrize(("values", "words"), [
+    ([20 + i % 61 for i in range(90)], "different numbers from 20 to 80"), ([f"{i / 7:.3f}" for i in range(90)], "not whole, such as 0.143"),
+    ([f"person {i}" for i in range(90)], "90 different values in 90 rows"), ([10**6 + 17 * i for i in range(90)], "90 different numbers"),
+])
+def test_a_column_that_looks_continuous_is_refused_unless_it_holds_classes(tmp_path, monkeypatch, capsys, values, gaps, words):
+    monkeypatch.chdir(tmp_path)
+    label_table("t.csv", [*values, *gaps])
+    line = ["classify", "--data", "t.csv", "--label-column", "y", "--epochs", "1", "--hidden", "3", "--latent-dim", "1", "--backend", "numpy"]
+    assert main(line) == 2
+    out, err = capsys.readouterr()
+    assert words in err and "--label-column y looks continuous" in err and "say --classes" in err and err.count("\n") == 1, err
+    assert not Path("classes.csv").exists()
+    assert main([*line, "--classes"]) == 0
+    assert "trained" not in capsys.readouterr().err and Path("classes.csv").exists()
+
+
+def test_missing_labels_in_any_spelling(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for labels, classes in ((["cat", "NA", "dog", "?", "", "nan", "cat", "dog", "-1"], {"cat", "dog"}), (["1", "NA", "2", "", "2", "1"], {"1", "2"}),
+                            ([str(2**70), "b", "NA", "b"], {str(2**70), "b"}), (["9" * 5000, "1", "9" * 5000, "1"], {"9" * 5000, "1"})):
+        label_table("t.csv", labels)
+        code = main(["classify", "--data", "t.csv", "--label-column", "y", "--epochs", "1", "--hidden", "3", "--latent-dim", "1", "--quiet"])
+        assert code == 0, capsys.readouterr().err
+        assert {line.split(",")[0] for line in Path("classes.csv").read_text().splitlines()[1:]} <= classes

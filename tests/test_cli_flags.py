@@ -215,6 +215,7 @@ FLAGS = [
     Flag("classify", "--out c.npz", {"files": {"c.npz"}}),
     Flag("classify", "--save m.npz", {"files": {"classes.csv", "m.npz"}}),
     Flag("classify", "--model m2.npz", {"loaded.path": "m2.npz", "labels.count": None, "fitted.X": None}, before=KEPT_M2, loose=True),
+    Flag("classify", "--classes", {"code": 0, "files": {"classes.csv"}}, beside="--data measured.csv --label-column y", loose=True),
     Flag("classify", "--overwrite", {"code": 0, "files": {"m2.npz"}}, before=KEPT_M2, replaces="classify", beside="classify --save m2.npz", loose=True),
     Flag("classify", "--pictures p", {
         "plots.classes": 0, "plots.analogies": (10, SIDE, SIDE), "files": {"classes.csv", "p/classes.png", "p/analogies.png"},
@@ -425,6 +426,7 @@ def write_inputs(folder: Path, models: Path) -> None:
     generator = np.random.default_rng(4)
     rows = ["a,b,c,d,e,f,kind"] + [",".join(f"{v:.3f}" for v in generator.random(6)) + f",{'xyz'[i % 3]}" for i in range(30)]
     (folder / "rows.csv").write_text("\n".join(rows) + "\n")
+    (folder / "measured.csv").write_text("\n".join(["a,b,y", *(f"0.{i % 7},0.{i % 3},{i // 2 + 0.5}" for i in range(30))]) + "\n")
     cells = [f"{1.5 + 0.01 * v:.3f};{'' if v % 5 == 0 else 20 + v};{'yz'[v % 2]}" for v in generator.permutation(30)]
     for name, names in (("table.csv", ["height;price;s"]), ("other.csv", ["length;price;s"]), ("bare.csv", [])):
         (folder / name).write_text("\n".join([*names, *cells]) + "\n")

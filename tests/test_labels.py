@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from npvae.errors import DataConversionWarning, InputError, InputTypeError
-from npvae.semisupervised.labels import balanced_choice, frequencies, read_labels, refuse_unusable
+from npvae.errors import DataConversionWarning, InputError, InputTypeError, ManyClassesWarning
+from npvae.semisupervised.continuous import why_continuous
+from npvae.semisupervised.labels import balanced_choice, frequencies, read_labels, refuse_unusable, warn_of_many_classes
 
 
 @pytest.mark.parametrize(("y", "codes", "classes"), [
@@ -21,6 +22,9 @@ from npvae.semisupervised.labels import balanced_choice, frequencies, read_label
     (np.array([4, None, 5, -1], object), [0, -1, 1, -1], [4, 5]),
     (np.arange(8)[::-2], [3, 2, 1, 0], [1, 3, 5, 7]),  # with a negative stride
     ([-1, -1], [-1, -1], []),
+    (["cat", "NA", "ant", "?", "nan", "NaN", " NA ", -1, None], [1, -1, 0, -1, -1, -1, -1, -1, -1], ["ant", "cat"]),
+    (["1.5", "NA", "b", "-1"], [0, -1, 1, -1], ["1.5", "b"]),  # texts, whatever they look like
+    (np.array(["b", "NA"]), [0, -1], ["b"]),
 ])
 def test_labels_are_read(y, codes, classes):
     found, names = read_labels(y, len(y))
@@ -42,6 +46,10 @@ def test_the_order_of_given_classes_is_kept():
     ([0.5, 1.0], InputError, "continuous, it holds 0.5"),
     ([np.inf, 1.0], InputError, "holds inf"),
     (["a", 1], InputTypeError, "must all be whole numbers or all texts, got int, str"),
+    (["a", 1.5], InputTypeError, "must all be whole numbers or all texts, got float, str"),
+    (["a", True], InputTypeError, "got bool, str"),
+    (["a", ["b"]], InputError, "label"),
+    (["a", {}], InputTypeError, "must all be"),
     (np.array([1 + 2j, 1]), InputTypeError, "complex"),
     (np.array(["2020-01-01", "2020-01-02"], "datetime64[D]"), InputTypeError, "datetime64"),
 ])
@@ -74,6 +82,46 @@ def test_a_column_is_a_list_with_a_warning():
 def test_what_cannot_be_learnt_from_is_refused(y, classes, words):
     with pytest.raises(InputError, match=words):
         refuse_unusable(*read_labels(y, len(y), classes))
+
+
+def test_pandas_words_for_nothing():
+    pandas = pytest.importorskip("pandas")
+    for y in (
+        pandas.Series(["a", pandas.NA, "b"], dtype="string"), pandas.Series(["a", None, "b"], dtype="category"),
+        np.array(["a", pandas.NA, "b"], object), np.array(["a", pandas.NaT, "b"], object), pandas.Series(["a", "NA", "b"]),
+    ):
+        try:
+            codes, classes = read_labels(y, 3)
+        except InputError as error:  # pandas makes NaN of it
+            assert "NaN" in str(error)
+        else:
+            assert codes.tolist() == [0, -1, 1] and classes.tolist() == ["a", "b"]
+
+
+RINGS = [*range(1, 28), 29]
+
+
+@pytest.mark.parametrize(("labels", "rows", "words"), [
+    (list(range(10)) * 6, 60, None), (list(range(1, 27)) * 20, 520, None),  # digits, letters
+    (list(range(40)) * 2, 400, None), (list(range(40)), 400, None),  # faces, two of each labelled, or one
+    (list(range(100)) * 50, 5000, None), ([3, 4, 5, 6, 7, 8, 9] * 5, 35, None),  # CIFAR-100, wine's quality
+    (["a", "b"] * 9, 18, None), ([True, False] * 9, 18, None), (list("abcdefghijklmnopqrstuvwxyz") * 2, 52, None),
+    ([], 5, None), ([1, 2, 3, 4, 5], 5, None), ([7], 5, None), (["0", "1"] * 5, 10, None),
+    (RINGS * 150, 4200, "28 different numbers from 1 to 29"), (list(range(17, 90)) * 400, 29200, "73 different numbers from 17 to 89"),
+    ([0.5, 1.5] * 30, 60, "not whole, such as 0.5"), (["1", "2", "2.5"] * 30, 90, "not whole, such as 2.5"),
+    (list(range(50)), 50, "50 different values in 50 rows"), ([f"name {i}" for i in range(30)], 60, "30 different values in 30 rows"),
+    ([str(100 * i) for i in range(30)] * 9, 270, "30 different numbers from 0 to 2900"), ([2**70, -5, 1e300] * 9, 27, None),
+])
+def test_numbers_that_name_no_classes(labels, rows, words):
+    found = why_continuous(labels, rows)
+    assert found is None if words is None else words in found, found
+
+
+def test_many_classes_in_few_rows_draw_a_warning():
+    with pytest.warns(ManyClassesWarning, match="11 classes in 20 labelled rows"):
+        warn_of_many_classes(np.repeat([np.arange(11)], 2, axis=0).ravel()[:20], np.arange(11))
+    warn_of_many_classes(np.arange(10), np.arange(10))
+    warn_of_many_classes(np.tile(np.arange(11), 2), np.arange(11))
 
 
 def test_shares_and_balanced_choices():

@@ -13,12 +13,12 @@ import numpy as np
 from npvae.cli import choices, common, numbers, output, outputs
 from npvae.data import DATASETS
 from npvae.data.own_files import NUMPY_SUFFIXES
-from npvae.data.sniff import MISSING
 from npvae.errors import DataFileError, InputError, NpvaeError, TrainingInterrupted
 from npvae.estimator import VAE
 from npvae.files import write_atomically, write_text_atomically
 from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE
-from npvae.semisupervised.labels import balanced_choice, read_labels, refuse_other_kind, refuse_unusable
+from npvae.semisupervised.continuous import why_continuous
+from npvae.semisupervised.labels import balanced_choice, is_unlabelled, read_labels, refuse_other_kind, refuse_unusable
 
 METHODS = ("m1", "m2", "m1+m2")
 #: Labels that are kept of a known data set, where the command does not say how many.
@@ -41,6 +41,7 @@ def add_parser(commands) -> None:
     )
     common.add_data(parser, default="digits")
     parser.add_argument("--labels", type=numbers.whole(2), help="keep only so many labels, as many of every class (of a data set: default 200)")
+    parser.add_argument("--classes", action="store_true", help="take every label for the name of a class, also where they look like numbers")
     parser.add_argument("--predict", help="classify the rows of this file (default: of a data set its test part, else all rows of --data)")
     parser.add_argument(
         "--out", type=outputs.output_file, default="classes.csv",
@@ -145,7 +146,10 @@ def _rows(options, source: str, part: str, width: int | None = None) -> _Rows:
     if y is None:
         return rows
     try:
-        codes, classes = read_labels(_without_missing(y), len(x))
+        labels = _without_missing(y)
+        if part == "train" and source not in DATASETS:
+            labels = _names_of_classes(options, labels)
+        codes, classes = read_labels(labels, len(x))
     except NpvaeError as error:
         raise type(error)(f"{source}: {error}") from None
     return replace(rows, codes=codes, classes=classes)
@@ -159,11 +163,29 @@ def _refuse_other_labels(judged: _Rows, classes) -> None:
 
 def _without_missing(y) -> list:
     """Labels of a file, None for none; whole numbers where all are, also where empty cells made texts of them."""
-    y = [None if isinstance(label, str) and label.strip() in MISSING else label for label in y.tolist()]
+    y = [None if is_unlabelled(label) else label for label in y.tolist()]
     texts = [label for label in y if label is not None]
-    if all(isinstance(label, str) and numbers.read_whole(label) is not None for label in texts):
+    whole = [numbers.read_whole(label) if isinstance(label, str) else None for label in texts]
+    if None not in whole and max(map(abs, whole), default=0) < 2**53:  # larger ones are names: a float does not hold them all
         return [None if label is None else int(label) for label in y]
     return y
+
+
+def _names_of_classes(options, labels: list) -> list:
+    """``labels`` as names of classes. InputError: they look like numbers that are measured, and ``--classes`` does not say otherwise."""
+    given = [label for label in labels if label is not None]
+    why = why_continuous(given, len(labels))
+    if why is None:
+        return labels
+    if not options.classes:
+        column = "the array y" if options.label_column is None else f"--label-column {options.label_column}"
+        raise InputError(
+            f"{column} looks continuous, not like a class: {why}; each would be a class of its own. Put its values into a few "
+            "classes first, such as low and high, or name another column; if they are names of classes, say --classes"
+        )
+    if any(isinstance(label, float) for label in given):
+        return [None if label is None else repr(label) for label in labels]
+    return labels
 
 
 def _given_labels(options, rows: _Rows) -> np.ndarray:
@@ -288,7 +310,7 @@ def _check(options) -> None:
         written += [outputs.Output("--pictures", path) for path in _picture_files(options)]
     read = [("--data", options.data), ("--predict", options.predict), ("--model", options.model)]
     outputs.refuse(written, read, overwrite=options.overwrite)
-    if options.model is not None and (options.save is not None or options.labels is not None):
-        raise InputError("--model uses a trained model as it is; leave out --save and --labels")
+    if options.model is not None and (options.save is not None or options.labels is not None or options.classes):
+        raise InputError("--model uses a trained model as it is; leave out --save and --labels, and --classes")
     if options.pictures is not None and options.model is None and options.method == "m1":
         raise InputError(NO_PICTURES)

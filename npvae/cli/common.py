@@ -13,7 +13,7 @@ from npvae import io
 from npvae.cli import choices, numbers, output
 from npvae.data import DATASETS, load_dataset, load_file
 from npvae.errors import (
-    DataConversionWarning, DataScaleWarning, InputError, PosteriorCollapseWarning, ResumedElsewhereWarning,
+    DataConversionWarning, DataScaleWarning, InputError, ManyClassesWarning, PosteriorCollapseWarning, ResumedElsewhereWarning,
 )
 from npvae.estimator import VAE
 from npvae.training.state import FINISHED, is_failure
@@ -150,6 +150,7 @@ def say_conversions_once() -> None:
     warnings.simplefilter("once", DataScaleWarning)
     warnings.simplefilter("always", PosteriorCollapseWarning)
     warnings.simplefilter("always", ResumedElsewhereWarning)
+    warnings.simplefilter("ignore", ManyClassesWarning)  # "npvae classify" refuses, or was told to go on
     warnings.showwarning = _show_warning
 
 

@@ -17,7 +17,7 @@ from npvae.objectives import SemiSupervised
 from npvae.semisupervised import features as latent_features
 from npvae.semisupervised import inference
 from npvae.semisupervised.classifier import Classifier
-from npvae.semisupervised.labels import frequencies, read_labels, refuse_unusable
+from npvae.semisupervised.labels import frequencies, read_labels, refuse_unusable, warn_of_many_classes
 from npvae.semisupervised.model import SemiSupervisedArchitecture, SemiSupervisedModel, probabilities
 from npvae.training.checkpoint import CheckpointFile
 
@@ -147,6 +147,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
         self._check_arguments(y_valid, X_valid)
         codes, classes = read_labels(y, inputs.rows_of(X), self.classes)
         refuse_unusable(codes, classes)
+        warn_of_many_classes(codes, classes)
         codes_valid = None
         if X_valid is not None:
             rows = inputs.rows_of(X_valid, "X_valid")

@@ -8,20 +8,24 @@ from collections.abc import Iterable
 import numpy as np
 
 from npvae import random
-from npvae.errors import DataConversionWarning, InputError, InputTypeError
+from npvae.data.sniff import MISSING
+from npvae.errors import DataConversionWarning, InputError, InputTypeError, ManyClassesWarning
 
-#: Labels that mean none. Texts, because NumPy makes the text "-1" of a list of texts with -1 in it.
-UNLABELLED = (-1, None, "-1", "")
+#: Texts that mean no label: what is missing in a table, and the "-1" that NumPy makes of -1 in a list of texts.
+UNLABELLED_TEXTS = MISSING | {"-1"}
+#: :func:`warn_of_many_classes` speaks where the classes are more than this share of the labelled rows, and more than so many.
+MOST_CLASSES_A_ROW, FEW_CLASSES = 0.5, 10
 
 
 def read_labels(y, rows: int, classes=None, name: str = "y") -> tuple[np.ndarray, np.ndarray]:
     """``(codes, classes)``: codes (N,) int64, the place of each row's label in ``classes``, or -1; classes sorted, or those given.
 
-    y: (N,) whole numbers or texts; unlabelled rows are -1, among texts also None or an empty text.
+    y: (N,) whole numbers or texts; unlabelled rows are -1, None or pandas' NA, among texts also what is missing in a table:
+    an empty text, NA, NaN, ? (npvae/data/sniff.py).
     InputError: another length, a class there is not, NaN, numbers that are not whole. InputTypeError: neither numbers nor texts.
     """
     values = _values(y, rows, name)
-    labelled = np.array([not _is_unlabelled(value) for value in values.tolist()], dtype=bool)
+    labelled = np.array([not is_unlabelled(value) for value in values.tolist()], dtype=bool)
     given = _of_one_type(values[labelled], name)
     classes = np.unique(given) if classes is None else _classes(classes)
     place = {label: code for code, label in enumerate(classes.tolist())}
@@ -46,7 +50,8 @@ def refuse_unusable(codes: np.ndarray, classes: np.ndarray) -> None:
     if not (codes >= 0).any():
         raise InputError("y has no labelled row: every label is -1; label at least one row of every class")
     if len(classes) < 2:
-        raise InputError(f"Classifier can't train when only one class is present: y holds {_listed(classes)} alone")
+        beside = ", and -1, which means no label: give that class another number" if (codes < 0).any() else ""
+        raise InputError(f"Classifier can't train when only one class is present: y holds {_listed(classes)} alone{beside}")
     empty = classes[np.bincount(codes[codes >= 0], minlength=len(classes)) == 0]
     if len(empty):
         raise InputError(f"no labelled row of the class{'es' if len(empty) > 1 else ''} {_listed(empty)} is left to learn from")
@@ -107,15 +112,35 @@ def _values(y, rows: int, name: str) -> np.ndarray:
 
 def _list_array(y: list) -> np.ndarray:
     """A list as NumPy makes it if that loses nothing, else as objects: [1.5, None], ["a", -1]."""
-    if any(np.ndim(v) for v in y) or all(isinstance(v, (bool, np.bool_, int, float, np.number)) for v in y):
+    if any(isinstance(v, (list, tuple, np.ndarray)) for v in y):
+        try:
+            return np.asarray(y)
+        except ValueError:
+            raise InputError("labels must be one a row, got lists of several lengths among them") from None
+    if all(isinstance(v, (bool, np.bool_, int, float, np.number)) for v in y):
         return np.asarray(y)
     values = np.empty(len(y), dtype=object)
     values[:] = y
     return values
 
 
-def _is_unlabelled(value) -> bool:
-    return value is None or (not isinstance(value, (bool, np.bool_)) and value in UNLABELLED)
+def is_unlabelled(value) -> bool:
+    """Whether a label means that there is none."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):  # pandas', which is not imported for it
+        return True
+    if isinstance(value, str):
+        return value.strip() in UNLABELLED_TEXTS
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and value == -1
+
+
+def warn_of_many_classes(codes: np.ndarray, classes: np.ndarray) -> None:
+    """ManyClassesWarning: hardly two labelled rows a class, as where the labels are measured, or number the rows."""
+    labelled = int((codes >= 0).sum())
+    if len(classes) > max(FEW_CLASSES, MOST_CLASSES_A_ROW * labelled):
+        warnings.warn(
+            f"y holds {len(classes)} classes in {labelled} labelled rows; is it a number to be predicted, rather than a class?",
+            ManyClassesWarning, stacklevel=4,
+        )
 
 
 def _of_one_type(given: np.ndarray, name: str) -> np.ndarray:
@@ -141,8 +166,8 @@ def _classes(classes) -> np.ndarray:
     values = _of_one_type(np.array([*classes, None], dtype=object)[:-1], "classes")
     if len(np.unique(values)) != len(values):
         raise InputError(f"classes holds a class twice: {_listed(values)}")
-    if any(map(_is_unlabelled, values.tolist())):
-        raise InputError(f"classes must not hold {_listed(values)}: -1 and an empty text mean no label")
+    if any(map(is_unlabelled, values.tolist())):
+        raise InputError(f"classes must not hold {_listed(values)}: -1 and what is missing in a table (an empty text, NA, NaN, ?) mean no label")
     return values
 
 

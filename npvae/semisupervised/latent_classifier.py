@@ -14,7 +14,7 @@ from npvae.fields import ListOf, OneOf, Real, Record, Whole
 from npvae.inputs import rows_of
 from npvae.semisupervised import features as latent_features
 from npvae.semisupervised.classifier import Classifier
-from npvae.semisupervised.labels import read_labels, refuse_unusable
+from npvae.semisupervised.labels import read_labels, refuse_unusable, warn_of_many_classes
 from npvae.semisupervised.softmax_regression import SoftmaxRegression
 
 
@@ -50,6 +50,7 @@ class LatentClassifier(Classifier):
         """
         codes, classes = read_labels(y, rows_of(X))
         refuse_unusable(codes, classes)
+        warn_of_many_classes(codes, classes)
         classifier = SoftmaxRegression() if self.classifier is None else copy.deepcopy(self.classifier)
         for method in ("fit", "predict"):
             if not callable(getattr(classifier, method, None)):
