@@ -67,6 +67,50 @@ def test_columns_of_few_cells_keep_them(rng):
         TableImputer(**QUICK).fit(rng.standard_normal((20, 1)))
 
 
+def can_be_hidden(observed) -> bool:
+    """Whether a cell can be hidden that leaves its row one, and its column two."""
+    return any(
+        observed[row, column] and observed[row].sum() >= 2 and observed[:, column].sum() >= 3
+        for row in range(observed.shape[0]) for column in range(observed.shape[1])
+    )
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.3, 0.6, 0.8])
+def test_the_table_and_not_the_draw_decides_whether_a_cell_can_be_held_out(rng, missing):
+    accepted = set()
+    for trial in range(30):
+        rows, columns = rng.integers(2, 7), rng.integers(1, 5)
+        x = np.where(rng.random((rows, columns)) < missing, np.nan, 1.0)
+        observed, possible = ~np.isnan(x), can_be_hidden(~np.isnan(x))
+        accepted.add(possible)
+        for seed in range(10):
+            if not possible:
+                with pytest.raises(InputError, match="is too small: no observed cell can be held out"):
+                    hide(x, [slice(i, i + 1) for i in range(columns)], 0.1, seed)
+                continue
+            hidden = hide(x, [slice(i, i + 1) for i in range(columns)], 0.1, seed)
+            left = observed & ~hidden
+            assert hidden.any() and not (hidden & ~observed).any()
+            assert (left.any(axis=1) == observed.any(axis=1)).all()
+            assert (left.sum(axis=0) >= np.minimum(observed.sum(axis=0), 2)).all()
+    assert True in accepted
+
+
+def test_in_a_long_table_the_one_cell_that_can_be_held_out_is():
+    x = np.full((3000, 2), np.nan)
+    x[:, 0] = 1.0
+    x[[5, 1500, 2999], 1] = 1.0  # rows with another cell; at most one of them is watched by chance
+    for seed in range(5):
+        assert 1 <= hide(x, [slice(0, 1), slice(1, 2)], 1e-9, seed).sum() <= 3
+
+
+def test_a_table_of_six_rows_is_fitted_with_every_seed(rng):
+    x = rng.standard_normal((6, 2))
+    x[0, 1] = np.nan
+    for seed in range(8):
+        assert np.isfinite(TableImputer(**{**QUICK, "epochs": 1, "every": 1, "random_state": seed}).fit_transform(x)).all()
+
+
 def test_ctrl_c_ends_the_training_of_all_members(rng, monkeypatch):
     def interrupted(model, settings, x, state, callbacks):
         state.interrupted = True

@@ -1,4 +1,4 @@
-"""The history of a run: a mapping of equally long columns, one entry an epoch."""
+"""The history of a run: a dict of equally long columns, one entry an epoch."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from npvae.files import write_text_atomically
 
 
-class History(Mapping):
-    """Columns by name; each is a list with one entry an epoch.
+class History(dict):
+    """Columns by name; each is a list with one entry an epoch. ``pandas.DataFrame(history)`` has a row an epoch.
 
     The columns: epoch; loss (with the KL weighted as in training), elbo (unweighted), bound (the objective's own, where
     it is not the ELBO), error (of the labelled rows, the share taken for another class) and their cross_entropy, reconstruction, kl, active_units, kl_per_dimension (a list a row); gradient_norm (mean over the
@@ -20,41 +20,36 @@ class History(Mapping):
     """
 
     def __init__(self, columns: Mapping[str, list] | None = None) -> None:
-        self._columns: dict[str, list] = {name: list(values) for name, values in (columns or {}).items()}
+        super().__init__({name: list(values) for name, values in (columns or {}).items()})
 
     def append(self, row: Mapping) -> None:
         """Add an epoch. ValueError: the names are not those of the epochs before."""
-        if not self._columns:
-            self._columns = {name: [] for name in row}
-        if row.keys() != self._columns.keys():
-            raise ValueError(f"an epoch's columns {list(row)} differ from {list(self._columns)}")
+        if not self:
+            self.update((name, []) for name in row)
+        if row.keys() != self.keys():
+            raise ValueError(f"an epoch's columns {list(row)} differ from {list(self)}")
         for name, value in row.items():
-            self._columns[name].append(value)
-
-    def __getitem__(self, name: str) -> list:
-        return self._columns[name]
-
-    def __iter__(self):
-        return iter(self._columns)
-
-    def __len__(self) -> int:
-        return len(self._columns)
+            self[name].append(value)
 
     def __repr__(self) -> str:
-        return f"History({self.epochs} epochs: {', '.join(self._columns)})"
+        return f"History({self.epochs} epochs: {', '.join(self)})"
 
     @property
     def epochs(self) -> int:
         """How many epochs there are."""
-        return len(next(iter(self._columns.values()), []))
+        return len(next(iter(self.values()), []))
 
     def row(self, index: int) -> dict:
         """One epoch, by position; -1 is the last."""
-        return {name: values[index] for name, values in self._columns.items()}
+        return {name: values[index] for name, values in self.items()}
 
     def columns(self, epochs: int | None = None) -> dict[str, list]:
         """A plain dict of the columns, JSON-able; of the first so many epochs."""
-        return {name: values[:epochs] for name, values in self._columns.items()}
+        return {name: values[:epochs] for name, values in self.items()}
+
+    def to_dict(self) -> dict[str, list]:
+        """The columns, by pandas' name for them."""
+        return self.columns()
 
     def write_csv(self, path) -> None:
         """Write a table: a line an epoch, ``kl_per_dimension`` spread over ``kl_0``, ``kl_1``, ..."""
