@@ -13,6 +13,15 @@ import numpy as np
 from npvae.errors import InputError, MissingDependencyError
 
 
+#: Ten colours that are told apart on white, and in grey by their lightness and marker.
+COLORS = (
+    "#1f4fd8", "#ff8c00", "#0b8a3e", "#d11f2f", "#9a5be0", "#7a4a1e", "#ff7ac6", "#222222", "#a8b400", "#19b8cf",
+)
+MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<", "*", ">")
+#: Labels in a column of the legend, and at most in all of it.
+LEGEND_ROWS, MOST_IN_LEGEND = 25, 100
+
+
 def _new_axes(ax, figsize, **subplot):
     if ax is not None:
         return ax
@@ -59,8 +68,8 @@ def plot_loss(history, ax=None):
 def plot_latent(mu, labels=None, ax=None, dimensions=None):
     """Posterior means as points, coloured by label: in a plane, or in space if there are three dimensions.
 
-    mu: (N, Z). labels: (N,) or None. dimensions: which two (or three) of more to draw; by default those of
-    the largest variance.
+    mu: (N, Z). labels: (N,) or None; up to 100 different ones have a colour and a marker each, more of them a shade in their
+    order, with a colour bar if they are numbers. dimensions: which two (or three) of more to draw; by default those of the largest variance.
     """
     mu = np.asarray(mu)
     if dimensions is None:
@@ -69,28 +78,41 @@ def plot_latent(mu, labels=None, ax=None, dimensions=None):
     points = mu[:, list(dimensions)]
     if points.shape[1] == 1:
         points = np.column_stack([points[:, 0], np.zeros(len(points))])
-    ax = _new_axes(ax, (6.5, 5.5), **({"projection": "3d"} if points.shape[1] == 3 else {}))
-    size = 4 if len(mu) > 1000 else 10
+    classes = np.unique([] if labels is None else np.asarray(labels))
+    columns = -(-len(classes) // LEGEND_ROWS) if len(classes) <= MOST_IN_LEGEND else 1
+    ax = _new_axes(ax, (6.0 + 0.6 * columns, 5.5), **({"projection": "3d"} if points.shape[1] == 3 else {}))
+    size = 9 if len(mu) > 1000 else 16
     if labels is None:
         ax.scatter(*points.T, s=size, alpha=0.6, linewidths=0)
+    elif len(classes) > MOST_IN_LEGEND:
+        numeric = classes.dtype.kind in "buif"
+        shade = np.asarray(labels, float) if numeric else np.searchsorted(classes, np.asarray(labels))
+        drawn = ax.scatter(*points.T, s=size, alpha=0.8, linewidths=0, c=shade, cmap="viridis")
+        if numeric:
+            ax.figure.colorbar(drawn, ax=ax, label="label")
     else:
         labels = np.asarray(labels)
-        classes = np.unique(labels)
         for i, label in enumerate(classes):
+            color, marker = mark_of(i)
             ax.scatter(
-                *points[labels == label].T, s=size, alpha=0.7, linewidths=0, color=f"C{i % 10}", label=str(label)
+                *points[labels == label].T, s=size, alpha=0.8, linewidths=0, color=color, marker=marker, label=str(label)
             )
-        if len(classes) <= 20:
-            legend = ax.legend(
-                title="label", loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, markerscale=3
-            )
-            for handle in legend.legend_handles:
-                handle.set_alpha(1.0)
+        legend = ax.legend(
+            title="label", loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, markerscale=2, ncols=columns,
+            fontsize="medium" if columns == 1 and len(classes) <= 20 else "small", columnspacing=1.0, handletextpad=0.2,
+        )
+        for handle in legend.legend_handles:
+            handle.set_alpha(1.0)
     for axis, dimension in zip("xyz", dimensions, strict=False):
         getattr(ax, f"set_{axis}label")(f"mean of latent dimension {dimension}")
     if points.shape[1] == 2:
         ax.grid(alpha=0.3)
     return ax
+
+
+def mark_of(i: int) -> tuple[str, str]:
+    """Colour and marker of label number i: pairs that are all different up to 100."""
+    return COLORS[i % 10], MARKERS[(i % 10 + i // 10) % 10]
 
 
 def manifold(vae, side: int = 15, dimensions=(0, 1)) -> np.ndarray:

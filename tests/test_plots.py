@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
@@ -69,6 +70,46 @@ def test_latent_plots_of_any_size(dimensions):
     if dimensions == 5:  # the two that vary most
         assert ax.get_xlabel().endswith("3") and ax.get_ylabel().endswith("4")
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["0", "1", "2"]
+
+
+def drawn_points(ax) -> dict:
+    """Colour and marker of every label, as they are on the axes."""
+    return {
+        c.get_label(): (tuple(c.get_facecolor()[0][:3]), c.get_paths()[0].vertices.tobytes()) for c in ax.collections
+    }
+
+
+@pytest.mark.parametrize("count", [2, 10, 20, 100])
+def test_every_label_has_a_look_of_its_own_and_the_legend_shows_it(count):
+    rng = np.random.default_rng(0)
+    labels = np.arange(3 * count) % count
+    ax = plots.plot_latent(rng.standard_normal((3 * count, 2)), labels)
+    looks = drawn_points(ax)
+    assert list(looks) == [str(i) for i in range(count)] and len(set(looks.values())) == count
+    legend = ax.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == list(looks)
+    shown = [tuple(handle.get_facecolor()[0][:3]) for handle in legend.legend_handles]
+    assert shown == [color for color, _ in looks.values()]
+    if count <= 10:
+        apart = [np.abs(np.subtract(a, b)).sum() for i, a in enumerate(shown) for b in shown[:i]]
+        assert min(apart) > 0.35  # of 3: the sum over red, green and blue
+
+
+@pytest.mark.parametrize(("labels", "bar"), [(np.arange(300) / 7, True), (np.array([f"n{i}" for i in range(300)]), False)])
+def test_more_labels_than_a_legend_can_name_are_shades(labels, bar):
+    ax = plots.plot_latent(np.random.default_rng(0).standard_normal((300, 2)), labels)
+    assert ax.get_legend() is None and (len(ax.figure.axes) == 2) == bar
+    assert len(np.unique(np.asarray(ax.collections[0].get_array()))) == 300
+
+
+def test_the_picture_of_the_readme_shows_ten_colours():
+    """As the file has them: a palette reduced to fewer colours once made three pairs of digits one."""
+    image = pytest.importorskip("matplotlib.image")
+    colors = pytest.importorskip("matplotlib.colors")
+    pixels = image.imread(Path(__file__).parent.parent / "docs" / "images" / "latent.png")[:, :, :3]
+    legend = pixels[:, int(0.91 * pixels.shape[1]):].reshape(-1, 3)
+    for color in plots.COLORS:
+        assert (np.abs(legend - colors.to_rgb(color)).max(axis=1) < 0.02).sum() > 20, color
 
 
 def test_rows_that_are_no_pictures_are_refused():
