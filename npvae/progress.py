@@ -1,9 +1,35 @@
-"""Progress on the terminal: tqdm where it is installed and there is a terminal, else a line an epoch."""
+"""Progress on the terminal: tqdm where it is installed and there is a terminal, else some lines, however long the work is."""
 
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import contextmanager
+
+#: Between two lines pass at least so many seconds, and this share of the time since the beginning: after five seconds a line
+#: comes each time a quarter has been added to that time. So an hour makes some 40 lines, and a day 55.
+SHORTEST_PAUSE, PAUSE_BY_TIME = 1.0, 0.2
+#: Lines that are printed however quickly they follow one another.
+FIRST_LINES = 3
+
+
+class Pace:
+    """When a line is due: always the first and the last, and in between never often. now: the clock, in seconds."""
+
+    def __init__(self, now=time.monotonic) -> None:
+        self._now = now
+        self._started = self._printed = now()
+        self._lines = 0
+
+    def due(self, last: bool = False) -> bool:
+        """Whether to print now; if so, it is counted as printed."""
+        now = self._now()
+        pause = max(SHORTEST_PAUSE, PAUSE_BY_TIME * (now - self._started))
+        if not last and self._lines >= FIRST_LINES and now - self._printed < pause:
+            return False
+        self._printed = now
+        self._lines += 1
+        return True
 
 
 def describe(row: dict) -> str:
@@ -20,13 +46,26 @@ def describe(row: dict) -> str:
 
 @contextmanager
 def progress_reporter(verbose, epochs: int, state):
-    """A context that gives a callback which reports every epoch to standard error; silent if not verbose."""
+    """A context that gives a callback which reports epochs to standard error; silent if not verbose."""
     if not verbose:
         yield lambda state: None
         return
     tqdm = _tqdm() if sys.stderr is not None and sys.stderr.isatty() else None
     if tqdm is None:
-        yield lambda state: _print_line(state, epochs)
+        pace, unsaid = Pace(), None
+
+        def line(state):
+            nonlocal unsaid
+            last = state.epoch >= epochs or state.stop_reason is not None
+            unsaid = None if pace.due(last) else _line(state, epochs)
+            if unsaid is None:
+                _print(_line(state, epochs))
+
+        try:
+            yield line
+        finally:
+            if unsaid is not None:  # the run ended in an epoch that nobody knew to be the last
+                _print(unsaid)
         return
     with tqdm(total=epochs, initial=state.epoch, unit="epoch", file=sys.stderr, dynamic_ncols=True) as bar:
 
@@ -59,9 +98,9 @@ def progress_bar(verbose, total: int, unit: str):
         yield lambda done: bar.update(done - bar.n)
 
 
-def _print_line(state, epochs: int) -> None:
+def _line(state, epochs: int) -> str:
     seconds = state.history["seconds"][-1]
-    _print(f"epoch {state.epoch}/{epochs}  {describe(state.history.row(-1))}, {seconds:.2f} s")
+    return f"epoch {state.epoch}/{epochs}  {describe(state.history.row(-1))}, {seconds:.2f} s"
 
 
 def _print(line: str) -> None:

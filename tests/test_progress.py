@@ -1,139 +1,64 @@
-"""Progress on the terminal: what is said of an epoch, of rows that are done and of a download, with tqdm, without it and not at all."""
+"""Progress without a terminal: the first epochs and the last, and in between a number of lines that hardly grows with the work."""
 
 from __future__ import annotations
 
-import io
-import sys
-from types import SimpleNamespace
-
 import pytest
+from small import grey_rows
 
-from npvae import progress
-from npvae.cli import common
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
+from npvae import VAE
+from npvae.progress import FIRST_LINES, Pace
 
 
-class Bar:
-    """In the place of tqdm's bar: remembers what it was told."""
+class Clock:
+    def __init__(self):
+        self.seconds = 0.0
 
-    made: list = []
-
-    def __init__(self, **arguments) -> None:
-        self.arguments, self.n, self.words = arguments, arguments.get("initial", 0), []
-        self.made.append(self)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.ended = True
-
-    def update(self, by) -> None:
-        self.n += by
-
-    def set_postfix_str(self, text, refresh=True) -> None:
-        self.words.append((text, refresh))
+    def __call__(self):
+        return self.seconds
 
 
-@pytest.fixture
-def bars(monkeypatch):
-    """Call it in the test: a terminal and tqdm, and the bars that are made."""
-
-    def on_a_terminal():
-        monkeypatch.setattr(sys, "stderr", Terminal())
-        monkeypatch.setattr(progress, "_tqdm", lambda: Bar)
-        Bar.made = []
-        return Bar.made
-
-    return on_a_terminal
-
-
-def state_of(epoch: int, **row):
-    """A state whose last epoch was that row."""
-    row = {"loss": 12.3456, "kl": 1.5, **row}
-    return SimpleNamespace(epoch=epoch, history=SimpleNamespace(row=lambda i: row if i == -1 else None))
-
-
-@pytest.mark.parametrize(("row", "words"), [
-    ({}, "loss 12.35, KL 1.50"), ({"val_loss": 13.0}, "loss 12.35, KL 1.50, validation 13.00"),
-    ({"error": 0.25}, "loss 12.35, KL 1.50, errors 25.0 %"),
-    ({"error": 0.25, "val_error": 0.5, "val_loss": 13.0}, "loss 12.35, KL 1.50, validation 13.00, errors 25.0 %, in validation 50.0 %"),
-    ({"val_error": float("nan")}, "loss 12.35, KL 1.50"), ({"val_error": None}, "loss 12.35, KL 1.50"),
+@pytest.mark.parametrize(("epochs", "seconds", "least", "most"), [
+    (1000, 0.001, 4, 5), (1000, 0.1, 18, 25), (100, 1.0, 15, 25), (10, 30.0, 8, 10), (3, 1e-6, 3, 3), (86400, 1.0, 40, 60),
+    (200, 3600.0, 20, 60), (10**6, 2.6, 40, 70),
 ])
-def test_an_epoch_in_words(row, words):
-    assert progress.describe({"loss": 12.3456, "kl": 1.5, **row}) == words
+def test_lines_by_time(epochs, seconds, least, most):
+    clock = Clock()
+    pace, said = Pace(clock), []
+    for epoch in range(1, epochs + 1):
+        clock.seconds += seconds
+        if pace.due(epoch == epochs):
+            said.append(epoch)
+    assert said[:FIRST_LINES] == [1, 2, 3][:epochs] and said[-1] == epochs
+    assert least <= len(said) <= most, len(said)
 
 
-def test_bars_of_epochs_begin_where_the_run_does(bars):
-    bars = bars()
-    with progress.progress_reporter(True, 10, SimpleNamespace(epoch=4)) as report:
-        report(state_of(5))
-        report(state_of(6, val_loss=2.0))
-    (bar,) = bars
-    assert (bar.arguments["total"], bar.arguments["initial"], bar.arguments["unit"]) == (10, 4, "epoch") and bar.n == 6 and bar.ended
-    assert bar.arguments["file"] is sys.stderr
-    assert bar.words == [("loss 12.35, KL 1.50", False), ("loss 12.35, KL 1.50, validation 2.00", False)]
+def epochs_said(err: str) -> list[int]:
+    return [int(line.split()[1].split("/")[0]) for line in err.splitlines() if line.startswith("epoch ")]
 
 
-def test_bars_of_rows_are_told_how_many_are_done(bars):
-    bars = bars()
-    with progress.progress_bar(True, 30, "row") as report:
-        for done in (4, 12, 30):
-            report(done)
-            assert bars[0].n == done
-    assert (bars[0].arguments["total"], bars[0].arguments["unit"]) == (30, "row") and bars[0].ended
+def test_many_epochs_write_few_lines_and_the_last(capsys, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("npvae.progress.Pace.__init__.__defaults__", (clock,))
+
+    def later(state):
+        clock.seconds += 0.05
+
+    how = {"latent_dim": 2, "hidden": (4,), "backend": "numpy", "random_state": 0, "verbose": True}
+    VAE(epochs=300, **how).fit(grey_rows(), callbacks=[later])
+    said = epochs_said(capsys.readouterr().err)
+    assert said[:3] == [1, 2, 3] and said[-1] == 300 and len(said) < 20
 
 
-def test_without_a_terminal_there_are_lines(monkeypatch, capsys):
-    monkeypatch.setattr(progress, "_tqdm", lambda: pytest.fail("there is no terminal"))
-    with progress.progress_bar(True, 40, "row") as report:
-        for done in (1, 3, 4, 5, 7, 8, 20, 40):
-            report(done)
-    assert capsys.readouterr().err.splitlines() == [f"{done} of 40 rows" for done in (4, 8, 20, 40)]
+def test_an_epoch_that_turns_out_to_be_the_last_is_said(capsys):
+    class Enough(Exception):
+        pass
 
+    def stop(state):
+        if state.epoch == 40:
+            raise Enough
 
-def test_without_tqdm_there_are_lines_on_a_terminal_too(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    monkeypatch.setitem(sys.modules, "tqdm", None)
-    with progress.progress_bar(True, 10, "row") as report:
-        report(10)
-    assert sys.stderr.getvalue() == "10 of 10 rows\n"
-    monkeypatch.undo()
-    assert progress._tqdm() is None or progress._tqdm().__name__ == "tqdm"
-
-
-def test_silence(bars):
-    bars = bars()
-    with progress.progress_bar(False, 10, "row") as report:
-        report(10)
-    with progress.progress_reporter(False, 10, SimpleNamespace(epoch=0)) as report:
-        report(state_of(1))
-    assert bars == [] and sys.stderr.getvalue() == ""
-
-
-def test_a_reader_that_has_gone_ends_nothing(monkeypatch):
-    class Gone(io.StringIO):
-        def write(self, text):
-            raise BrokenPipeError
-
-    monkeypatch.setattr(sys, "stderr", Gone())
-    with progress.progress_bar(True, 10, "row") as report:
-        report(10)
-
-
-@pytest.mark.parametrize(("total", "lines"), [
-    (4_000_000, "\rfetching x.gz:  25%\rfetching x.gz: 100%\n"), (None, "\rfetching x.gz: 1.0 MB\rfetching x.gz: 4.0 MB"),
-])
-def test_a_download_on_a_terminal(monkeypatch, total, lines):
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    show = common._download_progress()
-    show(1_000_000, total, "x.gz")
-    show(4_000_000, total, "x.gz")
-    assert sys.stderr.getvalue() == lines
-    for none in (None, io.StringIO()):
-        monkeypatch.setattr(sys, "stderr", none)
-        assert common._download_progress() is None
+    how = {"latent_dim": 2, "hidden": (4,), "backend": "numpy", "random_state": 0, "verbose": True}
+    with pytest.raises(Enough):
+        VAE(epochs=300, **how).fit(grey_rows(), callbacks=[stop])
+    said = epochs_said(capsys.readouterr().err)
+    assert said[-1] == 40 and said[:3] == [1, 2, 3]
