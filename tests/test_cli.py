@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import processes
 import pytest
+from ended import ended_in_epoch
 from small import grey_rows, small_vae
 
 from npvae import VAE
@@ -119,7 +120,7 @@ def test_resume_alone_goes_on_with_what_was_begun(tmp_path, epoch, number):
     begun = ["train", "--data", "x.npy", "--epochs", "4", "--hidden", "5", "--no-plots", "--quiet", "--optimizer", "adam:beta1=0.8",
              "--schedule", "cosine", "--latent-dim", "3", "--missing", "--binarize", "dynamic", "--batch-size", "20"]
     assert main([*begun, "--out", "whole"]) == 0
-    said = ended_in_its_third_epoch([*begun, "--out", "parts"], number, epoch)
+    said = ended_in_epoch(epoch, number, [*begun, "--out", "parts"])
     model = tmp_path / "parts" / "model.npz"
     assert model.exists() == (number == signal.SIGINT and epoch > 0)
     if number == signal.SIGINT:
@@ -270,37 +271,13 @@ def test_overwrite_keeps_the_old_run_until_the_new_one_is_whole(trained, tmp_pat
 
     new = ["--quiet", "--no-plots", "--hidden", "16", "--epochs", "4", "--checkpoint-seconds", "0"]
     for number in (signal.SIGKILL, signal.SIGINT):
-        ended_in_its_third_epoch(["train", "--out", "run", "--overwrite", *new], number)
+        ended_in_epoch(2, number, ["train", "--out", "run", "--overwrite", *new])
         assert contents(trained, ["checkpoint.npz", ".checkpoint.npz.lock"]) == before
     assert main(["train", "--out", "run", "--resume"]) == 0
     assert main(["train", "--out", "whole", *new]) == 0
     assert set(contents(trained)) == {"model.npz", "history.csv", "checkpoint.npz"}
     a, b = VAE.load(trained / "model.npz"), VAE.load(tmp_path / "whole" / "model.npz")
     np.testing.assert_array_equal(a.theta_, b.theta_)
-
-
-#: A program that sends itself a signal when the third epoch of ``npvae train`` begins.
-ENDED = """
-import os, signal, sys
-from npvae.cli import main
-from npvae.training import loop
-signal.signal(signal.SIGINT, signal.default_int_handler)
-whole = loop._epoch
-def epoch(model, settings, x, state, *rest):
-    if state.epoch == int(sys.argv[2]):
-        os.kill(os.getpid(), int(sys.argv[1]))
-    return whole(model, settings, x, state, *rest)
-loop._epoch = epoch
-sys.exit(main(sys.argv[3:]))
-"""
-
-
-def ended_in_its_third_epoch(arguments, number, epoch: int = 2):
-    """Run a command, and end it with a signal in that epoch, counted from 0; what it said."""
-    done = processes.run([sys.executable, "-c", ENDED, int(number), epoch, *arguments])
-    assert done.returncode == (130 if number == signal.SIGINT else -number), done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr
 
 
 @pytest.mark.parametrize("redirect", ["2>&-", ">&-", "2>&1 | head -1 > HERE", "> /dev/full"])

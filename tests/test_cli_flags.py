@@ -59,8 +59,8 @@ RECORDED = {
     "sample": ("loaded", "sample", "plots", "written"),
     "encode": ("data", "loaded", "encode", "written"),
     "reconstruct": ("data", "loaded", "reconstruct", "elbo", "plots", "written"),
-    "impute": ("table", "TableImputer", "impute", "interval", "loaded"),
-    "classify": ("data", "VAE", "M2", "M1", "labels", "fitted", "predict", "loaded", "plots"),
+    "impute": ("table", "TableImputer", "fit", "impute", "interval", "loaded"),
+    "classify": ("data", "fit", "VAE", "M2", "M1", "labels", "fitted", "predict", "loaded", "plots"),
     "gradcheck": ("cases", "case", "check", "loaded"),
     "info": ("loaded",),
     "warmup": ("compiled",),
@@ -234,6 +234,16 @@ FLAGS = [
     Flag("classify", "--learning-rate 0.004", m2(learning_rate=0.004)),
     Flag("classify", "--schedule steps:3=0.5", m2(schedule={"name": "steps", "factors": {"3": 0.5}})),
     Flag("classify", "--divide-by 300", m2(divide_by=300.0)),
+    *(
+        Flag(command, words, changes, before=f"{begun} --checkpoint c.npz --quiet" if "c.npz" in beside else "", beside=beside, loose=bool(beside))
+        for command, begun in (("classify", "classify --batch-size 500"), ("impute", "impute --data table.csv --out filled.csv"))
+        for words, changes, beside in (
+            ("--checkpoint k.npz", {"fit.checkpoint": "k.npz", "files": {"k.npz", "classes.csv" if command == "classify" else "filled.csv"}}, ""),
+            ("--checkpoint-seconds 3", {"fit.checkpoint_seconds": 3.0}, ""),
+            ("--resume", {"fit.resume": True, "code": 0, "fit.checkpoint": "c.npz"}, "--checkpoint c.npz"),
+            ("--resume-anyway", {"fit.resume": "anyway", "code": 0}, "--checkpoint c.npz"),
+        )
+    ),
     Flag("classify", "--seed 11", {**m2(random_state=11), "labels.seed": 11}),
     Flag("classify", "--backend numpy", {**m2(backend="numpy"), "backend": ON_NUMPY}),
     Flag("classify", "--threads 2", {**m2(threads=2), "backend": ON_TWO}),
@@ -297,6 +307,7 @@ DEFAULTS = {
             learning_rate=1e-3, batch_size=64, epochs=None, held_out=0.1, every=None, patience=6, imputation_samples=2000,
             backend="auto", threads=None, random_state=0, verbose=True,
         ),
+        "fit.checkpoint_seconds": 10.0, "fit.resume": False,
         "files": {"filled.csv"},
     },
     "classify": {
@@ -308,7 +319,7 @@ DEFAULTS = {
             validation_fraction=0.0, patience=None, min_delta=0.0, binarize="none", initial_weights="glorot", output_bias="zero",
             divide_by=255.0, backend="auto", threads=None, dtype="float32", random_state=0, verbose=True,
         ),
-        "files": {"classes.csv"},
+        "fit.checkpoint_seconds": 10.0, "fit.resume": False, "files": {"classes.csv"},
     },
     "gradcheck": {"cases.seed": 0, "check.seed": 0, "files": set()},
     "info": {"files": set()},
@@ -477,6 +488,7 @@ def watch_training(patch, record: Record) -> None:
     def one_small_member(self, *rest, **more):
         given = self.get_params()
         self.set_params(members=1, epochs=1, hidden=(3,), imputation_samples=20, samples=2)
+        record.take("fit", {name: more[name] for name in ("checkpoint", "checkpoint_seconds", "resume")})
         fit(self, *rest, **more)
         return self.set_params(**{**given, "imputation_samples": 20})
 

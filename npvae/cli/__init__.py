@@ -68,8 +68,8 @@ def main(arguments=None, ready=None) -> int:
         return _fail(error, 1)
     except (NpvaeError, OSError, MemoryError) as error:
         return _fail(error, 2)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+    except KeyboardInterrupt as error:
+        return _fail(str(error) or "interrupted", 130)
     finally:
         output.finish()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from npvae.cli import choices, common, numbers, output, outputs
+from npvae.cli import choices, common, numbers, output, outputs, resuming
 from npvae.data import DATASETS
 from npvae.data.own_files import NUMPY_SUFFIXES
 from npvae.errors import DataFileError, InputError, NpvaeError, TrainingInterrupted
@@ -19,6 +19,7 @@ from npvae.files import write_atomically, write_text_atomically
 from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE
 from npvae.semisupervised.continuous import why_continuous
 from npvae.semisupervised.labels import balanced_choice, is_unlabelled, read_labels, refuse_other_kind, refuse_unusable
+from npvae.training.checkpoint import CheckpointFile
 
 METHODS = ("m1", "m2", "m1+m2")
 #: Labels that are kept of a known data set, where the command does not say how many.
@@ -67,14 +68,16 @@ def add_parser(commands) -> None:
     parser.add_argument("--learning-rate", type=numbers.real(above=0.0), help="of Adam (default 0.003 for m2 with bernoulli, else 0.001)")
     parser.add_argument("--schedule", help="of the learning rate: as in 'npvae train' (default cosine for m2 with bernoulli, else constant)")
     parser.add_argument("--divide-by", type=numbers.real(above=0.0), help="scale the data: 255 for 8-bit images")
+    resuming.add_checkpoint(parser)
     common.add_seed(parser)
     common.add_backend(parser)
     parser.add_argument("--threads", type=numbers.threads, help="how many to run on (default: all cores this process may use)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    parser.set_defaults(run=run_command)
+    parser.set_defaults(run=run_command, parser=parser)
 
 
 def run_command(options) -> int:
+    options = resuming.of_checkpoint(options, "features")
     _check(options)
     say = (lambda text: None) if options.quiet else output.say
     code, written = 0, []
@@ -230,12 +233,15 @@ def _train(options, rows: _Rows, given):
         vae = VAE(likelihood=likelihood, divide_by=divide_by, binarize=binarize, **common_arguments)
         model = LatentClassifier(vae) if options.method == "m1" else SemiSupervisedVAE(vae, alpha=options.alpha, **common_arguments)
     try:
-        model.fit(common.with_names(rows.x, rows.names), y)
+        model.fit(
+            common.with_names(rows.x, rows.names), y, checkpoint=resuming.file_of(options),
+            checkpoint_seconds=options.checkpoint_seconds, resume=resuming.mode(options),
+        )
     except TrainingInterrupted as error:
         if error.estimator is not model:  # but its features
-            raise
+            raise KeyboardInterrupt(f"{error}, of the VAE of features: there is no classifier yet{resuming.how_to_go_on(options)}") from None
         epochs = (model if isinstance(model, SemiSupervisedVAE) else model.features_).history_.epochs
-        output.tell(f"npvae: interrupted after {epochs} of {options.epochs} epochs; classifying by the model so far")
+        output.tell(f"npvae: interrupted after {epochs} of {options.epochs} epochs; classifying by the model so far{resuming.how_to_go_on(options)}")
         return model, 130
     return model, 0
 
@@ -306,10 +312,16 @@ def _check(options) -> None:
     if options.save is not None:
         written.append(outputs.Output("--save", options.save, model=True))
         outputs.refuse_suffix(written[1], (".npz",))
+    if options.checkpoint is not None:
+        written.append(outputs.Output("--checkpoint", options.checkpoint, model=True))
+        outputs.refuse_suffix(written[-1], (".npz",))
+        if options.method == "m1+m2":
+            beside = CheckpointFile.of(options.checkpoint).beside("features").path
+            written.append(outputs.Output("--checkpoint", beside, model=True))
     if options.pictures is not None and Path(options.pictures).is_dir():
         written += [outputs.Output("--pictures", path) for path in _picture_files(options)]
     read = [("--data", options.data), ("--predict", options.predict), ("--model", options.model)]
-    outputs.refuse(written, read, overwrite=options.overwrite)
+    outputs.refuse(written, read, overwrite=options.overwrite or options.resume)
     if options.model is not None and (options.save is not None or options.labels is not None or options.classes):
         raise InputError("--model uses a trained model as it is; leave out --save and --labels, and --classes")
     if options.pictures is not None and options.model is None and options.method == "m1":

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from npvae.cli import choices, common, numbers, output, outputs
+from npvae.cli import choices, common, numbers, output, outputs, resuming
 from npvae.data import load_file, save_array
 from npvae.data.own_files import NUMPY_SUFFIXES, TEXT_SUFFIXES
 from npvae.errors import InputError, TrainingInterrupted
-from npvae.tables import TableImputer
+from npvae.tables import TableImputer, imputer_checkpoint
 from npvae.tables.table_file import as_text, read_text_table, write_numbers, write_text_table
 
 #: A row whose effective sample size is below this is spoken of.
@@ -25,9 +25,9 @@ def add_parser(commands) -> None:
         description="Train on what is observed of a table and fill in the rest. Cells that are empty, ?, NA, N/A, NaN, None or null "
         "are missing; every other cell is written as it was. Without --model a new one is trained on the table itself.",
     )
-    parser.add_argument("--data", required=True, help="the table: .csv, .tsv, .txt, .data, or numbers in .npy, .npz")
+    parser.add_argument("--data", help="the table: .csv, .tsv, .txt, .data, or numbers in .npy, .npz")
     parser.add_argument(
-        "--out", type=outputs.output_file, required=True,
+        "--out", type=outputs.output_file,
         help="where to write the completed table, of the same kind, or - for standard output",
     )
     parser.add_argument("--draws", type=numbers.whole(0, 100_000), default=0, help="write so many tables drawn as well: OUT-1.csv, OUT-2.csv, ...")
@@ -51,14 +51,16 @@ def add_parser(commands) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="let --out be the file of --data, and --save replace an imputer that is there"
     )
+    resuming.add_checkpoint(parser)
     common.add_seed(parser)
     common.add_backend(parser)
     parser.add_argument("--threads", type=numbers.threads, help="how many to run on (default: all cores this process may use)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    parser.set_defaults(run=run_command)
+    parser.set_defaults(run=run_command, parser=parser)
 
 
 def run_command(options) -> int:
+    options = resuming.of_checkpoint(options, command_of=imputer_checkpoint.command_of)
     _check(options)
     text = labels = None
     if Path(options.data).suffix.lower() in NUMPY_SUFFIXES:
@@ -95,9 +97,14 @@ def _imputer(options, table):
     )
     code = 0
     try:
-        imputer.fit(table)
+        imputer.fit(
+            table, checkpoint=resuming.file_of(options), checkpoint_seconds=options.checkpoint_seconds, resume=resuming.mode(options)
+        )
     except TrainingInterrupted:
-        output.tell(f"npvae: interrupted at model {len(imputer.members_)} of {imputer.members}; filling in by what there is")
+        output.tell(
+            f"npvae: interrupted at model {len(imputer.members_)} of {imputer.members}; filling in by what there is"
+            f"{resuming.how_to_go_on(options)}"
+        )
         code = 130
     if options.save is not None:
         imputer.save(options.save)
@@ -130,6 +137,9 @@ def _report(imputer, found, text, names) -> None:
 
 def _check(options) -> None:
     """Refuse what would be found out only after training. InputError, FileNotFoundError."""
+    for name in ("data", "out"):
+        if getattr(options, name) is None:
+            raise InputError(f"--{name} is required; see 'npvae impute --help'")
     if options.draws and outputs.written_words([options.out]) == "":
         raise InputError(f"--draws writes files beside --out, but --out {options.out} is a stream: give it a name")
     written = [outputs.Output("--out", options.out)]
@@ -138,8 +148,11 @@ def _check(options) -> None:
         written.append(outputs.Output("--intervals", options.intervals))
     if options.save is not None:
         written.append(outputs.Output("--save", options.save, model=True))
+    if options.checkpoint is not None:
+        written.append(outputs.Output("--checkpoint", options.checkpoint, model=True))
     outputs.refuse(
-        written, [("--data", options.data), ("--model", options.model)], overwrite=options.overwrite, replaceable=("--out", "--data")
+        written, [("--data", options.data), ("--model", options.model)], overwrite=options.overwrite or options.resume,
+        replaceable=("--out", "--data") if options.overwrite or not options.resume else None,
     )
     training = (options.save, options.kind or None, options.members, options.epochs)
     if options.model is not None and any(value is not None for value in training):

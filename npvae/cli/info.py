@@ -19,7 +19,7 @@ from npvae.plots import image_shape
 from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE
 from npvae.semisupervised.model import SemiSupervisedArchitecture
 from npvae.summary import model_summary
-from npvae.tables import TableImputer
+from npvae.tables import TableImputer, imputer_checkpoint
 from npvae.tables.columns import KINDS
 from npvae.training.checkpoint import inspect_checkpoint
 
@@ -49,6 +49,9 @@ def _file_info(options) -> str:
     kind, _ = io.kind_of(path)
     if kind == "checkpoint":
         lines = _checkpoint_info(path)
+    elif kind == imputer_checkpoint.KIND:
+        members, epochs = imputer_checkpoint.inspect(path)
+        lines = [f"checkpoint of an imputer: {members} members are trained, and {epochs} epochs of the next"]
     elif kind == "imputer":
         lines = _imputer_info(TableImputer.load(path, **common.where_to_run(options)))
     else:

@@ -7,7 +7,7 @@ import contextlib
 import io
 from pathlib import Path
 
-from npvae.cli import numbers
+from npvae.cli import numbers, outputs
 from npvae.data import DATASETS
 from npvae.errors import InputError, ModelFileError
 from npvae.fields import shown
@@ -35,6 +35,42 @@ def add_options(parser, of: str) -> None:
         "--resume-anyway", action="store_true", help="the same, also where the bits will be others: on another backend, NumPy or processor",
     )
     parser.add_argument("--checkpoint-seconds", type=numbers.real(minimum=0.0), default=10.0, help="time between checkpoints (default 10)")
+
+
+def add_checkpoint(parser) -> None:
+    """``--checkpoint FILE`` and the rest, of a command whose outputs are no folder."""
+    parser.add_argument(
+        "--checkpoint", type=outputs.output_file, metavar="FILE", help="keep the state of the training in this .npz, so that it can be resumed",
+    )
+    add_options(parser, "the file of --checkpoint")
+
+
+def of_checkpoint(options, *beside: str, command_of=checkpoint.command_of):
+    """The options, of a run that is resumed those that it was begun with. beside: names of its checkpoints beside ``--checkpoint``.
+
+    InputError: see :func:`resumed`, and options that need or exclude each other.
+    """
+    options.resume |= options.resume_anyway
+    if options.resume and options.checkpoint is None:
+        raise InputError("--resume needs --checkpoint: the file of the run to go on with")
+    if options.checkpoint is not None and getattr(options, "model", None) is not None:
+        raise InputError("--model uses a trained model as it is; leave out --checkpoint")
+    if not options.resume:
+        return options
+    file = checkpoint.CheckpointFile.of(options.checkpoint)
+    return resumed(options, file.path, *(file.beside(name).path for name in beside), command_of=command_of)
+
+
+def file_of(options) -> checkpoint.CheckpointFile | None:
+    """The argument ``checkpoint`` of ``fit``."""
+    return None if options.checkpoint is None else checkpoint.CheckpointFile(Path(options.checkpoint), words_of(options))
+
+
+def how_to_go_on(options) -> str:
+    """What to say of a run that Ctrl-C ended."""
+    if options.checkpoint is None:
+        return ""
+    return f"; 'npvae {options.command} --checkpoint {options.checkpoint} --resume' goes on"
 
 
 def mode(options):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass, replace
 
@@ -14,8 +15,11 @@ from npvae.model import Model
 from npvae.progress import progress_bar
 from npvae.sklearn_protocol import WHERE, SklearnProtocol
 from npvae.tables import imputer_file
-from npvae.tables.member import Member, Recipe, Standard, train_member
+from npvae.tables.imputer_checkpoint import ImputerCheckpoint
+from npvae.tables.member import Member, Recipe, Standard, model_of, train_member
 from npvae.tables.schema import Cells, Schema, as_cells, numbered
+from npvae.training.checkpoint import CheckpointFile, check_resume
+from npvae.training.state import INTERRUPTED
 
 #: Widest latent space by default.
 MOST_LATENTS = 10
@@ -117,14 +121,16 @@ class TableImputer(SklearnProtocol):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, checkpoint=None, checkpoint_seconds=10.0, resume=False):
         """Learn from a table X (N, C): numbers with NaN, or numbers and text with None. Return self; y is ignored.
 
+        checkpoint, checkpoint_seconds, resume: as of :meth:`npvae.VAE.fit`; one file for all members. Resuming needs a ``random_state``.
         Ctrl-C ends training after the current step: the imputer keeps what there is, and a TrainingInterrupted is raised, which is
         a KeyboardInterrupt. InputError, InputTypeError: an argument or the table is not what it must be; the message names column
         and row.
         """
         members = check.whole_number("members", self.members, 1)
+        check_resume(resume)
         table = as_cells(X)
         schema = Schema.fit(table, self.kinds, self.continuous_likelihood)
         recipe = self._recipe(schema, len(table.cells))
@@ -132,17 +138,29 @@ class TableImputer(SklearnProtocol):
         ops = backends.get(self.backend, self.threads)
         x, likelihood = schema.encode(table), schema.likelihood()
         standard = Standard(schema.center, schema.scale)
-        trained = []
-        with progress_bar(self.verbose, members * recipe.epochs, "epoch") as progress:
-            for i in range(members):
+        with contextlib.ExitStack() as stack:
+            keeper, trained, interrupted = None, [], False
+            if checkpoint is not None:
+                file, model = CheckpointFile.of(checkpoint), model_of(x.shape[1], likelihood, recipe, ops)
+                stack.enter_context(file.held())
+                keeper = stack.enter_context(ImputerCheckpoint(file, model, x, schema, recipe, seed, checkpoint_seconds))
+                if resume and file.path.exists():
+                    trained = keeper.members(standard, resume == "anyway")[:members]
+                else:
+                    keeper.begin()
+            progress = stack.enter_context(progress_bar(self.verbose, members * recipe.epochs, "epoch"))
+            for i in range(len(trained), members):
                 def report(state, i=i):
                     if progress is not None:
                         progress(i * recipe.epochs + state.epoch)
 
-                member, interrupted = train_member(
-                    x, likelihood, schema.slices, standard, recipe, ops, seed_of_member(seed, i), report
+                member, state = train_member(
+                    x, likelihood, schema.slices, standard, recipe, ops, seed_of_member(seed, i), report, keeper
                 )
                 trained.append(member)
+                interrupted = state.interrupted
+                if keeper is not None and state.stop_reason != INTERRUPTED:
+                    keeper.done(member)
                 if interrupted:
                     break
         self._keep(schema, trained, seed)
@@ -185,9 +203,9 @@ class TableImputer(SklearnProtocol):
         """X (N, C) with its missing cells filled in by their best guesses; a new table, of the same kind."""
         return self.impute(X).filled
 
-    def fit_transform(self, X, y=None) -> np.ndarray:
+    def fit_transform(self, X, y=None, **fit_arguments) -> np.ndarray:
         """``fit`` and then ``transform``."""
-        return self.fit(X, y).transform(X)
+        return self.fit(X, y, **fit_arguments).transform(X)
 
     def impute(self, X, draws: int = 0, *, random_state=None) -> TableImputation:
         """Fill in X (N, C), which need not be what was fitted: best guesses, and ``draws`` tables drawn.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 
 from npvae import backend as backends
@@ -35,6 +37,9 @@ class ColumnField(Field):
         return {**column, "values": [float(v) if type(v) is int else v for v in values]}
 
 
+#: What is kept of a member beside its arrays.
+MEMBER = Record({"error": Real(minimum=0.0, nan=True), "normal_error": Real(minimum=0.0, nan=True), "epoch": Whole(0)})
+
 DECLARATION = Record({
     "parameters": Record({
         "kinds": Maybe(Anything()), "continuous_likelihood": Maybe(_NAME_OR_CONFIGURATION), "latent_dim": Maybe(Whole(1)),
@@ -45,10 +50,7 @@ DECLARATION = Record({
     }),
     "schema": ListOf(ColumnField(), shortest=1), "seed": declared.SEED,
     "architecture": Record(declared.ARCHITECTURE, declared.ARCHITECTURE_OPTIONS),
-    "members": ListOf(
-        Record({"error": Real(minimum=0.0, nan=True), "normal_error": Real(minimum=0.0, nan=True), "epoch": Whole(0)}),
-        shortest=1, longest=3000,
-    ),
+    "members": ListOf(MEMBER, shortest=1, longest=3000),
 })
 
 
@@ -57,17 +59,23 @@ def save(imputer, path) -> None:
     if not hasattr(imputer, "members_"):
         raise imputer._not_fitted_error("this TableImputer is not fitted yet: call fit or load first")
     decided = dict.fromkeys(("kinds", "backend", "threads", "random_state"))  # what they said is in the schema and the seed
-    arrays = {}
-    for i, member in enumerate(imputer.members_):
-        arrays[f"theta_{i}"] = member.theta
-        arrays[f"mean_{i}"], arrays[f"covariance_{i}"] = member.normal.mean, member.normal.covariance
+    members, arrays = described(imputer.members_)
     header = {
         "parameters": registry.plain({**imputer.get_params(), **decided}),
         "schema": imputer.schema_.config(), "seed": imputer.seed_,
         "architecture": imputer.members_[0].model.architecture.config(),
-        "members": [{"error": m.error, "normal_error": m.normal_error, "epoch": m.epoch} for m in imputer.members_],
+        "members": members,
     }
     io.save(path, "imputer", header, arrays, DECLARATION)
+
+
+def described(members: list[Member]) -> tuple[list[dict], dict]:
+    """``(entries, arrays)`` of members in a file."""
+    arrays = {}
+    for i, member in enumerate(members):
+        arrays[f"theta_{i}"] = member.theta
+        arrays[f"mean_{i}"], arrays[f"covariance_{i}"] = member.normal.mean, member.normal.covariance
+    return [{"error": m.error, "normal_error": m.normal_error, "epoch": m.epoch} for m in members], arrays
 
 
 def load(cls, path, backend, threads=None):
@@ -77,8 +85,15 @@ def load(cls, path, backend, threads=None):
     """
     ops = backends.for_use(backend, threads)
     header, arrays = io.load(path, "imputer", DECLARATION)
-    try:
+    with refusing(path):
         return _restore(cls, header, arrays, {"backend": backend, "threads": threads}, ops)
+
+
+@contextlib.contextmanager
+def refusing(path):
+    """A context in which what contradicts itself becomes a ModelFileError that names the file."""
+    try:
+        yield
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
     except NpvaeError as error:
@@ -87,10 +102,8 @@ def load(cls, path, backend, threads=None):
 
 def _restore(cls, header: dict, arrays: dict, where: dict, ops):
     imputer = cls(**{**header["parameters"], **where})
-    count = len(header["members"])
-    names = [f"{part}_{i}" for i in range(count) for part in ("theta", "mean", "covariance")]
-    if sorted(names) != sorted(arrays):
-        raise ModelFileError(f"it has {count} members, but not their arrays and no others")
+    if "theta_0" not in arrays:
+        raise ModelFileError("the parameters of its members are missing")
     columns = [column["name"] for column in header["schema"]]
     if len(set(columns)) != len(columns):
         raise ModelFileError("two of its columns have one name")
@@ -100,13 +113,22 @@ def _restore(cls, header: dict, arrays: dict, where: dict, ops):
         raise ModelFileError("its columns are not those of its model")
     if not (architecture.missing and architecture.completed):
         raise ModelFileError("its model knows of no missing entries")
-    model, standard = Model(architecture, ops), Standard(schema.center, schema.scale)
-    members = []
-    for i, entry in enumerate(header["members"]):
+    members = members_of(header["members"], arrays, Model(architecture, ops), Standard(schema.center, schema.scale))
+    imputer._keep(schema, members, header["seed"])
+    return imputer
+
+
+def members_of(entries: list[dict], arrays: dict, model, standard) -> list[Member]:
+    """The members that :func:`described` described. ModelFileError: they do not fit the model, or their arrays are others."""
+    width, members = model.architecture.n_features, []
+    names = [f"{part}_{i}" for i in range(len(entries)) for part in ("theta", "mean", "covariance")]
+    if sorted(names) != sorted(arrays):
+        raise ModelFileError(f"it has {len(entries)} members, but not their arrays and no others")
+    for i, entry in enumerate(entries):
         theta, mean, covariance = (arrays[f"{name}_{i}"] for name in ("theta", "mean", "covariance"))
         shapes = (theta.shape, mean.shape, covariance.shape)
         dtypes = [str(array.dtype) for array in (theta, mean, covariance)]
-        if shapes != ((model.layout.size,), (schema.width,), (schema.width,) * 2) or dtypes != ["float32", "float64", "float64"]:
+        if shapes != ((model.layout.size,), (width,), (width,) * 2) or dtypes != ["float32", "float64", "float64"]:
             raise ModelFileError(f"member {i} does not fit its architecture")
         if not all(np.isfinite(array).all() for array in (theta, mean, covariance)):
             raise ModelFileError(f"the parameters of member {i} are not all finite")
@@ -115,8 +137,7 @@ def _restore(cls, header: dict, arrays: dict, where: dict, ops):
         members.append(Member(
             model, theta, Normal(mean, covariance), standard, entry["error"], entry["normal_error"], entry["epoch"]
         ))
-    imputer._keep(schema, members, header["seed"])
-    return imputer
+    return members
 
 
 def _is_covariance(matrix: np.ndarray) -> bool:

@@ -152,35 +152,52 @@ class Recipe:
     patience: int  #: looks without a better one, before training ends
 
 
-def train_member(x: np.ndarray, likelihood, blocks, standard: Standard, recipe: Recipe, ops, seed: int, report=None):
-    """``(member, interrupted)`` for x (N, D) with NaN, float64, in the numbers of ``likelihood``; blocks: the columns of each
-    cell. interrupted: whether Ctrl-C ended its training; it is then what it was so far.
+def model_of(columns: int, likelihood, recipe: Recipe, ops) -> Model:
+    """The network of every member, for rows of so many numbers."""
+    return Model(Architecture(
+        columns, recipe.latent_dim, recipe.hidden, activation="tanh", likelihood=likelihood, missing=True, completed=True,
+        linear_path=True,
+    ), ops)
 
-    report: called with the TrainingState after every epoch. InputError: the table is too small.
+
+def settings_of(recipe: Recipe, seed: int) -> TrainingSettings:
+    """How a member is trained."""
+    return TrainingSettings(
+        seed=seed, epochs=recipe.epochs, batch_size=recipe.batch_size, learning_rate=recipe.learning_rate, optimizer="adam",
+        objective=ImportanceWeighted(recipe.samples), clip_norm=LONGEST_GRADIENT,
+    )
+
+
+def train_member(
+    x: np.ndarray, likelihood, blocks, standard: Standard, recipe: Recipe, ops, seed: int, report=None, checkpoint=None,
+):
+    """``(member, state)`` for x (N, D) with NaN, float64, in the numbers of ``likelihood``; blocks: the columns of each
+    cell. The state says whether Ctrl-C ended its training; the member is then what it was so far.
+
+    report: called with the TrainingState after every epoch. checkpoint: an ImputerCheckpoint, to go on from and to keep the states in.
+    InputError: the table is too small.
     """
     hidden = hide(x, blocks, recipe.held_out, seed)
     rest = np.where(hidden, np.nan, x)
     normal = fit_normal(standard.of(rest))
-    architecture = Architecture(
-        x.shape[1], recipe.latent_dim, recipe.hidden, activation="tanh", likelihood=likelihood, missing=True, completed=True,
-        linear_path=True,
-    )
-    model = Model(architecture, ops)
-    settings = TrainingSettings(
-        seed=seed, epochs=recipe.epochs, batch_size=recipe.batch_size, learning_rate=recipe.learning_rate, optimizer="adam",
-        objective=ImportanceWeighted(recipe.samples), clip_norm=LONGEST_GRADIENT,
-    )
+    model = model_of(x.shape[1], likelihood, recipe, ops)
+    settings = settings_of(recipe, seed)
     theta = model.initial_parameters(seed, "float32")
     start_from(model, theta, normal, standard.center, standard.scale)
     data = _with_completed(model, rest, normal, standard)
     watch = _Watch(model, theta, x, data, hidden, standard, seed, recipe, report)
-    state = TrainingState(theta, settings.optimizer.initial_state(ops, theta))
-    watch(state)  # the start counts: where the network learns nothing it stays
+    callbacks = [watch]
+    state = None if checkpoint is None else checkpoint.state(watch)
+    if state is None:
+        state = TrainingState(theta, settings.optimizer.initial_state(ops, theta))
+        watch(state)  # the start counts: where the network learns nothing it stays
+    if checkpoint is not None:
+        callbacks.append(lambda state: checkpoint.keep(state, watch))
     with warnings.catch_warnings():
         # A latent dimension that a table has no use for is no accident here.
         warnings.simplefilter("ignore", PosteriorCollapseWarning)
         with contextlib.suppress(NonFiniteError):  # training ends there; the best parameters until then are kept
-            train(model, settings, data, state=state, callbacks=[watch])
+            train(model, settings, data, state=state, callbacks=callbacks)
     completed = normal.complete(standard.of(rest[watch.rows])) * standard.scale + standard.center
     member = Member(model, watch.theta, normal, standard, watch.error, watch.error_of(completed), watch.epoch)
-    return member, state.interrupted
+    return member, state
