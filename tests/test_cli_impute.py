@@ -116,8 +116,8 @@ def test_labels_beside_numbers_are_kept(tmp_path, rng):
 def test_ctrl_c_is_said_and_the_exit_code_tells(table, tmp_path, capsys, monkeypatch):
     fit = TableImputer.fit
 
-    def interrupted(self, table):
-        fit(self, table)
+    def interrupted(self, table, **more):
+        fit(self, table, **more)
         self.members = 5
         raise TrainingInterrupted("training interrupted", self)
 
