@@ -118,6 +118,7 @@ class Estimator(SklearnProtocol):
         self.theta_ = run.model.ops.to_numpy(state.theta)
         self.history_ = state.history
         self.seed_ = run.settings.seed
+        vars(self).pop("trained_on_", None)  # the command line says it of its own data
         self.divide_by_ = float(self.divide_by)
         self.binarize_ = self.binarize
         self.stop_reason_ = state.stop_reason

@@ -51,7 +51,7 @@ def declaration(cls) -> Record:
         "parameters": arguments, "seed": declared.SEED, "sample_shape": ListOf(Whole(1), shortest=1, longest=32),
         "column_names": declared.COLUMN_NAMES, "stop_reason": declared.REASON, "best_epoch": Maybe(Whole(1)),
         "history": declared.HISTORY, **cls._more_header,
-    })
+    }, {"trained_on": declared.TRAINED_ON})
 
 
 def save(estimator, path) -> None:
@@ -111,6 +111,8 @@ def describe(estimator) -> tuple[dict, dict]:
         "history": estimator.history_.columns(),
         **more,
     }
+    if getattr(estimator, "trained_on_", None) is not None:
+        header["trained_on"] = estimator.trained_on_
     return header, {"theta": estimator.theta_, **arrays}
 
 
@@ -151,6 +153,8 @@ def restore(cls, header: dict, arrays: dict, backend, threads=None):
     estimator.divide_by_ = float(header["parameters"]["divide_by"])
     estimator.binarize_ = header["parameters"]["binarize"]
     estimator._set_feature_names(names or None)
+    if header.get("trained_on") is not None:
+        estimator.trained_on_ = header["trained_on"]
     return estimator
 
 

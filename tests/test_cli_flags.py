@@ -383,7 +383,9 @@ def models(tmp_path_factory):
     """Two files of a VAE of such pictures."""
     folder, x = tmp_path_factory.mktemp("models"), pictures().x_train.reshape(-1, SIDE, SIDE)
     for name, seed in (("vae.npz", 0), ("other.npz", 1)):
-        VAE(hidden=(5,), epochs=1, divide_by=255.0, random_state=seed, backend="numpy").fit(x).save(folder / name)
+        model = VAE(hidden=(5,), epochs=1, divide_by=255.0, random_state=seed, backend="numpy").fit(x)
+        model.trained_on_ = {"data": "digits", "label_column": None}
+        model.save(folder / name)
     return folder
 
 

@@ -239,6 +239,28 @@ def test_files_of_a_known_data_set_are_inputs(tmp_path, monkeypatch):
             outputs.refuse([outputs.Output("--out", out)], [("--data", name)])
 
 
+@pytest.mark.parametrize("command", ["encode", "reconstruct", "evaluate"])
+def test_a_model_of_a_file_asks_for_data_and_one_of_a_data_set_knows_it(here, capsys, command):
+    out = "--json" if command == "evaluate" else "--out"
+    assert main([command, "model", out, "o.csv"]) == 2
+    assert capsys.readouterr().err == "npvae: --data is needed: model does not say what it was trained on\n"
+    lines = [",".join([*map(str, row), "k"]) for row in np.load("x.npy")]
+    Path("mine.csv").write_text("a,b,c,d,e,f,kind\n" + "\n".join(lines) + "\n")
+    train = ["train", "--quiet", "--no-plots", "--epochs", "1", "--hidden", "4", "--backend", "numpy"]
+    assert main([*train, "--data", "mine.csv", "--label-column", "kind", "--out", "own"]) == 0
+    assert main([command, "own", out, "o.csv"]) == 2
+    err = capsys.readouterr().err
+    assert "--data is needed: own was trained on the file mine.csv" in err and "--data mine.csv --label-column kind" in err, err
+    assert err.count("\n") == 1 and not Path("o.csv").exists()
+    assert main([*train, "--out", "digits"]) == 0
+    assert main([command, "digits", out, "o.csv", *(["--samples", "0", "--rows", "5"] if command == "evaluate" else [])]) == 0
+    assert Path("o.csv").exists()
+    again = VAE.load("digits/model.npz", backend="numpy")
+    assert again.trained_on_ == {"data": "digits", "label_column": None}
+    again.set_params(epochs=1).fit(np.load("x.npy"))
+    assert not hasattr(again, "trained_on_")
+
+
 # streams
 
 

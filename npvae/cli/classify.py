@@ -98,6 +98,8 @@ def run_command(options) -> int:
         say(f"{len(rows.x)} rows, {int((given >= 0).sum())} of them with a label")
         model, code = _train(options, rows, given)
     if options.save is not None:
+        for part in filter(None, (model, getattr(model, "features_", None))):
+            common.remember_data(options, part)
         model.save(options.save)
         written.append(options.save)
     p = model.predict_proba(common.with_names(judged.x, judged.names))

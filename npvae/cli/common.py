@@ -39,8 +39,11 @@ def add_model(parser) -> None:
 
 
 def add_data(parser, default=None) -> None:
+    """default: None for the data set that the model was trained on."""
     text = f"a data set ({', '.join(DATASETS)}) or a file (.npy, .npz, .csv)"
-    parser.add_argument("--data", default=default, required=default is None, help=text)
+    if default is None:
+        text += "; by default the data set that the model was trained on, if it was one"
+    parser.add_argument("--data", default=default, help=text)
     parser.add_argument("--label-column", default=None, help="column of a .csv that holds labels: name or number")
 
 
@@ -99,6 +102,30 @@ def load_model(options, *others):
     model = next((other for other in others if other.__name__ == found), VAE).load(path, **where_to_run(options))
     _say_if_untrained(model, path)
     return model
+
+
+def remember_data(options, model) -> None:
+    """Let the model know, and its file, which data the command trained it on."""
+    model.trained_on_ = {"data": options.data, "label_column": options.label_column}
+
+
+def choose_data(options, model) -> bool:
+    """Where ``--data`` was not said, take the known data set that the model was trained on; whether one was taken.
+
+    InputError: it was trained on a file, which may have moved or changed, or does not say on what.
+    """
+    if options.data is not None:
+        return False
+    known = getattr(model, "trained_on_", None)
+    if known is None:
+        raise InputError(f"--data is needed: {options.model} does not say what it was trained on")
+    if known["data"] not in DATASETS:
+        labels = "" if known["label_column"] is None else f" --label-column {known['label_column']}"
+        raise InputError(
+            f"--data is needed: {options.model} was trained on the file {known['data']}; for that file, say --data {known['data']}{labels}"
+        )
+    options.data = known["data"]
+    return True
 
 
 def _say_if_untrained(model, path) -> None:

@@ -12,7 +12,7 @@ from npvae.semisupervised import SemiSupervisedVAE
 def add_parser(commands) -> None:
     parser = commands.add_parser("encode", help="map data to the latent space")
     common.add_model(parser)
-    common.add_data(parser, default="digits")
+    common.add_data(parser)
     common.add_part(parser)
     parser.add_argument("--out", type=outputs.output_file, default="latent.csv", help=".csv, .npy, .npz, or - (default latent.csv)")
     parser.add_argument("--logvar", action="store_true", help="add the log-variances of q(z|x)")
@@ -25,6 +25,8 @@ def run_command(options) -> int:
     outputs.refuse_suffix(out, SAVE_SUFFIXES)
     outputs.refuse([out], [("the model", options.model), ("--data", options.data)])
     vae = common.load_model(options, SemiSupervisedVAE)
+    if common.choose_data(options, vae):
+        outputs.refuse([out], [("--data", options.data)])
     x, _, column_names, _ = common.read_data(options, options.part)
     mu, logvar = vae.encode(common.with_names(x, column_names))
     dimensions = range(mu.shape[1])

@@ -18,7 +18,7 @@ def add_parser(commands) -> None:
         "the accuracy of 15 nearest neighbours in the latent space.",
     )
     common.add_model(parser)
-    common.add_data(parser, default="digits")
+    common.add_data(parser)
     common.add_part(parser)
     parser.add_argument("--rows", type=numbers.whole(1), help="only so many rows, the first (default: all)")
     parser.add_argument(
@@ -38,6 +38,8 @@ def run_command(options) -> int:
     if options.json is not None:
         outputs.refuse([outputs.Output("--json", options.json)], [("the model", options.model), ("--data", options.data)])
     vae = common.load_model(options)
+    if common.choose_data(options, vae) and options.json is not None:
+        outputs.refuse([outputs.Output("--json", options.json)], [("--data", options.data)])
     x, labels, column_names, _ = common.read_data(options, options.part)
     if options.rows is not None:
         rows = options.rows

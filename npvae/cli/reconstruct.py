@@ -11,7 +11,7 @@ from npvae.errors import InputError
 def add_parser(commands) -> None:
     parser = commands.add_parser("reconstruct", help="send data through the model and back")
     common.add_model(parser)
-    common.add_data(parser, default="digits")
+    common.add_data(parser)
     common.add_part(parser)
     parser.add_argument(
         "--out", type=outputs.output_file, help=".png (the first 40 originals and reconstructions), .npy, .npz, .csv, or - "
@@ -28,12 +28,14 @@ def run_command(options) -> int:
     if options.out is not None:
         _refuse(options.out, read)
     vae = common.load_model(options)
+    if common.choose_data(options, vae):
+        read[1] = ("--data", options.data)
     x, _, column_names, _ = common.read_data(options, options.part)
     shape = plots.image_shape(vae.sample_shape_)
     out = options.out
     if out is None:
         out = "reconstructions.png" if shape is not None else "reconstructions.csv"
-        _refuse(out, read)
+    _refuse(out, read)
     how = {"sample": options.sample, "random_state": options.seed}
     if outputs.suffix_of(out) == ".png":
         if shape is None:

@@ -119,7 +119,7 @@ def _train(options, vae, data, run, checkpoint, say) -> int:
         interrupted = True
     except NonFiniteError:
         if vae.history_.epochs and not (folder / "model.npz").exists():
-            _write_model(vae, folder)
+            _write_model(vae, folder, options)
             say(f"the last good parameters are in {folder / 'model.npz'}")
         raise
     code = 130 if interrupted else 0
@@ -134,7 +134,7 @@ def _train(options, vae, data, run, checkpoint, say) -> int:
         for name in PRODUCTS:  # a link is what is replaced, and not the file that it leads to
             if (folder / name).is_symlink():
                 (folder / name).unlink()
-    _write_model(vae, folder)
+    _write_model(vae, folder, options)
     written = ["model.npz", "history.csv", "checkpoint.npz"]
     if options.overwrite:
         for name in PICTURES:  # of the model that was replaced
@@ -238,7 +238,8 @@ def _refuse_a_loss(options, folder: Path) -> None:
         )
 
 
-def _write_model(vae, folder: Path) -> None:
+def _write_model(vae, folder: Path, options) -> None:
+    common.remember_data(options, vae)
     """Write model and history, and remove what killed writers left."""
     for name in PRODUCTS:
         remove_leftovers(folder / name)
