@@ -8,6 +8,7 @@ import importlib
 import inspect
 import os
 import pkgutil
+import re
 import shutil
 import subprocess
 import sys
@@ -157,12 +158,32 @@ def test_no_pickle_anywhere():
 
 
 @pytest.mark.slow
+def test_the_least_setuptools_is_said_and_it_installs_offline_without_wheel(tmp_path):
+    """As README's offline line has it: no index, no build environment, and no package wheel."""
+    required = re.search(r'requires = \["setuptools>=([\d.]+)"\]', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))[1]
+    assert f"`setuptools` {required} or\nlater" in (ROOT / "README.md").read_text(encoding="utf-8")
+    pytest.importorskip("setuptools", minversion=required)
+    (tmp_path / "without" / "wheel").mkdir(parents=True)
+    (tmp_path / "without" / "wheel" / "__init__.py").write_text("raise ImportError('not installed')")
+    for command in (
+        ["git", "clone", "-q", ROOT, tmp_path / "source"],
+        [
+            sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation",
+            "--target", tmp_path / "target", tmp_path / "source",
+        ],
+    ):
+        done = processes.run(command, env={**os.environ, "PYTHONPATH": str(tmp_path / "without")})
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "target" / "npvae" / "kernels" / "library.py").exists()
+
+
+@pytest.mark.slow
 def test_a_wheel_with_numpy_alone_trains_the_main_job(tmp_path):
     """Built from the tree as it is, installed into an empty environment, run outside of the tree."""
     pytest.importorskip("build")
 
     def run(*command, **options):
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, **options)
+        done = processes.run(command, **options)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
