@@ -19,8 +19,8 @@ class Hang(AssertionError):
     """The program was ended because it would not have ended."""
 
 
-def run(command, *, cpu_seconds: float = 600.0, text: bool = True, **options) -> subprocess.CompletedProcess:
-    """As ``subprocess.run(command, capture_output=True, text=True, **options)``. Hang: see above."""
+def run(command, *, cpu_seconds: float = 600.0, text: bool = True, check: bool = False, **options) -> subprocess.CompletedProcess:
+    """As ``subprocess.run(command, capture_output=True, text=True, **options)``. Hang: see above. AssertionError: ``check``."""
     process = subprocess.Popen(
         list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=text,
         start_new_session=os.name == "posix", **options,
@@ -29,6 +29,7 @@ def run(command, *, cpu_seconds: float = 600.0, text: bool = True, **options) ->
         out, err = finish(process, cpu_seconds)
     finally:
         end(process)
+    assert not check or process.returncode == 0, f"{process.args} ended with {process.returncode}\n{out}\n{err}"
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 

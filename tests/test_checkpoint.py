@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 from small import grey_rows, small_vae
 
@@ -37,11 +38,12 @@ def test_killed_and_resumed_is_never_interrupted(tmp_path, optimizer):
     def start(path):
         program = PROGRAM.format(path=str(path), optimizer=optimizer)
         return subprocess.Popen(
-            [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent,
+            start_new_session=True,
         )
 
     whole = start(tmp_path / "whole.npz")
-    whole.communicate()
+    processes.finish(whole)
     assert whole.returncode == 0
 
     killed = tmp_path / "killed.npz"
@@ -51,10 +53,10 @@ def test_killed_and_resumed_is_never_interrupted(tmp_path, optimizer):
             process.stdout.readline()
         time.sleep(pause)
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        processes.finish(process)
         assert process.returncode == -signal.SIGKILL
     last = start(killed)
-    first_epoch = int(last.communicate()[0].split()[0])
+    first_epoch = int(processes.finish(last)[0].split()[0])
     assert last.returncode == 0
     assert first_epoch > 3  # it went on, it did not start again
 

@@ -6,7 +6,6 @@ import csv
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -286,16 +285,16 @@ def test_a_dead_terminal_does_not_stop_a_run(tmp_path, redirect):
         pytest.skip("no /dev/full here")
     redirect = redirect.replace("HERE", str(tmp_path / "head"))
     words = f"{sys.executable} -m npvae train --out run --epochs 3 --hidden 8 --no-plots {redirect}"
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", words], capture_output=True, text=True)
+    done = processes.run(["bash", "-o", "pipefail", "-c", words])
     assert done.returncode == 0 and "Traceback" not in done.stderr + done.stdout
     assert VAE.load(tmp_path / "run" / "model.npz").history_.epochs == 3
 
 
 def test_names_that_the_terminal_cannot_show(tmp_path):
     np.save(tmp_path / "üñï 漢.npy", grey_rows())
-    done = subprocess.run(
+    done = processes.run(
         [sys.executable, "-m", "npvae", "train", "--data", "üñï 漢.npy", "--out", "run", "--epochs", "1", "--no-plots"],
-        capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        text=False, env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )
     assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr
 
@@ -421,7 +420,7 @@ def test_argument_errors_are_one_line_and_exit_code_2(capsys, arguments, words):
 
 def test_a_closed_pipe_is_no_traceback(trained):
     command = f"{sys.executable} -m npvae sample run -n 3000 --out - | head -1 > {os.devnull}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    done = processes.run(["bash", "-c", command])
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr
 
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 from small import grey_rows
 
@@ -264,11 +265,11 @@ def test_a_model_of_a_file_asks_for_data_and_one_of_a_data_set_knows_it(here, ca
 # streams
 
 
-def npvae(*arguments, shell: str = "", timeout: int = 100, unbuffered: str = ""):
+def npvae(*arguments, shell: str = "", unbuffered: str = ""):
     """Run the command in a shell, in which ``shell`` stands behind it."""
     words = " ".join([sys.executable, "-m", "npvae", *arguments, shell])
     environment = {**os.environ, "NPVAE_NUM_THREADS": "1", "PYTHONWARNINGS": "error", "PYTHONUNBUFFERED": unbuffered}
-    return subprocess.run(["bash", "-c", words], capture_output=True, text=True, timeout=timeout, env=environment)
+    return processes.run(["bash", "-c", words], env=environment)
 
 
 def test_every_table_goes_to_standard_output_and_nothing_else_does(here, capsys):
@@ -326,9 +327,9 @@ def test_all_of_it_goes_through_a_pipe(here, unbuffered):
 
 def test_a_named_pipe_takes_an_array_by_its_suffix(here):
     os.mkfifo("pipe.npz")
-    with subprocess.Popen(["cat", "pipe.npz"], stdout=subprocess.PIPE) as reader:
+    with subprocess.Popen(["cat", "pipe.npz"], stdout=subprocess.PIPE, start_new_session=True) as reader:
         done = npvae("encode", "model", "--data", "x.npy", "--out", "pipe.npz")
-        (here / "read.npz").write_bytes(reader.communicate(timeout=30)[0])
+        (here / "read.npz").write_bytes(processes.finish(reader)[0])
     assert done.returncode == 0, done.stderr
     assert np.load("read.npz")["x"].shape == (40, 2)
 

@@ -5,12 +5,12 @@ process of their own, since a sanitizer must be there before Python. First, that
 """
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import gpu_backends
 import numpy as np
+import processes
 import pytest
 from cuda_on_cpu import build
 
@@ -48,9 +48,7 @@ def run(command, sanitizer):
         if library is None:
             pytest.skip(f"no {sanitizer} sanitizer beside {build.compiler()}")
         environment["LD_PRELOAD"] = library
-    return subprocess.run(
-        [sys.executable, *command], env=environment, cwd=HERE, capture_output=True, text=True, timeout=600
-    )
+    return processes.run([sys.executable, *command], cpu_seconds=3600.0, env=environment, cwd=HERE)
 
 
 def run_fault(name, sanitizer, blocks=1):

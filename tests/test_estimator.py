@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import numpy as np
+import processes
 import pytest
 from small import grey_rows, small_vae
 
@@ -339,7 +339,7 @@ raise SystemExit(bool(failed) or len(results) < 30)
 def test_scikit_learns_own_checks():
     """In a process of its own, since scikit-learn must not be imported by the tests around it."""
     pytest.importorskip("sklearn", minversion="1.6")
-    done = subprocess.run([sys.executable, "-c", SKLEARN_CHECKS], capture_output=True, text=True)
+    done = processes.run([sys.executable, "-c", SKLEARN_CHECKS])
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -352,5 +352,5 @@ def test_pipeline_and_clone():
         "p = make_pipeline(StandardScaler(), VAE(3, (8,), likelihood='squared_error', epochs=2, random_state=0));"
         "assert clone(p).fit_transform(x).shape == (50, 3)"
     )
-    done = subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", program], capture_output=True, text=True)
+    done = processes.run([sys.executable, "-W", "error::UserWarning", "-c", program])
     assert done.returncode == 0, done.stderr

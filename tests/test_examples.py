@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
+import processes
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
@@ -18,8 +18,8 @@ SLOW = ("few_labels.py",)
     pytest.param(path, marks=pytest.mark.slow if path.name in SLOW else []) for path in EXAMPLES
 ], ids=[path.name for path in EXAMPLES])
 def test_example_runs(path, tmp_path):
-    command = [sys.executable, "-W", "error", str(path), "--epochs", "1"]  # as the index promises of each
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    command = [sys.executable, "-W", "error", path, "--epochs", "1"]  # as the index promises of each
+    done = processes.run(command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 

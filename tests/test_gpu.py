@@ -3,10 +3,10 @@ all backends and in test_cupy_training.py, which take the GPU where there is one
 """
 
 import shutil
-import subprocess
 import sys
 
 import numpy as np
+import processes
 import pytest
 import trained
 
@@ -113,5 +113,5 @@ def test_the_memory_checker_finds_nothing(tool, tmp_path):
         checker, "--tool", tool, "--error-exitcode", "9", sys.executable, "-m", "npvae", "train", "--backend",
         "cupy:launch=single", "--epochs", "1", "--hidden", "40", "--quiet", "--out", str(tmp_path / "run"),
     ]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=580)
+    result = processes.run(command)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]

@@ -5,13 +5,13 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import compiled
 import numpy as np
+import processes
 import pytest
 
 from npvae.backend import numba_ops
@@ -353,10 +353,7 @@ print(repr(vae.history_["loss"][-1]), vae.score(x) < 0, "numba" in sys.modules)
 
 
 def in_a_process(script, *arguments, **environment):
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=300,
-        env={**os.environ, **environment},
-    )
+    done = processes.run([sys.executable, "-c", script, *arguments], env={**os.environ, **environment})
     assert done.returncode == 0, done.stderr
     return done
 
@@ -418,7 +415,7 @@ def test_the_environment_names_another_processor(monkeypatch):
 def tool(name, *arguments) -> str:
     if shutil.which(name) is None:
         pytest.skip(f"{name} is not installed")
-    return subprocess.run([name, *arguments], capture_output=True, text=True, check=True).stdout
+    return processes.run([name, *arguments], check=True).stdout
 
 
 @pytest.fixture

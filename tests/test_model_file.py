@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 import sealed
 from small import grey_rows, small_vae
@@ -219,9 +219,7 @@ except OSError as error:
     print("refused", error.errno)
 """
     (tmp_path / "m.npz").write_text("old")
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parent
-    )
+    done = processes.run([sys.executable, "-c", program], cwd=Path(__file__).parent)
     assert done.stdout.startswith("refused"), done.stderr
     assert (tmp_path / "m.npz").read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["m.npz"]
 

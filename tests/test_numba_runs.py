@@ -3,12 +3,12 @@
 import math
 import os
 import signal
-import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 from small import grey_rows, small_vae
 from trained import (
@@ -317,7 +317,7 @@ assert run(on_numba(2), x).theta.tobytes() == wanted
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_child_trains_after_its_parent():
     """In a process of its own, so that a child that waits for ever is found."""
-    subprocess.run([sys.executable, "-c", FORK], cwd=Path(__file__).parent, check=True, timeout=120)
+    processes.run([sys.executable, "-c", FORK], cwd=Path(__file__).parent, check=True)
 
 
 def test_a_copied_estimator_trains_alike():

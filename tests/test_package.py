@@ -10,7 +10,6 @@ import os
 import pkgutil
 import re
 import shutil
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -25,7 +24,7 @@ ROOT = Path(npvae.__file__).parent.parent
 
 def modules_after(statement: str) -> set[str]:
     program = f"import sys; {statement}; print(' '.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = processes.run([sys.executable, "-c", program], check=True)
     return set(done.stdout.split())
 
 
@@ -121,7 +120,7 @@ def test_every_public_function_and_class_says_what_it_does():
 ROOMS = [
     "cli", "report", "selfcheck", "semisupervised", "estimator", "fitted", "estimator_base", "model_file", "preparation", "tables", "progress", "plots", "summary",
     "impute", "training", "evaluate", "declared", "model", "backend", "optim", "schedules", "kl_warmup", "likelihoods", "objectives",
-    "memory_need", "batches", "layers", "data", "sklearn_protocol", "inputs", "io", "fields", "npy", "zip_members", "reading", "machine_memory", "cgroup", "files", "random", "special", "missing", "gradcheck", "gradient_problem",
+    "memory_need", "batches", "layers", "data", "sklearn_protocol", "inputs", "io", "fields", "npy", "zip_members", "reading", "machine_memory", "cgroup", "locks", "files", "random", "special", "missing", "gradcheck", "gradient_problem",
     "finite_differences", "registry", "check", "errors", "announce", "_version", "kernels",
 ]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
+import processes
 import pytest
 from small import grey_rows, small_vae
 
@@ -132,4 +132,4 @@ def test_no_window_and_no_global_state():
         "import sys, numpy as np; from npvae import plots; plots.plot_latent(np.eye(3)[:, :2]);"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    processes.run([sys.executable, "-c", program], check=True)

@@ -3,10 +3,10 @@
 What the products are is tested in test_kernels_gemm.py.
 """
 
-import subprocess
 import sys
 
 import numpy as np
+import processes
 import pytest
 from compiled import bits, program
 
@@ -197,5 +197,5 @@ print("whole")
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="guards memory as Linux does")
 def test_nothing_is_read_or_written_past_the_end():
-    done = subprocess.run([sys.executable, "-c", AT_THE_EDGE], capture_output=True, text=True, check=False)
+    done = processes.run([sys.executable, "-c", AT_THE_EDGE])
     assert done.returncode == 0 and done.stdout == "whole\n", (done.returncode, done.stderr[-2000:])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 
 from npvae import VAE, LatentClassifier, SemiSupervisedVAE, SoftmaxRegression
@@ -593,7 +593,7 @@ assert cross_val_score(model, x, np.arange(60) % 2, cv=2).mean() > 0.9
 def test_scikit_learns_own_checks():
     """In a process of its own, since scikit-learn must not be imported by the tests around it."""
     pytest.importorskip("sklearn", minversion="1.6")
-    done = subprocess.run([sys.executable, "-c", SKLEARN_CHECKS], capture_output=True, text=True)
+    done = processes.run([sys.executable, "-c", SKLEARN_CHECKS])
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -3,12 +3,12 @@
 import builtins
 import importlib.util
 import os
-import subprocess
 import sys
 import threading
 import types
 
 import numpy as np
+import processes
 import pytest
 
 from npvae import backend, cgroup, machine_memory
@@ -183,10 +183,7 @@ def check_in_process(program, **variables):
     if blas.threads() is None:
         pytest.skip("the number of threads of this BLAS cannot be set")
     environment = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env={**environment, **variables}, capture_output=True, text=True, timeout=120,
-        check=False,
-    )
+    done = processes.run([sys.executable, "-c", program], env={**environment, **variables})
     assert done.returncode == 0, done.stderr
 
 
