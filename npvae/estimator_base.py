@@ -175,16 +175,17 @@ class Estimator(SklearnProtocol):
             )
         return rows.values
 
-    def model_input(self, X):
-        """X on the device, checked against the likelihood, and binarised if the model was trained so."""
-        x = self._checked_input(X)
+    def model_input(self, X, draw: int = 0):
+        """X on the device, checked against the likelihood, and binarised if the model was trained so; ``draw``: of several data
+        sets that are compared each has its own."""
+        x = self._checked_input(X, draw=draw)
         return self.model_.ops.asarray(x)
 
-    def _checked_input(self, X, missing: bool = False) -> np.ndarray:
+    def _checked_input(self, X, missing: bool = False, draw: int = 0) -> np.ndarray:
         x = self._input(X, missing)
         names = getattr(self, "feature_names_in_", None)
         self.model_.likelihood.check_data(x, None if names is None else list(names))
-        return x if self.binarize_ == "none" else random.bernoulli(self.seed_, "evaluation binarize", 0, x)
+        return x if self.binarize_ == "none" else random.bernoulli(self.seed_, "evaluation binarize", 0, x, draw)
 
     def device_theta(self):
         """The fitted parameters in the backend's memory, (P,)."""

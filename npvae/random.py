@@ -54,6 +54,8 @@ PURPOSES = {
     "feature noise": 24,
     "label choice": 25,
     "validation feature noise": 26,
+    "class sample": 27,
+    "held-out noise": 28,
 }
 
 

@@ -69,7 +69,7 @@ def evaluate_model(
     )
     if all(part is not None for part in labels):
         result["neighbour_accuracy"] = timed("neighbour_accuracy", lambda: evaluate.neighbour_accuracy(
-            evaluate.posterior(vae.model_, theta, vae.model_input(X_train))[0], y_train, mu, y, NEIGHBOURS
+            evaluate.posterior(vae.model_, theta, vae.model_input(X_train, draw=1))[0], y_train, mu, y, NEIGHBOURS
         ))
     _refuse_impossible(result)
     return {**result, "notes": [note for note in (aggregate.note,) if note], "seconds": seconds}

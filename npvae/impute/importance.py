@@ -33,11 +33,12 @@ KEPT = 1 << 22
 
 
 def importance_imputation(
-    model, theta, x, seed: int, samples: int = 1000, draws: int = 0, at_once: int = AT_ONCE, progress=None
+    model, theta, x, seed: int, samples: int = 1000, draws: int = 0, at_once: int = AT_ONCE, progress=None,
+    purpose: str = "imputation noise",
 ) -> Imputation:
     """Fill in x (N, D), an array of the backend, NaN where something is missing, from ``samples`` samples of z a row.
 
-    draws: M, how many times. progress: called with the number of rows done. diagnostics: ``effective_sample_size``.
+    draws: M, how many times. purpose: of the samples' random numbers. progress: called with the number of rows done. diagnostics: ``effective_sample_size``.
     InputError: a number is out of range.
     """
     samples = check.whole_number("samples", samples, 1)
@@ -62,7 +63,7 @@ def importance_imputation(
     with ops.memory_guard(at_once, "at_once"):
         for part in batches(len(holed), of_rows):
             here = holed[part]
-            found = _weighted(model, views, ops.take_rows(x, ops.asarray(here)), seed, here, samples, piece)
+            found = _weighted(model, views, ops.take_rows(x, ops.asarray(here)), seed, purpose, here, samples, piece)
             mean[here], size[here] = found.mean, found.effective_sample_size
             if draws:
                 u = np.stack([random.uniform(seed, "imputation choice", int(row), (draws,)) for row in here])
@@ -102,7 +103,7 @@ class _Weighted:
         return self._z[places.T, np.arange(len(u))[None, :]]
 
 
-def _weighted(model, views, x, seed, places, samples, piece) -> _Weighted:
+def _weighted(model, views, x, seed, purpose, places, samples, piece) -> _Weighted:
     """``samples`` samples of z for the rows x, which stand at ``places`` among all, decoded ``piece`` at a time; sums have the
     largest weight taken out."""
     ops, latent_dim = model.ops, model.architecture.latent_dim
@@ -112,7 +113,7 @@ def _weighted(model, views, x, seed, places, samples, piece) -> _Weighted:
     total, weighted, largest = np.zeros(rows), 0.0, np.full(rows, -math.inf)
     for some in batches(samples, piece):
         noise = random.normal_of_rows(
-            seed, "imputation noise", [int(place) for place in places], some.start, some.stop - some.start, latent_dim, dtype
+            seed, purpose, [int(place) for place in places], some.start, some.stop - some.start, latent_dim, dtype
         )
         decoding = Decoding(model, views, x, mu, logvar, ops.asarray(noise), gradient=False)
         found = ops.to_numpy(decoding.log_prior_ratio - decoding.nll).astype(np.float64)

@@ -255,7 +255,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
         seed = self.seed_of(random_state)
         z = random.normal(seed, "prior sample", 0, (n, self.model_.architecture.latent_dim), self.theta_.dtype)
         if label is None:
-            u = random.uniform(seed, "label choice", 0, (n,))
+            u = random.uniform(seed, "class sample", 0, (n,))
             ends = np.cumsum(np.exp(self.model_.architecture.log_prior()))
             codes = np.minimum((u[:, None] >= ends).sum(axis=1), len(self.classes_) - 1)
         else:

@@ -128,7 +128,9 @@ class _Watch:
         every = self._recipe.every
         if state.epoch % every and state.epoch != self._recipe.epochs:
             return
-        found = importance_imputation(self._model, state.theta, self._data, self._seed, WATCHED_SAMPLES)
+        found = importance_imputation(
+            self._model, state.theta, self._data, self._seed, WATCHED_SAMPLES, purpose="held-out noise"
+        )
         error = self.error_of(found.mean)
         if error < self.error:
             self.error, self.epoch = error, state.epoch
