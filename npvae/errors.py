@@ -90,6 +90,10 @@ class DataScaleWarning(UserWarning):
     """The data are far from the scale at which a network's initial weights make sense."""
 
 
+class UnregisteredLikelihoodWarning(UserWarning):
+    """A model is trained that cannot be saved, because nobody knows its likelihood by a name."""
+
+
 class ManyClassesWarning(UserWarning):
     """There are so many classes for so few labelled rows that the labels may be numbers to be predicted."""
 

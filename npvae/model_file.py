@@ -94,10 +94,9 @@ def describe(estimator) -> tuple[dict, dict]:
     """``(header, arrays)`` of a fitted estimator's file; errors as :func:`save`."""
     estimator._check_fitted()
     likelihood = estimator.model_.likelihood
-    if not _can_be_read_again(likelihood):
-        raise InputError(
-            f"the likelihood {likelihood!r} is not one of npvae.likelihoods.KNOWN: its file could not be read again"
-        )
+    if not likelihoods.is_known(likelihood):
+        raise InputError(f"the likelihood {likelihood!r} is not known by its name, so that its file could not be read again: "
+                         f"call npvae.likelihoods.register({likelihoods.unknown_kinds(likelihood)}) and save again")
     more, arrays = estimator._more_for_file()
     header = {
         "estimator": type(estimator).__name__,
@@ -172,14 +171,6 @@ def within(name: str, arrays: dict) -> dict:
 def taken_out(name: str, arrays: dict) -> dict:
     """The inverse of :func:`within`, of all arrays of a file."""
     return {key.removeprefix(f"{name}/"): array for key, array in arrays.items() if key.startswith(f"{name}/")}
-
-
-def _can_be_read_again(likelihood) -> bool:
-    """Whether the likelihood's configuration makes an equal one: a table may hold others that nobody knows."""
-    try:
-        return likelihoods.get(registry.to_config(likelihood)) == likelihood
-    except NpvaeError:
-        return False
 
 
 def _arguments(estimator) -> dict:

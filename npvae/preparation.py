@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from npvae import backend as backends
-from npvae import check, inputs, random
-from npvae.errors import DataScaleWarning, InputError
+from npvae import check, inputs, likelihoods, random
+from npvae.errors import DataScaleWarning, InputError, UnregisteredLikelihoodWarning
 from npvae.likelihoods.base import column_label, refuse_outside
 from npvae.model import Model
 from npvae.training.settings import TrainingSettings
@@ -61,6 +61,7 @@ def prepare(estimator, X, X_valid=None, labels=None, labels_valid=None) -> Run:
             _check_values(model, settings, values[:, :model.architecture.n_features], rows.column_names)
     settings.objective.check_memory(model, min(settings.batch_size, len(x)), x.dtype.itemsize)
     _warn_of_scale(x)
+    _warn_of_unknown(model.likelihood)
     if labels is not None:
         x = with_labels(x, labels)
         x_valid = None if x_valid is None else with_labels(x_valid, labels_valid)
@@ -98,6 +99,16 @@ def _refuse_empty_columns(x: np.ndarray, column_names) -> None:
     if empty.any():
         label = column_label(int(np.argmax(empty)), column_names)
         raise InputError(f"{label} of X holds nothing but NaN: nothing can be learnt of it; remove it first")
+
+
+def _warn_of_unknown(likelihood) -> None:
+    """A model whose likelihood no file can name is trained, but cannot be saved: better said before than after."""
+    if not likelihoods.is_known(likelihood):
+        kind = likelihoods.unknown_kinds(likelihood)
+        warnings.warn(
+            f"this model cannot be saved: its likelihood {likelihood!r} is not known by its name; to change that, call "
+            f"npvae.likelihoods.register({kind})", UnregisteredLikelihoodWarning, stacklevel=4,
+        )
 
 
 def _warn_of_scale(x: np.ndarray) -> None:

@@ -410,7 +410,7 @@ def test_bad_usage_is_one_line_and_exit_code_2(trained, tmp_path, capsys, name):
 
 @pytest.mark.parametrize(("arguments", "words"), [
     ([], "required: COMMAND"), (["fly"], "COMMAND: invalid choice: 'fly'"), (["train", "--epochs", "many"], "--epochs must be a whole number, got 'many'"),
-    (["train", "--fly"], "--fly"), (["sample"], "required: model"), (["impute", "--data", "x.csv"], "required: --out"),
+    (["train", "--fly"], "--fly"), (["sample"], "required: model"), (["impute", "--data", "x.csv"], "--out"),
 ])
 def test_argument_errors_are_one_line_and_exit_code_2(capsys, arguments, words):
     assert main(arguments) == 2

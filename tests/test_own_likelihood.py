@@ -1,6 +1,7 @@
 """The likelihood that docs/own_likelihood.md writes is what the page says: right, and all that is needed."""
 
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from small import small_vae
 
 from npvae import VAE, likelihoods, random, selfcheck
 from npvae.backend.base import Ops
-from npvae.errors import InputError
+from npvae.errors import InputError, InputTypeError, ModelFileError, UnregisteredLikelihoodWarning
 
 PAGE = Path(__file__).parent.parent / "docs" / "own_likelihood.md"
 
@@ -50,12 +51,16 @@ def test_a_draw_is_finite_whatever_the_random_word(page):
 
 def test_the_line_is_all_that_is_needed(page, monkeypatch, tmp_path, rng):
     Laplace, x = page["Laplace"], rng.standard_normal((30, 4))
-    vae = small_vae(likelihood=Laplace(0.01)).fit(x)
-    with pytest.raises(InputError, match="is not one of npvae.likelihoods.KNOWN"):
-        vae.save(tmp_path / "m.npz")
-    with pytest.raises(InputError, match="is not one of npvae.likelihoods.KNOWN"):
-        small_vae(likelihood=likelihoods.Table([(Laplace(), 3), ("gaussian", 1)])).fit(x).save(tmp_path / "m.npz")
-    monkeypatch.setitem(likelihoods.KNOWN, Laplace.name, Laplace)
+    with pytest.warns(UnregisteredLikelihoodWarning, match=r"cannot be saved.*register\(Laplace\)"):
+        vae = small_vae(likelihood=Laplace(0.01)).fit(x)
+    table = likelihoods.Table([(Laplace(), 3), ("gaussian", 1)])
+    for model in (vae, small_vae(likelihood=table)):
+        with pytest.raises(InputError, match=r"npvae.likelihoods.register\(Laplace\) and save again"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnregisteredLikelihoodWarning)
+            model.fit(x).save(tmp_path / "m.npz")
+    monkeypatch.setattr(likelihoods, "KNOWN", dict(likelihoods.KNOWN))
+    assert likelihoods.register(Laplace) is Laplace and likelihoods.register(Laplace) is Laplace
+    vae.save(tmp_path / "m.npz")
     named = small_vae(likelihood={"name": "laplace", "floor": 0.01}).fit(x)
     np.testing.assert_array_equal(named.theta_, vae.theta_)
     named.save(tmp_path / "m.npz")
@@ -64,5 +69,23 @@ def test_the_line_is_all_that_is_needed(page, monkeypatch, tmp_path, rng):
     assert np.isfinite(loaded.log_likelihood(x, samples=20).mean)
     small_vae(likelihood="laplace", objective={"name": "importance_weighted", "estimator": "dreg"}).fit(x)
     small_vae(likelihood={"name": "table", "columns": [["laplace", 3], ["gaussian", 1]]}).fit(x)
+    monkeypatch.delitem(likelihoods.KNOWN, "laplace")
+    with pytest.raises(ModelFileError, match=r"'laplace'.*npvae.likelihoods.register\(CLASS\)"):
+        VAE.load(tmp_path / "m.npz")
+    likelihoods.register(Laplace)
     titles = [case.title for case in selfcheck.cases()]
     assert "likelihood, laplace" in titles
+
+
+def test_what_cannot_be_registered(page):
+    class Bernoulli(page["Laplace"]):
+        name = "bernoulli"
+
+    class Nameless(page["Laplace"]):
+        name = "a:b"
+
+    for kind, words in ((Bernoulli, "the name 'bernoulli' is that of Bernoulli"), (Nameless, "Nameless.name must be a text")):
+        with pytest.raises(InputError, match=words):
+            likelihoods.register(kind)
+    with pytest.raises(InputTypeError, match="a subclass"):
+        likelihoods.register(page["Laplace"]())

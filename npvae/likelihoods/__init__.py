@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from npvae import registry
+from npvae.errors import InputError, InputTypeError, NpvaeError, UnknownNameError
 from npvae.likelihoods.base import Likelihood
 from npvae.likelihoods.bernoulli import Bernoulli
 from npvae.likelihoods.categorical import Categorical
@@ -26,12 +27,51 @@ KNOWN: dict[str, type[Likelihood]] = {
 }
 
 
+def register(kind: type[Likelihood]) -> type[Likelihood]:
+    """Make a likelihood of one's own known by its ``name``: to ``VAE(likelihood=...)``, to saving and to loading. Also a decorator.
+
+    It holds for this process: a program that loads such a model registers the class first. InputError: it has no name, or one that
+    another class has. InputTypeError: it is no subclass of :class:`Likelihood`.
+    """
+    if not (isinstance(kind, type) and issubclass(kind, Likelihood)):
+        raise InputTypeError(f"register takes a subclass of npvae.likelihoods.Likelihood, got {kind!r}")
+    name = getattr(kind, "name", None)
+    if not isinstance(name, str) or not name or set(name) & set(":,="):
+        raise InputError(f"{kind.__name__}.name must be a text without ':', ',' and '=', got {name!r}")
+    other = KNOWN.get(name)
+    if other is not None and (other.__module__, other.__qualname__) != (kind.__module__, kind.__qualname__):
+        raise InputError(f"the name {name!r} is that of {other.__name__}; give {kind.__name__}.name another value")
+    KNOWN[name] = kind
+    return kind
+
+
+def is_known(likelihood: Likelihood) -> bool:
+    """Whether the likelihood's name and configuration make an equal one: a table may hold others that nobody knows."""
+    try:
+        return get(registry.to_config(likelihood)) == likelihood
+    except NpvaeError:
+        return False
+
+
+def unknown_kinds(likelihood: Likelihood) -> str:
+    """The names of the classes that :func:`register` would have to be told of; "" if there are none."""
+    if is_known(likelihood):
+        return ""
+    parts = [part for part, _ in likelihood._parts] if isinstance(likelihood, Table) else [likelihood]
+    return ", ".join(dict.fromkeys(type(part).__name__ for part in parts if not is_known(part)))
+
+
 def get(likelihood) -> Likelihood:
     """The likelihood of a name, of ``{"name": ..., argument: value}``, or the object itself."""
-    return registry.build("likelihood", likelihood, KNOWN, Likelihood)
+    try:
+        return registry.build("likelihood", likelihood, KNOWN, Likelihood)
+    except UnknownNameError as error:
+        error.args = (f"{error}; a class of one's own is made known by npvae.likelihoods.register(CLASS)",)
+        raise
 
 
 __all__ = [
     "KNOWN", "Bernoulli", "Categorical", "ContinuousBernoulli", "Gaussian", "GaussianDecoder", "GaussianOneVariance",
-    "GaussianPerFeature", "Likelihood", "Poisson", "SquaredError", "StudentT", "Table", "get",
+    "GaussianPerFeature", "Likelihood", "Poisson", "SquaredError", "StudentT", "Table", "get", "is_known",
+    "register", "unknown_kinds",
 ]
