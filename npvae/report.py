@@ -10,6 +10,7 @@ import numpy as np
 from npvae import check, evaluate
 from npvae.batches import batches
 from npvae.errors import InputError
+from npvae.likelihoods import Bernoulli
 
 #: Neighbours that vote: the number of the literature on latent spaces.
 NEIGHBOURS = 15
@@ -21,6 +22,7 @@ def evaluate_model(
 ) -> dict:
     """The measures of a fitted VAE on X (N, ...), JSON-able; in nats, means over rows, of the data as the model sees them.
 
+    is_log_likelihood: False where a Bernoulli likelihood is given grey values, so that elbo and log_likelihood are cross-entropies.
     rows, samples, seed; elbo, reconstruction, kl, kl_per_dimension, active_units: one noise draw a row. log_likelihood,
     with its standard_error (over rows), sampling_error (of the samples) and effective sample sizes: importance sampling
     with ``samples`` samples a row; None for 0 samples. squared_error: of the reconstruction from the posterior mean, summed over
@@ -72,7 +74,17 @@ def evaluate_model(
             evaluate.posterior(vae.model_, theta, vae.model_input(X_train, draw=1))[0], y_train, mu, y, NEIGHBOURS
         ))
     _refuse_impossible(result)
-    return {**result, "notes": [note for note in (aggregate.note,) if note], "seconds": seconds}
+    grey = cross_entropy_note(vae, x)
+    result["is_log_likelihood"] = grey is None
+    return {**result, "notes": [note for note in (grey, aggregate.note) if note], "seconds": seconds}
+
+
+def cross_entropy_note(vae, x) -> str | None:
+    """What is to be said beside every figure with log p(x|z) in it, of rows as the model sees them; None: that it is one."""
+    drawn = vae.binarize_ != "none"
+    if not drawn and isinstance(vae.model_.likelihood, Bernoulli) and bool(((x > 0.0) & (x < 1.0)).any()):
+        return "of grey values the bernoulli likelihood gives cross-entropies: what is called ELBO and log p(x) is no log-likelihood"
+    return None
 
 
 def _refuse_impossible(result: dict) -> None:
@@ -141,8 +153,10 @@ def describe(result: dict) -> str:
     ]
     if result["log_likelihood"] is not None:
         lines += [
-            ("log p(x)", f"{result['log_likelihood']:.3f}",
-             ", ".join(filter(None, (error("standard_error", "over rows"), error("sampling_error", "over samples"))))),
+            ("log p(x)", f"{result['log_likelihood']:.3f}", ", ".join(filter(None, (
+                error("standard_error", "over rows"), error("sampling_error", "over samples"),
+                "" if result["is_log_likelihood"] else "a cross-entropy of grey values, not a log-likelihood",
+            )))),
             ("  samples of z", str(result["samples"]),
              f"effective {result['effective_sample_size_median']:.0f} in the median row, "
              f"{result['effective_sample_size_smallest']:.1f} in the worst"),

@@ -64,7 +64,7 @@ def test_units_of_the_data_do_not_matter(tmp_path):
 def test_neighbours_of_a_known_data_set(tmp_path, capsys):
     digits = load_dataset("digits")
     VAE(epochs=1, divide_by=255, random_state=0).fit(digits.x_train[:500]).save(tmp_path / "m.npz")
-    command = ["evaluate", str(tmp_path / "m.npz"), "--rows", "100", "--samples", "0", "--json", str(tmp_path / "e.json")]
+    command = ["evaluate", str(tmp_path / "m.npz"), "--data", "digits", "--rows", "100", "--samples", "0", "--json", str(tmp_path / "e.json")]
     assert main(command) == 0
     found = json.loads((tmp_path / "e.json").read_text())
     assert 0.1 < found["neighbour_accuracy"] < 1 and "15-NN accuracy" in capsys.readouterr().out

@@ -262,6 +262,30 @@ def test_a_model_of_a_file_asks_for_data_and_one_of_a_data_set_knows_it(here, ca
     assert not hasattr(again, "trained_on_")
 
 
+def test_cross_entropies_of_grey_values_are_called_so_wherever_they_are_printed(here, capsys):
+    train = ["train", "--no-plots", "--epochs", "1", "--hidden", "4", "--backend", "numpy", "--data"]
+    np.save("bits.npy", (np.load("x.npy") > 0.5).astype("float32"))
+    for data, folder, grey in (("x.npy", "grey", True), ("bits.npy", "bits", False)):
+        assert main([*train, data, "--out", folder]) == 0
+        assert main(["evaluate", folder, "--data", data, "--samples", "3", "--json", "e.json"]) == 0
+        assert main(["reconstruct", folder, "--data", data, "--out", "r.csv"]) == 0
+        out = capsys.readouterr().out
+        assert out.count("note: of grey values the bernoulli likelihood gives cross-entropies") == 3 * grey
+        assert out.count("a cross-entropy of grey values, not a log-likelihood") == grey
+        assert json.loads(Path("e.json").read_text())["is_log_likelihood"] == (not grey)
+    assert main(["info", "grey"]) == 0
+    assert "gives a cross-entropy, not a log-likelihood" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["reconstruct", "evaluate", "encode", "train"])
+def test_whole_numbers_are_said_to_be_converted_once(here, capsys, command):
+    np.save("bits.npy", (np.load("x.npy") > 0.5).astype(int))
+    more = {"evaluate": ["model", "--samples", "3", "--quiet"], "train": ["--out", "t", "--quiet", "--no-plots", "--epochs", "1",
+            "--validation-fraction", "0.3"]}.get(command, ["model", "--out", "o.csv"])
+    assert main([command, *more, "--data", "bits.npy"]) == 0
+    assert capsys.readouterr().err.count("converted") == 1
+
+
 # streams
 
 

@@ -173,16 +173,24 @@ def next_free_folder(name: str) -> Path:
 
 def say_conversions_once() -> None:
     """Show the library's warnings about data as plain lines, each once."""
-    warnings.simplefilter("once", DataConversionWarning)
-    warnings.simplefilter("once", DataScaleWarning)
+    _SAID.clear()
+    warnings.simplefilter("always", DataConversionWarning)
+    warnings.simplefilter("always", DataScaleWarning)
     warnings.simplefilter("always", PosteriorCollapseWarning)
     warnings.simplefilter("always", ResumedElsewhereWarning)
     warnings.simplefilter("ignore", ManyClassesWarning)  # "npvae classify" refuses, or was told to go on
     warnings.showwarning = _show_warning
 
 
+#: Warnings that were shown, of this command.
+_SAID: set[str] = set()
+
+
 def _show_warning(message, *rest, **named) -> None:
-    output.tell(f"npvae: {message}")
+    text = str(message).replace("X_valid holds", "X holds")  # one set of data to the user
+    if text not in _SAID:
+        _SAID.add(text)
+        output.tell(f"npvae: {text}")
 
 
 def _download_progress():

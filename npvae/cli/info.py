@@ -15,6 +15,7 @@ from npvae.cli import common, output
 from npvae.data import DATASETS
 from npvae.data.places import REMEDY, cache_folder
 from npvae.estimator import VAE
+from npvae.likelihoods import Bernoulli
 from npvae.plots import image_shape
 from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE
 from npvae.semisupervised.model import SemiSupervisedArchitecture
@@ -74,7 +75,10 @@ def _model_info(model) -> list[str]:
         lines.append(f"classes     {', '.join(map(str, model.classes_.tolist()))}")
     if sees_data is not model:
         lines.append(f"features    {len(model.used_dimensions_)} latent dimensions of {sees_data!r}")
-    return lines + _history_info(trained.history_)
+    lines += _history_info(trained.history_)
+    if isinstance(trained.model_.likelihood, Bernoulli) and trained.binarize_ == "none":
+        lines.append("note        of grey values a bernoulli likelihood gives a cross-entropy, not a log-likelihood")
+    return lines
 
 
 def _checkpoint_info(path) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from npvae import plots
+from npvae import plots, report
 from npvae.cli import common, output, outputs
 from npvae.data.own_files import SAVE_SUFFIXES
 from npvae.errors import InputError
@@ -46,6 +46,8 @@ def run_command(options) -> int:
         outputs.write_array(out, made, column_names)
     if files := outputs.written_words([out]):
         output.say(f"wrote {files}; ELBO of the {len(x)} rows: {vae.elbo(x, random_state=options.seed):.3f} nats a row")
+        if note := report.cross_entropy_note(vae, vae.model_input(x)):
+            output.say(f"note: {note}")
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from npvae import preparation
+from npvae import preparation, report
 from npvae.cli import choices, common, numbers, output, outputs, presets, resuming
 from npvae.errors import InputError, MissingDependencyError, NonFiniteError, TrainingInterrupted
 from npvae.estimator import VAE
@@ -145,6 +145,8 @@ def _train(options, vae, data, run, checkpoint, say) -> int:
         except MissingDependencyError as error:
             say(f"no pictures: {error}")
     say(_result(vae, seconds))
+    if note := report.cross_entropy_note(vae, run.x):
+        say(f"note: {note}")
     say(f"wrote {folder}/: {', '.join(written)}")
     return code
 
