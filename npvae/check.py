@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import numbers
 
-from npvae.errors import InputError, InputTypeError, UnknownNameError
+import numpy as np
+
+from npvae.errors import InputError, InputTypeError, NonFiniteError, UnknownNameError
 
 
 def same_shape(**arrays) -> None:
@@ -86,3 +88,13 @@ def one_of(what: str, value, known):
     if not isinstance(value, str) or value not in known:
         raise UnknownNameError(what, value, known)
     return value
+
+
+def finite_result(what: str, *arrays, infinite: bool = False):
+    """The first of some arrays of results; NonFiniteError if there is NaN in any of them, or infinity unless it may be."""
+    for array in arrays:
+        if not (np.isfinite(array).all() or (infinite and not np.isnan(array).any())):
+            raise NonFiniteError(
+                f"{what} would not be finite: the model's parameters are too large, or the data are far from what it was trained on"
+            )
+    return arrays[0]

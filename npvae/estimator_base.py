@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from npvae import backend as backends
-from npvae import inputs, model_file, preparation, random
+from npvae import check, inputs, model_file, preparation, random
 from npvae.errors import InputError, InputTypeError, NonFiniteError, TrainingInterrupted
 from npvae.model import Architecture, Model
 from npvae.progress import progress_reporter
@@ -193,7 +193,8 @@ class Estimator(SklearnProtocol):
         return self.model_.ops.asarray(self.theta_)
 
     def _output(self, x) -> np.ndarray:
-        """Model output in the data's units and shape."""
+        """Model output in the data's units and shape. NonFiniteError: there is none."""
+        check.finite_result("the result", x)
         return (x * np.asarray(self.divide_by_, x.dtype)).reshape(len(x), *self.sample_shape_)
 
     def seed_of(self, random_state) -> int:

@@ -21,7 +21,9 @@ class FittedVAE(Estimator):
         NotFittedError, and the errors of ``fit`` about data; the same for every method that takes X.
         """
         x = self._input(X)
-        return evaluate.posterior(self.model_, self.device_theta(), x)
+        mu, logvar = evaluate.posterior(self.model_, self.device_theta(), x)
+        check.finite_result("q(z|x)", mu, logvar)
+        return mu, logvar
 
     def transform(self, X):
         """The posterior means, (N, Z): the same every call."""

@@ -232,17 +232,20 @@ class SemiSupervisedVAE(Classifier, Estimator):
         NotFittedError, and the errors of ``fit`` about data; the same for every method that takes X.
         """
         x = self._input(X)
-        return inference.log_probabilities(self.model_, self.device_theta(), x)
+        log_q = inference.log_probabilities(self.model_, self.device_theta(), x)
+        return check.finite_result("log q(y|x)", log_q, infinite=True)
 
     def encode(self, X, y=None):
         """``(mu, logvar)`` of q(z|x, y), each (N, Z); y (N,): classes, by default those predicted."""
         x = self._input(X)
-        return inference.posterior_of_labelled(self.model_, self.device_theta(), x, self._codes(x, y))
+        mu, logvar = inference.posterior_of_labelled(self.model_, self.device_theta(), x, self._codes(x, y))
+        check.finite_result("q(z|x, y)", mu, logvar)
+        return mu, logvar
 
     def transform(self, X):
         """E[z|x], (N, Z), under q, the class summed out: the same every call."""
         x = self._input(X)
-        return inference.expected_latent(self.model_, self.device_theta(), x)
+        return check.finite_result("E[z|x]", inference.expected_latent(self.model_, self.device_theta(), x))
 
     def sample(self, label=None, n=1, *, mean=True, random_state=None):
         """``n`` new rows of the class ``label``: z from the prior N(0, I), then E[x|y, z], or a draw if ``mean=False``.
@@ -308,6 +311,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
             ])
         if self.features_ is None:
             return self._output(x)
+        check.finite_result("the features", x)
         return latent_features.decode(self.features_, x, self.used_dimensions_)
 
     # its file

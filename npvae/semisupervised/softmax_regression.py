@@ -80,7 +80,7 @@ class SoftmaxRegression(Classifier):
         if not hasattr(self, "coef_"):
             raise self._not_fitted_error("this SoftmaxRegression is not fitted yet: call fit first")
         x = inputs.as_rows(X, "float64", n_features=self.n_features_in_, model=type(self).__name__).values
-        return log_softmax(np, x @ self.coef_ + self.intercept_)
+        return check.finite_result("log p(y|x)", log_softmax(np, x @ self.coef_ + self.intercept_), infinite=True)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_")

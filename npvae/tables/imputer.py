@@ -244,7 +244,11 @@ class TableImputer(SklearnProtocol):
             there = table.observed[:, i]
             if there.all():
                 continue
-            result[~there, i] = column.round(column.decode(x[:, block]))[~there]
+            check.finite_result(f"column {column.name!r}", x[~there, block])
+            values = column.round(column.decode(x[:, block]))[~there]
+            if values.dtype != object:
+                check.finite_result(f"column {column.name!r}", values)
+            result[~there, i] = values
         return result
 
     def __sklearn_is_fitted__(self) -> bool:
