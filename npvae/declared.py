@@ -49,12 +49,13 @@ CLASSES_OF_ARCHITECTURE = {"n_classes": Whole(2), "classifier_hidden": WIDTHS, "
 class HistoryField(Field):
     """The columns of a history: equally long, an entry an epoch, the epochs counted from 1."""
 
-    _size, _measured = Real(minimum=0.0), Real(nan=True)
+    _size, _measured = Real(minimum=0.0), Real()
     _measures = {
         **dict.fromkeys(("loss", "elbo", "reconstruction", "kl"), ListOf(_measured)),
         "active_units": ListOf(Whole(0)), "kl_per_dimension": ListOf(ListOf(_measured)),
     }
-    _more = dict.fromkeys(("bound", "error", "cross_entropy"), ListOf(_measured))
+    # Of an epoch without a labelled row there is neither error nor cross-entropy.
+    _more = {"bound": ListOf(_measured), **dict.fromkeys(("error", "cross_entropy"), ListOf(Real(minimum=0.0, nan=True)))}
     _columns = Record(
         {
             "epoch": ListOf(Whole(1)), **_measures, "gradient_norm": ListOf(_measured), "beta": ListOf(_size),

@@ -86,13 +86,13 @@ def _dtype(descr: str) -> np.dtype:
     if re.search("(^|')[|<>=]?O[0-9]*('|$)", descr):
         raise BadHeader("it holds Python objects; pickled data are never read")
     if not _DESCR.fullmatch(descr):
-        raise BadHeader(f"it has the dtype {descr[:60]!r}")
+        raise BadHeader(f"it has the dtype {ascii(descr[:60])}")
     try:
         dtype = np.dtype(descr)
     except (TypeError, ValueError, OverflowError):
         dtype = np.dtype("V0")
     if not dtype.itemsize:
-        raise BadHeader(f"it has the dtype {descr[:60]!r}")
+        raise BadHeader(f"it has the dtype {ascii(descr[:60])}")
     return dtype
 
 
@@ -101,5 +101,5 @@ def _shape(axes: str) -> tuple[int, ...]:
     if parts and not parts[-1]:
         parts.pop()
     if len(parts) > MOST_AXES or not all(part.isdigit() and len(part) <= 19 for part in parts):
-        raise BadHeader(f"its .npy header states the shape ({axes[:60]})")
+        raise BadHeader(f"its .npy header states the shape {ascii(f'({axes[:60]})')}")
     return tuple(int(part) for part in parts)

@@ -12,6 +12,7 @@ the next call goes on, and the files that failed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import select
@@ -97,8 +98,17 @@ class Worker:
         self.file.parent.joinpath(kind).write_bytes(data)
         self.file = self.file.parent / kind
         self._asked = {"index": index, "kind": kind, "mended": mended}
-        self._process.stdin.write(f"{kind} {mended or data == whole}\n".encode())
+        self.tell(kind, mended or data == whole)
+
+    def tell(self, kind: str, may_differ: bool) -> None:
+        """Have the file of that kind tried that lies in the worker's folder."""
+        self._process.stdin.write(f"{kind} {may_differ}\n".encode())
         self._process.stdin.flush()
+
+    def kill(self) -> None:
+        """As a crash would."""
+        self._process.kill()
+        self._process.wait()
 
     def answer(self) -> dict:
         """What became of it."""
@@ -117,13 +127,14 @@ class Worker:
     def end(self) -> None:
         """End the process."""
         if self._process is not None:
-            self._process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
             self._process.wait()
+            self._process.stdout.close()
             shutil.rmtree(self.file.parent, ignore_errors=True)
 
     def _start(self) -> None:
-        if self._process is not None:
-            shutil.rmtree(self.file.parent, ignore_errors=True)
+        self.end()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "fuzzing.worker", str(self._folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             cwd=HERE, env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "NPVAE_NUM_THREADS": "1"},

@@ -23,6 +23,15 @@ VALUES = (
     "", "a", "float64", "gaussian_decoder", "\x1b[31m\x07", "x" * 2000, "\ud800", "é", "nan", [], [[]], {}, {"name": "table"},
     {"name": "gaussian", "sd": 1e-30}, [1] * 3000, [[[[[[[[[[[[[]]]]]]]]]]]]], ["a", "a"], [1, 2, 3], {"": None},
 )
+#: What the program itself could have written there.
+PLAUSIBLE = (
+    "relu", "tanh", "softplus", "identity", "bernoulli", "squared_error", "gaussian", "gaussian_one_variance", "gaussian_per_feature",
+    "gaussian_decoder", "student_t", "categorical", "poisson", "continuous_bernoulli", "rmsprop", "adam", "sgd", "elbo", "constant", "cosine",
+    "float32", "float64", "static", "dynamic", "none", "continuous", "positive", "counts", "binary", "labels", "0", "1", "interrupted",
+    0, 1, 2, 3, 4, 5, 6, 7, 12, 0.0, 1.0, 0.25, 0.999, 1e-9, 255.0, True, False, None, [], [4], [1, 1], ["a", "b"], [0.5, 0.5], [0, 1], [True, False],
+    {"name": "bernoulli"}, {"name": "gaussian_per_feature"}, {"name": "poisson"}, {"name": "categorical"}, {"name": "categorical", "sizes": [3, 3]},
+    {"name": "table", "columns": [["poisson", 3], ["student_t", 3]]}, {"name": "student_t", "df": 1.5}, {"name": "cyclic", "period": 1},
+)
 NUMBERS = (0.0, -0.0, 1.0, -1.0, 1e-45, 1e-30, 1e10, -1e10, 1e30, 3e38, -3e38, 1e300, np.nan, np.inf, -np.inf)
 DESCR = ("<f4", "<f8", ">f4", ">f8", "<f2", "|u1", "<i4", "<i8", "<c8", "|b1", "<U1", "|S3", "|O", "<M8[D]", "<f16", "[('a', '<f4')]", "'")
 SHAPES = ("()", "(0,)", "(1,)", "(3,)", "(-1,)", "(10**12,)", "(1000000000000,)", "(2, 3)", "(4294967296, 4294967296)", "3", "(3.0,)", "[3]")
@@ -102,7 +111,7 @@ def _npz(rng, data: bytes, times: int) -> bytes:
             members = _member_list(rng, members, index)
             continue
         name, body, method = members[index]
-        body = _header_member(rng, body) if name == "header.npy" and rng.random() < 0.9 else _npy(rng, body)
+        body = _header_member(rng, body) if name == "header.npy" and rng.random() < 0.97 else _npy(rng, body)
         members[index] = name, body, method
     if members and members[0][0] == "header.npy" and rng.random() < 0.9:
         members[0] = "header.npy", _with_digests(members), members[0][2]
@@ -176,10 +185,10 @@ def _header_member(rng, body: bytes) -> bytes:
         content = json.loads(text)
     except (ValueError, RecursionError):
         content = None
-    if content is None or rng.random() < 0.15:
+    if content is None or rng.random() < 0.1:
         text = _tokens(rng, text)
     else:
-        _change(rng, content)
+        (_change_alike if isinstance(content, dict) and rng.random() < 0.5 else _change)(rng, content)
         try:
             text = json.dumps(content).encode()
         except (ValueError, RecursionError):
@@ -195,6 +204,28 @@ def _tokens(rng, text: bytes) -> bytes:
     token = _pick(rng, found)
     new = _pick(rng, (b"", token[0] * 2, b"NaN", b"1e999", b"-Infinity", b"{", b"[" * 2000, b'"', b"9" * 5000, b"\xff", b"null", b"0x1", b"\\"))
     return text[:token.start()] + new + text[token.end():]
+
+
+def _change_alike(rng, content) -> None:
+    """Give a name another plausible value wherever it occurs, so that what depends on it still agrees."""
+    found: dict = {}
+    waiting = [content]
+    while waiting:
+        inside = waiting.pop()
+        entries = inside.items() if isinstance(inside, dict) else enumerate(inside)
+        for key, value in entries:
+            if isinstance(key, str):
+                found.setdefault(key, []).append(inside)
+            if isinstance(value, (dict, list)):
+                waiting.append(value)
+    if not found:
+        return
+    key = _pick(rng, sorted(found))
+    old = found[key][0][key]
+    values = PLAUSIBLE if type(old) not in (int, float) or rng.random() < 0.3 else (old + 1, max(0, old - 1), old * 2, old / 2, old * 100, -old)
+    new = _pick(rng, values)
+    for inside in found[key]:
+        inside[key] = new
 
 
 def _change(rng, content) -> None:
@@ -225,7 +256,7 @@ def _change(rng, content) -> None:
         case 5 if isinstance(inside, list):
             inside.insert(key, old)
         case _:
-            inside[key] = _pick(rng, VALUES)
+            inside[key] = _pick(rng, VALUES if rng.random() < 0.5 else PLAUSIBLE)
 
 
 def _npy(rng, body: bytes) -> bytes:
