@@ -286,6 +286,20 @@ def test_whole_numbers_are_said_to_be_converted_once(here, capsys, command):
     assert capsys.readouterr().err.count("converted") == 1
 
 
+@pytest.mark.parametrize(("command", "words"), [
+    ("evaluate m2.npz", "m2.npz holds a SemiSupervisedVAE, but 'npvae evaluate' needs a VAE"),
+    ("encode imputer.npz", "imputer.npz holds a TableImputer, but 'npvae encode' needs a VAE or a SemiSupervisedVAE"),
+    ("reconstruct m2.npz", "needs a VAE"), ("sample imputer.npz", "holds a TableImputer"), ("encode x.npy", "single array"),
+    ("evaluate pictures", "pictures/model.npz"), ("reconstruct gaps.csv", "gaps.csv"),
+])
+def test_what_is_no_model_of_the_command_is_refused_in_one_line(here, capsys, command, words):
+    Path("gaps.csv").write_text("a,b\n1,2\n")
+    data = [] if command.startswith("sample") else ["--data", "x.npy"]
+    assert main([*command.split(), *data]) == 2
+    out, err = capsys.readouterr()
+    assert words in err and err.startswith("npvae: ") and err.count("\n") == 1 and out == "", err
+
+
 # streams
 
 

@@ -1,0 +1,133 @@
+"""Writing files: modes and links kept, the temporary files of dead writers removed and those of living ones left."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from npvae.files import Stream, is_stream, remove_leftovers, write_atomically, write_text_atomically
+
+#: Writes half a file, says so, and waits to be killed.
+WRITER = """
+import sys
+from npvae.files import write_atomically
+def write(file):
+    file.write(b"half"); file.flush(); print("writing", flush=True); sys.stdin.read()
+write_atomically(sys.argv[1], write)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are of POSIX")
+def test_an_old_files_mode_is_kept_and_a_new_one_has_the_umasks(tmp_path):
+    old_mask = os.umask(0o027)
+    try:
+        for mode in (0o600, 0o644, 0o660, 0o755):
+            path = tmp_path / f"{mode:o}"
+            path.write_text("old")
+            path.chmod(mode)
+            seen = []
+            write_atomically(path, lambda file: seen.append(stat.S_IMODE(os.fstat(file.fileno()).st_mode)))
+            assert stat.S_IMODE(path.stat().st_mode) == mode and seen == [0o600]
+        write_text_atomically(tmp_path / "new", "text")
+        assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o640
+    finally:
+        os.umask(old_mask)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may give files away")
+def test_the_owner_is_kept(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    os.chown(path, 1234, 4321)
+    write_text_atomically(path, "new")
+    assert (path.stat().st_uid, path.stat().st_gid) == (1234, 4321) and path.read_text() == "new"
+
+
+def test_links_are_followed(tmp_path):
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "dangling").symlink_to("later")
+    write_text_atomically(tmp_path / "link", "new")
+    write_text_atomically(tmp_path / "dangling", "new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_text() == "new" == (tmp_path / "later").read_text()
+
+
+def test_dead_writers_files_are_removed_and_living_ones_left(tmp_path):
+    pytest.importorskip("fcntl")
+    for name in ("target [1].npz", "m" * 200):
+        path = tmp_path / name
+        path.write_text("old")
+        arguments = [sys.executable, "-c", WRITER, str(path)]
+        with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+            try:
+                assert writer.stdout.readline() == "writing\n"
+                write_text_atomically(path, "new")
+                remove_leftovers(path)
+                assert len(list(tmp_path.glob("*.part"))) == 1
+            finally:
+                writer.send_signal(signal.SIGKILL)
+                writer.communicate(timeout=30)
+        others = tmp_path / ".other.npz.12345678.part"
+        others.write_text("not ours")
+        write_text_atomically(path, "newer")
+        assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([others.name, path.name]) and path.read_text() == "newer"
+        path.unlink()
+        others.unlink()
+
+
+def test_a_failing_writer_leaves_the_old_file_and_names_it(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def full(file):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def short(file):
+        raise OSError("392000 requested and 3040 written")
+
+    for write, words in ((full, "No space left on device: '.*file'"), (short, "file cannot be written, the disk may be full: 392000")):
+        with pytest.raises(OSError, match=words):
+            write_atomically(path, write)
+    assert path.read_text() == "old" and [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("code", [errno.EXDEV, errno.EBUSY, errno.EPERM])
+def test_where_nothing_can_be_renamed(tmp_path, monkeypatch, code):
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="the file is complete, but cannot take its name here"):
+        write_text_atomically(tmp_path / "file", "text")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="no such names here")
+def test_streams_are_known_by_any_name_and_never_replaced(tmp_path):
+    (tmp_path / "out").symlink_to("/dev/stdout")
+    (tmp_path / "file").write_text("")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("/dev/stdout", "/dev/fd/1", "/dev/null", "/proc/self/fd/2", tmp_path / "out", tmp_path / "pipe"):
+        assert is_stream(name), name
+        with pytest.raises(OSError, match="not an ordinary file"):
+            write_text_atomically(name, "text")
+    for name in (tmp_path / "file", tmp_path, tmp_path / "nowhere", "/dev/fd/x", ""):
+        assert not is_stream(name), name
+
+
+def test_what_goes_to_a_stream_goes_whole_or_not_at_all(capsys):
+    def fail(file):
+        file.write(b"half")
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        write_atomically(Stream("-"), fail)
+    write_atomically(Stream("-"), lambda file: file.write(b"whole"))
+    assert capsys.readouterr().out == "whole"
