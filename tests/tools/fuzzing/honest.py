@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import importlib.util
 import struct
@@ -90,9 +91,9 @@ def with_holes(x: np.ndarray) -> np.ndarray:
 GOES_ON = "numba" if importlib.util.find_spec("numba") else "numpy"
 
 
-def checkpointed() -> VAE:
+def checkpointed(backend: str) -> VAE:
     """The run that is gone on with: early stopping and Adam, so that there are all arrays that a checkpoint may have."""
-    return VAE(**{**SMALL, "epochs": 3, "backend": GOES_ON}, threads=1, optimizer="adam", validation_fraction=0.25, patience=9)
+    return VAE(**{**SMALL, "epochs": 3, "backend": backend}, threads=1, optimizer="adam", validation_fraction=0.25, patience=9)
 
 
 def m2(features=None, **changes) -> SemiSupervisedVAE:
@@ -100,7 +101,7 @@ def m2(features=None, **changes) -> SemiSupervisedVAE:
     return SemiSupervisedVAE(features, **{**SMALL, "latent_dim": 2, **changes})
 
 
-def write_all(folder: Path) -> None:
+def write_all(folder: Path, goes_on: str = GOES_ON) -> None:
     """Write every honest file into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     vae = VAE(**SMALL).fit(X)
@@ -111,8 +112,8 @@ def write_all(folder: Path) -> None:
     LatentClassifier(wide).fit(X, Y).save(folder / "m1.npz")
     m2(wide).fit(X, Y).save(folder / "m1+m2.npz")
     TableImputer(members=2, epochs=2, hidden=(4,), random_state=1, backend="numpy", imputation_samples=20).fit(TABLE).save(folder / "imputer.npz")
-    checkpointed().fit(X, checkpoint=folder / "checkpoint.npz")
-    m2(backend=GOES_ON, threads=1).fit(X, Y, checkpoint=folder / "checkpoint-m2.npz")
+    checkpointed(goes_on).fit(X, checkpoint=folder / "checkpoint.npz")
+    m2(backend=goes_on, threads=1).fit(X, Y, checkpoint=folder / "checkpoint-m2.npz")
     np.save(folder / "x.npy", X.astype("f4"))
     np.savez(folder / "x.npz", x=X, y=np.maximum(Y, 0))
     np.savez_compressed(folder / "packed.npz", x=X.astype("f4"), y=np.array(["a", "b"])[np.maximum(Y, 0)])
@@ -161,29 +162,29 @@ def use_imputer(imputer) -> list:
     return [np.array([[cell if isinstance(cell, float) else 0.0 for cell in row] for row in t]) for t in (found.filled, *found.draws)]
 
 
-def resume_vae(path: Path):
-    """One epoch more."""
-    vae = checkpointed().set_params(epochs=4)
-    return vae.fit(X, checkpoint=path, resume=True)
+def resume_vae(path: Path, backend: str = GOES_ON):
+    """One epoch more, wherever it began."""
+    vae = checkpointed(backend).set_params(epochs=4)
+    return vae.fit(X, checkpoint=path, resume="anyway")
 
 
-def resume_m2(path: Path):
-    """One epoch more."""
-    return m2(epochs=3, backend=GOES_ON, threads=1).fit(X, Y, checkpoint=path, resume=True)
+def resume_m2(path: Path, backend: str = GOES_ON):
+    """One epoch more, wherever it began."""
+    return m2(epochs=3, backend=backend, threads=1).fit(X, Y, checkpoint=path, resume="anyway")
 
 
-def looked_at(path: Path, resume):
-    """A checkpoint as ``npvae info`` sees it, and then a run that goes on from it, on the Numba backend where there is one."""
+def looked_at(path: Path, resume, backend: str):
+    """A checkpoint as ``npvae info`` sees it, and how a run goes on from it."""
     from npvae.semisupervised.model import SemiSupervisedArchitecture
 
     inspect_checkpoint(path, SemiSupervisedArchitecture)
-    return resume, path
+    return resume, path, backend
 
 
 def use_checkpoint(loaded) -> list:
     """The run that goes on."""
-    resume, path = loaded
-    model = resume(path)
+    resume, path, backend = loaded
+    model = resume(path, backend)
     return [model.theta_, np.array(model.history_["loss"], float)]
 
 
@@ -204,28 +205,33 @@ def use_data(loaded) -> list:
 
 def use_text_table(loaded) -> list:
     """The table to be filled in by an imputer that fits it; what is in it may not."""
-    imputer, read = loaded
-    if read.columns != [str(name) for name in imputer.feature_names_in_]:
-        return []
-    return [imputer.impute(read).effective_sample_size]
+    imputer = imputer_of_names()
+    return [imputer.impute(loaded).effective_sample_size] if loaded.columns == list("abcde") else []
 
 
-def kinds(folder: Path) -> dict[str, Kind]:
-    """Every kind by the name of its honest file."""
-    named = [{name: cell for name, cell in zip("abcde", row, strict=True)} for row in TABLE]
+class Named:
+    """The table with names."""
 
-    class Named:
-        columns = list("abcde")
+    columns = list("abcde")
 
-        def __array__(self, dtype=None, copy=None):
-            return np.array([list(row.values()) for row in named], object)
+    def __array__(self, dtype=None, copy=None):
+        return TABLE.copy()
 
-        def __len__(self):
-            return len(named)
+    def __len__(self):
+        return len(TABLE)
 
+
+@functools.cache
+def imputer_of_names() -> TableImputer:
+    """An imputer of the table with names."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        imputer = TableImputer(members=1, epochs=1, hidden=(4,), random_state=1, backend="numpy", imputation_samples=10).fit(Named())
+        small = {"members": 1, "epochs": 1, "hidden": (4,), "random_state": 1, "backend": "numpy", "imputation_samples": 10}
+        return TableImputer(**small).fit(Named())
+
+
+def kinds(goes_on: str = GOES_ON) -> dict[str, Kind]:
+    """Every kind by the name of its honest file."""
     return {
         "vae.npz": Kind(lambda path: VAE.load(path, backend="numpy"), use_vae),
         "vae-table.npz": Kind(lambda path: VAE.load(path, backend="numpy"), use_vae),
@@ -233,13 +239,13 @@ def kinds(folder: Path) -> dict[str, Kind]:
         "m1.npz": Kind(lambda path: LatentClassifier.load(path, backend="numpy"), use_m1),
         "m1+m2.npz": Kind(lambda path: SemiSupervisedVAE.load(path, backend="numpy"), use_m2),
         "imputer.npz": Kind(lambda path: TableImputer.load(path, backend="numpy"), use_imputer),
-        "checkpoint.npz": Kind(lambda path: looked_at(path, resume_vae), use_checkpoint),
-        "checkpoint-m2.npz": Kind(lambda path: looked_at(path, resume_m2), use_checkpoint),
+        "checkpoint.npz": Kind(lambda path: looked_at(path, resume_vae, goes_on), use_checkpoint),
+        "checkpoint-m2.npz": Kind(lambda path: looked_at(path, resume_m2, goes_on), use_checkpoint),
         "x.npy": Kind(lambda path: [load_file(path)], use_data, sealed=False),
         "x.npz": Kind(lambda path: [load_file(path)], use_data),
         "packed.npz": Kind(lambda path: [load_file(path)], use_data),
         "x.csv": Kind(read_csv, use_data, sealed=False),
-        "table.csv": Kind(lambda path: (imputer, read_text_table(path)), use_text_table, sealed=False),
+        "table.csv": Kind(lambda path: read_text_table(path), use_text_table, sealed=False),
         "images.gz": Kind(lambda path: read_idx(path, (5, 28, 28)), lambda x: [x.astype(float)]),
         "labels.idx": Kind(lambda path: read_labels(path, 5), lambda y: [y.astype(float)], sealed=False),
     }
