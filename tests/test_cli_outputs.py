@@ -55,7 +55,7 @@ def asked(command: str, option: str, stem: str) -> tuple[list[str], str]:
         return [], "run/history.csv"
     if option in FILES_OF:
         return FILES_OF[option]
-    of_its_own = {"--intervals": ".csv", "--json": ".json", "--save": ".npz"}
+    of_its_own = {"--intervals": ".csv", "--json": ".json", "--save": ".npz", "--checkpoint": ".npz"}
     name = stem + of_its_own.get(option, ".npy" if command == "impute" else ".csv")
     return [option, name] + ([] if option == "--out" or command != "impute" else ["--out", "new.npy"]), name
 
@@ -149,6 +149,9 @@ def test_no_output_is_written_over_an_input(here, capsys, call, option, flag, li
     assert main([command, *arguments, *more]) == 2
     out, err = capsys.readouterr()
     assert contents(here) == before and out == ""
+    if (call.split()[1:], option) == (["--model"], "--checkpoint"):  # they do not go together at all
+        assert "leave out --checkpoint" in err
+        return
     assert err.startswith(f"npvae: {option} ") and f"{flag}: " in err and "is read from" in err and err.count("\n") == 1, err
 
 
@@ -174,9 +177,12 @@ def test_no_output_is_written_over_another_model(here, capsys, call, option):
     before = contents(here)
     assert main([command, *arguments, *more]) == 2
     err = capsys.readouterr().err
-    assert contents(here) == before and "a file of npvae with a imputer" not in err
+    assert contents(here) == before
+    if (call.split()[1:], option) == (["--model"], "--checkpoint"):
+        assert "leave out --checkpoint" in err
+        return
     assert f"npvae: {option} {danger} " in err and "holds an imputer of npvae" in err, err
-    assert ("say --overwrite" in err) == (option == "--save"), err
+    assert ("say --overwrite" in err) == (option in ("--save", "--checkpoint")), err
 
 
 def test_a_damaged_model_is_a_model(here, capsys):
