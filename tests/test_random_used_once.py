@@ -74,6 +74,18 @@ def test_of_filling_in(missing):
     )
 
 
+def test_beyond_one_piece_of_rows():
+    x = grey_rows(1030, seed=2)
+    gaps = np.where(np.arange(6) == 1, np.nan, x)
+    more = {"steps": 4, "warm_up": 1, "chains": 3, "proposals": 2}
+    check(lambda: VAE(2, **QUICK).fit(grey_rows()), {
+        "elbo of several draws": lambda vae: vae.elbo(x, draws=3),
+        "chains": lambda vae: vae.impute(gaps, 5, method="metropolis", **more),
+        "weights": lambda vae: vae.impute(gaps, 5, method="importance", samples=8),
+        "scores": lambda vae: vae.score_samples(x, samples=8), "draws": lambda vae: vae.sample(1030, mean=False),
+    })
+
+
 def labelled():
     labels = np.arange(40) % 3
     labels[20:] = -1
