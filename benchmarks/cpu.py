@@ -1,11 +1,15 @@
 """npvae beside the frameworks on the CPU: time of a training step, and cost of a whole process.
 
     NPVAE_DATA=... python benchmarks/cpu.py [--rounds 9] [--threads 2] [--only 784-256-2] [--peers ...]
+        [--busy 1] [--against PYTHON]
 
 Every competitor that is installed runs in a process of its own, and they take turns of a second, so that
 all meet the same minutes of the machine. All train the same model from the same weights on the same data, with the
 same batch size and update; their losses are compared. "floor" is the step's matrix products alone, through NumPy's
 BLAS and at the peak rate of the processor's multiply-adds.
+
+``--busy N``: then all turns are taken again, beside N processes that are busy all the time. ``--against PYTHON``: npvae of
+another environment, such as one with an earlier commit installed, takes part too, and is compared with this one turn by turn.
 """
 
 from __future__ import annotations
@@ -46,9 +50,20 @@ PACKAGES = {
     "keras_fit": ["keras", "jax"], "torch_eager": ["torch"], "torch_compiled": ["torch"],
 }
 
-def steps_table(spec: str, peers, rounds: int, threads: int) -> None:
+def label(name: str) -> str:
+    """A competitor's name in the tables."""
+    module, _, python = name.partition("@")
+    return PEERS[module][1] + (", the other" if python else "")
+
+
+def ratio(ours, theirs) -> float:
+    """Their time over ours: the median of the ratios turn by turn."""
+    return statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
+
+
+def steps_table(spec: str, peers, rounds: int, threads: int, busy: int) -> None:
     """Time a step of every competitor, in turns."""
-    workers = take_turns(peers, spec, rounds, pause=0.3)
+    workers = take_turns(peers, spec, rounds, pause=0.3, busy=busy)
     from peak import gigaflops
 
     floor = operations(SPECS[spec]) / gigaflops("float32", threads) / 1e6
@@ -59,18 +74,40 @@ def steps_table(spec: str, peers, rounds: int, threads: int) -> None:
     print(f"{'':<30} {'version':<12} {'ms a step':>9} {'fastest':>9} {'slowest':>9} {'loss':>9} {'Numba is':>10}")
     ours = workers.get("npvae_numba")
     for name, worker in workers.items():
-        ratio = ""
+        against = ""
         if ours is not None and worker is not ours:
-            ratio = f"{statistics.median(b / a for a, b in zip(ours.times, worker.times, strict=True)):9.2f}x"
+            against = f"{ratio(ours.times, worker.times):9.2f}x"
         mark = " *" if worker is fastest else ""
         print(
-            f"{PEERS[name][1]:<30} {worker.version:<12} {statistics.median(worker.times):9.3f} {min(worker.times):9.3f} "
-            f"{max(worker.times):9.3f} {worker.loss:9.2f} {ratio:>10}{mark}"
+            f"{label(name):<30} {worker.version:<12} {statistics.median(worker.times):9.3f} {min(worker.times):9.3f} "
+            f"{max(worker.times):9.3f} {worker.loss:9.2f} {against:>10}{mark}"
         )
     print(f"{'floor: products, peak rate':<30} {'':<12} {floor:9.3f}")
     losses = [w.loss for name, w in workers.items() if name != "products"]
     if max(losses) > 1.03 * min(losses):
         print(f"THE LOSSES DIFFER by more than 3 %: {min(losses):.2f} to {max(losses):.2f}")
+    if busy:
+        busy_table(workers, busy)
+    for name, worker in workers.items():
+        if "@" in name and (now := workers.get(name.partition("@")[0])):
+            print(f"{label(name)}, over this one, turn by turn: {ratio(now.times, worker.times):.3f}x", end="")
+            print(f", beside the busy {ratio(now.busy_times, worker.busy_times):.3f}x" if busy else "")
+
+
+def busy_table(workers, busy: int) -> None:
+    """The turns beside busy processes."""
+    ours = workers.get("npvae_numba")
+    print(f"\nbeside {busy} busy process{'es' if busy > 1 else ''}")
+    print(f"{'':<30} {'':<12} {'ms a step':>9} {'fastest':>9} {'slowest':>9} {'slowed by':>9} {'Numba is':>10}")
+    for name, worker in workers.items():
+        against = ""
+        if ours is not None and worker is not ours:
+            against = f"{ratio(ours.busy_times, worker.busy_times):9.2f}x"
+        times = worker.busy_times
+        print(
+            f"{label(name):<30} {'':<12} {statistics.median(times):9.3f} {min(times):9.3f} {max(times):9.3f} "
+            f"{ratio(worker.times, times):8.2f}x {against:>10}"
+        )
 
 
 def processes_table(peers, rounds: int) -> None:
@@ -93,12 +130,12 @@ def processes_table(peers, rounds: int) -> None:
         if not seconds[peer]:
             print(f"{PEERS[peer][1]:<30} did not run")
             continue
-        ratio = ""
+        against = ""
         if peer != "npvae_numba" and seconds.get("npvae_numba"):
-            ratio = f"{statistics.median(seconds[peer]) / statistics.median(seconds['npvae_numba']):8.2f}x"
+            against = f"{statistics.median(seconds[peer]) / statistics.median(seconds['npvae_numba']):8.2f}x"
         print(
             f"{PEERS[peer][1]:<30} {statistics.median(seconds[peer]):8.2f} {min(seconds[peer]):8.2f} {memory[peer]:9.0f} "
-            f"{installed_mebibytes(PACKAGES[peer]):14.0f} {ratio:>9}"
+            f"{installed_mebibytes(PACKAGES[peer]):14.0f} {against:>9}"
         )
 
 
@@ -127,13 +164,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", choices=[*SPECS, "processes"], nargs="*", default=[*SPECS, "processes"])
     parser.add_argument("--peers", choices=PEERS, nargs="*", default=list(PEERS))
+    parser.add_argument("--busy", type=int, default=0, metavar="N", help="take all turns again beside N busy processes")
+    parser.add_argument("--against", metavar="PYTHON", help="an interpreter with another npvae, which takes part too")
     options = parser.parse_args()
     for name in ("NPVAE_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(options.threads)
     peers = [name for name in options.peers if importlib.util.find_spec(PEERS[name][0]) is not None]
+    others = [f"{name}@{options.against}" for name in peers if options.against and name.startswith("npvae")]
     for spec in SPECS:
         if spec in options.only:
-            steps_table(spec, peers, options.rounds, options.threads)
+            steps_table(spec, [*peers, *others], options.rounds, options.threads, options.busy)
     if "processes" in options.only:
         processes_table(peers, options.rounds)
 

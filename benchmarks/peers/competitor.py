@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -16,17 +17,19 @@ WARM_UP, TURN = 10, 1.0
 
 
 class Competitor:
-    """A process that waits for its turns: milliseconds a step of each are ``times``, on the device ``device_times``.
+    """A process that waits for its turns: milliseconds a step of each are ``times``, on the device ``device_times``; of turns
+    beside busy processes they are ``busy_times``.
 
-    Made, it is starting, beside others perhaps; :meth:`start_up` waits until it has.
+    name: a module of peers/, or MODULE@PYTHON for the same in another environment, whose interpreter is PYTHON. Made, it is
+    starting, beside others perhaps; :meth:`start_up` waits until it has.
     """
 
-    def __init__(self, module: str, spec: str) -> None:
-        self._module = module
-        self.times, self.device_times, self.loss = [], [], float("nan")
+    def __init__(self, name: str, spec: str) -> None:
+        self._module, _, python = name.partition("@")
+        self.times, self.device_times, self.busy_times, self.loss = [], [], [], float("nan")
         self._complaints = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "worker.py"), module, spec], stdin=subprocess.PIPE,
+            [python or sys.executable, str(HERE / "worker.py"), self._module, spec], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=self._complaints, text=True,
         )
 
@@ -40,9 +43,12 @@ class Competitor:
         """Compile, and train ``WARM_UP`` epochs, of which the last one's loss is kept."""
         _, self.loss, _ = self._train(f"epochs {WARM_UP}")
 
-    def take_turn(self) -> None:
-        """Train for ``TURN`` seconds."""
+    def take_turn(self, busy: bool = False) -> None:
+        """Train for ``TURN`` seconds; ``busy``: beside busy processes."""
         milliseconds, _, on_device = self._train(f"seconds {TURN}")
+        if busy:
+            self.busy_times.append(milliseconds)
+            return
         self.times.append(milliseconds)
         self.device_times.append(on_device)
 
@@ -67,10 +73,25 @@ class Competitor:
         self._complaints.close()
 
 
-def take_turns(modules, spec: str, rounds: int, pause: float, together: bool = False) -> dict[str, Competitor]:
+@contextlib.contextmanager
+def busy_processes(number: int):
+    """So many processes that keep a core each busy, or want to."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def take_turns(
+    modules, spec: str, rounds: int, pause: float, together: bool = False, busy: int = 0
+) -> dict[str, Competitor]:
     """Competitors by module after so many turns each, with a pause before every turn until the threads of whoever ran
     before are asleep. Those that do not start or stop in the warm-up are left out, with a word. ``together``: they start
-    beside each other, on a machine with cores for it.
+    beside each other, on a machine with cores for it. ``busy``: then as many turns
+    again, beside so many busy processes.
     """
     workers = {module: Competitor(module, spec) for module in modules} if together else {}
     for module in modules:
@@ -86,6 +107,12 @@ def take_turns(modules, spec: str, rounds: int, pause: float, together: bool = F
         for worker in workers.values():
             time.sleep(pause)
             worker.take_turn()
+    if busy:
+        with busy_processes(busy):
+            for _ in range(rounds):
+                for worker in workers.values():
+                    time.sleep(pause)
+                    worker.take_turn(busy=True)
     for worker in workers.values():
         worker.close()
     return workers
