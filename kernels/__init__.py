@@ -7,7 +7,7 @@ On the CPU, one program for each dtype, compiled by Numba and kept as machine co
     bodies       the arithmetic of every operation: the equations of layers, likelihoods and optimisers
     loops        bodies over arrays
     gemm         matrix products, dense and sparse: blocks; their tiles and packing
-    philox       random numbers by counter   threads    a barrier, and who does which part
+    philox       random numbers by counter   threads    who does which share, and when
     training     whole training steps, with importance_weighted where the bound is of K samples
     arithmetic, program    which code means which operation
     plan, sizes, target    what Python and compiled code must agree on

@@ -76,8 +76,9 @@ class Estimator(IntEnum):
 
 Train = IntEnum("Train", [
     "OPERATION",
-    # threads: how many, their barrier's counter, the function that yields, scratch memory of each
-    "THREADS", "BARRIER", "YIELD", "SCRATCH", "SCRATCH_BYTES",
+    # threads: how many, the shares of a phase, a multiple of that; their counters and the functions by which they wait, see
+    # threads.py; scratch memory of each
+    "THREADS", "SHARES", "SYNC", "FUTEX", "FUTEX_CALL", "YIELD", "SCRATCH", "SCRATCH_BYTES",
     # rows: the step takes ORDER[START], ... of DATA, up to BATCH of them and never beyond TOTAL
     "DATA", "ORDER", "START", "TOTAL", "BATCH", "STEPS",
     # random numbers: step number of the first step; BINARIZE_PURPOSE 0 for none

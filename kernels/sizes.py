@@ -39,3 +39,7 @@ NORMAL_BYTES = 4 * 8 * PAIRS
 NORM_BLOCK = 1024
 #: float64 numbers at a training plan's SUMS before those by latent dimension: loss, reconstruction, bound.
 SUMS_HEAD = 3
+
+#: The counters of threads that run together, a line of the cache each: shares that are done, threads that sleep, and behind
+#: them for every share the phase in which it was last taken.
+DONE, SLEEPERS, TAKEN = 0, 1, 2

@@ -1,7 +1,7 @@
 """The training program: gather, forward, loss, backward and update of many steps, run by all threads together.
 
-Each phase divides its work among the threads; a barrier stands wherever one reads what another wrote. What is
-computed, and in which order numbers are added, does not depend on how many threads there are.
+Each phase is divided into shares; the next one, which reads what they wrote, begins when all are done (threads.py). What is
+computed, and in which order numbers are added, depends neither on how many shares there are nor on who does which.
 
     phase      divided by         writes
     gather     rows               x, the noise eps
@@ -37,7 +37,7 @@ def make(target, threads, arithmetic):
     get, put = make_access(target)
     get_wide, put_wide = make_access(Target("float64", target.vector_bytes, target.registers))
     number, size = getattr(types, target.dtype), target.itemsize
-    barrier, part = threads.barrier, threads.part
+    take, wait, part = threads.take, threads.wait, threads.part
     forward_epilogue = arithmetic.epilogue
     products = gemm.make(target, forward_epilogue)
     multiply, tiles, tiles_down, row_of = products.multiply, products.tiles, products.tiles_down, products.row_of
@@ -57,8 +57,8 @@ def make(target, threads, arithmetic):
     end = update.make(target, arithmetic, shares)
     norm_blocks, norm, update_blocks = end.norm_blocks, end.norm, end.update_blocks
 
-    @compiled(5)
-    def gather(plan, step, rows, thread, count):
+    @compiled(6)
+    def gather(plan, step, rows, thread, count, scratch):
         """x: the step's rows of the data; eps: its noise."""
         features, latent = get_integer(plan, Train.FEATURES), get_integer(plan, Train.LATENT)
         data, order, x = get_integer(plan, Train.DATA), get_integer(plan, Train.ORDER), get_integer(plan, Train.X)
@@ -75,14 +75,13 @@ def make(target, threads, arithmetic):
         compress_rows(x, features, rows, features, first_tile, last_tile, get_integer(plan, Train.SPARSE_X))
         if get_integer(plan, Train.SAMPLES) != 0:
             first, last = part(rows * get_integer(plan, Train.SAMPLES), thread, count)
-        scratch = get_integer(plan, Train.SCRATCH) + thread * get_integer(plan, Train.SCRATCH_BYTES)
         make_normal(
             seed, get_integer(plan, Train.NOISE_PURPOSE), number_of_step, get_integer(plan, Train.EPS),
             first * latent, last * latent, scratch,
         )
 
-    @compiled(5)
-    def layer_forward(plan, layer, rows, thread, count):
+    @compiled(6)
+    def layer_forward(plan, layer, rows, thread, count, scratch):
         """y = f(x W + b)"""
         inputs, outputs = get_integer(layer, Layer.INPUTS), get_integer(layer, Layer.OUTPUTS)
         sparse = get_integer(layer, Layer.SPARSE)
@@ -91,17 +90,15 @@ def make(target, threads, arithmetic):
         multiply(
             get_integer(plan, Train.SPARSE_X) if sparse else get_integer(layer, Layer.INPUT), inputs,
             get_integer(layer, Layer.W), outputs, get_integer(layer, Layer.OUTPUT), outputs,
-            rows, outputs, inputs, form, 0, first, last,
-            get_integer(plan, Train.SCRATCH) + thread * get_integer(plan, Train.SCRATCH_BYTES),
-            get_integer(layer, Layer.EPILOGUE), get_integer(layer, Layer.B), 0,
+            rows, outputs, inputs, form, 0, first, last, scratch, get_integer(layer, Layer.EPILOGUE),
+            get_integer(layer, Layer.B), 0,
         )
 
-    @compiled(5)
-    def layer_backward(plan, layer, rows, thread, count):
+    @compiled(6)
+    def layer_backward(plan, layer, rows, thread, count, scratch):
         """da of the layer before, dW and db from this layer's da."""
         inputs, outputs = get_integer(layer, Layer.INPUTS), get_integer(layer, Layer.OUTPUTS)
         da, d_input = get_integer(layer, Layer.D_OUTPUT), get_integer(layer, Layer.D_INPUT)
-        scratch = get_integer(plan, Train.SCRATCH) + thread * get_integer(plan, Train.SCRATCH_BYTES)
         if d_input != 0:
             first, last = part(tiles(rows, inputs, B_TRANSPOSED), thread, count)
             multiply(
@@ -196,93 +193,160 @@ def make(target, threads, arithmetic):
             for k in range(SUMS_HEAD):
                 put_wide(sums, k, get_wide(sums, k) + get_wide(partial, k))
 
+    @compiled(6)
+    def latent_phase(plan, rows, thread, count, mean, logvar):
+        """z and the KL divergence."""
+        size_z, samples = rows * get_integer(plan, Train.LATENT), get_integer(plan, Train.SAMPLES)
+        first, last = part(size_z, thread, count)
+        here = size * first
+        mu, log_variance = get_integer(mean, Layer.OUTPUT) + here, get_integer(logvar, Layer.OUTPUT) + here
+        z, kl, eps = get_integer(plan, Train.Z), get_integer(plan, Train.KL_ROWS), get_integer(plan, Train.EPS)
+        if samples:
+            kl_alone(last - first, mu, log_variance, kl + here)
+            draw(plan, rows, thread, count)
+        else:
+            latent_forward(last - first, mu, log_variance, eps + here, z + here, kl + here)
+
+    @compiled(7)
+    def latent_backward_phase(plan, step, rows, thread, count, mean, logvar):
+        """dmu and dlogvar."""
+        if get_integer(plan, Train.SAMPLES):
+            weighted_latent_backward(plan, step, rows, thread, count)
+            return
+        scale = number(get_wide(get_integer(plan, Train.BETAS), step) / rows)
+        first, last = part(rows * get_integer(plan, Train.LATENT), thread, count)
+        here = size * first
+        latent_backward(
+            last - first, get_integer(plan, Train.D_Z) + here, get_integer(mean, Layer.OUTPUT) + here,
+            get_integer(logvar, Layer.OUTPUT) + here, get_integer(plan, Train.EPS) + here,
+            get_integer(mean, Layer.D_OUTPUT) + here, get_integer(logvar, Layer.D_OUTPUT) + here, scale,
+        )
+
+    @compiled(5)
+    def evaluation_sums(plan, step, rows, thread, count):
+        """The end of a step of an evaluation. What one share of it writes for itself alone, no other share reads."""
+        if thread == 0:
+            batch_loss(plan, step, rows)
+            put_integer(plan, Train.DONE, step + 1)
+        add_to_sums(plan, rows, thread, count)
+
+    @compiled(5)
+    def norm_phase(plan, step, rows, thread, count):
+        norm_blocks(plan, thread, count)
+        if thread == count - 1:
+            batch_loss(plan, step, rows)
+
+    @compiled(5)
+    def update_phase(plan, step, rows, thread, count):
+        """Nothing that outlives the step has changed yet, so it can still be refused."""
+        length = norm(plan)
+        if not math.isfinite(length + get_wide(get_integer(plan, Train.LOSSES), step)):
+            if thread == 0:
+                put_integer(plan, Train.REFUSED, 1)
+            return
+        update_blocks(plan, step, length, thread, count)
+        add_to_sums(plan, rows, thread, count)
+        if thread == 0:
+            put_wide(get_integer(plan, Train.NORMS), step, length)
+            put_integer(plan, Train.DONE, step + 1)
+
     @compiled(2)
     def train(plan, thread):
-        count = get_integer(plan, Train.THREADS)
-        counter, idle = get_integer(plan, Train.BARRIER), get_integer(plan, Train.YIELD)
+        shares = get_integer(plan, Train.SHARES)
+        own = thread * (shares // get_integer(plan, Train.THREADS))
+        scratch = get_integer(plan, Train.SCRATCH) + thread * get_integer(plan, Train.SCRATCH_BYTES)
         layers, record = get_integer(plan, Train.LAYERS), RECORD
         encoder, decoder = get_integer(plan, Train.ENCODER), get_integer(plan, Train.DECODER)
         mean, logvar = layers + record * encoder, layers + record * (encoder + 1)
         head = layers + record * (encoder + 2 + decoder)
-        latent, batch = get_integer(plan, Train.LATENT), get_integer(plan, Train.BATCH)
-        samples = get_integer(plan, Train.SAMPLES)
-        z, kl, eps, dz = (
-            get_integer(plan, Train.Z), get_integer(plan, Train.KL_ROWS), get_integer(plan, Train.EPS),
-            get_integer(plan, Train.D_Z),
-        )
+        batch, samples = get_integer(plan, Train.BATCH), get_integer(plan, Train.SAMPLES)
+        phase = 0
         for step in range(get_integer(plan, Train.STEPS)):
             rows = min(batch, get_integer(plan, Train.TOTAL) - get_integer(plan, Train.START) - step * batch)
             decoded = rows * max(samples, 1)
-            gather(plan, step, rows, thread, count)
-            barrier(counter, count, idle)
+            phase += 1
+            share = take(plan, phase, own, 0)
+            while share >= 0:
+                gather(plan, step, rows, share, shares, scratch)
+                share = take(plan, phase, own, 1)
             for i in range(encoder):
-                layer_forward(plan, layers + record * i, rows, thread, count)
-                barrier(counter, count, idle)
-            layer_forward(plan, mean, rows, thread, count)
-            layer_forward(plan, logvar, rows, thread, count)
-            barrier(counter, count, idle)
-            first, last = part(rows * latent, thread, count)
-            here = size * first
-            mu_here, logvar_here = get_integer(mean, Layer.OUTPUT) + here, get_integer(logvar, Layer.OUTPUT) + here
+                phase += 1
+                share = take(plan, phase, own, 0)
+                while share >= 0:
+                    layer_forward(plan, layers + record * i, rows, share, shares, scratch)
+                    share = take(plan, phase, own, 1)
+            phase += 1
+            share = take(plan, phase, own, 0)
+            while share >= 0:
+                layer_forward(plan, mean, rows, share, shares, scratch)
+                layer_forward(plan, logvar, rows, share, shares, scratch)
+                share = take(plan, phase, own, 1)
+            phase += 1
+            share = take(plan, phase, own, 0)
+            while share >= 0:
+                latent_phase(plan, rows, share, shares, mean, logvar)
+                share = take(plan, phase, own, 1)
+            for i in range(encoder + 2, encoder + 3 + decoder):  # the head comes last
+                phase += 1
+                share = take(plan, phase, own, 0)
+                while share >= 0:
+                    layer_forward(plan, layers + record * i, decoded, share, shares, scratch)
+                    share = take(plan, phase, own, 1)
+            phase += 1
+            share = take(plan, phase, own, 0)
+            while share >= 0:
+                loss_rows(plan, head, rows, share, shares)
+                share = take(plan, phase, own, 1)
             if samples:
-                kl_alone(last - first, mu_here, logvar_here, kl + here)
-                draw(plan, rows, thread, count)
-            else:
-                latent_forward(last - first, mu_here, logvar_here, eps + here, z + here, kl + here)
-            barrier(counter, count, idle)
-            for i in range(decoder):
-                layer_forward(plan, layers + record * (encoder + 2 + i), decoded, thread, count)
-                barrier(counter, count, idle)
-            layer_forward(plan, head, decoded, thread, count)
-            barrier(counter, count, idle)
-            loss_rows(plan, head, rows, thread, count)
-            barrier(counter, count, idle)
-            if samples:
-                weigh(plan, step, rows, thread, count)
-                barrier(counter, count, idle)
+                phase += 1
+                share = take(plan, phase, own, 0)
+                while share >= 0:
+                    weigh(plan, step, rows, share, shares)
+                    share = take(plan, phase, own, 1)
             if get_integer(plan, Train.GRADIENT_TOO) == 0:
-                if thread == 0:
-                    batch_loss(plan, step, rows)
-                    put_integer(plan, Train.DONE, step + 1)
-                add_to_sums(plan, rows, thread, count)
-                barrier(counter, count, idle)
+                phase += 1
+                share = take(plan, phase, own, 0)
+                while share >= 0:
+                    evaluation_sums(plan, step, rows, share, shares)
+                    share = take(plan, phase, own, 1)
                 continue
-            layer_backward(plan, head, decoded, thread, count)
-            barrier(counter, count, idle)
-            for i in range(decoder - 1, -1, -1):
-                layer_backward(plan, layers + record * (encoder + 2 + i), decoded, thread, count)
-                barrier(counter, count, idle)
-            scale = number(get_wide(get_integer(plan, Train.BETAS), step) / rows)
-            if samples:
-                weighted_latent_backward(plan, step, rows, thread, count)
-            else:
-                latent_backward(
-                    last - first, dz + here, mu_here, logvar_here, eps + here,
-                    get_integer(mean, Layer.D_OUTPUT) + here, get_integer(logvar, Layer.D_OUTPUT) + here, scale,
-                )
-            barrier(counter, count, idle)
-            # The second head adds to the same tiles of dh, which the same thread has just written.
-            layer_backward(plan, mean, rows, thread, count)
-            layer_backward(plan, logvar, rows, thread, count)
-            barrier(counter, count, idle)
+            for i in range(encoder + 2 + decoder, encoder + 1, -1):
+                phase += 1
+                share = take(plan, phase, own, 0)
+                while share >= 0:
+                    layer_backward(plan, layers + record * i, decoded, share, shares, scratch)
+                    share = take(plan, phase, own, 1)
+            phase += 1
+            share = take(plan, phase, own, 0)
+            while share >= 0:
+                latent_backward_phase(plan, step, rows, share, shares, mean, logvar)
+                share = take(plan, phase, own, 1)
+            phase += 1
+            share = take(plan, phase, own, 0)
+            while share >= 0:
+                # The second head adds to the same tiles of dh, which the same thread has just written.
+                layer_backward(plan, mean, rows, share, shares, scratch)
+                layer_backward(plan, logvar, rows, share, shares, scratch)
+                share = take(plan, phase, own, 1)
             for i in range(encoder - 1, -1, -1):
-                layer_backward(plan, layers + record * i, rows, thread, count)
-                barrier(counter, count, idle)
-            norm_blocks(plan, thread, count)
-            if thread == count - 1:
-                batch_loss(plan, step, rows)
-            barrier(counter, count, idle)
-            # Nothing that outlives the step has changed yet, so it can still be refused.
-            length = norm(plan)
-            if not math.isfinite(length + get_wide(get_integer(plan, Train.LOSSES), step)):
-                if thread == 0:
-                    put_integer(plan, Train.REFUSED, 1)
+                phase += 1
+                share = take(plan, phase, own, 0)
+                while share >= 0:
+                    layer_backward(plan, layers + record * i, rows, share, shares, scratch)
+                    share = take(plan, phase, own, 1)
+            phase += 1
+            share = take(plan, phase, own, 0)
+            while share >= 0:
+                norm_phase(plan, step, rows, share, shares)
+                share = take(plan, phase, own, 1)
+            phase += 1
+            share = take(plan, phase, own, 0)
+            while share >= 0:
+                update_phase(plan, step, rows, share, shares)
+                share = take(plan, phase, own, 1)
+            wait(plan, phase)
+            if get_integer(plan, Train.REFUSED):
                 return
-            update_blocks(plan, step, length, thread, count)
-            add_to_sums(plan, rows, thread, count)
-            if thread == 0:
-                put_wide(get_integer(plan, Train.NORMS), step, length)
-                put_integer(plan, Train.DONE, step + 1)
-            barrier(counter, count, idle)
+        wait(plan, phase)
 
     return SimpleNamespace(train=train, products=products, random=random)

@@ -1,10 +1,12 @@
 """Runs on the compiled training program: the same bits however they are cut, divided, resumed or joined by others."""
 
+import ctypes
 import math
 import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,10 @@ from npvae.backend import thread_choice, together
 from npvae.backend.numba_program import NumbaProgram
 from npvae.errors import NonFiniteError, TrainingInterrupted
 from npvae.evaluate import evaluate_elbo
+from npvae.kernels import sizes
+from npvae.kernels.plan import Train
 from npvae.kernels.sizes import NORM_BLOCK
+from npvae.kernels.target import CACHE_LINE
 from npvae.likelihoods import Gaussian
 from npvae.training import steps
 
@@ -122,6 +127,112 @@ def test_where_no_thread_can_be_started_a_run_goes_on_alone(monkeypatch):
     monkeypatch.setattr(together.threading, "Thread", Refused)
     assert_same_bits(run(ops, x), wanted)
     assert len(started) >= 2
+
+
+# Threads that are late
+
+
+@pytest.mark.parametrize("each", [2, 5])
+def test_the_number_of_shares_changes_no_bit(monkeypatch, all_threads, each):
+    x = grey(60, 40, dtype="float32")
+    settings = {"architecture": {"hidden": (37, 20)}, "batch_size": 23, "clip_norm": 1.0}
+    wanted = run(on_numba(1), x, **settings)
+    monkeypatch.setattr(NumbaProgram, "_shares_of_a_thread", lambda self: each)
+    for threads in (2, 3):
+        assert_same_bits(run(on_numba(threads), x, **settings), wanted)
+
+
+def never(program, plan, threads):
+    """All threads but the first never come."""
+    program.run(plan.ctypes.data, 0)
+
+
+def afterwards(program, plan, threads):
+    """They come when everything is done."""
+    for thread in range(threads):
+        program.run(plan.ctypes.data, thread)
+
+
+def held_up(program, plan, threads):
+    """The second thread does its share of the first phase, and while it waits for the others' it is put aside until they
+    have done everything."""
+    first = ctypes.c_int64.from_address(int(plan[Train.SYNC]) + sizes.TAKEN * CACHE_LINE)
+    first.value = 1  # as if the first thread had taken its share of phase 1
+    waits = []
+
+    @ctypes.CFUNCTYPE(ctypes.c_int)
+    def put_aside():
+        waits.append(1)
+        if len(waits) == 1:
+            first.value = 0
+            program.run(plan.ctypes.data, 0)
+        return 0
+
+    plan[Train.FUTEX], plan[Train.YIELD] = 0, ctypes.cast(put_aside, ctypes.c_void_p).value
+    program.run(plan.ctypes.data, 1)
+    assert waits == [1]
+
+
+@pytest.mark.parametrize("late", [never, afterwards, held_up])
+@pytest.mark.parametrize("each", [1, 3])
+@pytest.mark.parametrize("objective", ["elbo", {"name": "importance_weighted", "samples": 3}])
+def test_what_a_late_thread_leaves_is_done_by_the_others(monkeypatch, all_threads, late, each, objective):
+    x = grey(40, dtype="float32")
+    settings = {"optimizer": "adam", "binarize": "dynamic", "batch_size": 17, "clip_norm": 2.0, "objective": objective}
+    wanted = run(on_numba(1), x, **settings)
+    calls = []
+
+    def run_late(program, plan, threads):
+        plan[Train.THREADS] = threads
+        calls.append(threads)
+        late(program, plan, threads)
+
+    monkeypatch.setattr(together, "run", run_late)
+    monkeypatch.setattr(NumbaProgram, "_shares_of_a_thread", lambda self: each)
+    with only_the_program():
+        assert_same_bits(run(on_numba(3), x, **settings), wanted)
+    assert set(calls) == {3}
+
+
+def test_a_late_thread_of_a_refused_step_ends(monkeypatch, all_threads):
+    """Its numbers are not finite: the others return in the middle of the call, and so does it."""
+    x = grey(40)
+    x[20, 3] = np.nan
+    monkeypatch.setattr(together, "run", lambda program, plan, threads: (
+        plan.__setitem__(Train.THREADS, threads), afterwards(program, plan, threads),
+    ))
+    with pytest.raises(NonFiniteError):
+        run(on_numba(2), x)
+
+
+def test_a_thread_that_waits_sleeps_until_it_is_woken(monkeypatch, all_threads):
+    """The second thread sleeps, as the first has not done its share, and is woken when it has."""
+    if together.futex() == (0, 0):
+        pytest.skip("a system without Linux's futex")
+    slept = []
+
+    def run_one_later(program, plan, threads):
+        plan[Train.THREADS] = threads
+        counters = (ctypes.c_int64 * 64).from_address(int(plan[Train.SYNC]))
+        line = CACHE_LINE // 8
+        counters[sizes.TAKEN * line] = 1  # as if the first thread had taken its share of phase 1
+        second = threading.Thread(target=program.run, args=(plan.ctypes.data, 1), daemon=True)
+        second.start()
+        end = time.monotonic() + 60.0
+        while counters[sizes.SLEEPERS * line] == 0:
+            assert second.is_alive() and time.monotonic() < end
+            time.sleep(0.001)
+        slept.append(counters[sizes.DONE * line])
+        counters[sizes.TAKEN * line] = 0
+        program.run(plan.ctypes.data, 0)
+        second.join(60.0)
+        assert not second.is_alive() and counters[sizes.SLEEPERS * line] == 0
+
+    x = grey(40, dtype="float32")
+    wanted = run(on_numba(1), x)
+    monkeypatch.setattr(together, "run", run_one_later)
+    assert_same_bits(run(on_numba(2), x), wanted)
+    assert set(slept) == {1}  # its own share alone was done
 
 
 # How a run is cut

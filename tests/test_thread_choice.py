@@ -1,5 +1,7 @@
 """The choice of the number of threads: on imagined machines, of which the time of a step is known."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -98,3 +100,28 @@ def test_a_run_that_took_no_step_says_nothing():
     for _ in range(5):
         choice.ran(1.0, 0)
     assert choice.number == 2
+
+
+def test_a_number_that_becomes_much_slower_is_doubted_at_once():
+    """A busy process beside makes two threads wait for each other: whatever was found about one thread before, it is tried
+    now, and so is the way back soon after."""
+    choice = ThreadChoice(2)
+    run(choice, {2: 1.0e-3, 1: 9.0e-3}, 5.0)  # so that one thread would not be tried again for a long time
+    spent, _ = run(choice, {2: 12.0e-3, 1: 9.0e-3}, 0.5)
+    assert choice.number == 1 and spent[1] > 0.2
+    spent, _ = run(choice, {2: 1.0e-3, 1: 9.0e-3}, 5.0)
+    assert choice.number == 2 and spent[2] > 3.0
+
+
+def test_a_trial_is_short_however_slow():
+    """A call asks how many steps to take: those that would last a trial in the time of the number in use."""
+    choice = ThreadChoice(2)
+    assert choice.steps_of_trial() is None and not choice.is_trial
+    for _ in range(2):
+        choice.ran(0.05, 50)
+    assert choice.number == 1 and choice.is_trial
+    assert choice.steps_of_trial() == math.ceil(TRIAL_SECONDS / 1e-3)
+    choice.ran(0.9 * TRIAL_SECONDS, 1)
+    assert 1 <= choice.steps_of_trial() <= 3
+    choice.ran(1.0, 2)
+    assert choice.number == 2 and choice.steps_of_trial() is None

@@ -23,6 +23,10 @@ from npvae.kernels.sizes import NORM_BLOCK, SUMS_HEAD
 from npvae.kernels.target import CACHE_LINE
 from npvae.random import PURPOSES
 
+#: Multiplications of the largest product from which a thread's part of a phase is divided into several shares: there copying
+#: the other matrix for each costs little.
+LONG_PHASE = 2**26
+
 
 class NumbaProgram:
     """A model, ready to run on the rows of x (N, I); with settings also to be trained on them."""
@@ -51,12 +55,20 @@ class NumbaProgram:
         self._sums = np.zeros(SUMS_HEAD + 3 * model.architecture.latent_dim)
         self._rows = 0
         self._partial = np.zeros(SUMS_HEAD + -(-model.layout.size // NORM_BLOCK))
-        # The barrier's counter has a cache line to itself.
-        self._counter = np.zeros(2 * CACHE_LINE // 8, np.int64)
+        self._shares_each = self._shares_of_a_thread()
+        # Every counter has a line of the cache to itself.
+        self._counters = np.zeros((sizes.TAKEN + ops.threads * self._shares_each + 1) * CACHE_LINE // 8, np.int64)
         self._lay_out()
         self._fill()
         if settings is not None:
             self._fill_settings()
+
+    def _shares_of_a_thread(self) -> int:
+        """Shares of a phase for each thread: one, or several where they are long, so that others can do the rest of a thread
+        that the system has put aside."""
+        rows = self._batch * max(self._samples, 1)
+        largest = rows * max(layer.inputs * layer.outputs for layer in self._model.architecture.dense_layers())
+        return max(1, min(4, 16 // self._threads)) if largest >= LONG_PHASE else 1
 
     def _lay_out(self) -> None:
         """Take memory for a batch: inputs, every layer's outputs and their gradients, the threads' scratch."""
@@ -91,11 +103,13 @@ class NumbaProgram:
     def _fill(self) -> None:
         """The plan's fields that no call changes."""
         architecture, plan = self._model.architecture, self._plan
+        futex, futex_call = together.futex()
         for name, place in self._place.items():
             plan[Train[name]] = self._memory.address(place)
         fields = {
             "OPERATION": Operation.TRAIN,
-            "BARRIER": -(-self._counter.ctypes.data // CACHE_LINE) * CACHE_LINE, "YIELD": together.yield_address(),
+            "SYNC": -(-self._counters.ctypes.data // CACHE_LINE) * CACHE_LINE, "FUTEX": futex, "FUTEX_CALL": futex_call,
+            "YIELD": together.yield_address(),
             "SCRATCH_BYTES": self._scratch * self._x.itemsize,
             "DATA": self._x.ctypes.data, "TOTAL": len(self._x), "BATCH": self._batch,
             "FEATURES": architecture.n_features, "LATENT": architecture.latent_dim,
@@ -152,13 +166,15 @@ class NumbaProgram:
                 self._records[i, Layer[name]] = value
 
     def train(self, theta, gradient, state, order, start, step, rates, betas) -> Stretch:
-        """Take ``len(rates)`` steps: change theta and the optimiser's state in place; see :class:`Stretch`.
+        """Take ``len(rates)`` steps, or fewer in a trial of another number of threads: change theta and the optimiser's state in place; see :class:`Stretch`.
 
         order: the epoch's rows, int64; start: the first of them to take; step: the number of steps before.
         ``gradient`` is overwritten with the last step's.
         """
         optimizer = self._settings.optimizer
         self._fill_layers(theta, gradient)
+        steps = self._choice.steps_of_trial() or len(rates)
+        rates, betas = rates[:steps], betas[:steps]
         states = [*(state[name].ctypes.data for name in compiled.STATES[type(optimizer)] if name in state), 0, 0]
         self._set(
             THETA=theta.ctypes.data, GRADIENT=gradient.ctypes.data, STATE=states[0], STATE_2=states[1],
@@ -179,13 +195,15 @@ class NumbaProgram:
     def _run(self, betas, rates=None) -> Stretch:
         """Run the plan for as many steps as there are betas."""
         losses, norms = np.zeros(len(betas)), np.zeros(len(betas))
-        self._counter[:] = 0
+        self._counters[:] = 0
+        threads = self._choice.number
         self._set(
             RATES=0 if rates is None else rates.ctypes.data, BETAS=betas.ctypes.data, LOSSES=losses.ctypes.data,
             NORMS=norms.ctypes.data, STEPS=len(betas), DONE=0, REFUSED=0,
+            SHARES=1 if threads == 1 else threads * self._shares_each,
         )
         started = time.perf_counter()
-        together.run(self._program, self._plan, self._choice.number)
+        together.run(self._program, self._plan, threads)
         done = int(self._plan[Train.DONE])
         self._choice.ran(time.perf_counter() - started, done)
         self._rows += min(done * self._batch, len(self._x) - int(self._plan[Train.START]))
