@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from statistics import NormalDist
+from types import SimpleNamespace
 
 import numpy as np
 import processes
@@ -133,3 +134,18 @@ def test_no_window_and_no_global_state():
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     processes.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(("features", "mean", "expected"), [(None, None, True), ("a VAE", None, False), (None, False, False), ("a VAE", True, True)])
+def test_classes_are_drawn_as_they_are_asked_for(features, mean, expected):
+    """Of M2 the mean is shown, of M1+M2 the features are drawn, unless it is said; a row of so many pictures a class."""
+    asked = []
+
+    def sample(label, n, *, mean, random_state):
+        asked.append((label, n, mean, random_state))
+        return np.full((n, 8, 8), float(label))
+
+    model = SimpleNamespace(features_=features, classes_=np.array([3, 5]), sample_shape_=(8, 8), sample=sample)
+    drawn = np.asarray(plots.plot_classes(model, columns=4, mean=mean, random_state=9).images[0].get_array())
+    assert asked == [(3, 4, expected, 9), (5, 4, expected, 9)]
+    assert drawn.shape == (16, 32) and (drawn[:8] == 3.0).all() and (drawn[8:] == 5.0).all()
