@@ -242,11 +242,11 @@ def given_to_members(imputer, monkeypatch, draws=0, table=TABLE, **more) -> dict
     with monkeypatch.context() as patch:
         seen = Seen(patch)
 
-        def trained(x, likelihood, blocks, standard, recipe, ops, seed, report):
+        def trained(x, likelihood, blocks, standard, recipe, ops, seed, report, *rest):
             seen.update({f"recipe.{name}": value for name, value in vars(recipe).items()})
             seen.update({"likelihood": registry.to_config(likelihood), "width": x.shape[1]})
             seen.setdefault("seeds", []).append(seed)
-            return Member(seen), False
+            return Member(seen), SimpleNamespace(interrupted=False, stop_reason="finished")
 
         bar = imputer_module.progress_bar
 

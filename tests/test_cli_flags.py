@@ -217,7 +217,7 @@ FLAGS = [
     Flag("classify", "--model m2.npz", {"loaded.path": "m2.npz", "labels.count": None, "fitted.X": None}, before=KEPT_M2, loose=True),
     Flag("classify", "--classes", {"code": 0, "files": {"classes.csv"}}, beside="--data measured.csv --label-column y", loose=True),
     Flag("classify", "--overwrite", {"code": 0, "files": {"m2.npz"}}, before=KEPT_M2, replaces="classify", beside="classify --save m2.npz", loose=True),
-    Flag("classify", "--overwrite", {"code": 0}, before="classify --pictures p --quiet", beside="--pictures p --out other.csv", loose=True),
+    Flag("classify", "--pictures p", {"plots.classes": 0, "plots.analogies": (10, SIDE, SIDE)}, before="classify --pictures p --quiet"),
     Flag("classify", "--pictures p", {
         "plots.classes": 0, "plots.analogies": (10, SIDE, SIDE), "files": {"classes.csv", "p/classes.png", "p/analogies.png"},
     }),

@@ -191,7 +191,7 @@ def looks(monkeypatch):
     """The watch's errors are given one by one; by epoch, which parameters were looked at."""
     seen = {"errors": [], "epochs": []}
 
-    def imputed(model, theta, data, seed, samples):
+    def imputed(model, theta, data, seed, samples, **purpose):
         seen["samples"] = samples
         seen["rows"] = model.ops.to_numpy(data)
         seen["epochs"].append(float(model.ops.to_numpy(theta)[0]))
@@ -233,10 +233,10 @@ def test_training_looks_every_so_often_keeps_the_best_and_stops(looks, errors, l
     looks["errors"] = errors
     x, schema, standard = small_table()
     reported = []
-    member, interrupted = train_member(
+    member, state = train_member(
         x, schema.likelihood(), schema.slices, standard, Recipe(**RECIPE), backend.get("numpy"), 5, lambda state: reported.append(state.epoch)
     )
-    assert looks["epochs"][1:] == looked and member.epoch == kept and not interrupted
+    assert looks["epochs"][1:] == looked and member.epoch == kept and not state.interrupted
     assert reported == list(range(looked[-1] + 1))  # also of what it begins with
     assert member.error == errors[looked.index(kept) + 1 if kept else 0]
     assert kept == 0 or member.theta[0] == kept
