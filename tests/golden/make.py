@@ -20,7 +20,7 @@ sys.path.insert(0, str(HERE.parent / "tools"))
 from fuzzing import honest  # noqa: E402
 
 #: The honest files that are npvae's own.
-OWN = honest.KINDS[:8]
+OWN = honest.KINDS[:9]
 
 
 def used(folder: Path) -> dict[str, list[np.ndarray]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gzip
 import importlib.util
@@ -9,6 +10,7 @@ import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -16,7 +18,10 @@ from npvae import VAE, LatentClassifier, SemiSupervisedVAE, TableImputer
 from npvae.data import load_file
 from npvae.data.formats import read_idx, read_labels
 from npvae.semisupervised import labels
+from npvae.semisupervised.model import SemiSupervisedArchitecture
 from npvae.summary import model_summary
+from npvae.tables import imputer_checkpoint
+from npvae.tables.imputer_checkpoint import ImputerCheckpoint
 from npvae.tables.table_file import read_text_table
 from npvae.training.checkpoint import inspect_checkpoint
 
@@ -59,8 +64,8 @@ def table(count: int = 40) -> np.ndarray:
 
 #: The honest files, in the order in which they are damaged.
 KINDS = (
-    "vae.npz", "vae-table.npz", "m2.npz", "m1.npz", "m1+m2.npz", "imputer.npz", "checkpoint.npz", "checkpoint-m2.npz", "x.npy", "x.npz",
-    "packed.npz", "x.csv", "table.csv", "images.gz", "labels.idx",
+    "vae.npz", "vae-table.npz", "m2.npz", "m1.npz", "m1+m2.npz", "imputer.npz", "checkpoint.npz", "checkpoint-m2.npz",
+    "checkpoint-imputer.npz", "x.npy", "x.npz", "packed.npz", "x.csv", "table.csv", "images.gz", "labels.idx",
 )
 
 
@@ -101,6 +106,18 @@ def m2(features=None, **changes) -> SemiSupervisedVAE:
     return SemiSupervisedVAE(features, **{**SMALL, "latent_dim": 2, **changes})
 
 
+def imputer_of_two(backend: str) -> TableImputer:
+    """The run of an imputer that is gone on with."""
+    return TableImputer(members=2, epochs=2, every=1, hidden=(4,), random_state=1, backend=backend, threads=1, samples=5, imputation_samples=10)
+
+
+def end_in_the_second_member(keeper, member, done=ImputerCheckpoint.done) -> None:
+    """In the place of what keeps a member: ends the run when the second would be done, so that its last epoch is what was kept."""
+    if keeper._done:
+        raise InterruptedError
+    done(keeper, member)
+
+
 def write_all(folder: Path, goes_on: str = GOES_ON) -> None:
     """Write every honest file into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,6 +131,8 @@ def write_all(folder: Path, goes_on: str = GOES_ON) -> None:
     TableImputer(members=2, epochs=2, hidden=(4,), random_state=1, backend="numpy", imputation_samples=20).fit(TABLE).save(folder / "imputer.npz")
     checkpointed(goes_on).fit(X, checkpoint=folder / "checkpoint.npz")
     m2(backend=goes_on, threads=1).fit(X, Y, checkpoint=folder / "checkpoint-m2.npz")
+    with mock.patch.object(ImputerCheckpoint, "done", end_in_the_second_member), contextlib.suppress(InterruptedError):
+        imputer_of_two(goes_on).fit(TABLE, checkpoint=folder / "checkpoint-imputer.npz", checkpoint_seconds=0.0)
     np.save(folder / "x.npy", X.astype("f4"))
     np.savez(folder / "x.npz", x=X, y=np.maximum(Y, 0))
     np.savez_compressed(folder / "packed.npz", x=X.astype("f4"), y=np.array(["a", "b"])[np.maximum(Y, 0)])
@@ -175,10 +194,21 @@ def resume_m2(path: Path, backend: str = GOES_ON):
 
 def looked_at(path: Path, resume, backend: str):
     """A checkpoint as ``npvae info`` sees it, and how a run goes on from it."""
-    from npvae.semisupervised.model import SemiSupervisedArchitecture
-
     inspect_checkpoint(path, SemiSupervisedArchitecture)
     return resume, path, backend
+
+
+def imputers_looked_at(path: Path, backend: str):
+    """The same of an imputer's."""
+    imputer_checkpoint.inspect(path)
+    return path, backend
+
+
+def use_imputers_checkpoint(loaded) -> list:
+    """The run that goes on."""
+    path, backend = loaded
+    imputer = imputer_of_two(backend).fit(TABLE, checkpoint=path, resume="anyway")
+    return [array for member in imputer.members_ for array in (member.theta, member.normal.mean, member.normal.covariance)]
 
 
 def use_checkpoint(loaded) -> list:
@@ -241,6 +271,7 @@ def kinds(goes_on: str = GOES_ON) -> dict[str, Kind]:
         "imputer.npz": Kind(lambda path: TableImputer.load(path, backend="numpy"), use_imputer),
         "checkpoint.npz": Kind(lambda path: looked_at(path, resume_vae, goes_on), use_checkpoint),
         "checkpoint-m2.npz": Kind(lambda path: looked_at(path, resume_m2, goes_on), use_checkpoint),
+        "checkpoint-imputer.npz": Kind(lambda path: imputers_looked_at(path, goes_on), use_imputers_checkpoint),
         "x.npy": Kind(lambda path: [load_file(path)], use_data, sealed=False),
         "x.npz": Kind(lambda path: [load_file(path)], use_data),
         "packed.npz": Kind(lambda path: [load_file(path)], use_data),
