@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import processes
 import pytest
+import sealed
 from small import grey_rows, small_vae
 
 from npvae import VAE
@@ -209,3 +210,56 @@ def test_a_run_begun_on_numba_is_another_on_numpy(tmp_path):
     for resume in ("yes", 1, None):
         with pytest.raises(InputError, match='resume must be False, True or "anyway"'):
             fit(path, resume=resume)
+
+
+def edited(path, changed=None, **changes):
+    """The checkpoint of a run with Adam and early stopping, whose header or arrays are changed, and its digests made right."""
+    arguments = {"optimizer": "adam", "validation_fraction": 0.25, "patience": 9}
+    fit(path, **arguments)
+    arrays = sealed.read(path)[1]
+    sealed.edit(path, {name: None if change is None else change(arrays[name]) for name, change in (changed or {}).items()}, **changes)
+    return {**arguments, "epochs": 4}
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize(("changed", "words"), [
+    ({"optimizer/m": None}, "the array 'optimizer/m' is missing"),
+    ({"optimizer/m": lambda m: m[:3]}, r"optimizer/m is float32 of shape \(3,\); this run has float32 of shape \(110,\)"),
+    ({"optimizer/v": lambda v: v[:0]}, r"optimizer/v is float32 of shape \(0,\)"),
+    ({"optimizer/m": lambda m: m.astype("f8")}, "optimizer/m is float64"),
+    ({"optimizer/m": lambda m: m.reshape(2, -1)}, "of shape"),
+    ({"optimizer/v": lambda v: -1 - v}, "optimizer/v is a mean of squares, but negative"),
+    ({"optimizer/m": lambda m: m * np.nan}, "optimizer/m is not finite"),
+    ({"theta": lambda theta: theta.astype("f8")}, "theta is float64"),
+    ({"theta": lambda theta: np.concatenate([theta, theta])}, "theta is float32 of shape"),
+    ({"theta": lambda theta: theta * np.inf}, "theta is not finite"),
+    ({"theta": None}, "'theta' is missing"),
+    ({"best_theta": None}, "do not belong together"),
+    ({"best_theta": lambda theta: theta[1:]}, "best_theta is float32 of shape"),
+])
+def test_arrays_that_do_not_fit_never_reach_compiled_code(tmp_path, backend, changed, words):
+    path = tmp_path / "c.npz"
+    arguments = edited(path, changed)
+    if backend == "numba":
+        pytest.importorskip("numba")
+        arguments = {**arguments, "backend": "numba"}
+    with pytest.raises(ModelFileError, match=words):
+        fit(path, **arguments)
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"epoch": "1"}, "epoch must be a whole number"), ({"epoch": -3}, "epoch must be"), ({"epoch": 1.5}, "epoch must be"),
+    ({"epoch": 0}, "of epoch 0, but its history has 3"), ({"epoch": 2}, "of epoch 2, but its history has 3"),
+    ({"step": 1}, "of epoch 3, but of step 1"), ({"step": 24}, "of epoch 3, but of step 24"), ({"step": 10**30}, "step must be"),
+    ({"history": {}}, "of epoch 3, but its history has 0"), ({"history__val_elbo": sealed.REMOVED}, "history lacks the column 'val_elbo'|not that of"),
+    ({"history__bound": [1.0] * 3}, "has the column 'bound'"), ({"history__loss": [1.0, None, 2.0]}, r"history\.loss\[1\] must be a finite number"),
+    ({"best_elbo": None}, "do not belong together"), ({"best_elbo": 1.0}, "best validation ELBO is not that of epoch"),
+    ({"best_epoch": 7}, "do not belong together"), ({"best_epoch": 0}, "do not belong together"),
+    ({"stop_reason": [1]}, "stop_reason"), ({"stop_reason": "\x1b[2J"}, "stop_reason"), ({"steps_by": "magic"}, "steps_by"),
+    ({"data": {"x": "0"}}, "SHA-256"), ({"unknown": 1}, "unknown entry"),
+])
+def test_a_header_that_contradicts_itself_is_refused(tmp_path, changes, words):
+    path = tmp_path / "c.npz"
+    arguments = edited(path, **changes)
+    with pytest.raises(ModelFileError, match=words):
+        fit(path, **arguments)

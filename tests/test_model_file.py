@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -14,7 +17,8 @@ import sealed
 from small import grey_rows, small_vae
 
 from npvae import VAE, likelihoods
-from npvae.errors import InputError, ModelFileError, UnregisteredLikelihoodWarning
+from npvae import io as npvae_io
+from npvae.errors import InputError, ModelFileError, NonFiniteError, UnregisteredLikelihoodWarning
 from npvae.files import write_atomically
 from npvae.optim import Adam
 from npvae.selfcheck import draw_data
@@ -268,3 +272,126 @@ def test_arguments_changed_after_the_fit_do_not_change_the_model(tmp_path):
     np.testing.assert_array_equal(vae.transform(grey_rows(5)), z)
     vae.save(tmp_path / "m.npz")
     np.testing.assert_array_equal(VAE.load(tmp_path / "m.npz").transform(grey_rows(5)), z)
+
+
+def members_of(path):
+    with zipfile.ZipFile(path) as file:
+        return [(info.filename, file.read(info)) for info in file.infolist()]
+
+
+def packed(path, members, method=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", method) as file:
+        for name, data in members:
+            file.writestr(name, data)
+
+
+def with_header(text: bytes) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.frombuffer(text, np.uint8))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda m: m[:1], "'theta' is missing"),
+    (lambda m: m[1:], "holds no 'header'"),
+    (lambda m: [*m, ("more.npy", m[1][1])], "'more.npy', which its header does not name"),
+    (lambda m: [*m, ("README", b"hello")], "'README', which its header does not name"),
+    (lambda m: [m[0], ("theta.npy", m[1][1][:-4])], "436 bytes of numbers, 440 by its header"),
+    (lambda m: [m[0], ("theta.npy", m[1][1] + bytes(4))], "444 bytes of numbers, 440 by its header"),
+    (lambda m: [m[0], ("theta.npy", b"hello")], "no .npy array"),
+    (lambda m: [m[0], ("theta.npy", m[1][1].replace(b"'<f4'", b"'>f4'"))], "'theta' is >f4"),
+    (lambda m: [m[0], ("theta.npy", m[1][1].replace(b"'<f4'", b"'<i4'"))], "'theta' is <i4"),
+    (lambda m: [m[0], ("theta.npy", m[1][1].replace(b"False", b"True "))], "in C order"),
+    (lambda m: [("header.npy", with_header(b"[1]")), m[1]], "no JSON object"),
+    (lambda m: [("header.npy", with_header(b'{"format": NaN}')), m[1]], "NaN is not JSON"),
+    (lambda m: [("header.npy", with_header(b'{"format": "a", "format": "b"}')), m[1]], "two entries of one name"),
+    (lambda m: [("header.npy", with_header(b"[" * 100_000)), m[1]], "no JSON"),
+    (lambda m: [("header.npy", with_header(b"\xff\xfe")), m[1]], "no JSON"),
+    (lambda m: [("header.npy", with_header(b"9" * 5000)), m[1]], "no JSON"),
+    (lambda m: [("header.npy", m[1][1]), m[1]], "'header' is <f4"),
+])
+def test_members_that_are_not_as_the_header_says(saved, change, words):
+    packed(saved, change(members_of(saved)))
+    with pytest.raises(ModelFileError) as error:
+        VAE.load(saved)
+    assert words in str(error.value) and len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compressed_members_are_refused_before_they_are_unpacked(saved, method):
+    """A bomb would be one: megabytes of zeros as the header, in some kB."""
+    (_, _), theta = members_of(saved)
+    packed(saved, [("header.npy", with_header(bytes(4 << 20))), theta], method)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFileError, match="'header' is compressed"):
+            VAE.load(saved)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_header_of_too_many_values_is_refused_before_it_is_parsed(saved, monkeypatch):
+    monkeypatch.setattr(npvae_io, "MOST_VALUES", 50)
+    with pytest.raises(ModelFileError, match="values is too long"):
+        VAE.load(saved)
+    with pytest.raises(InputError, match="values is too long"):  # nor is one written that could not be read
+        small_vae().fit(grey_rows()).save(saved)
+
+
+def test_every_byte_of_the_zip_s_own_records_is_looked_at_or_of_no_consequence(saved):
+    """A bit of every byte of the first record and the directory turned over, one at a time: refused, or the same model."""
+    whole, theta = saved.read_bytes(), VAE.load(saved).theta_
+    directory = whole.index(b"PK\1\2")
+    places = [*range(whole.index(b"header.npy") + 10 + 20), *range(directory, len(whole))]
+    refused = 0
+    for at in places:
+        data = bytearray(whole)
+        data[at] ^= 1 << at % 8
+        saved.write_bytes(data)
+        try:
+            np.testing.assert_array_equal(VAE.load(saved).theta_, theta)
+        except ModelFileError:
+            refused += 1
+    assert refused > len(places) / 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_pipes_and_devices_are_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(ModelFileError, match="a named pipe; expected an ordinary file"):
+        VAE.load(tmp_path / "pipe.npz")
+    with pytest.raises(ModelFileError, match="a device"):
+        VAE.load("/dev/zero")
+
+
+def test_another_program_can_write_a_model(saved):
+    """Its zip with data descriptors, deflate nowhere, the JSON in another order and with other characters than ASCII."""
+    header, arrays = sealed.read(saved)
+    header = {**dict(sorted(header.items())), "column_names": [f"größe {i}" for i in range(6)]}
+    theta = VAE.load(saved).theta_
+
+    class Stream(io.BytesIO):
+        def seekable(self):
+            return False
+
+    stream = Stream()
+    with zipfile.ZipFile(stream, "w") as file:
+        with file.open("header.npy", "w") as member:
+            member.write(with_header(json.dumps(header, ensure_ascii=False).encode("utf-8")))
+        with file.open("theta.npy", "w") as member:
+            np.save(member, arrays["theta"])
+    saved.write_bytes(stream.getvalue())
+    loaded = VAE.load(saved)
+    np.testing.assert_array_equal(loaded.theta_, theta)
+    assert loaded.feature_names_in_[2] == "größe 2"
+
+
+def test_parameters_so_large_that_nothing_comes_of_them_are_an_error_where_they_are_used(saved):
+    theta = sealed.read(saved)[1]["theta"]
+    sealed.edit(saved, {"theta": np.where(np.arange(theta.size) % 2, -3e38, 3e38).astype("f4")})
+    vae = VAE.load(saved)
+    with np.errstate(all="ignore"):
+        for use in (vae.transform, vae.reconstruct):
+            with pytest.raises(NonFiniteError, match="would not be finite: the model's parameters are too large"):
+                use(grey_rows(5))
