@@ -470,3 +470,21 @@ def test_numbers_of_samples_and_draws_of_the_other_methods_arrive(monkeypatch):
     assert FEATURES.score_samples(X) == (FEATURES.seed_, 100) and FEATURES.score_samples(X, samples=7, random_state=5) == (5, 7)
     monkeypatch.setattr(evaluate, "elbo_rows", lambda model, theta, x, seed, draws: np.array([seed, draws]))
     assert FEATURES.elbo(X, draws=6, random_state=5) == 5.5 and FEATURES.elbo(X) == (FEATURES.seed_ + 1) / 2
+
+
+def test_bounds_of_json_that_a_class_checks():
+    """Ten deep and a million values unless it says otherwise: what a file may hold without a reader drowning in it."""
+    from npvae.errors import InputError
+    from npvae.fields import Anything
+
+    def nested(depth: int):
+        value = 1
+        for _ in range(depth - 1):
+            value = [value]
+        return value
+
+    assert Anything().read("v", nested(10)) == nested(10) and Anything(3).read("v", {"a": [1]}) == {"a": [1]}
+    assert Anything(1).read("v", 5) == 5 and Anything(2, 4).read("v", [1, 2, 3]) == [1, 2, 3]
+    for field, value in ((Anything(), nested(11)), (Anything(1), [1]), (Anything(2, 4), [1, 2, 3, 4])):
+        with pytest.raises(InputError, match="^v must be JSON of at most"):
+            field.read("v", value)
