@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import configparser
 import importlib
+import importlib.metadata
 import inspect
 import os
 import pkgutil
@@ -162,18 +163,28 @@ def test_the_least_setuptools_is_said_and_it_installs_offline_without_wheel(tmp_
     required = re.search(r'requires = \["setuptools>=([\d.]+)"\]', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))[1]
     assert f"`setuptools` {required} or\nlater" in (ROOT / "README.md").read_text(encoding="utf-8")
     pytest.importorskip("setuptools", minversion=required)
-    (tmp_path / "without" / "wheel").mkdir(parents=True)
-    (tmp_path / "without" / "wheel" / "__init__.py").write_text("raise ImportError('not installed')")
-    for command in (
-        ["git", "clone", "-q", ROOT, tmp_path / "source"],
-        [
-            sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation",
-            "--target", tmp_path / "target", tmp_path / "source",
-        ],
-    ):
-        done = processes.run(command, env={**os.environ, "PYTHONPATH": str(tmp_path / "without")})
-        assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "target" / "npvae" / "kernels" / "library.py").exists()
+    python = new_environment(tmp_path / "venv")
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+    def run(*command):
+        return processes.run(command, check=True, cwd=tmp_path, env=alone).stdout
+
+    run(python, "-m", "pip", "uninstall", "-q", "-y", "setuptools", "wheel")
+    found = importlib.metadata.distribution("setuptools")
+    packages = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    for folder in {path.parts[0] for path in found.files if len(path.parts) > 1} - {".."}:
+        shutil.copytree(found.locate_file(folder), packages / folder)
+    assert "wheel" not in run(python, "-m", "pip", "list")
+    run("git", "clone", "-q", ROOT, tmp_path / "source")
+    for option in ([], ["-e"]):
+        run(python, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation", *option, tmp_path / "source")
+        run(python, "-c", "import npvae.kernels")
+
+
+def new_environment(folder: Path) -> Path:
+    """The Python of a new virtual environment."""
+    processes.run([sys.executable, "-m", "venv", folder], check=True)
+    return folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
 
 
 @pytest.mark.slow
@@ -193,8 +204,7 @@ def test_a_wheel_with_numpy_alone_trains_the_main_job(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"npvae"}
     assert {"npvae/kernels/__init__.py", "npvae/py.typed", "npvae/data/digits.npz"} <= set(names)
-    run(sys.executable, "-m", "venv", tmp_path / "venv")
-    python = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    python = new_environment(tmp_path / "venv")
     run(python, "-m", "pip", "install", "-q", wheel)
     assert "matplotlib" not in run(python, "-m", "pip", "list")
     out = run(python, "-m", "npvae", "train", "--epochs", "2", cwd=tmp_path)
