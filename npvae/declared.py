@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from npvae.errors import InputError, ModelFileError
-from npvae.fields import Anything, Either, Field, Flag, ListOf, Maybe, OneOf, Real, Record, Text, Whole
+from npvae.fields import Anything, Digest, Either, Field, Flag, ListOf, Maybe, OneOf, Real, Record, Text, Whole
 from npvae.layers import activations
 from npvae.model import MOST_LAYERS
 
@@ -14,8 +14,9 @@ WIDTHS = ListOf(Whole(1), longest=MOST_LAYERS)
 LABEL = Either(Whole(-(2**63)), Flag(), Text(1000))
 COLUMN_NAMES = Maybe(ListOf(Text(10_000), shortest=1))
 SEED = Whole(0)
-#: What the command line trained a model on: the name of a known data set, or of a file, and the column of its labels.
-TRAINED_ON = Maybe(Record({"data": Text(10_000), "label_column": Maybe(Text(10_000))}))
+#: What the command line trained a model on: the name of a known data set, or of a file, and the column of its labels; and a digest
+#: of all that decides what the model is.
+TRAINED_ON = Maybe(Record({"data": Text(10_000), "label_column": Maybe(Text(10_000))}, {"run": Digest()}))
 #: Said by the program, about the end of training.
 REASON = Maybe(Text(1000, plain=True))
 

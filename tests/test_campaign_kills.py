@@ -29,7 +29,7 @@ def test_what_is_killed_and_resumed_ends_with_the_same_bits(campaign_seconds, tm
 def test_a_run_that_goes_on_elsewhere_than_it_was_killed_is_noticed(tmp_path):
     """Of a run's files: other bits, a missing file and one too many; half an output after a kill."""
     whole = kills.Whole.__new__(kills.Whole)
-    whole.files, whole.steps, whole.before, whole.after = {"model.npz": b"whole", "lost": b""}, 1, 0.0, 0.0
+    whole.files, whole.steps, whole.before, whole.after = {"model.npz": b"whole", "lost": b""}, 2, 0.0, 0.0
     program = "import sys; open('model.npz.txt', 'w').write('x')"
 
     class Run:

@@ -149,7 +149,7 @@ def test_the_embedded_digits_and_pictures(capsys):
     assert main(["classify", "--model", "m.npz", "--out", "again.csv"]) == 0
     assert read_table("again.csv") == read_table("classes.csv")
     assert main(["evaluate", "m.npz"]) == 2
-    assert "holds a SemiSupervisedVAE, not a VAE" in capsys.readouterr().err
+    assert "holds a SemiSupervisedVAE, but" in capsys.readouterr().err
     assert main(["encode", "m.npz", "--out", "z.npy"]) == 0 and np.load("z.npy").shape == (1000, 2)
 
 

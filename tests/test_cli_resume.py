@@ -109,3 +109,21 @@ def test_the_checkpoint_of_an_imputer_is_described(tmp_path, capsys):
     assert main(["info", "c.npz"]) == 0
     assert "2 members are trained, and 0 epochs of the next" in capsys.readouterr().out
     assert imputer_checkpoint.command_of(CheckpointFile.of("c.npz"))[0] == "impute"
+
+
+@pytest.mark.parametrize("method", ["m1", "m2"])
+def test_the_same_run_may_save_its_model_anew_and_no_other(tmp_path, capsys, method):
+    """A command that was ended while it wrote its outputs can be given once more; a model of other data or options stays."""
+    words = [*CLASSIFY, "--method", method, "--save", "m.npz"]
+    assert main(words) == 0
+    before = outputs(tmp_path)
+    assert main([*words, "--threads", "1", "--out", "classes.csv"]) == 0 and outputs(tmp_path) == before
+    with np.load("d.npz") as file:
+        x, y = file["x"], file["y"]
+    np.savez("other.npz", x=x * 0.5, y=y)
+    capsys.readouterr()
+    for more in (["--seed", "4"], ["--epochs", "5"], ["--latent-dim", "3"], ["--data", "other.npz"], ["--out", "m.npz"]):
+        assert main([*words, *more]) == 2, more
+        assert "m.npz" in capsys.readouterr().err
+    assert {name: value for name, value in outputs(tmp_path).items() if name != "other.npz"} == before
+    assert main([*words, "--seed", "4", "--overwrite"]) == 0 and outputs(tmp_path)["m.npz"] != before["m.npz"]

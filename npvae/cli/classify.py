@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from npvae import io as io_files
 from npvae.cli import choices, common, numbers, output, outputs, resuming
 from npvae.data import DATASETS
 from npvae.data.own_files import NUMPY_SUFFIXES
@@ -95,11 +96,15 @@ def run_command(options) -> int:
             judged = _rows(options, options.data, "test") if options.data in DATASETS else rows.without(given >= 0)
         if options.pictures is not None:
             _picture_folder(options, rows.x.shape[1:])
+        run = resuming.identity(options, rows.x, given)
+        if options.save is not None and run != _run_that_left(options.save):
+            outputs.refuse([_saved(options)], overwrite=options.overwrite or options.resume)
         say(f"{len(rows.x)} rows, {int((given >= 0).sum())} of them with a label")
         model, code = _train(options, rows, given)
     if options.save is not None:
         for part in filter(None, (model, getattr(model, "features_", None))):
             common.remember_data(options, part)
+            part.trained_on_["run"] = run
         model.save(options.save)
         written.append(options.save)
     p = model.predict_proba(common.with_names(judged.x, judged.names))
@@ -111,6 +116,22 @@ def run_command(options) -> int:
     if files := outputs.written_words(written):
         say(f"wrote {files}")
     return code
+
+
+def _saved(options) -> outputs.Output:
+    return outputs.Output("--save", options.save, model=True)
+
+
+def _run_that_left(path) -> str | None:
+    """The digest of the run that saved a model there, which the same run may make anew; None: there is none, or nobody knows."""
+    kinds = {kind.__name__: kind for kind in (SemiSupervisedVAE, LatentClassifier)}
+    kind = kinds.get(io_files.kind_of(path)[1])
+    try:
+        model = None if kind is None else kind.load(path, backend="numpy")
+    except (NpvaeError, OSError):
+        return None
+    part = model.features_ if isinstance(model, LatentClassifier) else model
+    return (getattr(part, "trained_on_", None) or {}).get("run")
 
 
 @dataclass(frozen=True)
@@ -312,7 +333,7 @@ def _check(options) -> None:
     written = [outputs.Output("--out", options.out)]
     outputs.refuse_suffix(written[0], (".csv", ".npz"))
     if options.save is not None:
-        written.append(outputs.Output("--save", options.save, model=True))
+        written.append(_saved(options))
         outputs.refuse_suffix(written[1], (".npz",))
     if options.checkpoint is not None:
         written.append(outputs.Output("--checkpoint", options.checkpoint, model=True))
@@ -323,7 +344,11 @@ def _check(options) -> None:
     if options.pictures is not None and Path(options.pictures).is_dir():
         written += [outputs.Output("--pictures", path) for path in _picture_files(options)]
     read = [("--data", options.data), ("--predict", options.predict), ("--model", options.model)]
-    outputs.refuse(written, read, overwrite=options.overwrite or options.resume)
+    overwrite = options.overwrite or options.resume
+    if options.save is not None and _run_that_left(options.save) is not None:  # perhaps this very run: seen once the data are read
+        outputs.refuse(written[:2], read, overwrite=True)
+        del written[1]
+    outputs.refuse(written, read, overwrite=overwrite)
     if options.model is not None and (options.save is not None or options.labels is not None or options.classes):
         raise InputError("--model uses a trained model as it is; leave out --save and --labels, and --classes")
     if options.pictures is not None and options.model is None and options.method == "m1":

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import io
+import json
 from pathlib import Path
+
+import numpy as np
 
 from npvae.cli import numbers, outputs
 from npvae.data import DATASETS
@@ -95,6 +99,14 @@ def words_of(options) -> list[str] | None:
     except UnicodeEncodeError:
         return None
     return words if len(words) <= MOST_WORDS else None
+
+
+def identity(options, *arrays) -> str:
+    """A SHA-256 of all that decides what a command trains: its options, but those of _FREE that change nothing, and its data."""
+    unimportant = set(_FREE) - {"epochs"} | {"resume", "resume_anyway", "parser", "run", "words"}
+    chosen = {name: str(value) for name, value in sorted(vars(options).items()) if name not in unimportant}
+    digests = [checkpoint.data_fingerprint(np.ascontiguousarray(array)) for array in arrays]
+    return hashlib.sha256(json.dumps([chosen, digests]).encode()).hexdigest()
 
 
 def resumed(options, *files, command_of=checkpoint.command_of):
