@@ -81,8 +81,10 @@ def evaluate_model(
 
 def cross_entropy_note(vae, x) -> str | None:
     """What is to be said beside every figure with log p(x|z) in it, of rows as the model sees them; None: that it is one."""
-    drawn = vae.binarize_ != "none"
-    if not drawn and isinstance(vae.model_.likelihood, Bernoulli) and bool(((x > 0.0) & (x < 1.0)).any()):
+    if vae.binarize_ != "none" or not isinstance(vae.model_.likelihood, Bernoulli):
+        return None
+    x = vae.model_.ops.asarray(x)
+    if bool(vae.model_.ops.xp.any((x > 0.0) & (x < 1.0))):
         return "of grey values the bernoulli likelihood gives cross-entropies: what is called ELBO and log p(x) is no log-likelihood"
     return None
 
