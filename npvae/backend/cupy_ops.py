@@ -18,7 +18,7 @@ from npvae.backend.base import Ops
 from npvae.errors import DeviceMemoryError, InputError
 from npvae.kernels.cuda import Kernels, blocks_for
 from npvae.kernels.cuda_plan import SUM_COLUMNS, THREADS, Activation
-from npvae.kernels.cuda_sources import KERNELS
+from npvae.kernels.cuda_sources import KERNELS, fingerprint
 
 DTYPES = ("float32", "float64")
 
@@ -63,7 +63,7 @@ class CupyOps(Ops):
         return gpu.description(self.device)
 
     def bits_depend_on(self) -> dict[str, str]:
-        return {**gpu.identity(self.device), "program": cuda_sources.fingerprint()}
+        return {**gpu.identity(self.device), "program": fingerprint()}
 
     def release_memory(self) -> None:
         """Give memory that is free in CuPy's pool back to the GPU."""
