@@ -63,7 +63,7 @@ class CupyOps(Ops):
         return gpu.description(self.device)
 
     def bits_depend_on(self) -> dict[str, str]:
-        return {**gpu.identity(self.device), "program": fingerprint()}
+        return {**gpu.identity(self.xp, self.device), "program": fingerprint()}
 
     def release_memory(self) -> None:
         """Give memory that is free in CuPy's pool back to the GPU."""

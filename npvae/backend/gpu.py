@@ -112,9 +112,8 @@ def description(device: int) -> str:
     )
 
 
-def identity(device: int) -> dict[str, str]:
+def identity(cupy, device: int) -> dict[str, str]:
     """What a GPU's results depend on beside the program, by name."""
-    cupy = import_cupy()
     runtime = cupy.cuda.runtime
     capability = str(cupy.cuda.Device(device).compute_capability)
     return {

@@ -20,7 +20,7 @@ import numpy as np
 
 #: The functions of the module that are NumPy's own, on arrays of here.
 FUNCTIONS = (
-    "abs", "all", "argsort", "exp", "expm1", "isfinite", "log1p", "matmul", "max", "maximum", "minimum", "reshape",
+    "abs", "all", "any", "argsort", "exp", "expm1", "isfinite", "log1p", "matmul", "max", "maximum", "minimum", "reshape",
     "sqrt", "sum", "take", "tanh", "where", "zeros_like", "ones_like", "empty_like", "full_like", "broadcast_to",
 )
 DTYPES = ("float32", "float64", "int64", "bool_")
