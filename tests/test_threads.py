@@ -12,7 +12,7 @@ import processes
 import pytest
 
 from npvae import backend, cgroup, machine_memory
-from npvae.backend import blas, numba_ops, threads
+from npvae.backend import blas, numba_ops, threads, together
 from npvae.errors import InputError, InputTypeError, MissingDependencyError
 
 
@@ -343,16 +343,22 @@ def test_a_run_starts_so_many_threads_and_they_end_with_it(monkeypatch):
     from trained import grey, run
 
     monkeypatch.setattr(threads, "limit_blas", lambda number: True)
-    before, most = threading.active_count(), []
-    start = threading.Thread.start
+    before, started, calls = threading.active_count(), [], []
+    start, together_run = threading.Thread.start, together.run
 
     def count(self):
+        started.append(self)
         start(self)
-        most.append(threading.active_count())
+
+    def note(program, plan, number):
+        started.clear()
+        together_run(program, plan, number)
+        calls.append((number, len(started), sum(thread.is_alive() for thread in started)))
 
     monkeypatch.setattr(threading.Thread, "start", count)
+    monkeypatch.setattr(together, "run", note)
     for number in (1, 2, 4):
-        most.clear()
+        calls.clear()
         run(backend.get("numba", threads=number), grey(20), epochs=1)
-        assert max(most, default=before) == before + number - 1
+        assert calls[0] == (number, number - 1, 0) and all(most <= number for most, _, _ in calls)
         assert threading.active_count() == before

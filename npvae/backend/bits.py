@@ -12,7 +12,7 @@ def of_numpy(blas_threads: bool) -> dict[str, str]:
     found = {"NumPy": np.__version__, "instructions": " ".join(_instructions()), "BLAS": blas.name()}
     if blas_threads:
         known = blas.threads()
-        found["threads of BLAS"] = "unknown" if known is None else str(known.get())
+        found["threads of BLAS"] = "unknown" if known is None else str(blas.held.usual())
     return found
 
 

@@ -8,10 +8,12 @@ itself; there NumPy's wheels keep their BLAS in a folder ``numpy.libs``.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -118,3 +120,84 @@ def _by_threadpoolctl() -> Threads | None:
     if not libraries():
         return None
     return Threads(lambda: max(libraries()), lambda number: bool(threadpoolctl.threadpool_limits(number, user_api="blas")))
+
+
+class _Held:
+    """``with held:`` what follows may call ``held.use(number)``; the number of threads of before is set again at its end.
+
+    May be entered again, and by several threads, for all of which the last call of ``use`` holds: so only by those whose
+    results do not depend on the number. Where it cannot be set nothing changes.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._depth, self._before, self._now = threading.Lock(), 0, 1, 1
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._depth += 1
+            known = threads()
+            if self._depth == 1 and known is not None:
+                self._before = self._now = known.get()
+
+    def __exit__(self, *error) -> None:
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                self._set(self._before)
+
+    def use(self, number: int) -> int:
+        """Let BLAS run on so many threads; on how many it did before."""
+        with self._lock:
+            before = self._now
+            if threads() is not None:
+                self._set(number)
+            return before
+
+    def _set(self, number: int) -> None:
+        if number != self._now:
+            threads().set(number)
+            self._now = number
+
+    def usual(self) -> int:
+        """The number of threads that is set outside, 1 where it is not known."""
+        with self._lock:
+            known = threads()
+            return self._before if self._depth else 1 if known is None else known.get()
+
+    def limit(self, number: int) -> bool:
+        """Set the number that holds outside; False where it cannot be set."""
+        with self._lock:
+            known = threads()
+            if known is None:
+                return False
+            if self._depth:
+                self._before = number
+                return True
+            return known.set(number)
+
+    def begin_anew(self) -> None:
+        """In a forked child, whose parent's threads are not there to leave."""
+        self._lock, held = threading.Lock(), self._depth > 0
+        self._depth = 0
+        if held:
+            self._set(self._before)
+
+
+held = _Held()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=held.begin_anew)
+
+
+@contextlib.contextmanager
+def one_thread():
+    """NumPy's BLAS runs on the thread that calls it, for all threads of the process meanwhile.
+
+    A BLAS of two threads lets them spin on each other's parts, and where another program takes one of their cores a product
+    lasts several times as long as on one thread.
+    """
+    with held:
+        before = held.use(1)
+        try:
+            yield
+        finally:
+            held.use(before)

@@ -1,4 +1,4 @@
-"""Threads that take shares of short pieces of work, and stay for a moment in case there is more.
+"""Threads that take shares of short pieces of work, sleep where they wait, and stay for a moment in case there is more.
 
 A product of a fifth of a millisecond is over before a thread has been started for it; one that waits is there in some
 hundredths. Whoever has work does the first share, and then those of its shares that nobody has begun: so work is done also
@@ -25,18 +25,19 @@ class Job:
     def __init__(self, work, count: int) -> None:
         self.work, self.numbers, self.ended = work, deque(range(1, count)), queue.SimpleQueue()
 
-    def do_a_share(self) -> None:
-        """Do one of the shares that nobody has begun, if there is one, and say that it has ended, or by which exception."""
-        try:
-            number = self.numbers.popleft()
-        except IndexError:
-            return
-        error = None
-        try:
-            self.work(number)
-        except BaseException as raised:  # it is the caller's
-            error = raised
-        self.ended.put(error)
+    def do_shares(self) -> None:
+        """Do shares while there are such that nobody has begun, and say of each that it has ended, or by which exception."""
+        while True:
+            try:
+                number = self.numbers.popleft()
+            except IndexError:
+                return
+            error = None
+            try:
+                self.work(number)
+            except BaseException as raised:  # it is the caller's
+                error = raised
+            self.ended.put(error)
 
 
 class Crew:
@@ -47,15 +48,18 @@ class Crew:
         self._members: set[threading.Thread] = set()
         self._lock = threading.RLock()  # a signal's handler may have work too
 
-    def run(self, work, count: int) -> None:
-        """Call ``work(0)`` to ``work(count - 1)``, on as many threads if there are so many; return when all have ended.
+    def run(self, work, count: int, threads: int | None = None) -> None:
+        """Call ``work(0)`` to ``work(count - 1)``, on as many threads if there are so many, and on ``threads`` at most;
+        return when all have ended.
 
-        ``work`` should hold what it works on: where Ctrl-C ends this call, shares that were begun still run. What a share
+        Whoever is ready takes the next share: a thread that comes late, or that the system has put aside between two shares,
+        leaves its shares to others. What shares compute must not depend on who does them. ``work`` should hold what it works on: where Ctrl-C ends this call, shares that were begun still run. What a share
         raises is raised here.
         """
         job = Job(work, count)
+        helpers = min(count, count if threads is None else threads) - 1
         with self._lock:
-            for _ in range(min(self._grown_to(count - 1), count - 1)):
+            for _ in range(min(self._grown_to(helpers), helpers)):
                 self._jobs.put(job)
         try:
             work(0)
@@ -88,7 +92,7 @@ class Crew:
     def _serve(self) -> None:
         while True:
             try:
-                self._jobs.get(timeout=IDLE).do_a_share()
+                self._jobs.get(timeout=IDLE).do_shares()
             except queue.Empty:
                 with self._lock:
                     if self._jobs.empty():
@@ -96,9 +100,9 @@ class Crew:
                         return
 
 
-def run(work, count: int) -> None:
+def run(work, count: int, threads: int | None = None) -> None:
     """``Crew.run`` of this process's crew."""
-    _crew.run(work, count)
+    _crew.run(work, count, threads)
 
 
 def _begin_anew() -> None:

@@ -7,14 +7,15 @@ row and column sums through matrix-vector products; optimiser passes over pieces
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import numpy as np
 
-from npvae.backend import bits, compiled
+from npvae.backend import bits, blas, compiled, pieces
 from npvae.backend.base import Ops
 from npvae.backend.buffers import BufferPool, empty_aligned
-from npvae.backend.threads import asked_of_blas, limit_blas
+from npvae.backend.threads import asked_of_blas, available_cores, limit_blas
 from npvae.errors import MissingDependencyError
 
 #: Elements of a piece of the flat parameter vector, at most: large enough that calls cost little, small enough for the
@@ -23,13 +24,23 @@ PIECE = 131072
 
 BOOLEAN = np.dtype(bool)
 
+#: Numbers up to which a BLAS takes a sum or a matrix-vector product on one thread by itself.
+LONGEST_ALONE = 8192
+
 #: log(1 + t) is summed as the logarithm of a product of this many factors from [1/2, 1].
 FACTORS = 8
 
 
 def row_dots(a, b):
     """sum_j a_bj b_bj, (B,), by BLAS, which is faster than einsum."""
-    return np.matmul(a[:, None, :], b[:, :, None])[:, 0, 0]
+    with _steady(a.shape[1]):
+        return np.matmul(a[:, None, :], b[:, :, None])[:, 0, 0]
+
+
+def _steady(numbers: int):
+    """A matrix-vector product of so many numbers, or a sum of so many, on one thread where a BLAS would take several: then
+    its bits do not depend on how many."""
+    return blas.one_thread() if numbers > LONGEST_ALONE else contextlib.nullcontext()
 
 
 class NumpyOps(Ops):
@@ -48,6 +59,8 @@ class NumpyOps(Ops):
                 "the number of threads of NumPy's BLAS cannot be set from here: set OPENBLAS_NUM_THREADS, MKL_NUM_THREADS or "
                 'OMP_NUM_THREADS before Python starts, or try python -m pip install "npvae[threads]"'
             )
+        #: How many threads large products and training are divided among, at most.
+        self.threads = min(blas.held.usual(), available_cores()) if number is None else number
         self._buffers = self._pool()
         self._constants: dict = {}
 
@@ -104,7 +117,8 @@ class NumpyOps(Ops):
 
     def _sum_rows(self, x):
         """The sum of each row, (B,), by a matrix-vector product."""
-        return x @ self._constant(1.0, x.shape[1], x.dtype)
+        with _steady(x.size):
+            return x @ self._constant(1.0, x.shape[1], x.dtype)
 
     def _sum_row_logarithms(self, factors):
         """sum_i log f_i of each row, (B,), for factors from [1/2, 1]; they are overwritten."""
@@ -135,7 +149,7 @@ class NumpyOps(Ops):
     # dense layers
 
     def dense_forward(self, x, W, b, activation):
-        a = np.matmul(x, W, out=self._buffers.empty((x.shape[0], W.shape[1]), x.dtype))
+        a = self._product(x, W)
         a += b
         return self.activate(a, activation)
 
@@ -163,9 +177,17 @@ class NumpyOps(Ops):
     def dense_backward(self, dy, x, y, W, activation, need_dx, out=None):
         da = dy if activation == "identity" else self.activation_gradient(dy, y, activation)
         dW, db = (None, None) if out is None else out
-        dx = np.matmul(da, W.T, out=self._buffers.empty(x.shape, x.dtype)) if need_dx else None
-        ones = self._constant(1.0, da.shape[0], da.dtype)
-        return dx, np.matmul(x.T, da, out=dW), np.matmul(ones, da, out=db)
+        dx = self._product(da, W.T) if need_dx else None
+        dW = self._product(x.T, da, np.empty_like(W) if dW is None else dW)
+        with _steady(da.size):
+            return dx, dW, np.matmul(self._constant(1.0, da.shape[0], da.dtype), da, out=db)
+
+    def _product(self, a, b, out=None):
+        """a b, in pieces that are the same on any number of threads."""
+        if out is None:
+            out = self._buffers.empty((a.shape[0], b.shape[1]), a.dtype)
+        pieces.multiply(a, b, out, self.threads)
+        return out
 
     def outer_forward(self, x, offsets, activation):
         y = self._buffers.empty((len(offsets) * len(x), x.shape[1]), x.dtype)

@@ -7,14 +7,20 @@ are a batch's rows, its noise, the optimiser's step and the sums for the history
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 
 from npvae import optim, random
+from npvae.backend import compiled, pieces, summation
+from npvae.backend.blas import held
 from npvae.backend.compiled import sums_by_name
-from npvae.backend.numpy_step import GradientOfBatch
-from npvae.backend.step_ops import UpdateOps
+from npvae.backend.numpy_ops import PIECE
+from npvae.backend.numpy_step import ALONE, BLAS, PIECES, GradientOfBatch, Team, way_of
+from npvae.backend.step_ops import UpdateOps, identical
 from npvae.backend.stretch import Stretch
+from npvae.backend.thread_choice import TRIAL_SECONDS, ThreadChoice
+from npvae.backend.threads import available_cores
 
 #: The noise of so many steps is drawn at once, or of as many as have so many numbers.
 NOISE_STEPS, NOISE_NUMBERS = 16, 65536
@@ -46,7 +52,14 @@ class NumpyProgram:
     def __init__(self, ops, model, x, batch_size: int, settings) -> None:
         self._model, self._ops, self._settings, self._x = model, ops, settings, x
         self._batch_size = min(batch_size, len(x))
-        self._update_ops = UpdateOps()
+        self._team, self._ways, self._tried = Team(), {}, set()
+        most = ops.threads
+        if self._way(self._batch_size) == ALONE:
+            most = 1
+        elif self._way(self._batch_size) == BLAS:
+            most = max(number for number in summation.numbers(available_cores()) if number <= most)
+        self._choice = ThreadChoice(most)
+        self._updated, self._updates = (), []
         self._noise = LatentNoise(settings.seed, self._batch_size, model.architecture.latent_dim, x.dtype)
         self._bound: dict[int, GradientOfBatch] = {}
         self._clear_sums()
@@ -63,39 +76,83 @@ class NumpyProgram:
         return rows, sums
 
     def train(self, theta, gradient, state, order, start, step, rates, betas) -> Stretch:
-        """Take ``len(rates)`` steps: change theta and the optimiser's state in place; see :class:`Stretch`."""
+        """Take ``len(rates)`` steps, or fewer in a trial of another number of threads: change theta and the optimiser's state in place; see :class:`Stretch`."""
         losses, norms = [], []
-        settings, update_ops = self._settings, self._update_ops
+        settings = self._settings
+        started, threads = time.perf_counter(), self._choice.number
         # Overflow is for the guard to find: it shows as a loss or a gradient that is not finite.
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), held:
             for rate, beta in zip(rates, betas, strict=True):
                 indices = order[start:start + self._batch_size]
                 rows = len(indices)
                 bound = self._bind(rows, theta, gradient)
-                x = self._x.take(indices, 0, bound.x, "clip")
-                if settings.binarize == "dynamic":
-                    np.less(random.uniform(settings.seed, "binarize", step, x.shape, "float32"), x, x, casting="unsafe")
-                bound.eps[...] = self._noise.of(step, rows)
+                self._load(bound, indices, step)
+                if bound.way == BLAS and rows not in self._tried:
+                    self._try_blas(bound, beta)
+                    if bound.way != self._way(rows):
+                        bound = self._bind(rows, theta, gradient)
+                        self._load(bound, indices, step)
+                self._team.threads = threads if bound.way == PIECES else 1
+                held.use(threads if bound.way == BLAS else 1)
                 loss, norm, reconstruction = bound.run(beta)
                 if not math.isfinite(loss + norm):
                     break
                 optim.clip_by_global_norm(gradient, norm, settings.clip_norm)
                 step += 1
-                settings.optimizer.update(update_ops, theta, gradient, state, rate, step)
+                self._update(theta, gradient, state, rate, step)
                 self._add(rows, loss, reconstruction, bound.latent)
                 losses.append(loss)
                 norms.append(norm)
                 start += rows
+                if self._choice.is_trial and time.perf_counter() - started > TRIAL_SECONDS:
+                    break
+        self._choice.ran(time.perf_counter() - started, len(losses))
         return Stretch(len(losses), np.array(losses), np.array(norms))
 
     def _bind(self, rows: int, theta, gradient) -> GradientOfBatch:
-        bound = self._bound.get(rows)
-        if bound is not None and bound.theta is theta and bound.gradient is gradient:
+        bound, way = self._bound.get(rows), self._way(rows)
+        if bound is not None and bound.theta is theta and bound.gradient is gradient and bound.way == way:
             return bound
         if len(self._bound) > 1:  # a full one and a last one are all that an epoch has
             self._bound.clear()
-        bound = self._bound[rows] = GradientOfBatch(self._model, self._ops, rows, theta, gradient)
+        bound = self._bound[rows] = GradientOfBatch(self._model, self._ops, rows, theta, gradient, way, self._team)
         return bound
+
+    def _way(self, rows: int) -> str:
+        way = self._ways.get(rows)
+        if way is None:
+            way = self._ways[rows] = way_of(self._model.architecture, rows)
+        return way
+
+    def _load(self, bound, indices, step: int) -> None:
+        """The batch's rows of the data, and its noise."""
+        seed = self._settings.seed
+        x = self._x.take(indices, 0, bound.x, "clip")
+        if self._settings.binarize == "dynamic":
+            np.less(random.uniform(seed, "binarize", step, x.shape, "float32"), x, x, casting="unsafe")
+        bound.eps[...] = self._noise.of(step, len(indices))
+
+    def _try_blas(self, bound, beta: float) -> None:
+        """Whether a whole step has the same bits on every number of BLAS's threads that may be used: else it goes by pieces."""
+        def compute():
+            bound.run(beta)
+            return bound.gradient
+
+        self._tried.add(len(bound.x))
+        if not summation.same_on_any_number(compute, available_cores()):
+            self._ways[len(bound.x)] = PIECES
+
+    def _update(self, theta, gradient, state, rate: float, step: int) -> None:
+        """The optimiser's step: of ours, which look at one number of the vectors at a time, in parts of them."""
+        optimizer, vectors = self._settings.optimizer, (theta, gradient, *state.values())
+        if not identical(self._updated, vectors):
+            count = -(-theta.size // PIECE) if type(optimizer) in compiled.STATES else 1
+            self._updated = vectors
+            self._updates = [
+                (UpdateOps(), theta[part], gradient[part], {name: array[part] for name, array in state.items()})
+                for part in pieces.cuts(theta.size, count)
+            ]
+        self._team.run([(optimizer.update, *part, rate, step) for part in self._updates])
 
     def _add(self, rows, loss, reconstruction, latent) -> None:
         self._rows += rows

@@ -71,5 +71,4 @@ def asked_of_blas(threads: int | None) -> int | None:
 
 def limit_blas(threads: int) -> bool:
     """Limit NumPy's BLAS to so many threads for this process; False where its number cannot be set: see blas.py."""
-    known = blas.threads()
-    return known is not None and known.set(threads)
+    return blas.held.limit(threads)
