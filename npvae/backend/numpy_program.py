@@ -59,7 +59,7 @@ class NumpyProgram:
         elif self._way(self._batch_size) == BLAS:
             most = max(number for number in summation.numbers(available_cores()) if number <= most)
         self._choice = ThreadChoice(most)
-        self._updated, self._updates = (), []
+        self._divided, self._updates = (), []
         self._noise = LatentNoise(settings.seed, self._batch_size, model.architecture.latent_dim, x.dtype)
         self._bound: dict[int, GradientOfBatch] = {}
         self._clear_sums()
@@ -80,6 +80,7 @@ class NumpyProgram:
         losses, norms = [], []
         settings = self._settings
         started, threads = time.perf_counter(), self._choice.number
+        team, update, parts, now = self._team, settings.optimizer.update, self._parts(theta, gradient, state), None
         # Overflow is for the guard to find: it shows as a loss or a gradient that is not finite.
         with np.errstate(all="ignore"), held:
             for rate, beta in zip(rates, betas, strict=True):
@@ -92,14 +93,15 @@ class NumpyProgram:
                     if bound.way != self._way(rows):
                         bound = self._bind(rows, theta, gradient)
                         self._load(bound, indices, step)
-                self._team.threads = threads if bound.way == PIECES else 1
-                held.use(threads if bound.way == BLAS else 1)
+                if bound is not now:
+                    team.threads, now = threads if bound.way == PIECES else 1, bound
+                    held.use(threads if bound.way == BLAS else 1)
                 loss, norm, reconstruction = bound.run(beta)
                 if not math.isfinite(loss + norm):
                     break
                 optim.clip_by_global_norm(gradient, norm, settings.clip_norm)
                 step += 1
-                self._update(theta, gradient, state, rate, step)
+                team.run([(update, *part, rate, step) for part in parts])
                 self._add(rows, loss, reconstruction, bound.latent)
                 losses.append(loss)
                 norms.append(norm)
@@ -142,17 +144,17 @@ class NumpyProgram:
         if not summation.same_on_any_number(compute, available_cores()):
             self._ways[len(bound.x)] = PIECES
 
-    def _update(self, theta, gradient, state, rate: float, step: int) -> None:
-        """The optimiser's step: of ours, which look at one number of the vectors at a time, in parts of them."""
-        optimizer, vectors = self._settings.optimizer, (theta, gradient, *state.values())
-        if not identical(self._updated, vectors):
-            count = -(-theta.size // PIECE) if type(optimizer) in compiled.STATES else 1
-            self._updated = vectors
+    def _parts(self, theta, gradient, state) -> list:
+        """The optimiser's operations and vectors: of optimisers that look at one number of the vectors at a time, in parts."""
+        vectors = theta, gradient, *state.values()
+        if not identical(self._divided, vectors):
+            count = -(-theta.size // PIECE) if type(self._settings.optimizer) in compiled.STATES else 1
+            self._divided = vectors
             self._updates = [
                 (UpdateOps(), theta[part], gradient[part], {name: array[part] for name, array in state.items()})
                 for part in pieces.cuts(theta.size, count)
-            ]
-        self._team.run([(optimizer.update, *part, rate, step) for part in self._updates])
+            ] if count > 1 else [(UpdateOps(), theta, gradient, state)]
+        return self._updates
 
     def _add(self, rows, loss, reconstruction, latent) -> None:
         self._rows += rows
