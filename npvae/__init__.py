@@ -64,7 +64,7 @@ class _SourceTree:
 
 
 if not os.path.isdir(os.path.join(_FOLDER, "kernels")):
-    sys.meta_path.append(_SourceTree)  # the last to be asked: an editable install has a finder of its own
+    sys.meta_path.insert(0, _SourceTree)  # the first to be asked: an editable install may be of another tree
 
 __all__ = ["__version__", *_MODULES, *sorted(_HOME)]
 

@@ -56,6 +56,7 @@ PURPOSES = {
     "validation feature noise": 26,
     "class sample": 27,
     "held-out noise": 28,
+    "features": 29,
 }
 
 

@@ -48,7 +48,8 @@ class SemiSupervisedVAE(Classifier, Estimator):
         generated is put back.
     beta, kl_warmup, optimizer, learning_rate, schedule, clip_norm, batch_size, epochs, validation_fraction, patience, min_delta,
     binarize, initial_weights, output_bias, divide_by, backend, threads, dtype, random_state, verbose : as in VAE. With
-        ``features``, ``divide_by``, ``binarize`` and ``standardize`` are of no use here: its VAE sees the data.
+        ``features``, ``divide_by``, ``binarize`` and ``standardize`` are of no use here: its VAE sees the data. A VAE of features
+        with the same number as ``random_state`` is trained with a seed derived from it.
 
     Attributes
     ----------
@@ -221,7 +222,8 @@ class SemiSupervisedVAE(Classifier, Estimator):
         if self.features is None:
             return None, None
         beside = None if checkpoint is None else CheckpointFile.of(checkpoint).beside("features")
-        vae = latent_features.fitted(latent_features.unfrozen(self.features), X, checkpoint=beside, **checkpoints)
+        vae = latent_features.unfrozen(self.features)
+        vae = latent_features.fitted(vae, X, self.random_state, checkpoint=beside, **checkpoints)
         return vae, latent_features.used_dimensions(vae.transform(X))
 
     # what a fitted model can do

@@ -10,10 +10,12 @@ is that of the authors' code.
 from __future__ import annotations
 
 import copy
+import numbers
 import warnings
 
 import numpy as np
 
+from npvae import random
 from npvae.errors import DataConversionWarning, InputError, InputTypeError, ModelFileError
 from npvae.estimator import VAE
 from npvae.sklearn_protocol import WHERE
@@ -26,13 +28,20 @@ def unfrozen(features):
     return features.estimator if type(features).__name__ == "FrozenEstimator" else features
 
 
-def fitted(vae: VAE, X, **fit_arguments) -> VAE:
-    """The VAE itself if it is fitted, else a copy of it that is, on X. InputTypeError: it is none."""
+def fitted(vae: VAE, X, taken_seed=None, **fit_arguments) -> VAE:
+    """The VAE itself if it is fitted, else a copy of it that is, on X. InputTypeError: it is none.
+
+    taken_seed: the ``random_state`` of the model on top. If the VAE's is the same number, its seed is derived from it: the two
+    trainings are one run, which uses no random number twice.
+    """
     if not isinstance(vae, VAE):
         raise InputTypeError(f"features must be a VAE, got {type(vae).__name__}")
     if hasattr(vae, "theta_"):
         return vae
-    return type(vae)(**vae.get_params(deep=False)).fit(X, **fit_arguments)
+    arguments = vae.get_params(deep=False)
+    if isinstance(taken_seed, numbers.Integral) and vae.random_state == taken_seed:
+        arguments["random_state"] = int(random.words(random.seed_from(taken_seed), "features", 0, 1)[0] >> np.uint64(1))
+    return type(vae)(**arguments).fit(X, **fit_arguments)
 
 
 def moved(vae: VAE | None, parameters: dict) -> VAE | None:
