@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import processes
 import pytest
@@ -36,4 +37,8 @@ def test_a_hang_is_ended(often, monkeypatch, code, reason):
     monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: started.append(original(*a, **k)) or started[-1])
     with pytest.raises(processes.Hang, match=f"(?s){reason}.*begun"):
         python(code, cpu_seconds=0.5)
+    for _ in range(600):  # what is killed takes its time to go
+        if not processes.session_seconds(started[0].pid):
+            break
+        time.sleep(0.1)
     assert started[0].returncode == -9 and processes.session_seconds(started[0].pid) == 0.0
