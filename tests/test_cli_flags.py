@@ -216,7 +216,7 @@ FLAGS = [
     Flag("classify", "--save m.npz", {"files": {"classes.csv", "m.npz"}}),
     Flag("classify", "--model m2.npz", {"loaded.path": "m2.npz", "labels.count": None, "fitted.X": None}, before=KEPT_M2, loose=True),
     Flag("classify", "--classes", {"code": 0, "files": {"classes.csv"}}, beside="--data measured.csv --label-column y", loose=True),
-    Flag("classify", "--overwrite", {"code": 0, "files": {"m2.npz"}}, before=f"{KEPT_M2} --seed 1", replaces="classify", beside="classify --save m2.npz", loose=True),
+    Flag("classify", "--overwrite", {"code": 0, "files": {"classes.csv", "m2.npz"}}, before=f"{KEPT_M2} --seed 1", replaces="classify", beside="classify --save m2.npz", loose=True),
     Flag("classify", "--pictures p", {"plots.classes": 0, "plots.analogies": (10, SIDE, SIDE)}, before="classify --pictures p --quiet"),
     Flag("classify", "--pictures p", {
         "plots.classes": 0, "plots.analogies": (10, SIDE, SIDE), "files": {"classes.csv", "p/classes.png", "p/analogies.png"},
