@@ -60,6 +60,7 @@ def _run(options) -> int:
     first, _, step = options.worker.partition("/")
     done = _results(folder)
     todo = [mutant for mutant in mutants[int(first) - 1::int(step)] if _is_due(options, done.get(mutant.name))]
+    todo.sort(key=lambda mutant: mutant.path.startswith("kernels/"))  # each has to be compiled: last
     recorded = contexts.Contexts(folder / "tree", options.state)
     known, name = plan.Sources(folder / "tree"), f"worker-{first}"
     tree = run.copy_of(folder / "tree", folder / name / "tree")
