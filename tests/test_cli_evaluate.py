@@ -129,6 +129,30 @@ def test_a_preset_is_a_run_that_can_start(name):
     )
 
 
+def test_the_presets_are_what_the_papers_did():
+    """Written out: data, widths, and how each is trained; the stairs of learning rates are checked below."""
+    binarised = {"data": "mnist", "activation": "tanh", "binarize": "dynamic", "learning_rate": 1e-3}
+    burda = {
+        **binarised, "hidden": "200,200", "latent_dim": 50, "batch_size": 20, "output_bias": "data",
+        "optimizer": "adam:epsilon=5e-6,initial_accumulator=0.0025",
+    }
+    wanted = {
+        "note": {"data": "mnist", "hidden": "256", "latent_dim": 2, "epochs": 50, "batch_size": 100},
+        "aevb": {**binarised, "hidden": "500", "latent_dim": 20, "batch_size": 100, "optimizer": "adam", "epochs": 200},
+        "iwae": {**burda, "epochs": 3280}, "iwae-364": {**burda, "epochs": 1 + 3 + 9 + 27 + 4 * 81},
+        "static-mnist": {
+            "data": "binarized-mnist", "hidden": "400", "latent_dim": 40, "batch_size": 100, "optimizer": "adam", "learning_rate": 1e-4,
+            "epochs": 500, "schedule": "steps:200=0.630957,350=0.398107",
+        },
+    }
+    found = {name: dict(preset.options) for name, preset in presets.PRESETS.items()}
+    stairs = [found[name].pop("schedule") for name in ("iwae", "iwae-364")]
+    assert found == wanted
+    assert stairs[1] == "steps:" + ",".join(
+        f"{epoch}={10 ** (-i / 7):.6g}" for i, epoch in enumerate((1, 4, 13, 40, 121, 202, 283), start=1)
+    )
+
+
 def test_burda_s_stairs():
     from npvae.cli import choices
     from npvae.schedules import get
