@@ -441,6 +441,7 @@ def write_inputs(folder: Path, models: Path) -> None:
     rows = ["a,b,c,d,e,f,kind"] + [",".join(f"{v:.3f}" for v in generator.random(6)) + f",{'xyz'[i % 3]}" for i in range(30)]
     (folder / "rows.csv").write_text("\n".join(rows) + "\n")
     (folder / "measured.csv").write_text("\n".join(["a,b,y", *(f"0.{i % 7},0.{i % 3},{i // 2 + 0.5}" for i in range(30))]) + "\n")
+    (folder / "plain.csv").write_text("\n".join(row.rpartition(",")[0] for row in rows) + "\n")
     cells = [f"{1.5 + 0.01 * v:.3f};{'' if v % 5 == 0 else 20 + v};{'yz'[v % 2]}" for v in generator.permutation(30)]
     for name, names in (("table.csv", ["height;price;s"]), ("other.csv", ["length;price;s"]), ("bare.csv", [])):
         (folder / name).write_text("\n".join([*names, *cells]) + "\n")
@@ -631,3 +632,11 @@ def test_every_option_of_every_command_is_in_the_table():
 def test_warm_ups_as_text(text, value):
     found = choices.parse_warmup(text)
     assert found == value and type(found) is type(value)
+
+
+def test_a_model_of_a_file_asks_for_it_with_its_column_of_labels(record_of):
+    for labels in (" --label-column kind", ""):
+        data = "rows.csv" if labels else "plain.csv"
+        found = record_of("evaluate run", before=f"train --out run --data {data}{labels} --quiet --no-plots")
+        assert found["code"] == 2
+        assert found["error"].rstrip().endswith(f"trained on the file {data}; for that file, say --data {data}{labels}"), found["error"]

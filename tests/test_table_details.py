@@ -395,3 +395,21 @@ def test_filled_cells_are_spelled_as_the_column_spells_them(tmp_path):
     numbers = {"low": np.array([[1.0, np.nan]]), "high": np.array([[2.5, 1e15]])}
     write_numbers(tmp_path / "n.csv", ["a", "b"], numbers)
     assert (tmp_path / "n.csv").read_text() == "a low,a high,b low,b high\n1,2.5,,1e+15\n"
+
+
+@pytest.mark.parametrize(("operations", "iterations"), [(80, 10), (87, 10), (88, 11), (8, 3), (10**9, 50)])
+def test_steps_of_em_are_as_many_as_their_cost_allows(monkeypatch, operations, iterations):
+    """h^3 multiplications a step for a row with h missing entries; at least 3 steps, at most 50."""
+    from npvae.impute import normal
+
+    x = np.random.default_rng(0).standard_normal((12, 4))
+    x[0, :2] = np.nan  # 2^3 = 8 a step
+    steps = []
+    expect = normal.Normal._expect
+    monkeypatch.setattr(normal, "OPERATIONS", operations)
+    monkeypatch.setattr(normal.Normal, "_expect", lambda self, x: steps.append(1) or expect(self, x))
+    normal.fit_normal(x)
+    assert len(steps) == iterations
+    steps.clear()
+    normal.fit_normal(x, iterations=4)
+    assert len(steps) == 4
