@@ -118,6 +118,14 @@ class Sources:
         )
         return list(range(best.lineno, max(last, line) + 1)), not inside, names
 
+    def function(self, path: str, line: int) -> list[int]:
+        """The lines of the innermost function around a line."""
+        around = [
+            node for node in ast.walk(self.trees[path])
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.lineno <= line <= node.end_lineno
+        ]
+        return [] if not around else list(range(max(node.lineno for node in around) + 1, min(node.end_lineno for node in around) + 1))
+
     def users(self, names: tuple[str, ...]) -> dict[str, list[int]]:
         """The lines of functions, by file, in which one of the names stands."""
         found: dict[str, list[int]] = {}
@@ -142,7 +150,11 @@ def tests_of(mutant: Mutant, known: Sources, contexts) -> tuple[list[str], str]:
         return sorted(found, key=lambda test: "float32" in test), "compiled"
     lines, at_import, names = known.statement(path, line)
     if not at_import:
-        return fastest(contexts.of_lines(path, lines), contexts), "line"
+        tests = contexts.of_lines(path, lines)
+        if tests:
+            return fastest(tests, contexts), "line"
+        # No test is known to execute it, or none since it was changed: those of its function, or else of its file.
+        return fastest(contexts.of_lines(path, known.function(path, line)) or contexts.of_lines(path, None), contexts), "neighbours"
     # It runs in every process that imports the module; what matters is who uses what it defines.
     tests: set[str] = set()
     for user, at in known.users(names).items() if names else ():
