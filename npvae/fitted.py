@@ -8,6 +8,7 @@ from npvae import check, evaluate, inputs, random
 from npvae.batches import batches
 from npvae.estimator_base import Estimator
 from npvae.impute import Imputation, methods
+from npvae.memory_need import refuse_too_many_samples
 from npvae.progress import progress_bar
 
 
@@ -55,6 +56,7 @@ class FittedVAE(Estimator):
         self._check_fitted()
         n = check.whole_number("n", n, 1)
         seed = self.seed_of(random_state)
+        refuse_too_many_samples(self.model_, n)
         shape = (n, self.model_.architecture.latent_dim)
         z = random.normal(seed, "prior sample", 0, shape, self.theta_.dtype)
         if mean:

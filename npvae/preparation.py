@@ -12,6 +12,7 @@ from npvae import backend as backends
 from npvae import check, inputs, likelihoods, random
 from npvae.errors import DataScaleWarning, InputError, UnregisteredLikelihoodWarning
 from npvae.likelihoods.base import column_label, refuse_outside
+from npvae.memory_need import refuse_large_model
 from npvae.model import Model
 from npvae.training.settings import TrainingSettings
 
@@ -56,6 +57,7 @@ def prepare(estimator, X, X_valid=None, labels=None, labels_valid=None) -> Run:
     model = estimator._model_type(
         estimator.build_architecture(x.shape[1]), backends.get(estimator.backend, estimator.threads)
     )
+    refuse_large_model(model, x.dtype.itemsize)
     for values in (x, x_valid):
         if values is not None:
             _check_values(model, settings, values[:, :model.architecture.n_features], rows.column_names)

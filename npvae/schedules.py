@@ -84,7 +84,7 @@ class Steps(Schedule):
         late = [boundary for boundary in self.factors if boundary >= epochs]
         if late:
             raise InputError(
-                f"the learning-rate schedule changes after epoch {late[0]}, but the run has {epochs} epochs"
+                f"schedule={self.name} changes after epoch {late[0]}, but the run has {epochs} epochs"
             )
 
 

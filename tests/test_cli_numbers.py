@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 import numpy as np
 import pytest
 
-from npvae.cli import build_parser, choices, main, numbers
+from npvae import machine_memory
+from npvae.cli import build_parser, choices, common, main, numbers
 from npvae.errors import InputError
 
 NO_NUMBERS = ["\u00b2", "\u0663", "1_000", " 5", "0x10", "", "many", "1e", "\u2160"]
@@ -97,3 +99,67 @@ def test_choices_keep_texts_and_numbers_apart():
     for text in ("a:x=inf", "a:x=" + "1" * 400, "a:x=1e200"):
         with pytest.raises(InputError, match="not finite or far too large"):
             choices.parse_choice(text)
+
+
+CHOICES = ("activation", "backend", "binarize", "dtype", "initial-weights", "kl-warmup", "likelihood", "objective", "optimizer", "output-bias", "schedule")
+
+
+def options_with_a_value():
+    """Every option of every command that takes a value."""
+    commands = next(action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    for command, parser in commands.choices.items():
+        for action in parser._actions:
+            if action.option_strings and action.nargs is None:
+                yield command, action.option_strings[-1]
+
+
+def test_no_option_takes_the_end_of_the_options_for_a_value(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seen = list(options_with_a_value())
+    for command, option in seen:
+        assert one_line(capsys, [command, *needed(command), f"{option}=--"]).startswith(f"npvae: {option}: expected a value, got '--'")
+    assert len(seen) > 80 and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["", "nothing", "\x1b[31m", "nothing:a=1", "=", "gaussian:variance=nan"])
+def test_every_choice_that_is_none_is_refused_by_its_option(capsys, tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    seen = [(command, option) for command, option in options_with_a_value() if option[2:] in CHOICES]
+    for command, option in seen:
+        assert one_line(capsys, [command, *needed(command), f"{option}={text}"], 500).startswith(f"npvae: {option}: ")
+    assert {option[2:] for _, option in seen} == set(CHOICES) and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--kl-warmup", "6"], "--kl-warmup is 6 epochs, but the run has 5"),
+    (["--schedule", "steps:9=0.1"], "--schedule=steps changes after epoch 9, but the run has 5 epochs"),
+    (["--validation-fraction", "0.999"], "--validation-fraction=0.999 of 4 rows leaves"),
+    (["--patience", "3"], "--patience needs --validation-fraction"),
+    (["--data", "grey_levels.csv", "--hidden", "3"], "(--divide-by=255)"),
+    (["--latent-dim", "2147483647"], "choose less than --latent-dim=2147483647 or --hidden=4"),
+    (["--hidden", "99999,99999,99999"], "choose less than --latent-dim=2 or --hidden=99999,99999,99999"),
+    (["--decoder-hidden", "2147483647"], "or --hidden=4 or --decoder-hidden=2147483647"), (["--data", ""], "--data '' is neither"),
+    (["--label-column", "x:batch_size=1"], "--label-column: unknown column 'x:batch_size=1'; known: 'a', 'b'"),
+])
+def test_messages_of_the_library_name_the_options(capsys, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(machine_memory, "available_bytes", lambda: 2**30)
+    (tmp_path / "batch_size=1.csv").write_text("a,b\n0,1\n1,0\n1,1\n0.5,0\n")
+    (tmp_path / "grey_levels.csv").write_text("a,b\n0,255\n128,0\n")
+    err = one_line(capsys, ["train", "--data", "batch_size=1.csv", "--epochs", "5", "--hidden", "4", "--backend", "numpy", "--quiet", *arguments], 600)
+    assert words in err and not re.search(r"(?<![-\w])(kl_warmup|latent_dim|divide_by|validation_fraction)", err), err
+
+
+def test_what_is_quoted_or_part_of_a_name_keeps_its_spelling():
+    options = argparse.Namespace(batch_size=1, missing=False, hidden="4", run=None)
+    assert common.with_flags("kinds names a, n=4 and random_state", argparse.Namespace(kind=[], number=1, seed=0)) == "--kind names a, --number=4 and --seed"
+    text = "batch_size of 'batch_size' and 'x:hidden=3' in /tmp/batch_size.csv and batch_size.npz: missing=True, missing rows, hidden=3, my_batch_size"
+    expected = "--batch-size of 'batch_size' and 'x:hidden=3' in /tmp/batch_size.csv and batch_size.npz: --missing, missing rows, --hidden=3, my_batch_size"
+    assert common.with_flags(text, options) == expected
+
+
+def test_an_empty_name_of_a_model_is_none(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--epochs", "1", "--hidden", "3", "--backend", "numpy", "--no-plots", "--quiet", "--out", "."]) == 0
+    for command in ("sample", "encode", "reconstruct", "evaluate"):
+        assert "the name of the model is empty" in one_line(capsys, [command, ""])

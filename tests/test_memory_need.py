@@ -51,11 +51,28 @@ def test_an_estimate_whose_pieces_do_not_fit(little_memory):
 
 
 def test_where_not_even_one_fits(monkeypatch):
-    monkeypatch.setattr(machine_memory, "available_bytes", lambda: 10)
+    monkeypatch.setattr(machine_memory, "available_bytes", lambda: 1_400)
     with pytest.raises(InputError, match="not even one fits"):
-        small_vae(objective={"name": "importance_weighted"}).fit(grey_rows())
+        small_vae(objective={"name": "importance_weighted", "samples": 50}, batch_size=100).fit(grey_rows())
 
 
 def test_where_nobody_says_nothing_is_refused(monkeypatch):
     monkeypatch.setattr(machine_memory, "available_bytes", lambda: None)
     small_vae(objective={"name": "importance_weighted", "samples": 3}).fit(grey_rows())
+
+
+def test_more_samples_than_there_is_memory(monkeypatch):
+    vae = small_vae().fit(grey_rows())
+    monkeypatch.setattr(machine_memory, "available_bytes", lambda: 100_000)
+    with pytest.raises(InputError, match="n=2147483647 needs about [\\d,]+ bytes for the samples, but 100,000 are free; try n=1041$"):
+        vae.sample(2**31 - 1)
+    assert vae.sample(1041).shape == (1041, 6)
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    ({"latent_dim": 2000}, "latent_dim=2000 or hidden=5$"), ({"hidden": (100, 99)}, "latent_dim=2 or hidden=100,99$"),
+    ({"decoder_hidden": 2000}, "latent_dim=2 or hidden=5 or decoder_hidden=2000$"),
+])
+def test_a_model_that_does_not_fit(little_memory, arguments, words):
+    with pytest.raises(InputError, match=rf"a model of [\d,]+ parameters needs at least [\d,]+ bytes, but 100,000 are free; choose less than {words}"):
+        small_vae(**arguments).fit(grey_rows())

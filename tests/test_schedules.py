@@ -32,7 +32,7 @@ def test_steps_change_at_their_boundaries():
     times = [0.0, 9.999, 10.0, 19.999, 20.0, 1000.0]
     assert [schedule.factor(t, 1000) for t in times] == [1.0, 1.0, 0.5, 0.5, 0.1, 0.1]
     schedule.check_length(21)
-    with pytest.raises(InputError, match="changes after epoch 20, but the run has 20 epochs"):
+    with pytest.raises(InputError, match="schedule=steps changes after epoch 20, but the run has 20 epochs"):
         schedule.check_length(20)
 
 

@@ -66,7 +66,7 @@ class NumbaOps(NumpyOps):
 
     def __init__(self, threads: int | None = None, products: str = "own") -> None:
         super().__init__()
-        self.products = check.one_of("products", products, PRODUCTS)
+        self.products = check.one_of("products of the backend 'numba':", products, PRODUCTS)
         self.takes_programs = PRODUCTS[products]
         self._asked_threads = threads
         self.threads = thread_count.number_of_threads(threads)

@@ -14,7 +14,7 @@ import warnings
 
 from npvae._version import __version__
 from npvae.cli import output, presets
-from npvae.errors import InputError, NonFiniteError, NpvaeError
+from npvae.errors import InputError, InputTypeError, NonFiniteError, NpvaeError
 
 
 #: What a shell reports of a program that SIGPIPE ended: see npvae/cli/outputs.py.
@@ -27,6 +27,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str):
         message = re.sub(r"^argument ([^:]+): (must )?", lambda found: f"{found[1].rpartition('/')[2]}{' must ' if found[2] else ': '}", message)
         raise InputError(f"{message}; see '{self.prog} --help'")
+
+    def _get_values(self, action, arg_strings):
+        if action.option_strings and arg_strings == ["--"]:  # argparse takes it for the end of the options, and gives a list
+            raise argparse.ArgumentError(action, "expected a value, got '--'")
+        return super()._get_values(action, arg_strings)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -81,12 +86,18 @@ def _run(arguments, ready) -> int:
     if ready is not None:
         ready()
     with warnings.catch_warnings():  # a command's own way with warnings ends with it
-        common.say_conversions_once()
-        return options.run(options) or 0
+        common.say_conversions_once(options)
+        try:
+            return options.run(options) or 0
+        except (InputError, InputTypeError, NonFiniteError) as error:
+            error.args = (common.with_flags(str(error), options), *error.args[1:])
+            raise
 
 
 def _fail(error, code: int) -> int:
     if isinstance(error, OSError) and isinstance(error.filename, (str, os.PathLike)) and error.strerror:
         error = f"{os.fspath(error.filename)}: {error.strerror}"
+    elif isinstance(error, MemoryError) and not isinstance(error, NpvaeError):
+        error = f"there is not enough memory: {error}"
     output.tell("npvae: " + (" ".join(str(error).split()) or type(error).__name__))
     return code

@@ -1,12 +1,18 @@
-"""Choices with arguments, as one word: ``name`` or ``name:key=value,key=value``."""
+"""Choices with arguments, as one word: ``name`` or ``name:key=value,key=value``; and the types of the options that take them."""
 
 from __future__ import annotations
 
+import argparse
 import math
+from collections.abc import Callable
 
+from npvae import backend as backends
+from npvae import check, inputs, kl_warmup, likelihoods, objectives, optim, registry, schedules
 from npvae.cli import numbers
-from npvae.errors import InputError
+from npvae.errors import InputError, NpvaeError, UnknownNameError
 from npvae.fields import shown
+from npvae.layers import activations, initial
+from npvae.training.settings import BINARIZE, OUTPUT_BIAS
 
 #: A larger value is a slip of the hand: its square is infinite, and an int of that size is no float.
 _LARGEST_VALUE = 1e150
@@ -36,7 +42,7 @@ def parse_schedule(text: str) -> str | dict:
     choice = parse_choice(text)
     if isinstance(choice, dict) and choice["name"] == "steps":
         factors = {key: value for key, value in choice.items() if key != "name"}
-        if not factors or any(numbers.read_whole(key) is None for key in factors):
+        if not factors or any((numbers.read_whole(key) or 0) < 1 for key in factors):
             raise InputError(f"{shown(text)} is not of the form steps:EPOCH=FACTOR,EPOCH=FACTOR")
         return {"name": "steps", "factors": factors}
     return choice
@@ -73,3 +79,40 @@ def _value(text: str, whole: str):
         return value
     parts = [numbers.read_whole(part) for part in text.split("+")]
     return parts if len(parts) > 1 and None not in parts else text
+
+
+def _checked(meaning: Callable[[str], object]) -> Callable[[str], str]:
+    """The type of an option that keeps its text as it is, once ``meaning`` has made something of it: errors name the option."""
+    def read(text: str) -> str:
+        try:
+            meaning(text)
+        except NpvaeError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        return text
+
+    return read
+
+
+def _word(what: str, known) -> Callable[[str], str]:
+    return _checked(lambda text: check.one_of(what, text, known))
+
+
+def _refuse_unknown_backend(text: str) -> None:
+    """Its name only: whether it can run here, and with these arguments, is seen where it is made."""
+    choice = parse_choice(text)
+    name = choice if isinstance(choice, str) else choice["name"]
+    if name not in ("auto", *backends.KNOWN):
+        raise UnknownNameError("backend", name, ["auto", *backends.KNOWN])
+
+
+activation = _word("activation", activations.NAMES)
+backend = _checked(_refuse_unknown_backend)
+binarize = _word("choice", BINARIZE)
+dtype = _word("dtype", inputs.DTYPES)
+initial_weights = _word("rule", initial.RULES)
+likelihood = _checked(lambda text: registry.build("likelihood", parse_choice(text), likelihoods.KNOWN, likelihoods.Likelihood))
+objective = _checked(lambda text: objectives.get(parse_choice(text)))
+optimizer = _checked(lambda text: optim.get(parse_choice(text)))
+output_bias = _word("choice", OUTPUT_BIAS)
+schedule = _checked(lambda text: schedules.get(parse_schedule(text)))
+warmup = _checked(lambda text: kl_warmup.get(parse_warmup(text)))

@@ -60,14 +60,14 @@ def add_parser(commands) -> None:
     parser.add_argument("--latent-dim", type=numbers.whole(1), default=50, help="latent dimensions (default 50)")
     parser.add_argument("--hidden", default="500", help="widths of the encoder: 500, or 500,200, or none (default 500)")
     parser.add_argument(
-        "--likelihood", help="of the data, as in 'npvae train' (default: bernoulli for data from 0 to 1, else gaussian_decoder on "
+        "--likelihood", type=choices.likelihood, help="of the data, as in 'npvae train' (default: bernoulli for data from 0 to 1, else gaussian_decoder on "
         "standardised columns)",
     )
     parser.add_argument("--alpha", type=numbers.real(minimum=0.0), default=1.0, help="weight of the classifier's term (default 1)")
     parser.add_argument("--epochs", type=numbers.whole(1), default=50, help="passes over the data, of m1+m2 for each of both (default 50)")
     parser.add_argument("--batch-size", type=numbers.whole(1), help="rows a step (default 50 for m2 with bernoulli, else 100)")
     parser.add_argument("--learning-rate", type=numbers.real(above=0.0), help="of Adam (default 0.003 for m2 with bernoulli, else 0.001)")
-    parser.add_argument("--schedule", help="of the learning rate: as in 'npvae train' (default cosine for m2 with bernoulli, else constant)")
+    parser.add_argument("--schedule", type=choices.schedule, help="of the learning rate: as in 'npvae train' (default cosine for m2 with bernoulli, else constant)")
     parser.add_argument("--divide-by", type=numbers.real(above=0.0), help="scale the data: 255 for 8-bit images")
     resuming.add_checkpoint(parser)
     common.add_seed(parser)

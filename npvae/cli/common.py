@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -21,7 +23,7 @@ from npvae.training.state import FINISHED, is_failure
 
 def add_backend(parser) -> None:
     parser.add_argument(
-        "--backend", default="auto",
+        "--backend", type=choices.backend, default="auto",
         help="auto (default: the fastest that runs here), cupy[:device=N,launch=graph|cooperative|single], "
         "numba[:products=own|blas|measured], numpy",
     )
@@ -63,13 +65,16 @@ def read_data(options, part: str, source=None, labelled: bool = True):
         x, y = (data.x_train, data.y_train) if part == "train" else (data.x_test, data.y_test)
         return x.reshape(len(x), *data.image_shape), y, None, data.divide_by
     if Path(source).is_dir() or not (Path(source).exists() or Path(source).suffix):
-        raise InputError(f"{source!r} is neither a known data set ({', '.join(DATASETS)}) nor a file")
+        flag = "--data" if source == options.data else "--predict"
+        raise InputError(f"{flag} {source!r} is neither a known data set ({', '.join(DATASETS)}) nor a file")
     label_column = options.label_column if labelled else None
     if label_column is not None and (number := numbers.read_whole(label_column)) is not None:
         label_column = number
     try:
         loaded = load_file(source, label_column=label_column)
     except InputError as error:  # about an argument that is an option here
+        if label_column is not None and str(error).startswith("unknown column"):
+            raise InputError(f"--label-column: {error}") from None
         if "label_column" in str(error):
             raise InputError(str(error).replace("label_column=", "--label-column ").replace("label_column", "--label-column")) from None
         raise
@@ -101,7 +106,7 @@ def load_model(options, *others):
     kind, found = io.kind_of(path)
     classes = (VAE, *others)
     if kind and found not in {one.__name__ for one in classes}:
-        what = found or {"imputer": "TableImputer"}.get(kind, kind)
+        what = found or {"imputer": "TableImputer", "imputer-checkpoint": "checkpoint of a TableImputer"}.get(kind, kind)
         taken = " or ".join(f"a {one.__name__}" for one in classes)
         raise InputError(f"{options.model} holds a {what}, but 'npvae {options.command}' needs {taken}; 'npvae info {options.model}' says more")
     model = next((other for other in others if other.__name__ == found), VAE).load(path, **where_to_run(options))
@@ -160,6 +165,8 @@ def writable_folder(path) -> Path:
 
 def model_path(name) -> Path:
     """The file of a model, or ``model.npz`` in its folder."""
+    if not name:
+        raise InputError("the name of the model is empty")
     path = Path(name)
     return path / "model.npz" if path.is_dir() else path
 
@@ -176,23 +183,38 @@ def next_free_folder(name: str) -> Path:
             folder = Path(f"{name}-{number}")
 
 
-def say_conversions_once() -> None:
-    """Show the library's warnings about data as plain lines, each once."""
+def with_flags(text: str, options) -> str:
+    """A message of the library with the command's options in the place of the arguments that they set: --batch-size for batch_size,
+    --missing for missing=True. What is quoted, or part of a name of a file, stays."""
+    flags = {name: "--" + name.replace("_", "-") for name in vars(options) if name not in ("run", "parser", "command", "words")}
+    flags |= {name: flags[option] for name, option in _OTHER_NAMES.items() if option in flags}
+    long = "|".join(name for name in flags if "_" in name or name == "kinds") or "(?!)"
+    quoted = r"(?<!\w)('[^']*'|\"[^\"]*\")"
+    found = rf"{quoted}|(?<![\w./\\=-])(?:({'|'.join(flags)})(=True\b|(?==))|({long})(?![\w./\\-]))"
+    return re.sub(found, lambda found: found[1] or flags[found[2] or found[4]], text)
+
+
+#: Arguments of the library, and the options that set them under other names.
+_OTHER_NAMES = {"kinds": "kind", "n": "number", "random_state": "seed"}
+
+
+def say_conversions_once(options) -> None:
+    """Show the library's warnings about data as plain lines, each once, in the words of the command line."""
     _SAID.clear()
     warnings.simplefilter("always", DataConversionWarning)
     warnings.simplefilter("always", DataScaleWarning)
     warnings.simplefilter("always", PosteriorCollapseWarning)
     warnings.simplefilter("always", ResumedElsewhereWarning)
     warnings.simplefilter("ignore", ManyClassesWarning)  # "npvae classify" refuses, or was told to go on
-    warnings.showwarning = _show_warning
+    warnings.showwarning = functools.partial(_show_warning, options)
 
 
 #: Warnings that were shown, of this command.
 _SAID: set[str] = set()
 
 
-def _show_warning(message, *rest, **named) -> None:
-    text = str(message).replace("X_valid holds", "X holds")  # one set of data to the user
+def _show_warning(options, message, *rest, **named) -> None:
+    text = with_flags(str(message).replace("X_valid holds", "X holds"), options)  # one set of data to the user
     if text not in _SAID:
         _SAID.add(text)
         output.tell(f"npvae: {text}")

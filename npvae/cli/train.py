@@ -41,41 +41,41 @@ def add_parser(commands) -> None:
     model.add_argument("--latent-dim", type=numbers.whole(1), default=2, help="latent dimensions (default 2)")
     model.add_argument("--hidden", default="256", help="widths of the encoder: 256, or 500,200, or none")
     model.add_argument("--decoder-hidden", help="widths of the decoder (default: the encoder's in reverse)")
-    model.add_argument("--activation", default="relu", help="relu (default), tanh, softplus, identity")
+    model.add_argument("--activation", type=choices.activation, default="relu", help="relu (default), tanh, softplus, identity")
     model.add_argument(
-        "--likelihood", default="bernoulli",
+        "--likelihood", type=choices.likelihood, default="bernoulli",
         help="bernoulli (default), continuous_bernoulli, squared_error, gaussian[:variance=V], gaussian_one_variance, "
         "gaussian_per_feature, gaussian_decoder, student_t, poisson, categorical[:sizes=N+N+...]",
     )
     model.add_argument("--missing", action="store_true", help="NaN in the data is what is missing: train on the rest")
     model.add_argument("--linear-path", action="store_true", help="linear layers beside the hidden ones")
-    model.add_argument("--dtype", default="float32", help="float32 (default) or float64")
+    model.add_argument("--dtype", type=choices.dtype, default="float32", help="float32 (default) or float64")
     run = parser.add_argument_group("training")
     run.add_argument(
-        "--objective", default="elbo",
+        "--objective", type=choices.objective, default="elbo",
         help="elbo[:free_bits=NATS] (default), importance_weighted:samples=K[,estimator=standard|stl|dreg]",
     )
     run.add_argument("--epochs", type=numbers.whole(1), default=50, help="passes over the data (default 50)")
     run.add_argument("--batch-size", type=numbers.whole(1), default=100, help="rows a step (default 100)")
-    run.add_argument("--optimizer", default="rmsprop", help="rmsprop (default), adam, sgd[:momentum=M]")
+    run.add_argument("--optimizer", type=choices.optimizer, default="rmsprop", help="rmsprop (default), adam, sgd[:momentum=M]")
     run.add_argument("--learning-rate", type=numbers.real(above=0.0), default=1e-3, help="default 0.001")
     run.add_argument(
-        "--schedule", default="constant",
+        "--schedule", type=choices.schedule, default="constant",
         help="constant (default), cosine[:final=F], exponential:decay=D, steps:EPOCH=FACTOR,...",
     )
     run.add_argument("--clip-norm", type=numbers.real(above=0.0), help="longest gradient allowed")
     run.add_argument("--beta", type=numbers.real(minimum=0.0), default=1.0, help="weight of the KL term (default 1)")
     run.add_argument(
-        "--kl-warmup", default="0", help="epochs over which beta rises to it in a line, or cyclic:period=P[,rise=R]"
+        "--kl-warmup", type=choices.warmup, default="0", help="epochs over which beta rises to it in a line, or cyclic:period=P[,rise=R]"
     )
     run.add_argument("--validation-fraction", type=numbers.real(minimum=0.0, below=1.0), default=0.0, help="part of the rows held out")
     run.add_argument("--patience", type=numbers.whole(1), help="stop after so many epochs without a better validation ELBO")
     run.add_argument("--min-delta", type=numbers.real(minimum=0.0), default=0.0, help="nats that count as better (default 0)")
-    run.add_argument("--binarize", default="none", help="none (default), static, dynamic")
+    run.add_argument("--binarize", type=choices.binarize, default="none", help="none (default), static, dynamic")
     run.add_argument(
-        "--initial-weights", default="glorot", help="glorot (default), he, or fan_in, which is torch.nn.Linear's"
+        "--initial-weights", type=choices.initial_weights, default="glorot", help="glorot (default), he, or fan_in, which is torch.nn.Linear's"
     )
-    run.add_argument("--output-bias", default="zero", help="zero (default), or data: start where the columns are fitted")
+    run.add_argument("--output-bias", type=choices.output_bias, default="zero", help="zero (default), or data: start where the columns are fitted")
     run.add_argument("--divide-by", type=numbers.real(above=0.0), help="scale the data: 255 for 8-bit images")
     common.add_seed(parser)
     common.add_backend(parser)
@@ -173,11 +173,12 @@ class _Data:
         self.x, self.labels, self.column_names, self.divide_by = common.read_data(options, "train")
         self.x_valid, self.valid_words = None, ""
         self.shown, self.shown_labels = self.x, self.labels
+        if options.patience is not None and options.validation_fraction == 0.0:
+            why = "what it waits for is a better validation ELBO" if self.divide_by is None else "the test part must not choose the model"
+            raise InputError(f"--patience needs --validation-fraction: {why}")
         if options.validation_fraction > 0.0:
             self.valid_words = f"{options.validation_fraction:g} of them, held out"
         elif self.divide_by is not None:
-            if options.patience is not None:
-                raise InputError("--patience needs --validation-fraction: the test part must not choose the model")
             self.x_valid, test_labels, _, _ = common.read_data(options, "test")
             self.valid_words = f"its test part of {len(self.x_valid)} rows"
             self.shown, self.shown_labels = self.x_valid, test_labels
@@ -241,8 +242,8 @@ def _refuse_a_loss(options, folder: Path) -> None:
 
 
 def _write_model(vae, folder: Path, options) -> None:
-    common.remember_data(options, vae)
     """Write model and history, and remove what killed writers left."""
+    common.remember_data(options, vae)
     for name in PRODUCTS:
         remove_leftovers(folder / name)
     vae.save(folder / "model.npz")

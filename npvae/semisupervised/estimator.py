@@ -13,6 +13,7 @@ from npvae.errors import InputError, ModelFileError
 from npvae.estimator import VAE
 from npvae.estimator_base import Estimator
 from npvae.fields import ListOf, Maybe, Real, Record, Whole
+from npvae.memory_need import refuse_too_many_samples
 from npvae.objectives import SemiSupervised
 from npvae.semisupervised import features as latent_features
 from npvae.semisupervised import inference
@@ -257,6 +258,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
         """
         self._check_fitted()
         n = check.whole_number("n", n if label is None or np.ndim(label) == 0 else len(label), 1)
+        refuse_too_many_samples(self.model_, n)
         seed = self.seed_of(random_state)
         z = random.normal(seed, "prior sample", 0, (n, self.model_.architecture.latent_dim), self.theta_.dtype)
         if label is None:
