@@ -80,9 +80,10 @@ def _take(path: Path, advice: str) -> int | None:
         if _is_there(handle, file):
             break
         os.close(handle)  # its last holder removed it between our two calls
-    os.ftruncate(handle, 0)
     about = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-    os.write(handle, json.dumps(about).encode())
+    with contextlib.suppress(OSError):  # a full disk: the lock holds, and only whose it is stays unsaid
+        os.ftruncate(handle, 0)
+        os.write(handle, json.dumps(about).encode())
     return handle
 
 

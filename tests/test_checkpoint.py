@@ -16,7 +16,7 @@ import pytest
 import sealed
 from small import grey_rows, small_vae
 
-from npvae import VAE
+from npvae import VAE, TableImputer
 from npvae import backend as backends
 from npvae.errors import InputError, ModelFileError, ResumedElsewhereWarning, TrainingInterrupted
 from npvae.training.checkpoint import inspect_checkpoint
@@ -263,3 +263,18 @@ def test_a_header_that_contradicts_itself_is_refused(tmp_path, changes, words):
     arguments = edited(path, **changes)
     with pytest.raises(ModelFileError, match=words):
         fit(path, **arguments)
+
+
+@pytest.mark.parametrize("resume", [False, True, "anyway"])
+@pytest.mark.parametrize("kind", ["model", "imputer"])
+def test_a_checkpoint_takes_no_place_of_a_model(tmp_path, kind, resume):
+    x, path = grey_rows(), tmp_path / "kept.npz"
+    holes = np.where(np.arange(x.size).reshape(x.shape) % 7 == 0, np.nan, x)
+    imputer = TableImputer(members=1, epochs=1, imputation_samples=5, random_state=0, backend="numpy")
+    (small_vae(epochs=1).fit(x) if kind == "model" else imputer.fit(holes)).save(path)
+    before = path.read_bytes()
+    words = rf"kept.npz holds an? {kind} of npvae, not a checkpoint: choose another path"
+    for fit in (lambda **k: small_vae(epochs=1).fit(x, **k), lambda **k: imputer.fit(holes, **k)):
+        with pytest.raises(InputError, match=words):
+            fit(checkpoint=path, resume=resume)
+        assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == ["kept.npz"]

@@ -153,8 +153,8 @@ def test_messages_of_the_library_name_the_options(capsys, tmp_path, monkeypatch,
 def test_what_is_quoted_or_part_of_a_name_keeps_its_spelling():
     options = argparse.Namespace(batch_size=1, missing=False, hidden="4", run=None)
     assert common.with_flags("kinds names a, n=4 and random_state", argparse.Namespace(kind=[], number=1, seed=0)) == "--kind names a, --number=4 and --seed"
-    text = "batch_size of 'batch_size' and 'x:hidden=3' in /tmp/batch_size.csv and batch_size.npz: missing=True, missing rows, hidden=3, my_batch_size"
-    expected = "--batch-size of 'batch_size' and 'x:hidden=3' in /tmp/batch_size.csv and batch_size.npz: --missing, missing rows, --hidden=3, my_batch_size"
+    text = "batch_size of 'batch_size' and 'x:hidden=3' in /tmp/batch_size.csv and batch_size.npz: missing=True, missing rows, hidden=3, my_batch_size, or set batch_size."
+    expected = "--batch-size of 'batch_size' and 'x:hidden=3' in /tmp/batch_size.csv and batch_size.npz: --missing, missing rows, --hidden=3, my_batch_size, or set --batch-size."
     assert common.with_flags(text, options) == expected
 
 

@@ -135,3 +135,9 @@ def test_shares_and_balanced_choices():
         balanced_choice(codes, 2, 0)
     with pytest.raises(InputError, match="12 rows of class 0, but it has 10"):
         balanced_choice(codes, 36, 0)
+
+
+@pytest.mark.parametrize("y", [[10**30, 1], np.array([10**30, 1], object), [-(10**30), 1, None], [2**53, 1, None]])
+def test_whole_numbers_that_no_float_holds_are_no_labels(y):
+    with pytest.raises(InputError, match=r"y holds -?[0-9.e+]+: labels must be less than 2\^53, or texts"):
+        read_labels(y, len(y))

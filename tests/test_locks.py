@@ -112,3 +112,14 @@ def test_what_a_lock_s_file_says_is_not_trusted(tmp_path, text):
     with locks.held(tmp_path / "c.npz", "wait"):
         pass
     assert not file.exists()
+
+
+def test_a_full_disk_takes_no_lock_away(tmp_path, monkeypatch):
+    def full(handle, data):
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "c.npz"
+    monkeypatch.setattr(os, "write", full)
+    with locks.held(path, "wait"):
+        assert [each.name for each in tmp_path.iterdir()] == [".c.npz.lock"]
+    assert list(tmp_path.iterdir()) == []

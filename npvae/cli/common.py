@@ -190,7 +190,7 @@ def with_flags(text: str, options) -> str:
     flags |= {name: flags[option] for name, option in _OTHER_NAMES.items() if option in flags}
     long = "|".join(name for name in flags if "_" in name or name == "kinds") or "(?!)"
     quoted = r"(?<!\w)('[^']*'|\"[^\"]*\")"
-    found = rf"{quoted}|(?<![\w./\\=-])(?:({'|'.join(flags)})(=True\b|(?==))|({long})(?![\w./\\-]))"
+    found = rf"{quoted}|(?<![\w./\\=-])(?:({'|'.join(flags)})(=True\b|(?==))|({long})(?![\w/\\-]|\.\w))"
     return re.sub(found, lambda found: found[1] or flags[found[2] or found[4]], text)
 
 

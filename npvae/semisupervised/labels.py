@@ -152,10 +152,12 @@ def _of_one_type(given: np.ndarray, name: str) -> np.ndarray:
         raise InputError(f"{name} contains NaN: a row without a label is -1 or None")
     if all(isinstance(v, str) for v in values):
         return np.array(values, dtype=str) if values else np.zeros(0, np.int64)
-    if all(isinstance(v, (int, float, np.integer, np.floating)) and not isinstance(v, bool) and v == np.rint(v) and abs(v) < 2**53 for v in values):
+    if all(isinstance(v, (int, float, np.integer, np.floating)) and not isinstance(v, bool) and abs(v) < 2**53 and v == np.rint(v) for v in values):
         return np.array(values, np.int64)
     if all(isinstance(v, (bool, np.bool_)) for v in values):
         return np.array(values, bool)
+    if large := [v for v in values if isinstance(v, int) and abs(v) >= 2**53]:
+        raise InputError(f"{name} holds {large[0]:.6g}: labels must be less than 2^53, or texts")
     kinds = sorted({type(v).__name__ for v in values})
     raise InputTypeError(f"labels in {name} must all be whole numbers or all texts, got {', '.join(kinds)}")
 

@@ -55,10 +55,14 @@ class CheckpointFile(os.PathLike):
 
     @contextlib.contextmanager
     def held(self):
-        """A context in which no other run writes there. FileNotFoundError: its folder does not exist. InputError: another does."""
+        """A context in which no other run writes there. FileNotFoundError: its folder does not exist. InputError: another does, or what is
+        there is a model or an imputer."""
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"the folder {self.path.parent} for checkpoints does not exist")
         with locks.held(self.path, "wait for it to end, or choose another path"):
+            kind, _ = io.kind_of(self.path)
+            if kind and not kind.endswith("checkpoint"):
+                raise InputError(f"{self.path} holds {'an' if kind[0] in 'aeiou' else 'a'} {kind} of npvae, not a checkpoint: choose another path")
             remove_leftovers(self.path)
             yield
 
