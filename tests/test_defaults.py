@@ -1,0 +1,317 @@
+"""What an argument is that is not given: a promise of every public function, class and method, written out here."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import re
+import textwrap
+
+import pytest
+
+#: By module: a line a function, class or method with the arguments that have a default other than None;
+#: what is indented further goes on with the line before.
+DEFAULTS = {
+    "backend": """
+        get: backend='auto'
+        for_use: backend='auto'
+    """,
+    "backend.base": """
+        Ops.concat: axis=0
+        Ops.memory_guard: argument='batch_size'
+    """,
+    "check": """
+        whole_number: minimum=0
+        finite_result: infinite=False
+    """,
+    "cli.numbers": """
+        whole: minimum=0, maximum=2147483647
+    """,
+    "data.catalog": """
+        load_dataset: download=True, timeout=30.0
+    """,
+    "data.dataset": """
+        Dataset: divide_by=1.0, description=''
+    """,
+    "data.obtain": """
+        obtain: download=True, timeout=30.0
+    """,
+    "estimator": """
+        VAE: latent_dim=2, hidden=(256,), activation='relu', missing=False, linear_path=False,
+            likelihood='bernoulli', objective='elbo', beta=1.0, kl_warmup=0, optimizer='rmsprop',
+            learning_rate=0.001, schedule='constant', batch_size=100, epochs=50, validation_fraction=0.0,
+            min_delta=0.0, binarize='none', initial_weights='glorot', output_bias='zero', divide_by=1.0,
+            backend='auto', dtype='float32', verbose=False
+        VAE.fit: callbacks=(), checkpoint_seconds=10.0, resume=False
+    """,
+    "estimator_base": """
+        Estimator.fit_prepared: callbacks=(), checkpoint_seconds=10.0, resume=False
+        Estimator.load: backend='auto'
+        Estimator.model_input: draw=0
+    """,
+    "evaluate.aggregate_posterior": """
+        aggregate_posterior: samples=10000
+    """,
+    "evaluate.elbo": """
+        evaluate_elbo: beta=1.0, batch_size=1000, purpose='evaluation noise'
+        elbo_rows: draws=1, batch_size=1000, purpose='evaluation noise'
+    """,
+    "evaluate.log_likelihood": """
+        log_likelihood: samples=5000, at_once=1024
+    """,
+    "evaluate.neighbours": """
+        neighbour_accuracy: neighbours=15
+    """,
+    "fields": """
+        shown: longest=60
+        Whole: minimum=0, maximum=9223372036854775807
+        Real: minimum=-inf, above=-inf, maximum=inf, nan=False
+        Text: longest=10000, plain=False
+        ListOf: shortest=0, longest=10000000
+        MapOf: longest=100000
+        Anything: deepest=10, most=1000000
+    """,
+    "fitted": """
+        FittedVAE.reconstruct: sample=False
+        FittedVAE.sample: n=1, mean=True
+        FittedVAE.impute: draws=0, method='auto', samples=1000, steps=200, warm_up=50, chains=1, proposals=10,
+            verbose=False
+        FittedVAE.elbo: draws=1
+        FittedVAE.score_samples: samples=100
+        FittedVAE.log_likelihood: samples=5000, verbose=False
+    """,
+    "gradcheck": """
+        GradientReport: rows=[], rtol=1e-06, notes=()
+        check_gradient: rtol=1e-06, seed=0, raise_on_failure=True
+        numerical_gradient: rtol=1e-06
+    """,
+    "impute.chains": """
+        chain_imputation: metropolis=True, steps=200, warm_up=50, chains=1, proposals=1, draws=0
+    """,
+    "impute.importance": """
+        importance_imputation: samples=1000, draws=0, at_once=1024, purpose='imputation noise'
+    """,
+    "impute.methods": """
+        impute: method='auto', draws=0, samples=1000, steps=200, warm_up=50, chains=1, proposals=10
+    """,
+    "impute.normal": """
+        fit_normal: ridge=0.001
+        factors: iterations=200, floor=0.01
+    """,
+    "impute.start": """
+        start_from: center=0.0, scale=1.0
+    """,
+    "inputs": """
+        as_rows: name='X', divide_by=1.0, model='VAE', missing=False
+        rows_of: name='X'
+        refuse_non_finite: missing=False, advise=True
+    """,
+    "kl_warmup": """
+        Linear: epochs=0.0
+        Cyclic: rise=0.5
+    """,
+    "layers.dense": """
+        dense: activation='identity', need_dx=True
+    """,
+    "layers.network": """
+        DenseLayer: activation='identity'
+        network: paths=()
+    """,
+    "likelihoods.base": """
+        Likelihood.negative_log_likelihood: gradient=True
+    """,
+    "likelihoods.bernoulli": """
+        Bernoulli.negative_log_likelihood: gradient=True
+    """,
+    "likelihoods.categorical": """
+        Categorical.negative_log_likelihood: gradient=True
+    """,
+    "likelihoods.continuous_bernoulli": """
+        ContinuousBernoulli.negative_log_likelihood: gradient=True
+    """,
+    "likelihoods.gaussian_fixed": """
+        Gaussian: variance=0.5
+        Gaussian.negative_log_likelihood: gradient=True
+    """,
+    "likelihoods.gaussian_learned": """
+        GaussianDecoder: floor=0.001
+    """,
+    "likelihoods.poisson": """
+        Poisson.negative_log_likelihood: gradient=True
+    """,
+    "likelihoods.student_t": """
+        StudentT: floor=0.001, smallest=2.0
+        StudentT.negative_log_likelihood: gradient=True
+    """,
+    "likelihoods.table": """
+        Table.negative_log_likelihood: gradient=True
+    """,
+    "missing": """
+        keep: otherwise=0.0
+    """,
+    "model": """
+        Architecture: latent_dim=2, hidden=(256,), activation='relu', likelihood=Bernoulli(), missing=False,
+            linear_path=False, completed=False
+        Model.initial_parameters: dtype='float32', rule='glorot'
+        Model.negative_log_likelihood: gradient=True
+    """,
+    "objectives.base": """
+        Objective.loss: beta=1.0, gradient=True
+    """,
+    "objectives.elbo": """
+        negative_elbo: beta=1.0, gradient=True, free_bits=0.0
+        ELBO: free_bits=0.0
+        ELBO.loss: beta=1.0, gradient=True
+        value_and_gradient: beta=1.0
+    """,
+    "objectives.importance_weighted": """
+        importance_weighted_loss: beta=1.0, gradient=True, estimator='standard', at_once=8192
+        ImportanceWeighted: samples=5, estimator='standard', at_once=8192
+        ImportanceWeighted.loss: beta=1.0, gradient=True
+    """,
+    "objectives.semi_supervised": """
+        semi_supervised_loss: beta=1.0, classifier_weight=1.0, gradient=True
+        SemiSupervised: classifier_weight=1.0
+        SemiSupervised.loss: beta=1.0, gradient=True
+    """,
+    "optim": """
+        RMSprop: rho=0.9, epsilon=1e-07, epsilon_inside=True, initial_accumulator=0.0
+        Adam: beta1=0.9, beta2=0.999, epsilon=1e-08, initial_accumulator=0.0
+        SGD: momentum=0.0
+    """,
+    "plots": """
+        manifold: side=15, dimensions=(0, 1)
+        plot_manifold: side=15, dimensions=(0, 1)
+        plot_reconstructions: columns=10
+        plot_samples: columns=10
+        plot_rows: lines=()
+        plot_classes: columns=10
+    """,
+    "progress": """
+        Pace: now=monotonic
+        Pace.due: last=False
+    """,
+    "random": """
+        words: draw=0
+        uniform: dtype=float64, draw=0
+        normal: dtype=float64, draw=0
+        normal_of_steps: dtype=float64
+        normal_of_rows: dtype=float64
+        bernoulli: draw=0
+        Stream.uniform: dtype=float64
+        Stream.normal: dtype=float64
+    """,
+    "report": """
+        evaluate_model: samples=5000, verbose=False
+    """,
+    "schedules": """
+        Cosine: final=0.0
+    """,
+    "semisupervised.estimator": """
+        SemiSupervisedVAE: latent_dim=50, hidden=(500,), activation='softplus', alpha=1.0, standardize=False,
+            beta=1.0, kl_warmup=0, optimizer='adam', learning_rate=0.001, schedule='constant', batch_size=100,
+            epochs=100, validation_fraction=0.0, min_delta=0.0, binarize='none', initial_weights='glorot',
+            output_bias='zero', divide_by=1.0, backend='auto', dtype='float32', verbose=False
+        SemiSupervisedVAE.fit: callbacks=(), checkpoint_seconds=10.0, resume=False
+        SemiSupervisedVAE.sample: n=1, mean=True
+    """,
+    "semisupervised.labels": """
+        read_labels: name='y'
+    """,
+    "semisupervised.latent_classifier": """
+        LatentClassifier: samples=0
+        LatentClassifier.fit: callbacks=(), checkpoint_seconds=10.0, resume=False
+        LatentClassifier.load: backend='auto'
+    """,
+    "semisupervised.model": """
+        SemiSupervisedArchitecture: latent_dim=2, hidden=(256,), activation='relu', likelihood=Bernoulli(),
+            missing=False, linear_path=False, completed=False, n_classes=2
+    """,
+    "semisupervised.softmax_regression": """
+        fit_softmax_regression: l2=0.001, iterations=5000, tolerance=1e-07
+        SoftmaxRegression: l2=0.001
+    """,
+    "sklearn_protocol": """
+        SklearnProtocol.get_params: deep=True
+    """,
+    "tables.columns": """
+        Column: values=(), mean=0.0, deviation=1.0, whole=False, likelihood=''
+    """,
+    "tables.imputer": """
+        TableImputation.interval: level=0.9
+        TableImputer: continuous_likelihood='gaussian_decoder', hidden=(128, 128), members=5, samples=20,
+            learning_rate=0.001, batch_size=64, held_out=0.1, patience=6, imputation_samples=2000,
+            backend='auto', verbose=False
+        TableImputer.fit: checkpoint_seconds=10.0, resume=False
+        TableImputer.impute: draws=0
+        TableImputer.load: backend='auto'
+    """,
+    "tables.schema": """
+        as_cells: name='X'
+        Schema.fit: continuous_likelihood='gaussian_decoder'
+    """,
+    "tables.table_file": """
+        TextTable: nothing=['', '#N/A', '-nan', '<NA>', '?', 'N/A', 'NA', 'NULL', 'NaN', 'NaT', 'None', 'n/a',
+            'nan', 'null']
+        read_text_table: missing=()
+    """,
+    "training.checkpoint": """
+        Keeper.keep: now=False
+        Checkpointer: seconds=10.0
+        read_checkpoint: anyway=False
+        inspect_checkpoint: with_classes=Architecture
+        refuse_difference: free=()
+    """,
+    "training.loop": """
+        train: callbacks=()
+    """,
+    "training.settings": """
+        TrainingSettings: epochs=50, batch_size=100, learning_rate=0.001, optimizer=RMSprop(rho=0.9,
+            epsilon=1e-07, epsilon_inside=True, initial_accumulator=0.0), schedule=Constant(), beta=1.0,
+            kl_warmup=Linear(epochs=0.0), min_delta=0.0, binarize='none', initial_weights='glorot',
+            output_bias='zero', objective=ELBO(free_bits=0.0), noisy_features=False
+    """,
+    "training.state": """
+        TrainingState: epoch=0, step=0, history=History(0 epochs: ), best_elbo=-inf, best_epoch=0,
+            interrupted=False
+    """,
+    "training.steps": """
+        Epoch: norm_sum=0.0
+    """,
+}
+
+
+def defaults(kind) -> str:
+    """``name=value, ...`` of the arguments that may be left out, without those that are None then."""
+    factories = {f.name: f.default_factory for f in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else {}
+    found = []
+    for name, argument in inspect.signature(kind).parameters.items():
+        value = argument.default
+        if name in factories and factories[name] is not dataclasses.MISSING:
+            value = factories[name]()
+        value = sorted(value) if isinstance(value, frozenset) else value
+        if value is not argument.empty and value is not None:
+            found.append(f"{name}={value.__name__ if isinstance(value, type) or inspect.isbuiltin(value) else repr(value)}")
+    return ", ".join(found)
+
+
+def public(module):
+    """``(name, function or class)`` of all that a module defines for others, methods too."""
+    for name, kind in vars(module).items():
+        if name.startswith("_") or not callable(kind) or getattr(kind, "__module__", "") != module.__name__:
+            continue
+        if inspect.isfunction(kind) or "__init__" in vars(kind) or dataclasses.is_dataclass(kind):
+            yield name, kind
+        for method, value in vars(kind).items() if inspect.isclass(kind) else ():
+            value = getattr(value, "__func__", value)
+            if not method.startswith("_") and inspect.isfunction(value):
+                yield f"{name}.{method}", value
+
+
+@pytest.mark.parametrize("module", DEFAULTS)
+def test_defaults(module):
+    found = {name: defaults(kind) for name, kind in public(importlib.import_module(f"npvae.{module}"))}
+    lines = re.sub(r"\n +", " ", textwrap.dedent(DEFAULTS[module]).strip()).splitlines()
+    wanted = dict(line.split(": ", 1) for line in lines)
+    assert {name: values for name, values in found.items() if values} == wanted
