@@ -278,3 +278,21 @@ def test_a_checkpoint_takes_no_place_of_a_model(tmp_path, kind, resume):
         with pytest.raises(InputError, match=words):
             fit(checkpoint=path, resume=resume)
         assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == ["kept.npz"]
+
+
+@pytest.mark.parametrize("name", ["data.npz", "data.npy", "data.csv"])
+def test_a_checkpoint_takes_no_place_of_data(tmp_path, name):
+    x, path = grey_rows(), tmp_path / name
+    {".npz": lambda: np.savez(path, x=x), ".npy": lambda: np.save(path, x), ".csv": lambda: np.savetxt(path, x)}[path.suffix]()
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=f"{name} is no checkpoint of npvae, and is not written over: choose another path, or remove it"):
+        small_vae(epochs=1).fit(x, checkpoint=path)
+    assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("start", [b"", bytes(1000)])
+def test_a_checkpoint_takes_the_place_of_an_empty_file(tmp_path, start):
+    path = tmp_path / "c.npz"
+    path.write_bytes(start)
+    small_vae(epochs=1).fit(grey_rows(), checkpoint=path)
+    assert inspect_checkpoint(path)[0].epoch == 1

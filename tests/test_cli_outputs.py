@@ -182,7 +182,18 @@ def test_no_output_is_written_over_another_model(here, capsys, call, option):
         assert "leave out --checkpoint" in err
         return
     assert f"npvae: {option} {danger} " in err and "holds an imputer of npvae" in err, err
-    assert ("say --overwrite" in err) == (option in ("--save", "--checkpoint")), err
+    assert ("say --overwrite" in err) == (option == "--save"), err
+    if option == "--checkpoint":  # whatever the user says
+        assert main([command, *arguments, *more, "--overwrite"]) == 2 and contents(here) == before
+        assert "holds an imputer of npvae, not a checkpoint" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_no_stream(here, capsys):
+    before = contents(here)
+    for command in ("classify", "impute"):
+        assert main([command, "--data", "x.npy", "--out", "o.npy", "--checkpoint", "-"]) == 2
+        assert "--checkpoint -: a checkpoint is read back from an ordinary file" in capsys.readouterr().err
+    assert contents(here) == before
 
 
 def test_a_damaged_model_is_a_model(here, capsys):

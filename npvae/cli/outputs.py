@@ -87,6 +87,8 @@ def refuse(
                     f"{one} is the file of {flag}: {name} is read from; choose another name" + (", or say --overwrite" if could else "")
                 )
         kind = npvae_format(one.path)
+        if one.flag == "--checkpoint" and kind and not kind.endswith("checkpoint"):
+            raise InputError(f"{one} holds {_article(kind)} {kind} of npvae, not a checkpoint; choose another name")
         if kind and not (one.model and overwrite):
             way = ", or say --overwrite" if one.model and overwrite is not None else ""
             raise InputError(f"{one} holds {_article(kind)} {kind} of npvae, which is not written over; choose another name{way}")

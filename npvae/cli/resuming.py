@@ -59,6 +59,8 @@ def of_checkpoint(options, *beside: str, command_of=checkpoint.command_of):
         raise InputError("--resume needs --checkpoint: the file of the run to go on with")
     if options.checkpoint is not None and getattr(options, "model", None) is not None:
         raise InputError("--model uses a trained model as it is; leave out --checkpoint")
+    if options.checkpoint == "-":
+        raise InputError("--checkpoint -: a checkpoint is read back from an ordinary file; give it a name")
     if not options.resume:
         return options
     file = checkpoint.CheckpointFile.of(options.checkpoint)

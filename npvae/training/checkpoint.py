@@ -34,6 +34,10 @@ from npvae.training.state import TrainingState
 RESUME = (False, True, "anyway")
 
 
+#: Bytes at the beginning of a file, in which a checkpoint has the name of its format.
+_START = 1 << 16
+
+
 @dataclass(frozen=True)
 class CheckpointFile(os.PathLike):
     """The path of a checkpoint, and the command line that its file is to remember: its words, or None."""
@@ -63,8 +67,20 @@ class CheckpointFile(os.PathLike):
             kind, _ = io.kind_of(self.path)
             if kind and not kind.endswith("checkpoint"):
                 raise InputError(f"{self.path} holds {'an' if kind[0] in 'aeiou' else 'a'} {kind} of npvae, not a checkpoint: choose another path")
+            if not kind and _is_foreign(self.path):
+                raise InputError(f"{self.path} is no checkpoint of npvae, and is not written over: choose another path, or remove it")
             remove_leftovers(self.path)
             yield
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a file is there that npvae did not write: data, say. A damaged checkpoint and an empty file are none."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(_START)
+    except OSError:
+        return False
+    return bool(start.strip(b"\0")) and b'"npvae-' not in start
 
 
 def check_resume(resume):
