@@ -197,7 +197,7 @@ def _end(pid: int) -> None:
 
 
 def copy_of(tree: Path, folder: Path) -> Path:
-    """Another copy of the copied tree."""
-    if not folder.exists():
-        shutil.copytree(tree, folder, symlinks=True)
+    """Another copy of the copied tree: a new one, since a run that was killed leaves its last fault in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(tree, folder, symlinks=True)
     return folder
