@@ -18,7 +18,7 @@ from npvae.errors import InputError
 pytest.importorskip("matplotlib")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def vae():
     images = np.tile(grey_rows(30), (1, 12))[:, :64].reshape(30, 8, 8)
     return small_vae().fit(images)
@@ -149,3 +149,136 @@ def test_classes_are_drawn_as_they_are_asked_for(features, mean, expected):
     drawn = np.asarray(plots.plot_classes(model, columns=4, mean=mean, random_state=9).images[0].get_array())
     assert asked == [(3, 4, expected, 9), (5, 4, expected, 9)]
     assert drawn.shape == (16, 32) and (drawn[:8] == 3.0).all() and (drawn[8:] == 5.0).all()
+
+
+@pytest.mark.parametrize(("sample_shape", "picture"), [
+    ((3, 5), (3, 5)), ((64,), (8, 8)), ((81,), (9, 9)), ((784,), (28, 28)), ((49,), None), ((63,), None), ((65,), None), ((80,), None),
+    ((8, 8, 3), None), ((), None),
+])
+def test_what_a_picture_is(sample_shape, picture):
+    assert plots.image_shape(sample_shape) == picture
+
+
+def marks(ax) -> dict:
+    """Ticks with their texts, the lines across, and the figure's size: all that is on the axes beside what is drawn."""
+    found = {"size": ax.figure.get_size_inches().tolist()}
+    for axis in "xy":
+        ticks, texts = getattr(ax, f"get_{axis}ticks")(), getattr(ax, f"get_{axis}ticklabels")()
+        found[axis] = {float(place): text.get_text() for place, text in zip(ticks, texts, strict=True)}
+    found["lines"] = [(set(line.get_xdata()), set(line.get_ydata()), line.get_color(), line.get_linewidth()) for line in ax.lines]
+    return found
+
+
+def test_ticks_lines_and_sizes(vae):
+    """Pictures are 8 high and 8 wide; a tick is in the middle of a row or column of them, a line between two."""
+    x = np.tile(grey_rows(30), (1, 12))[:, :64].reshape(30, 8, 8)
+    manifold = marks(plots.plot_manifold(vae, side=5))
+    texts = ["-1.6", "-0.6", "0.0", "0.6", "1.6"]
+    texts[1], texts[3] = f"{NormalDist().inv_cdf(0.275):.1f}", f"{NormalDist().inv_cdf(0.725):.1f}"
+    assert manifold["size"] == [7, 7]
+    assert manifold["x"] == dict(zip([3.5, 11.5, 19.5, 27.5, 35.5], texts, strict=True))
+    assert manifold["y"] == dict(zip([3.5, 11.5, 19.5, 27.5, 35.5], texts[::-1], strict=True))
+    pairs = marks(plots.plot_reconstructions(vae, x[:9], columns=3))
+    assert pairs["size"] == pytest.approx([2.1, 4.5]) and pairs["x"] == {}
+    assert list(pairs["y"].items()) == [(3.5 + 8 * i, ("original", "reconstruction")[i % 2]) for i in range(6)]
+    assert [(y, color, width) for _, y, color, width in pairs["lines"]] == [({15.5}, "C0", 1.5), ({31.5}, "C0", 1.5)]
+    rows = marks(plots.plot_rows({"a": x[:4], "b": x[4:8]}, lines=(1,)))
+    assert rows["size"] == pytest.approx([4.0, 1.44]) and rows["x"] == {} and rows["y"] == {3.5: "a", 11.5: "b"}
+    assert [(y, color, width) for _, y, color, width in rows["lines"]] == [({7.5}, "C0", 1.5)]
+    samples = plots.plot_samples(x[:7], columns=3)
+    assert marks(samples)["size"] == pytest.approx([2.1, 2.1]) and not samples.axison
+    model = SimpleNamespace(sample_shape_=(8, 8), classes_=np.array([3, 5]), analogies=lambda X, y: np.stack([X + y, X - y], axis=1))
+    drawn = plots.plot_analogies(model, x[:3], 2)
+    found = marks(drawn)
+    assert found["size"] == pytest.approx([2.5, 2.56]) and found["x"] == {3.5: "original", 11.5: "3", 19.5: "5"} and found["y"] == {}
+    assert [(place, color, width) for place, _, color, width in found["lines"]] == [({7.5}, "C0", 1.5)]
+    np.testing.assert_array_equal(drawn.images[0].get_array()[16:], np.concatenate([x[2], x[2] + 2, x[2] - 2], axis=1))
+
+
+@pytest.mark.parametrize(("given", "columns", "rows", "drawn"), [(7, 10, 2, 7), (25, 10, 4, 20), (20, 10, 4, 20), (1, 10, 2, 1)])
+def test_only_whole_rows_of_reconstructions(vae, given, columns, rows, drawn):
+    x = np.tile(grey_rows(30), (1, 12))[:, :64].reshape(30, 8, 8)[:given]
+    grid = plots.plot_reconstructions(vae, x, columns=columns).images[0].get_array()
+    assert grid.shape == (8 * rows, 8 * min(given, columns)) and drawn <= given
+
+
+@pytest.mark.parametrize(("count", "shape"), [(7, (3, 3)), (3, (1, 3)), (2, (1, 2)), (6, (2, 3))])
+def test_samples_fill_their_grid_row_by_row(count, shape):
+    images = np.arange(1.0, count + 1)[:, None, None] * np.ones((count, 2, 2))
+    image = plots.plot_samples(images, columns=3).images[0]
+    grid = np.asarray(image.get_array())
+    assert grid.shape == (2 * shape[0], 2 * shape[1]) and image.get_cmap().name == "gray_r"
+    assert grid[::2, ::2].ravel().tolist() == [*range(1, count + 1), *[0] * (shape[0] * shape[1] - count)]
+
+
+def test_what_is_missing_is_blue():
+    rows = {"a": np.ones((2, 2, 2)), "b": np.full((2, 2, 2), np.nan)}
+    image = plots.plot_rows(rows).images[0]
+    assert np.ma.getmaskarray(image.get_array()).tolist() == [[False] * 4] * 2 + [[True] * 4] * 2
+    red, green, blue, _ = image.get_cmap().get_bad()
+    assert blue > 0.9 and red < 0.7 < green < blue
+
+
+@pytest.mark.parametrize(("more", "words"), [
+    ({}, "-log p(x|z) + KL"), ({"bound": [1, 2]}, "minus the importance-weighted bound"),
+    ({"error": [1, 2], "bound": [1, 2]}, "labelled, unlabelled and classifier's term"),
+])
+@pytest.mark.parametrize("validated", [False, True])
+def test_the_loss_by_epoch(more, words, validated):
+    history = {"epoch": [1, 2], "loss": [9.0, 8.0], **({"val_loss": [7.0, 6.0]} if validated else {}), **more}
+    ax = plots.plot_loss(history)
+    found = [(line.get_label(), line.get_color(), *map(list, line.get_data())) for line in ax.lines]
+    wanted = [("training (mean over the epoch)", "C0", [1, 2], [9, 8]), ("validation (at its end)", "C1", [1, 2], [7, 6])]
+    assert found == wanted[:1 + validated]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [label for label, *_ in found]
+    assert ax.get_ylabel() == f"loss: {words}, nats a row" and ax.get_xlabel() == "epoch"
+    assert all(tick == int(tick) for tick in ax.get_xticks()) and ax.figure.get_size_inches().tolist() == [6, 4]
+    assert not ax.get_legend().get_frame_on() and ax.xaxis.get_gridlines()[0].get_visible()
+
+
+@pytest.mark.parametrize(("count", "columns", "large"), [(2, 1, True), (20, 1, True), (21, 1, False), (25, 1, False), (26, 2, False), (51, 3, False)])
+def test_columns_of_the_legend(count, columns, large):
+    ax = plots.plot_latent(np.random.default_rng(0).standard_normal((2 * count, 2)), np.arange(2 * count) % count)
+    legend = ax.get_legend()
+    assert legend._ncols == columns and legend.get_title().get_text() == "label" and not legend.get_frame_on()
+    sizes = {text.get_fontsize() for text in legend.get_texts()}
+    assert len(sizes) == 1 and (sizes.pop() == 10.0) == large
+    assert ax.figure.get_size_inches().tolist() == pytest.approx([6.0 + 0.6 * columns, 5.5])
+    assert {handle.get_alpha() for handle in legend.legend_handles} == {1.0}
+
+
+@pytest.mark.parametrize("rows", [1000, 1001])
+@pytest.mark.parametrize("labels", [None, 2, 101])
+def test_points(rows, labels):
+    mu = np.random.default_rng(0).standard_normal((rows, 2))
+    ax = plots.plot_latent(mu, None if labels is None else np.arange(rows) % labels)
+    assert {c.get_sizes()[0] for c in ax.collections} == {16 if rows == 1000 else 9}
+    assert {c.get_alpha() for c in ax.collections} == {0.6 if labels is None else 0.8}
+    assert {c.get_linewidths()[0] for c in ax.collections} == {0}
+    assert (ax.get_legend() is not None) == (labels == 2) and sum(len(c.get_offsets()) for c in ax.collections) == rows
+    assert ax.xaxis.get_gridlines()[0].get_visible()
+    if labels == 101:
+        assert ax.collections[0].get_cmap().name == "viridis" and ax.figure.axes[1].get_ylabel() == "label"
+    if labels == 2:
+        np.testing.assert_array_equal(ax.collections[1].get_offsets(), mu[1::2])
+
+
+@pytest.mark.parametrize(("width", "dimensions", "drawn"), [
+    (1, None, [0]), (2, None, [0, 1]), (3, None, [0, 1, 2]), (4, None, [1, 3]), (4, (2, 0), [2, 0]), (4, (3, 1, 0), [3, 1, 0]),
+])
+def test_dimensions_of_a_latent_plot(width, dimensions, drawn):
+    mu = np.random.default_rng(0).standard_normal((30, width)) * np.array([1.0, 9.0, 1.5, 5.0])[:width]
+    ax = plots.plot_latent(mu, dimensions=dimensions)
+    assert [getattr(ax, f"get_{axis}label")() for axis, _ in zip("xyz", drawn, strict=False)] == [f"mean of latent dimension {i}" for i in drawn]
+    offsets = ax.collections[0]._offsets3d if len(drawn) == 3 else ax.collections[0].get_offsets().T
+    wanted = [*mu[:, drawn].T, *([np.zeros(30)] if width == 1 else [])]
+    np.testing.assert_array_equal(np.asarray(offsets), wanted)
+
+
+def test_the_manifold_s_dimensions_can_be_chosen_and_others_are_zero():
+    images = np.tile(grey_rows(30), (1, 12))[:, :64].reshape(30, 8, 8)
+    vae = small_vae(latent_dim=3).fit(images)
+    grid, low = plots.manifold(vae, side=3, dimensions=(2, 0)), NormalDist().inv_cdf(0.05)
+    np.testing.assert_allclose(grid[0, 0], vae.inverse_transform(np.array([[-low, 0.0, low]]))[0], rtol=1e-5, atol=1e-6)
+    ax = plots.plot_manifold(vae, side=3, dimensions=(2, 0))
+    assert ax.get_xlabel() == "latent dimension 2" and ax.get_ylabel() == "latent dimension 0"
