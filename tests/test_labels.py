@@ -141,3 +141,76 @@ def test_shares_and_balanced_choices():
 def test_whole_numbers_that_no_float_holds_are_no_labels(y):
     with pytest.raises(InputError, match=r"y holds -?[0-9.e+]+: labels must be less than 2\^53, or texts"):
         read_labels(y, len(y))
+
+
+@pytest.mark.parametrize(("labels", "rows", "words"), [
+    # Numbers with gaps, or not from 0 or 1: at most 20 different ones.
+    (list(range(0, 40, 2)) * 5, 100, None), (list(range(0, 42, 2)) * 5, 105, "21 different numbers from 0 to 40"),
+    (list(range(2, 22)) * 5, 100, None), (list(range(2, 23)) * 5, 105, "21 different numbers from 2 to 22"),
+    (list(range(-1, 20)) * 5, 105, "21 different numbers from -1 to 19"), (list(range(21)) * 5, 105, None), (list(range(1, 22)) * 5, 105, None),
+    # Different values: at most 10, or half as many as labels.
+    (list("abcdefghij"), 10, None), (list("abcdefghijk"), 11, "11 different values in 11 rows"),
+    (list("abcdefghijk") * 2, 22, None), ((list("abcdefghijk") * 2)[:21], 21, "11 different values in 21 rows"),
+    # Numbered, one row each: classes where other rows have no label, and else rows.
+    (list(range(11)), 11, "11 different values in 11 rows"), (list(range(11)), 12, None), (list(range(1, 12)), 12, None),
+    (list(range(2, 13)), 13, "11 different values in 11 rows"), (list("abcdefghijk"), 99, "11 different values in 11 rows"),
+    # Truth values and what no finite number is are names.
+    ([True, False, True], 3, None), (["inf"] * 3 + ["nan", "1.5"], 5, None), ([None, 1.5], 2, None), ([3, 2.5, 1.25], 3, "such as 2.5"),
+])
+def test_limits_of_numbers_that_name_no_classes(labels, rows, words):
+    found = why_continuous(labels, rows)
+    assert found is None if words is None else words in found, found
+
+
+@pytest.mark.parametrize(("count", "shown"), [(10, ", 9, which"), (11, ", 9, ..., which")])
+def test_at_most_ten_labels_are_listed(count, shown):
+    with pytest.raises(InputError, match=f"y holds 0, 1, .*{shown} are not among the classes 50, 51$"):
+        read_labels(list(range(count)), count, [50, 51])
+
+
+@pytest.mark.parametrize(("codes", "classes", "words"), [
+    ([0, 0], ["a"], "only one class is present: y holds 'a' alone$"),
+    ([0, -1], ["a"], "holds 'a' alone, and -1, which means no label: give that class another number$"),
+    ([0, 1, -1], [5, 6, 7], "no labelled row of the class 7 is left"), ([2, 2], [5, 6, 7], "no labelled row of the classes 5, 6 is left"),
+])
+def test_what_cannot_be_learnt_from_in_words(codes, classes, words):
+    with pytest.raises(InputError, match=words):
+        refuse_unusable(np.array(codes), np.array(classes))
+    refuse_unusable(np.array([1, 0]), np.array([5, 6]))
+
+
+@pytest.mark.parametrize(("value", "fits"), [(2.0**53, True), (2.0**53 + 2, False), (-(2.0**53), True), (-(2.0**53) - 2, False)])
+def test_numbers_of_labels_have_a_largest(value, fits):
+    if fits:
+        assert read_labels(np.array([value, 0.0]), 2)[1].tolist() == sorted([int(value), 0])
+    else:
+        with pytest.raises(InputError, match=r"y holds 9\.0072e\+15: labels must be at most 2\^53"):
+            read_labels(np.array([value, 0.0]), 2)
+    assert read_labels([2**53 - 1, 0, None], 3)[1].tolist() == [0, 2**53 - 1]
+
+
+def test_shapes_of_labels():
+    for shape in ((2, 2), (1, 2, 1), ()):
+        with pytest.raises(InputError, match=r"y_valid must have shape \(rows,\), got \(" + ", ".join(map(str, shape))):
+            read_labels(np.zeros(shape, int), 2, name="y_valid")
+    with pytest.raises(InputError, match="labels must be one a row, got lists of several lengths"):
+        read_labels([[1], [1, 2]], 2)
+    with pytest.raises(InputTypeError, match="classes must be a list of labels, got 'ab'"):
+        read_labels(["a", "b"], 2, "ab")
+    with pytest.raises(InputError, match="5.5"):
+        read_labels(np.array([1.0, 5.5, 6.5]), 3)
+
+
+def test_a_balanced_choice_is_the_first_of_a_permutation_by_class():
+    from npvae import random
+
+    codes = np.tile([0, 1, -1, 2], 20)
+    kept, wanted = balanced_choice(codes, 8, 5), np.full(80, -1)
+    for c, count in enumerate((3, 3, 2)):
+        members = np.flatnonzero(codes == c)
+        wanted[members[random.permutation(5, "label choice", c, 20)[:count]]] = c
+    np.testing.assert_array_equal(kept, wanted)
+    assert len({tuple(np.flatnonzero(kept == c) // 4) for c in range(2)}) == 2
+    with pytest.raises(InputError, match="^63 labels need 21 rows of class cat, but it has 20$"):
+        balanced_choice(codes, 63, 0, ["cat", "dog", "hen"])
+    assert (balanced_choice(codes, 60, 0) == codes).all() and (balanced_choice(codes, 3, 0) >= 0).sum() == 3

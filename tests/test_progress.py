@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+from typing import ClassVar
+
 import pytest
 from small import grey_rows
 
 from npvae import VAE
-from npvae.progress import FIRST_LINES, Pace
+from npvae.progress import FIRST_LINES, Pace, describe, progress_bar, progress_reporter
 
 
 class Clock:
@@ -62,3 +66,98 @@ def test_an_epoch_that_turns_out_to_be_the_last_is_said(capsys):
         VAE(epochs=300, **how).fit(grey_rows(), callbacks=[stop])
     said = epochs_said(capsys.readouterr().err)
     assert said[-1] == 40 and said[:3] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("row", "text"), [
+    ({}, "loss 12.35, KL 4.57"), ({"val_loss": 1.005}, "loss 12.35, KL 4.57, validation 1.00"),
+    ({"error": 0.123}, "loss 12.35, KL 4.57, errors 12.3 %"), ({"error": 0.5, "val_error": 0.25}, "loss 12.35, KL 4.57, errors 50.0 %, in validation 25.0 %"),
+    ({"val_error": float("nan")}, "loss 12.35, KL 4.57"), ({"val_error": None}, "loss 12.35, KL 4.57"),
+    ({"val_loss": 2.0, "error": 0.0, "val_error": 0.0}, "loss 12.35, KL 4.57, validation 2.00, errors 0.0 %, in validation 0.0 %"),
+])
+def test_an_epoch_in_words(row, text):
+    assert describe({"loss": 12.345678, "kl": 4.567, **row}) == text
+
+
+def test_when_a_line_is_due():
+    """Three at once; then after a second, or a fifth of the time so far; the last always."""
+    clock = Clock()
+    pace = Pace(clock)
+    for seconds, due in ((0, True), (0, True), (0, True), (0, False), (0.99, False), (0.01, True), (0.5, False), (0.5, True), (0.9, False)):
+        clock.seconds += seconds
+        assert pace.due() is due, clock.seconds
+    clock.seconds = 100.0
+    assert pace.due() and not pace.due() and pace.due(last=True)
+    clock.seconds = 124.9
+    assert not pace.due()
+    clock.seconds = 125.0
+    assert pace.due()
+
+
+@pytest.mark.parametrize(("total", "said"), [(20, [2, 4, 6, 8, 10, 12, 14, 16, 18, 20]), (3, [1, 2, 3]), (25, [3, 5, 8, 10, 13, 15, 18, 20, 23, 25])])
+def test_a_line_every_tenth(total, said, capsys):
+    with progress_bar(True, total, "row") as progress:
+        for done in range(1, total + 1):
+            progress(done)
+    assert capsys.readouterr().err.splitlines() == [f"{done} of {total} rows" for done in said]
+    with progress_bar(False, total, "row") as progress:
+        progress(total)
+    assert capsys.readouterr() == ("", "")
+
+
+class Bar:
+    """What is used of tqdm's."""
+
+    made: ClassVar[list] = []
+
+    def __init__(self, **how):
+        self.how, self.n, self.said = how, how.get("initial", 0), []
+        Bar.made.append(self)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.said.append("closed")
+
+    def update(self, more):
+        self.n += more
+        self.said.append(self.n)
+
+    def set_postfix_str(self, text, refresh):
+        assert refresh is False
+        self.said.append(text)
+
+
+def test_on_a_terminal_tqdm_s_bar(monkeypatch, capsys):
+    monkeypatch.setattr(Bar, "made", [])
+    monkeypatch.setattr("npvae.progress._tqdm", lambda: Bar)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    state = SimpleNamespace(epoch=4, history=SimpleNamespace(row=lambda index: {"loss": [3, 1.5][index], "kl": 2.0}))
+    with progress_reporter(True, 9, state) as report:
+        report(state)
+        report(state)
+    with progress_bar(True, 30, "row") as progress:
+        progress(7)
+        progress(30)
+    epochs, rows = Bar.made
+    assert epochs.how == {"total": 9, "initial": 4, "unit": "epoch", "file": sys.stderr, "dynamic_ncols": True}
+    assert epochs.said == ["loss 1.50, KL 2.00", 5, "loss 1.50, KL 2.00", 6, "closed"]
+    assert rows.how == {"total": 30, "unit": "row", "file": sys.stderr, "dynamic_ncols": True} and rows.said == [7, 30, "closed"]
+    with progress_reporter(False, 9, state) as report, progress_bar(False, 9, "row") as progress:
+        report(state)
+        progress(3)
+    assert len(Bar.made) == 2 and capsys.readouterr() == ("", "")
+
+
+def test_progress_that_nobody_reads_any_more_ends_nothing(monkeypatch):
+    class Closed:
+        def isatty(self):
+            return False
+
+        def write(self, text):
+            raise BrokenPipeError
+
+    for stream in (Closed(), None):
+        monkeypatch.setattr("sys.stderr", stream)
+        with progress_bar(True, 1, "row") as progress:
+            progress(1)
