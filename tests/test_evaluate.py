@@ -198,6 +198,36 @@ def test_the_error_of_weights_that_are_almost_equal(rng):
     assert decided.result()[1][0] == pytest.approx(1.0, rel=1e-12) and decided.result()[2][0] == pytest.approx(1.0)
 
 
+def test_what_an_evaluation_does_if_it_is_told_nothing(rng, monkeypatch):
+    """Samples, pieces, purposes of the noise and the trade-off of the two terms: the defaults given are the defaults left out."""
+    case = LinearGaussian(rng, Ops(np), latent=1)
+    x = case.sample(rng, 1002)  # of more than a batch
+    given = case.model, case.theta, x, 3
+    asked = {"batch_size": 1000, "purpose": "evaluation noise"}
+    assert evaluate.evaluate_elbo(*given) == evaluate.evaluate_elbo(*given, beta=1.0, **asked)
+    assert evaluate.evaluate_elbo(*given)["elbo"] != evaluate.evaluate_elbo(*given, batch_size=1001)["elbo"]
+    np.testing.assert_array_equal(evaluate.elbo_rows(*given), evaluate.elbo_rows(*given, draws=1, **asked))
+    assert not np.array_equal(evaluate.elbo_rows(*given), evaluate.elbo_rows(*given, batch_size=1001))
+    few = case.model, case.theta, x[:1], 3
+    found = evaluate.log_likelihood(*few)
+    assert found.samples == 5000 and found.rows == evaluate.log_likelihood(*few, samples=5000, at_once=1024).rows
+    mu, logvar = rng.standard_normal((2, 5, 2))
+    assert evaluate.aggregate_posterior(mu, logvar, 1) == evaluate.aggregate_posterior(mu, logvar, 1, 10_000)
+    train, labels = rng.standard_normal((60, 2)), rng.integers(0, 4, 60)
+    of = [evaluate.neighbour_accuracy(train, labels, train, labels, k) for k in (14, 15, 16)]
+    assert evaluate.neighbour_accuracy(train, labels, train, labels) == of[1] and of[1] not in (of[0], of[2])
+
+
+def test_errors_of_the_mean(rng):
+    """From the rows' spread, of which one row has none, and from the samples."""
+    rows, errors = rng.standard_normal((2, 5))
+    found = evaluate.LogLikelihood(rows, np.ones(5), errors, 9)
+    assert found.standard_error == pytest.approx(math.sqrt(sum((rows - rows.mean()) ** 2) / 4 / 5))
+    assert found.sampling_error == pytest.approx(math.sqrt(sum(errors**2)) / 5)
+    one = evaluate.LogLikelihood(rows[:1], np.ones(1), errors[:1], 9)
+    assert math.isnan(one.standard_error) and one.sampling_error == pytest.approx(abs(errors[0])) and one.mean == rows[0]
+
+
 # Noise by row
 
 
@@ -301,11 +331,32 @@ def test_an_impossible_estimate_is_refused_and_one_by_chance_is_said_to_be_held(
     for estimate, error, mean_kl in ((-6e63, 0.1, 9.0), (8.0, 0.1, 9.0), (math.nan, 0.1, 9.0), (1.0, 0.01, 0.5), (1.0, 0.1, math.inf)):
         with pytest.raises(InputError, match=r"I\(row; z\) is estimated as .* where 0 <= I <= log N = 4.60517 must hold"):
             of(estimate, error, mean_kl, 100).check()
-    for estimate, held, words in ((-0.02, 0.0, "bound 0,"), (4.7, math.log(100), "log N = 4.6"), (1.01, 1.0, "the mean KL of 1,")):
+    for estimate, held, words in ((-0.02, 0.0, "0"), (4.7, math.log(100), "log N = 4.60517"), (1.01, 1.0, "the mean KL of 1")):
         found = of(estimate, 0.05, 1.0 if estimate == 1.01 else 9.0, 100).check()
         assert found.mutual_information == held and found.kl == found.mean_kl - held
-        assert f"estimate of I(row; z) is {estimate}" in found.note and words in found.note
-    assert of(0.5, 0.05, 1.0, 100).check().note is None
+        assert found.note == (
+            f"the samples' estimate of I(row; z) is {estimate} +- 0.05, outside its bound {words}, which is given instead"
+        )
+
+
+def test_an_estimate_may_be_ten_errors_and_rounding_outside_its_bounds():
+    of, upper = evaluate.AggregatePosterior, math.log(100)
+    for estimate, passes in (
+        (-0.99, True), (-1.01, False), (upper + 0.99, True), (upper + 1.01, False), (-math.inf, False), (math.inf, False),
+    ):
+        found = of(estimate, 0.1, 9.0, 100)
+        if passes:
+            assert found.check() is found
+            continue
+        with pytest.raises(InputError, match="too large to be computed with"):
+            found.check()
+    # Without any error of sampling: rounding alone, of numbers of any size, is neither refused nor noted.
+    for estimate, mean_kl, rows in ((0.5, 1.0, 100), (0.0, 9.0, 1), (-5e-10, 9.0, 100), (1 + 5e-10, 1.0, 100), (upper + 2e-9, 9.0, 100)):
+        assert of(estimate, 0.0, mean_kl, rows).check().note is None
+    for estimate, mean_kl in ((-2e-9, 1.0), (1 + 2e-9, 1.0), (upper + 2e-8, 9.0)):
+        assert of(estimate, 1.0, mean_kl, 100).note is not None
+        with pytest.raises(InputError, match="must hold"):
+            of(estimate, 0.0, mean_kl, 100).check()
 
 
 def test_posteriors_that_are_not_finite_are_refused():
@@ -404,6 +455,39 @@ def test_neighbours_far_from_0_are_the_nearest_all_the_same(rng):
         right += int(sum(labels[n] for n in nearest) * 2 > 3) == labels[i]
     assert 0.6 < right / 120 < 1.0
     assert evaluate.neighbour_accuracy(groups[order], labels[order], test, labels, 3) == right / 120
+
+
+def test_blocks_of_distances_change_nothing(rng, monkeypatch):
+    train, test = rng.standard_normal((30, 2)), rng.standard_normal((25, 2))
+    labels, wanted = rng.integers(0, 3, 30), rng.integers(0, 3, 25)
+    whole = evaluate.neighbour_accuracy(train, labels, test, wanted, 4)
+    for block in (1, 100):  # one test row at a time, and three
+        monkeypatch.setattr(sys.modules["npvae.evaluate.neighbours"], "BLOCK", block)
+        assert evaluate.neighbour_accuracy(train, labels, test, wanted, 4) == whole
+
+
+@pytest.mark.parametrize(("neighbours", "labels", "winner"), [
+    (3, [7, 7, 5, 5, 5, 5, 5, 5], 7), (4, [7, 7, 5, 5, 5, 5, 5, 5], 5), (1, [9, 5, 5, 5, 5, 5, 5, 5], 9), (8, [9, 9, 9, 9, 9, 5, 5, 5], 9),
+])
+def test_ties_of_distances_and_of_votes(neighbours, labels, winner):
+    """Eight training rows at one distance after thirty far ones: the first count, and of equal votes the smallest label."""
+    far = [[side * (50.0 + i), 0.0] for i in range(15) for side in (1, -1)]
+    z = np.array([*far, [3, 4], [-3, -4], [5, 0], [-5, 0], [4, 3], [-4, -3], [0, 5], [0, -5]])
+    everything = [3] * 30 + labels
+    for label in (5, 7, 9):
+        right = evaluate.neighbour_accuracy(z, everything, np.zeros((1, 2)), [label], neighbours)
+        assert right == float(label == winner)
+
+
+def test_as_many_training_rows_as_neighbours_are_enough_and_no_test_rows_are_not():
+    z = np.array([[0.0], [1.0], [2.0]])
+    assert evaluate.neighbour_accuracy(z, [1, 1, 0], z, [1, 1, 0], 3) == 2 / 3
+    with pytest.raises(InputError, match="1 neighbours need as many training rows, and test rows; got 3 and 0"):
+        evaluate.neighbour_accuracy(z, [1, 1, 0], z[:0], [], 1)
+    with pytest.raises(InputError, match="train_z has 3 rows, but train_labels has 2"):
+        evaluate.neighbour_accuracy(z, [0, 1], z, [0, 1, 2], 1)
+    with pytest.raises(InputError, match="neighbours must be at least 1"):
+        evaluate.neighbour_accuracy(z, [0, 1, 2], z, [0, 1, 2], 0)
 
 
 def test_of_equal_distances_the_first_rows_count():

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from npvae import likelihoods
+from npvae import likelihoods, random
+from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError, UnknownNameError
+from npvae.selfcheck import draw_data
 
 EXAMPLES = [
     likelihoods.Bernoulli(), likelihoods.SquaredError(), likelihoods.Gaussian(), likelihoods.Gaussian(0.1),
@@ -62,3 +64,44 @@ def test_errors_name_what_is_known():
         likelihoods.get(3)
     with pytest.raises(InputError, match="floor must be finite and at least 0"):
         likelihoods.GaussianDecoder(-1e-3)
+
+
+@pytest.mark.parametrize("name", likelihoods.KNOWN)
+def test_everything_is_of_the_data_s_dtype_and_of_its_shape(ops, dtype, rng, name):
+    """Losses, derivatives, means and draws; with values missing or none, the upstream derivative one number or an array."""
+    likelihood = likelihoods.KNOWN[name].example(5)
+    x = draw_data(likelihood, rng, 6, 5).astype(dtype)
+    outputs = tuple(rng.standard_normal((6, width)).astype(dtype) for width in likelihood.heads(5).values())
+    own = {key: value.astype(dtype) for key, value in likelihood.parameters(5).items()}
+    there = rng.random((6, 5)) < 0.5
+    for observed in ((), (there,)):
+        nll, backward = likelihood.negative_log_likelihood(ops, outputs, x, own, True, *observed)
+        alone, nothing = likelihood.negative_log_likelihood(ops, outputs, x, own, False, *observed)
+        assert nll.dtype == alone.dtype == dtype and nll.shape == alone.shape == (6,) and nothing is None
+        for dnll in (0.5, np.full(6, 0.5, dtype)):
+            doutputs, dparameters = backward(dnll)
+            assert isinstance(doutputs, tuple) and dparameters.keys() == own.keys()
+            for found, like in (*zip(doutputs, outputs, strict=True), *((dparameters[key], own[key]) for key in own)):
+                assert found.dtype == dtype and found.shape == like.shape
+        if observed and name not in ("gaussian_one_variance", "gaussian_per_feature", "table"):
+            for found in doutputs:
+                assert not found[~there].any() and found[there].any()
+    mean = likelihood.mean(ops, outputs, own)
+    drawn = likelihood.draw(outputs, own, random.Stream(0, "data sample", 0))
+    assert mean.dtype == drawn.dtype == dtype and mean.shape == drawn.shape == (6, 5)
+
+
+@pytest.mark.parametrize("likelihood", EXAMPLES, ids=repr)
+def test_what_is_not_like_the_data_is_refused_by_its_name(likelihood):
+    ops = Ops(np)
+    features = 3 if isinstance(likelihood, likelihoods.Table) else 7
+    x = np.zeros((4, features))
+    outputs = tuple(np.zeros((4, width)) for width in likelihood.heads(features).values())
+    own = likelihood.parameters(features)
+    nll, backward = likelihood.negative_log_likelihood(ops, outputs, x, own)
+    with pytest.raises(InputError, match=r"dnll has shape \(3,\), but nll has shape \(4,\)"):
+        backward(np.zeros(3))
+    with pytest.raises(InputTypeError, match="dnll has dtype float32, but nll has dtype float64"):
+        backward(np.zeros(4, np.float32))
+    with pytest.raises(InputError, match=r"has shape \(4, .\), but x has shape \(3, .\)"):
+        likelihood.negative_log_likelihood(ops, outputs, x[:3], own)
