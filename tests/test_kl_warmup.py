@@ -26,6 +26,15 @@ def test_a_number_is_a_linear_warm_up():
     assert kl_warmup.get({"name": "cyclic", "period": 2}).config() == {"period": 2, "rise": 0.5}
 
 
+def test_the_ends_of_the_ranges_are_inside():
+    for rise in (0.0, 1.0):
+        cyclic = kl_warmup.get({"name": "cyclic", "period": 1, "rise": rise})
+        assert (cyclic.period, cyclic.rise) == (1, rise)
+    assert kl_warmup.get(0).config() == {"epochs": 0.0}
+    with pytest.raises(InputError, match="rise of the cyclic kl_warmup must be"):
+        kl_warmup.get({"name": "cyclic", "period": 1, "rise": -0.01})
+
+
 @pytest.mark.parametrize(("choice", "error", "words"), [
     (-1, InputError, "kl_warmup, in epochs, must be finite and at least 0"),
     (True, InputTypeError, "kl_warmup"),

@@ -105,3 +105,18 @@ def test_what_is_not_like_the_data_is_refused_by_its_name(likelihood):
         backward(np.zeros(4, np.float32))
     with pytest.raises(InputError, match=r"has shape \(4, .\), but x has shape \(3, .\)"):
         likelihood.negative_log_likelihood(ops, outputs, x[:3], own)
+
+
+@pytest.mark.parametrize(("kind", "argument", "lowest", "refused"), [
+    ("gaussian", "variance", 1e-300, [0.0, -1.0]), ("gaussian_one_variance", "floor", 0.0, [-1e-9]),
+    ("gaussian_per_feature", "floor", 0.0, [-1e-9]), ("gaussian_decoder", "floor", 0.0, [-1e-9]), ("student_t", "floor", 0.0, [-1e-9]),
+    ("student_t", "smallest", 1e-300, [0.0, -1.0]),
+])
+def test_ranges_of_arguments(kind, argument, lowest, refused):
+    for value in (lowest, 0.7, 1e3):
+        assert likelihoods.get({"name": kind, argument: value}).config()[argument] == value
+    for value in (*refused, np.inf, np.nan):
+        with pytest.raises(InputError, match=f"{argument} must be finite and"):
+            likelihoods.get({"name": kind, argument: value})
+    for sizes in ([1], [1, 4]):
+        assert likelihoods.get({"name": "categorical", "sizes": sizes}).config() == {"sizes": sizes}

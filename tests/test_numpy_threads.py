@@ -259,6 +259,42 @@ def test_cuts_are_the_whole(length, count):
     assert len(parts) <= max(1, count) and all(part.start % pieces.MULTIPLE == 0 for part in parts)
 
 
+@pytest.mark.parametrize(("m", "n", "k", "count"), [
+    (192, 1, 78125, 2), (192, 1, 78124, 1), (191, 1, 10**6, 1), (1, 192, 78125, 2), (384, 1, 312500, 4), (384, 1, 312499, 2),
+    (383, 383, 10**6, 2), (768, 1, 1250000, 8), (768, 1, 1249999, 4), (1536, 1, 5000000, 16), (1, 1535, 5010000, 8),
+    (10**6, 10**6, 10**6, 16), (0, 5, 5, 1),
+])
+def test_the_number_of_pieces(m, n, k, count):
+    """Twice as many with eight times the work, from 3e7 multiplications and additions, none narrower than 96."""
+    assert pieces.number(m, n, k) == count
+
+
+@pytest.mark.parametrize(("length", "count", "edges"), [
+    (100, 2, [0, 48, 100]), (96, 3, [0, 32, 64, 96]), (33, 16, [0, 16, 32, 33]), (16, 4, [0, 16]), (0, 3, [0, 0]), (250, 4, [0, 64, 128, 192, 250]),
+])
+def test_where_cuts_are(length, count, edges):
+    assert [(part.start, part.stop) for part in pieces.cuts(length, count)] == list(zip(edges, edges[1:], strict=False))
+
+
+def test_the_numbers_of_threads_that_are_tried():
+    assert [summation.numbers(cores) for cores in (1, 2, 3, 4, 64)] == [[1, 2], [1, 2], [1, 2], [1, 2, 4], [1, 2, 4]]
+
+
+@pytest.mark.parametrize(("k", "same", "left"), [
+    (128, False, 0), (129, False, 1), (129, True, 0), (160, False, 0), (159, False, 31), (64, False, 0), (1001, False, 9), (1001, True, 0),
+])
+def test_what_is_left_of_a_sum(monkeypatch, k, same, left):
+    """What the length is beyond a multiple of 32, where the orders of adding differ, on the sides that it has in memory."""
+    computed = []
+    monkeypatch.setattr(summation, "same_on_any_number", lambda compute, cores: computed.append((compute(), cores)) or same)
+    for turned in ((False, False), (True, False), (False, True), (True, True)):
+        summation.rest.cache_clear()
+        assert summation.rest(k, *turned, "float32", 3) == left
+    assert all(product.shape == (128, 128) and product.dtype == np.float32 and cores == 3 for product, cores in computed)
+    assert len(computed) == (4 if k > 128 and k % 32 else 0)
+    summation.rest.cache_clear()
+
+
 # The number of threads of BLAS, for a while
 
 

@@ -196,9 +196,27 @@ def test_get_and_bad_arguments():
         (optim.RMSprop, "rho", 1.0), (optim.RMSprop, "rho", -0.1), (optim.RMSprop, "epsilon", 0.0),
         (optim.RMSprop, "initial_accumulator", -1.0), (optim.Adam, "beta1", 1.0), (optim.Adam, "beta2", -0.5),
         (optim.Adam, "epsilon", 0.0), (optim.SGD, "momentum", 1.0), (optim.SGD, "momentum", math.nan),
+        (optim.Adam, "beta2", 1.0), (optim.Adam, "beta1", -0.1), (optim.Adam, "initial_accumulator", -1e-9), (optim.SGD, "momentum", -0.1),
+        (optim.RMSprop, "epsilon", 0.9e-30), (optim.Adam, "epsilon", 0.9e-30),
     ]:
         with pytest.raises(InputError, match=f"{argument} must be finite and"):
             kind(**{argument: value})
+
+
+def test_the_ends_of_the_ranges_are_inside():
+    assert optim.RMSprop(rho=0.0, epsilon=1e-30, initial_accumulator=0.0).rho == 0.0
+    assert optim.Adam(beta1=0.0, beta2=0.0, epsilon=1e-30, initial_accumulator=0.0).epsilon == 1e-30
+    assert optim.SGD(momentum=0.0).momentum == 0.0
+    optim.RMSprop(rho=0.999, epsilon=2.0, initial_accumulator=3.0)
+    optim.Adam(beta1=0.999, beta2=0.999, epsilon=2.0, initial_accumulator=3.0)
+
+
+def test_clipping_begins_above_the_limit():
+    gradient = np.array([3.0, -4.0])
+    for maximum, wanted in ((5.0, [3.0, -4.0]), (6.0, [3.0, -4.0]), (2.5, [1.5, -2.0])):
+        clipped = gradient.copy()
+        optim.clip_by_global_norm(clipped, 5.0, maximum)
+        np.testing.assert_allclose(clipped, wanted, rtol=1e-15)
 
 
 @pytest.mark.parametrize("kind", [optim.RMSprop, optim.Adam])

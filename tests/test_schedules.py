@@ -79,3 +79,18 @@ def test_bad_arguments():
         schedules.Steps({0: 0.5})
     with pytest.raises(InputError, match="a factor must be finite and at least 0"):
         schedules.Steps({3: -0.5})
+
+
+def test_the_ends_of_the_ranges_are_inside():
+    assert schedules.Exponential(1.0).factor(7, 9) == 1.0 and schedules.Exponential(1e-9).decay == 1e-9
+    assert schedules.Cosine(1.0).factor(3, 9) == 1.0 and schedules.Cosine(0.0).factor(9, 9) == 0.0
+    assert schedules.Cosine(0.25).factor(20, 9) == 0.25  # a run that goes on after its length stays there
+    stairs = schedules.Steps({20: 3.0, "1": 0.0})
+    assert [stairs.factor(epoch, 30) for epoch in (0, 1, 19, 20, 29)] == [1.0, 0.0, 0.0, 3.0, 3.0]
+    with pytest.raises(InputError, match="a factor must be finite and at least 0"):
+        schedules.Steps({1: -0.1})
+    with pytest.raises(InputError, match="a boundary of factors, in epochs, must be at least 1"):
+        schedules.Steps({0: 0.5})
+    stairs.check_length(21)
+    with pytest.raises(InputError, match="schedule=steps changes after epoch 20, but the run has 20 epochs"):
+        stairs.check_length(20)
