@@ -488,3 +488,107 @@ def test_bounds_of_json_that_a_class_checks():
     for field, value in ((Anything(), nested(11)), (Anything(1), [1]), (Anything(2, 4), [1, 2, 3, 4])):
         with pytest.raises(InputError, match="^v must be JSON of at most"):
             field.read("v", value)
+
+
+#: What entries of files' headers may be, and what not: just inside and just outside.
+WHOLE_FROM_0, WHOLE_FROM_1 = ([0, 1], [-1, 1.0, "1", True]), ([1, 2], [0, -1, 1.0, "1", True])
+ABOVE_0, HELD_OUT = ([1e-300, 1, 2.5], [0.0, -1.0, None, "1"]), ([1e-9, 0.5], [0.0, 0.50001, None])
+NONE_TOO = ([None], [])
+MAYBE_FROM_1, MAYBE_FROM_0 = tuple(a + b for a, b in zip(WHOLE_FROM_1, NONE_TOO)), tuple(a + b for a, b in zip(WHOLE_FROM_0, NONE_TOO))
+ERROR = ([0.0, 2.0, None], [-1e-9, "0"])
+HEADERS = {
+    "npvae.tables.imputer_file:DECLARATION": {
+        **dict.fromkeys((f"parameters.{name}" for name in ("members", "samples", "batch_size", "patience", "imputation_samples")), WHOLE_FROM_1),
+        **dict.fromkeys((f"parameters.{name}" for name in ("latent_dim", "epochs", "every", "threads")), MAYBE_FROM_1),
+        "parameters.random_state": MAYBE_FROM_0, "parameters.learning_rate": ABOVE_0, "parameters.held_out": HELD_OUT,
+        "parameters.hidden": ([7, [5, 4]], [0, [0], "7"]), "parameters.continuous_likelihood": (["gaussian", None, {"name": "x"}], [3, "a\x1b"]),
+        "parameters.kinds": ([None, {}], []), "parameters.verbose": ([True, 0], [[1]]), "seed": WHOLE_FROM_0,
+        "members": ([[{"error": 0.0, "normal_error": 1.0, "epoch": 0}] * n for n in (1, 3000)],
+                    [[], [{"error": 0.0, "normal_error": 1.0, "epoch": 0}] * 3001]),
+        "members.error": ERROR, "members.normal_error": ERROR, "members.epoch": WHOLE_FROM_0, "schema": ([], [[]]),
+    },
+    "npvae.tables.imputer_checkpoint:DECLARATION": {
+        **dict.fromkeys((f"recipe.{name}" for name in ("latent_dim", "samples", "batch_size", "epochs", "every", "patience")), WHOLE_FROM_1),
+        "recipe.learning_rate": ABOVE_0, "recipe.held_out": HELD_OUT, "recipe.seed": WHOLE_FROM_0, "recipe.hidden": ([7, [5, 4]], [0, [0], "7"]),
+        **dict.fromkeys((f"state.{name}" for name in ("epoch", "step", "best_epoch", "hidden_epoch")), WHOLE_FROM_0),
+        "state.steps_by": ([None, "program", "operations"], ["magic"]), "state.best_elbo": ([None, -3.0], ["1"]),
+        "state.hidden_error": ([None, 0.0, 1.5], [-1e-9]), "state": ([None], [3]), "schema": ([], [[]]),
+        "members": ([[], [{"error": 0.0, "normal_error": 1.0, "epoch": 0}] * 3000], [[{"error": 0.0, "normal_error": 1.0, "epoch": 0}] * 3001]),
+        "data": ([{}, dict.fromkeys("abcdefghij", "0" * 64)], [dict.fromkeys("abcdefghijk", "0" * 64), {"x": "0"}]),
+        "command": ([None, ["a"], ["x" * 10_000] * 2], [[], ["x" * 10_001], "a"]),
+    },
+    "npvae.training.checkpoint_fields:DECLARATION": {
+        **dict.fromkeys(("epoch", "step", "best_epoch"), WHOLE_FROM_0), "steps_by": ([None, "program", "operations"], ["magic"]),
+        "best_elbo": ([None, -3.0], ["1"]), "command": ([None, ["a"] * 10_000], [[], ["a"] * 10_001]),
+        "data": ([dict.fromkeys("abcdefghij", "0" * 64)], [dict.fromkeys("abcdefghijk", "0" * 64)]),
+        "environment": ([dict.fromkeys(map(str, range(100)), "x" * 1000)], [dict.fromkeys(map(str, range(101)), "x"), {"a": "x" * 1001}, {"a": "\x1b"}]),
+    },
+    "npvae.semisupervised:LatentClassifier._declaration()": {
+        "l2": ABOVE_0, "samples": WHOLE_FROM_0, "used_dimensions": ([[0], [3, 4]], [[], [-1]]), "estimator": (["LatentClassifier"], ["VAE"]),
+        "classes": ([[1, 2], ["a", "b"], [True, False]], [[1], [], [1.5, 2.5]]),
+    },
+    "npvae.semisupervised:SemiSupervisedVAE._more_header": {
+        "classes": ([[1, 2], ["a", "b"]], [[1], []]), "class_prior": ([[0.5], []], [[0.0], [-1.0]]), "features": ([None], [3]),
+        "features.used_dimensions": ([[0], [3, 4]], [[], [-1]]),
+    },
+    "npvae.tables.imputer_file:ColumnField._entries": {
+        "kind": (["continuous", "categorical"], ["other"]), "deviation": ABOVE_0, "mean": ([0.0, -1e300], [None, "1"]), "whole": ([True], [1]),
+        "values": ([[], [1, 2.5], [True, "a"]], [[None], "ab"]), "likelihood": (["", "poisson", {"name": "x"}], [None, {}]),
+    },
+}
+
+
+def entry_of(declaration, path: str):
+    """The field of an entry within records, lists and what may be null."""
+    field = declaration
+    for name in path.split("."):
+        while not isinstance(field, dict) and not hasattr(field, "entries"):
+            field = field._field
+        field = (field if isinstance(field, dict) else field.entries)[name]
+    return field
+
+
+@pytest.mark.parametrize("declaration", HEADERS)
+def test_bounds_of_headers(declaration):
+    import importlib
+
+    from npvae.errors import InputError
+
+    module, _, name = declaration.partition(":")
+    declared = eval(name, vars(importlib.import_module(module)))
+    for path, (accepted, refused) in HEADERS[declaration].items():
+        field = entry_of(declared, path)
+        for value in accepted:
+            np.testing.assert_equal(field.read(path, value), float("nan") if value is None and path.startswith("members.") else value)
+        for value in refused:
+            with pytest.raises(InputError):
+                field.read(path, value)
+                pytest.fail(f"{path} takes {str(value)[:50]}")
+
+
+@pytest.mark.parametrize(("kind", "values", "fits"), [
+    ("binary", [0, 1], True), ("binary", ["a", "b"], True), ("binary", [0], False), ("binary", [0, 1, 2], False), ("binary", [0, 0], False),
+    ("categorical", [0, 1], True), ("categorical", ["a", "b", "c"], True), ("categorical", ["a"], False), ("categorical", ["a", "b", "b"], False),
+    ("counts", [], True), ("counts", [1], False), ("continuous", [], True), ("positive", [0, 1], False),
+])
+def test_values_of_columns_in_files(kind, values, fits):
+    from npvae.errors import InputError
+    from npvae.tables.imputer_file import ColumnField
+
+    entry = {"name": "n", "kind": kind, "values": values, "mean": 0.0, "deviation": 1.0, "whole": False, "likelihood": "x"}
+    if fits:
+        found = ColumnField().read("schema[0]", entry)
+        assert found == entry and [type(v) for v in found["values"]] == [float if type(v) is int else type(v) for v in values]
+    else:
+        with pytest.raises(InputError, match=rf"schema\[0\].values are not those of a {kind} column: {len(values)}, {len(set(values))} of them different"):
+            ColumnField().read("schema[0]", entry)
+
+
+@pytest.mark.parametrize(("covariance", "fits"), [
+    (np.eye(3), True), ([[4.0, 1.0], [1.0, 1.0]], True), ([[4.0, 2.0], [2.0, 1.0]], False), ([[1.0, 0.5], [0.4, 1.0]], False), (-np.eye(2), False),
+    ([[1.0, 1e-9], [0.0, 1.0]], True), ([[1.0, 2e-8], [0.0, 1.0]], False), ([[1e8, 0.5], [0.0, 1e8]], True), ([[1e8, 2.0], [0.0, 1e8]], False),
+])
+def test_what_a_covariance_is(covariance, fits):
+    from npvae.tables.imputer_file import _is_covariance
+
+    assert _is_covariance(np.array(covariance, float)) is fits

@@ -19,7 +19,7 @@ from small import grey_rows, small_vae
 from npvae import VAE, TableImputer
 from npvae import backend as backends
 from npvae.errors import InputError, ModelFileError, ResumedElsewhereWarning, TrainingInterrupted
-from npvae.training.checkpoint import inspect_checkpoint
+from npvae.training.checkpoint import Keeper, check_resume, inspect_checkpoint
 
 PROGRAM = """
 import sys
@@ -296,3 +296,44 @@ def test_a_checkpoint_takes_the_place_of_an_empty_file(tmp_path, start):
     path.write_bytes(start)
     small_vae(epochs=1).fit(grey_rows(), checkpoint=path)
     assert inspect_checkpoint(path)[0].epoch == 1
+
+
+@pytest.mark.parametrize(("resume", "fits"), [
+    (False, True), (True, True), ("anyway", True), (0, False), (1, False), (None, False), ("yes", False), ("", False),
+])
+def test_how_a_run_may_be_taken_up_again(resume, fits):
+    if fits:
+        assert check_resume(resume) is resume
+    else:
+        with pytest.raises(InputError, match='^resume must be False, True or "anyway", got '):
+            check_resume(resume)
+
+
+def test_what_is_kept_is_written_when_it_is_time_and_the_latest_at_the_end(monkeypatch):
+    now, written = [100.0], []
+    monkeypatch.setattr("npvae.training.checkpoint.time.monotonic", lambda: now[0])
+
+    def write(header, arrays):
+        written.append((header, arrays["a"].tolist()))
+
+    array = np.zeros(1)
+    with Keeper(write, 10.0) as keeper:
+        for i, seconds in enumerate((0.0, 9.9, 0.1, 1.0, 1.0, 3.0)):
+            now[0] += seconds
+            array[0] = i
+            keeper.keep(i, {"a": array}, now=i == 4)
+        array[0] = 99  # what is to be written is what was kept
+    assert written == [(0, [0]), (2, [2]), (4, [4]), (5, [5])]
+    with Keeper(write, 10.0) as keeper:
+        keeper.keep(6, {"a": array})
+    assert len(written) == 5 and written[-1][0] == 6  # nothing is written twice
+    for error in (None, OSError):
+        def full(header, arrays):
+            raise OSError("no space left")
+
+        with pytest.raises(KeyError if error else OSError), Keeper(full, 10.0) as keeper:
+            keeper._waiting = (0, {})
+            if error:
+                raise KeyError  # what ended the run is said, not that it could not be written
+    with pytest.raises(InputError, match="checkpoint_seconds must be"):
+        Keeper(write, -1.0)

@@ -1,5 +1,8 @@
 """Free bits, active units and the warning of a collapse."""
 
+import warnings
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from small import grey_rows, small_vae
@@ -113,3 +116,20 @@ def test_active_units_are_burda_s(rng):
     (mu, _), _ = model.encode(model.views(theta), x)
     wanted = int((mu.var(axis=0) > 0.01).sum())
     assert evaluate.evaluate_elbo(model, theta, x, 0)["active_units"] == wanted
+
+
+@pytest.mark.parametrize(("active", "warned"), [
+    ([], False), ([0, 0], False), ([0, 0, 0], True), ([1, 0, 0], False), ([1, 0, 0, 0], True), ([0, 0, 0, 0], False), ([1, 1, 0, 0], False),
+    ([2, 0, 0, 0, 0], False), ([0, 0, 0, 1, 0, 0, 0], True), ([0, 0, 0, 1, 0, 0], False), ([1, 0, 0, 1], False), ([1, 1, 0, 0, 0], True),
+])
+def test_a_collapse_is_three_epochs_without_an_active_dimension_and_said_once(active, warned):
+    from npvae.training import collapse
+
+    history = {"active_units": active, "kl": [0.125] * len(active), "kl_per_dimension": [[0.0] * 4] * len(active)}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        collapse.warn(None, SimpleNamespace(history=history, epoch=len(active) + 10))
+    assert len(caught) == warned
+    if warned:
+        first = f"posterior collapse: in epochs {len(active) + 8} to {len(active) + 10} none of the 4 latent dimensions was active (KL 0.12 nats a row)"
+        assert str(caught[0].message).startswith(first)

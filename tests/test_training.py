@@ -540,3 +540,18 @@ def test_the_loop_runs_on_the_bare_array_api():
         state = train(model, settings, ops.asarray(x), ops.asarray(x_valid))
         thetas.append(np.asarray(state.theta))
     np.testing.assert_allclose(thetas[0], thetas[1], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "smallest", "too_small"), [
+    ("seed", 0, -1), ("epochs", 1, 0), ("batch_size", 1, 0), ("patience", 1, 0), ("learning_rate", 1e-300, 0.0), ("clip_norm", 1e-300, 0.0),
+    ("beta", 0.0, -1e-9), ("min_delta", 0.0, -1e-9),
+])
+def test_limits_of_settings(name, smallest, too_small):
+    assert getattr(TrainingSettings(**{"seed": 0, name: smallest}), name) == smallest
+    with pytest.raises(InputError, match=f"^{name} must be"):
+        TrainingSettings(**{"seed": 0, name: too_small})
+    if name in ("patience", "clip_norm"):
+        assert getattr(TrainingSettings(**{"seed": 0, name: None}), name) is None
+    else:
+        with pytest.raises(InputTypeError, match=f"^{name} must be"):
+            TrainingSettings(**{"seed": 0, name: None})
