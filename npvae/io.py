@@ -59,7 +59,7 @@ def save(path, kind: str, header: dict, arrays: dict[str, np.ndarray], declared:
     declared.read("", header)
     _ARRAYS.read("arrays", stated)
     own = {"format": f"npvae-{kind}", "format_version": FORMAT_VERSION, "library_version": __version__, "arrays": stated}
-    text = json.dumps({**own, **header}, allow_nan=False).encode("ascii")
+    text = json.dumps({**own, **header}).encode("ascii")
     _bounded(text)
     write_atomically(path, lambda file: np.savez(file, header=np.frombuffer(text, np.uint8), **arrays))
 
@@ -187,7 +187,7 @@ def _read_member(members: ZipMembers, name: str, dtype: np.dtype, shape, longest
         raise ModelFileError(f"its array {shown(name)} is compressed; npvae writes and reads its own files without compression")
     stream = members.open(f"{name}.npy")
     found = npy.read_header(stream.read)
-    if found.dtype != dtype or found.dtype.str != dtype.str or found.fortran_order or (found.shape != shape if shape is not None else len(found.shape) != 1):
+    if found.dtype.str != dtype.str or found.fortran_order or (found.shape != shape if shape is not None else len(found.shape) != 1):
         expected = "bytes" if shape is None else f"{dtype.str} of shape {shape}"
         raise ModelFileError(f"its array {shown(name)} is {found.dtype.str} of shape {found.shape}; expected {expected}, in C order")
     if found.nbytes != stream.left or found.nbytes > longest:

@@ -10,8 +10,9 @@ import zipfile
 import numpy as np
 import pytest
 
+from npvae import io as npvae_io
 from npvae import machine_memory
-from npvae.data import load_file, save_array
+from npvae.data import load_file, numpy_files, save_array, sniff
 from npvae.data import table as data_table
 from npvae.errors import DataFileError, InputError, InputTypeError, UnknownNameError
 
@@ -374,6 +375,36 @@ def test_bombs_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):
         tracemalloc.stop()
 
 
+def test_how_well_a_member_may_be_packed(tmp_path, monkeypatch):
+    path = tmp_path / "f.npz"
+    packed(path, [("x.npy", an_array(np.zeros((100, 10))))], zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(path) as file:
+        size, small = file.infolist()[0].file_size, file.infolist()[0].compress_size
+    least = -(-size // small)
+    for most, ratio, is_read in ((size, 1, True), (size - 1, least, True), (size - 1, least - 1, False)):
+        monkeypatch.setattr(numpy_files, "MOST_UNPACKED", most)
+        monkeypatch.setattr(numpy_files, "LARGEST_RATIO", ratio)
+        if is_read:
+            assert load_file(path).x.shape == (100, 10)
+        else:
+            with pytest.raises(DataFileError, match=f"its {small} bytes unpack to {size}, more than {ratio} times as many"):
+                load_file(path)
+
+
+def test_limits():
+    assert (numpy_files.MOST_UNPACKED, numpy_files.LARGEST_RATIO) == (256 * 2**20, 100)
+    assert data_table.LONGEST_LINE == 16 * 2**20 and (sniff.SNIFFED_LINES, sniff.SNIFFED_CHARACTERS) == (50, 4 * 2**20)
+    assert (npvae_io.LONGEST_HEADER, npvae_io.MOST_VALUES) == (256 * 2**20, 8 * 2**20)
+
+
+def test_a_file_that_is_cut_while_it_is_read(tmp_path, monkeypatch):
+    save_array(tmp_path / "x.npy", np.ones(10))
+    whole = (tmp_path / "x.npy").read_bytes()
+    monkeypatch.setattr(numpy_files, "open_file", lambda path, error: (io.BytesIO(whole[:-1]), len(whole)))
+    with pytest.raises(DataFileError, match="expected 80 bytes, got fewer: it is cut"):
+        load_file(tmp_path / "x.npy")
+
+
 def test_data_beyond_the_memory_are_refused_with_both_numbers(tmp_path, monkeypatch):
     save_array(tmp_path / "x.npy", np.ones((1000, 100)))
     monkeypatch.setattr(machine_memory, "available_bytes", lambda: 700_000)
@@ -405,6 +436,42 @@ def test_a_line_without_an_end_is_no_table(tmp_path, monkeypatch):
     (tmp_path / "x.csv").write_text("1,2\n" + "1," * 600 + "1\n")
     with pytest.raises(DataFileError, match="line 2 is longer than 1000 characters"):
         load_file(tmp_path / "x.csv")
+
+
+def test_a_line_just_below_that_limit_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(data_table, "LONGEST_LINE", 1000)
+    for length, is_read in ((999, True), (1000, False)):  # with its line end
+        (tmp_path / "x.csv").write_text("2\n" + "0" * length + "\n3\n")
+        if is_read:
+            check(load_file(tmp_path / "x.csv"), [[2], [0], [3]])
+        else:
+            with pytest.raises(DataFileError, match="line 2 is longer than 1000 characters"):
+                load_file(tmp_path / "x.csv")
+
+
+def test_blank_rows_of_a_column_are_no_rows(table):
+    check(table("1\n\t\n  \n2\n"), [[1], [2]])
+
+
+@pytest.mark.parametrize("text, names", [("a\n1\n", ["a"]), ("a,\n1,2\n", ["a", ""]), (" ,\n1,2\n", None), ("a,?\n1,2\n", None), ("a,1\n1,2\n", None)])
+def test_a_header_has_a_text_and_neither_number_nor_gap(table, text, names):
+    if text.startswith(" "):
+        check(table(text), [[NAN, NAN], [1, 2]])
+    elif names is None:
+        with pytest.raises(DataFileError, match="line 1, column 1: expected a number, got 'a'"):
+            table(text)
+    else:
+        assert table(text).column_names == names
+
+
+@pytest.mark.parametrize("labels, expected", [
+    ([" a ", "b"], ["a", "b"]), (["9007199254740992", "0"], [2**53, 0]), (["9007199254740994", "0"], ["9007199254740994", "0"]),
+    (["-9007199254740994", "0"], ["-9007199254740994", "0"]), (["107", "-3"], [107, -3]), (["1.5", "2"], [1.5, 2.0]), (["inf", "2"], ["inf", "2"]),
+    (["1_0", "2"], ["1_0", "2"]),
+])
+def test_labels_as_they_are_kept(table, labels, expected):
+    found = table("".join(f"{label},1\n" for label in labels), label_column=0, header=False).y.tolist()
+    assert found == expected and list(map(type, found)) == list(map(type, expected))
 
 
 def test_options_of_the_other_kind_are_refused(tmp_path, table):
@@ -461,6 +528,17 @@ def test_csv_names_survive_commas_quotes_and_line_ends(tmp_path):
     names = ["a, b", 'say "hi"', "größe", "two\nlines"]
     save_array(tmp_path / "x.csv", np.ones((2, 4)), names)
     check(load_file(tmp_path / "x.csv"), np.ones((2, 4)), names)
+
+
+def test_the_bytes_of_a_saved_table(tmp_path):
+    save_array(tmp_path / "x.csv", np.array([[1.0, 0.1], [2.5, NAN]]), ["a", 3])
+    assert (tmp_path / "x.csv").read_bytes() == b"a,3\n1.0,0.1\n2.5,nan\n"
+    save_array(tmp_path / "x.csv", np.array([[True, False]]))
+    assert (tmp_path / "x.csv").read_bytes() == b"1,0\n"
+    save_array(tmp_path / "x.csv", np.zeros((0, 2)), ["a", "b"])
+    assert (tmp_path / "x.csv").read_bytes() == b"a,b\n"
+    save_array(tmp_path / "x.csv", np.zeros(0), ["a"])
+    assert (tmp_path / "x.csv").read_bytes() == b"a\n"
 
 
 def test_csv_of_one_axis_is_one_column(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from npvae import declared
 from npvae.errors import InputError, ModelFileError
 from npvae.fields import COMMANDS, Anything, Built, Digest, Either, Flag, ListOf, MapOf, Maybe, OneOf, Real, Record, Text, Whole, shown
-from npvae.model import Architecture
+from npvae.model import MOST_LAYERS, Architecture
 
 
 def refused(field, value) -> str:
@@ -41,7 +41,7 @@ def refused(field, value) -> str:
     (declared.REASON, [None, "x" * 1000], ["x" * 1001, "\x1b[2J"]),
     (declared.COLUMN_NAMES, [None, ["x" * 10_000]], [[], ["x" * 10_001], [1]]),
     (declared.SEED, [0], [-1]),
-    (declared.WIDTHS, [[], [1]], [[0]]),
+    (declared.WIDTHS, [[], [1] * MOST_LAYERS], [[0], [1] * (MOST_LAYERS + 1)]),
     (declared.TRAINED_ON, [
         None, {"data": "x" * 10_000, "label_column": None}, {"data": "", "label_column": "y" * 10_000},
         {"data": "", "label_column": None, "run": "0" * 64},
