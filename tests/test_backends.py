@@ -161,6 +161,51 @@ def test_strided_arguments(ops, dtype, rng):
             assert_same(results_of(ops, name, moved), results_of(Ops(np), name, arguments), dtype, name)
 
 
+@pytest.mark.parametrize("dtypes", [("float64", "float32"), ("float32", "float64"), ("float16", "float16")])
+def test_arrays_of_two_dtypes_or_of_none_that_is_compiled(ops, rng, dtypes):
+    """Whatever has no compiled code goes the specification's way: the same values, of the same dtype."""
+    one, two = (rng.random((3, 4)).astype(dtype) for dtype in dtypes)
+    for name, arguments in (
+        ("take_rows", (one[0], np.array([2, 0]))), ("take_rows", (one[None], np.array([0, 0]))),
+        ("sample_forward", (one, two, one)), ("sample_backward", (one, two, one)), ("kl_forward", (one, two)),
+        ("kl_backward", (two, one, one)), ("kl_backward", (0.5, one, two)), ("kl_backward", (0.5, one, one)), ("scale_rows", (one, 0.5)),
+    ):
+        for found, wanted in zip(results_of(ops, name, arguments), results_of(Ops(np), name, arguments), strict=True):
+            assert found.dtype == wanted.dtype and found.shape == wanted.shape, name
+            np.testing.assert_allclose(found, wanted, rtol=5e-3 if "float16" in dtypes else 1e-6, atol=1e-6, err_msg=name)
+
+
+def steps_of(theta, gradient, first, second):
+    """Every step of an optimizer, with its arguments."""
+    yield "rmsprop_step", (theta, gradient, first, 0.1, 0.9, 1e-3, True)
+    yield "rmsprop_step", (theta, gradient, first, 0.1, 0.9, 1e-3, False)
+    yield "adam_step", (theta, gradient, first, second, 0.1, 0.9, 0.99, 1e-3, 2)
+    yield "sgd_step", (theta, gradient, None, 0.1, 0.0)
+    yield "sgd_step", (theta, gradient, first, 0.1, 0.9)
+    yield "flush_tiny", (theta,)
+
+
+def test_steps_on_arrays_that_are_not_alike(ops, rng):
+    """Strided, or of two dtypes: changed where they are, as the specification changes them; of two lengths: refused."""
+    wide, dtypes = rng.random((4, 12)), [("float64", "float32"), ("float32", "float64"), ("float64", "float64")]
+    for which in range(4):
+        for odd, other in dtypes:
+            arrays = [wide[i].astype(odd)[::2] if i == which else wide[i, :6].astype(other) for i in range(4)]
+            for k in range(6):
+                ours, theirs = [a.copy("K") if a.flags.c_contiguous else np.repeat(a, 2)[::2] for a in arrays], [a.copy() for a in arrays]
+                (name, arguments), (_, given) = list(steps_of(*ours))[k], list(steps_of(*theirs))[k]
+                getattr(ops, name)(*arguments)
+                getattr(Ops(np), name)(*given)
+                for a, b in zip(ours, theirs, strict=True):
+                    assert a.dtype == b.dtype
+                    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7, err_msg=f"{name}, array {which} odd")
+    theta, gradient, short = np.ones(64), np.ones(64), np.ones(3)
+    for name, arguments in (("rmsprop_step", (theta, gradient, short, 0.1, 0.9, 1e-3, True)), ("sgd_step", (theta, gradient, short, 0.1, 0.9)),
+                            ("adam_step", (theta, gradient, gradient, short, 0.1, 0.9, 0.99, 1e-3, 2))):
+        with pytest.raises(ValueError, match="shape|broadcast"):
+            getattr(ops, name)(*arguments)
+
+
 @pytest.mark.parametrize("size", [20.0, 60.0])
 def test_tails_equal_the_specification(ops, dtype, size):
     a = np.array([[size, -size, size, -size]], dtype)

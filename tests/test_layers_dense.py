@@ -6,7 +6,7 @@ import pytest
 
 from npvae.errors import InputError, InputTypeError
 from npvae.gradcheck import check_gradient
-from npvae.layers import activations
+from npvae.layers import activations, network
 from npvae.layers.dense import dense
 
 #: Rows, inputs, outputs: empty, one, odd, wide, tall; the last is large enough for pooled memory.
@@ -148,3 +148,11 @@ def test_a_bias_of_another_dtype_is_refused(ops):
 def test_an_unknown_activation_is_refused_by_name(ops):
     with pytest.raises(InputError, match="unknown activation 'reul'; known: 'identity', 'relu'"):
         dense(ops, np.zeros((5, 3)), np.zeros((3, 2)), np.zeros(2), "reul")
+
+
+def test_how_many_numbers_layers_and_paths_have():
+    layer, path = network.DenseLayer("a", 5, 3), network.LinearPath("a", 5, 3)
+    assert (layer.size(), path.size()) == (5 * 3 + 3, 5 * 3)
+    for each in (layer, path):
+        assert each.size() == sum(int(np.prod(shape)) for shape in each.shapes().values())
+    assert [(each.name, each.inputs, each.outputs) for each in network.chain("e", 7, (4, 2), "tanh")] == [("e/0", 7, 4), ("e/1", 4, 2)]

@@ -303,7 +303,7 @@ class NumbaOps(NumpyOps):
         return self._update(Operation.ADAM, theta, gradient, m, v, constants)
 
     def sgd_step(self, theta, gradient, velocity, learning_rate, momentum):
-        if not self._in_place(theta, gradient) or not (velocity is None or self._in_place(velocity)):
+        if not self._in_place(theta, gradient, *([] if velocity is None else [velocity])):
             return super().sgd_step(theta, gradient, velocity, learning_rate, momentum)
         operation = Operation.SGD if velocity is None else Operation.MOMENTUM
         return self._update(operation, theta, gradient, velocity, None, constants_of(learning_rate, momentum=momentum))
