@@ -493,3 +493,56 @@ def test_as_many_training_rows_as_neighbours_are_enough_and_no_test_rows_are_not
 def test_of_equal_distances_the_first_rows_count():
     z = np.zeros((9, 2))
     assert evaluate.neighbour_accuracy(z, [1, 1, 1, 0, 0, 0, 0, 0, 0], z[:1], [1], 3) == 1.0
+
+
+FIGURES = {
+    "rows": 100, "samples": 50, "seed": 3, "elbo": -90.1234, "reconstruction": 80.0, "kl": 10.1234, "active_units": 1, "kl_per_dimension": [10.0, 0.1234],
+    "log_likelihood": -88.7654, "standard_error": 0.5432, "sampling_error": 0.1234, "effective_sample_size_median": 12.6,
+    "effective_sample_size_smallest": 1.26, "squared_error": 7.6543, "aggregate_kl": 5.5555, "mutual_information": 4.4444,
+    "aggregate_standard_error": 0.0123, "neighbour_accuracy": 0.87654, "is_log_likelihood": True, "notes": ["first", "second"],
+}
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [
+    ("kl", 0.0, None), ("kl_per_dimension", 0.0, None), ("active_units", 0, 2), ("standard_error", 0.0, None), ("sampling_error", 0.0, 1.0),
+    ("effective_sample_size_median", 1.0, 50), ("effective_sample_size_smallest", 1.0, 50), ("squared_error", 0.0, None), ("aggregate_kl", 0.0, None),
+    ("aggregate_standard_error", 0.0, None), ("mutual_information", 0.0, math.log(100)), ("neighbour_accuracy", 0.0, 1.0), ("elbo", None, None),
+    ("log_likelihood", None, None), ("reconstruction", None, None),
+])
+def test_bounds_of_figures(name, low, high):
+    """With a millionth for rounding, of the figure where that is above 1."""
+    def see(value):
+        figures = {key: figure for key, figure in FIGURES.items() if key != "notes"}  # they come later
+        report._refuse_impossible({**figures, "kl_per_dimension": [1.0, 1.0], name: [0.5, value] if name == "kl_per_dimension" else value})
+
+    fine = [*([] if low is None else [low, low - 0.9e-6]), *([] if high is None else [high, high + 0.9e-6 * max(1, high)])]
+    wrong = [math.nan, math.inf, -math.inf, *([] if low is None else [low - 1.1e-6]), *([] if high is None else [high + 1.2e-6 * max(1, high)])]
+    for value in [*fine, *([-1e30] if low is None else []), *([1e30] if high is None else [])]:
+        see(value)
+    for value in wrong:
+        with pytest.raises(InputError, match=f"the figure {name} comes to .*, but must be finite and from "):
+            see(value)
+    if name != "kl_per_dimension":
+        see(None)
+
+
+def test_an_evaluation_in_a_table():
+    assert report.describe(FIGURES).splitlines() == [
+        "ELBO                        -90.123  nats a row",
+        "  -log p(x|z)                80.000",
+        "  KL(q(z|x) || p(z))         10.123",
+        "active units                 1 of 2  latent dimensions whose posterior mean has a variance above 0.01",
+        "log p(x)                    -88.765  +- 0.543 over rows, +- 0.123 over samples",
+        "  samples of z                   50  effective 13 in the median row, 1.3 in the worst",
+        "squared error                 7.654  summed over features",
+        "KL(q(z) || p(z))              5.556  +- 0.012",
+        "I(row; z)                     4.444  at most log N = 4.61",
+        "15-NN accuracy              87.65 %  in the latent space",
+        "note: first",
+        "note: second",
+    ]
+    less = report.describe({**FIGURES, "standard_error": None, "sampling_error": None, "is_log_likelihood": False, "neighbour_accuracy": None, "notes": []})
+    assert less.splitlines()[4] == "log p(x)                    -88.765  a cross-entropy of grey values, not a log-likelihood"
+    assert "15-NN" not in less and "note" not in less and len(less.splitlines()) == 9
+    without = report.describe({**FIGURES, "log_likelihood": None, "aggregate_standard_error": None})
+    assert "log p(x)" not in without and "samples of z" not in without and "KL(q(z) || p(z))              5.556\n" in without

@@ -170,3 +170,82 @@ def test_draws_are_at_most_as_many_as_steps():
     known = LinearGaussian()
     with pytest.raises(InputError, match="draws must be at most 8"):
         chain_imputation(known.model, known.theta, X[None], np.zeros((1, 3)), 0, steps=4, chains=2, draws=9)
+
+
+class Fixed:
+    """A stream whose uniform numbers are given."""
+
+    def __init__(self, u):
+        self._u = np.asarray(u, float)
+
+    def uniform(self, shape):
+        return np.broadcast_to(self._u, shape)
+
+
+@pytest.mark.parametrize(("log_weights", "u", "chosen"), [
+    # Metropolis: the proposal where log(1 - u) is below the difference.
+    ([[0.0], [0.0]], 0.0, 1), ([[1e-9], [0.0]], 0.0, 0), ([[0.0], [0.0]], 1e-9, 0), ([[np.log(0.25)], [0.0]], 0.74, 1), ([[np.log(0.25)], [0.0]], 0.76, 0),
+    ([[np.nan], [0.0]], 0.999, 1), ([[-np.inf], [-np.inf]], 0.999, 1), ([[-np.inf], [np.nan]], 0.999, 1), ([[-5.0], [-np.inf]], 0.0, 0),
+    # Several proposals: shares 1/8, 1/2, 3/8 of the places from 0 to 1, the present one last.
+    (np.log([[1.0], [4.0], [3.0]]), 0.0, 0), (np.log([[1.0], [4.0], [3.0]]), 0.1249, 0), (np.log([[1.0], [4.0], [3.0]]), 0.126, 1),
+    (np.log([[1.0], [4.0], [3.0]]), 0.624, 1), (np.log([[1.0], [4.0], [3.0]]), 0.626, 2), (np.log([[1.0], [4.0], [3.0]]), 1 - 1e-16, 2),
+    ([[800.0], [800.0], [-np.inf]], 0.4, 0), ([[800.0], [800.0], [-np.inf]], 0.6, 1), ([[np.nan], [-np.inf], [-np.inf]], 0.5, 2),
+    ([[-np.inf], [0.0], [0.0]], 0.0, 1),
+])
+def test_which_proposal_is_taken(log_weights, u, chosen):
+    chain = Chain.__new__(Chain)
+    chain._stream = Fixed(u)
+    beside = np.zeros((len(log_weights), 1))  # another row has no say
+    beside[0] = 700.0
+    assert chain._choose(np.concatenate([np.asarray(log_weights, float), beside], axis=1))[0] == chosen
+
+
+@pytest.mark.parametrize("steps", [4, 9, 50, 60])
+def test_what_is_summed_over_a_chain_s_steps(steps):
+    """The effective sample size by means of stretches of sqrt(steps), from the definition; what is observed has no part in it."""
+    from npvae.impute.chains import _diagnose, _Moments
+
+    generator = np.random.default_rng(1)
+    missing = np.array([[True, False, True], [True, True, True], [True, False, False], [False, False, False]])
+    expected, accepted = generator.standard_normal((steps, 4, 3)).cumsum(axis=0), generator.random((steps, 4)) < 0.5
+    expected[:, 2] = 3.7
+    run = _Moments(missing, steps)
+    for each in zip(expected, accepted, strict=True):
+        run.add(*each)
+    np.testing.assert_allclose(run.total, expected.sum(axis=0))
+    sums = (expected * missing).sum(axis=2)
+    np.testing.assert_allclose(run.mean, sums.mean(axis=0))
+    np.testing.assert_allclose(run.variance, sums.var(axis=0, ddof=1), atol=1e-20)
+    length = int(steps**0.5)
+    means = np.array([sums[i * length:(i + 1) * length].mean(axis=0) for i in range(steps // length)])
+    wanted = steps * sums.var(axis=0, ddof=1)[:2] / (length * means.var(axis=0, ddof=1)[:2])
+    np.testing.assert_allclose(run.effective_sample_size[:2], wanted.clip(1, steps))
+    assert run.effective_sample_size[2] == 1.0  # it has not moved
+    found = _diagnose([run, run])
+    np.testing.assert_allclose(found["acceptance"], accepted.mean(axis=0))
+    np.testing.assert_allclose(found["effective_sample_size"], [*2 * run.effective_sample_size[:3], 2 * steps])
+    assert found["spread"].tolist() == [1.0] * 4 and np.isnan(_diagnose([run])["spread"]).all()
+    alternating = _Moments(missing[:1], steps)
+    for i in range(steps):
+        alternating.add(np.full((1, 3), i % 2), accepted[0, :1])
+    assert 1.0 <= alternating.effective_sample_size[0] <= steps
+
+
+def test_every_chain_has_its_own_stream_and_steps(monkeypatch):
+    from npvae.impute import chains
+
+    known, streams, steps, done = LinearGaussian(), [], [], []
+    monkeypatch.setattr(chains, "ROWS", 3)
+    monkeypatch.setattr(chains.random, "Stream", lambda *place: streams.append(place) or Stream(*place))
+    original = Chain.step
+    monkeypatch.setattr(Chain, "step", lambda self, proposals: steps.append((len(self.x), proposals)) or original(self, proposals))
+    x = np.tile(X, (7, 1))
+    arguments = {"steps": 4, "warm_up": 2, "chains": 2, "proposals": 3}
+    found = chain_imputation(known.model, known.theta, x, np.zeros_like(x), 9, **arguments, draws=8, progress=done.append)
+    assert streams == [(9, "imputation chain", i) for i in range(6)] and done == [3, 6, 7]
+    assert steps == [(rows, p) for rows in (3, 3, 3, 3, 1, 1) for p in [0] * 2 + [3] * 4]
+    assert len({tuple(each) for each in found.draws[:, :, 1]}) == 8 and len({*found.draws[0, :, 1]}) == 7
+    np.testing.assert_array_equal(found.mean[:, 0], X[0])
+    steps.clear()
+    chain_imputation(known.model, known.theta, x[:1], np.zeros((1, 3)), 9, metropolis=False, **arguments)
+    assert steps == [(1, 0)] * 12

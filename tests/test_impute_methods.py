@@ -90,3 +90,35 @@ def test_what_does_not_suit_is_refused(rng):
     x[0, 0] = 3.0
     with pytest.raises(InputError, match="column 0"):
         vae.impute(x)
+
+
+@pytest.mark.parametrize("method", ["metropolis", "importance"])
+def test_chains_begin_at_the_prior_s_mean(monkeypatch, method):
+    """By a thousand draws of z that no chain uses."""
+    from npvae import random
+    from npvae.impute import Imputation, methods
+
+    known, started = LinearGaussian(), []
+
+    def chain(model, theta, x, start, seed, **arguments):
+        started.append((start, seed, arguments))
+        return Imputation(np.nan_to_num(x), None, {})
+
+    monkeypatch.setattr(methods, "chain_imputation", chain)
+    x = np.array([[0.9, np.nan, np.nan], [np.nan, 1.0, 2.0]])
+    methods.impute(known.model, known.theta, x, 11, method, samples=5)
+    (start, seed, arguments), = started
+    z = random.normal(11, "imputation chain", 0, (1000, 1), "float64", draw=1 << 20)
+    np.testing.assert_allclose(start, np.tile((z @ known.V + known.b).mean(axis=0), (2, 1)))
+    assert seed == 11 and arguments["metropolis"] == (method == "metropolis")
+    assert (arguments["steps"], arguments["warm_up"]) == ((200, 50) if method == "metropolis" else (20, 20))
+
+
+@pytest.mark.parametrize(("name", "smallest"), [("samples", 1), ("steps", 4), ("chains", 1), ("proposals", 1), ("warm_up", 0)])
+def test_limits_of_numbers(name, smallest):
+    known, x = LinearGaussian(), np.array([[0.9, np.nan, np.nan]])
+    how = {"samples": 4, "steps": 4, "warm_up": 0, name: smallest}
+    for method in ("metropolis", "importance"):
+        assert np.isfinite(impute(known.model, known.theta, x, 0, method, **how).mean).all()
+        with pytest.raises(InputError, match=f"^{name} must be at least {smallest}, got {smallest - 1}$"):
+            impute(known.model, known.theta, x, 0, method, **{**how, name: smallest - 1})

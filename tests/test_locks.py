@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
@@ -123,3 +124,31 @@ def test_a_full_disk_takes_no_lock_away(tmp_path, monkeypatch):
     with locks.held(path, "wait"):
         assert [each.name for each in tmp_path.iterdir()] == [".c.npz.lock"]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["SemiSupervisedVAE", "TableImputer", "VAE", "LatentClassifier"])
+def test_a_second_fit_on_a_checkpoint_is_refused_before_anything_is_trained(tmp_path, kind, monkeypatch):
+    import npvae
+    from npvae.training import loop
+
+    monkeypatch.setattr(loop, "_run", lambda *arguments: pytest.fail("something is trained"))
+    x, path, caught = np.random.default_rng(0).random((30, 4)), tmp_path / "c.npz", []
+    features = npvae.VAE(latent_dim=2, hidden=(3,), epochs=1, random_state=0)
+    model = {
+        "SemiSupervisedVAE": lambda: npvae.SemiSupervisedVAE(features, latent_dim=2, hidden=(3,), epochs=1, random_state=1),
+        "LatentClassifier": lambda: npvae.LatentClassifier(features), "VAE": lambda: features,
+        "TableImputer": lambda: npvae.TableImputer(members=1, epochs=1, random_state=1),
+    }[kind]()
+
+    def second():
+        try:
+            model.fit(np.where(np.eye(30, 4), np.nan, x) if kind == "TableImputer" else x, np.arange(30) % 2, checkpoint=path)
+        except InputError as error:
+            caught.append(str(error))
+
+    with locks.held(path, "wait"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+    assert len(caught) == 1 and "c.npz" in caught[0] and "wait for it to end, or choose another path" in caught[0]
+    assert not list(tmp_path.iterdir())

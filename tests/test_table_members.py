@@ -175,3 +175,13 @@ def test_counts_far_from_poisson_start_no_worse_than_the_normal_distribution(rng
     x[rng.random(x.shape) < 0.2] = np.nan
     (member,) = TableImputer({"2": "counts"}, **{**QUICK, "epochs": 1, "every": 1, "learning_rate": 1e-12}).fit(x).members_
     assert member.error < 1.1 * member.normal_error
+
+
+def test_progress_counts_epochs_and_rows_of_all_members(capsys, rng):
+    x = np.where(rng.random((25, 3)) < 0.2, np.nan, rng.standard_normal((25, 3)))
+    x[-1, 0] = np.nan
+    imputer = TableImputer(members=2, epochs=5, patience=9, imputation_samples=5, hidden=(3,), random_state=1, backend="numpy", verbose=True).fit(x)
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f"{epoch} of 10 epochs" for epoch in range(1, 11)]
+    imputer.impute(x)
+    assert capsys.readouterr().err.splitlines() == ["25 of 50 rows", "50 of 50 rows"]
