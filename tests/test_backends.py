@@ -1,23 +1,28 @@
 """Every backend is the specification: same methods, same values, no surprises with memory."""
 
 import inspect
+import math
 import threading
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import BACKENDS
 
-from npvae import backend, likelihoods, objectives, random
+from npvae import backend, likelihoods, objectives, optim, random
+from npvae.backend import compiled
 from npvae.backend.base import Ops
 from npvae.backend.buffers import SMALLEST_POOLED, BufferPool, SequencePool
 from npvae.backend.cupy_ops import CupyOps
+from npvae.backend.memory import Memory
 from npvae.backend.numba_ops import NumbaOps
 from npvae.backend.numpy_ops import NumpyOps
 from npvae.errors import InputTypeError, UnknownNameError
 from npvae.layers import activations
 from npvae.model import Architecture, Model
 from npvae.selfcheck import draw_data
+from npvae.training import TrainingSettings
 
 #: Empty, one, odd, just past a multiple of 32, large enough for pooled memory in both dtypes.
 SHAPES = [(0, 3), (1, 1), (5, 3), (4, 65), (257, 40)]
@@ -452,3 +457,91 @@ def test_constants_do_not_grow_with_the_number_of_sizes():
     for columns in range(1, 400):
         ops.dense_forward(np.ones((1, 2)), np.ones((2, columns)), np.ones(columns), "relu")
     assert len(ops._constants) <= 102
+
+
+# What the compiled programs are told
+
+
+def test_what_is_plain_enough_for_a_program():
+    plain = compiled.is_plain
+    assert plain(Architecture(4, 2, (3,))) and not plain(Architecture(4, 2, (3,), missing=True))
+    assert not plain(Architecture(4, 2, (3,), linear_path=True)) and not plain(Architecture(4, 2, (3,), missing=True, linear_path=True))
+    elbo, free = TrainingSettings(seed=0), TrainingSettings(seed=0, objective=objectives.ELBO(free_bits=0.1))
+    weighted = TrainingSettings(seed=0, objective={"name": "importance_weighted", "samples": 5, "at_once": 50})
+    assert [compiled.is_plain_elbo(settings) for settings in (None, elbo, free, weighted)] == [True, True, False, False]
+    assert [compiled.is_weighted_bound(weighted, rows) for rows in (9, 10, 11)] == [True, True, False]
+    assert not compiled.is_weighted_bound(elbo, 1)
+    for likelihood, known in (("bernoulli", True), ("gaussian", True), ("poisson", False)):
+        model = Model(Architecture(4, 2, (3,), likelihood=likelihood), Ops(np))
+        assert compiled.is_known(model, None) == compiled.is_known(model, elbo) == known
+    assert not compiled.is_known(Model(Architecture(4, 2, (3,), missing=True), Ops(np)), elbo)
+
+
+def test_the_numbers_of_a_program():
+    def model_of(likelihood):
+        return Model(Architecture(6, 2, (3,), likelihood=likelihood), Ops(np))
+
+    none = compiled.constants(model_of("bernoulli"), None)
+    assert none == {"tiny": optim.TINY, "likelihood_scale": 1.0, "likelihood_factor": 1.0, "likelihood_constant": 0.0}
+    gaussian = compiled.constants(model_of({"name": "gaussian", "variance": 0.25}), None)
+    constant = 3.0 * math.log(2 * math.pi * 0.25)
+    assert (gaussian["likelihood_scale"], gaussian["likelihood_factor"]) == (4.0, 2.0)
+    assert gaussian["likelihood_constant"] == pytest.approx(constant)
+    squared = compiled.constants(model_of("squared_error"), None)
+    assert [squared[f"likelihood_{name}"] for name in ("scale", "factor", "constant")] == [2.0, 1.0, 0.0]
+    for optimizer, wanted in (
+        (optim.RMSprop(0.8, 1e-4), {"rho": 0.8, "epsilon": 1e-4}), (optim.SGD(0.7), {"momentum": 0.7}),
+        (optim.Adam(0.8, 0.95, 1e-5), {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-5}),
+    ):
+        found = compiled.constants(model_of("bernoulli"), TrainingSettings(seed=0, optimizer=optimizer, clip_norm=2.5))
+        assert found.pop("longest") == optim.longest_gradient(2.5)
+        assert found == {**none, **wanted}
+
+
+def test_the_fields_and_rates_of_an_optimizer():
+    codes = {"RMSPROP_INSIDE": 11, "RMSPROP_OUTSIDE": 12, "MOMENTUM": 13, "SGD": 14, "ADAM": 15}
+    for optimizer, code, intervals in (
+        (optim.RMSprop(), 11, 0), (optim.RMSprop(epsilon_inside=False), 12, 1), (optim.SGD(0.5), 13, 1), (optim.SGD(), 14, 0), (optim.Adam(), 15, 2),
+    ):
+        for binarize in ("none", "dynamic"):
+            fields = compiled.settings_fields(TrainingSettings(seed=9, optimizer=optimizer, binarize=binarize), codes)
+            flush = [*optimizer.flush_intervals().values(), 0, 0]
+            assert len(flush) == intervals + 2
+            assert fields == {
+                "OPTIMIZER": code, "FLUSH": flush[0], "FLUSH_2": flush[1], "SEED": 9, "NOISE_PURPOSE": random.PURPOSES["latent noise"],
+                "BINARIZE_PURPOSE": random.PURPOSES["binarize"] if binarize == "dynamic" else 0,
+            }
+    rates = [0.1, 0.2]
+    np.testing.assert_array_equal(compiled.update_rates(optim.SGD(), rates, 3), [[0.1, 1.0], [0.2, 1.0]])
+    wanted = [[rate / (1 - 0.8**step), 1 / math.sqrt(1 - 0.9**step)] for rate, step in ((0.1, 4), (0.2, 5))]
+    np.testing.assert_allclose(compiled.update_rates(optim.Adam(0.8, 0.9), rates, 3), wanted, rtol=1e-14)
+
+
+def test_sums_by_their_names():
+    latent = np.arange(6.0).reshape(3, 2)
+    found = compiled.sums_by_name((1.0, 2.0), latent)
+    assert {name: found[name] for name in found if isinstance(found[name], float)} == {"loss": 1.0, "reconstruction": 2.0}
+    assert [found[name].tolist() for name in ("kl_per_dimension", "mu", "mu_squared")] == latent.tolist()
+    assert compiled.sums_by_name((1.0, 2.0, 3.0), latent)["bound"] == 3.0
+
+
+def test_the_memory_of_a_program():
+    """Every array starts at a line of the cache and has a line's room behind it, and all lie within what was allocated."""
+    for dtype in ("float32", "float64"):
+        itemsize = np.dtype(dtype).itemsize
+        memory, sizes, line = Memory(itemsize), [1, 0, 15, 16, 17, 1000, 8], 64 // itemsize
+        places = [memory.take(size) for size in sizes]
+        memory.allocate(dtype)
+        for place, following, size in zip(places, [*places[1:], memory._size], sizes, strict=True):
+            assert memory.address(place) % 64 == 0 and size + line <= following - place < size + 2 * line
+        start, stop = memory._array.ctypes.data, memory._array.ctypes.data + memory._array.nbytes
+        assert start <= memory.address(places[0]) and memory.address(places[-1] + sizes[-1] + line) <= stop
+        assert memory._array.dtype == dtype and not memory._array.any()
+
+
+def test_threads_that_numpy_s_backend_divides_its_work_among(monkeypatch):
+    for usual, cores, wanted in ((3, 8, 3), (8, 3, 3)):
+        monkeypatch.delenv("NPVAE_NUM_THREADS", raising=False)
+        monkeypatch.setattr("npvae.backend.numpy_ops.blas.held", SimpleNamespace(usual=lambda usual=usual: usual))
+        monkeypatch.setattr("npvae.backend.numpy_ops.available_cores", lambda cores=cores: cores)
+        assert NumpyOps().threads == wanted

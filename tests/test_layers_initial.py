@@ -9,7 +9,7 @@ from small import grey_rows, small_vae
 from npvae import VAE
 from npvae.backend.base import Ops
 from npvae.errors import UnknownNameError
-from npvae.layers.initial import RULES
+from npvae.layers.initial import RULES, limits
 from npvae.model import Architecture, Model
 
 
@@ -50,3 +50,10 @@ def test_a_run_starts_by_its_rule(tmp_path):
 def test_a_rule_that_nobody_knows_is_refused():
     with pytest.raises(UnknownNameError, match="initial_weights 'xavier'; known: 'glorot', 'he', 'fan_in'"):
         small_vae(initial_weights="xavier").fit(grey_rows())
+
+
+@pytest.mark.parametrize(("rule", "wanted"), [
+    ("glorot", (math.sqrt(6 / 25), 0.0)), ("he", (math.sqrt(6 / 9), 0.0)), ("fan_in", (1 / 3, 1 / 3)),
+])
+def test_limits(rule, wanted):
+    assert limits(rule, 9, 16) == pytest.approx(wanted, rel=1e-15)

@@ -156,8 +156,9 @@ def test_seed_from():
     a, b = np.random.default_rng(3), np.random.default_rng(3)
     first = random.seed_from(a)
     assert first == random.seed_from(b) and first != random.seed_from(a)
+    assert first == np.random.default_rng(3).integers(0, 2**63) and random.seed_from(2**63 - 1) == 2**63 - 1
     old = np.random.RandomState(3)
-    assert 0 <= random.seed_from(old) < 2**31
+    assert random.seed_from(old) == np.random.RandomState(3).randint(0, 2**31)
     assert type(random.seed_from(np.random.default_rng(0))) is int
     with pytest.raises(InputError, match="random_state must be at least 0, got -1"):
         random.seed_from(-1)
