@@ -19,6 +19,7 @@ from npvae.backend.memory import Memory
 from npvae.backend.numba_ops import NumbaOps
 from npvae.backend.numpy_ops import NumpyOps
 from npvae.errors import InputTypeError, UnknownNameError
+from npvae.kernels import sizes, target
 from npvae.layers import activations
 from npvae.model import Architecture, Model
 from npvae.selfcheck import draw_data
@@ -545,3 +546,25 @@ def test_threads_that_numpy_s_backend_divides_its_work_among(monkeypatch):
         monkeypatch.setattr("npvae.backend.numpy_ops.blas.held", SimpleNamespace(usual=lambda usual=usual: usual))
         monkeypatch.setattr("npvae.backend.numpy_ops.available_cores", lambda cores=cores: cores)
         assert NumpyOps().threads == wanted
+
+
+@pytest.mark.parametrize(("triple", "features", "vector_bytes", "registers", "tile_rows"), [
+    ("x86_64-unknown-linux-gnu", "+sse2,-avx,-avx512f", 16, 16, 6), ("x86_64-unknown-linux-gnu", "+avx,-avx512f,+avx2", 32, 16, 6),
+    ("x86_64-unknown-linux-gnu", "+avx,+avx2,+avx512f", 64, 32, 10), ("arm64-apple-darwin22", "+neon", 16, 32, 10),
+    ("aarch64-unknown-linux-gnu", "+neon", 16, 32, 10), ("x86_64-pc-windows-msvc", "", 16, 16, 6),
+])
+def test_what_compiled_code_counts_on(triple, features, vector_bytes, registers, tile_rows):
+    for dtype, itemsize in (("float32", 4), ("float64", 8)):
+        machine = target.of_machine(dtype, triple, features)
+        assert (machine.dtype, machine.vector_bytes, machine.registers, machine.tile_rows) == (dtype, vector_bytes, registers, tile_rows)
+        assert (machine.itemsize, machine.lanes, machine.panel) == (itemsize, vector_bytes // itemsize, 2 * vector_bytes // itemsize)
+        # Accumulators, a row of B and a broadcast number of A have to fit into the registers.
+        assert machine.tile_rows * machine.tile_vectors + machine.tile_vectors + 1 <= registers
+        # A list of m rows: values, 32-bit indices, and a count a row and block of k, of 64 bits.
+        for m, k, blocks in ((1, 1, 1), (7, 256, 1), (7, 257, 2), (192, 784, 4)):
+            needed = m * k * (itemsize + 4) + 8 * m * blocks
+            assert needed <= sizes.sparse_bytes(machine, m, k) <= needed + 8 * m + 16
+        for columns in (1, machine.panel, machine.panel + 1, 1000):
+            panels = math.ceil(columns / machine.panel)
+            least = sizes.BLOCK_K * (panels * machine.panel + sizes.BLOCK_M)
+            assert least < sizes.scratch_numbers(machine, columns) < least + sizes.BLOCK_K * 110 + 800

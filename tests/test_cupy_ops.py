@@ -256,6 +256,20 @@ def test_what_a_machine_lacks(driver, runtime, count, capability, words):
     assert found is None if words is None else re.search(words, found)
 
 
+def test_what_a_gpu_is_called(monkeypatch):
+    runtime = SimpleNamespace(
+        getDeviceProperties=lambda device: {"name": f"Tesla {device}"}, runtimeGetVersion=lambda: 12040, driverGetVersion=lambda: 13010,
+    )
+
+    def device(number):
+        return SimpleNamespace(mem_info=(3 * 2**29, 4 * 2**30), compute_capability=f"{number}05")
+
+    cupy = SimpleNamespace(__version__="13.1.0", cuda=SimpleNamespace(runtime=runtime, Device=device))
+    monkeypatch.setattr(gpu, "import_cupy", lambda: cupy)
+    assert gpu.description(1) == "GPU 1, Tesla 1, 1.5 of 4.0 GiB free; cupy 13.1.0, CUDA 12.4, driver for CUDA 13.1"
+    assert gpu.identity(cupy, 1) == {"GPU": "Tesla 1, compute capability 10.5", "CuPy": "13.1.0", "CUDA": "12.4"}
+
+
 class Full(Exception):
     """A stand-in for CuPy's OutOfMemoryError."""
 
