@@ -354,3 +354,23 @@ def test_pipeline_and_clone():
     )
     done = processes.run([sys.executable, "-W", "error::UserWarning", "-c", program])
     assert done.returncode == 0, done.stderr
+
+
+def test_every_draw_of_a_fitted_model_is_that_of_its_purpose():
+    """By the formulas: z or x from the seed's random numbers for that purpose."""
+    from npvae import random
+
+    x = grey_rows()
+    vae = small_vae(binarize="dynamic", dtype="float64", backend="numpy").fit(x)
+    mu, logvar = vae.encode(x)
+    for seed, how in ((vae.seed_, {}), (5, {"random_state": 5})):
+        z = random.normal(seed, "prior sample", 0, (4, 2), "float64")
+        np.testing.assert_array_equal(vae.sample(4, **how), vae.inverse_transform(z))
+        drawn = vae.model_.draw(vae.model_.views(vae.theta_), z, random.Stream(seed, "data sample", 0))
+        np.testing.assert_array_equal(vae.sample(4, mean=False, **how), drawn)
+        eps = random.normal(seed, "reconstruction noise", 0, mu.shape, "float64")
+        np.testing.assert_array_equal(vae.reconstruct(x, sample=True, **how), vae.inverse_transform(mu + np.exp(logvar / 2) * eps))
+    for draw in (0, 1):
+        np.testing.assert_array_equal(vae.model_input(x, draw=draw), random.bernoulli(vae.seed_, "evaluation binarize", 0, x, draw))
+    plain = small_vae(dtype="float64", backend="numpy").fit(x)
+    np.testing.assert_array_equal(plain.model_input(x), x)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -58,3 +60,15 @@ def test_validation_features_are_drawn_once():
     first, second = (minibatches.drawn_once(OPS, data, noisy(), architecture) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert first.shape == (50, 4) and first[:, :3].std() > 0.7
+
+
+@pytest.mark.parametrize(("rows", "labelled"), [(10, 3), (7, 7), (50, 1), (23, 10)])
+def test_places_of_spread_rows_by_their_formula(rows, labelled):
+    spread = np.random.default_rng(1).permutation(np.arange(rows) < labelled)
+    for epoch in (0, 5):
+        shuffled = random.permutation(3, "shuffle", epoch, rows)
+        u = float(random.uniform(3, "shuffle offset", epoch, ()))
+        some, others = list(shuffled[spread[shuffled]]), list(shuffled[~spread[shuffled]])
+        places = {math.floor((i + u) * rows / labelled) for i in range(labelled)}
+        wanted = [some.pop(0) if place in places else others.pop(0) for place in range(rows)]
+        assert minibatches.epoch_order(backend.get("numpy"), 3, epoch, rows, spread).tolist() == wanted

@@ -606,3 +606,42 @@ def test_no_global_state_is_touched():
         warnings.simplefilter("ignore", PosteriorCollapseWarning)
         small().fit(x, y).sample(0)
     np.testing.assert_array_equal(before, np.random.get_state()[1])
+
+
+def test_classes_and_styles_of_samples_are_those_of_their_purposes():
+    from npvae import random
+
+    x, y, _ = blobs()
+    model = small(class_prior=(0.2, 0.5, 0.3), dtype="float64", backend="numpy").fit(x, y)
+    u, z = random.uniform(1, "class sample", 0, (500,)), random.normal(1, "prior sample", 0, (500, 2), "float64")
+    codes = np.array([0 if v < 0.2 else 1 if v < 0.7 else 2 for v in u])
+    assert np.bincount(codes).min() > 60
+    views = model.model_.views(model.theta_)
+    seen = np.concatenate([z, np.eye(3)[codes]], axis=1)
+    np.testing.assert_allclose(model.sample(n=500).reshape(500, -1), model.model_.expected(views, seen), rtol=1e-12)
+    drawn = model.model_.draw(views, seen, random.Stream(1, "data sample", 0))
+    np.testing.assert_array_equal(model.sample(n=500, mean=False).reshape(500, -1), drawn)
+    np.testing.assert_array_equal(model.sample([2, 0, 1]), np.concatenate([model.sample(c, 3)[i:i + 1] for i, c in enumerate((2, 0, 1))]))
+
+
+def test_a_class_of_no_probability_is_no_error():
+    x, y, _ = blobs()
+    model = small(backend="numpy", dtype="float64").fit(x, y)
+    model.model_.views(model.theta_)["classifier/logits/b"][...] = [0.0, -1e308, -1e308]
+    assert (model.predict_proba(x)[:, 0] == 1.0).all() and (model.predict(x) == 0).all()
+    with np.errstate(over="ignore"):
+        assert not np.isnan(model.predict_log_proba(x)).any()
+
+
+@pytest.mark.parametrize(("prior", "fits"), [
+    ((0.2, 0.3, 0.5), True), ((0.2, 0.3, 0.5000009), True), ((0.2, 0.3, 0.500002), False), ((0.2, 0.3, 0.499998), False),
+    ((0.5, 0.5, 0.0), False), ((0.6, 0.6, -0.2), False), ((0.25,) * 4, False),
+])
+def test_what_a_prior_of_classes_may_be(prior, fits):
+    from npvae.semisupervised.model import probabilities
+
+    if fits:
+        assert probabilities("class_prior", list(prior), 3) == prior
+    else:
+        with pytest.raises(InputError, match="class_prior must be"):
+            probabilities("class_prior", prior, 3)

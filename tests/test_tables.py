@@ -292,3 +292,43 @@ def test_other_bad_input(rng, tmp_path):
     (tmp_path / "m.npz").write_bytes(content[:len(content) // 2])
     with pytest.raises(ModelFileError):
         TableImputer.load(tmp_path / "m.npz")
+
+
+@pytest.mark.parametrize(("name", "least", "wrong"), [
+    *((name, 1, 0) for name in ("members", "latent_dim", "samples", "batch_size", "epochs", "every", "patience", "imputation_samples")),
+    ("held_out", 0.5, 0.51), ("held_out", 1e-9, 0.0), ("learning_rate", 1e-30, 0.0),
+])
+def test_limits_of_an_imputer_s_arguments(name, least, wrong):
+    x = np.where(np.arange(60).reshape(20, 3) % 7 == 0, np.nan, np.random.default_rng(0).standard_normal((20, 3)))
+    small = {"members": 1, "epochs": 1, "imputation_samples": 1, "hidden": (2,), "random_state": 0, "backend": "numpy"}
+    TableImputer(**{**small, name: least}).fit(x).transform(x)
+    with pytest.raises(InputError, match=f"^{name} must be"):
+        TableImputer(**{**small, name: wrong}).fit(x)
+
+
+@pytest.mark.parametrize(("value", "fits"), [(0.99e15, True), (1.01e15, False), (-0.99e15, True), (-1.01e15, False)])
+def test_numbers_far_from_all_others(value, fits):
+    column = Column("a", "continuous", mean=0.0, deviation=2.0)
+    if fits:
+        assert column.encode(np.array([2.0 * value]), np.array([True]))[0, 0] == value
+    else:
+        with pytest.raises(InputError, match=r"column 'a' holds -?2.02e\+15 in row 0; too far from all others"):
+            column.encode(np.array([2.0 * value]), np.array([True]))
+
+
+@pytest.mark.parametrize(("kind", "values", "row"), [
+    ("positive", [1.0, 0.0], 1), ("positive", [-1.0, 1.0], 0), ("counts", [1.0, -1.0], 1), ("counts", [0.5, 2.0], 0), ("counts", [2.0, 3.5], 1),
+])
+def test_values_that_a_kind_has_not_are_named_by_their_row(kind, values, row):
+    column = Column("a", kind)
+    with pytest.raises(InputError, match=f"column 'a' holds {values[row]:g} in row {row}; a (positive )?column"):
+        column.encode(np.array(values), np.array([True, True]))
+    seen = np.arange(2) != row
+    assert np.isnan(column.encode(np.array(values), seen)[row, 0]) and not np.isnan(column.encode(np.array(values), seen)[1 - row, 0])
+
+
+def test_at_most_ten_known_values_are_named():
+    for count, shown in ((10, "8.0, 9.0$"), (11, r"8.0, 9.0, \.\.\.$")):
+        column = Column("a", "categorical", tuple(map(float, range(count))))
+        with pytest.raises(InputError, match="column 'a' holds 99.0 in row 1, which it did not when the model was fitted; known: 0.0, 1.0.*" + shown):
+            column.encode(np.array([1.0, 99.0]), np.array([True, True]))
