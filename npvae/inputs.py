@@ -47,7 +47,8 @@ def as_rows(
         warnings.warn(
             f"{name} holds {array.dtype} numbers; they are converted to {dtype}", DataConversionWarning, stacklevel=4
         )
-    values = values.astype(dtype)
+    with np.errstate(over="ignore"):  # what is too large for the dtype is refused in words
+        values = values.astype(dtype)
     refuse_non_finite(values, name, column_names, missing, advise=model == "VAE")
     if divide_by != 1.0:
         values /= np.asarray(divide_by, dtype)

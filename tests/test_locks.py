@@ -96,8 +96,13 @@ def test_other_threads_are_refused_and_the_own_is_not(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b'{"pid": "x"}', b'{"pid": 1, "host": "\\u001b[31m", "since": 3}'])
-def test_what_a_lock_s_file_says_is_not_trusted(tmp_path, text):
+@pytest.mark.parametrize(("text", "who"), [
+    (b"", "another process"), (b"{", "another process"), (b"[1]", "another process"), (b'{"pid": "x"}', "another process"),
+    (b'{"pid": 1, "host": "a"}', "another process"), (b'{"pid": 1, "host": "a", "since": 3}' + b" " * 5000, "process 1 on a, since 3"),
+    (b" " * 4096 + b'{"pid": 1, "host": "a", "since": 3}', "another process"),
+    (b'{"pid": 1, "host": "\\u001b[31m", "since": "\\u009b"}', "process 1 on \\x1b[31m, since \\x9b"),
+])
+def test_what_a_lock_s_file_says_is_not_trusted(tmp_path, text, who):
     import fcntl
 
     file = tmp_path / ".c.npz.lock"
@@ -107,7 +112,7 @@ def test_what_a_lock_s_file_says_is_not_trusted(tmp_path, text):
         fcntl.flock(handle, fcntl.LOCK_EX)
         with pytest.raises(InputError) as caught, locks.held(tmp_path / "c.npz", "wait"):
             pass
-        assert "\033" not in str(caught.value) and "is being written to by" in str(caught.value)
+        assert str(caught.value) == f"{tmp_path.resolve() / 'c.npz'} is being written to by {who}: wait"
     finally:
         os.close(handle)
     with locks.held(tmp_path / "c.npz", "wait"):

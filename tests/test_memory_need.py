@@ -1,13 +1,13 @@
 """Samples that do not fit into memory are refused in words, before anything is computed."""
 
+import io
 import re
 
 import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import evaluate
-from npvae import machine_memory
+from npvae import evaluate, machine_memory, memory_need
 from npvae.backend.base import Ops
 from npvae.errors import InputError
 from npvae.model import Architecture, Model
@@ -76,3 +76,46 @@ def test_more_samples_than_there_is_memory(monkeypatch):
 def test_a_model_that_does_not_fit(little_memory, arguments, words):
     with pytest.raises(InputError, match=rf"a model of [\d,]+ parameters needs at least [\d,]+ bytes, but 100,000 are free; choose less than {words}"):
         small_vae(**arguments).fit(grey_rows())
+
+
+@pytest.mark.parametrize(("free", "advice"), [
+    (None, None), (30, None), (29, "try n=1"), (20, "try n=1"), (19, "not even one fits: use a smaller model or batch"),
+])
+def test_what_fits_into_half_of_what_is_free_is_advised(monkeypatch, free, advice):
+    monkeypatch.setattr(machine_memory, "available_bytes", lambda: free)
+    if advice is None:
+        memory_need.refuse_what_does_not_fit(machine_memory, "n", 3, 10, "for it")
+        return
+    with pytest.raises(InputError) as error:
+        memory_need.refuse_what_does_not_fit(machine_memory, "n", 3, 10, "for it")
+    assert str(error.value) == f"n=3 needs about 30 bytes for it, but {free} are free; {advice}"
+
+
+@pytest.mark.parametrize(("dtype", "bytes_of_a_parameter"), [("float32", 12), ("float64", 24)])
+def test_a_model_needs_its_start_values_or_parameter_gradient_and_state(monkeypatch, dtype, bytes_of_a_parameter):
+    parameters = (6 + 1) * 5 + 2 * (5 + 1) * 2 + (2 + 1) * 5 + (5 + 1) * 6
+    model, itemsize = Model(Architecture(6, 2, (5,)), Ops(np)), np.dtype(dtype).itemsize
+    assert model.layout.size == parameters
+    monkeypatch.setattr(machine_memory, "available_bytes", lambda: bytes_of_a_parameter * parameters)
+    memory_need.refuse_large_model(model, itemsize)
+    monkeypatch.setattr(machine_memory, "available_bytes", lambda: bytes_of_a_parameter * parameters - 1)
+    with pytest.raises(InputError, match=f"a model of {parameters} parameters needs at least {bytes_of_a_parameter * parameters:,} bytes"):
+        memory_need.refuse_large_model(model, itemsize)
+
+
+@pytest.mark.parametrize(("text", "free"), [
+    ("MemTotal:  9 kB\nMemAvailable:       5 kB\nMemFree: 3 kB\n", 5120), ("MemTotal: 9 kB\n", 12), ("MemAvailable:\n", 12),
+    ("MemAvailable: x kB\n", 12), (None, 12),
+])
+def test_free_memory_by_linux_s_estimate_or_else_its_free_pages(monkeypatch, text, free):
+    def opened(path, **how):
+        assert path == "/proc/meminfo"
+        if text is None:
+            raise FileNotFoundError(path)
+        return io.StringIO(text)
+
+    monkeypatch.setattr(machine_memory, "open", opened, raising=False)
+    monkeypatch.setattr(machine_memory.os, "sysconf", {"SC_AVPHYS_PAGES": 3, "SC_PAGE_SIZE": 4}.__getitem__)
+    assert machine_memory._of_machine() == free
+    monkeypatch.setattr(machine_memory.os, "sysconf", lambda name: int("x"))
+    assert machine_memory._of_machine() == (free if free == 5120 else None)

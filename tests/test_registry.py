@@ -1,5 +1,6 @@
 """Objects by name, by mapping, or as they are."""
 
+import numpy as np
 import pytest
 
 from npvae import registry
@@ -60,3 +61,14 @@ def test_errors_say_what_is_known():
     for choice in (None, 3, ["circle"], Circle):
         with pytest.raises(InputTypeError, match="^shape must be a name, a mapping or an object of Shape, got "):
             build(choice)
+
+
+def test_values_as_json_holds_them():
+    class Named:
+        name = "of its own"
+
+    value = {1: (np.float32(0.5), range(2), np.arange(2)), "circle": Circle(3.0), "named": Named(), "none": np.random.default_rng(), "flag": True}
+    assert registry.plain(value) == {
+        "1": [0.5, [0, 1], [0, 1]], "circle": {"name": "circle", "radius": 3.0}, "named": "of its own", "none": None, "flag": True,
+    }
+    assert type(registry.plain(np.int64(3))) is int and registry.plain(None) is None and registry.plain("x") == "x"
