@@ -337,6 +337,7 @@ def test_an_impossible_estimate_is_refused_and_one_by_chance_is_said_to_be_held(
         assert found.note == (
             f"the samples' estimate of I(row; z) is {estimate} +- 0.05, outside its bound {words}, which is given instead"
         )
+    assert "outside its bound log N = 0.693147," in of(0.8, 0.05, 9.0, 2).note  # fewer nats than one
 
 
 def test_an_estimate_may_be_ten_errors_and_rounding_outside_its_bounds():

@@ -66,7 +66,7 @@ class AggregatePosterior:
     @property
     def note(self) -> str | None:
         """Words, if the estimate was outside its bounds by more than rounding, and is given as the bound."""
-        if abs(self.estimate - self.mutual_information) <= 1e-9 * max(1.0, abs(self.estimate)):
+        if abs(self.estimate - self.mutual_information) <= 1e-9 * max(1.0, self.estimate):
             return None
         bound = "0" if self.estimate < 0.0 else f"log N = {math.log(self.rows):.6g}"
         if self.estimate > self.mean_kl:
@@ -78,7 +78,7 @@ class AggregatePosterior:
 
     def check(self) -> AggregatePosterior:
         """Self. InputError: the estimate is not finite, or farther outside its bounds than samples can put it."""
-        allowed = MOST_ERRORS * self.standard_error + 1e-9 * max(1.0, abs(self._upper))
+        allowed = MOST_ERRORS * self.standard_error + 1e-9 * max(1.0, self._upper)
         if not (math.isfinite(self.mean_kl) and -allowed <= self.estimate <= self._upper + allowed):
             raise InputError(
                 f"I(row; z) is estimated as {self.estimate:.6g} +- {self.standard_error:.2g}, with a mean KL of "
