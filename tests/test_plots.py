@@ -233,7 +233,7 @@ def test_the_loss_by_epoch(more, words, validated):
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [label for label, *_ in found]
     assert ax.get_ylabel() == f"loss: {words}, nats a row" and ax.get_xlabel() == "epoch"
     assert all(tick == int(tick) for tick in ax.get_xticks()) and ax.figure.get_size_inches().tolist() == [6, 4]
-    assert not ax.get_legend().get_frame_on() and ax.xaxis.get_gridlines()[0].get_visible()
+    assert not ax.get_legend().get_frame_on() and ax.xaxis.get_gridlines()[0].get_alpha() == 0.3
 
 
 @pytest.mark.parametrize(("count", "columns", "large"), [(2, 1, True), (20, 1, True), (21, 1, False), (25, 1, False), (26, 2, False), (51, 3, False)])
@@ -256,7 +256,8 @@ def test_points(rows, labels):
     assert {c.get_alpha() for c in ax.collections} == {0.6 if labels is None else 0.8}
     assert {c.get_linewidths()[0] for c in ax.collections} == {0}
     assert (ax.get_legend() is not None) == (labels == 2) and sum(len(c.get_offsets()) for c in ax.collections) == rows
-    assert ax.xaxis.get_gridlines()[0].get_visible()
+    assert ax.xaxis.get_gridlines()[0].get_alpha() == 0.3
+    assert ax.figure.get_size_inches().tolist() == pytest.approx([6.0 if labels is None else 6.6, 5.5])
     if labels == 101:
         assert ax.collections[0].get_cmap().name == "viridis" and ax.figure.axes[1].get_ylabel() == "label"
     if labels == 2:

@@ -332,3 +332,11 @@ def test_at_most_ten_known_values_are_named():
         column = Column("a", "categorical", tuple(map(float, range(count))))
         with pytest.raises(InputError, match="column 'a' holds 99.0 in row 1, which it did not when the model was fitted; known: 0.0, 1.0.*" + shown):
             column.encode(np.array([1.0, 99.0]), np.array([True, True]))
+
+
+def test_what_scikit_learn_is_told_of_an_imputer():
+    pytest.importorskip("sklearn")
+    tags = TableImputer().__sklearn_tags__()
+    assert tags.input_tags.allow_nan and tags.input_tags.string and tags.input_tags.categorical
+    assert tags.estimator_type is None and not tags.target_tags.required and tags.transformer_tags.preserves_dtype == []
+    assert not TableImputer().__sklearn_is_fitted__()
