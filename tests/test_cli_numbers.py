@@ -163,3 +163,62 @@ def test_an_empty_name_of_a_model_is_none(capsys, tmp_path, monkeypatch):
     assert main(["train", "--epochs", "1", "--hidden", "3", "--backend", "numpy", "--no-plots", "--quiet", "--out", "."]) == 0
     for command in ("sample", "encode", "reconstruct", "evaluate"):
         assert "the name of the model is empty" in one_line(capsys, [command, ""])
+
+
+@pytest.mark.parametrize(("kind", "inside", "outside"), [
+    (numbers.threads, ["1", "1024"], ["0", "1025"]), (numbers.seed, ["0", str(2**63 - 1)], ["-1", str(2**63)]),
+    (numbers.whole(), ["0", "2147483647", "0" * 39 + "1"], ["-1", "2147483648", "1" * 41]), (numbers.whole(2, 3), ["2", "3"], ["1", "4"]),
+    (numbers.real(minimum=0.5, maximum=2.0), ["0.5", "2"], ["0.49", "2.01"]), (numbers.real(above=0.5, below=2.0), ["0.51", "1.99"], ["0.5", "2"]),
+    (numbers.real(), ["1e308", "0" * 40], ["1e309", "inf", "-nan", "1" * 41]),
+])
+def test_just_inside_and_just_outside_of_every_range(kind, inside, outside):
+    for text in inside:
+        assert kind(text) == (int(text) if text.isdigit() and len(text) < 40 else float(text))
+    for text in outside:
+        with pytest.raises(argparse.ArgumentTypeError, match="^must be (at least|at most|finite)"):
+            kind(text)
+
+
+@pytest.mark.parametrize(("kind", "text", "message"), [
+    (numbers.whole(1), "1" * 41, f"must be at most 2147483647, got '{'1' * 41}'"), (numbers.whole(1), "-" + "1" * 41, f"must be at least 1, got '-{'1' * 41}'"),
+    (numbers.real(minimum=0.0, below=1.0), "1", "must be finite and at least 0 and below 1, got '1'"), (numbers.real(), "x", "must be a number, got 'x'"),
+    (numbers.whole(), "x" * 41, f"must be a whole number, got '{'x' * 41}'"), (numbers.real(above=0.5, maximum=2.0), "-Inf", "must be finite and above 0.5 and at most 2, got '-Inf'"),
+])
+def test_ranges_word_for_word(kind, text, message):
+    with pytest.raises(argparse.ArgumentTypeError) as error:
+        kind(text)
+    assert str(error.value) == message
+
+
+#: The least whole number that an option takes, in every command that has it, and the largest where it is not that of all.
+LEAST = {
+    **dict.fromkeys(("--latent-dim", "--epochs", "--batch-size", "--patience", "--number", "--rows", "--at-once", "--members"), (1, 2**31 - 1)),
+    "--samples": (0, 2**31 - 1), "--labels": (2, 2**31 - 1), "--draws": (0, 100_000), "--threads": (1, 1024), "--seed": (0, 2**63 - 1),
+}
+#: Whether a real number may be 0, and whether it may be 1.
+REAL = {
+    **dict.fromkeys(("--learning-rate", "--clip-norm", "--divide-by"), (False, True)),
+    **dict.fromkeys(("--beta", "--min-delta", "--alpha", "--checkpoint-seconds"), (True, True)), "--validation-fraction": (True, False),
+}
+
+
+def test_every_option_has_its_range_in_every_command():
+    commands = next(action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    seen = set()
+    for action in (action for parser in commands.choices.values() for action in parser._actions):
+        flag = next((flag for flag in action.option_strings if flag.startswith("--")), None)
+        if flag in LEAST:
+            least, most = LEAST[flag]
+            inside, outside = [least, most], [least - 1, most + 1]
+        elif flag in REAL:
+            inside = [1e-9, *(value for value, may_be in zip((0.0, 1.0), REAL[flag], strict=True) if may_be)]
+            outside = [-1e-9, *(value for value, may_be in zip((0.0, 1.0), REAL[flag], strict=True) if not may_be)]
+        else:
+            assert action.type is None or "whole" not in action.type.__qualname__ and "real" not in action.type.__qualname__, flag
+            continue
+        seen.add(flag)
+        assert [action.type(str(value)) for value in inside] == inside, flag
+        for value in outside:
+            with pytest.raises(argparse.ArgumentTypeError):
+                action.type(str(value))
+    assert seen == {*LEAST, *REAL}

@@ -52,6 +52,7 @@ def test_the_classes_of_rows_as_they_are_written(tmp_path):
     (["9007199254740992", "1"], ["9007199254740992", "1"]), (["-9007199254740992", "1"], ["-9007199254740992", "1"]), (["", "?"], [None, None]),
 ])
 def test_labels_of_files(labels, expected):
+    assert classify._without_missing(np.array([3, -1])) == [3, None]
     assert classify._without_missing(np.array(labels)) == expected
 
 
@@ -223,3 +224,15 @@ def test_values_of_choices(text, value):
 def test_values_of_choices_that_are_too_large(text):
     with pytest.raises(InputError, match="has a number that is not finite or far too large"):
         choices.parse_choice(f"name:key={text}")
+
+
+@pytest.mark.parametrize(("error", "line"), [
+    (OSError(28, "No space left on device", "a/b"), "a/b: No space left on device"), (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+    (OSError("in words"), "in words"), (FileNotFoundError("no model at 'a'"), "no model at 'a'"), (OSError(9, "it is closed", 3), "[Errno 9] it is closed: 3"),
+    (MemoryError("8 GB"), "there is not enough memory: 8 GB"), (InputError("two\n  lines"), "two lines"), (OSError(), "OSError"), ("interrupted", "interrupted"),
+])
+def test_an_error_in_a_line(capsys, error, line):
+    from npvae.cli import _fail
+
+    assert _fail(error, 2) == 2 and _fail(error, 130) == 130
+    assert capsys.readouterr().err == f"npvae: {line}\n" * 2

@@ -72,3 +72,13 @@ def test_values_as_json_holds_them():
         "1": [0.5, [0, 1], [0, 1]], "circle": {"name": "circle", "radius": 3.0}, "named": "of its own", "none": None, "flag": True,
     }
     assert type(registry.plain(np.int64(3))) is int and registry.plain(None) is None and registry.plain("x") == "x"
+
+
+def test_an_argument_without_a_default_is_needed():
+    class Square(Shape):
+        def __init__(self, side, colour="red"):
+            self.side = side
+
+    with pytest.raises(InputError, match="^shape 'square' needs the argument 'side'$"):
+        registry.build("shape", {"name": "square", "colour": "blue"}, {"square": Square}, Shape)
+    assert registry.build("shape", {"name": "square", "side": 2}, {"square": Square}, Shape).side == 2
