@@ -207,7 +207,7 @@ def test_samples_fill_their_grid_row_by_row(count, shape):
     images = np.arange(1.0, count + 1)[:, None, None] * np.ones((count, 2, 2))
     image = plots.plot_samples(images, columns=3).images[0]
     grid = np.asarray(image.get_array())
-    assert grid.shape == (2 * shape[0], 2 * shape[1]) and image.get_cmap().name == "gray_r"
+    assert grid.shape == (2 * shape[0], 2 * shape[1]) and image.get_cmap().name == "gray_r" and image.get_interpolation() == "nearest"
     assert grid[::2, ::2].ravel().tolist() == [*range(1, count + 1), *[0] * (shape[0] * shape[1] - count)]
 
 
@@ -217,6 +217,7 @@ def test_what_is_missing_is_blue():
     assert np.ma.getmaskarray(image.get_array()).tolist() == [[False] * 4] * 2 + [[True] * 4] * 2
     red, green, blue, _ = image.get_cmap().get_bad()
     assert blue > 0.9 and red < 0.7 < green < blue
+    assert image.get_interpolation() == "nearest" and image.axes.yaxis.get_major_ticks()[0].tick1line.get_markersize() == 0
 
 
 @pytest.mark.parametrize(("more", "words"), [
