@@ -24,10 +24,11 @@ def numbers_a_sample(architecture) -> int:
 def refuse_large_model(model, itemsize: int) -> None:
     """InputError if what training needs at least, for every parameter, is more memory than is free.
 
-    That is the start value, drawn in float64, and in the run's dtype the parameter, its gradient and one state of the optimiser.
+    That is, in the run's dtype, the parameter, its gradient and one state of the optimiser; a start value in float64 beside
+    the parameter, before there is a gradient, is no more than that.
     """
     free, parameters = model.ops.available_bytes(), model.layout.size
-    needed = parameters * max(8 + itemsize, 3 * itemsize)
+    needed = 3 * itemsize * parameters
     if free is None or needed <= free:
         return
     architecture = model.architecture

@@ -87,3 +87,10 @@ def test_numbers_that_are_not_finite_are_counted_and_placed(values, how, message
 def test_numbers_too_large_for_the_dtype():
     with pytest.raises(InputError, match=r"0 NaN and 1 infinite \(or too large for float32\)"):
         as_rows(np.array([[1e300]]), "float32")
+
+
+def test_nan_is_refused_unless_it_may_be_missing_and_only_a_vae_is_advised_to_train_on_the_rest():
+    for model, advised in (("VAE", True), ("LatentClassifier", False)):
+        with pytest.raises(InputError, match="1 NaN and 0 infinite") as error:
+            as_rows([[np.nan]], "float32", model=model)
+        assert str(error.value).endswith("VAE(missing=True)") == advised

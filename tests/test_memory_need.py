@@ -92,7 +92,7 @@ def test_what_fits_into_half_of_what_is_free_is_advised(monkeypatch, free, advic
 
 
 @pytest.mark.parametrize(("dtype", "bytes_of_a_parameter"), [("float32", 12), ("float64", 24)])
-def test_a_model_needs_its_start_values_or_parameter_gradient_and_state(monkeypatch, dtype, bytes_of_a_parameter):
+def test_a_model_needs_parameters_gradients_and_a_state_of_each(monkeypatch, dtype, bytes_of_a_parameter):
     parameters = (6 + 1) * 5 + 2 * (5 + 1) * 2 + (2 + 1) * 5 + (5 + 1) * 6
     model, itemsize = Model(Architecture(6, 2, (5,)), Ops(np)), np.dtype(dtype).itemsize
     assert model.layout.size == parameters
@@ -119,3 +119,10 @@ def test_free_memory_by_linux_s_estimate_or_else_its_free_pages(monkeypatch, tex
     assert machine_memory._of_machine() == free
     monkeypatch.setattr(machine_memory.os, "sysconf", lambda name: int("x"))
     assert machine_memory._of_machine() == (free if free == 5120 else None)
+
+
+def test_numbers_of_a_sample():
+    architecture = Architecture(6, 2, (5,))
+    assert memory_need.numbers_a_sample(architecture) == 6 * 2 + 8
+    assert memory_need.numbers_a_decoded_sample(architecture, False) == 4 * 2 + (5 + 6) + 3 * 6
+    assert memory_need.numbers_a_decoded_sample(architecture, True) == 4 * 2 + 2 * (5 + 6) + 3 * 6

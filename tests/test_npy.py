@@ -63,7 +63,7 @@ def test_other_spellings(text):
     (header(of(), length=len(of()) + 1), "its .npy header is cut"),
     (b"\x93NUMPY\3\0" + (2).to_bytes(4, "little") + b"\xff\xfe", "its .npy header is damaged"),
     *((header(text), "its .npy header is damaged") for text in [
-        "", "{}", of()[1:], of()[:-1], of() + "x", of().replace("descr", "description"), of().replace("shape", "descr"), of() + of(),
+        "", "{}", of()[:-1] + "x}", of()[:-2] + "x}", of()[1:], of()[:-1], of() + "x", of().replace("descr", "description"), of().replace("shape", "descr"), of() + of(),
         of()[:-1] + "'shape': (3, 4), }", of()[:-1] + "'more': (3, 4), }", of(order="'False'"), of(order="0"), of(descr="False"), of(descr="(3,)"),
         of(shape="'<f4'"), of(shape="[3, 4]"), of(shape="(-3, 4)"), of(shape="(3.0, 4)"), of(descr="'<f4\\x20'"), of().replace(",", ";"),
     ]),
@@ -73,6 +73,7 @@ def test_other_spellings(text):
     *((header(of(descr=f"'{descr}'")), f"it has the dtype '{descr}'") for descr in [
         "<U0", "<f3", "<V8", "<M8[D]", "m8", "f", "4", "<f4,<f4", "<f444", "<i4x", "x<i4", "?1", "!f4",
     ]),
+    (header(of(descr="'\u20ac'"), 3), "it has the dtype '\\u20ac'"),
     (header(of(descr="'\xe4'")), "it has the dtype '\\xe4'"),
     (header(of(descr=f"'{'x' * 70}'")), f"it has the dtype '{'x' * 60}'"),
     *((header(of(descr=descr)), "it holds Python objects; pickled data are never read") for descr in ["'|O'", "'O'", "'|O8'", "[('a', '|O')]"]),
