@@ -236,3 +236,14 @@ def test_an_error_in_a_line(capsys, error, line):
 
     assert _fail(error, 2) == 2 and _fail(error, 130) == 130
     assert capsys.readouterr().err == f"npvae: {line}\n" * 2
+
+
+def test_what_is_said_leaves_standard_output_to_data(capsys):
+    output.prepare()
+    output.say("one")
+    output.tell("two")
+    output.keep_stdout_for_data()
+    output.say("three")
+    output.prepare()  # the next command
+    output.say("four")
+    assert capsys.readouterr() == ("one\nfour\n", "two\nthree\n")
