@@ -93,7 +93,7 @@ def test_threads_change_no_number_by_more_than_rounding(model, backend):
     (["--threads", "0"], "--threads must be at least 1"),
     (["--samples", "-1"], "--samples must be at least 0"),
     (["--rows", "13"], "--rows is 13, but the data have 12 rows"),
-    (["--at-once", "2"], "at_once must be at least 4"),
+    (["--at-once", "2"], "--at-once must be at least 4, got 2"),
     (["--json", "no/such/folder/e.json"], "the folder of --json no/such/folder/e.json does not exist"),
 ])
 def test_bad_options_are_refused_in_one_line(model, capsys, options, words):
