@@ -67,6 +67,11 @@ def words(seed: int, purpose: str, step: int, count: int, draw: int = 0) -> np.n
     return np.random.Philox(counter=counter, key=key).random_raw(count)
 
 
+def seed_for_part(seed: int, purpose: str, part: int) -> int:
+    """A seed in [0, 2^63) of its own for a part of a run that is trained like a run."""
+    return int(words(seed, purpose, part, 1)[0] >> np.uint64(1))
+
+
 def words_of_steps(seed: int, purpose: str, first: int, steps: int, count: int) -> np.ndarray:
     """``words`` of ``steps`` steps from ``first`` on, uint64 (steps, count), for less than as many calls cost."""
     raw = np.empty((steps, count), np.uint64)

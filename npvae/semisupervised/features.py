@@ -40,7 +40,7 @@ def fitted(vae: VAE, X, taken_seed=None, **fit_arguments) -> VAE:
         return vae
     arguments = vae.get_params(deep=False)
     if isinstance(taken_seed, numbers.Integral) and vae.random_state == taken_seed:
-        arguments["random_state"] = int(random.words(random.seed_from(taken_seed), "features", 0, 1)[0] >> np.uint64(1))
+        arguments["random_state"] = random.seed_for_part(random.seed_from(taken_seed), "features", 0)
     return type(vae)(**arguments).fit(X, **fit_arguments)
 
 

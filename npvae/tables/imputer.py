@@ -61,7 +61,7 @@ class TableImputation:
 
 def seed_of_member(seed: int, i: int) -> int:
     """A seed of its own for member number i."""
-    return int(random.words(seed, "members", i, 1)[0] >> np.uint64(1))
+    return random.seed_for_part(seed, "members", i)
 
 
 class TableImputer(SklearnProtocol):
