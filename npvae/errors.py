@@ -78,6 +78,10 @@ class KinkError(NpvaeError, ValueError):
     """A finite difference was asked for at a point where the function has no derivative."""
 
 
+class CarriedColumnsWarning(UserWarning):
+    """Columns of a table are not modelled but kept as they are, gaps and all; the message names them and says why."""
+
+
 class GradientCheckWarning(UserWarning):
     """A gradient is right, but its backward changes its arguments, or is right at its first call only."""
 

@@ -63,6 +63,12 @@ class SklearnProtocol:
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
 
+    def _transform_output(self) -> str:
+        """In what form tables are given back: what ``set_output`` said, else scikit-learn's configuration where that is imported."""
+        said = getattr(self, "_sklearn_output_config", {}).get("transform")
+        sklearn = sys.modules.get("sklearn")
+        return said or (sklearn.get_config().get("transform_output", "default") if sklearn is not None else "default")
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "theta_")
 

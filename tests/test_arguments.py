@@ -225,6 +225,9 @@ def test_rows_to_validate_on_take_their_labels_along(monkeypatch):
 TABLE = np.where(np.random.default_rng(1).random((50, 3)) < 0.2, np.nan, np.random.default_rng(2).lognormal(size=(50, 3)))
 
 
+OBSERVED = int((~np.isnan(TABLE)).sum())
+
+
 class Member:
     """In the place of a trained model: fills in 1, and remembers how it was asked."""
 
@@ -244,16 +247,21 @@ def given_to_members(imputer, monkeypatch, draws=0, table=TABLE, **more) -> dict
 
         def trained(x, likelihood, blocks, standard, recipe, ops, seed, report, *rest):
             seen.update({f"recipe.{name}": value for name, value in vars(recipe).items()})
-            seen.update({"likelihood": registry.to_config(likelihood), "width": x.shape[1]})
+            seen.update({"likelihood": registry.to_config(likelihood), "width": x.shape[1], "observed": int((~np.isnan(x)).sum())})
             seen.setdefault("seeds", []).append(seed)
             return Member(seen), SimpleNamespace(interrupted=False, stop_reason="finished")
 
-        bar = imputer_module.progress_bar
+        bar, encode = imputer_module.progress_bar, imputer_module.Schema.encode
 
         def reported(verbose, total, unit):
             seen.setdefault("progress", []).append((verbose, total, unit))
             return bar(False, total, unit)
 
+        def encoded(schema, table, unseen="error"):
+            seen["unseen"] = unseen
+            return encode(schema, table, unseen)
+
+        patch.setattr(imputer_module.Schema, "encode", encoded)
         patch.setattr(imputer_module, "train_member", trained)
         patch.setattr(imputer_module, "progress_bar", reported)
         imputer.fit(table)
@@ -281,6 +289,12 @@ def every_column(name: str, count: int = 3) -> dict:
 
 OF_IMPUTER = {
     "kinds": ({"1": "positive"}, {"kinds": ["continuous", "positive", "continuous"]}, {}),
+    "ignore": (["1"], {
+        "kinds": ["continuous"] * 2, "width": 2, "observed": OBSERVED - int((~np.isnan(TABLE[:, 1])).sum()), "asked": ((50, 2), 2000),
+        "likelihood": every_column("gaussian_decoder", 2), **recipe(latent_dim=2),
+    }, {}),
+    "missing": ([float(np.nanmax(TABLE))], {"observed": OBSERVED - 1}, {}),
+    "unseen": ("missing", {"unseen": "missing"}, {}),
     "continuous_likelihood": ("student_t", {"likelihood": every_column("student_t")}, {}),
     "latent_dim": (2, recipe(latent_dim=2), {}),
     "hidden": ((6, 4), recipe(hidden=(6, 4)), {}),
@@ -502,7 +516,9 @@ HEADERS = {
         **dict.fromkeys((f"parameters.{name}" for name in ("latent_dim", "epochs", "every", "threads")), MAYBE_FROM_1),
         "parameters.random_state": MAYBE_FROM_0, "parameters.learning_rate": ABOVE_0, "parameters.held_out": HELD_OUT,
         "parameters.hidden": ([7, [5, 4]], [0, [0], "7"]), "parameters.continuous_likelihood": (["gaussian", None, {"name": "x"}], [3, "a\x1b"]),
-        "parameters.kinds": ([None, {}], []), "parameters.verbose": ([True, 0], [[1]]), "seed": WHOLE_FROM_0,
+        "parameters.ignore": ([None, []], []), "parameters.missing": ([[], ["NA", -999, 0.5]], [[None], [[]], "NA"]),
+        "parameters.unseen": (["error", "missing"], ["ignore", None]), "columns": ([["a", "b"]], [[], [1], "a"]),
+        "carried": ([{}, {"a": "empty"}], [{"a": 1}, []]), "parameters.kinds": ([None, {}], []), "parameters.verbose": ([True, 0], [[1]]), "seed": WHOLE_FROM_0,
         "members": ([[{"error": 0.0, "normal_error": 1.0, "epoch": 0}] * n for n in (1, 3000)],
                     [[], [{"error": 0.0, "normal_error": 1.0, "epoch": 0}] * 3001]),
         "members.error": ERROR, "members.normal_error": ERROR, "members.epoch": WHOLE_FROM_0, "schema": ([], [[]]),
@@ -533,6 +549,7 @@ HEADERS = {
     },
     "npvae.tables.imputer_file:ColumnField._entries": {
         "kind": (["continuous", "categorical"], ["other"]), "deviation": ABOVE_0, "mean": ([0.0, -1e300], [None, "1"]), "whole": ([True], [1]),
+        "form": (["number", "date", "duration"], ["text", None]), "words": ([[], ["a", "b", "c"]], [["a", "b", "c", "d"], [1]]),
         "values": ([[], [1, 2.5], [True, "a"]], [[None], "ab"]), "likelihood": (["", "poisson", {"name": "x"}], [None, {}]),
     },
 }

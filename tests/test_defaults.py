@@ -236,20 +236,31 @@ DEFAULTS = {
         SklearnProtocol.get_params: deep=True
     """,
     "tables.columns": """
-        Column: values=(), mean=0.0, deviation=1.0, whole=False, likelihood=''
+        Column: values=(), mean=0.0, deviation=1.0, whole=False, likelihood='', form='number', words=()
+    """,
+    "tables.cells": """
+        Given: form='number', declared=False
+        of_array: also=()
+        of_objects: also=()
+    """,
+    "tables.frames": """
+        as_cells: name='X', also=()
+    """,
+    "data.tables.missing": """
+        missing_among: also=()
     """,
     "tables.imputer": """
         TableImputation.interval: level=0.9
-        TableImputer: continuous_likelihood='gaussian_decoder', hidden=(128, 128), members=5, samples=20,
-            learning_rate=0.001, batch_size=64, held_out=0.1, patience=6, imputation_samples=2000,
+        TableImputer: ignore=(), missing=(), unseen='error', continuous_likelihood='gaussian_decoder',
+            hidden=(128, 128), members=5, samples=20, learning_rate=0.001, batch_size=64, held_out=0.1, patience=6, imputation_samples=2000,
             backend='auto', verbose=False
         TableImputer.fit: checkpoint_seconds=10.0, resume=False
         TableImputer.impute: draws=0
         TableImputer.load: backend='auto'
     """,
     "tables.schema": """
-        as_cells: name='X'
-        Schema.fit: continuous_likelihood='gaussian_decoder'
+        Schema.fit: continuous_likelihood='gaussian_decoder', ignore=()
+        Schema.encode: unseen='error'
     """,
     "tables.table_file": """
         TextTable: nothing=['', '#N/A', '-nan', '<NA>', '?', 'N/A', 'NA', 'NULL', 'NaN', 'NaT', 'None', 'n/a',

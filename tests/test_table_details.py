@@ -13,9 +13,11 @@ from npvae.errors import DataFileError, InputError
 from npvae.impute import Imputation
 from npvae.tables import TableImputation
 from npvae.tables import member as member_module
+from npvae.tables.carried import why_carried
 from npvae.tables.columns import Column, fit_column
 from npvae.tables.member import Member, Recipe, Standard, hide, train_member
-from npvae.tables.schema import Schema, as_cells
+from npvae.tables.frames import as_cells
+from npvae.tables.schema import Schema
 from npvae.tables.table_file import read_text_table, write_numbers, write_text_table
 
 
@@ -92,17 +94,18 @@ def test_counts_are_told_from_numbers_by_size_and_spread(values, kind):
 @pytest.mark.parametrize(("different", "rows", "refused"), [(100, 400, False), (101, 400, True), (20, 21, False), (21, 41, True), (21, 42, False)])
 def test_too_many_names_are_no_category(different, rows, refused):
     values = [f"n{i % different}" for i in range(rows)]
+    reason = why_carried("", np.array(values, object), np.ones(rows, bool))
     if refused:
-        with pytest.raises(InputError, match=f"{different} different values in {rows} rows, such as 'n0'"):
-            fitted(values)
+        assert reason == f"names or free text: {different} different answers in {rows} rows, such as 'n0'"
     else:
-        assert fitted(values)[0].kind == "categorical"
+        assert reason is None and fitted(values)[0].kind == "categorical"
 
 
 def test_a_few_numbers_among_names_are_names():
     assert fitted([*map(float, range(10)), "x"])[0].kind == "categorical"
-    with pytest.raises(InputError, match="text 'x' in row 11 among numbers"):
-        fitted([*map(float, range(11)), "x"])
+    for numbers, reason in ((10, None), (11, "text among numbers, such as 'x'")):
+        values = np.array([*map(float, range(numbers)), "x"], object)
+        assert why_carried("", values, np.ones(len(values), bool)) == reason
 
 
 # a table's columns together

@@ -1,7 +1,5 @@
 """Tables with missing cells: kinds of columns, what comes in and goes out, and that the fills are worth something."""
 
-import decimal
-
 import numpy as np
 import pytest
 
@@ -12,7 +10,8 @@ from npvae.likelihoods import StudentT
 from npvae.tables import TableImputation
 from npvae.tables.columns import Column, fit_column
 from npvae.tables.member import Standard
-from npvae.tables.schema import Schema, as_cells
+from npvae.tables.frames import as_cells
+from npvae.tables.schema import Schema
 
 QUICK = {"members": 1, "epochs": 20, "hidden": (16,), "imputation_samples": 200, "random_state": 0, "every": 5}
 
@@ -83,9 +82,8 @@ def test_numbers_of_a_column_and_back(column, values):
     ([1.0, 1.0], None, "one value, 1.0"), ([None, None, 1.0, -1.0, 2.0], "positive", "-1 in row 3"),
     ([None, None], None, "is empty"), ([1.0, -1.0, 2.0], "positive", "row 1.*above 0"),
     ([1.0, 2.5, 3.0], "counts", "2.5 in row 1"), ([1.0, np.inf, 3.0], None, "inf in row 1"), ([1.0, 2.0, 3.0], "binary", "3 values"),
-    ([1.0, "x", 3.0], "continuous", "the text 'x' in row 1"), ([*map(str, "abcdefghijklmnopqrstuvwxyz")], None, "26 different values in 26 rows, such as 'a'"),
-    ([1e200, -1e200, 3.0], None, "use other units"), ([1.0, 2.5, 10**400], None, "too large for a float"),
-    ([*map(float, range(20)), "x"], None, "the text 'x' in row 20 among numbers"),
+    ([1.0, "x", 3.0], "continuous", "the text 'x' in row 1"), ([1e200, -1e200, 3.0], None, "use other units"),
+    ([1.0, 2.5, 10**400], None, "too large for a float"),
 ])
 def test_columns_that_cannot_be_learnt_from(values, kind, words):
     cells = np.array(values, dtype=object)
@@ -140,7 +138,7 @@ def test_a_mixed_table(rng, tmp_path):
     with pytest.raises(InputError, match="'town' holds 'D' in row 0"):
         given[0, 4] = "D"
         imputer.transform(Frame(dict(zip(frame.columns, given.T, strict=True))))
-    with pytest.raises(InputError, match="columns should be those"):
+    with pytest.raises(InputError, match="X has 5 features, but TableImputer is expecting 6 features as input"):
         imputer.transform(given[:, :5])
 
 
@@ -184,8 +182,9 @@ def test_rows_of_nothing_and_rows_of_everything(rng):
 @pytest.mark.parametrize(("x", "error", "words"), [
     (np.zeros((0, 3)), InputError, "rows and columns"), (np.zeros(3), InputError, "rows and columns"),
     ([[1.0, 2.0], [3.0]], InputError, "rectangular"), (np.ma.masked_array([[1.0]]), InputTypeError, "MaskedArray"),
-    (np.array([[1.0, np.nan], [2.0, np.nan]]), InputError, "column '1' is empty"),
-    (np.array([[1.0, 3.0], [2.0, 3.0]]), InputError, "column '1' has one value"),
+    (np.full((2, 2), np.nan), InputError, "no column of the table can be modelled. '0': empty; '1': empty"),
+    (np.array([[np.nan, 3.0], [np.nan, 3.0]]), InputError, "'0': empty; '1': constant: always 3"),
+    (np.array([[1.0 + 2.0j, 3.0], [1.0, 3.0]]), InputError, "Complex data not supported"),
 ])
 def test_tables_that_cannot_be(x, error, words):
     with pytest.raises(error, match=words):
@@ -238,8 +237,6 @@ def test_bools_names_and_whole_positive_numbers(rng):
     table = np.concatenate([named, cells[:, 2:]], axis=1)
     imputer = TableImputer(**QUICK).fit(table)
     assert set(imputer.transform(np.array([[np.nan, 1.0], [np.nan, -1.0]]))[:, 0]) <= {"x", "y"}
-    with pytest.raises(InputTypeError, match="column '0'.*Decimal"):
-        TableImputer(**QUICK).fit(np.array([[decimal.Decimal(i), 1.0 * i] for i in range(9)], dtype=object))
 
 
 def test_in_scikit_learn_s_pipelines(rng):

@@ -113,12 +113,12 @@ def _imputer(options, table):
 
 def _report(imputer, found, text, names) -> None:
     """What was filled in, how well cells held out were, and where it was written."""
-    missing = ~found.observed
+    missing = found.filled_in
     header = "" if text is None else ", names in the first row" if text.has_names else ", no names in the first row"
     output.say(f"{len(missing)} rows, {missing.shape[1]} columns{header}; {int(missing.sum())} cells filled in")
-    for i, column in enumerate(imputer.schema_.columns):
+    for column in imputer.schema_.columns:
         values = ", ".join(map(as_text, column.values[:6])) + (", ..." if len(column.values) > 6 else "")
-        output.say(f"  {column.name}: {column.kind}{f' ({values})' if values else ''}, {int(missing[:, i].sum())} missing")
+        output.say(f"  {column.name}: {column.kind}{f' ({values})' if values else ''}, {int(missing[:, found.columns.index(column.name)].sum())} missing")
     better = [(member.error, member.normal_error) for member in imputer.members_]
     ours, normal = np.mean(better, axis=0)
     output.say(
@@ -182,4 +182,4 @@ def _write(path, text, labels, filled, found) -> None:
     if text is None:
         save_array(path, filled, y=labels)
     else:
-        write_text_table(path, text, filled, found.observed)
+        write_text_table(path, text, filled, ~found.filled_in)

@@ -8,11 +8,14 @@
     categorical   one-hot, a column a value               categorical         the likeliest value             several values
 
 ``center`` and ``scale`` turn a kind's numbers into ones of about unit size, which is what the encoder sees; they are 0 and 1
-but for counts. Numbers that are all whole are whole again on the way out.
+but for counts. Numbers that are all whole are whole again on the way out. Dates are numbers of days (times.py). Which columns are
+modelled at all: carried.py.
 """
 
 from __future__ import annotations
 
+import decimal
+import numbers as number_types
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +28,6 @@ LIKELIHOODS = {
     "continuous": "gaussian_decoder", "positive": "gaussian_decoder", "counts": "poisson", "binary": "bernoulli",
     "categorical": "categorical",
 }
-#: A column of text with more values than this is most likely no category but a name.
-MOST_VALUES = 100
 #: Numbers that are farther from a column's mean, in its deviations, and larger counts leave a float32.
 FARTHEST = 1e15
 #: Whole numbers from 0 are counts if their variance is at most so many times their mean: a Poisson distribution's is equal.
@@ -35,7 +36,8 @@ LARGEST_DISPERSION = 3.0
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table, as it was when the model was fitted. ``values``: the two or more of a binary or categorical one."""
+    """One column of a table, as it was when the model was fitted. ``values``: the two or more of a binary or categorical one; form:
+    what its cells are, see cells.py; words: texts among its numbers that stay as they are."""
 
     name: str
     kind: str
@@ -44,6 +46,8 @@ class Column:
     deviation: float = 1.0
     whole: bool = False
     likelihood: str | dict = ""
+    form: str = "number"
+    words: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:
@@ -69,6 +73,17 @@ class Column:
     def is_binary_number(self) -> bool:
         """Whether its values are two numbers."""
         return self.kind == "binary" and all(isinstance(value, float) for value in self.values)
+
+    def unseen(self, cells: np.ndarray, observed: np.ndarray) -> np.ndarray:
+        """Which of the observed cells (N,) are values that a column of names had not, or texts among numbers, booleans (N,)."""
+        if self.is_numeric and cells.dtype.kind == "f":
+            return np.zeros(len(cells), bool)
+        if self.is_numeric:
+            return observed & np.fromiter((isinstance(cell, str) for cell in cells), bool, len(cells))
+        found, known = np.zeros(len(cells), bool), set(self.values)
+        for row in np.flatnonzero(observed):
+            found[row] = _plain(cells[row], self.name) not in known
+        return found
 
     def encode(self, cells: np.ndarray, observed: np.ndarray) -> np.ndarray:
         """(N, width) float64 of cells (N,), floats or objects; NaN where they are not observed.
@@ -124,9 +139,11 @@ class Column:
 
     def config(self) -> dict:
         """The fields, JSON-able; ``Column(**config)`` is an equal one, with ``values`` a tuple again."""
+        later = {"form": self.form, "words": list(self.words)}  # left out where they say nothing
         return {
             "name": self.name, "kind": self.kind, "values": list(self.values), "mean": self.mean, "deviation": self.deviation,
             "whole": self.whole, "likelihood": self.likelihood,
+            **{name: value for name, value in later.items() if value not in ("number", [])},
         }
 
 
@@ -164,18 +181,6 @@ def fit_column(name: str, cells: np.ndarray, observed: np.ndarray, kind: str | N
 def guess(name: str, cells: np.ndarray, observed: np.ndarray, values: list) -> str:
     """The kind that the values look like."""
     if any(isinstance(value, str) for value in values):
-        there = int(observed.sum())
-        numeric = [value for value in values if not isinstance(value, str)]
-        if len(numeric) > 10:  # a column of numbers with text among them
-            row = next(row for row in np.flatnonzero(observed) if isinstance(cells[row], str))
-            raise InputError(f"column {name!r} holds the text {cells[row]!r} in row {row} among numbers")
-        text = next(value for value in values if isinstance(value, str))
-        if len(values) > MOST_VALUES or (len(values) > 20 and len(values) > there / 2):
-            raise InputError(
-                f"column {name!r} holds text, {len(values)} different values in {there} rows, such as {text!r}: numbers and dates "
-                "have to be written as plain numbers; a name of the row has to be removed; a real category, to be said to be one "
-                "('categorical')"
-            )
         return "binary" if len(values) == 2 else "categorical"
     if len(values) == 2:
         return "binary"
@@ -213,7 +218,7 @@ def _plain(cell, name: str):
     """A cell as Python has it: a bool, a number as float, text. InputTypeError: it is something else."""
     if isinstance(cell, (bool, np.bool_)):
         return bool(cell)
-    if isinstance(cell, (int, float, np.integer, np.floating)):
+    if isinstance(cell, (number_types.Real, decimal.Decimal)):
         try:
             return float(cell)
         except OverflowError:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import math
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from npvae import backend as backends
 from npvae import check, random
-from npvae.errors import TrainingInterrupted
+from npvae.data.tables.missing import values_of
+from npvae.errors import CarriedColumnsWarning, InputError, TrainingInterrupted
 from npvae.model import Model
 from npvae.progress import progress_bar
 from npvae.sklearn_protocol import WHERE, SklearnProtocol
-from npvae.tables import imputer_file
+from npvae.tables import imputer_file, times
+from npvae.tables.frames import OUTPUTS, as_cells, in_container, numbered
 from npvae.tables.imputer_checkpoint import ImputerCheckpoint
 from npvae.tables.member import Member, Recipe, Standard, model_of, train_member
-from npvae.tables.schema import Cells, Schema, as_cells, numbered
+from npvae.tables.schema import IGNORED, UNSEEN, Schema
 from npvae.training.checkpoint import CheckpointFile, check_resume
 from npvae.training.state import INTERRUPTED
 
@@ -31,12 +34,13 @@ MOST_EPOCHS, MOST_STEPS, LOOKS, FEWEST_EPOCHS = 400, 40_000, 40, 10
 class TableImputation:
     """A completed table, N rows of C columns; what was observed is in its place, to the bit."""
 
-    filled: np.ndarray  #: (N, C), floats or objects as the table came: best guesses
-    draws: list[np.ndarray]  #: M tables like it, drawn from the distribution of what is missing given what is observed
+    filled: object  #: the table with best guesses in its gaps: of the kind that came, or that ``set_output`` asked for
+    draws: list  #: M tables like it, drawn from the distribution of what is missing given what is observed
     effective_sample_size: np.ndarray  #: (N,): of how many samples of z a row's answer consists, the least of all members
     columns: list[str]
-    is_numeric: list[bool]  #: by column: whether its values are numbers, two of them perhaps, and not names
-    observed: np.ndarray  #: (N, C)
+    is_numeric: list[bool]  #: by column: whether its values are numbers, two of them perhaps, and not names; not of carried ones
+    observed: np.ndarray  #: (N, C): not missing
+    filled_in: np.ndarray | None = None  #: (N, C): missing, and in a column that is modelled
 
     def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper ends, (N, C) floats, of a cell's central interval of that probability, from M draws in order:
@@ -46,17 +50,26 @@ class TableImputation:
         A further draw lies in it with the probability 1 - 2 k / (M + 1), at least the level; with a higher one where draws
         are equal, as of counts.
 
-        NaN in columns of names; both the value itself where it is observed. InputError: fewer draws than such an interval needs.
+        NaN in columns of names and in those that are carried; both the value itself where it is observed; of dates days since
+        1970-01-01. InputError: fewer draws than such an interval needs.
         """
         check.real_number("level", level, above=0.0, below=1.0)
         needed = math.ceil(round(2.0 / (1.0 - level), 6)) - 1
         check.whole_number("the number of draws", len(self.draws), needed)
         k = math.floor(round((len(self.draws) + 1) * (1.0 - level) / 2.0, 6))
         ends = np.full((2, *self.observed.shape), np.nan)
+        tables = [as_cells(draw) for draw in self.draws]
         for i in np.flatnonzero(self.is_numeric):
-            ordered = np.sort([draw[:, i].astype(float) for draw in self.draws], axis=0)
+            ordered = np.sort([_floats(table.columns[i].cells) for table in tables], axis=0)
             ends[:, :, i] = ordered[k - 1], ordered[-k]
         return ends[0], ends[1]
+
+
+def _floats(cells: np.ndarray) -> np.ndarray:
+    """Cells (N,), floats or objects, as floats; NaN for words among them."""
+    if cells.dtype.kind == "f":
+        return cells
+    return np.array([np.nan if cell is None or isinstance(cell, str) else cell for cell in cells], np.float64)
 
 
 def seed_of_member(seed: int, i: int) -> int:
@@ -67,10 +80,20 @@ def seed_of_member(seed: int, i: int) -> int:
 class TableImputer(SklearnProtocol):
     """Fills in tables by variational autoencoders that are trained on what is observed.
 
+    A table is a frame (pandas, polars, pyarrow), a mapping of columns, a list of records, an array or a list of rows; it comes back as
+    what it was, with its names, index and types, and with its gaps alone changed (frames.py). ``set_output`` overrides the kind.
+
+    Missing are None, NaN, NaT, pandas.NA and null. A text never is, unless ``missing`` says so: "NA" and "" are values.
+
     Parameters
     ----------
     kinds : a mapping of columns' names (or numbers, as text) to "continuous", "positive", "counts", "binary" or
         "categorical", or to ``{"kind": ..., "likelihood": ...}``; guessed for the others (columns.py).
+    ignore : names of columns that are not modelled but carried as they are, one or a list. Empty and constant columns, identifiers,
+        names and free text always are, unless ``kinds`` names them (carried.py); a CarriedColumnsWarning says which, and why.
+    missing : values that are missing, too, one or a list: ``("NA", "?", -999)``.
+    unseen : "error", or "missing": what to do in ``transform`` with categories that the fitted table had not: refuse them by name, or
+        leave them as they are and do without them.
     continuous_likelihood : of continuous and positive columns: "gaussian_decoder", "student_t", ...
     latent_dim, hidden : of every member; None: as many latent dimensions as the table has numbers, at most 10.
     members : models that are trained, each with other cells held out, and averaged.
@@ -85,6 +108,7 @@ class TableImputer(SklearnProtocol):
     Attributes
     ----------
     schema_, members_, seed_, n_features_in_; feature_names_in_, if the table's columns have names.
+    carried_ : of the columns that are not modelled, the reason, by name.
     interrupted_ : after fit, whether Ctrl-C ended it; there are then fewer members, or a shorter training of the last.
 
     Examples
@@ -99,11 +123,14 @@ class TableImputer(SklearnProtocol):
     """
 
     def __init__(
-        self, kinds=None, *, continuous_likelihood="gaussian_decoder", latent_dim=None, hidden=(128, 128), members=5,
-        samples=20, learning_rate=1e-3, batch_size=64, epochs=None, held_out=0.1, every=None, patience=6,
+        self, kinds=None, *, ignore=(), missing=(), unseen="error", continuous_likelihood="gaussian_decoder", latent_dim=None,
+        hidden=(128, 128), members=5, samples=20, learning_rate=1e-3, batch_size=64, epochs=None, held_out=0.1, every=None, patience=6,
         imputation_samples=2000, backend="auto", threads=None, random_state=None, verbose=False,
     ):
         self.kinds = kinds
+        self.ignore = ignore
+        self.missing = missing
+        self.unseen = unseen
         self.continuous_likelihood = continuous_likelihood
         self.latent_dim = latent_dim
         self.hidden = hidden
@@ -122,7 +149,7 @@ class TableImputer(SklearnProtocol):
         self.verbose = verbose
 
     def fit(self, X, y=None, *, checkpoint=None, checkpoint_seconds=10.0, resume=False):
-        """Learn from a table X (N, C): numbers with NaN, or numbers and text with None. Return self; y is ignored.
+        """Learn from a table X of N rows and C columns. Return self; y is ignored.
 
         checkpoint, checkpoint_seconds, resume: as of :meth:`npvae.VAE.fit`; one file for all members. Resuming needs a ``random_state``.
         Ctrl-C ends training after the current step: the imputer keeps what there is, and a TrainingInterrupted is raised, which is
@@ -131,9 +158,11 @@ class TableImputer(SklearnProtocol):
         """
         members = check.whole_number("members", self.members, 1)
         check_resume(resume)
-        table = as_cells(X)
-        schema = Schema.fit(table, self.kinds, self.continuous_likelihood)
-        recipe = self._recipe(schema, len(table.cells))
+        check.one_of("unseen", self.unseen, UNSEEN)
+        table = as_cells(X, also=values_of(self.missing))
+        schema = Schema.fit(table, self.kinds, self.continuous_likelihood, self.ignore)
+        recipe = self._recipe(schema, table.rows)
+        _warn_of_carried({name: reason for name, reason in schema.carried.items() if reason != IGNORED})
         seed = random.seed_from(self.random_state)
         ops = backends.get(self.backend, self.threads)
         x, likelihood = schema.encode(table), schema.likelihood()
@@ -177,11 +206,37 @@ class TableImputer(SklearnProtocol):
             self.members_ = [replace(each, model=Model(each.model.architecture, ops)) for each in self.members_]
         return self
 
+    def set_output(self, *, transform=None):
+        """In what form ``transform``, ``fit_transform`` and ``impute`` give tables back: "default", what came; "pandas"; "polars"; None:
+        as before. Return self."""
+        if transform is not None:
+            self._sklearn_output_config = {"transform": check.one_of("output", transform, OUTPUTS)}
+        return self
+
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
+        """The columns' names, (C,) objects: those of the fitted table, or x0, x1, ..., or ``input_features``, where it had none.
+
+        InputError: input_features are others than the fitted table's, or not as many.
+        """
+        self._check_fitted()
+        fitted = getattr(self, "feature_names_in_", None)
+        if input_features is None:
+            return np.array([f"x{i}" for i in range(self.n_features_in_)], object) if fitted is None else fitted.copy()
+        given = np.array(list(input_features), object)
+        if fitted is not None and given.tolist() != fitted.tolist():
+            raise InputError("input_features is not equal to feature_names_in_")
+        if len(given) != self.n_features_in_:
+            raise InputError(f"input_features should have length equal to number of features ({self.n_features_in_}), got {len(given)}")
+        return given
+
     def _keep(self, schema: Schema, members: list[Member], seed: int) -> None:
-        self.schema_, self.members_, self.seed_ = schema, members, seed
-        self.n_features_in_ = len(schema.columns)
-        names = [column.name for column in schema.columns]
-        self._set_feature_names(None if names == numbered(len(names)) else names)
+        self.schema_, self.members_, self.seed_, self.carried_ = schema, members, seed, dict(schema.carried)
+        self.n_features_in_ = len(schema.names)
+        self._set_feature_names(schema.names if schema.named else None)
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "members_"):
+            raise self._not_fitted_error("this TableImputer is not fitted yet: call fit or load first")
 
     def _recipe(self, schema: Schema, rows: int) -> Recipe:
         whole = check.whole_number
@@ -199,25 +254,26 @@ class TableImputer(SklearnProtocol):
             check.real_number("held_out", self.held_out, above=0.0, maximum=0.5), every, whole("patience", self.patience, 1),
         )
 
-    def transform(self, X) -> np.ndarray:
-        """X (N, C) with its missing cells filled in by their best guesses; a new table, of the same kind."""
+    def transform(self, X):
+        """X with its missing cells filled in by their best guesses: a new table, of the same kind or of that of ``set_output``."""
         return self.impute(X).filled
 
-    def fit_transform(self, X, y=None, **fit_arguments) -> np.ndarray:
+    def fit_transform(self, X, y=None, **fit_arguments):
         """``fit`` and then ``transform``."""
         return self.fit(X, y, **fit_arguments).transform(X)
 
     def impute(self, X, draws: int = 0, *, random_state=None) -> TableImputation:
-        """Fill in X (N, C), which need not be what was fitted: best guesses, and ``draws`` tables drawn.
+        """Fill in X, which need not be what was fitted: best guesses, and ``draws`` tables drawn. Where both have names, columns are
+        found by them, in any order.
 
         NotFittedError. InputError: other columns than the fitted table's, names that it did not have, text among numbers.
         """
-        if not hasattr(self, "members_"):
-            raise self._not_fitted_error("this TableImputer is not fitted yet: call fit or load first")
+        self._check_fitted()
         draws = check.whole_number("draws", draws, 0)
-        table = as_cells(X)
-        self.schema_.check(table)
-        x = self.schema_.encode(table)
+        check.one_of("unseen", self.unseen, UNSEEN)
+        table = as_cells(X, also=values_of(self.missing))
+        places = self.schema_.places(table)
+        x = self.schema_.encode(table, self.unseen)
         seed = self.seed_ if random_state is None else random.seed_from(random_state)
         count, means, drawn, sizes = len(self.members_), [], [], []
         with progress_bar(self.verbose, count * len(x), "row") as progress:
@@ -231,25 +287,31 @@ class TableImputer(SklearnProtocol):
                 means.append(found.mean)
                 drawn.append([] if found.draws is None else list(found.draws))
                 sizes.append(found.diagnostics["effective_sample_size"])
-        tables = [self._cells(table, drawn[i % count][i // count]) for i in range(draws)]
-        filled = self._cells(table, np.mean(means, axis=0, dtype=np.float64))
-        numeric = [column.is_numeric or column.is_binary_number for column in self.schema_.columns]
-        return TableImputation(filled, tables, np.min(sizes, axis=0), table.names, numeric, table.observed)
+        tables = [self._table(X, table, places, drawn[i % count][i // count]) for i in range(draws)]
+        filled = self._table(X, table, places, np.mean(means, axis=0, dtype=np.float64))
+        numeric, modelled = [False] * len(table.names), np.zeros(len(table.names), bool)
+        for column, place in zip(self.schema_.columns, places, strict=True):
+            numeric[place], modelled[place] = column.is_numeric or column.is_binary_number, True
+        observed = table.observed
+        return TableImputation(filled, tables, np.min(sizes, axis=0), table.names, numeric, observed, ~observed & modelled)
 
-    def _cells(self, table: Cells, x: np.ndarray) -> np.ndarray:
+    def _table(self, X, table, places: list[int], x: np.ndarray):
         """The table with numbers x (N, D) in the place of what is missing; what is observed stays as it came."""
-        names = any(isinstance(value, (str, bool)) for column in self.schema_.columns for value in column.values)
-        result = table.cells.astype(object) if names else table.cells.copy()
-        for i, (column, block) in enumerate(zip(self.schema_.columns, self.schema_.slices, strict=True)):
-            there = table.observed[:, i]
-            if there.all():
+        new = {}
+        for column, block, place in zip(self.schema_.columns, self.schema_.slices, places, strict=True):
+            given = table.columns[place]
+            rows = np.flatnonzero(given.missing)
+            if not len(rows):
                 continue
-            check.finite_result(f"column {column.name!r}", x[~there, block])
-            values = column.round(column.decode(x[:, block]))[~there]
+            check.finite_result(f"column {column.name!r}", x[rows, block])
+            values = column.round(column.decode(x[:, block]))[rows]
             if values.dtype != object:
                 check.finite_result(f"column {column.name!r}", values)
-            result[~there, i] = values
-        return result
+            if column.form != given.form:  # nothing of the column is there to say what its cells are
+                values = times.in_python(values, column.form, column.whole)
+            new[place] = given.replace(rows, values)
+        names = table.names if table.named else self.get_feature_names_out().tolist()
+        return in_container(table.rebuild(new), self._transform_output(), names, X)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "members_")
@@ -273,3 +335,15 @@ class TableImputer(SklearnProtocol):
         FileNotFoundError, ModelFileError: it cannot be read.
         """
         return imputer_file.load(cls, path, backend, threads)
+
+
+def _warn_of_carried(carried: dict[str, str]) -> None:
+    """CarriedColumnsWarning, naming columns and reasons, if there are any."""
+    if carried:
+        listed = "; ".join(f"{name!r} ({reason})" for name, reason in carried.items())
+        many = len(carried) > 1
+        warnings.warn(
+            f"{len(carried)} column{'s' if many else ''} cannot be modelled and {'are' if many else 'is'} kept as {'they are' if many else 'it is'}: "
+            f"{listed}; kinds={{name: kind}} models one all the same, ignore=[name] says that it is meant",
+            CarriedColumnsWarning, stacklevel=3,
+        )

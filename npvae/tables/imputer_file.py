@@ -8,13 +8,16 @@ import numpy as np
 
 from npvae import backend as backends
 from npvae import declared, io, registry
+from npvae.data.tables.missing import values_of
 from npvae.errors import InputError, ModelFileError, NpvaeError
-from npvae.fields import Anything, Either, Field, Flag, ListOf, Maybe, OneOf, Real, Record, Text, Whole
+from npvae.fields import Anything, Either, Field, Flag, ListOf, MapOf, Maybe, OneOf, Real, Record, Text, Whole
 from npvae.impute import Normal
 from npvae.model import Architecture, Model
+from npvae.tables.carried import MOST_WORDS
+from npvae.tables.cells import FORMS
 from npvae.tables.columns import KINDS
 from npvae.tables.member import Member, Standard
-from npvae.tables.schema import Schema
+from npvae.tables.schema import UNSEEN, Schema
 
 _NAME_OR_CONFIGURATION = Either(Text(100, plain=True), declared.Configuration())
 
@@ -25,7 +28,7 @@ class ColumnField(Field):
     _entries = Record({
         "name": Text(), "kind": OneOf(KINDS), "values": ListOf(Either(Flag(), Real(), Text())), "mean": Real(),
         "deviation": Real(above=0.0), "whole": Flag(), "likelihood": _NAME_OR_CONFIGURATION,
-    })
+    }, {"form": OneOf(FORMS), "words": ListOf(Text(), longest=MOST_WORDS)})
     expected = _entries.expected
 
     def read(self, name, value):
@@ -47,22 +50,23 @@ DECLARATION = Record({
         "batch_size": Whole(1), "epochs": Maybe(Whole(1)), "held_out": Real(above=0.0, maximum=0.5), "every": Maybe(Whole(1)),
         "patience": Whole(1), "imputation_samples": Whole(1), "backend": Maybe(Anything()), "threads": Maybe(Whole(1)),
         "random_state": Maybe(Whole(0)), "verbose": Anything(1),
-    }),
+    }, {"ignore": Maybe(Anything()), "missing": ListOf(Either(Text(), Real())), "unseen": OneOf(UNSEEN)}),
     "schema": ListOf(ColumnField(), shortest=1), "seed": declared.SEED,
     "architecture": Record(declared.ARCHITECTURE, declared.ARCHITECTURE_OPTIONS),
     "members": ListOf(MEMBER, shortest=1, longest=3000),
-})
+}, {"columns": ListOf(Text(), shortest=1), "carried": MapOf(Text())})
 
 
 def save(imputer, path) -> None:
     """Write a fitted imputer. NotFittedError: it is not fitted. OSError: it cannot be written."""
     if not hasattr(imputer, "members_"):
         raise imputer._not_fitted_error("this TableImputer is not fitted yet: call fit or load first")
-    decided = dict.fromkeys(("kinds", "backend", "threads", "random_state"))  # what they said is in the schema and the seed
+    decided = dict.fromkeys(("kinds", "ignore", "backend", "threads", "random_state"))  # what they said is in the schema and the seed
+    decided["missing"] = [value.item() if hasattr(value, "item") else value for value in values_of(imputer.missing)]
     members, arrays = described(imputer.members_)
     header = {
         "parameters": registry.plain({**imputer.get_params(), **decided}),
-        "schema": imputer.schema_.config(), "seed": imputer.seed_,
+        "schema": imputer.schema_.config(), "columns": imputer.schema_.names, "carried": imputer.schema_.carried, "seed": imputer.seed_,
         "architecture": imputer.members_[0].model.architecture.config(),
         "members": members,
     }
@@ -101,14 +105,19 @@ def refusing(path):
 
 
 def _restore(cls, header: dict, arrays: dict, where: dict, ops):
-    imputer = cls(**{**header["parameters"], **where})
+    parameters = header["parameters"]
+    told = {"ignore": (), "missing": tuple(parameters.get("missing", ()))}
+    imputer = cls(**{**parameters, **told, **where})
     if "theta_0" not in arrays:
         raise ModelFileError("the parameters of its members are missing")
-    columns = [column["name"] for column in header["schema"]]
-    if len(set(columns)) != len(columns):
+    modelled, carried = [column["name"] for column in header["schema"]], header.get("carried", {})
+    names = header.get("columns", modelled)
+    if len(set(names)) != len(names):
         raise ModelFileError("two of its columns have one name")
+    if [name for name in names if name not in carried] != modelled or not carried.keys() <= set(names):
+        raise ModelFileError("its columns are not those that are modelled or carried")
     architecture = declared.build_architecture(Architecture, header["architecture"], arrays["theta_0"].size)
-    schema = Schema.from_config(header["schema"])
+    schema = Schema.from_config(header["schema"], names, carried)
     if architecture.n_features != schema.width or architecture.likelihood != schema.likelihood():
         raise ModelFileError("its columns are not those of its model")
     if not (architecture.missing and architecture.completed):

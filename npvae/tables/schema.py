@@ -2,109 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from npvae import likelihoods, registry
 from npvae.errors import InputError, InputTypeError
 from npvae.likelihoods import Table
+from npvae.tables.carried import why_carried, words_among_numbers
 from npvae.tables.columns import Column, fit_column
+from npvae.tables.frames import Cells, column_name, numbered
 
-
-@dataclass(frozen=True)
-class Cells:
-    """A table as it came: cells (N, C), floats or objects; which are observed; the columns' names."""
-
-    cells: np.ndarray
-    observed: np.ndarray
-    names: list[str]
-
-
-def as_cells(X, name: str = "X") -> Cells:
-    """X as cells: an array of numbers with NaN, an array or list of rows of numbers and text with None, or a table with
-    ``columns``. It is not modified.
-
-    InputError, InputTypeError: not a table, no rows or no columns, two columns of one name.
-    """
-    names = getattr(X, "columns", None)
-    names = None if names is None else list(names)
-    if hasattr(X, "toarray") or isinstance(X, np.ma.MaskedArray):
-        raise InputTypeError(f"{name} must be a table with NaN or None for what is missing, got {type(X).__name__}")
-    try:
-        cells = np.asarray(X)
-        if cells.dtype.kind == "U":
-            cells = np.where(cells == "nan", None, cells.astype(object))  # which NumPy makes of NaN beside text
-        elif cells.dtype.kind not in "fiub":
-            cells = np.asarray(X, dtype=object)
-    except ValueError as error:
-        raise InputError(f"{name} is not a rectangular table: {error}") from None
-    if cells.dtype.kind in "iub":
-        cells = cells.astype(np.float64)
-    if cells.ndim != 2 or 0 in cells.shape:
-        raise InputError(f"{name} must have rows and columns, got shape {cells.shape}")
-    if names is not None and len(names) != cells.shape[1]:
-        raise InputError(f"{name} has {len(names)} column names for {cells.shape[1]} columns")
-    if cells.dtype == object:
-        observed = np.array([[not _is_missing(cell) for cell in row] for row in cells]).reshape(cells.shape)
-    else:
-        observed = ~np.isnan(cells)
-    names = numbered(cells.shape[1]) if names is None else [str(entry) for entry in names]
-    if len(set(names)) != len(names):
-        twice = next(entry for entry in names if names.count(entry) > 1)
-        raise InputError(f"two columns of {name} are named {twice!r}")
-    return Cells(cells, observed, names)
-
-
-def numbered(count: int) -> list[str]:
-    """The names of columns that have none."""
-    return [str(i) for i in range(count)]
-
-
-def _is_missing(cell) -> bool:
-    return cell is None or (isinstance(cell, (float, np.floating)) and np.isnan(cell)) or type(cell).__name__ in ("NAType", "NaTType")
+#: What is done with a value that a column of names had not when the model was fitted.
+UNSEEN = ("error", "missing")
+#: The reason of columns that ``ignore`` names.
+IGNORED = "ignored, as was said"
+#: What a column's cells are called in messages.
+_FORMS = {"number": "numbers or names", "date": "dates", "duration": "durations"}
 
 
 class Schema:
-    """The columns of a table, each with its kind and likelihood."""
+    """The columns of a table that are modelled, each with its kind and likelihood.
 
-    def __init__(self, columns: list[Column]) -> None:
+    names: of all of the table's columns, in its order; carried: of those that are not modelled, and why.
+    """
+
+    def __init__(self, columns: list[Column], names: list[str] | None = None, carried: dict[str, str] | None = None) -> None:
         self.columns = columns
+        self.names = [column.name for column in columns] if names is None else names
+        self.carried = carried or {}
         ends = np.cumsum([column.width for column in columns])
         self.slices = [slice(int(end) - c.width, int(end)) for end, c in zip(ends, columns, strict=True)]
         self.width = int(ends[-1])
 
-    @classmethod
-    def fit(cls, table: Cells, kinds=None, continuous_likelihood="gaussian_decoder") -> Schema:
-        """The schema of a table; kinds: a mapping of columns' names to kinds, or to ``{"kind": ..., "likelihood": ...}``.
+    @property
+    def named(self) -> bool:
+        """Whether the table's columns had names, and not only numbers."""
+        return self.names != numbered(len(self.names))
 
-        InputError: a column that cannot be learnt from (see ``fit_column``), or a name that no column has.
+    @classmethod
+    def fit(cls, table: Cells, kinds=None, continuous_likelihood="gaussian_decoder", ignore=()) -> Schema:
+        """The schema of a table; kinds: a mapping of columns' names to kinds, or to ``{"kind": ..., "likelihood": ...}``, which are then
+        modelled whatever they look like; ignore: names of columns to be carried.
+
+        InputError: no column can be modelled, one has values that its kind has not, or a name that no column has.
         """
-        if kinds is not None and not isinstance(kinds, Mapping):
-            raise InputTypeError(f"kinds must be a mapping of columns' names to kinds, got {kinds!r}")
-        kinds = dict(kinds or {})
-        unknown = [name for name in kinds if str(name) not in table.names]
-        if unknown:
-            raise InputError(f"kinds names the column {unknown[0]!r}, but the columns are {table.names}")
-        wanted = {str(name): entry if isinstance(entry, dict) else {"kind": entry} for name, entry in kinds.items()}
-        for name, entry in wanted.items():
-            if "kind" not in entry or not set(entry) <= {"kind", "likelihood"}:
-                raise InputError(f"kinds[{name!r}] must be a kind, or have a 'kind' and perhaps a 'likelihood', got {entry!r}")
-        columns = []
-        for i, name in enumerate(table.names):
-            entry = wanted.get(name, {})
-            column = fit_column(name, table.cells[:, i], table.observed[:, i], entry.get("kind"), entry.get("likelihood"))
-            said = entry.get("likelihood")
-            if said is None and column.kind in ("continuous", "positive"):
-                said = continuous_likelihood
-            if said is not None:
-                config = registry.to_config(likelihoods.get(said))
-                column = replace(column, likelihood=config)
-                encoded = column.encode(table.cells[:, i], table.observed[:, i])
-                likelihoods.get(config).check_data(encoded, [name] * column.width)  # poisson for standardised numbers, say
-            columns.append(column)
-        return cls(columns)
+        wanted, ignored = _wanted(kinds, table.names), _ignored(ignore, table.names)
+        for name in ignored & wanted.keys():
+            raise InputError(f"kinds and ignore both name the column {name!r}; leave out one of them")
+        columns, carried = [], {}
+        for name, given in zip(table.names, table.columns, strict=True):
+            entry, observed = wanted.get(name, {}), ~given.missing
+            reason = IGNORED if name in ignored else None
+            if reason is None and not entry:
+                reason = why_carried(name if table.named else "", given.cells, observed)
+            if reason is not None:
+                carried[name] = reason
+                continue
+            words = words_among_numbers(given.cells, observed) if entry.get("kind") != "categorical" else None
+            if words is not None:
+                observed = observed & ~words
+            columns.append(_fit_column(name, given, observed, entry, continuous_likelihood, words))
+        if not columns:
+            listed = "; ".join(f"{name!r}: {reason}" for name, reason in carried.items())
+            raise InputError(f"no column of the table can be modelled. {listed}")
+        return cls(columns, list(table.names), carried)
 
     def likelihood(self) -> Table:
         """A likelihood for every column; neighbours with the same one share it."""
@@ -117,15 +80,51 @@ class Schema:
                 entries.append([column.likelihood, column.width])
         return Table([{"likelihood": likelihood, "columns": count} for likelihood, count in entries])
 
-    def check(self, table: Cells) -> None:
-        """InputError: the table's columns are not these."""
-        expected = [column.name for column in self.columns]
-        if table.names != expected:
-            raise InputError(f"the columns should be those of the fitted table, {expected}, got {table.names}")
+    def places(self, table: Cells) -> list[int]:
+        """Where the modelled columns are in a table: by name, where both have names, else in the order of the fitted table.
 
-    def encode(self, table: Cells) -> np.ndarray:
-        """(N, width) float64 with NaN, in the likelihoods' numbers."""
-        parts = [column.encode(table.cells[:, i], table.observed[:, i]) for i, column in enumerate(self.columns)]
+        InputError: columns are missing, others are there, or one holds dates where it held numbers: all of them named.
+        """
+        if not (table.named and self.named):
+            if len(table.names) != len(self.names):
+                raise InputError(f"X has {len(table.names)} features, but TableImputer is expecting {len(self.names)} features as input")
+            place = {name: i for i, name in enumerate(self.names)}
+        else:
+            place = {name: i for i, name in enumerate(table.names)}
+            missing = [name for name in self.names if name not in place]
+            unknown = [name for name in table.names if name not in set(self.names)]
+            if missing or unknown:
+                said = [f"{_listed(names)} {words}" for names, words in ((missing, "missing"), (unknown, "not seen in fit")) if names]
+                raise InputError(f"the columns should be those of the fitted table: {'; '.join(said)}")
+        others = []
+        for column in self.columns:
+            given = table.columns[place[column.name]]
+            if given.form != column.form and not given.missing.all():
+                others.append(f"column {column.name!r} holds {_FORMS[given.form]}, but {_FORMS[column.form]} when the model was fitted")
+        if others:
+            raise InputError("; ".join(others))
+        return [place[column.name] for column in self.columns]
+
+    def encode(self, table: Cells, unseen: str = "error") -> np.ndarray:
+        """(N, width) float64 with NaN, in the likelihoods' numbers. unseen: "missing" for taking values that a column of names had not for
+        missing ones here, which leaves them in the table; InputError, naming all such columns, for "error"."""
+        parts, complaints = [], []
+        for column, place in zip(self.columns, self.places(table), strict=True):
+            cells, observed = table.columns[place].cells, ~table.columns[place].missing
+            new = column.unseen(cells, observed)
+            if column.words:
+                words = np.fromiter((isinstance(cell, str) and cell in column.words for cell in cells), bool, len(cells))
+                observed, new = observed & ~words, new & ~words
+            if new.any() and unseen == "missing":
+                observed = observed & ~new
+            try:
+                parts.append(column.encode(cells, observed))
+            except InputError as error:
+                if not new.any():
+                    raise
+                complaints.append(str(error))
+        if complaints:
+            raise InputError("; ".join(complaints) + '. With unseen="missing" such cells stay as they are, and the model does without them')
         return np.concatenate(parts, axis=1)
 
     @property
@@ -143,6 +142,59 @@ class Schema:
         return [column.config() for column in self.columns]
 
     @classmethod
-    def from_config(cls, config) -> Schema:
-        """The schema of :meth:`config`."""
-        return cls([Column(**{**entry, "values": tuple(entry["values"])}) for entry in config])
+    def from_config(cls, config, names=None, carried=None) -> Schema:
+        """The schema of :meth:`config`, and of the names of all columns and reasons of those that are carried."""
+        columns = [{**entry, "values": tuple(entry["values"]), "words": tuple(entry.get("words", ()))} for entry in config]
+        return cls([Column(**entry) for entry in columns], names, carried)
+
+
+def _wanted(kinds, names: list[str]) -> dict[str, dict]:
+    """What is said of columns: {name: {"kind": ..., perhaps "likelihood": ...}}."""
+    if kinds is not None and not isinstance(kinds, Mapping):
+        raise InputTypeError(f"kinds must be a mapping of columns' names to kinds, got {kinds!r}")
+    kinds = dict(kinds or {})
+    unknown = [name for name in kinds if column_name(name) not in names]
+    if unknown:
+        raise InputError(f"kinds names the column {unknown[0]!r}, but the columns are {_listed(names)}")
+    wanted = {column_name(name): entry if isinstance(entry, dict) else {"kind": entry} for name, entry in kinds.items()}
+    for name, entry in wanted.items():
+        if "kind" not in entry or not set(entry) <= {"kind", "likelihood"}:
+            raise InputError(f"kinds[{name!r}] must be a kind, or have a 'kind' and perhaps a 'likelihood', got {entry!r}")
+    return wanted
+
+
+def _ignored(ignore, names: list[str]) -> set[str]:
+    """The names of columns to be carried, one or a list of them."""
+    ignore = [ignore] if isinstance(ignore, (str, int, tuple)) and ignore != () and column_name(ignore) in names else ignore
+    if ignore is None or isinstance(ignore, str) or not isinstance(ignore, Iterable):
+        ignore = [] if ignore is None else [ignore]
+    ignored = [column_name(name) for name in ignore]
+    unknown = [name for name in ignored if name not in names]
+    if unknown:
+        raise InputError(f"ignore names the column {unknown[0]!r}, but the columns are {_listed(names)}")
+    return set(ignored)
+
+
+def _fit_column(name: str, given, observed: np.ndarray, entry: dict, continuous_likelihood, words) -> Column:
+    kind = entry.get("kind")
+    if kind is None and given.declared:
+        kind = "categorical" if len(set(given.cells[observed])) > 2 else "binary"
+    elif kind is None and given.form != "number":
+        kind = "continuous"
+    column = fit_column(name, given.cells, observed, kind, entry.get("likelihood"))
+    found = () if words is None else tuple(sorted(set(given.cells[words])))
+    column = replace(column, form=given.form, words=found)
+    said = entry.get("likelihood")
+    if said is None and column.kind in ("continuous", "positive"):
+        said = continuous_likelihood
+    if said is None:
+        return column
+    config = registry.to_config(likelihoods.get(said))
+    column = replace(column, likelihood=config)
+    encoded = column.encode(given.cells, observed)
+    likelihoods.get(config).check_data(encoded, [name] * column.width)  # poisson for standardised numbers, say
+    return column
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")

@@ -15,7 +15,7 @@ from npvae.data.sniff import MISSING, delimiter_of, looks_like_header
 from npvae.data.table import rows_of
 from npvae.errors import DataFileError
 from npvae.files import write_text_atomically
-from npvae.tables.schema import numbered
+from npvae.tables.frames import numbered
 
 #: Cells that stand for nothing.
 NOTHING = MISSING | {"N/A", "n/a", "#N/A", "<NA>", "NULL", "null", "None", "-nan", "NaT"}

@@ -178,7 +178,14 @@ def use_imputer(imputer) -> list:
     """What an imputer is for."""
     found = imputer.impute(TABLE[:6], draws=2)
     describe(imputer, imputer.members_[0].model)
-    return [np.array([[cell if isinstance(cell, float) else 0.0 for cell in row] for row in t]) for t in (found.filled, *found.draws)]
+    def numbers(table):
+        """Floats, and whole numbers that were filled in."""
+        return np.array([
+            [float(cell) if type(cell) is float or (type(cell) is int and gone) else 0.0 for cell, gone in zip(*both, strict=True)]
+            for both in zip(table, found.filled_in, strict=True)
+        ])
+
+    return [numbers(table) for table in (found.filled, *found.draws)]
 
 
 def resume_vae(path: Path, backend: str = GOES_ON):
