@@ -378,7 +378,7 @@ def test_a_classifier_of_one_s_own(tmp_path):
 
 
 @pytest.mark.parametrize(("labels", "words"), [
-    (np.full(200, -1), "no labelled row"), (np.full(200, 2), "only one class"), (np.full(200, np.nan), "NaN"),
+    (np.full(200, -1), "no labelled row"), (np.full(200, 2), "only one class"), (np.full(200, np.nan), "every label is -1 or missing"),
     (np.zeros(199, int), "X has 200 rows, y has 199"), (np.linspace(0, 1, 200), "continuous"), (None, "requires y"),
 ])
 def test_bad_labels_are_refused_before_anything_is_trained(labels, words):

@@ -182,7 +182,7 @@ def test_rows_of_nothing_and_rows_of_everything(rng):
 @pytest.mark.parametrize(("x", "error", "words"), [
     (np.zeros((0, 3)), InputError, "rows and columns"), (np.zeros(3), InputError, "rows and columns"),
     ([[1.0, 2.0], [3.0]], InputError, "rectangular"), (np.ma.masked_array([[1.0]]), InputTypeError, "MaskedArray"),
-    (np.full((2, 2), np.nan), InputError, "no column of the table can be modelled. '0': empty; '1': empty"),
+    (np.full((2, 2), np.nan), InputError, "no column of the table of 2 samples can be modelled: '0': empty; '1': empty"),
     (np.array([[np.nan, 3.0], [np.nan, 3.0]]), InputError, "'0': empty; '1': constant: always 3"),
     (np.array([[1.0 + 2.0j, 3.0], [1.0, 3.0]]), InputError, "Complex data not supported"),
 ])

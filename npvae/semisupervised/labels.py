@@ -9,6 +9,7 @@ import numpy as np
 
 from npvae import random
 from npvae.data.sniff import MISSING
+from npvae.data.tables.missing import is_missing
 from npvae.errors import DataConversionWarning, InputError, InputTypeError, ManyClassesWarning
 
 #: Texts that mean no label: what is missing in a table, and the "-1" that NumPy makes of -1 in a list of texts.
@@ -20,9 +21,9 @@ MOST_CLASSES_A_ROW, FEW_CLASSES = 0.5, 10
 def read_labels(y, rows: int, classes=None, name: str = "y") -> tuple[np.ndarray, np.ndarray]:
     """``(codes, classes)``: codes (N,) int64, the place of each row's label in ``classes``, or -1; classes sorted, or those given.
 
-    y: (N,) whole numbers or texts; unlabelled rows are -1, None or pandas' NA, among texts also what is missing in a table:
-    an empty text, NA, NaN, ? (npvae/data/sniff.py).
-    InputError: another length, a class there is not, NaN, numbers that are not whole. InputTypeError: neither numbers nor texts.
+    y: (N,) whole numbers or texts; unlabelled rows are -1 or missing: None, NaN, pandas' NA (npvae/data/tables/missing.py), among texts
+    also what is missing in a file: an empty text, NA, NaN, ? (npvae/data/sniff.py).
+    InputError: another length, a class there is not, numbers that are not whole. InputTypeError: neither numbers nor texts.
     """
     values = _values(y, rows, name)
     labelled = np.array([not is_unlabelled(value) for value in values.tolist()], dtype=bool)
@@ -48,7 +49,7 @@ def refuse_other_kind(labels: np.ndarray, classes: np.ndarray) -> None:
 def refuse_unusable(codes: np.ndarray, classes: np.ndarray) -> None:
     """InputError: fewer than two classes, or one without a labelled row."""
     if not (codes >= 0).any():
-        raise InputError("y has no labelled row: every label is -1; label at least one row of every class")
+        raise InputError("y has no labelled row: every label is -1 or missing; label at least one row of every class")
     if len(classes) < 2:
         beside = ", and -1, which means no label: give that class another number" if (codes < 0).any() else ""
         raise InputError(f"Classifier can't train when only one class is present: y holds {_listed(classes)} alone{beside}")
@@ -96,9 +97,7 @@ def _values(y, rows: int, name: str) -> np.ndarray:
     if len(values) != rows:
         raise InputError(f"Found input variables with inconsistent numbers of samples: X has {rows} rows, {name} has {len(values)}")
     if values.dtype.kind == "f":
-        nan = np.isnan(values)
-        if nan.any():
-            raise InputError(f"{name} contains NaN, first in row {int(np.argmax(nan))}: a row without a label is -1")
+        values = np.where(np.isnan(values), -1.0, values)
         if not np.isfinite(values).all() or (values != np.rint(values)).any():
             wrong = values[~(np.isfinite(values) & (values == np.rint(values)))]
             raise InputError(f"Unknown label type: {name} is continuous, it holds {wrong[0].item()!r}; labels are whole numbers or texts")
@@ -126,7 +125,7 @@ def _list_array(y: list) -> np.ndarray:
 
 def is_unlabelled(value) -> bool:
     """Whether a label means that there is none."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):  # pandas', which is not imported for it
+    if is_missing(value):
         return True
     if isinstance(value, str):
         return value.strip() in UNLABELLED_TEXTS
@@ -148,8 +147,6 @@ def _of_one_type(given: np.ndarray, name: str) -> np.ndarray:
     if given.dtype.kind != "O":
         return given.astype(np.int64) if given.dtype.kind in "iu" else given
     values = given.tolist()
-    if any(isinstance(v, float) and v != v for v in values):
-        raise InputError(f"{name} contains NaN: a row without a label is -1 or None")
     if all(isinstance(v, str) for v in values):
         return np.array(values, dtype=str) if values else np.zeros(0, np.int64)
     if all(isinstance(v, (int, float, np.integer, np.floating)) and not isinstance(v, bool) and abs(v) < 2**53 and v == np.rint(v) for v in values):

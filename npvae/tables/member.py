@@ -79,27 +79,29 @@ def hide(x: np.ndarray, blocks: list[slice], share: float, seed: int) -> np.ndar
     """Which entries of x (N, D) to hide: ``share`` of the observed cells of some rows at random, (N, D), booleans; a cell is a
     block.
 
-    Only rows that are watched lose any, every row keeps a cell, and every column two, and half of its own. Where the draws
-    hide nothing, the cell of the smallest draw among those that can be hidden is. InputError: nothing can be.
+    Only rows that are watched lose any, every row keeps a cell, unless it has but one column, and every column two, and half of its
+    own. Where the draws hide nothing, the cell of the smallest draw among those that can be hidden is. InputError: nothing can be.
     """
     observed = np.stack([~np.isnan(x[:, block.start]) for block in blocks], axis=1)
     u = random.uniform(seed, "held-out cells", 0, observed.shape)
     watched = np.sort(random.permutation(seed, "held-out cells", 1, len(x))[:WATCHED_ROWS])
     hidden = np.zeros(observed.shape, bool)
     hidden[watched] = (observed & (u < share))[watched]
-    hidden[(observed & ~hidden).sum(axis=1) == 0] = False
+    beside = len(blocks) > 1
+    if beside:
+        hidden[(observed & ~hidden).sum(axis=1) == 0] = False
     seen = observed.sum(axis=0)
     most = np.maximum(np.minimum(seen // 2, seen - 2), 0)
     for column in range(len(blocks)):
         gone = np.flatnonzero(hidden[:, column])
         hidden[gone[np.argsort(u[gone, column], kind="stable")][most[column]:], column] = False
     if not hidden.any():
-        possible = observed & (observed.sum(axis=1) > 1)[:, None] & (most > 0)
+        possible = observed & (observed.sum(axis=1) > beside)[:, None] & (most > 0)
         hidden.flat[np.argmin(np.where(possible, u, np.inf))] = possible.any()
     if not hidden.any():
         raise InputError(
-            f"the table of {len(x)} rows and {len(blocks)} columns is too small: no observed cell can be held out to know when "
-            "training has to stop; it needs three observed cells in a column, one of them in a row with another"
+            f"the table of {len(x)} rows and {len(blocks)} columns that can be modelled is too small: no observed cell can be held out to "
+            "know when training has to stop; it needs three observed cells in a column, one of them in a row with another"
         )
     result = np.zeros(x.shape, bool)
     for i, block in enumerate(blocks):

@@ -66,7 +66,8 @@ class Schema:
             columns.append(_fit_column(name, given, observed, entry, continuous_likelihood, words))
         if not columns:
             listed = "; ".join(f"{name!r}: {reason}" for name, reason in carried.items())
-            raise InputError(f"no column of the table can be modelled. {listed}")
+            size = f"{table.rows} sample{'s' if table.rows > 1 else ''}"
+            raise InputError(f"no column of the table of {size} can be modelled: {listed}")
         return cls(columns, list(table.names), carried)
 
     def likelihood(self) -> Table:
