@@ -304,7 +304,7 @@ DEFAULTS = {
     "impute": {
         "table.path": "table.csv", "table.header": None, "table.missing": [], "impute.draws": 0, "impute.random_state": 0,
         **imputer(
-            kinds={}, continuous_likelihood="gaussian_decoder", latent_dim=None, hidden=(128, 128), members=5, samples=20,
+            kinds={}, ignore=(), missing=(), unseen="error", continuous_likelihood="gaussian_decoder", latent_dim=None, hidden=(128, 128), members=5, samples=20,
             learning_rate=1e-3, batch_size=64, epochs=None, held_out=0.1, every=None, patience=6, imputation_samples=2000,
             backend="auto", threads=None, random_state=0, verbose=True,
         ),

@@ -97,7 +97,7 @@ def test_bad_usage_is_one_line_and_nothing_is_lost(table, monkeypatch, capsys, a
 
 def test_what_is_no_imputer_and_what_numpy_files_have_no_place_for(table, tmp_path, capsys):
     assert main(["impute", "--data", str(table), "--out", str(tmp_path / "o.csv"), "--model", str(table)]) == 2
-    assert "not an npvae imputer" in capsys.readouterr().err
+    assert "table.csv holds text, but --model of 'npvae impute' needs a TableImputer" in capsys.readouterr().err
     np.save(tmp_path / "x.npy", np.zeros((3, 2)))
     assert main(["impute", "--data", str(tmp_path / "x.npy"), "--out", str(tmp_path / "y.npy"), "--missing", "-"]) == 2
     assert "text tables" in capsys.readouterr().err

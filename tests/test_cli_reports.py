@@ -65,7 +65,7 @@ def test_the_report_of_impute(capsys):
     observed = np.array([[1, 1, 1], [1, 0, 1], [1, 0, 0], [1, 1, 1]], bool)
     for sizes, few in (([1.0, 5.0, 5.0, 1.0], None), ([9, 4.9, 5, 9], "1 rests"), ([9, 1, 4, 1], "2 rest")):
         for text, words in ((None, ""), (SimpleNamespace(has_names=True), ", names in the first row"), (SimpleNamespace(has_names=False), ", no names in the first row")):
-            impute._report(imputer, SimpleNamespace(observed=observed, effective_sample_size=np.array(sizes)), text, ["o.csv", "-"])
+            impute._report(imputer, SimpleNamespace(filled_in=~observed, columns=["a", "b", "c"], effective_sample_size=np.array(sizes)), text, ["o.csv", "-"])
             assert capsys.readouterr().out.splitlines() == [
                 f"4 rows, 3 columns{words}; 3 cells filled in",
                 "  a: continuous, 0 missing", "  b: categorical (u, v, w, x, y, z), 2 missing", "  c: counts (0, 1, 2, 3, 4, 5, ...), 1 missing",

@@ -80,7 +80,7 @@ def main(arguments=None, ready=None) -> int:
 
 
 def _run(arguments, ready) -> int:
-    from npvae.cli import common
+    from npvae.cli import common, kinds
 
     options = parse(arguments)
     if ready is not None:
@@ -88,6 +88,7 @@ def _run(arguments, ready) -> int:
     with warnings.catch_warnings():  # a command's own way with warnings ends with it
         common.say_conversions_once(options)
         try:
+            kinds.refuse_other_kinds(options)
             return options.run(options) or 0
         except (InputError, InputTypeError, NonFiniteError) as error:
             error.args = (common.with_flags(str(error), options), *error.args[1:])

@@ -103,12 +103,7 @@ def with_names(x: np.ndarray, column_names):
 def load_model(options, *others):
     """The model of ``options.model``, a file or ``model.npz`` in a folder: a VAE, or one of the classes ``others``."""
     path = model_path(options.model)
-    kind, found = io.kind_of(path)
-    classes = (VAE, *others)
-    if kind and found not in {one.__name__ for one in classes}:
-        what = found or {"imputer": "TableImputer", "imputer-checkpoint": "checkpoint of a TableImputer"}.get(kind, kind)
-        taken = " or ".join(f"a {one.__name__}" for one in classes)
-        raise InputError(f"{options.model} holds a {what}, but 'npvae {options.command}' needs {taken}; 'npvae info {options.model}' says more")
+    _, found = io.kind_of(path)
     model = next((other for other in others if other.__name__ == found), VAE).load(path, **where_to_run(options))
     _say_if_untrained(model, path)
     return model

@@ -9,21 +9,28 @@ import platform
 import numpy as np
 
 from npvae import backend as backends
-from npvae import io
+from npvae import io, npy
 from npvae._version import __version__
-from npvae.cli import common, output
+from npvae.cli import common, kinds, output
 from npvae.data import DATASETS
 from npvae.data.places import REMEDY, cache_folder
+from npvae.errors import DataFileError, InputError
 from npvae.estimator import VAE
+from npvae.fields import shown
 from npvae.likelihoods import Bernoulli
+from npvae.npy import BadHeader
 from npvae.plots import image_shape
+from npvae.reading import open_file
 from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE
 from npvae.semisupervised.model import SemiSupervisedArchitecture
 from npvae.summary import model_summary
 from npvae.tables import TableImputer, imputer_checkpoint
 from npvae.tables.columns import KINDS
 from npvae.training.checkpoint import inspect_checkpoint
+from npvae.zip_members import BadZip, ZipMembers
 
+#: Columns of an imputer that are listed, at most.
+MOST_COLUMNS = 30
 OPTIONAL = {
     "matplotlib": "pictures",
     "tqdm": "progress bars",
@@ -34,8 +41,11 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 
 def add_parser(commands) -> None:
-    parser = commands.add_parser("info", help="what is installed, or what is in a file, verified")
-    parser.add_argument("model", nargs="?", help="verify and describe this file instead: a model, its folder, an imputer or a checkpoint")
+    parser = commands.add_parser("info", help="what is installed, or what is in a file, and which command it is for")
+    parser.add_argument(
+        "model", nargs="?", metavar="FILE",
+        help="describe this file instead: a model or its folder, an imputer or a checkpoint, which are verified; data; or a known data set",
+    )
     parser.set_defaults(run=run_command, backend="auto")
 
 
@@ -45,19 +55,59 @@ def run_command(options) -> int:
 
 
 def _file_info(options) -> str:
-    """What is in a file of any kind, read as for use; its last line says that it was verified."""
+    """What is in a file of any kind; npvae's own are read as for use, and their last line says that they were verified."""
     path = common.model_path(options.model)
-    kind, _ = io.kind_of(path)
+    if options.model in DATASETS and not path.exists():
+        return f"{options.model}: a data set that npvae knows by its name, for 'npvae train --data {options.model}'"
+    found, (kind, _) = kinds.kind_of(path), io.kind_of(path)
+    if found is not None and not kind:
+        return "\n".join([f"{options.model}: {found.what}, {path.stat().st_size:,} bytes", *_data_info(path, found), *_purpose(found)])
+    if found is None and path.is_file() and not path.stat().st_size:
+        raise InputError(f"{options.model} is empty: there is nothing in it")
     if kind == "checkpoint":
         lines = _checkpoint_info(path)
     elif kind == imputer_checkpoint.KIND:
         members, epochs = imputer_checkpoint.inspect(path)
-        lines = [f"checkpoint of an imputer: {members} members are trained, and {epochs} epochs of the next"]
+        lines = [
+            f"checkpoint of an imputer: {members} members are trained, and {epochs} epochs of the next; 'npvae impute --resume', or "
+            "fit(resume=True), goes on from it",
+        ]
     elif kind == "imputer":
         lines = _imputer_info(TableImputer.load(path, **common.where_to_run(options)))
     else:
         lines = _model_info(common.load_model(options, SemiSupervisedVAE, LatentClassifier))
-    return "\n".join([*lines, f"verified    {io.seal_of(path)}"])
+    return "\n".join([*lines, *_purpose(found), f"verified    {io.seal_of(path)}"])
+
+
+def _purpose(found) -> list[str]:
+    """A line about the commands that a file is for."""
+    if found is None:
+        return []
+    return [f"for         {found.commands}" if found.commands else "npvae has no use for it"]
+
+
+def _data_info(path, found) -> list[str]:
+    """Lines about a file of data: the arrays in it, or how it begins."""
+    if found.what == "text":
+        with open_file(path)[0] as file:
+            first = file.readline(1 << 12).decode("utf-8", "replace").strip()
+        return [f"begins with {shown(first)}"]
+    if found.what not in ("an array", "arrays"):
+        return []
+    file, size = open_file(path)
+    with file:
+        try:
+            if found.what == "an array":
+                return [_array_info("", npy.read_header(file.read))]
+            members = ZipMembers(file, size)
+            names = [name for name in members.members if name.endswith(".npy")][:MOST_COLUMNS]
+            return [_array_info(f"{name.removesuffix('.npy')}: ", npy.read_header(members.open(name).read)) for name in names]
+        except (BadHeader, BadZip) as error:
+            raise DataFileError(f"{path} is damaged: {error}") from None
+
+
+def _array_info(name: str, header) -> str:
+    return f"{shown(name)[1:-1]}{header.dtype} of shape {header.shape}"
 
 
 def _model_info(model) -> list[str]:
@@ -93,12 +143,22 @@ def _checkpoint_info(path) -> list[str]:
 def _imputer_info(imputer) -> list[str]:
     columns = imputer.schema_.columns
     counts = {kind: sum(column.kind == kind for column in columns) for kind in KINDS}
-    kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+    found, carried = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count), list(imputer.carried_.items())
     errors = ", ".join(f"{member.error:.3f}" for member in imputer.members_)
     return [
         repr(imputer), "", model_summary(imputer.members_[0].model), "",
-        f"columns     {len(columns)}: {kinds}", f"members     {len(imputer.members_)}, errors of hidden cells {errors}; seed {imputer.seed_}",
+        f"columns     {len(columns)}: {found}", *(f"  {column.name}: {_column_info(column)}" for column in columns[:MOST_COLUMNS]),
+        *([f"  ... and {len(columns) - MOST_COLUMNS} more"] if len(columns) > MOST_COLUMNS else []),
+        *([f"carried     {len(carried)}: {', '.join(f'{name} ({reason})' for name, reason in carried[:MOST_COLUMNS])}"] if carried else []),
+        f"members     {len(imputer.members_)}, errors of hidden cells {errors}; seed {imputer.seed_}",
     ]
+
+
+def _column_info(column) -> str:
+    """A modelled column's kind and values."""
+    values = ", ".join(map(str, column.values[:6])) + (", ..." if len(column.values) > 6 else "")
+    of = "" if column.form == "number" else f" of {column.form}s"
+    return f"{column.kind}{of}{f' ({values})' if values else ''}"
 
 
 def _history_info(history) -> list[str]:
