@@ -25,7 +25,7 @@ def is_missing(cell) -> bool:
     if cell is None:
         return True
     if isinstance(cell, (float, np.floating)):
-        return cell != cell
+        return bool(cell != cell)
     if isinstance(cell, (str, int)):
         return False
     if isinstance(cell, (np.datetime64, np.timedelta64)):
