@@ -90,11 +90,12 @@ def names_identifiers(name: str) -> bool:
 
 
 def _why_numbers_carried(name: str, there: np.ndarray, complete: bool) -> str | None:
-    values = set(there.tolist())
-    if len(values) == 1:
+    if (there == there[0]).all():
         return _constant(there[0], complete)
-    whole = all(value == value // 1 for value in values if abs(value) != float("inf"))
-    if complete and whole and len(values) == len(there) > 2 and names_identifiers(name):
+    if not complete or len(there) < 3 or not names_identifiers(name):
+        return None
+    values = set(there.tolist())
+    if len(values) == len(there) and all(abs(value) != float("inf") and value == value // 1 for value in values):
         return "identifiers: whole numbers, all different"
     return None
 

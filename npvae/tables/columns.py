@@ -80,10 +80,15 @@ class Column:
             return np.zeros(len(cells), bool)
         if self.is_numeric:
             return observed & np.fromiter((isinstance(cell, str) for cell in cells), bool, len(cells))
-        found, known = np.zeros(len(cells), bool), set(self.values)
-        for row in np.flatnonzero(observed):
-            found[row] = _plain(cells[row], self.name) not in known
+        found = np.zeros(len(cells), bool)
+        found[observed] = self._places(cells[observed]) < 0
         return found
+
+    def _places(self, there: np.ndarray) -> np.ndarray:
+        """Of cells (n,), where they are among the values, -1 for those that are not."""
+        known = {value: i for i, value in enumerate(self.values)}
+        place = {cell: known.get(_plain(cell, self.name), -1) for cell in _different(there)}
+        return np.fromiter((place[cell] for cell in there.tolist()), int, len(there))
 
     def encode(self, cells: np.ndarray, observed: np.ndarray) -> np.ndarray:
         """(N, width) float64 of cells (N,), floats or objects; NaN where they are not observed.
@@ -92,20 +97,19 @@ class Column:
         """
         x = np.full((len(cells), self.width), np.nan)
         if not self.is_numeric:
-            places = {value: i for i, value in enumerate(self.values)}
-            for row in np.flatnonzero(observed):
-                place = places.get(_plain(cells[row], self.name))
-                if place is None:
-                    known = ", ".join(map(repr, self.values[:10])) + (", ..." if len(self.values) > 10 else "")
-                    raise InputError(
-                        f"column {self.name!r} holds {_plain(cells[row], self.name)!r} in row {row}, which it did not when the model was "
-                        f"fitted; known: {known}"
-                    )
-                if self.kind == "binary":
-                    x[row, 0] = float(place)
-                else:
-                    x[row] = 0.0
-                    x[row, place] = 1.0
+            rows, places = np.flatnonzero(observed), self._places(cells[observed])
+            if (places < 0).any():
+                row = rows[np.argmax(places < 0)]
+                known = ", ".join(map(repr, self.values[:10])) + (", ..." if len(self.values) > 10 else "")
+                raise InputError(
+                    f"column {self.name!r} holds {_plain(cells[row], self.name)!r} in row {row}, which it did not when the model was "
+                    f"fitted; known: {known}"
+                )
+            if self.kind == "binary":
+                x[rows, 0] = places
+            else:
+                x[rows] = 0.0
+                x[rows, places] = 1.0
             return x
         v = given = numbers(cells, observed, self.name)
         if self.kind == "positive":
@@ -156,7 +160,9 @@ def fit_column(name: str, cells: np.ndarray, observed: np.ndarray, kind: str | N
         raise InputError(f"column {name!r} is empty: nothing can be learnt of it; remove it first")
     if kind is not None:
         check.one_of(f"kind of column {name!r}", kind, KINDS)
-    values = sorted({_plain(cell, name) for cell in cells[observed]}, key=lambda v: (isinstance(v, str), v))
+    values = _different(cells[observed])
+    if cells.dtype.kind != "f":
+        values = sorted({_plain(cell, name) for cell in values}, key=lambda v: (isinstance(v, str), v))
     if len(values) == 1:
         raise InputError(f"column {name!r} has one value, {values[0]!r}: nothing can be learnt of it; remove it first")
     kind = kind or guess(name, cells, observed, values)
@@ -212,6 +218,16 @@ def refuse(wrong: np.ndarray, v: np.ndarray, name: str, why: str) -> None:
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InputError(f"column {name!r} holds {v[row]:g} in row {row}; {why}")
+
+
+def _different(there: np.ndarray) -> list:
+    """The different ones of cells (n,), floats in order."""
+    if there.dtype.kind == "f":
+        return np.unique(there).tolist()
+    try:
+        return [*dict.fromkeys(there.tolist())]
+    except TypeError:  # of a kind that is refused afterwards
+        return there.tolist()
 
 
 def _plain(cell, name: str):
