@@ -344,6 +344,6 @@ def _warn_of_carried(carried: dict[str, str]) -> None:
         many = len(carried) > 1
         warnings.warn(
             f"{len(carried)} column{'s' if many else ''} cannot be modelled and {'are' if many else 'is'} kept as {'they are' if many else 'it is'}: "
-            f"{listed}; kinds={{name: kind}} models one all the same, ignore=[name] says that it is meant",
+            f"{listed}; to model one all the same, say its kind with kinds; to carry it without a word, name it with ignore",
             CarriedColumnsWarning, stacklevel=3,
         )
