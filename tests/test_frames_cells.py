@@ -64,7 +64,7 @@ def test_values_that_are_missing_too():
     ("a", ["x", None, "x"], "ticked or empty: 'x'"), ("a", [1, None], "ticked or empty: 1"), ("a", [b"x", b"y"], "cells of the type bytes"),
     ("a", [dt.time(1), dt.time(2)], "cells of the type time"), ("a", [[1], [2]], "cells of the type list"), ("a", [1j, 2j], "cells of the type complex"),
     ("a", [2**60 + 1, 2**60 + 3, None], "identifiers: whole numbers of more digits"), ("a", [2**53, 1, 5], None),
-    ("id", [3, 1, 2], "identifiers: whole numbers, all different"), ("id", [3.0, 1.0, 2.0], "identifiers"), ("id", [3, 1, None], None),
+    ("id", [3, 1, 2], "identifiers: whole numbers, all different"), ("id", [3.0, 1.0, 2.0], "identifiers"), ("id", [3, 1, 2, None], None),
     ("id", [3, 1, 1], None), ("id", [0.5, 1.0, 2.0], None), ("", [1, 2, 3], None), ("a", [1, 2, 3], None),
     ("a", [*"abcdef"], "names or free text"), ("a", [*"ababcc"], None), ("a", [*"ab"], None),
     ("a", [*map(str, range(30))], "numbers written as text, such as '0': convert"), ("a", ["1", "2"] * 4, None), ("a", [True, False], None),

@@ -146,9 +146,8 @@ def _arrow_with(table, new: dict):
 def _records_with(records, names, new: dict) -> list[dict]:
     result = [dict(record) for record in records]
     for i, column in new.items():
-        for record, old, value in zip(result, records, column, strict=True):
-            if names[i] in old or value is not None:
-                record[names[i]] = value
+        for record, value in zip(result, column, strict=True):
+            record[names[i]] = value
     return result
 
 
