@@ -94,6 +94,28 @@ def test_pandas_columns_of_categories_keep_them_in_their_order():
     assert there.cat.categories[0] == "new" and set(there) <= {90, 11, 24} and all(isinstance(value, int) for value in there)
 
 
+def test_categories_of_pandas_may_be_intervals_or_times():
+    pandas = pytest.importorskip("pandas")
+    x = np.array(COLUMNS["x"])
+    for categories in (pandas.cut(x, 3), pandas.Categorical(np.datetime64("2024-01-01") + (x > 1).astype(int) * 366)):
+        column = pandas.Series(categories)
+        column[HOLES] = None
+        frame = pandas.DataFrame({"x": x, "c": column})
+        imputer = TableImputer(**QUICK).fit(frame)
+        filled = imputer.transform(frame)
+        assert imputer.carried_ == {} and filled["c"].dtype == frame["c"].dtype and not filled["c"].isna().any()
+        assert (filled["c"].cat.codes[~HOLES] == frame["c"].cat.codes[~HOLES]).all()
+
+
+def test_a_table_of_nothing_is_filled_in():
+    polars = pytest.importorskip("polars")
+    imputer = TableImputer(**QUICK).fit({"x": COLUMNS["x"], "s": COLUMNS["s"], "d": COLUMNS["d"]})
+    filled = imputer.transform(polars.DataFrame({name: [None, None] for name in ("x", "s", "d")}))
+    assert filled.dtypes == [polars.Float64, polars.String, polars.Date] and not any(filled.null_count().row(0))
+    with pytest.raises(InputError, match="Call its method to_frame"):
+        imputer.transform(polars.Series([1.0]))
+
+
 def test_a_type_that_does_not_hold_the_values_gives_way_to_one_that_does():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": pandas.Series([1, None, 7], dtype="Int64"), "b": [0.5, np.nan, 1.5], "c": pandas.Series([1, None, 2], dtype="UInt8")})
@@ -348,6 +370,8 @@ def test_columns_are_carried_with_a_warning_and_kinds_overrule():
     assert seen[0].filename == __file__
     found = imputer.impute(given)
     assert [*imputer.carried_] == ["id", "none", "tick"] and found.filled["tick"] == given["tick"] and found.filled["none"] == given["none"]
+    less = imputer.transform({"f": COLUMNS["f"], "x": COLUMNS["x"], "tick": given["tick"]})
+    assert [*less] == ["f", "x", "tick"] and less["f"] == found.filled["f"]
     assert found.is_numeric == [False, True, True, False, False] and found.filled_in.sum(axis=0).tolist() == [0, 0, HOLES.sum(), 0, 0]
     with pytest.warns(CarriedColumnsWarning, match="1 column "):
         imputer = TableImputer({"id": "continuous"}, ignore="tick", **QUICK).fit(given)

@@ -177,6 +177,7 @@ def _as_array(X, name: str) -> np.ndarray:
         raise InputError(f"Complex data not supported: {name} has dtype {array.dtype}")
     if array.ndim != 2:
         more = ". Reshape your data: .reshape(-1, 1) if it is one column, .reshape(1, -1) if it is one row" if array.ndim == 1 else ""
+        more = ". Call its method to_frame() first" if hasattr(X, "to_frame") else more
         raise InputError(f"{name} must have rows and columns, got shape {array.shape}{more}")
     if 0 in array.shape:
         raise InputError(_nothing(name, *array.shape))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import numbers
 import sys
 
 import numpy as np
@@ -57,18 +58,24 @@ def _of_pandas(series, also) -> Given:
         return Given(given.cells, given.missing, replace, given.form)
     given = of_objects(series.to_numpy(dtype=object), also, rebuild)
     if hasattr(dtype, "categories"):  # not an interval's: what is filled in is one of these, or becomes one
-        return Given(series.to_numpy(dtype=object), given.missing, lambda rows, values: _in_categories(series, rows, values), declared=True)
+        cells = boxed([_plain_category(cell) for cell in series.to_numpy(dtype=object)])
+        return Given(cells, given.missing, lambda rows, values: _in_categories(series, rows, values), declared=True)
     return given
 
 
 def _in_categories(series, rows, values):
     """A pandas Series of categories with values in some rows; those that are none yet come after the others, in order of occurrence."""
-    known = {category: category for category in series.cat.categories}
+    known = {_plain_category(category): category for category in series.cat.categories}
     values = [value if value in known or not isinstance(value, float) or value != int(value) else int(value) for value in values]
     new = series.cat.add_categories(list(dict.fromkeys(value for value in values if value not in known)))
     new = new.copy()
     new.iloc[rows] = [known.get(value, value) for value in values]
     return new
+
+
+def _plain_category(category):
+    """A category as the model has it: of intervals, times and the like their text."""
+    return category if category is None or isinstance(category, (str, bool, numbers.Number, np.bool_)) else str(category)
 
 
 def _of_polars(series, also) -> Given:
@@ -79,7 +86,7 @@ def _of_polars(series, also) -> Given:
     def replace(rows, values):
         objects = given.replace(rows, values)
         mask, sparse = _sparse(len(series), rows, objects[rows].tolist())
-        for wanted in (dtype, None):
+        for wanted in (dtype, None)[dtype == polars.Null:]:
             try:
                 new = polars.Series(series.name, sparse, dtype=wanted)
                 return new.zip_with(polars.Series(mask), series if wanted is not None else series.cast(new.dtype))

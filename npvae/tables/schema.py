@@ -82,7 +82,8 @@ class Schema:
         return Table([{"likelihood": likelihood, "columns": count} for likelihood, count in entries])
 
     def places(self, table: Cells) -> list[int]:
-        """Where the modelled columns are in a table: by name, where both have names, else in the order of the fitted table.
+        """Where the modelled columns are in a table: by name, where both have names, else in the order of the fitted table. Those that are
+        carried need not be there.
 
         InputError: columns are missing, others are there, or one holds dates where it held numbers: all of them named.
         """
@@ -92,7 +93,7 @@ class Schema:
             place = {name: i for i, name in enumerate(self.names)}
         else:
             place = {name: i for i, name in enumerate(table.names)}
-            missing = [name for name in self.names if name not in place]
+            missing = [column.name for column in self.columns if column.name not in place]
             unknown = [name for name in table.names if name not in set(self.names)]
             if missing or unknown:
                 said = [f"{_listed(names)} {words}" for names, words in ((missing, "missing"), (unknown, "not seen in fit")) if names]
