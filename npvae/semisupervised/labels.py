@@ -97,7 +97,10 @@ def _values(y, rows: int, name: str) -> np.ndarray:
     if len(values) != rows:
         raise InputError(f"Found input variables with inconsistent numbers of samples: X has {rows} rows, {name} has {len(values)}")
     if values.dtype.kind == "f":
-        values = np.where(np.isnan(values), -1.0, values)
+        if (nan := np.isnan(values)).any():
+            whole = _values(np.where(nan, 0.0, values), rows, name).astype(object)
+            whole[nan] = None
+            return whole
         if not np.isfinite(values).all() or (values != np.rint(values)).any():
             wrong = values[~(np.isfinite(values) & (values == np.rint(values)))]
             raise InputError(f"Unknown label type: {name} is continuous, it holds {wrong[0].item()!r}; labels are whole numbers or texts")
