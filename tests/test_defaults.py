@@ -249,8 +249,10 @@ DEFAULTS = {
     "data.tables.missing": """
         missing_among: also=()
     """,
-    "tables.imputer": """
+    "tables.imputation": """
         TableImputation.interval: level=0.9
+    """,
+    "tables.imputer": """
         TableImputer: ignore=(), missing=(), unseen='error', continuous_likelihood='gaussian_decoder',
             hidden=(128, 128), members=5, samples=20, learning_rate=0.001, batch_size=64, held_out=0.1, patience=6, imputation_samples=2000,
             backend='auto', verbose=False

@@ -26,8 +26,8 @@ _OWN = {
 #: First bytes of files that hold no numbers npvae reads.
 _SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "a PNG picture", b"\xff\xd8\xff": "a JPEG picture", b"GIF8": "a GIF picture", b"%PDF": "a PDF document",
-    b"\x89HDF\r\n\x1a\n": "an HDF5 file", b"SQLite format 3\0": "an SQLite database", b"\x80\x02": "pickled data", b"\x80\x03": "pickled data",
-    b"\x80\x04": "pickled data", b"\x80\x05": "pickled data",
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file", b"SQLite format 3\0": "an SQLite database",
+    **dict.fromkeys((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), "pickled data"),
 }
 #: First bytes of files of data.
 _DATA = {
@@ -98,7 +98,8 @@ def refuse_other_kinds(options) -> None:
             continue
         if found is not None and found.name not in taken:
             needed = "data" if taken == ("data",) else " or ".join(_OWN[name][0] for name in taken)
-            where = f"'npvae {command}'" if flag == "model" and command not in ("impute", "classify", "gradcheck") else f"--{flag} of 'npvae {command}'"
+            positional = flag == "model" and command not in ("impute", "classify", "gradcheck")
+            where = f"'npvae {command}'" if positional else f"--{flag} of 'npvae {command}'"
             purpose = f"it is for {found.commands}" if found.commands else "npvae has no use for it"
             raise InputError(f"{value} holds {found.what}, but {where} needs {needed}; {purpose}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from npvae.tables.imputer import TableImputation, TableImputer
+from npvae.tables.imputation import TableImputation
+from npvae.tables.imputer import TableImputer
 
 __all__ = ["TableImputation", "TableImputer"]

@@ -99,7 +99,8 @@ def in_container(table, wanted: str, names: list[str], X):
         library = importlib.import_module(wanted)
     except ImportError:
         raise MissingDependencyError(
-            f'set_output(transform="{wanted}") needs {wanted}, which is not installed: pip install {wanted}, or set_output(transform="default")'
+            f'set_output(transform="{wanted}") needs {wanted}, which is not installed: pip install {wanted}, or '
+            'set_output(transform="default")'
         ) from None
     if isinstance(table, np.ndarray):
         columns = dict(zip(names, table.T, strict=True))
@@ -115,7 +116,8 @@ def _as_columns(table) -> dict:
     if isinstance(table, Mapping):
         return {column_name(name): column for name, column in table.items()}
     if isinstance(table, list):
-        return {column_name(name): [record.get(name) for record in table] for name in dict.fromkeys(key for record in table for key in record)}
+        names = dict.fromkeys(key for record in table for key in record)
+        return {column_name(name): [record.get(name) for record in table] for name in names}
     if library_of(table) == "pandas":
         return {column_name(name): table.iloc[:, i] for i, name in enumerate(table.columns)}
     names = table.columns if library_of(table) == "polars" else table.column_names
@@ -194,7 +196,8 @@ def _check_columns(names, columns, name: str) -> None:
     lengths = {len(column) for column in columns}
     if len(lengths) > 1:
         odd = next(i for i, column in enumerate(columns) if len(column) != len(columns[0]))
-        raise InputError(f"the columns of {name} must be of one length: {names[0]!r} has {len(columns[0])} cells, {names[odd]!r} {len(columns[odd])}")
+        has = f"{names[0]!r} has {len(columns[0])} cells, {names[odd]!r} {len(columns[odd])}"
+        raise InputError(f"the columns of {name} must be of one length: {has}")
 
 
 def _nothing(name: str, rows: int, columns: int) -> str:

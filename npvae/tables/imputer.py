@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from npvae.model import Model
 from npvae.progress import progress_bar
 from npvae.sklearn_protocol import WHERE, SklearnProtocol
 from npvae.tables import imputer_file, times
-from npvae.tables.frames import OUTPUTS, as_cells, in_container, numbered
+from npvae.tables.frames import OUTPUTS, as_cells, in_container
+from npvae.tables.imputation import TableImputation
 from npvae.tables.imputer_checkpoint import ImputerCheckpoint
 from npvae.tables.member import Member, Recipe, Standard, model_of, train_member
 from npvae.tables.schema import IGNORED, UNSEEN, Schema
@@ -28,48 +29,6 @@ from npvae.training.state import INTERRUPTED
 MOST_LATENTS = 10
 #: Epochs and steps of a member, at most, and looks at the cells held out, by default; epochs of even the longest table.
 MOST_EPOCHS, MOST_STEPS, LOOKS, FEWEST_EPOCHS = 400, 40_000, 40, 10
-
-
-@dataclass(frozen=True)
-class TableImputation:
-    """A completed table, N rows of C columns; what was observed is in its place, to the bit."""
-
-    filled: object  #: the table with best guesses in its gaps: of the kind that came, or that ``set_output`` asked for
-    draws: list  #: M tables like it, drawn from the distribution of what is missing given what is observed
-    effective_sample_size: np.ndarray  #: (N,): of how many samples of z a row's answer consists, the least of all members
-    columns: list[str]
-    is_numeric: list[bool]  #: by column: whether its values are numbers, two of them perhaps, and not names; not of carried ones
-    observed: np.ndarray  #: (N, C): not missing
-    filled_in: np.ndarray | None = None  #: (N, C): missing, and in a column that is modelled
-
-    def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper ends, (N, C) floats, of a cell's central interval of that probability, from M draws in order:
-
-            k = floor((M + 1) (1 - level) / 2)      the k-th from below to the k-th from above
-
-        A further draw lies in it with the probability 1 - 2 k / (M + 1), at least the level; with a higher one where draws
-        are equal, as of counts.
-
-        NaN in columns of names and in those that are carried; both the value itself where it is observed; of dates days since
-        1970-01-01. InputError: fewer draws than such an interval needs.
-        """
-        check.real_number("level", level, above=0.0, below=1.0)
-        needed = math.ceil(round(2.0 / (1.0 - level), 6)) - 1
-        check.whole_number("the number of draws", len(self.draws), needed)
-        k = math.floor(round((len(self.draws) + 1) * (1.0 - level) / 2.0, 6))
-        ends = np.full((2, *self.observed.shape), np.nan)
-        tables = [as_cells(draw) for draw in self.draws]
-        for i in np.flatnonzero(self.is_numeric):
-            ordered = np.sort([_floats(table.columns[i].cells) for table in tables], axis=0)
-            ends[:, :, i] = ordered[k - 1], ordered[-k]
-        return ends[0], ends[1]
-
-
-def _floats(cells: np.ndarray) -> np.ndarray:
-    """Cells (N,), floats or objects, as floats; NaN for words among them."""
-    if cells.dtype.kind == "f":
-        return cells
-    return np.array([np.nan if cell is None or isinstance(cell, str) else cell for cell in cells], np.float64)
 
 
 def seed_of_member(seed: int, i: int) -> int:
@@ -341,9 +300,10 @@ def _warn_of_carried(carried: dict[str, str]) -> None:
     """CarriedColumnsWarning, naming columns and reasons, if there are any."""
     if carried:
         listed = "; ".join(f"{name!r} ({reason})" for name, reason in carried.items())
-        many = len(carried) > 1
+        what = "1 column cannot be modelled and is kept as it is"
+        if len(carried) > 1:
+            what = f"{len(carried)} columns cannot be modelled and are kept as they are"
         warnings.warn(
-            f"{len(carried)} column{'s' if many else ''} cannot be modelled and {'are' if many else 'is'} kept as {'they are' if many else 'it is'}: "
-            f"{listed}; to model one all the same, say its kind with kinds; to carry it without a word, name it with ignore",
+            f"{what}: {listed}; to model one all the same, say its kind with kinds; to carry it without a word, name it with ignore",
             CarriedColumnsWarning, stacklevel=3,
         )
