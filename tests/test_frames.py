@@ -304,6 +304,28 @@ def test_no_library_is_imported_for_frames():
     assert done.returncode == 0, done.stderr
 
 
+def test_one_table_in_every_form_is_filled_in_alike():
+    data = {name: COLUMNS[name] for name in ("x", "i", "s", "b", "d", "u")}
+    rows = [*zip(*data.values(), strict=True)]
+    forms = {"columns": data, "records": [dict(zip(data, row, strict=True)) for row in rows], "rows": rows}
+    for library in ("pandas", "polars"):
+        module = pytest.importorskip(library)
+        forms[library] = module.DataFrame(data, dtype=object) if library == "pandas" else module.DataFrame(data)
+    forms["pyarrow"] = pytest.importorskip("pyarrow").table(data)
+    found = {}
+    for name, form in forms.items():
+        filled = TableImputer(**QUICK).fit(form).transform(form)
+        if name in ("rows", "pandas"):
+            found[name] = np.asarray(filled, object).tolist()
+        elif name == "records":
+            found[name] = [[*record.values()] for record in filled]
+        else:
+            found[name] = [list(row) for row in zip(*(list(c.to_pylist() if name == "pyarrow" else c) for c in (filled[key] for key in data)), strict=True)]
+    for name, table in found.items():
+        assert table == found["columns"], name
+        assert [[type(cell) for cell in row] for row in table] == [[type(cell) for cell in row] for row in found["columns"]], name
+
+
 # names, categories, what is missing
 
 
