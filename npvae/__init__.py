@@ -17,6 +17,7 @@ TYPE_CHECKING = False  # type checkers take it for true; importing typing would 
 if TYPE_CHECKING:
     from npvae import backend, plots, random
     from npvae.data import load_dataset, load_file
+    from npvae.data.tables.read import read_table
     from npvae.estimator import VAE
     from npvae.gradcheck import check_gradient, numerical_gradient
     from npvae.model import Architecture, Model
@@ -41,6 +42,7 @@ _HOME = {
     "load_file": "npvae.data",
     "negative_elbo": "npvae.objectives",
     "numerical_gradient": "npvae.gradcheck",
+    "read_table": "npvae.data.tables.read",
     "train": "npvae.training",
     "value_and_gradient": "npvae.objectives",
 }

@@ -28,6 +28,17 @@ class Parser(argparse.ArgumentParser):
         message = re.sub(r"^argument ([^:]+): (must )?", lambda found: f"{found[1].rpartition('/')[2]}{' must ' if found[2] else ': '}", message)
         raise InputError(f"{message}; see '{self.prog} --help'")
 
+    def parse_known_args(self, args=None, namespace=None):
+        """argparse's, which takes the data for missing, if no word of theirs comes before the first option."""
+        options, rest = super().parse_known_args(args, namespace)
+        taken = any(action.dest == "data_word" for action in self._actions)
+        if taken and rest and rest[0] != "--" and (rest[0] == "-" or not rest[0].startswith("-")):
+            if hasattr(options, "data_said"):
+                self.error(f"--data is given twice: {options.data_said[1]} and {rest[0]}")
+            options.data, rest = rest[0], rest[1:]
+        vars(options).pop("data_said", None)
+        return options, rest
+
     def _get_values(self, action, arg_strings):
         if action.option_strings and arg_strings == ["--"]:  # argparse takes it for the end of the options, and gives a list
             raise argparse.ArgumentError(action, "expected a value, got '--'")
@@ -36,7 +47,7 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of ``npvae`` with all its commands."""
-    from npvae.cli import classify, encode, evaluate, gradcheck, impute, info, reconstruct, sample, train, warmup
+    from npvae.cli import classify, encode, evaluate, gradcheck, impute, info, reconstruct, sample, table, train, warmup
 
     parser = Parser(
         prog="npvae",
@@ -45,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"npvae {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (train, evaluate, sample, encode, reconstruct, impute, classify, gradcheck, info, warmup):
+    for module in (train, evaluate, sample, encode, reconstruct, table, impute, classify, gradcheck, info, warmup):
         module.add_parser(commands)
     return parser
 

@@ -99,7 +99,7 @@ def run_command(options) -> int:
         run = resuming.identity(options, rows.x, given)
         if options.save is not None and run != _run_that_left(options.save):
             outputs.refuse([_saved(options)], overwrite=options.overwrite or options.resume)
-        say(f"{len(rows.x)} rows, {int((given >= 0).sum())} of them with a label")
+        say(f"{len(rows.x)} rows, {int((given >= 0).sum())} of them with a label" + (f"; without: {rows.unlabelled}" if rows.unlabelled else ""))
         model, code = _train(options, rows, given)
     if options.save is not None:
         for part in filter(None, (model, getattr(model, "features_", None))):
@@ -144,6 +144,7 @@ class _Rows:
     names: list[str] | None
     divide_by: float | None
     what: str = "with a label"
+    unlabelled: str = ""  #: rows without a label by what stands there, in words
 
     def width(self) -> int:
         """How many numbers a row has."""
@@ -172,13 +173,14 @@ def _rows(options, source: str, part: str, width: int | None = None) -> _Rows:
     if y is None:
         return rows
     try:
-        labels = _without_missing(y)
+        labels, unlabelled = _without_missing(options, y)
         if part == "train" and source not in DATASETS:
             labels = _names_of_classes(options, labels)
-        codes, classes = read_labels(labels, len(x))
+        special = any(map(is_unlabelled, {label for label in labels if label is not None}))  # the user's own NA, or the sign -1
+        codes, classes = read_labels(labels, len(x), sorted({label for label in labels if label is not None}) if special else None)
     except NpvaeError as error:
         raise type(error)(f"{source}: {error}") from None
-    return replace(rows, codes=codes, classes=classes)
+    return replace(rows, codes=codes, classes=classes, unlabelled=unlabelled)
 
 
 def _refuse_other_labels(judged: _Rows, classes) -> None:
@@ -187,14 +189,20 @@ def _refuse_other_labels(judged: _Rows, classes) -> None:
         refuse_other_kind(judged.classes, classes)
 
 
-def _without_missing(y) -> list:
-    """Labels of a file, None for none; whole numbers where all are, also where empty cells made texts of them."""
-    y = [None if is_unlabelled(label) else label for label in y.tolist()]
-    texts = [label for label in y if label is not None]
-    whole = [numbers.read_whole(label) if isinstance(label, str) else None for label in texts]
-    if None not in whole and max(map(abs, whole), default=0) < 2**53:  # larger ones are names: a float does not hold them all
-        return [None if label is None else int(label) for label in y]
-    return y
+def _without_missing(options, y) -> tuple[list, str]:
+    """Labels as they are written, None for none; and how many rows have none, in words.
+
+    -1 means that there is none, unless it is one of the signs -1, 0, +1, written so, or ``--observed`` has it.
+    """
+    y = y.tolist()
+    is_class = "-1" in options.observed or {"0", "+1"} <= set(y)
+    missing, minus = [label == "" for label in y], [str(label) == "-1" and not is_class for label in y]
+    words = [f"{sum(missing)} missing"] if any(missing) else []
+    words += [f"{sum(minus)} of -1 (if that is a class: --observed=-1)"] if any(minus) else []
+    labels = [None if gone or none else label for label, gone, none in zip(y, missing, minus, strict=True)]
+    if all(label is None or str(label).lstrip("-").isdecimal() and len(str(label)) < 16 and str(int(label)) == str(label) for label in labels):
+        labels = [None if label is None else int(label) for label in labels]
+    return labels, ", ".join(words)
 
 
 def _names_of_classes(options, labels: list) -> list:
@@ -242,19 +250,22 @@ def _train(options, rows: _Rows, given):
     }
     common_arguments["schedule"] = choices.parse_schedule(common_arguments["schedule"])
     y = [rows.classes[code].item() if code >= 0 else None for code in given]
+    classes = rows.classes.tolist() if any(map(is_unlabelled, rows.classes.tolist())) else None
     standardize = not grey and options.divide_by is None and any(
         word in str(options.likelihood or "gaussian_decoder") for word in ("gaussian", "student_t", "squared_error")
     )
     if options.method == "m2":
         model = SemiSupervisedVAE(
-            likelihood=likelihood, alpha=options.alpha, divide_by=divide_by, standardize=standardize, **common_arguments
+            likelihood=likelihood, alpha=options.alpha, divide_by=divide_by, standardize=standardize, classes=classes, **common_arguments
         )
     else:
         if options.likelihood is None and not grey:
             raise InputError("m1 and m1+m2 need data from 0 to 1, --divide-by, or a --likelihood; of other tables use m2, which standardises them")
         binarize = "dynamic" if likelihood == "bernoulli" else "none"
         vae = VAE(likelihood=likelihood, divide_by=divide_by, binarize=binarize, **common_arguments)
-        model = LatentClassifier(vae) if options.method == "m1" else SemiSupervisedVAE(vae, alpha=options.alpha, **common_arguments)
+        model = LatentClassifier(vae, classes=classes) if options.method == "m1" else SemiSupervisedVAE(
+            vae, alpha=options.alpha, classes=classes, **common_arguments
+        )
     try:
         model.fit(
             common.with_names(rows.x, rows.names), y, checkpoint=resuming.file_of(options),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import os
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from npvae import io
-from npvae.cli import choices, numbers, output
+from npvae.cli import choices, numbers, output, reading
 from npvae.data import DATASETS, load_dataset, load_file
 from npvae.errors import (
     DataConversionWarning, DataScaleWarning, InputError, ManyClassesWarning, PosteriorCollapseWarning, ResumedElsewhereWarning,
@@ -42,11 +43,29 @@ def add_model(parser) -> None:
 
 def add_data(parser, default=None) -> None:
     """default: None for the data set that the model was trained on."""
-    text = f"a data set ({', '.join(DATASETS)}) or a file (.npy, .npz, .csv)"
+    text = f"a data set ({', '.join(DATASETS)}) or a file: .npy, .npz, a table as text, or - for standard input"
     if default is None:
         text += "; by default the data set that the model was trained on, if it was one"
-    parser.add_argument("--data", default=default, help=text)
-    parser.add_argument("--label-column", default=None, help="column of a .csv that holds labels: name or number")
+    add_data_file(parser, text, default)
+    parser.add_argument("--label-column", default=None, help="column of a table that holds labels: name or number")
+    reading.add_options(parser)
+
+
+def add_data_file(parser, text: str, default=None) -> None:
+    """``--data``, and the same without the option's name."""
+    parser.add_argument("data_word", nargs="?", action=_OneOfData, default=argparse.SUPPRESS, metavar="DATA", help="the same as --data DATA")
+    parser.add_argument("--data", action=_OneOfData, default=default, help=text)
+
+
+class _OneOfData(argparse.Action):
+    """Keeps the data, which are given once: by the option, or without its name."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        before = getattr(namespace, "data_said", None)
+        if before is not None and before[0] != bool(option_string):
+            parser.error(f"--data is given twice: {before[1]} and {values}")
+        namespace.data_said = bool(option_string), values
+        namespace.data = values
 
 
 def add_part(parser) -> None:
@@ -64,14 +83,14 @@ def read_data(options, part: str, source=None, labelled: bool = True):
         data = load_dataset(source, progress=_download_progress())
         x, y = (data.x_train, data.y_train) if part == "train" else (data.x_test, data.y_test)
         return x.reshape(len(x), *data.image_shape), y, None, data.divide_by
-    if Path(source).is_dir() or not (Path(source).exists() or Path(source).suffix):
+    if source != "-" and (Path(source).is_dir() or not (Path(source).exists() or Path(source).suffix)):
         flag = "--data" if source == options.data else "--predict"
         raise InputError(f"{flag} {source!r} is neither a known data set ({', '.join(DATASETS)}) nor a file")
     label_column = options.label_column if labelled else None
     if label_column is not None and (number := numbers.read_whole(label_column)) is not None:
         label_column = number
     try:
-        loaded = load_file(source, label_column=label_column)
+        loaded = load_file(source, label_column=label_column, **reading.arguments(options))
     except InputError as error:  # about an argument that is an option here
         if label_column is not None and str(error).startswith("unknown column"):
             raise InputError(f"--label-column: {error}") from None
@@ -180,12 +199,13 @@ def next_free_folder(name: str) -> Path:
 
 def with_flags(text: str, options) -> str:
     """A message of the library with the command's options in the place of the arguments that they set: --batch-size for batch_size,
-    --missing for missing=True. What is quoted, or part of a name of a file, stays."""
+    --allow-missing for missing=True. What is quoted, or part of a name of a file, stays."""
     flags = {name: "--" + name.replace("_", "-") for name in vars(options) if name not in ("run", "parser", "command", "words")}
     flags |= {name: flags[option] for name, option in _OTHER_NAMES.items() if option in flags}
+    text = re.sub(r"(?<![\w.])missing=True\b", "--allow-missing" if "allow_missing" in flags else "missing=True", text)
     long = "|".join(name for name in flags if "_" in name or name == "kinds") or "(?!)"
     quoted = r"(?<!\w)('[^']*'|\"[^\"]*\")"
-    found = rf"{quoted}|(?<![\w./\\=-])(?:({'|'.join(flags)})(=True\b|(?==))|({long})(?![\w/\\-]|\.\w))"
+    found = rf"{quoted}|(?<![\w./\\=-])(?:({'|'.join(flags)})(=True\b|(?==))(?<!missing=True)|({long})(?![\w/\\-]|\.\w))"
     return re.sub(found, lambda found: found[1] or flags[found[2] or found[4]], text)
 
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import math
+import re
 from pathlib import Path
 
 import numpy as np
 
-from npvae.cli import choices, common, numbers, output, outputs, resuming
+from npvae.cli import choices, common, numbers, output, outputs, reading, resuming
 from npvae.data import load_file, save_array
 from npvae.data.own_files import NUMPY_SUFFIXES, TEXT_SUFFIXES
+from npvae.data.source import PACKED_SUFFIXES, text_suffix
+from npvae.data.tables import report
+from npvae.data.tables.read import read_table
+from npvae.data.tables.table import Selection, Table
+from npvae.data.tables.write import write_table
 from npvae.errors import InputError, TrainingInterrupted
+from npvae.files import write_text_atomically
 from npvae.tables import TableImputer, imputer_checkpoint
-from npvae.tables.table_file import as_text, read_text_table, write_numbers, write_text_table
 
 #: A row whose effective sample size is below this is spoken of.
 FEW_SAMPLES = 5
@@ -22,10 +31,10 @@ INTERVAL_DRAWS = 200
 def add_parser(commands) -> None:
     parser = commands.add_parser(
         "impute", help="fill in what is missing of a table",
-        description="Train on what is observed of a table and fill in the rest. Cells that are empty, ?, NA, N/A, NaN, None or null "
-        "are missing; every other cell is written as it was. Without --model a new one is trained on the table itself.",
+        description="Train on what is observed of a table and fill in the rest; every other cell is written as it was, byte for byte. "
+        "Columns that cannot be modelled stay as they are, and are named. Without --model a new one is trained on the table itself.",
     )
-    parser.add_argument("--data", help="the table: .csv, .tsv, .txt, .data, or numbers in .npy, .npz")
+    common.add_data_file(parser, "the table: text (.csv, .tsv, .txt, packed or not), .xlsx, .parquet, .feather, numbers in .npy, .npz, or -")
     parser.add_argument(
         "--out", type=outputs.output_file,
         help="where to write the completed table, of the same kind, or - for standard output",
@@ -36,14 +45,8 @@ def add_parser(commands) -> None:
         "--kind", action="append", default=[], metavar="COLUMN=KIND",
         help="of a column: continuous, positive, counts, binary or categorical (default: guessed; may be given several times)",
     )
-    parser.add_argument(
-        "--missing", action="append", default=[], metavar="TEXT",
-        help="cells of this text are missing, too, such as - or -999 (may be given several times; write --missing=-999)",
-    )
-    parser.add_argument(
-        "--header", choices=("yes", "no"),
-        help="whether the first row has names (default: if no cell of it is a number, or stands for what is missing)",
-    )
+    reading.add_options(parser)
+    reading.add_report(parser)
     parser.add_argument("--model", help="use this imputer, which --save left, instead of training one")
     parser.add_argument("--save", type=outputs.output_file, help="keep the trained imputer in this .npz")
     parser.add_argument("--members", type=numbers.whole(1), help="models that are averaged (default 5)")
@@ -62,36 +65,44 @@ def add_parser(commands) -> None:
 def run_command(options) -> int:
     options = resuming.of_checkpoint(options, command_of=imputer_checkpoint.command_of)
     _check(options)
-    text = labels = None
-    if Path(options.data).suffix.lower() in NUMPY_SUFFIXES:
+    if _is_numpy(options):
         loaded = load_file(options.data)
-        table, labels = loaded.x.astype(np.float64), loaded.y
+        table, labels, text = loaded.x.astype(np.float64), loaded.y, None
     else:
-        table = text = read_text_table(options.data, {"yes": True, "no": False, None: None}[options.header], options.missing)
-    imputer, code = _imputer(options, table)
-    draws = max(options.draws, INTERVAL_DRAWS if options.intervals is not None else 0)
-    found = imputer.impute(table, draws=draws, random_state=options.seed)
+        text, labels = read_table(options.data, **reading.arguments(options)), None
+        reading.write_report(options, text)
+        reading.say_what_was_read((lambda line: None) if options.quiet else output.say, text)
+        table = text
+    try:
+        imputer, table, code = _imputer(options, table)
+        draws = max(options.draws, INTERVAL_DRAWS if options.intervals is not None else 0)
+        found = imputer.impute(table, draws=draws, random_state=options.seed)
+    except InputError as error:
+        raise error if text is None else InputError(_with_lines(str(error), text)) from None
     names = [options.out]
-    _write(outputs.target(options.out, Path(options.data).suffix.lower()), text, labels, found.filled, found)
+    _write(outputs.target(options.out, _suffix(options)), text, table, labels, found.filled)
     for i, draw in enumerate(found.draws[:options.draws], start=1):
         names.append(_numbered(options.out, i))
-        _write(names[-1], text, labels, draw, found)
+        _write(names[-1], text, table, labels, draw)
     if options.intervals is not None:
-        low, high = found.interval(0.9)
-        write_numbers(outputs.target(options.intervals), found.columns, {"low": low, "high": high})
+        _write_intervals(outputs.target(options.intervals), found, table)
         names.append(options.intervals)
     if not options.quiet:
-        _report(imputer, found, text, names)
+        _report(imputer, found, text, table, names)
     return code
 
 
 def _imputer(options, table):
-    """``(imputer, exit code)``: the one of ``--model``, or one that is trained on the table, and saved where that is asked for."""
+    """``(imputer, table, exit code)``: the imputer of ``--model``, or one that is trained on the table, and saved where that is asked
+    for; of a text table the columns that are modelled."""
     if options.model is not None:
         imputer = TableImputer.load(options.model, **common.where_to_run(options))
-        return imputer.set_params(verbose=not options.quiet), 0
+        return imputer.set_params(verbose=not options.quiet), _columns_of_model(imputer, table), 0
+    kinds = dict(_kind(entry) for entry in options.kind)
+    if isinstance(table, Table):
+        table = _modelled(table, kinds)
     imputer = TableImputer(
-        dict(_kind(entry) for entry in options.kind), epochs=options.epochs, backend=choices.parse_choice(options.backend),
+        kinds, epochs=options.epochs, backend=choices.parse_choice(options.backend),
         threads=options.threads, random_state=options.seed, verbose=not options.quiet,
         **({} if options.members is None else {"members": options.members}),
     )
@@ -108,17 +119,56 @@ def _imputer(options, table):
         code = 130
     if options.save is not None:
         imputer.save(options.save)
-    return imputer, code
+    if isinstance(table, Selection):
+        table.modelled = {column.name for column in imputer.schema_.columns}
+    return imputer, table, code
 
 
-def _report(imputer, found, text, names) -> None:
+def _modelled(table: Table, kinds) -> Selection:
+    """The columns that are not carried, or whose kind is said. InputError: there are none."""
+    columns = table.modelled(kinds)
+    if not columns:
+        reasons = ", ".join(f"{column.name} ({column.carried})" for column in table.columns[:20])
+        raise InputError(f"{table.name}: no column can be modelled: {reasons}; a kind that is said overrules that: --kind NAME=KIND")
+    return Selection(columns)
+
+
+def _columns_of_model(imputer: TableImputer, table):
+    """The table's columns that the model has, in its order. InputError: some are not there."""
+    if not isinstance(table, Table):
+        return table
+    there = {column.name: column for column in table.columns}
+    absent = [column.name for column in imputer.schema_.columns if column.name not in there]
+    if absent:
+        raise InputError(
+            f"{table.name} has no column {', '.join(map(repr, absent[:20]))}, which the model has; it has {', '.join(map(repr, [*there][:20]))}"
+        )
+    names = {column.name for column in imputer.schema_.columns if any(isinstance(value, str) for value in column.values)}
+    columns = [there[column.name] for column in imputer.schema_.columns]
+    return Selection(columns, names & {column.name for column in columns if column.kind in ("number", "date")})
+
+
+def _with_lines(message: str, table: Table) -> str:
+    """A message with the lines of the file in the place of rows."""
+    def line(found) -> str:
+        return f"in line {table.line(int(found[1]))}" if int(found[1]) < len(table) else found[0]
+
+    return re.sub(r"\bin row (\d+)\b", line, message)
+
+
+def _report(imputer, found, text, table, names) -> None:
     """What was filled in, how well cells held out were, and where it was written."""
+    columns = {column.name: column for column in table.chosen} if text is not None else {}
+    gone = {name: int(columns[name].missing.sum()) if text is not None else int(found.filled_in[:, i].sum()) for i, name in enumerate(found.columns)}
+    modelled = [column.name for column in imputer.schema_.columns]
     missing = found.filled_in
-    header = "" if text is None else ", names in the first row" if text.has_names else ", no names in the first row"
-    output.say(f"{len(missing)} rows, {missing.shape[1]} columns{header}; {int(missing.sum())} cells filled in")
+    header = "" if text is None else ", names in the first row" if text.form.has_names else ", no names in the first row"
+    width, total = missing.shape[1] if text is None else len(text.columns), sum(gone[name] for name in modelled)
+    output.say(f"{len(missing)} rows, {width} columns{header}; {total} cells filled in")
     for column in imputer.schema_.columns:
-        values = ", ".join(map(as_text, column.values[:6])) + (", ..." if len(column.values) > 6 else "")
-        output.say(f"  {column.name}: {column.kind}{f' ({values})' if values else ''}, {int(missing[:, found.columns.index(column.name)].sum())} missing")
+        values = ", ".join(map(_as_text, column.values[:6])) + (", ..." if len(column.values) > 6 else "")
+        words = report.missing(columns[column.name]) if text is not None and gone[column.name] else f"{gone[column.name]} missing"
+        output.say(f"  {column.name}: {column.kind}{f' ({values})' if values else ''}, {words}")
     better = [(member.error, member.normal_error) for member in imputer.members_]
     ours, normal = np.mean(better, axis=0)
     output.say(
@@ -140,12 +190,16 @@ def _check(options) -> None:
     for name in ("data", "out"):
         if getattr(options, name) is None:
             raise InputError(f"--{name} is required; see 'npvae impute --help'")
+    if options.data == "-" and options.checkpoint is not None:
+        raise InputError("--data -: standard input cannot be read again, as --checkpoint needs it; give it a name")
     if options.draws and outputs.written_words([options.out]) == "":
         raise InputError(f"--draws writes files beside --out, but --out {options.out} is a stream: give it a name")
     written = [outputs.Output("--out", options.out)]
     written += [outputs.Output("--draws", _numbered(options.out, i + 1)) for i in range(options.draws)]
     if options.intervals is not None:
         written.append(outputs.Output("--intervals", options.intervals))
+    if options.report is not None:
+        written.append(outputs.Output("--report", options.report))
     if options.save is not None:
         written.append(outputs.Output("--save", options.save, model=True))
     if options.checkpoint is not None:
@@ -157,13 +211,23 @@ def _check(options) -> None:
     training = (options.save, options.kind or None, options.members, options.epochs)
     if options.model is not None and any(value is not None for value in training):
         raise InputError("--model uses a trained imputer as it is; leave out --save, --kind, --members and --epochs")
-    numpy_data = Path(options.data).suffix.lower() in NUMPY_SUFFIXES
-    allowed = NUMPY_SUFFIXES if numpy_data else TEXT_SUFFIXES
+    allowed = NUMPY_SUFFIXES if _is_numpy(options) else TEXT_SUFFIXES + PACKED_SUFFIXES
     outputs.refuse_suffix(written[0], allowed, f"be of the kind of --data {options.data}, and ")
     for one in written[1 + options.draws:]:
-        outputs.refuse_suffix(one, (".npz",) if one.model else (".csv",))
-    if numpy_data and (options.header is not None or options.missing):
-        raise InputError("--header and --missing are for text tables")
+        if one.flag != "--report":
+            outputs.refuse_suffix(one, (".npz",) if one.model else (".csv",))
+    if _is_numpy(options) and (reading.arguments(options) or options.report is not None):
+        said = [*reading.arguments(options)] + (["report"] if options.report is not None else [])
+        raise InputError(f"{', '.join('--' + name.replace('_', '-') for name in said)}: for text tables, not for {options.data}")
+
+
+def _is_numpy(options) -> bool:
+    return text_suffix(options.data) in NUMPY_SUFFIXES
+
+
+def _suffix(options) -> str:
+    """The suffix of what is written to a stream."""
+    return text_suffix(options.data) if _is_numpy(options) else ".csv"
 
 
 def _kind(entry: str) -> tuple[str, str]:
@@ -175,11 +239,32 @@ def _kind(entry: str) -> tuple[str, str]:
 
 def _numbered(out: str, number: int) -> str:
     path = Path(out)
-    return str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
+    suffixes = "".join(path.suffixes[-2:]) if path.suffix.lower() in PACKED_SUFFIXES else path.suffix
+    return str(path.with_name(f"{path.name.removesuffix(suffixes)}-{number}{suffixes}"))
 
 
-def _write(path, text, labels, filled, found) -> None:
+def _write(path, text, table, labels, filled) -> None:
     if text is None:
         save_array(path, filled, y=labels)
     else:
-        write_text_table(path, text, filled, ~found.filled_in)
+        chosen = [i for i, column in enumerate(table.chosen) if column.name in table.modelled]
+        write_table(path, text, [table.chosen[i] for i in chosen], np.asarray(filled, object)[:, chosen])
+
+
+def _write_intervals(path, found, table) -> None:
+    """Write the ends of the intervals, columns ``NAME low`` and ``NAME high``; empty cells for names."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([f"{name} {end}" for name in found.columns for end in ("low", "high")])
+    written = [column.write if column.kind == "date" else _as_text for column in table.chosen] if isinstance(table, Selection) else [_as_text] * len(found.columns)
+    for rows in zip(*found.interval(0.9), strict=True):
+        writer.writerow(["" if np.isnan(value) else write(value) for *ends, write in zip(*rows, written, strict=True) for value in ends])
+    write_text_atomically(path, stream.getvalue())
+
+
+def _as_text(value) -> str:
+    """Twelve digits of a number, whole ones without a point."""
+    if isinstance(value, str):
+        return value
+    value = float(value)
+    return str(int(value)) if math.isfinite(value) and value == int(value) and abs(value) < 1e15 else f"{value:.12g}"

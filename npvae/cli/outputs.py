@@ -76,7 +76,7 @@ def refuse(
     outputs = [one for one in written if one is not None]
     for one in outputs:
         _refuse_unwritable(one)
-    inputs = [(flag, name, file) for flag, name in read if name is not None for file in _files_read(str(name))]
+    inputs = [(flag, name, file) for flag, name in read if name not in (None, "-") for file in _files_read(str(name))]
     for one in outputs:
         for flag, name, file in inputs:
             if not _same_file(one.path, file):

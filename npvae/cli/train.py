@@ -47,7 +47,7 @@ def add_parser(commands) -> None:
         help="bernoulli (default), continuous_bernoulli, squared_error, gaussian[:variance=V], gaussian_one_variance, "
         "gaussian_per_feature, gaussian_decoder, student_t, poisson, categorical[:sizes=N+N+...]",
     )
-    model.add_argument("--missing", action="store_true", help="NaN in the data is what is missing: train on the rest")
+    model.add_argument("--allow-missing", action="store_true", help="NaN in the data is what is missing: train on the rest")
     model.add_argument("--linear-path", action="store_true", help="linear layers beside the hidden ones")
     model.add_argument("--dtype", type=choices.dtype, default="float32", help="float32 (default) or float64")
     run = parser.add_argument_group("training")
@@ -191,7 +191,7 @@ def _prepare(options):
     decoder_hidden = None if options.decoder_hidden is None else choices.parse_widths(options.decoder_hidden, "--decoder-hidden")
     vae = VAE(
         latent_dim=options.latent_dim, hidden=choices.parse_widths(options.hidden), decoder_hidden=decoder_hidden,
-        activation=options.activation, missing=options.missing, linear_path=options.linear_path,
+        activation=options.activation, missing=options.allow_missing, linear_path=options.linear_path,
         likelihood=choices.parse_choice(options.likelihood), beta=options.beta,
         kl_warmup=choices.parse_warmup(options.kl_warmup), objective=choices.parse_choice(options.objective),
         optimizer=choices.parse_choice(options.optimizer),

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import operator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from npvae.data.numpy_files import read_numpy_file
-from npvae.data.table import read_table
-from npvae.errors import InputError, InputTypeError, UnknownNameError
+from npvae.data.source import FRAME_SUFFIXES, text_suffix
+from npvae.data.tables.read import read_table
+from npvae.data.tables.table import Column, Table
+from npvae.errors import DataFileError, InputError, InputTypeError, UnknownNameError
 from npvae.files import write_atomically, write_text_atomically
 
 NUMPY_SUFFIXES = (".npy", ".npz")
-TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
+TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
 SAVE_SUFFIXES = (".npy", ".npz", ".csv")
 
 
@@ -23,42 +26,100 @@ SAVE_SUFFIXES = (".npy", ".npz", ".csv")
 class LoadedFile:
     """What a data file holds.
 
-    x: (N, ...). y: (N, ...) labels, or None. column_names: those of the columns of x, or None.
+    x: (N, ...). y: (N, ...) labels, or None. column_names: those of the columns of x, or None. table: a text table as it was read, or None.
     """
 
     x: np.ndarray
     y: np.ndarray | None = None
     column_names: list[str] | None = None
+    table: Table | None = None
 
 
-def load_file(path, *, key: str | None = None, label_column: int | str | None = None,
-              header: bool | None = None) -> LoadedFile:
+def load_file(path, *, key: str | None = None, label_column: int | str | None = None, **reading) -> LoadedFile:
     """Read a data file.
 
     ``.npy``: the array. ``.npz``: the array ``key``; by default "x", or the only one beside "y"; labels from
     "y" if there. Both keep the file's dtype; pickled data are never read.
 
-    ``.csv``, ``.tsv``, ``.txt``, ``.data``: a text table in UTF-8, given as float64 (N, columns). Comma,
-    semicolon, tab or runs of spaces are told apart from the text. The first row is taken for column names if
-    none of its cells is a number; ``header`` decides it by hand. An empty cell, NA, NaN, nan and ? are
-    missing and become NaN, which is kept. Blank lines are skipped. ``label_column``, a name or a number
-    counted from 0 (negative: from the end), is split off as ``y``: int64 if all labels are integers, float64
-    if all are finite numbers, otherwise strings as they stand. Messages count lines and columns from 1.
+    A text table, packed perhaps or a workbook, or ``-`` for standard input: its columns, of numbers all, as float64 (N, columns)
+    with NaN for what is missing. It is read by :func:`npvae.read_table`, to which ``reading`` goes: encoding, separator, decimal,
+    skip, comment, header, header_rows, missing, observed, and ignore for columns that are left out. ``label_column``, a name or a
+    number counted from 0 (negative: from the end), is split off as ``y``: int64 if all labels are written as integers, else texts
+    as they stand, "" for those that are missing. Messages count lines and columns from 1.
 
-    FileNotFoundError: no such file. UnknownNameError: suffix, key or column. DataFileError: damaged, empty,
-    ragged, or text in a column of numbers. InputError: an option that the kind of file does not have.
+    FileNotFoundError: no such file. UnknownNameError: suffix, key or column. DataFileError: damaged, empty, or text in columns of
+    numbers. InputError: an option that the kind of file does not have.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
+    path = "-" if path == "-" else Path(path)
+    suffix = "" if path == "-" else text_suffix(path)
     if suffix in NUMPY_SUFFIXES:
-        if label_column is not None or header is not None:
-            raise InputError(f"label_column and header are for text tables, not for {suffix} files")
+        if label_column is not None or reading:
+            raise InputError(f"{', '.join((['label_column'] if label_column is not None else []) + [*reading])} are for text tables, not for {suffix} files")
         return LoadedFile(*read_numpy_file(path, key))
-    if suffix in TEXT_SUFFIXES:
+    if path == "-" or suffix in TEXT_SUFFIXES + FRAME_SUFFIXES:
         if key is not None:
             raise InputError(f"key is for .npz files, not for {suffix} files")
-        return LoadedFile(*read_table(path, label_column, header))
-    raise UnknownNameError("file type", suffix, NUMPY_SUFFIXES + TEXT_SUFFIXES)
+        return _numbers_of(read_table(path, **reading), label_column)
+    raise UnknownNameError("file type", suffix, NUMPY_SUFFIXES + TEXT_SUFFIXES + FRAME_SUFFIXES)
+
+
+def _numbers_of(table: Table, label_column) -> LoadedFile:
+    """A text table's numbers and labels. DataFileError: a column of text, or nothing beside the labels."""
+    label = None if label_column is None else table.columns[_position(label_column, table)]
+    columns = [column for column in table.columns if column is not label and column.carried != "as said"]
+    if not columns:
+        raise DataFileError(f"{table.name}: expected a column of data beside the label column, got none")
+    found, wrong = [], []
+    for column in columns:
+        try:
+            found.append(column.as_floats(table))
+        except ValueError as error:
+            wrong.append((table.columns.index(column), *error.args))
+    if wrong:
+        raise DataFileError(f"{table.name}: " + _text_among_numbers(table, wrong))
+    whole = [column.values.base for column in columns]  # of plain numbers alone there is no need of a copy
+    x = whole[0] if len(columns) == len(table.columns) and all(v is whole[0] for v in whole) and whole[0] is not None else np.column_stack(found)
+    names = [column.written for column in columns] if table.form.has_names else None
+    return LoadedFile(x, None if label is None else _labels(label, table), names, table)
+
+
+def _text_among_numbers(table: Table, wrong: list[tuple[int, int, str]]) -> str:
+    """The message about cells ``(column, row, text)`` that should be numbers, the first of each column."""
+    (j, row, text), *others = wrong
+    named = f" ({table.columns[j].written!r})" if table.form.has_names else ""
+    more = ", ".join(repr(table.columns[i].name) for i, _, _ in others[:20]) + (", ..." if len(others) > 20 else "")
+    return (
+        f"line {table.line(row)}, column {j + 1}{named}: expected a number, got {text!r}" + (f"; the same in {len(others)} more: {more}" if more else "")
+        + f"; leave such columns out by ignore={table.columns[j].name!r}, say missing={text!r} if that is what it means, or name the label column"
+    )
+
+
+def _position(label_column: int | str, table: Table) -> int:
+    names, width = [column.written for column in table.columns], len(table.columns)
+    if isinstance(label_column, str):
+        if table.form.has_names and names.count(label_column) == 1:
+            return names.index(label_column)
+        if table.form.has_names and label_column in names:
+            raise InputError(f"several columns are named {label_column!r}; give the label column by number")
+        try:
+            label_column = int(label_column)
+        except ValueError:
+            if not table.form.has_names:
+                raise InputError(f"label_column={label_column!r} is a name, but the table has no header row") from None
+            raise UnknownNameError("column", label_column, names) from None
+    position = operator.index(label_column)
+    if not -width <= position < width:
+        raise InputError(f"label_column={position} is outside a table of {width} columns (0 to {width - 1})")
+    return position % width
+
+
+def _labels(label: Column, table: Table) -> np.ndarray:
+    """Labels as they are written; whole numbers where none is written otherwise, or missing."""
+    j = table.columns.index(label)
+    texts = ["" if gone else text for text, gone in zip(table.cells.of(table.start[:, j], table.end[:, j]), label.missing.tolist(), strict=True)]
+    if all(text.lstrip("-").isdecimal() and len(text) < 16 and str(int(text)) == text for text in set(texts)):
+        return np.array([*map(int, texts)], np.int64)
+    return np.array(texts)
 
 
 def save_array(path, x, column_names=None, y=None) -> None:

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from npvae import random
-from npvae.data.sniff import MISSING
 from npvae.data.tables.missing import is_missing
+from npvae.data.tables.spellings import SPELLINGS
 from npvae.errors import DataConversionWarning, InputError, InputTypeError, ManyClassesWarning
 
 #: Texts that mean no label: what is missing in a table, and the "-1" that NumPy makes of -1 in a list of texts.
-UNLABELLED_TEXTS = MISSING | {"-1"}
+UNLABELLED_TEXTS = SPELLINGS | {"-1"}
 #: :func:`warn_of_many_classes` speaks where the classes are more than this share of the labelled rows, and more than so many.
 MOST_CLASSES_A_ROW, FEW_CLASSES = 0.5, 10
 
@@ -22,13 +22,15 @@ def read_labels(y, rows: int, classes=None, name: str = "y") -> tuple[np.ndarray
     """``(codes, classes)``: codes (N,) int64, the place of each row's label in ``classes``, or -1; classes sorted, or those given.
 
     y: (N,) whole numbers or texts; unlabelled rows are -1 or missing: None, NaN, pandas' NA (npvae/data/tables/missing.py), among texts
-    also what is missing in a file: an empty text, NA, NaN, ? (npvae/data/sniff.py).
+    also what is missing in a file: an empty text, NA, NaN, ?, ... (spellings.py). What is in ``classes`` is a label, whatever it is.
     InputError: another length, a class there is not, numbers that are not whole. InputTypeError: neither numbers nor texts.
     """
     values = _values(y, rows, name)
-    labelled = np.array([not is_unlabelled(value) for value in values.tolist()], dtype=bool)
+    classes = None if classes is None else _classes(classes)
+    known = set() if classes is None else set(classes.tolist())
+    labelled = np.array([value in known or not is_unlabelled(value) for value in values.tolist()], dtype=bool)
     given = _of_one_type(values[labelled], name)
-    classes = np.unique(given) if classes is None else _classes(classes)
+    classes = np.unique(given) if classes is None else classes
     place = {label: code for code, label in enumerate(classes.tolist())}
     found = np.array([place.get(label, -1) for label in given.tolist()], np.int64)
     unknown = np.unique(given[found < 0])
@@ -168,8 +170,8 @@ def _classes(classes) -> np.ndarray:
     values = _of_one_type(np.array([*classes, None], dtype=object)[:-1], "classes")
     if len(np.unique(values)) != len(values):
         raise InputError(f"classes holds a class twice: {_listed(values)}")
-    if any(map(is_unlabelled, values.tolist())):
-        raise InputError(f"classes must not hold {_listed(values)}: -1 and what is missing in a table (an empty text, NA, NaN, ?) mean no label")
+    if "" in values.tolist():
+        raise InputError(f"classes must not hold {_listed(values)}: an empty text means no label")
     return values
 
 

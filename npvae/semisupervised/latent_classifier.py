@@ -27,6 +27,7 @@ class LatentClassifier(Classifier):
         hidden=(500, 500), activation="softplus")``.
     samples : of q(z|x) that are taken of each labelled row to learn from, so that the classifier sees how sure the features are; 0: the
         mean alone.
+    classes : the classes, every one with a labelled row, also where they would mean no label, as -1 or "NA"; None for those that occur.
     classifier : anything with scikit-learn's ``fit`` and ``predict``, of which a copy is fitted; None: a :class:`SoftmaxRegression`.
 
     Attributes
@@ -35,10 +36,11 @@ class LatentClassifier(Classifier):
     n_features_in_, sample_shape_, feature_names_in_ : as the VAE has them.
     """
 
-    def __init__(self, features=None, classifier=None, samples=0):
+    def __init__(self, features=None, classifier=None, samples=0, classes=None):
         self.features = features
         self.classifier = classifier
         self.samples = samples
+        self.classes = classes
 
     def fit(self, X, y, *, callbacks=(), checkpoint=None, checkpoint_seconds=10.0, resume=False):
         """Fit to X (N, ...) and labels y (N,), -1 for a row without one; texts may be labels, then None is none too. Return self.
@@ -48,7 +50,7 @@ class LatentClassifier(Classifier):
 
         InputError, InputTypeError: an argument, the data or the labels are not what they must be.
         """
-        codes, classes = read_labels(y, rows_of(X))
+        codes, classes = read_labels(y, rows_of(X), self.classes)
         refuse_unusable(codes, classes)
         warn_of_many_classes(codes, classes)
         classifier = SoftmaxRegression() if self.classifier is None else copy.deepcopy(self.classifier)
@@ -75,11 +77,14 @@ class LatentClassifier(Classifier):
             raise
         mu, deviation = latent_features.mean_and_deviation(vae, X, used)
         labelled = codes >= 0
-        mu, deviation, labels = mu[labelled], deviation[labelled], classes[codes[labelled]]
+        own = type(classifier) is SoftmaxRegression  # which would take some classes for no label
+        mu, deviation, labels = mu[labelled], deviation[labelled], codes[labelled] if own else classes[codes[labelled]]
         if samples:
             eps = random.normal(vae.seed_, "feature noise", 0, (samples, *mu.shape), mu.dtype)
             mu, labels = (mu + deviation * eps).reshape(-1, mu.shape[1]), np.tile(labels, samples)
         self.classifier_ = classifier.fit(mu, labels)
+        if own:
+            self.classifier_.classes_ = classes
         self.used_dimensions_, self.classes_ = used, classes
         self._take_features(vae)
         if interrupted is not None:

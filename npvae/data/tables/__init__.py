@@ -1,1 +1,1 @@
-"""Tables of cells: what is missing in them, in memory and in files."""
+"""Tables of cells: what is missing in them, in memory and in files; reading text tables, and giving them back with only their gaps filled."""

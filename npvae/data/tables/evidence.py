@@ -1,0 +1,168 @@
+"""What a table's text is evidence of. All rules stand here, each with the option that overrules it.
+
+    what                 evidence                                                                              option
+    separator            cuts most lines into equally many cells; of equals tab ; | , before blanks            separator
+    title lines          above the names, of one cell with text, or with fewer cells than names and rows       skip
+    notes                below the last row, the same
+    comment lines        begin with #, and have not as many cells as the rows                                  comment
+    names                no cell is a number or missing, and one stands above numbers, or no column has        header
+                         numbers and the names do not recur below; or numbers in equal steps (years) that
+                         do not go on below
+    second row of names  no cell is a number, two and all columns of numbers below have text there             header_rows
+    names of rows        all rows have one cell more than the names                                            header
+    decimal separator    the only one that all numbers of a column can be read with, by most such columns;     decimal
+                         without such a column the comma where cells are separated by ; and the point elsewhere
+    number               a plain number, or one with separators, prefix and suffix that all cells share        kind
+    other spellings      at most MOST_OTHERS texts, in at most SHARE_OF_OTHERS of the cells of a number        missing
+    code                 a whole number with a leading zero: text                                              kind
+    identifier           whole numbers beyond 2^53; 0 or 1, 2, 3, ... in the first column: carried             kind
+    date                 2024-01-31, with a time perhaps, or 2024-01, in all cells                             kind
+    truth values         true and false                                                                        kind
+    categories           texts that recur: at most MOST_CATEGORIES, and each given twice or more on average,   kind
+                         or at most FEW_CATEGORIES and half of the cells recur
+    names, free text     other texts: carried                                                                  kind
+    constant, empty      one value, or none; ticked or empty: carried                                          kind, missing
+    suspicious number    the smallest or largest, given several times, farther off than the others' range,     missing
+                         or the only negative one
+    suspicious spelling  a word for missing in SHARE_OF_WORD of the cells of categories                        observed
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import numpy as np
+
+from npvae.data.tables.notation import find_notation, is_code, plain_float
+from npvae.data.tables.splitter import Cells, split
+
+MOST_OTHERS, SHARE_OF_OTHERS, FEWEST_NUMBERS = 3, 0.05, 8
+MOST_CATEGORIES, FEW_CATEGORIES = 100, 20
+SHARE_OF_WORD, FEWEST_REPEATED = 0.05, 3
+#: Rows and bytes looked at for the form of a table; rows above the names, at most.
+ROWS, BYTES, TITLES = 200, 1 << 20, 30
+SEPARATORS = ("\t", ";", "|", ",", " ")
+_DATE = re.compile(r"[12]\d{3}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?(Z|[+-]00:?00)?)?)?")
+_OTHER_DATE = re.compile(r"\d{1,4}[/.\-]\d{1,2}[/.\-]\d{1,4}\b.*|.*\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b.*\d.*", re.I)
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number in any notation that is known here."""
+    return plain_float(text) is not None or find_notation(Counter([text]), ".") is not None
+
+
+def find_separator(text: bytes) -> str:
+    """The separator of a table's text."""
+    sample = text[:BYTES]
+    if len(text) > BYTES:
+        sample = sample[:max(sample.rfind(b"\n"), sample.rfind(b"\r"))] or sample
+    best, most = ",", 0.0
+    for separator in SEPARATORS:
+        cells = split(sample, separator)
+        widths = np.diff(cells.rows)[:ROWS]
+        widths = widths[(cells.row_end > cells.row_start)[:ROWS]]
+        if not len(widths) or widths.max() < 2:
+            continue
+        usual = Counter(widths.tolist()).most_common(1)[0]
+        share = usual[1] / len(widths) if usual[0] > 1 else 0.5 / len(widths)
+        if separator == " " and (most or (usual[0] == 1 and widths[1:].max(initial=1) == 1 and not is_number(cells.row(0)[0]))):
+            continue  # a header of several words above a single column
+        if share > most:
+            best, most = separator, share
+    return best
+
+
+def usual_width(widths: np.ndarray) -> int:
+    """The number of cells of most rows, of equals the larger."""
+    counts = np.bincount(np.minimum(widths, 1 << 24))
+    return int(len(counts) - 1 - counts[::-1].argmax())
+
+
+def is_note(row: list[str], several: int, width: int) -> bool:
+    """Whether a row of so many cells is a line of text about a table of this width, and none of it."""
+    texts = [cell for cell in row if cell]
+    return width > 1 and len(texts) == 1 and not is_number(texts[0]) and (several < width or width > 2)
+
+
+def are_names(first: list[str], below: list[list[str]], nothing) -> bool:
+    """Whether a first row has the names of the columns."""
+    below = below[:ROWS]
+    columns = [[row[j] for row in below if j < len(row) and row[j] not in nothing] for j in range(len(first))]
+    numeric = [sum(map(is_number, column)) > len(column) / 2 for column in columns]
+    numbers = [plain_float(cell) for cell in first]
+    if any(number is not None for number in numbers):
+        step = _step(numbers)
+        return step is not None and bool(below) and 2 * sum(_step([plain_float(cell) for cell in row]) == step for row in below) <= len(below)
+    if not any(first) or any(cell and (cell in nothing or is_number(cell)) for cell in first):
+        return False
+    if any(numeric):
+        return any(name and number for name, number in zip(first, numeric, strict=True))
+    recurring = sum(name in column for name, column in zip(first, columns, strict=True))
+    return recurring <= len(first) / 2 and all(first)
+
+
+def _step(numbers) -> tuple | None:
+    """``(step, how many)`` of whole numbers that follow in equal steps, as 2018, 2019, 2020; None: they do not."""
+    found = [number for number in numbers if number is not None]
+    steps = {b - a for a, b in zip(found, found[1:], strict=False)}
+    return (steps.pop(), len(found)) if len(steps) == 1 and 0.0 not in steps and all(number == number // 1 for number in found) else None
+
+
+def is_second_header(second: list[str], below: list[list[str]], nothing) -> bool:
+    """Whether a row below the names, of units perhaps, is no data: text above at least two, and all, columns of numbers."""
+    columns = [[row[j] for row in below[:ROWS] if j < len(row) and row[j] not in nothing] for j in range(len(second))]
+    numeric = [bool(column) and all(map(is_number, column)) for column in columns]
+    texts = [cell not in nothing and not is_number(cell) for cell in second]
+    return sum(a and b for a, b in zip(numeric, texts, strict=True)) >= 2 and not any(map(is_number, second)) and len(below) > 1
+
+
+def date_unit(texts) -> str | None:
+    """The unit in which dates as in ISO 8601 are counted, "M", "D", "s" or "us"; None: one is none, or they differ in form."""
+    found = [_DATE.fullmatch(text) for text in texts]
+    if not all(found) or len({re.sub(r"\d", "0", text) for text in texts}) > 1:
+        return None
+    first = found[0]
+    return "us" if first[7] else "s" if first[4] else "D" if first[2] else "M"
+
+
+def why_no_categories(counts: Counter) -> str | None:
+    """Why texts are no categories, in words; None: they are."""
+    number, total = len(counts), sum(counts.values())
+    example = _short(next(iter(counts)))
+    if sum(map(bool, map(_OTHER_DATE.fullmatch, list(counts)[:ROWS]))) > min(number, ROWS) / 2 and number > FEW_CATEGORIES:
+        return f"dates in another form than 2024-01-31, such as {example}"
+    if number == total > 1:
+        return f"names or free text: all {number} differ, such as {example}"
+    recurring = sum(count for count in counts.values() if count > 1)
+    if number > MOST_CATEGORIES or (2 * number > total if number > FEW_CATEGORIES else 2 * recurring < total):
+        return f"names or free text: {number} different ones in {total} cells, such as {example}"
+    return None
+
+
+def are_few_others(others: Counter, numbers: int) -> bool:
+    """Whether texts among numbers may stay as they are while the rest is modelled."""
+    cells = sum(others.values())
+    return len(others) <= MOST_OTHERS and numbers >= FEWEST_NUMBERS and cells <= max(1, SHARE_OF_OTHERS * (cells + numbers))
+
+
+def counts_rows(values: np.ndarray) -> bool:
+    """Whether numbers are 0, 1, 2, ... or 1, 2, 3, ..."""
+    return len(values) > 2 and values[0] in (0.0, 1.0) and bool((np.diff(values) == 1.0).all())
+
+
+def suspicious(values: np.ndarray) -> list[float]:
+    """Numbers that look like a sign for missing: given several times, and far from all others, or the only one below 0."""
+    found = []
+    for end, other in ((values.min(), np.min), (values.max(), np.max)):
+        rest = values[values != end]
+        if len(values) - len(rest) >= FEWEST_REPEATED and len(rest) and end == np.rint(end):
+            gap, breadth = abs(end - other(rest)), rest.max() - rest.min()
+            lone = end < 0.0 <= rest.min() and len(set(rest[:1000].tolist())) >= 10
+            if breadth > 0.0 and (gap > breadth or lone):
+                found.append(float(end))
+    return found
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 30 else f"{text[:27]}...")

@@ -1,0 +1,148 @@
+"""Which lines of a text are names, rows, and neither."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npvae import check
+from npvae.data.tables import evidence
+from npvae.data.tables.splitter import Cells, split
+from npvae.errors import DataFileError
+
+#: Cells looked at for the names; columns of a table, at most; of lines that are no part of it, so many are named.
+LOOKED_AT, MOST_COLUMNS, MOST_OUTSIDE = 20_000, 1 << 18, 100
+
+
+class Form:
+    """The form of a table. rows: those of data, as numbers of ``cells.rows``; names: no two alike; written: the same as in the file;
+    present: how many cells each row has; outside: lines that are no part of the table, and why."""
+
+    def __init__(self, name, cells: Cells, skip, comment, header, header_rows, nothing) -> None:
+        self.name, self.cells, self.outside, self.widths = name, cells, [], np.diff(cells.rows)
+        rows = self._without_comments(self._not_blank(), skip, comment)
+        if not len(rows):
+            raise DataFileError(f"{name}: expected a table, got an empty file")
+        width = evidence.usual_width(self.widths[rows])
+        top, bottom = 0, len(rows)
+        while skip is None and top < min(evidence.TITLES, bottom - 1) and self._is_title(rows[top], rows[top + 1], width):
+            top += 1
+        while bottom > top + 2 and self.widths[rows[bottom - 1]] < width > 2 and evidence.is_note(cells.row(rows[bottom - 1], 64), 1, width):
+            bottom -= 1
+        self._leave_out(rows[:top], "title")
+        self._leave_out(rows[bottom:], "note")
+        self._find_names(rows[top:bottom], width, header, header_rows, nothing)
+        if not len(self.rows):
+            raise DataFileError(f"{name}: expected rows of data, got only the header row")
+        if self.width > MOST_COLUMNS:
+            raise DataFileError(f"{name}: line {self.line(self.rows[0])} has {self.width} columns, more than {MOST_COLUMNS}; expected a table of text")
+        self.present = np.minimum(self.widths[self.rows], self.width)
+        self._refuse_long_rows()
+
+    def line(self, r) -> int:
+        """The number of a row's first line."""
+        return self.cells.line(int(self.cells.row_start[r]))
+
+    def spans(self) -> tuple[np.ndarray, np.ndarray]:
+        """Starts and ends of the cells, (N, width); of those that a row does not have, the row's end."""
+        cells, first = self.cells, self.cells.rows[self.rows]
+        if (self.present == self.width).all() and (np.diff(first) == self.width).all():
+            part = slice(first[0], first[0] + len(first) * self.width)
+            return cells.start[part].reshape(-1, self.width), cells.end[part].reshape(-1, self.width)
+        start, end = (np.empty((len(first), self.width), cells.start.dtype) for _ in range(2))
+        for j in range(self.width):
+            there = j < self.present
+            place = np.where(there, first + j, 0)
+            start[:, j], end[:, j] = (np.where(there, ends[place], cells.row_end[self.rows]) for ends in (cells.start, cells.end))
+        return start, end
+
+    def _not_blank(self) -> np.ndarray:
+        cells, first = self.cells, np.minimum(self.cells.rows[:-1], max(0, len(self.cells.start) - 1))
+        if not len(cells.start):
+            return first[:0]
+        nothing = (cells.start[first] == cells.end[first]) & ~cells.quoted(cells.start[first], cells.end[first])
+        return np.flatnonzero(~((self.widths == 0) | ((self.widths == 1) & nothing)))
+
+    def _without_comments(self, rows, skip, comment) -> np.ndarray:
+        cells, drop = self.cells, 0
+        if skip is not None and check.whole_number("skip", skip, 0):
+            drop = next((i for i, r in enumerate(rows) if self.line(r) > skip), len(rows))
+            self._leave_out(rows[:drop], "skipped")
+        rows, begin = rows[drop:], (comment or "#").encode()
+        marked = np.array([cells.text.startswith(begin, place) for place in cells.row_start[rows].tolist()] if begin in cells.text else [], bool)
+        if comment is None and marked.all():
+            marked[:] = False
+        elif comment is None and marked.any():
+            first = int(marked.argmin())  # names may begin with #, right above numbers, and rows, below
+            names = any(map(evidence.is_number, cells.row(rows[first], 64)))
+            as_wide = self.widths[rows] == evidence.usual_width(self.widths[rows[~marked]])
+            marked &= ~as_wide | (np.arange(len(rows)) < first - names)
+        if marked.any():
+            self._leave_out(rows[marked], "comment")
+            rows = rows[~marked]
+        return rows
+
+    def _leave_out(self, rows, why: str) -> None:
+        self.outside += [(self.line(r), why) for r in rows[:MOST_OUTSIDE]]
+
+    def _is_title(self, r, following, width: int) -> bool:
+        row, several = self.cells.row(r, 64), self.widths[r]
+        if evidence.is_note(row, several, width):
+            return self._names_otherwise_separated(r, following, width) is None
+        return several < width - 1 <= self.widths[following] and not evidence.is_number(row[0])
+
+    def _names_otherwise_separated(self, r, following, width: int) -> list[str] | None:
+        """Names that another separator cuts into as many as the rows have cells; None: it does not, or no row with a number follows."""
+        text = self.cells.text[self.cells.row_start[r]:self.cells.row_end[r]]
+        if self.widths[r] == 1 < width and any(map(evidence.is_number, self.cells.row(following))):
+            for separator in evidence.SEPARATORS:
+                names = split(text, separator).row(0)
+                if len(names) == width and all(names):
+                    return names
+        return None
+
+    def _find_names(self, rows, width: int, header, header_rows, nothing) -> None:
+        cells = self.cells
+        below = [cells.row(r, MOST_COLUMNS) for r in rows[1:1 + max(3, min(evidence.ROWS, LOOKED_AT // width))]]
+        first = (self._names_otherwise_separated(rows[0], rows[1], width) if len(rows) > 1 else None) or cells.row(rows[0], MOST_COLUMNS + 1)
+        full = [row for row in below if len(row) == width]
+        if len(first) == width - 1 and full and not any(row[-1] for row in full):  # a separator at the end of every row
+            width -= 1
+        while len(first) > width and not first[-1]:
+            first.pop()
+        if header is None:
+            header = evidence.are_names(first, below, nothing) if header_rows is None else check.whole_number("header_rows", header_rows, 0) > 0
+            if header and header_rows is None and below and evidence.is_second_header(below[0], below[1:], nothing):
+                shown = ", ".join(repr(cell) for cell in below[0][:3] if cell)
+                raise DataFileError(
+                    f"{self.name}: line {self.line(rows[1])} looks like a second row of names ({shown}, above numbers): say header_rows=2, or "
+                    "header_rows=1 if it is a row of data"
+                )
+        count = (header_rows or 1) if header else 0
+        width = max(width, len(first)) if header else width
+        names = [first, *(cells.row(r, MOST_COLUMNS + 1) for r in rows[1:count])] if header else [[str(j) for j in range(width)]]
+        if header and len(first) == width - 1 and full and len(full) == len(below):  # rows begin with their names, of which none is named
+            names = [["", *row] if len(row) == width - 1 else row for row in names]
+        names = [row[:width] + [""] * (width - len(row)) for row in names]
+        self.names_line = self.line(rows[0])
+        self.has_names, self.rows, self.width = bool(header), rows[count:], width
+        self.written = [" ".join(dict.fromkeys(filter(None, parts))) for parts in zip(*names, strict=True)]
+        self.names, taken = [], set(self.written)
+        for j, text in enumerate(self.written):
+            inside = text if text and text not in self.names else text or f"column {j + 1}"
+            if inside in self.names or not text:
+                number = 2
+                while inside in taken:
+                    inside, number = f"{text or f'column {j + 1}'} ({number})", number + 1
+            taken.add(inside)
+            self.names.append(inside)
+
+    def _refuse_long_rows(self) -> None:
+        cells = self.cells
+        parts = ((r, slice(cells.rows[r] + self.width, cells.rows[r + 1])) for r in self.rows[self.widths[self.rows] > self.width])
+        long = [r for r, part in parts if (cells.end[part] > cells.start[part]).any()]
+        if long:
+            more = f", as have {len(long) - 1} more lines" if len(long) > 1 else ""
+            raise DataFileError(
+                f"{self.name}: line {self.line(long[0])} has {self.widths[long[0]]} columns, expected {self.width}{more}: a cell with the "
+                "separator in it must stand in quotes; if another character separates the cells, say separator="
+            )

@@ -1,0 +1,114 @@
+"""What was read of a table and why, in words and as JSON."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npvae.data.tables.evidence import SHARE_OF_WORD
+from npvae.data.tables.table import Column, Table
+
+_SEPARATORS = {"\t": "tab", " ": "blank"}
+#: Values and lines named.
+FEW = 5
+
+
+def describe(table: Table) -> str:
+    """A line about the text, one for what was left out of it, one a column, and what to look at."""
+    lines = [how_read(table)]
+    if table.form.outside:
+        lines.append("lines that are no rows, kept as they are: " + outside(table) + " (--skip N, --comment TEXT)")
+    width = min(30, max(len(column.name) for column in table.columns))
+    lines += [f"  {column.name:{width}} {summary(column)}" for column in table.columns]
+    return "\n".join([*lines, *notes(table)])
+
+
+def how_read(table: Table) -> str:
+    """The text's encoding, separator, names and decimal separator."""
+    why = f" ({table.decoded.why}; --encoding NAME)" if table.decoded.why else ""
+    names = "names in line " + str(table.form.names_line) if table.form.has_names else "no names"
+    separator = _SEPARATORS.get(table.cells.separator, table.cells.separator)
+    decimal = f", decimal {table.mark!r} (--decimal)" if table.mark != "." else ""
+    return (
+        f"{table.name}: {len(table)} rows, {len(table.columns)} columns; {table.decoded.encoding}{why}, separator {separator!r} (--separator), "
+        f"{names} (--header yes|no){decimal}"
+    )
+
+
+def outside(table: Table) -> str:
+    """The lines that are no rows."""
+    by: dict[str, list[int]] = {}
+    for line, why in sorted(table.form.outside):
+        by.setdefault(why, []).append(line)
+    return "; ".join(f"{why}: line {', '.join(map(str, lines[:FEW]))}{', ...' if len(lines) > FEW else ''}" for why, lines in by.items())
+
+
+def summary(column: Column) -> str:
+    """The kind of a column, how it is written, and what of it is missing."""
+    kind = {"number": "whole numbers" if column.is_whole else "numbers", "date": "dates", "truth": "truth values", "text": "categories"}
+    parts = [f"carried, {column.carried} (--kind {column.name}=KIND)" if column.carried else kind[column.kind]]
+    if column.kind == "number" and not column.carried:
+        seen = column.values[column.observed]
+        parts += [f"{seen.min():.6g} to {seen.max():.6g}", column.notation.words()]
+    elif column.kind == "date":
+        seen = column.values[column.observed]
+        parts += [f"{column.write(seen.min())} to {column.write(seen.max())}"] if len(seen) else []
+    elif not column.carried:
+        values = [repr(text) for text, _ in sorted(column.counts.items(), key=lambda item: -item[1])[:FEW]]
+        parts.append(", ".join(values) + (f", ... ({len(column.counts)})" if len(column.counts) > FEW else ""))
+    return "; ".join(filter(None, [*parts, missing(column)]))
+
+
+def missing(column: Column) -> str:
+    """How many cells are missing, by spelling: "26,937 missing (N/A)"."""
+    total = int(column.missing.sum())
+    spelled = {text or "empty": count for text, count in sorted(column.spellings.items(), key=lambda item: -item[1])}
+    if len(spelled) == 1:
+        return f"{total:,} missing ({next(iter(spelled))})"
+    return f"{total:,} missing ({', '.join(f'{count:,} {text}' for text, count in spelled.items())})" if total else ""
+
+
+def carried(table: Table) -> str:
+    """The carried columns in a line, each with the reason; "" if there are none."""
+    named = [f"{column.name} ({column.carried})" for column in table.columns if column.carried]
+    return f"carried as they are: {', '.join(named)}" if named else ""
+
+
+def notes(table: Table) -> list[str]:
+    """What the user should look at, a line each, with the option that is the way out."""
+    found = []
+    for j, column in enumerate(table.columns):
+        if column.others:
+            rows = np.flatnonzero(~column.observed & ~column.missing)
+            texts = [f"{text!r} in {count} cell{'s' if count > 1 else ''}" for text, count in column.others.items()]
+            option = next(iter(column.others))
+            found.append(
+                f"{column.name}: {' and '.join(texts)} among numbers, first in line {table.line(int(rows[0]))}, stay{'' if len(rows) > 1 else 's'} "
+                f"as written; if that is missing: --missing={option}"
+            )
+        if column.suspicious:
+            shown = " and ".join(f"{value:g} ({int((column.values == value).sum())} cells)" for value in column.suspicious)
+            found.append(f"{column.name}: {shown}, far from all other numbers; if that means missing: --missing={column.suspicious[0]:g}")
+        words = {text: count for text, count in column.spellings.items() if text.isalpha() and text.lower() != "nan"}
+        if column.kind == "text" and not column.carried:
+            for text, count in words.items():
+                if count >= SHARE_OF_WORD * len(table):
+                    found.append(f"{column.name}: {text} is taken for missing in {count:,} of {len(table):,} cells; if it is an answer: --observed={text}")
+    return found
+
+
+def to_json(table: Table) -> dict:
+    """The same for programs."""
+    return {
+        "file": table.name, "rows": len(table), "encoding": table.decoded.encoding, "why": table.decoded.why, "separator": table.cells.separator,
+        "decimal": table.mark, "names": table.form.has_names, "outside": [{"line": line, "why": why} for line, why in sorted(table.form.outside)],
+        "columns": [
+            {
+                "name": column.name, "written": column.written, "kind": column.kind, "carried": column.carried, "notation": column.notation.words(),
+                "decimals": column.notation.decimals if column.kind == "number" else None, "missing": int(column.missing.sum()),
+                "spellings": column.spellings, "others": column.others, "suspicious": column.suspicious,
+                "values": dict(sorted(column.counts.items(), key=lambda item: -item[1])[:FEW]) if column.kind == "text" else {},
+            }
+            for column in table.columns
+        ],
+        "notes": notes(table),
+    }

@@ -1,0 +1,70 @@
+"""Giving a table back: its text copied from cell to cell, with only the missing ones filled in, each as its column is written."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from npvae.data.tables.table import Column, Table
+from npvae.files import write_atomically
+
+#: Cells of a column by which it is seen whether all stand in quotes.
+LOOKED_AT = 1000
+
+
+def write_table(path, table: Table, columns: list[Column], filled: np.ndarray) -> None:
+    """Write the table with ``filled`` (N, len(columns)) in the missing cells of these columns, whole or not at all, packed as the suffix
+    says. OSError: it cannot be written."""
+    data = _packed(Path(os.fspath(path)), table.decoded.encode(fill(table, columns, filled)))
+    write_atomically(path, lambda file: file.write(data))
+
+
+def fill(table: Table, columns: list[Column], filled: np.ndarray) -> bytes:
+    """The text of the table, in UTF-8, with ``filled`` in the missing cells of these columns."""
+    cells, present, width = table.cells, table.form.present, len(table.columns)
+    separator, places, parts = cells.separator.encode(), {id(column): j for j, column in enumerate(table.columns)}, {}
+    for k, column in enumerate(columns):
+        j, rows = places[id(column)], np.flatnonzero(column.missing)
+        inside = cells.quoted(table.start[rows, j], table.end[rows, j]) & (j < present[rows])
+        seen = np.flatnonzero(column.observed)[:LOOKED_AT]
+        all_quoted = len(seen) > 0 and bool(cells.quoted(table.start[seen, j], table.end[seen, j]).all())
+        for row, value, quoted in zip(rows.tolist(), filled[rows, k].tolist(), inside.tolist(), strict=True):
+            cell = column.write(value).encode()
+            if quoted or all_quoted or _needs_quotes(cell, separator):
+                cell = cell.replace(b'"', b'""')
+                cell = cell if quoted else b'"' + cell + b'"'
+            parts[row * width + j] = cell
+    pieces, at, last = [], 0, (-1, 0)
+    for key in sorted(parts):
+        row, j = divmod(key, width)
+        start = int(table.start[row, j])
+        pieces.append(cells.text[at:start])
+        if j >= present[row]:  # the row ends before this cell
+            pieces.append(separator * (j - (last[1] if last[0] == row and last[1] >= present[row] else int(present[row]) - 1)))
+        pieces.append(parts[key])
+        at, last = int(table.end[row, j]), (row, j)
+    return b"".join([*pieces, cells.text[at:]])
+
+
+def _needs_quotes(cell: bytes, separator: bytes) -> bool:
+    return separator in cell or b"\n" in cell or b"\r" in cell or cell[:1] == b'"' or (separator == b" " and (not cell or b"\t" in cell))
+
+
+def _packed(path: Path, data: bytes) -> bytes:
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
+        return gzip.compress(data, mtime=0)
+    if suffix == ".xz":
+        return lzma.compress(data)
+    if suffix == ".zip":
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(path.stem, data)
+        return stream.getvalue()
+    return data
