@@ -85,16 +85,20 @@ def is_note(row: list[str], several: int, width: int) -> bool:
     return width > 1 and len(texts) == 1 and not is_number(texts[0]) and (several < width or width > 2)
 
 
-def are_names(first: list[str], below: list[list[str]], nothing) -> bool:
-    """Whether a first row has the names of the columns."""
-    below = below[:ROWS]
-    columns = [[row[j] for row in below if j < len(row) and row[j] not in nothing] for j in range(len(first))]
-    numeric = [sum(map(is_number, column)) > len(column) / 2 for column in columns]
-    numbers = [plain_float(cell) for cell in first]
+def are_names(first: list[str], below: list[list[str]], nothing, quotes_differ: bool = False) -> bool:
+    """Whether a first row has the names of the columns. quotes_differ: whether it alone stands in quotes."""
+    columns = [[row[j] for row in below[:ROWS] if j < len(row) and row[j] not in nothing] for j in range(len(first))]
+    notations = [find_notation(Counter(column), ".") for column in columns]
+    numeric = [sum(plain_float(cell) is not None or (how is not None and how.read(cell) is not None) for cell in column) > len(column) / 2
+               for column, how in zip(columns, notations, strict=True)]
+    numbers = [plain_float(cell) if plain_float(cell) is not None else how and how.read(cell) for cell, how in zip(first, notations, strict=True)]
+    corner = (len(first) > 2 or not any(numbers)) and len(first) > 1 and not first[0] and all(first[1:]) and len({*first}) == len(first) and len(columns[0]) == len({*columns[0]}) == len(below[:ROWS])
+    if below and (corner or (quotes_differ and any(numeric))):
+        return True
     if any(number is not None for number in numbers):
         step = _step(numbers)
         return step is not None and bool(below) and 2 * sum(_step([plain_float(cell) for cell in row]) == step for row in below) <= len(below)
-    if not any(first) or any(cell and (cell in nothing or is_number(cell)) for cell in first):
+    if not any(first) or any(cell and cell in nothing for cell in first):
         return False
     if any(numeric):
         return any(name and number for name, number in zip(first, numeric, strict=True))
@@ -130,14 +134,18 @@ def why_no_categories(counts: Counter) -> str | None:
     """Why texts are no categories, in words; None: they are."""
     number, total = len(counts), sum(counts.values())
     example = _short(next(iter(counts)))
-    if sum(map(bool, map(_OTHER_DATE.fullmatch, list(counts)[:ROWS]))) > min(number, ROWS) / 2 and number > FEW_CATEGORIES:
-        return f"dates in another form than 2024-01-31, such as {example}"
-    if number == total > 1:
-        return f"names or free text: all {number} differ, such as {example}"
     recurring = sum(count for count in counts.values() if count > 1)
-    if number > MOST_CATEGORIES or (2 * number > total if number > FEW_CATEGORIES else 2 * recurring < total):
-        return f"names or free text: {number} different ones in {total} cells, such as {example}"
-    return None
+    if not (number == total > 1 or number > MOST_CATEGORIES or (2 * number > total if number > FEW_CATEGORIES else 2 * recurring < total)):
+        return None
+    some = dict(counts.most_common(1000))
+    others = Counter({text: count for text, count in some.items() if not is_code(text) and not is_number(text)})
+    if others and 2 * sum(others.values()) < sum(some.values()):
+        shown = ", ".join(f"{_short(text)} ({count} times)" for text, count in others.most_common(3))
+        way = f"; if they mean missing, say missing={others.most_common(1)[0][0]!r}" if len(others) <= MOST_OTHERS else ""
+        return f"numbers with {len(others)} other text{'s' if len(others) > 1 else ''} among them: {shown}{way}"
+    if sum(map(bool, map(_OTHER_DATE.fullmatch, list(counts)[:ROWS]))) > min(number, ROWS) / 2:
+        return f"dates in another form than 2024-01-31, such as {example}"
+    return f"names or free text: {'all' if number == total else ''} {number} {'differ' if number == total else f'different ones in {total} cells'}, such as {example}".replace(":  ", ": ")
 
 
 def are_few_others(others: Counter, numbers: int) -> bool:
@@ -152,11 +160,13 @@ def counts_rows(values: np.ndarray) -> bool:
 
 
 def suspicious(values: np.ndarray) -> list[float]:
-    """Numbers that look like a sign for missing: given several times, and far from all others, or the only one below 0."""
+    """Numbers that look like a sign for missing: the smallest or largest, whole, given several times, far from all others or the only one
+    below 0; a positive one of nines or eights alone."""
     found = []
     for end, other in ((values.min(), np.min), (values.max(), np.max)):
         rest = values[values != end]
-        if len(values) - len(rest) >= FEWEST_REPEATED and len(rest) and end == np.rint(end):
+        sign = end < 0.0 or (end > 10.0 and set(f"{end:.15g}") in ({"9"}, {"8"}))
+        if sign and end == np.rint(end) and len(values) - len(rest) >= FEWEST_REPEATED and len(rest):
             gap, breadth = abs(end - other(rest)), rest.max() - rest.min()
             lone = end < 0.0 <= rest.min() and len(set(rest[:1000].tolist())) >= 10
             if breadth > 0.0 and (gap > breadth or lone):

@@ -24,7 +24,7 @@ class Form:
             raise DataFileError(f"{name}: expected a table, got an empty file")
         width = evidence.usual_width(self.widths[rows])
         top, bottom = 0, len(rows)
-        while skip is None and top < min(evidence.TITLES, bottom - 1) and self._is_title(rows[top], rows[top + 1], width):
+        while skip is None and top < min(evidence.TITLES, bottom - 1) and self._is_title(rows[top:bottom], width):
             top += 1
         while bottom > top + 2 and self.widths[rows[bottom - 1]] < width > 2 and evidence.is_note(cells.row(rows[bottom - 1], 64), 1, width):
             bottom -= 1
@@ -84,11 +84,13 @@ class Form:
     def _leave_out(self, rows, why: str) -> None:
         self.outside += [(self.line(r), why) for r in rows[:MOST_OUTSIDE]]
 
-    def _is_title(self, r, following, width: int) -> bool:
-        row, several = self.cells.row(r, 64), self.widths[r]
+    def _is_title(self, rows, width: int) -> bool:
+        """Whether the first of these rows is above the table."""
+        row, several = self.cells.row(rows[0], 64), self.widths[rows[0]]
         if evidence.is_note(row, several, width):
-            return self._names_otherwise_separated(r, following, width) is None
-        return several < width - 1 <= self.widths[following] and not evidence.is_number(row[0])
+            return self._names_otherwise_separated(rows[0], rows[1], width) is None
+        later = self.widths[rows[1:evidence.TITLES]]
+        return several <= width / 2 and bool((later >= width - 1).any()) and not any(map(evidence.is_number, row[:1]))
 
     def _names_otherwise_separated(self, r, following, width: int) -> list[str] | None:
         """Names that another separator cuts into as many as the rows have cells; None: it does not, or no row with a number follows."""
@@ -110,7 +112,7 @@ class Form:
         while len(first) > width and not first[-1]:
             first.pop()
         if header is None:
-            header = evidence.are_names(first, below, nothing) if header_rows is None else check.whole_number("header_rows", header_rows, 0) > 0
+            header = evidence.are_names(first, below, nothing, self._quotes_differ(rows)) if header_rows is None else check.whole_number("header_rows", header_rows, 0) > 0
             if header and header_rows is None and below and evidence.is_second_header(below[0], below[1:], nothing):
                 shown = ", ".join(repr(cell) for cell in below[0][:3] if cell)
                 raise DataFileError(
@@ -126,15 +128,19 @@ class Form:
         self.names_line = self.line(rows[0])
         self.has_names, self.rows, self.width = bool(header), rows[count:], width
         self.written = [" ".join(dict.fromkeys(filter(None, parts))) for parts in zip(*names, strict=True)]
-        self.names, taken = [], set(self.written)
+        self.names, taken, seen = [], set(self.written), set()
         for j, text in enumerate(self.written):
-            inside = text if text and text not in self.names else text or f"column {j + 1}"
-            if inside in self.names or not text:
-                number = 2
-                while inside in taken:
-                    inside, number = f"{text or f'column {j + 1}'} ({number})", number + 1
+            inside, number = text or f"column {j + 1}", 2
+            while inside in (seen if inside == text else taken):
+                inside, number = f"{text or f'column {j + 1}'} ({number})", number + 1
+            seen.add(text)
             taken.add(inside)
             self.names.append(inside)
+
+    def _quotes_differ(self, rows) -> bool:
+        """Whether all cells of the first row stand in quotes, and those of the next ones do not."""
+        quoted = [self.cells.quoted(self.cells.start[part], self.cells.end[part]) for r in rows[:3] for part in [slice(*self.cells.rows[r:r + 2])]]
+        return self.cells.has_quotes and len(quoted) > 1 and bool(quoted[0].all()) and not any(row[1:].any() for row in quoted[1:])
 
     def _refuse_long_rows(self) -> None:
         cells = self.cells
