@@ -117,7 +117,7 @@ def test_resume_alone_goes_on_with_what_was_begun(tmp_path, epoch, number):
     said from. Checkpoints are not due: what Ctrl-C could keep it keeps."""
     np.save("x.npy", grey_rows(200))
     begun = ["train", "--data", "x.npy", "--epochs", "4", "--hidden", "5", "--no-plots", "--quiet", "--optimizer", "adam:beta1=0.8",
-             "--schedule", "cosine", "--latent-dim", "3", "--missing", "--binarize", "dynamic", "--batch-size", "20"]
+             "--schedule", "cosine", "--latent-dim", "3", "--allow-missing", "--binarize", "dynamic", "--batch-size", "20"]
     assert main([*begun, "--out", "whole"]) == 0
     said = ended_in_epoch(epoch, number, [*begun, "--out", "parts"])
     model = tmp_path / "parts" / "model.npz"
@@ -150,7 +150,7 @@ def test_what_may_be_said_anew_where_a_run_is_resumed(trained, tmp_path, capsys)
     assert main([*quiet]) == 0
     assert VAE.load(trained / "model.npz").history_.epochs == 4  # what was asked for last
     output(capsys)
-    for flags, words in ((["--hidden", "9"], "--hidden 9: the run in run"), (["--missing"], "begun without it; leave --missing out"),
+    for flags, words in ((["--hidden", "9"], "--hidden 9: the run in run"), (["--allow-missing"], "begun without it; leave --allow-missing out"),
                          (["--epochs", "1"], "is of epoch 4"), (["--backend", "cupy"], "or give --resume-anyway")):
         assert main([*quiet, *flags]) == 2
         assert words in output(capsys)[1]

@@ -19,6 +19,8 @@ import pytest
 from npvae import VAE, LatentClassifier, SemiSupervisedVAE, TableImputer, backend, estimator_base, plots, report, selfcheck
 from npvae.cli import build_parser, choices, common, impute, main, outputs
 from npvae.cli import classify as classify_command
+from npvae.cli import table as table_command
+from npvae.data import own_files
 from npvae.data.dataset import Dataset
 from npvae.estimator_base import Estimator
 from npvae.fitted import FittedVAE
@@ -48,19 +50,20 @@ class Flag:
 #: Each command's ordinary line, which every option is added to.
 LINES = {
     "train": "train", "evaluate": "evaluate vae.npz", "sample": "sample vae.npz", "encode": "encode vae.npz",
-    "reconstruct": "reconstruct vae.npz", "impute": "impute --data table.csv --out filled.csv", "classify": "classify",
+    "reconstruct": "reconstruct vae.npz", "table": "table table.csv", "impute": "impute --data table.csv --out filled.csv", "classify": "classify",
     "gradcheck": "gradcheck", "info": "info", "warmup": "warmup",
 }
 
 #: Of the record what belongs to a command: names that begin so.
 RECORDED = {
-    "train": ("data", "VAE", "fit", "prepared", "plots"),
-    "evaluate": ("data", "loaded", "evaluate"),
+    "train": ("data", "table", "VAE", "fit", "prepared", "plots"),
+    "evaluate": ("data", "table", "loaded", "evaluate"),
     "sample": ("loaded", "sample", "plots", "written"),
-    "encode": ("data", "loaded", "encode", "written"),
-    "reconstruct": ("data", "loaded", "reconstruct", "elbo", "plots", "written"),
+    "encode": ("data", "table", "loaded", "encode", "written"),
+    "reconstruct": ("data", "table", "loaded", "reconstruct", "elbo", "plots", "written"),
+    "table": ("table",),
     "impute": ("table", "TableImputer", "fit", "impute", "interval", "loaded"),
-    "classify": ("data", "fit", "VAE", "M2", "M1", "labels", "fitted", "predict", "loaded", "plots"),
+    "classify": ("data", "table", "fit", "VAE", "M2", "M1", "labels", "fitted", "predict", "loaded", "plots"),
     "gradcheck": ("cases", "case", "check", "loaded"),
     "info": ("loaded",),
     "warmup": ("compiled",),
@@ -79,6 +82,12 @@ def m2(**changes) -> dict:
 
 def imputer(**changes) -> dict:
     return {f"TableImputer.{name}": value for name, value in changes.items()}
+
+
+def table_of(path: str) -> dict:
+    """How a table is read without options."""
+    nothing = ("encoding", "separator", "decimal", "skip", "comment", "header", "header_rows")
+    return {"table.path": path, **{f"table.{name}": None for name in nothing}, **{f"table.{name}": () for name in ("missing", "observed", "ignore")}}
 
 
 ON_NUMPY, ON_TWO = [("numpy", None)], [("auto", 2)]
@@ -110,7 +119,7 @@ FLAGS = [
     Flag("train", "--decoder-hidden 12,13", vae(decoder_hidden=(12, 13))),
     Flag("train", "--activation softplus", vae(activation="softplus")),
     Flag("train", "--likelihood gaussian:variance=0.5", vae(likelihood={"name": "gaussian", "variance": 0.5})),
-    Flag("train", "--missing", vae(missing=True)),
+    Flag("train", "--allow-missing", vae(missing=True)),
     Flag("train", "--linear-path", vae(linear_path=True)),
     Flag("train", "--dtype float64", vae(dtype="float64")),
     Flag("train", "--objective importance_weighted:samples=3", vae(objective={"name": "importance_weighted", "samples": 3})),
@@ -195,9 +204,40 @@ FLAGS = [
     Flag("impute", "--intervals i.csv", {"impute.draws": 200, "interval.level": 0.9, "files": {"filled.csv", "i.csv"}}),
     Flag("impute", "--kind price=positive", imputer(kinds={"price": "positive"})),
     Flag("impute", "--kind price=positive --kind height=continuous", imputer(kinds={"price": "positive", "height": "continuous"})),
-    Flag("impute", "--missing=-999 --missing=none", {"table.missing": ["-999", "none"]}),
-    Flag("impute", "--header yes", {"table.header": True}),
     Flag("impute", "--header no", {"table.header": False}, replaces="--data table.csv", beside="--data bare.csv"),
+    Flag("impute", "--report r.json", {"files": {"filled.csv", "r.json"}}),
+    # table
+    Flag("table", "--data other.csv", {"table.path": "other.csv"}, replaces="table.csv"),
+    Flag("table", "other.csv", {"table.path": "other.csv"}, replaces="table.csv"),
+    Flag("table", "--report r.txt", {"files": {"r.txt"}}),
+    # every command that reads a table
+    *(
+        Flag(command, words, {f"table.{name}": value}, before=before, beside=beside, replaces=replaces, loose=command != "table")
+        for command, before, beside, replaces in (
+            ("table", "", "", ""), ("impute", "", "--kind s=binary", ""), ("train", "", "--data plain.csv --no-plots", ""),
+            ("classify", "", "--data rows.csv --label-column kind --quiet", ""),
+            *((name, KEPT_ROWS, f"run --data rows.csv --label-column kind{more}", "vae.npz")
+              for name, more in (("evaluate", ""), ("encode", ""), ("reconstruct", " --out r.npy"))),
+        )
+        for words, name, value in (
+            ("--encoding latin-1", "encoding", "latin-1"), (f"--separator {';' if command in ('table', 'impute') else ','}", "separator", ";" if command in ("table", "impute") else ","),
+            ("--decimal .", "decimal", "."), ("--skip 0", "skip", 0), ("--comment //", "comment", "//"), ("--header yes", "header", True),
+            ("--header-rows 1", "header_rows", 1), ("--missing=-999 --missing=none", "missing", ["-999", "none"]), ("--observed NA", "observed", ["NA"]),
+            ("--ignore s" if command in ("table", "impute") else "--ignore f", "ignore", ["s"] if command in ("table", "impute") else ["f"]),
+        )
+        if not (name == "ignore" and command in ("impute", "evaluate", "encode", "reconstruct"))
+    ),
+    Flag("impute", "--ignore s", {"table.ignore": ["s"]}, loose=True),
+    *(
+        Flag(command, "--ignore kind", {"table.ignore": ["kind"]}, before=KEPT_ROWS, beside=f"run --data rows.csv{more}", replaces="vae.npz", loose=True)
+        for command, more in (("evaluate", ""), ("encode", ""), ("reconstruct", " --out r.npy"))
+    ),
+    *(  # the data without the option's name
+        Flag(command, words, {"data.name": "mnist"}) for command, words in (
+            ("train", "mnist"), ("classify", "mnist"), ("evaluate", "mnist"), ("encode", "mnist"), ("reconstruct", "mnist"),
+        )
+    ),
+    Flag("impute", "other.csv", {"table.path": "other.csv"}, replaces="--data table.csv"),
     Flag("impute", "--model imputer.npz", {"loaded.path": "imputer.npz", "TableImputer.members": 5}, before=KEPT_IMPUTER, loose=True),
     Flag("impute", "--save i.npz", {"files": {"filled.csv", "i.npz"}}),
     Flag("impute", "--members 3", imputer(members=3)),
@@ -301,8 +341,9 @@ DEFAULTS = {
         "plots.how": {"sample": False, "random_state": 0}, "elbo.X": (TEST_ROWS, SIDE, SIDE), "elbo.random_state": 0,
         "files": {"reconstructions.png"},
     },
+    "table": {**table_of("table.csv"), "files": set()},
     "impute": {
-        "table.path": "table.csv", "table.header": None, "table.missing": [], "impute.draws": 0, "impute.random_state": 0,
+        **table_of("table.csv"), "impute.draws": 0, "impute.random_state": 0,
         **imputer(
             kinds={}, ignore=(), missing=(), unseen="error", continuous_likelihood="gaussian_decoder", latent_dim=None, hidden=(128, 128), members=5, samples=20,
             learning_rate=1e-3, batch_size=64, epochs=None, held_out=0.1, every=None, patience=6, imputation_samples=2000,
@@ -469,7 +510,8 @@ def watch_everything(patch, record: Record) -> None:
         record.watch(patch, kind, "fit", "fitted", "X")
     record.watch(patch, Classifier, "predict_proba", "predict", "X")
     record.watch(patch, classify_command, "balanced_choice", "labels", "count", "seed")
-    record.watch(patch, impute, "read_text_table", "table", "path", "header", "missing")
+    for module in (impute, own_files, table_command):
+        record.watch(patch, module, "read_table", "table")
     record.watch(patch, TableImputer, "impute", "impute", "draws", "random_state")
     record.watch(patch, TableImputation, "interval", "interval", "level")
     watch_training(patch, record)
@@ -622,7 +664,8 @@ def test_every_option_of_every_command_is_in_the_table():
         commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
         by_word = {word: action.dest for action in commands.choices[command]._actions for word in action.option_strings}
         words = [word.partition("=")[0] for flag in FLAGS if flag.command == command for word in flag.words.split()[:1]]
-        assert {by_word.get(word, "model") for word in words} == names, f"options of {command} that FLAGS lacks, or that there are not"
+        bare = {"data_word" if word in ("mnist", "other.csv") else "model" for word in words if word not in by_word}
+        assert {by_word[word] for word in words if word in by_word} | bare == names, f"options of {command} that FLAGS lacks, or that there are not"
 
 
 @pytest.mark.parametrize(("text", "value"), [

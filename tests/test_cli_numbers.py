@@ -151,10 +151,10 @@ def test_messages_of_the_library_name_the_options(capsys, tmp_path, monkeypatch,
 
 
 def test_what_is_quoted_or_part_of_a_name_keeps_its_spelling():
-    options = argparse.Namespace(batch_size=1, missing=False, hidden="4", run=None)
+    options = argparse.Namespace(batch_size=1, missing=[], allow_missing=False, hidden="4", run=None)
     assert common.with_flags("kinds names a, n=4 and random_state", argparse.Namespace(kind=[], number=1, seed=0)) == "--kind names a, --number=4 and --seed"
     text = "batch_size of 'batch_size' and 'x:hidden=3' in /tmp/batch_size.csv and batch_size.npz: missing=True, missing rows, hidden=3, my_batch_size, or set batch_size."
-    expected = "--batch-size of 'batch_size' and 'x:hidden=3' in /tmp/batch_size.csv and batch_size.npz: --missing, missing rows, --hidden=3, my_batch_size, or set --batch-size."
+    expected = "--batch-size of 'batch_size' and 'x:hidden=3' in /tmp/batch_size.csv and batch_size.npz: --allow-missing, missing rows, --hidden=3, my_batch_size, or set --batch-size."
     assert common.with_flags(text, options) == expected
 
 
@@ -192,6 +192,7 @@ def test_ranges_word_for_word(kind, text, message):
 
 #: The least whole number that an option takes, in every command that has it, and the largest where it is not that of all.
 LEAST = {
+    "--skip": (0, 2**31 - 1), "--header-rows": (0, 100),
     **dict.fromkeys(("--latent-dim", "--epochs", "--batch-size", "--patience", "--number", "--rows", "--at-once", "--members"), (1, 2**31 - 1)),
     "--samples": (0, 2**31 - 1), "--labels": (2, 2**31 - 1), "--draws": (0, 100_000), "--threads": (1, 1024), "--seed": (0, 2**63 - 1),
 }

@@ -27,6 +27,7 @@ COMMANDS = {
     ),
     "classify --model": (["--data", "x.npy", "--model", "m2.npz"], {"--data": "x.npy", "--model": "m2.npz"}),
     "impute": (["--data", "gaps.npy"], {"--data": "gaps.npy"}),
+    "table": (["--data", "table.csv"], {"--data": "table.csv"}),
     "impute --model": (["--data", "gaps.npy", "--model", "imputer.npz"], {"--data": "gaps.npy", "--model": "imputer.npz"}),
     "sample": (["model"], {"the model": "model/model.npz"}),
     "encode": (["model", "--data", "x.npy"], {"the model": "model/model.npz", "--data": "x.npy"}),
@@ -45,7 +46,7 @@ FILES_OF = {
 NOT_WRITTEN = {
     "--activation", "--backend", "--binarize", "--data", "--decoder-hidden", "--dtype", "--hidden", "--initial-weights", "--kind",
     "--kl-warmup", "--label", "--label-column", "--likelihood", "--missing", "--model", "--objective", "--optimizer",
-    "--output-bias", "--predict", "--schedule", "model",
+    "--output-bias", "--predict", "--schedule", "model", "data_word", "--encoding", "--separator", "--comment", "--observed", "--ignore",
 }
 
 
@@ -55,7 +56,7 @@ def asked(command: str, option: str, stem: str) -> tuple[list[str], str]:
         return [], "run/history.csv"
     if option in FILES_OF:
         return FILES_OF[option]
-    of_its_own = {"--intervals": ".csv", "--json": ".json", "--save": ".npz", "--checkpoint": ".npz"}
+    of_its_own = {"--intervals": ".csv", "--json": ".json", "--save": ".npz", "--checkpoint": ".npz", "--report": ".json"}
     name = stem + of_its_own.get(option, ".npy" if command == "impute" else ".csv")
     return [option, name] + ([] if option == "--out" or command != "impute" else ["--out", "new.npy"]), name
 
@@ -99,6 +100,7 @@ def made(tmp_path_factory):
     gaps = x.astype(float)
     gaps[::3, 1] = np.nan
     np.save(folder / "gaps.npy", gaps)
+    (folder / "table.csv").write_text("a,b\n1,2\n3,\n", encoding="utf-8")
     TableImputer(members=1, epochs=1, backend="numpy", imputation_samples=10, random_state=0).fit(gaps).save(folder / "imputer.npz")
     return folder
 

@@ -264,11 +264,6 @@ DEFAULTS = {
         Schema.fit: continuous_likelihood='gaussian_decoder', ignore=()
         Schema.encode: unseen='error'
     """,
-    "tables.table_file": """
-        TextTable: nothing=['', '#N/A', '-nan', '<NA>', '?', 'N/A', 'NA', 'NULL', 'NaN', 'NaT', 'None', 'n/a',
-            'nan', 'null']
-        read_text_table: missing=()
-    """,
     "training.checkpoint": """
         Keeper.keep: now=False
         Checkpointer: seconds=10.0

@@ -65,8 +65,14 @@ def test_classes_that_are_not_there_are_named():
         read_labels(["x"], 1, ["a", "b"])
     with pytest.raises(InputError, match="twice"):
         read_labels([1], 1, [1, 1])
-    with pytest.raises(InputError, match="mean no label"):
-        read_labels([1], 1, [-1, 1])
+    with pytest.raises(InputError, match="means no label"):
+        read_labels(["a"], 1, ["a", ""])
+
+
+def test_what_is_among_the_classes_is_a_label_whatever_it_is():
+    codes, classes = read_labels(["NA", "", "-1", None, "ZA", "?"], 6, ["NA", "ZA", "-1"])
+    assert codes.tolist() == [0, -1, 2, -1, 1, -1] and classes.tolist() == ["NA", "ZA", "-1"]
+    assert read_labels([-1, 1, 0, -1], 4, [-1, 0, 1])[0].tolist() == [0, 2, 1, 0]
 
 
 def test_a_column_is_a_list_with_a_warning():

@@ -7,7 +7,6 @@ import pytest
 from test_semi_supervised_loss import problem
 
 from npvae import backend
-from npvae.data.sniff import looks_like_header
 from npvae.model import Architecture, Model
 from npvae.objectives import importance_weighted_loss, negative_elbo, semi_supervised_loss
 
@@ -65,10 +64,3 @@ def test_everything_is_of_the_data_s_dtype(name, more, dtype):
             value = getattr(terms, field)
             assert value is None or np.asarray(value).dtype == dtype, field
         assert (backward is None) if not gradient else backward().dtype == dtype
-
-
-@pytest.mark.parametrize(("cells", "names"), [
-    ([" a ", "b"], True), ([" ", "a"], True), ([" ", ""], False), (["a", " NA "], False), (["a", " 1 "], False), (["1.5", "2"], False),
-])
-def test_names_with_spaces_around_them(cells, names):
-    assert looks_like_header(cells) is names

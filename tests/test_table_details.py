@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from npvae import TableImputer, random
-from npvae.errors import DataFileError, InputError
+from npvae.errors import InputError
 from npvae.impute import Imputation
 from npvae.tables import TableImputation
 from npvae.tables import member as member_module
@@ -18,7 +18,6 @@ from npvae.tables.columns import Column, fit_column
 from npvae.tables.member import Member, Recipe, Standard, hide, train_member
 from npvae.tables.frames import as_cells
 from npvae.tables.schema import Schema
-from npvae.tables.table_file import read_text_table, write_numbers, write_text_table
 
 
 def fitted(values, kind=None) -> tuple[Column, np.ndarray]:
@@ -348,56 +347,6 @@ def test_intervals_that_there_are_not(draws, level, words):
     with pytest.raises(InputError, match=words):
         TableImputation(drawn[0], drawn, np.ones(2), ["a"], [True], np.zeros((2, 1), bool)).interval(level)
     assert TableImputation(drawn[0], [np.zeros((2, 1))] * 19, np.ones(2), ["a"], [True], np.zeros((2, 1), bool)).interval()[0].shape == (2, 1)
-
-
-# text tables
-
-
-@pytest.mark.parametrize(("text", "names"), [
-    ("a,b\n1,2\n3,4\n", True), ("a,1\n1,2\n", False), ("a,NA\nx,2\n", False), ("a,b\nx,y\n", True), ("a,b\nx,1\n", True), (",b\nx,1\n", True),
-    ("1,2\n3,4\n", False), (",b\n1,x\n", False),
-])
-def test_a_first_row_of_names(tmp_path, text, names):
-    (tmp_path / "t.csv").write_text(text)
-    table = read_text_table(tmp_path / "t.csv")
-    assert table.has_names is names and len(table) == text.count("\n") - names
-    for said in (True, False):
-        table = read_text_table(tmp_path / "t.csv", header=said)
-        assert table.has_names is said and len(table) == text.count("\n") - said
-        assert table.columns == (text.split("\n")[0].split(",") if said else ["0", "1"])
-
-
-def test_what_stands_for_nothing(tmp_path):
-    (tmp_path / "t.csv").write_text("a,b\n-999,NA\n1_000,x\n?,none\n")
-    cells = np.asarray(read_text_table(tmp_path / "t.csv", missing=["-999", " none "]))
-    assert cells.tolist() == [[None, None], ["1_000", "x"], [None, None]]
-    assert np.asarray(read_text_table(tmp_path / "t.csv")).tolist()[0] == [-999.0, None]
-    (tmp_path / "one.csv").write_text("a,b\n")
-    with pytest.raises(DataFileError, match="only the header row"):
-        read_text_table(tmp_path / "one.csv")
-
-
-@pytest.mark.parametrize(("source", "target", "delimiter"), [
-    ("a;b\n1;\n", "o.csv", ";"), ("a b\n1 x\n", "o.csv", ","), ("a\tb\n1\tx\n", "o.csv", ","), ("a\tb\n1\tx\n", "o.tsv", "\t"),
-    ("a,b\n1,\n", "o.tsv", "\t"), ("a\tb\n1\tx\n", "o.txt", "\t"), ("a b\n1 x\n", "o.txt", " "),
-])
-def test_delimiters_of_what_is_written(tmp_path, source, target, delimiter):
-    (tmp_path / "t.txt").write_text(source)
-    table = read_text_table(tmp_path / "t.txt", header=True)
-    observed = np.array([[True, False]])
-    write_text_table(tmp_path / target, table, np.array([[1.0, 2.5]], dtype=object), observed)
-    assert (tmp_path / target).read_text() == f"a{delimiter}b\n1{delimiter}2.5\n"
-
-
-def test_filled_cells_are_spelled_as_the_column_spells_them(tmp_path):
-    (tmp_path / "t.csv").write_text("code,x\n03,1.50\n,2\n7,\n03,\n")
-    table = read_text_table(tmp_path / "t.csv")
-    filled = np.array([[3.0, 1.5], [3.0, 2.0], [7.0, 1.5], [3.0, 0.1234567890123]], dtype=object)
-    write_text_table(tmp_path / "o.csv", table, filled, np.array([[True, True], [False, True], [True, False], [True, False]]))
-    assert (tmp_path / "o.csv").read_text() == "code,x\n03,1.50\n03,2\n7,1.50\n03,0.123456789012\n"
-    numbers = {"low": np.array([[1.0, np.nan]]), "high": np.array([[2.5, 1e15]])}
-    write_numbers(tmp_path / "n.csv", ["a", "b"], numbers)
-    assert (tmp_path / "n.csv").read_text() == "a low,a high,b low,b high\n1,2.5,,1e+15\n"
 
 
 @pytest.mark.parametrize(("operations", "iterations"), [(80, 10), (87, 10), (88, 11), (8, 3), (10**9, 50)])

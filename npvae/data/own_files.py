@@ -77,8 +77,9 @@ def _numbers_of(table: Table, label_column) -> LoadedFile:
             wrong.append((table.columns.index(column), *error.args))
     if wrong:
         raise DataFileError(f"{table.name}: " + _text_among_numbers(table, wrong))
-    whole = [column.values.base for column in columns]  # of plain numbers alone there is no need of a copy
-    x = whole[0] if len(columns) == len(table.columns) and all(v is whole[0] for v in whole) and whole[0] is not None else np.column_stack(found)
+    whole = found[0].base  # of plain numbers alone there is no need of a copy
+    as_read = whole is not None and len(columns) == len(table.columns) and all(one.base is whole for one in found)
+    x = whole if as_read else np.column_stack(found)
     names = [column.written for column in columns] if table.form.has_names else None
     return LoadedFile(x, None if label is None else _labels(label, table), names, table)
 
@@ -86,6 +87,7 @@ def _numbers_of(table: Table, label_column) -> LoadedFile:
 def _text_among_numbers(table: Table, wrong: list[tuple[int, int, str]]) -> str:
     """The message about cells ``(column, row, text)`` that should be numbers, the first of each column."""
     (j, row, text), *others = wrong
+    text = text if len(text) <= 60 else f"{text[:60]}..."
     named = f" ({table.columns[j].written!r})" if table.form.has_names else ""
     more = ", ".join(repr(table.columns[i].name) for i, _, _ in others[:20]) + (", ..." if len(others) > 20 else "")
     return (
@@ -117,7 +119,7 @@ def _labels(label: Column, table: Table) -> np.ndarray:
     """Labels as they are written; whole numbers where none is written otherwise, or missing."""
     j = table.columns.index(label)
     texts = ["" if gone else text for text, gone in zip(table.cells.of(table.start[:, j], table.end[:, j]), label.missing.tolist(), strict=True)]
-    if all(text.lstrip("-").isdecimal() and len(text) < 16 and str(int(text)) == text for text in set(texts)):
+    if all(text.lstrip("-").isdecimal() and len(text) < 20 and str(int(text)) == text and abs(int(text)) <= 2**53 for text in set(texts)):
         return np.array([*map(int, texts)], np.int64)
     return np.array(texts)
 

@@ -28,7 +28,7 @@ def read_labels(y, rows: int, classes=None, name: str = "y") -> tuple[np.ndarray
     values = _values(y, rows, name)
     classes = None if classes is None else _classes(classes)
     known = set() if classes is None else set(classes.tolist())
-    labelled = np.array([value in known or not is_unlabelled(value) for value in values.tolist()], dtype=bool)
+    labelled = np.array([(isinstance(value, (str, int)) and value in known) or not is_unlabelled(value) for value in values.tolist()], dtype=bool)
     given = _of_one_type(values[labelled], name)
     classes = np.unique(given) if classes is None else classes
     place = {label: code for code, label in enumerate(classes.tolist())}

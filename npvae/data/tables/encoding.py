@@ -63,7 +63,7 @@ def decode(name, data: bytes, encoding: str | None = None) -> Decoded:
     if b"\0" not in data and _is_utf8(data):
         return Decoded(data, "utf-8", b"", "")
     zeros = data[1:SAMPLE:2].count(0), data[:SAMPLE:2].count(0)
-    guesses = [("utf-16-le" if zeros[0] > zeros[1] else "utf-16-be", 1.0)] if max(zeros) > 0.2 * len(data[:SAMPLE:2]) else []
+    guesses = [("utf-16-le" if zeros[0] > zeros[1] else "utf-16-be", 1.0)] if max(zeros) > 0.3 * len(data[:SAMPLE:2]) and not min(zeros) else []
     if not guesses and b"\0" in data:
         raise DataFileError(f"{name}: line {_line(data, data.index(0))}: expected a table of text, got a zero byte: it is no text, or damaged")
     sample = _sample(data)

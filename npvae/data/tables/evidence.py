@@ -60,13 +60,13 @@ def find_separator(text: bytes) -> str:
     best, most = ",", 0.0
     for separator in SEPARATORS:
         cells = split(sample, separator)
-        widths = np.diff(cells.rows)[:ROWS]
-        widths = widths[(cells.row_end > cells.row_start)[:ROWS]]
+        filled = np.concatenate([[0], np.cumsum(cells.end > cells.start)])
+        widths = np.diff(cells.rows)[np.diff(filled[cells.rows]) > 0][:ROWS]
         if not len(widths) or widths.max() < 2:
             continue
         usual = Counter(widths.tolist()).most_common(1)[0]
         share = usual[1] / len(widths) if usual[0] > 1 else 0.5 / len(widths)
-        if separator == " " and (most or (usual[0] == 1 and widths[1:].max(initial=1) == 1 and not is_number(cells.row(0)[0]))):
+        if separator == " " and (most or (usual[0] == 1 and widths[1:].max(initial=1) == 1 and not is_number(cells.row(0, 1)[0]))):
             continue  # a header of several words above a single column
         if share > most:
             best, most = separator, share
@@ -96,9 +96,8 @@ def are_names(first: list[str], below: list[list[str]], nothing, quotes_differ: 
     if below and (corner or (quotes_differ and any(numeric))):
         return True
     if any(number is not None for number in numbers):
-        step = _step(numbers)
-        return step is not None and bool(below) and 2 * sum(_step([plain_float(cell) for cell in row]) == step for row in below) <= len(below)
-    if not any(first) or any(cell and cell in nothing for cell in first):
+        return _are_numbered(numbers, columns)
+    if not any(first) or any(cell and (cell in nothing or cell.lower().lstrip("+-") in ("inf", "infinity")) for cell in first):
         return False
     if any(numeric):
         return any(name and number for name, number in zip(first, numeric, strict=True))
@@ -106,11 +105,19 @@ def are_names(first: list[str], below: list[list[str]], nothing, quotes_differ: 
     return recurring <= len(first) / 2 and all(first)
 
 
-def _step(numbers) -> tuple | None:
-    """``(step, how many)`` of whole numbers that follow in equal steps, as 2018, 2019, 2020; None: they do not."""
-    found = [number for number in numbers if number is not None]
+def _are_numbered(numbers: list, columns: list[list[str]]) -> bool:
+    """Whether the numbers of a first row are years in equal steps, or number three columns and more from 0, unlike what is below."""
+    there = [(number, column) for number, column in zip(numbers, columns, strict=True) if number is not None]
+    found = [number for number, _ in there]
     steps = {b - a for a, b in zip(found, found[1:], strict=False)}
-    return (steps.pop(), len(found)) if len(steps) == 1 and 0.0 not in steps and all(number == number // 1 for number in found) else None
+    years, counted = all(1000 <= number <= 2999 for number in found), len(found) > 2 and numbers == [*range(len(numbers))]
+    if not (years or counted) or len(steps) != 1 or 0.0 in steps or any(number % 1 for number in found):
+        return False
+    unlike = 0
+    for number, column in there:
+        below = [value for value in map(plain_float, column) if value is not None]
+        unlike += bool(below) and (any(value % 1 for value in below) or not min(below) <= number <= max(below))
+    return 2 * unlike > len(found)
 
 
 def is_second_header(second: list[str], below: list[list[str]], nothing) -> bool:

@@ -128,19 +128,21 @@ class Form:
         self.names_line = self.line(rows[0])
         self.has_names, self.rows, self.width = bool(header), rows[count:], width
         self.written = [" ".join(dict.fromkeys(filter(None, parts))) for parts in zip(*names, strict=True)]
-        self.names, taken, seen = [], set(self.written), set()
+        self.names, taken, last = [], set(self.written), {}
         for j, text in enumerate(self.written):
-            inside, number = text or f"column {j + 1}", 2
-            while inside in (seen if inside == text else taken):
-                inside, number = f"{text or f'column {j + 1}'} ({number})", number + 1
-            seen.add(text)
+            base = text or f"column {j + 1}"
+            inside, number = base, last.get(base, 1)
+            while (inside in taken) if not text or text in last else False:
+                number += 1
+                inside = f"{base} ({number})"
+            last[base] = number
             taken.add(inside)
             self.names.append(inside)
 
     def _quotes_differ(self, rows) -> bool:
         """Whether all cells of the first row stand in quotes, and those of the next ones do not."""
         quoted = [self.cells.quoted(self.cells.start[part], self.cells.end[part]) for r in rows[:3] for part in [slice(*self.cells.rows[r:r + 2])]]
-        return self.cells.has_quotes and len(quoted) > 1 and bool(quoted[0].all()) and not any(row[1:].any() for row in quoted[1:])
+        return self.cells.has_quotes and len(quoted) == 3 and bool(quoted[0].all()) and not any(row[1:].any() for row in quoted[1:])
 
     def _refuse_long_rows(self) -> None:
         cells = self.cells

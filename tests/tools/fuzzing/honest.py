@@ -22,7 +22,9 @@ from npvae.semisupervised.model import SemiSupervisedArchitecture
 from npvae.summary import model_summary
 from npvae.tables import imputer_checkpoint
 from npvae.tables.imputer_checkpoint import ImputerCheckpoint
-from npvae.tables.table_file import read_text_table
+from npvae.data.tables.read import read_table
+from npvae.data.tables.table import Selection
+from npvae.data.tables.write import fill
 from npvae.training.checkpoint import inspect_checkpoint
 
 
@@ -241,9 +243,15 @@ def use_data(loaded) -> list:
 
 
 def use_text_table(loaded) -> list:
-    """The table to be filled in by an imputer that fits it; what is in it may not."""
-    imputer = imputer_of_names()
-    return [imputer.impute(loaded).effective_sample_size] if loaded.columns == list("abcde") else []
+    """The table to be filled in by an imputer that fits it, and written; what is in it may not."""
+    loaded.describe()
+    assert fill(loaded, [], np.empty((len(loaded), 0))) == loaded.cells.text
+    columns = [column for column in loaded.columns if column.name in "abcde"]
+    if [column.name for column in columns] != list("abcde"):
+        return []
+    found = imputer_of_names().impute(Selection(columns))
+    fill(loaded, columns, np.asarray(found.filled, object))
+    return [found.effective_sample_size]
 
 
 class Named:
@@ -283,7 +291,7 @@ def kinds(goes_on: str = GOES_ON) -> dict[str, Kind]:
         "x.npz": Kind(lambda path: [load_file(path)], use_data),
         "packed.npz": Kind(lambda path: [load_file(path)], use_data),
         "x.csv": Kind(read_csv, use_data, sealed=False),
-        "table.csv": Kind(lambda path: read_text_table(path), use_text_table, sealed=False),
+        "table.csv": Kind(lambda path: read_table(path), use_text_table, sealed=False),
         "images.gz": Kind(lambda path: read_idx(path, (5, 28, 28)), lambda x: [x.astype(float)]),
         "labels.idx": Kind(lambda path: read_labels(path, 5), lambda y: [y.astype(float)], sealed=False),
     }
