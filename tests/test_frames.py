@@ -11,6 +11,7 @@ import numpy as np
 import processes
 import pytest
 
+import npvae
 from npvae import TableImputer
 from npvae.errors import CarriedColumnsWarning, InputError, InputTypeError, MissingDependencyError, UnknownNameError
 from npvae.tables.frames import as_cells
@@ -213,6 +214,17 @@ def test_a_mapping_of_columns_comes_back_as_a_dict_of_columns_of_their_kinds():
             TableImputer(**QUICK).fit(wrong)
     with pytest.raises(InputTypeError, match=r"X\['a'\] must be a column: .* got str"):
         TableImputer(**QUICK).fit({"a": "abc"})
+
+
+def test_a_text_table_that_was_read_comes_back_as_columns(tmp_path):
+    lines = [f"{i},{'' if HOLES[i] else 'uvw'[i % 3]},2024-01-{1 + i % 28:02d},{'' if i % 9 == 1 else '?x' if i == 5 else i * 1.5}" for i in range(ROWS)]
+    (tmp_path / "t.csv").write_text("a,kind,day,price\n" + "\n".join(lines) + "\n")
+    table = npvae.read_table(tmp_path / "t.csv")
+    imputer = TableImputer(**QUICK).fit(table)
+    filled = imputer.transform(table)
+    assert [*filled] == ["a", "kind", "day", "price"] and filled["a"].dtype == np.int64 and filled["day"].dtype == "M8[D]"
+    assert set(filled["kind"]) <= {*"uvw"} and filled["price"][5] == "?x" and imputer.schema_.columns[-1].words == ("?x",)
+    assert all(type(cell) is float for i, cell in enumerate(filled["price"]) if i != 5) and filled["price"][2] == 3.0
 
 
 def test_records_come_back_as_records():

@@ -66,9 +66,11 @@ def test_values_that_are_missing_too():
     ("a", [2**60 + 1, 2**60 + 3, None], "identifiers: whole numbers of more digits"), ("a", [2**53, 1, 5], None),
     ("id", [3, 1, 2], "identifiers: whole numbers, all different"), ("id", [3.0, 1.0, 2.0], "identifiers"), ("id", [3, 1, 2, None], None),
     ("id", [3, 1, 1], None), ("id", [0.5, 1.0, 2.0], None), ("", [1, 2, 3], None), ("a", [1, 2, 3], None),
-    ("a", [*"abcdef"], "names or free text"), ("a", [*"ababcc"], None), ("a", [*"ab"], None),
+    ("a", [*"abcdef"], "names or free text"), ("a", [*"ababcc"], None), ("a", [*"ab"], "names or free text: all 2"),
+    ("a", [*"abcdeff"], "names or free text"), ("a", ["2024/3/%d" % i for i in range(1, 30)], "dates in another form"),
+    ("a", [5] * 40 + ["?"], "ticked or empty: 5"),
     ("a", [*map(str, range(30))], "numbers written as text, such as '0': convert"), ("a", ["1", "2"] * 4, None), ("a", [True, False], None),
-    ("a", [*range(30), *"vwxyz"], "text among numbers, such as 'v'"), ("a", [*range(30), "?"], None), ("a", [1, 2, 3, "x", "x", 1], None),
+    ("a", [*range(30), *"vwxyz"], "numbers with 5 other texts among them: 'v'"), ("a", [*range(30), "?"], None), ("a", [1, 2, 3, "x", "x", 1], None),
     ("a", [D(1), D(2), D(3)], None),
 ])
 def test_columns_that_are_carried(name, values, reason):
@@ -92,8 +94,9 @@ def test_a_few_words_among_numbers_stay():
 
     assert words([*range(40), "unknown", None, "-"]) == [40, 42]
     assert words([*range(40)]) is None and words([*range(19), "x", "y"]) is None  # 2 of 21 are above 5 %
+    assert words([*range(8), "x"]) == [8] and words([*range(7), "x"]) is None
     assert words([*range(200), "a", "b", "c"]) == [200, 201, 202] and words([*range(200), "a", "b", "c", "d"]) is None
-    assert words([1, 2] * 50 + ["x"]) is None  # categories
+    assert words([1, 2] * 50 + ["x"]) == [100] and words([1, dt.date(2024, 1, 1)] * 50 + ["x"]) is None
     assert words_among_numbers(np.arange(40.0), np.ones(40, bool)) is None
 
 

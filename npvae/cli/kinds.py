@@ -41,6 +41,7 @@ _MODELS = {
 }
 _CHECKPOINTS = {"train": ("checkpoint",), "classify": ("checkpoint",), "impute": ("imputer-checkpoint",)}
 _DATA_COMMANDS = "'npvae train --data {0}' or 'npvae impute --data {0}'"
+_TABLE_COMMANDS = "'npvae table {0}', " + _DATA_COMMANDS
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,16 @@ def kind_of(path) -> FileKind | None:
         start = file.read(1 << 16)
     if start.startswith(b"PK\x03\x04"):
         return _of_zip(path, start)
-    for signatures, name, commands in ((_SIGNATURES, "other", ""), (_DATA, "data", _DATA_COMMANDS)):
+    for signatures, name, commands in ((_SIGNATURES, "other", ""), (_DATA, "data", _TABLE_COMMANDS)):
         found = next((what for signature, what in signatures.items() if start.startswith(signature)), None)
         if found is not None:
+            commands = _DATA_COMMANDS if found in ("an array", "an IDX file of bytes") else commands
             return FileKind(name, found + _size_of_picture(start), commands.format(path))
     if not start:
         return None
     if b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return FileKind("other", "a binary file of a kind that npvae does not know")
-    return FileKind("data", "text", _DATA_COMMANDS.format(path))
+    return FileKind("data", "text", _TABLE_COMMANDS.format(path))
 
 
 def refuse_other_kinds(options) -> None:
@@ -111,8 +113,8 @@ def _of_zip(path, start: bytes) -> FileKind | None:
     if name.endswith(".npy"):
         return FileKind("data", "arrays", _DATA_COMMANDS.format(path))
     if name in ("[Content_Types].xml", "_rels/.rels") or name.startswith(("xl/", "docProps/")):
-        return FileKind("data", "an Excel workbook", _DATA_COMMANDS.format(path))
-    return FileKind("data", "a zip archive", _DATA_COMMANDS.format(path))
+        return FileKind("data", "an Excel workbook", _TABLE_COMMANDS.format(path))
+    return FileKind("data", "a zip archive", _TABLE_COMMANDS.format(path))
 
 
 def _size_of_picture(start: bytes) -> str:

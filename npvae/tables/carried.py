@@ -7,29 +7,22 @@
     a cell is neither number, text, truth value, date nor duration      cells of that type
     a whole number that a float does not hold, above 2^53               identifiers
     whole numbers, all different, under the name of an identifier       identifiers
-    text, all numerals, as many as make no categories                   numbers written as text
-    text, every answer another, or so many that few recur               names or free text
-    text among more numbers than categories have                        text among numbers
+    text, or text among numbers, in which too few answers recur         names or free text; numbers written as text
 
 A few words in a column of numbers, such as "unknown", do not make it text: :func:`words_among_numbers` says which cells stay as they
-are while the rest of the column is modelled.
+are while the rest of the column is modelled. What recurs enough, and how few words are few, is the same for files: evidence.py.
 """
 
 from __future__ import annotations
 
 import numbers
 import re
+from collections import Counter
 
 import numpy as np
 
-#: A column of text with more values than this is most likely no category but a name.
-MOST_VALUES = 100
-#: With so many values or fewer, text is a category though most answers are given once.
-FEW_VALUES = 20
-#: A column with text in it whose numbers are more is one of numbers with words among them.
-MOST_NUMBERS = 10
-#: So many different words, in at most this share of the observed cells, leave a column one of numbers.
-MOST_WORDS, SHARE_OF_WORDS = 3, 0.05
+from npvae.data.tables.evidence import are_few_others, why_no_categories
+
 #: Whole numbers above it are not all floats.
 LARGEST_WHOLE = 2**53
 #: Names of columns that identify rows: the whole name, or its last word.
@@ -55,18 +48,14 @@ def why_carried(name: str, cells: np.ndarray, observed: np.ndarray) -> str | Non
         if any(isinstance(cell, numbers.Integral) and abs(int(cell)) > LARGEST_WHOLE for cell in there):
             return "identifiers: whole numbers of more digits than a float holds"
         return _why_numbers_carried(name, there, bool(observed.all()))
-    if len(texts) < len(there):
-        return _why_mixture_carried(there, texts, cells, observed)
-    values = set(texts)
-    if len(values) == 1:
+    if len(set(there)) == 1:
         return _constant(texts[0], bool(observed.all()))
-    recurring = len(values) <= MOST_VALUES and (len(values) <= FEW_VALUES or len(values) <= len(texts) / 2)
-    if recurring and (len(values) < len(texts) or len(texts) < 4):
-        return None
-    if all(_is_numeral(value) for value in values):
+    if len(texts) < len(there) and (words := words_among_numbers(cells, observed)) is not None:
+        return _why_numbers_carried(name, cells[observed & ~words], False)
+    reason = why_no_categories(Counter(map(str, there)))
+    if reason is not None and all(map(_is_numeral, texts)):
         return f"numbers written as text, such as {texts[0]!r}: convert them to numbers first"
-    different = f"{len(values)} different answers" if len(values) < len(texts) else "every answer is another"
-    return f"names or free text: {different} in {len(texts)} rows, such as {_short(texts[0])}"
+    return reason
 
 
 def words_among_numbers(cells: np.ndarray, observed: np.ndarray) -> np.ndarray | None:
@@ -75,10 +64,8 @@ def words_among_numbers(cells: np.ndarray, observed: np.ndarray) -> np.ndarray |
     if cells.dtype.kind != "O":
         return None
     words = np.fromiter((bool(seen) and isinstance(cell, str) for cell, seen in zip(cells, observed, strict=True)), bool, len(cells))
-    if not words.any() or words.sum() > SHARE_OF_WORDS * observed.sum() or len(set(cells[words])) > MOST_WORDS:
-        return None
     rest = cells[observed & ~words]
-    if not all(map(_is_number, rest)) or len(set(rest)) <= MOST_NUMBERS:
+    if not words.any() or not are_few_others(Counter(cells[words]), len(rest)) or not all(map(_is_number, rest)):
         return None
     return words
 
@@ -98,13 +85,6 @@ def _why_numbers_carried(name: str, there: np.ndarray, complete: bool) -> str | 
     if len(values) == len(there) and all(abs(value) != float("inf") and value == value // 1 for value in values):
         return "identifiers: whole numbers, all different"
     return None
-
-
-def _why_mixture_carried(there, texts, cells, observed) -> str | None:
-    rest = {cell for cell in there if not isinstance(cell, str)}
-    if len(rest) <= MOST_NUMBERS or words_among_numbers(cells, observed) is not None:
-        return None
-    return f"text among numbers, such as {_short(texts[0])}"
 
 
 def _constant(value, complete: bool) -> str:

@@ -3,7 +3,7 @@
     X                                           given back as
     pandas.DataFrame                            one with its index, names and types
     polars.DataFrame, pyarrow.Table             the same
-    a mapping of columns                        a dict of columns of their own kinds
+    a mapping of columns, npvae.read_table's    a dict of columns of their own kinds
     a list of records (mappings)                a list of dicts; what a record lacks is missing
     an array, a list of rows, anything with ``columns`` that NumPy makes an array of      an array
 
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from npvae.data.tables.table import Table
 from npvae.errors import InputError, InputTypeError, MissingDependencyError
 from npvae.tables.cells import Given, boxed
 from npvae.tables.libraries import library_of, of_column
@@ -52,6 +53,7 @@ def as_cells(X, name: str = "X", also=()) -> Cells:
         raise InputTypeError(
             f"{name} must be a dense table with NaN or None for what is missing, got a sparse matrix or masked array: {type(X).__name__}"
         )
+    X = _columns_of_text(X) if isinstance(X, Table) else X
     library = library_of(X)
     if library and hasattr(X, "collect") and not hasattr(X, "get_columns"):
         raise InputTypeError(f"{name} must be a table in memory, got a {type(X).__name__}: call its method collect() first")
@@ -109,6 +111,18 @@ def in_container(table, wanted: str, names: list[str], X):
     if wanted == "pandas":
         return library.DataFrame(columns, index=getattr(X, "index", None) if library_of(X) == "pandas" else None)
     return library.DataFrame({name: _as_list(column) for name, column in columns.items()}, strict=False)
+
+
+def _columns_of_text(table: Table) -> dict:
+    """The columns of a text table by name, with the words that stand among numbers."""
+    columns = table.to_dict()
+    for j, column in enumerate(table.columns):
+        rows = np.flatnonzero(~column.missing & ~column.observed)
+        if column.kind == "number" and len(rows):
+            cells = columns[column.name].astype(object)
+            cells[rows] = boxed(table.cells.of(table.start[rows, j], table.end[rows, j]))
+            columns[column.name] = cells
+    return columns
 
 
 def _as_columns(table) -> dict:

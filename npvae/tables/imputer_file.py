@@ -8,12 +8,12 @@ import numpy as np
 
 from npvae import backend as backends
 from npvae import declared, io, registry
+from npvae.data.tables.evidence import MOST_OTHERS
 from npvae.data.tables.missing import values_of
 from npvae.errors import InputError, ModelFileError, NpvaeError
 from npvae.fields import Anything, Either, Field, Flag, ListOf, MapOf, Maybe, OneOf, Real, Record, Text, Whole
 from npvae.impute import Normal
 from npvae.model import Architecture, Model
-from npvae.tables.carried import MOST_WORDS
 from npvae.tables.cells import FORMS
 from npvae.tables.columns import KINDS
 from npvae.tables.member import Member, Standard
@@ -28,7 +28,7 @@ class ColumnField(Field):
     _entries = Record({
         "name": Text(), "kind": OneOf(KINDS), "values": ListOf(Either(Flag(), Real(), Text())), "mean": Real(),
         "deviation": Real(above=0.0), "whole": Flag(), "likelihood": _NAME_OR_CONFIGURATION,
-    }, {"form": OneOf(FORMS), "words": ListOf(Text(), longest=MOST_WORDS)})
+    }, {"form": OneOf(FORMS), "words": ListOf(Text(), longest=MOST_OTHERS)})
     expected = _entries.expected
 
     def read(self, name, value):
