@@ -122,6 +122,21 @@ class Table:
         whole = {column.name: "Int64" for column in self.columns if column.is_whole and not column.observed.all()}
         return pandas.DataFrame(self.to_dict()).astype(whole)
 
+    def write(self, path, values) -> None:
+        """Write the table with ``values``, a mapping of names to (N,) as :meth:`to_dict` has them, in its missing cells; those of columns
+        whose values are not complete, or not given, stay missing. UnknownNameError, OSError."""
+        from npvae.data.tables.write import write_table
+
+        columns, filled = [], []
+        for name in values:
+            column, found = self[name], np.asarray(values[name])
+            found = found.astype(f"M8[{column.unit}]") if column.kind == "date" else found
+            there = ~np.isnat(found) if column.kind == "date" else np.array([cell is not None and cell == cell for cell in found.tolist()])
+            if column.missing.any() and there[column.missing].all():
+                columns.append(column)
+                filled.append((found.astype(np.int64) if column.kind == "date" else found).astype(object))
+        write_table(path, self, columns, np.array(filled, object).reshape(len(columns), len(self)).T)
+
     def describe(self) -> str:
         """What was read and why, column by column, with the options that overrule it."""
         from npvae.data.tables.report import describe
