@@ -52,8 +52,13 @@ def test_the_classes_of_rows_as_they_are_written(tmp_path):
     (["9007199254740992", "1"], ["9007199254740992", "1"]), (["-9007199254740992", "1"], ["-9007199254740992", "1"]), (["", "?"], [None, None]),
 ])
 def test_labels_of_files(labels, expected):
-    assert classify._without_missing(np.array([3, -1])) == [3, None]
-    assert classify._without_missing(np.array(labels)) == expected
+    options = Namespace(observed=[])
+    assert classify._without_missing(options, np.array([3, -1])) == ([3, None], "1 of -1 (if that is a class: --observed=-1)")
+    assert classify._without_missing(options, np.array(labels))[0] == expected
+    assert classify._without_missing(Namespace(observed=["NA"]), np.array(["NA", "?", "-1"])) == (
+        ["NA", None, None], "1 missing, 1 of -1 (if that is a class: --observed=-1)")
+    assert classify._without_missing(Namespace(observed=["-1"]), np.array([1, -1])) == ([1, -1], "")
+    assert classify._without_missing(options, np.array(["-1", "0", "+1"])) == (["-1", "0", "+1"], "")
 
 
 def test_the_report_of_impute(capsys):
@@ -64,11 +69,15 @@ def test_the_report_of_impute(capsys):
     )
     observed = np.array([[1, 1, 1], [1, 0, 1], [1, 0, 0], [1, 1, 1]], bool)
     for sizes, few in (([1.0, 5.0, 5.0, 1.0], None), ([9, 4.9, 5, 9], "1 rests"), ([9, 1, 4, 1], "2 rest")):
-        for text, words in ((None, ""), (SimpleNamespace(has_names=True), ", names in the first row"), (SimpleNamespace(has_names=False), ", no names in the first row")):
-            impute._report(imputer, SimpleNamespace(filled_in=~observed, columns=["a", "b", "c"], effective_sample_size=np.array(sizes)), text, ["o.csv", "-"])
+        for text, words in ((None, ""), *((SimpleNamespace(form=SimpleNamespace(has_names=has), columns="abc"), words) for has, words in (
+            (True, ", names in the first row"), (False, ", no names in the first row")))):
+            chosen = [SimpleNamespace(name=name, missing=~observed[:, i], spellings={"": int((~observed[:, i]).sum())}) for i, name in enumerate("abc")]
+            found = SimpleNamespace(filled_in=~observed, columns=["a", "b", "c"], effective_sample_size=np.array(sizes))
+            impute._report(imputer, found, text, SimpleNamespace(chosen=chosen), ["o.csv", "-"])
+            empty = " (empty)" if text else ""
             assert capsys.readouterr().out.splitlines() == [
                 f"4 rows, 3 columns{words}; 3 cells filled in",
-                "  a: continuous, 0 missing", "  b: categorical (u, v, w, x, y, z), 2 missing", "  c: counts (0, 1, 2, 3, 4, 5, ...), 1 missing",
+                "  a: continuous, 0 missing", f"  b: categorical (u, v, w, x, y, z), 2 missing{empty}", f"  c: counts (0, 1, 2, 3, 4, 5, ...), 1 missing{empty}",
                 "squared error of cells held out, standardised (of names: of their probabilities): 0.375; of a normal distribution: 1.500",
                 *([] if few is None else [f"of the rows filled in, {few} on fewer than 5 of 50 samples: unlike the others, or with a wild cell"]),
                 "wrote o.csv",

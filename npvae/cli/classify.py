@@ -196,13 +196,19 @@ def _without_missing(options, y) -> tuple[list, str]:
     """
     y = y.tolist()
     is_class = "-1" in options.observed or {"0", "+1"} <= set(y)
-    missing, minus = [label == "" for label in y], [str(label) == "-1" and not is_class for label in y]
+    minus = [str(label) == "-1" and not is_class for label in y]
+    missing = [str(label) != "-1" and is_unlabelled(label) and (label == "" or label not in options.observed) for label in y]
     words = [f"{sum(missing)} missing"] if any(missing) else []
     words += [f"{sum(minus)} of -1 (if that is a class: --observed=-1)"] if any(minus) else []
     labels = [None if gone or none else label for label, gone, none in zip(y, missing, minus, strict=True)]
-    if all(label is None or str(label).lstrip("-").isdecimal() and len(str(label)) < 16 and str(int(label)) == str(label) for label in labels):
+    if all(label is None or _is_plain_integer(str(label)) for label in labels):
         labels = [None if label is None else int(label) for label in labels]
     return labels, ", ".join(words)
+
+
+def _is_plain_integer(text: str) -> bool:
+    """Whether a text is how Python writes a whole number that a float holds."""
+    return text.lstrip("-").isdecimal() and len(text) < 20 and str(int(text)) == text and abs(int(text)) < 2**53
 
 
 def _names_of_classes(options, labels: list) -> list:
