@@ -174,7 +174,7 @@ def test_the_embedded_digits_and_pictures(capsys):
     (["--data", "wrong.npz"], "continuous"),
     (["--data", "short.npz"], "rows"),
     (["--model", "rows.npz"], "npvae"),
-    (["--model", "vae.npz"], "vae.npz is a VAE, which knows no classes"),
+    (["--model", "vae.npz"], "vae.npz holds a VAE, but --model of 'npvae classify' needs a SemiSupervisedVAE or a LatentClassifier"),
 ])
 def test_what_is_refused_says_why_in_one_line(arguments, words, capsys, tmp_path):
     x, y, _ = patterns(0, 30)

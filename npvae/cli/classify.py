@@ -287,10 +287,8 @@ def _train(options, rows: _Rows, given):
 
 
 def _loaded(options):
-    """The model of ``--model``. InputError: it knows no classes, or makes no pictures where they are asked for."""
+    """The model of ``--model``. InputError: it makes no pictures where they are asked for."""
     model = common.load_model(options, SemiSupervisedVAE, LatentClassifier)
-    if isinstance(model, VAE):
-        raise InputError(f"{options.model} is a VAE, which knows no classes")
     if options.pictures is not None:
         if isinstance(model, LatentClassifier):
             raise InputError(NO_PICTURES)
