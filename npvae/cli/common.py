@@ -97,6 +97,8 @@ def read_data(options, part: str, source=None, labelled: bool = True):
         if "label_column" in str(error):
             raise InputError(str(error).replace("label_column=", "--label-column ").replace("label_column", "--label-column")) from None
         raise
+    if loaded.table is not None and not getattr(options, "quiet", False):
+        reading.say_what_was_read(output.say, loaded.table, carried=False)
     return loaded.x, loaded.y, loaded.column_names, None
 
 

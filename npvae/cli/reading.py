@@ -52,13 +52,16 @@ def write_report(options, table) -> None:
         write_text_atomically(outputs.target(options.report, ".txt"), text + "\n")
 
 
-def say_what_was_read(say, table) -> None:
-    """Say what is unusual about a table: its encoding, lines that are no rows, columns that are carried, cells to look at."""
+def say_what_was_read(say, table, carried: bool = True) -> None:
+    """Say what is unusual about a table: its encoding, lines that are no rows, columns that are carried, cells to look at.
+
+    carried: whether the command leaves such columns alone.
+    """
     if table.decoded.why:
         say(f"read as {table.decoded.encoding} ({table.decoded.why}; --encoding NAME)")
     if table.form.outside:
         say(f"kept as they are: {report.outside(table)}")
-    if carried := report.carried(table):
-        say(carried)
+    if carried and (named := report.carried(table)):
+        say(named)
     for note in report.notes(table):
         say(note)

@@ -37,11 +37,10 @@ class Cells:
 
     def of(self, starts, ends) -> list[str]:
         """The texts of some cells."""
-        found = [self.text[a:b].decode("utf-8") for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+        found = [self.text[a:b].decode("utf-8").strip() for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
         if self.has_quotes:  # doubled in a quoted cell
-            quoted = self.quoted(starts, ends)
-            found = [cell.replace('""', '"') if inside and '"' in cell else cell for cell, inside in zip(found, quoted, strict=True)]
-        return [cell.strip() for cell in found]
+            return [cell.replace('""', '"') if inside and '"' in cell else cell for cell, inside in zip(found, self.quoted(starts, ends), strict=True)]
+        return found
 
     def row(self, r: int, most: int = 1000) -> list[str]:
         """The texts of a row, the first ``most``."""
@@ -55,58 +54,50 @@ class Cells:
 
     def line(self, at: int) -> int:
         """The number of the line of a place in the text, as the file counts them."""
-        part = self.text[:at]
-        return 1 + part.count(b"\n") + part.count(b"\r") - part.count(b"\r\n")
+        return 1 + self.text.count(b"\n", 0, at) + self.text.count(b"\r", 0, at) - self.text.count(b"\r\n", 0, at)
 
 
 def split(text: bytes, separator: str) -> Cells:
     """The cells of a text."""
-    a = np.frombuffer(text, np.uint8)
-    size = np.int32 if len(text) < 2**31 - 2 else np.int64
+    a, size = np.frombuffer(text, np.uint8), np.int32 if len(text) < 2**31 - 2 else np.int64
     kinds = np.zeros(256, np.uint8)
     kinds[[10, 13]], kinds[ord('"')], kinds[[9, 32] if separator == " " else [ord(separator)]] = _LINE_END, _QUOTE, _SEPARATOR
-    parts = [np.flatnonzero(kinds[a[i:i + CHUNK]]).astype(size) + size(i) for i in range(0, len(a), CHUNK)]
-    at = np.concatenate(parts) if parts else np.zeros(0, size)
-    del parts
-    second = (a[at] == 10) & (a[np.maximum(at, 1) - 1] == 13) & (at > 0) if b"\r\n" in text else np.zeros(0, bool)
-    at = at[~second] if len(second) else at  # a line end of two bytes is at its first
-    kind, unclosed = kinds[a[at]], -1
-    if has_quotes := b'"' in text:
+    at = np.concatenate([np.zeros(0, size), *(np.flatnonzero(kinds[a[i:i + CHUNK]]).astype(size) + size(i) for i in range(0, len(a), CHUNK))])
+    pairs = b"\r\n" in text
+    if pairs:  # a line end of two bytes is at its first
+        at = at[(a[at] != 10) | (a[np.maximum(at, 1) - 1] != 13) | (at == 0)]
+    kind, unclosed, has_quotes = kinds[a[at]], -1, b'"' in text
+    if has_quotes:
         outside, unclosed = _outside_quotes(text, a, at, kind, kinds)
         at, kind = at[outside], kind[outside]
     ends_line = kind == _LINE_END
-    end = np.concatenate([at, np.full(1, len(text), size)])
-    start = np.zeros(len(end), size)
+    start, end = np.zeros(len(at) + 1, size), np.append(at, size(len(text)))
     np.add(at, 1, out=start[1:])
-    if len(second):
+    if pairs:
         start[1:] += ends_line & (a[at] == 13) & (a.take(at + 1, mode="clip") == 10) & (at + 1 < len(text))
     rows = np.concatenate([[0], np.flatnonzero(ends_line) + 1, [len(start)]]).astype(np.int64)
     if start[-1] == len(text) and (not len(at) or ends_line[-1]):  # nothing after the last line end
         start, end, rows = start[:-1], end[:-1], rows[:-1]
-    del at, kind, second, ends_line
+    del at, kind, ends_line
     row_start, row_end = start[rows[:-1]], end[rows[1:] - 1]
     if separator == " ":  # between two separators is nothing
         there = end > start
-        rows = np.concatenate([[0], np.cumsum(there)])[rows]
-        start, end = start[there], end[there]
-    _trim(a, start, end)
+        rows, start, end = np.concatenate([[0], np.cumsum(there)])[rows], start[there], end[there]
+    for i in range(0, len(start), CHUNK):
+        _trim(a, start[i:i + CHUNK], end[i:i + CHUNK])
     if has_quotes:
-        inside = (end - start >= 2) & (a.take(start, mode="clip") == ord('"')) & (a.take(end - 1, mode="clip") == ord('"'))
-        start, end = start + inside.astype(size), end - inside.astype(size)
+        inside = ((end - start >= 2) & (a.take(start, mode="clip") == ord('"')) & (a.take(end - 1, mode="clip") == ord('"'))).astype(size)
+        start, end = start + inside, end - inside
     return Cells(separator, text, a, start, end, rows, row_start, row_end, unclosed, has_quotes)
 
 
 def _trim(a, start, end) -> None:
     """Take blanks off both ends of spans, in place."""
-    for i in range(0, len(start), CHUNK):
-        left, right = start[i:i + CHUNK], end[i:i + CHUNK]
-        for ends, step in ((left, 1), (right, -1)):
-            which = np.flatnonzero((left < right) & BLANKS[a.take(ends - (step < 0), mode="clip")])
-            for _ in range(MOST_BLANKS):
-                ends[which] += step
-                which = which[(left[which] < right[which]) & BLANKS[a.take(ends[which] - (step < 0), mode="clip")]]
-                if not len(which):
-                    break
+    for ends, step in ((start, 1), (end, -1)):
+        which = np.flatnonzero((start < end) & BLANKS[a.take(ends - (step < 0), mode="clip")])
+        for _ in range(MOST_BLANKS if len(which) else 0):
+            ends[which] += step
+            which = which[(start[which] < end[which]) & BLANKS[a.take(ends[which] - (step < 0), mode="clip")]]
 
 
 def _outside_quotes(text, a, at, kind, kinds) -> tuple[np.ndarray, int]:
@@ -121,18 +112,16 @@ def _outside_quotes(text, a, at, kind, kinds) -> tuple[np.ndarray, int]:
     outside, within, plain, doubled, begin, opened = ~quote, False, False, -1, 0, -1
     for i in range(0, len(at), CHUNK):
         for j, (place, what) in enumerate(zip(at[i:i + CHUNK].tolist(), kind[i:i + CHUNK].tolist(), strict=True), start=i):
-            if what != _QUOTE:
-                if within:
-                    outside[j] = False
+            if what != _QUOTE and within:
+                outside[j] = False
+            elif what != _QUOTE:
+                begin, plain = place + 1, False
+            elif within and place != doubled:
+                if text[place + 1:place + 2] == b'"':
+                    doubled = place + 1
                 else:
-                    begin, plain = place + 1, False
-            elif within:
-                if place != doubled:
-                    if text[place + 1:place + 2] == b'"':
-                        doubled = place + 1
-                    else:
-                        within, plain = False, True
-            elif not plain:
+                    within, plain = False, True
+            elif not within and not plain:
                 within = not text[begin:place].strip()
                 plain, opened = not within, place
     return outside, opened if within else -1
