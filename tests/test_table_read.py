@@ -128,7 +128,7 @@ def test_names_that_are_double_or_empty_are_numbered_inside():
     ("Sales of all shops\na,b,c\n1,2,x\n3,4,y\n", [(1, "title")]), ("Sales,,\n\na,b,c\n1,2,x\n3,4,y\n", [(1, "title")]),
     ("# one, two, three\n# four\na,b,c\n1,2,3\n", [(1, "comment"), (2, "comment")]), ("a,b,c\n1,2,3\n4,5,6\nSource: us\n", [(4, "note")]),
     ("Name:,x\nUnit:,m\na,b,c,d\n1,2,3,4\n5,6,7,8\n", [(1, "title"), (2, "title")]), ("a,b\n1,2\n# end\n3,4\n", [(3, "comment")]),
-    ("#1,x\n#2,y\n", []), ("body height\n1\n2\n", []),
+    ("#1,x\n#2,y\n", []), ("a,b\n1,2\n3,4\n,\n,\n", [(4, "empty"), (5, "empty")]), ("body height\n1\n2\n", []),
 ])
 def test_lines_that_are_no_part_of_the_table(text, outside):
     assert read(text).form.outside == outside
@@ -242,6 +242,8 @@ def test_other_spellings_among_numbers_stay_and_are_named():
 def test_suspicious_numbers_are_pointed_out_and_never_assumed(cells, found):
     column = column_of(list(map(str, cells)))
     assert column.suspicious == found and column.observed.all()
+    said = read("x,y\n" + "".join(f"{cell},{cell}\n" for cell in cells), header=True).describe()
+    assert all(f"{value} is far from all other numbers of x ({cells.count(value)} cells), y (" in said for value in found) and ("far from" in said) == bool(found)
 
 
 # what is missing

@@ -28,8 +28,12 @@ class Form:
             top += 1
         while bottom > top + 2 and self.widths[rows[bottom - 1]] < width > 2 and evidence.is_note(cells.row(rows[bottom - 1], 64), 1, width):
             bottom -= 1
+        end = bottom
+        while width > 1 and bottom > top + 2 and not any(cells.row(rows[bottom - 1], width)):  # separators alone, as spreadsheets leave them
+            bottom -= 1
         self._leave_out(rows[:top], "title")
-        self._leave_out(rows[bottom:], "note")
+        self._leave_out(rows[end:], "note")
+        self._leave_out(rows[bottom:end], "empty")
         self._find_names(rows[top:bottom], width, header, header_rows, nothing)
         if not len(self.rows):
             raise DataFileError(f"{name}: expected rows of data, got only the header row")

@@ -75,8 +75,10 @@ def carried(table: Table) -> str:
 
 def notes(table: Table) -> list[str]:
     """What the user should look at, a line each, with the option that is the way out."""
-    found = []
-    for j, column in enumerate(table.columns):
+    found, far = [], {}
+    for column in table.columns:
+        for value in column.suspicious:
+            far.setdefault(value, []).append(f"{column.name} ({int((column.values == value).sum()):,} cells)")
         if column.others:
             rows = np.flatnonzero(~column.observed & ~column.missing)
             texts = [f"{text!r} in {count} cell{'s' if count > 1 else ''}" for text, count in column.others.items()]
@@ -85,14 +87,14 @@ def notes(table: Table) -> list[str]:
                 f"{column.name}: {' and '.join(texts)} among numbers, first in line {table.line(int(rows[0]))}, stay{'' if len(rows) > 1 else 's'} "
                 f"as written; if that is missing: --missing={option}"
             )
-        if column.suspicious:
-            shown = " and ".join(f"{value:g} ({int((column.values == value).sum())} cells)" for value in column.suspicious)
-            found.append(f"{column.name}: {shown}, far from all other numbers; if that means missing: --missing={column.suspicious[0]:g}")
         words = {text: count for text, count in column.spellings.items() if text.isalpha() and text.lower() != "nan"}
         if column.kind == "text" and not column.carried:
             for text, count in words.items():
                 if count >= SHARE_OF_WORD * len(table):
                     found.append(f"{column.name}: {text} is taken for missing in {count:,} of {len(table):,} cells; if it is an answer: --observed={text}")
+    for value, names in far.items():
+        shown = ", ".join(names[:FEW]) + (f", ... ({len(names)} columns)" if len(names) > FEW else "")
+        found.append(f"{value:.15g} is far from all other numbers of {shown}; if that means missing: --missing={value:.15g}")
     return found
 
 
