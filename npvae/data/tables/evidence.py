@@ -43,7 +43,7 @@ SHARE_OF_WORD, FEWEST_REPEATED = 0.05, 3
 #: Rows and bytes looked at for the form of a table; rows above the names, at most.
 ROWS, BYTES, TITLES = 200, 1 << 20, 30
 SEPARATORS = ("\t", ";", "|", ",", " ")
-_DATE = re.compile(r"[12]\d{3}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?(Z|[+-]00:?00)?)?)?")
+_DATE = re.compile(r"[12]\d{3}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?( ?(Z|UTC)|\+00:?00)?)?)?")
 _OTHER_DATE = re.compile(r"\d{1,4}[/.\-]\d{1,2}[/.\-]\d{1,4}\b.*|.*\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b.*\d.*", re.I)
 
 
@@ -128,29 +128,37 @@ def is_second_header(second: list[str], below: list[list[str]], nothing) -> bool
     return sum(a and b for a, b in zip(numeric, texts, strict=True)) >= 2 and not any(map(is_number, second)) and len(below) > 1
 
 
-def date_unit(texts) -> str | None:
-    """The unit in which dates as in ISO 8601 are counted, "M", "D", "s" or "us"; None: one is none, or they differ in form."""
-    found = [_DATE.fullmatch(text) for text in texts]
-    if not all(found) or len({re.sub(r"\d", "0", text) for text in texts}) > 1:
+def read_dates(texts: list[str], counts) -> tuple[str, np.ndarray] | None:
+    """``(unit, numbers)`` of dates as in ISO 8601, counted since 1970 in "M", "D", "s" or "us"; None: one is none, or they differ in form."""
+    first = _DATE.fullmatch(texts[0])
+    if not first or len({re.sub(r"\d", "0", text) for text in counts}) > 1 or not all(map(_DATE.fullmatch, counts)):
         return None
-    first = found[0]
-    return "us" if first[7] else "s" if first[4] else "D" if first[2] else "M"
+    unit, end = "us" if first[7] else "s" if first[4] else "D" if first[2] else "M", date_length(texts[0])
+    try:
+        return unit, np.array([text[:end].replace(" ", "T") for text in texts], f"M8[{unit}]").astype(np.int64)
+    except ValueError:  # 30 February
+        return None
+
+
+def date_length(text: str) -> int:
+    """Characters of a date without its time zone."""
+    return len(re.match(r"[\d\-T:. ]*\d", text)[0])
 
 
 def why_no_categories(counts: Counter) -> str | None:
     """Why texts are no categories, in words; None: they are."""
     number, total = len(counts), sum(counts.values())
-    example = _short(next(iter(counts)))
+    example = short(next(iter(counts)))
     recurring = sum(count for count in counts.values() if count > 1)
     if not (number == total > 1 or number > MOST_CATEGORIES or (2 * number > total if number > FEW_CATEGORIES else 2 * recurring < total)):
         return None
     some = dict(counts.most_common(1000))
     others = Counter({text: count for text, count in some.items() if not is_code(text) and not is_number(text)})
     if others and 2 * sum(others.values()) < sum(some.values()):
-        shown = ", ".join(f"{_short(text)} ({count} times)" for text, count in others.most_common(3))
+        shown = ", ".join(f"{short(text)} ({count} times)" for text, count in others.most_common(3))
         way = f"; if they mean missing, say missing={others.most_common(1)[0][0]!r}" if len(others) <= MOST_OTHERS else ""
         return f"numbers with {len(others)} other text{'s' if len(others) > 1 else ''} among them: {shown}{way}"
-    if sum(map(bool, map(_OTHER_DATE.fullmatch, list(counts)[:ROWS]))) > min(number, ROWS) / 2:
+    if sum(len(text) <= 40 and bool(_OTHER_DATE.fullmatch(text)) for text in list(counts)[:ROWS]) > min(number, ROWS) / 2:
         return f"dates in another form than 2024-01-31, such as {example}"
     return f"names or free text: {'all' if number == total else ''} {number} {'differ' if number == total else f'different ones in {total} cells'}, such as {example}".replace(":  ", ": ")
 
@@ -181,5 +189,6 @@ def suspicious(values: np.ndarray) -> list[float]:
     return found
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """A text as messages have it."""
     return repr(text if len(text) <= 30 else f"{text[:27]}...")

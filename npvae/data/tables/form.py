@@ -52,12 +52,9 @@ class Form:
         if (self.present == self.width).all() and (np.diff(first) == self.width).all():
             part = slice(first[0], first[0] + len(first) * self.width)
             return cells.start[part].reshape(-1, self.width), cells.end[part].reshape(-1, self.width)
-        start, end = (np.empty((len(first), self.width), cells.start.dtype) for _ in range(2))
-        for j in range(self.width):
-            there = j < self.present
-            place = np.where(there, first + j, 0)
-            start[:, j], end[:, j] = (np.where(there, ends[place], cells.row_end[self.rows]) for ends in (cells.start, cells.end))
-        return start, end
+        there = np.arange(self.width) < self.present[:, None]
+        place = np.where(there, first[:, None] + np.arange(self.width), 0)
+        return tuple(np.where(there, ends[place], cells.row_end[self.rows][:, None]) for ends in (cells.start, cells.end))
 
     def _not_blank(self) -> np.ndarray:
         cells, first = self.cells, np.minimum(self.cells.rows[:-1], max(0, len(self.cells.start) - 1))
@@ -67,20 +64,19 @@ class Form:
         return np.flatnonzero(~((self.widths == 0) | ((self.widths == 1) & nothing)))
 
     def _without_comments(self, rows, skip, comment) -> np.ndarray:
-        cells, drop = self.cells, 0
         if skip is not None and check.whole_number("skip", skip, 0):
             drop = next((i for i, r in enumerate(rows) if self.line(r) > skip), len(rows))
             self._leave_out(rows[:drop], "skipped")
-        rows, begin = rows[drop:], (comment or "#").encode()
-        marked = np.array([cells.text.startswith(begin, place) for place in cells.row_start[rows].tolist()] if begin in cells.text else [], bool)
-        if comment is None and marked.all():
-            marked[:] = False
-        elif comment is None and marked.any():
+            rows = rows[drop:]
+        begin, marked = (comment or "#").encode(), np.zeros(len(rows), bool)
+        if begin in self.cells.text:
+            marked[:] = [self.cells.text.startswith(begin, place) for place in self.cells.row_start[rows].tolist()]
+        if comment is None and marked.any() and not marked.all():
             first = int(marked.argmin())  # names may begin with #, right above numbers, and rows, below
-            names = any(map(evidence.is_number, cells.row(rows[first], 64)))
+            names = any(map(evidence.is_number, self.cells.row(rows[first], 64)))
             as_wide = self.widths[rows] == evidence.usual_width(self.widths[rows[~marked]])
             marked &= ~as_wide | (np.arange(len(rows)) < first - names)
-        if marked.any():
+        if comment is not None or not marked.all():
             self._leave_out(rows[marked], "comment")
             rows = rows[~marked]
         return rows
@@ -132,16 +128,7 @@ class Form:
         self.names_line = self.line(rows[0])
         self.has_names, self.rows, self.width = bool(header), rows[count:], width
         self.written = [" ".join(dict.fromkeys(filter(None, parts))) for parts in zip(*names, strict=True)]
-        self.names, taken, last = [], set(self.written), {}
-        for j, text in enumerate(self.written):
-            base = text or f"column {j + 1}"
-            inside, number = base, last.get(base, 1)
-            while (inside in taken) if not text or text in last else False:
-                number += 1
-                inside = f"{base} ({number})"
-            last[base] = number
-            taken.add(inside)
-            self.names.append(inside)
+        self.names = _distinct(self.written)
 
     def _quotes_differ(self, rows) -> bool:
         """Whether all cells of the first row stand in quotes, and those of the next ones do not."""
@@ -158,3 +145,18 @@ class Form:
                 f"{self.name}: line {self.line(long[0])} has {self.widths[long[0]]} columns, expected {self.width}{more}: a cell with the "
                 "separator in it must stand in quotes; if another character separates the cells, say separator="
             )
+
+
+def _distinct(written: list[str]) -> list[str]:
+    """Names of which no two are alike: those that are double, or empty, numbered."""
+    names, taken, last = [], set(written), {}
+    for j, text in enumerate(written):
+        base, number = text or f"column {j + 1}", last.get(text, 1)
+        inside = base
+        while inside in taken and (not text or text in last):
+            number += 1
+            inside = f"{base} ({number})"
+        last[text] = number if text else 1
+        taken.add(inside)
+        names.append(inside)
+    return names

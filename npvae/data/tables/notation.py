@@ -100,12 +100,6 @@ class Notation:
         signs = ("-", "")[::-1 if self.inner_sign else 1] if negative else ("", "")
         return f"{signs[0]}{self.prefix}{signs[1]}{whole}{self.mark + rest if rest else ''}{self.suffix}"
 
-    def words(self) -> str:
-        """What is unusual about it, in words; "" where nothing is."""
-        said = [f"decimal {self.mark!r}" if self.mark != "." else "", f"thousands {self.group!r}" if self.group else ""]
-        affixes = [f"{name} {text!r}" for name, text in (("prefix", self.prefix), ("suffix", self.suffix)) if text]
-        return ", ".join(filter(None, [*said, *affixes]))
-
 
 def marks_of(texts) -> set[str]:
     """The decimal separators with which all numbers among the texts can be read; none are said where no text has one."""

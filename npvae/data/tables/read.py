@@ -126,17 +126,16 @@ class _ColumnReader:
         """Read numbers with an exponent, or to the last bit, if all that begin like numbers are such; their rows, or none."""
         a, text = self._cells.bytes, self._cells.text
         rows = rows[_HEADS[a.take(start[rows], mode="clip")] & (end[rows] > start[rows])]
+        raw = [text[i:j] for i, j in zip(start[rows].tolist(), end[rows].tolist(), strict=True)]
+        try:
+            found = np.fromiter(map(float, raw), float, len(raw))
+        except ValueError:
+            return rows[:0]
         code = (a.take(start[rows], mode="clip") == ord("0")) & _DIGITS[a.take(start[rows] + 1, mode="clip")] & (end[rows] > start[rows] + 1)
-        if len(rows) and not code.any():
-            raw = [text[i:j] for i, j in zip(start[rows].tolist(), end[rows].tolist(), strict=True)]
-            try:
-                found = np.fromiter(map(float, raw), float, len(raw))
-            except ValueError:
-                return rows[:0]
-            if (np.abs(found) < LARGEST_WHOLE).all() and not (self._underscores and any(b"_" in each for each in raw)):
-                values[rows] = found
-                return rows
-        return rows[:0]
+        if code.any() or not (np.abs(found) < LARGEST_WHOLE).all() or (self._underscores and any(b"_" in each for each in raw)):
+            return rows[:0]
+        values[rows] = found
+        return rows
 
     def _read_texts(self, column: Column, rows, texts: list[str], plainly: bool) -> None:
         """Read observed cells that are not all plain numbers. plainly: whether those that are plain are what they look like."""
@@ -145,14 +144,12 @@ class _ColumnReader:
         lower = {text.lower() for text in counts}
         if any(map(is_code, counts)):
             self._keep(column, "text", rows, texts, counts)
+        elif None not in floats.values() and any(text.lstrip("+-").isdecimal() and abs(floats[text]) >= LARGEST_WHOLE for text in counts):
+            self._keep(column, "identifier", rows, [*map(int, texts)] if all(map(str.isdecimal, counts)) else texts, counts)
         elif None not in floats.values() and plainly:
-            if any(text.lstrip("+-").isdecimal() and abs(value) >= LARGEST_WHOLE for text, value in floats.items()):
-                self._keep(column, "identifier", rows, [*map(int, texts)] if all(text.isdecimal() for text in counts) else texts, counts)
-            else:
-                column.values[rows], column.notation = [floats[text] for text in texts], Notation(digits=_digits(texts[:VOTERS]))
-        elif unit := evidence.date_unit(counts):
-            moments = np.array([text.removesuffix("Z").replace(" ", "T").partition("+")[0] for text in texts], f"M8[{unit}]")
-            column.kind, column.unit, column.example, column.values[rows] = "date", unit, texts[0], moments.astype(np.int64)
+            column.values[rows], column.notation = [floats[text] for text in texts], Notation(digits=_digits(texts[:VOTERS]))
+        elif dates := evidence.read_dates(texts, counts):
+            column.kind, column.unit, column.values[rows], column.example = "date", *dates, texts[0]
         elif lower <= {"true", "false"} and len(lower) == len(counts):
             self._keep(column, "truth", rows, [text.lower() == "true" for text in texts], counts)
         else:

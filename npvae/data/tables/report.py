@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae.data.tables.evidence import SHARE_OF_WORD
+from npvae.data.tables.evidence import SHARE_OF_WORD, short
+from npvae.data.tables.notation import Notation
 from npvae.data.tables.table import Column, Table
 
 _SEPARATORS = {"\t": "tab", " ": "blank"}
-#: Values and lines named.
-FEW = 5
+#: Values and lines named, characters of a name, and carried columns named.
+FEW, LONGEST, MOST_NAMED = 5, 60, 100
 
 
 def describe(table: Table) -> str:
@@ -18,7 +19,7 @@ def describe(table: Table) -> str:
     if table.form.outside:
         lines.append("lines that are no rows, kept as they are: " + outside(table) + " (--skip N, --comment TEXT)")
     width = min(30, max(len(column.name) for column in table.columns))
-    lines += [f"  {column.name:{width}} {summary(column)}" for column in table.columns]
+    lines += [f"  {column.name[:LONGEST]:{width}} {summary(column)}" for column in table.columns]
     return "\n".join([*lines, *notes(table)])
 
 
@@ -45,17 +46,24 @@ def outside(table: Table) -> str:
 def summary(column: Column) -> str:
     """The kind of a column, how it is written, and what of it is missing."""
     kind = {"number": "whole numbers" if column.is_whole else "numbers", "date": "dates", "truth": "truth values", "text": "categories"}
-    parts = [f"carried, {column.carried} (--kind {column.name}=KIND)" if column.carried else kind[column.kind]]
+    parts = [f"carried, {column.carried} (--kind {column.name[:LONGEST]}=KIND)" if column.carried else kind[column.kind]]
     if column.kind == "number" and not column.carried:
         seen = column.values[column.observed]
-        parts += [f"{seen.min():.6g} to {seen.max():.6g}", column.notation.words()]
+        parts += [f"{seen.min():.6g} to {seen.max():.6g}", _words(column.notation)]
     elif column.kind == "date":
         seen = column.values[column.observed]
         parts += [f"{column.write(seen.min())} to {column.write(seen.max())}"] if len(seen) else []
     elif not column.carried:
-        values = [repr(text) for text, _ in sorted(column.counts.items(), key=lambda item: -item[1])[:FEW]]
+        values = [short(text) for text, _ in sorted(column.counts.items(), key=lambda item: -item[1])[:FEW]]
         parts.append(", ".join(values) + (f", ... ({len(column.counts)})" if len(column.counts) > FEW else ""))
     return "; ".join(filter(None, [*parts, missing(column)]))
+
+
+def _words(notation: Notation) -> str:
+    """What is unusual about a notation; "" where nothing is."""
+    said = [f"decimal {notation.mark!r}" if notation.mark != "." else "", f"thousands {notation.group!r}" if notation.group else ""]
+    affixes = [f"{name} {text!r}" for name, text in (("prefix", notation.prefix), ("suffix", notation.suffix)) if text]
+    return ", ".join(filter(None, [*said, *affixes]))
 
 
 def missing(column: Column) -> str:
@@ -69,8 +77,9 @@ def missing(column: Column) -> str:
 
 def carried(table: Table) -> str:
     """The carried columns in a line, each with the reason; "" if there are none."""
-    named = [f"{column.name} ({column.carried})" for column in table.columns if column.carried]
-    return f"carried as they are: {', '.join(named)}" if named else ""
+    named = [f"{column.name[:LONGEST]} ({column.carried})" for column in table.columns if column.carried]
+    more = f", and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+    return f"carried as they are: {', '.join(named[:MOST_NAMED])}{more}" if named else ""
 
 
 def notes(table: Table) -> list[str]:
@@ -81,7 +90,7 @@ def notes(table: Table) -> list[str]:
             far.setdefault(value, []).append(f"{column.name} ({int((column.values == value).sum()):,} cells)")
         if column.others:
             rows = np.flatnonzero(~column.observed & ~column.missing)
-            texts = [f"{text!r} in {count} cell{'s' if count > 1 else ''}" for text, count in column.others.items()]
+            texts = [f"{short(text)} in {count} cell{'s' if count > 1 else ''}" for text, count in column.others.items()]
             option = next(iter(column.others))
             found.append(
                 f"{column.name}: {' and '.join(texts)} among numbers, first in line {table.line(int(rows[0]))}, stay{'' if len(rows) > 1 else 's'} "
@@ -105,7 +114,7 @@ def to_json(table: Table) -> dict:
         "decimal": table.mark, "names": table.form.has_names, "outside": [{"line": line, "why": why} for line, why in sorted(table.form.outside)],
         "columns": [
             {
-                "name": column.name, "written": column.written, "kind": column.kind, "carried": column.carried, "notation": column.notation.words(),
+                "name": column.name, "written": column.written, "kind": column.kind, "carried": column.carried, "notation": _words(column.notation),
                 "decimals": column.notation.decimals if column.kind == "number" else None, "missing": int(column.missing.sum()),
                 "spellings": column.spellings, "others": column.others, "suspicious": column.suspicious,
                 "values": dict(sorted(column.counts.items(), key=lambda item: -item[1])[:FEW]) if column.kind == "text" else {},

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from npvae.data.tables.encoding import Decoded
+from npvae.data.tables.evidence import date_length
 from npvae.data.tables.notation import Notation
 from npvae.data.tables.splitter import Cells
 from npvae.errors import InputError, MissingDependencyError, UnknownNameError
@@ -73,9 +74,8 @@ class Column:
     def write(self, value) -> str:
         """A value as the column's cells have it."""
         if self.kind == "date":
-            text = str(np.datetime64(int(round(value)), self.unit))
-            text = text[:len(self.example.rstrip("Z").partition("+")[0])].replace("T", self.example[10:11] or "T")
-            return text + self.example[len(text):]
+            end = date_length(self.example)
+            return str(np.datetime64(int(round(value)), self.unit))[:end].replace("T", self.example[10:11] or "T") + self.example[end:]
         if self.kind == "truth":
             return next(text for text in self.counts if (text.lower() == "true") == value)
         return self.notation.write(float(value)) if self.kind == "number" else str(value)
