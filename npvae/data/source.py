@@ -58,6 +58,22 @@ def read_source(path) -> bytes:
         raise DataFileError(f"{name}: expected a whole compressed file, got a cut or damaged one ({error})") from None
 
 
+def packed(path, data: bytes) -> bytes:
+    """Bytes as the suffix of the file that they go to says: packed, or as they are."""
+    path = Path(os.fspath(path))
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
+        return gzip.compress(data, mtime=0)
+    if suffix == ".xz":
+        return lzma.compress(data)
+    if suffix == ".zip":
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(path.stem, data)
+        return stream.getvalue()
+    return data
+
+
 def _unpacked(name, data: bytes) -> bytes:
     if data.startswith(_GZIP):
         stream = gzip.GzipFile(fileobj=io.BytesIO(data))

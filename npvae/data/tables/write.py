@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-import io
-import lzma
-import os
-import zipfile
-from pathlib import Path
-
 import numpy as np
 
+from npvae.data.source import packed
 from npvae.data.tables.table import Column, Table
 from npvae.files import write_atomically
 
@@ -21,7 +15,7 @@ LOOKED_AT = 1000
 def write_table(path, table: Table, columns: list[Column], filled: np.ndarray) -> None:
     """Write the table with ``filled`` (N, len(columns)) in the missing cells of these columns, whole or not at all, packed as the suffix
     says. OSError: it cannot be written."""
-    data = _packed(Path(os.fspath(path)), table.decoded.encode(fill(table, columns, filled)))
+    data = packed(path, table.decoded.encode(fill(table, columns, filled)))
     write_atomically(path, lambda file: file.write(data))
 
 
@@ -54,17 +48,3 @@ def fill(table: Table, columns: list[Column], filled: np.ndarray) -> bytes:
 
 def _needs_quotes(cell: bytes, separator: bytes) -> bool:
     return separator in cell or b"\n" in cell or b"\r" in cell or cell[:1] == b'"' or (separator == b" " and (not cell or b"\t" in cell))
-
-
-def _packed(path: Path, data: bytes) -> bytes:
-    suffix = path.suffix.lower()
-    if suffix == ".gz":
-        return gzip.compress(data, mtime=0)
-    if suffix == ".xz":
-        return lzma.compress(data)
-    if suffix == ".zip":
-        stream = io.BytesIO()
-        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(path.stem, data)
-        return stream.getvalue()
-    return data
