@@ -704,3 +704,120 @@ def test_calls_that_mean_nothing_are_refused():
         check_gradient(identity, x)
     with pytest.raises(InputTypeError, match="an output must hold real numbers"):
         check_gradient(lambda x: (1j * x, lambda u: u), [x])
+
+
+# Sizes, steps and limits
+
+
+@pytest.mark.parametrize(("size", "checked"), [(200, "200 elements"), (201, "6 directions, 12 elements")])
+def test_tensors_of_up_to_200_elements_are_checked_one_by_one(rng, size, checked):
+    x = rng.standard_normal(size)
+    assert check_gradient(lambda x: (np.sum(x**2), 2 * x), [x]).rows[0].checked == checked
+
+
+def moved_by(rng, x, **how) -> tuple[list, list]:
+    """The first step of every element by its index, and along every direction, as the function sees them."""
+    elements, directions = {}, []
+
+    def function(moved):
+        difference = moved - x
+        if np.count_nonzero(difference) == 1:
+            i = int(np.flatnonzero(difference)[0])
+            elements.setdefault(i, difference.reshape(-1)[i])
+        elif difference.any():
+            directions.append(difference)
+        return float(np.sum(moved**2)), 2 * moved
+
+    check_gradient(function, [x], **how)
+    return elements, directions[::4]
+
+
+def test_the_first_steps_are_relative_to_sizes_above_1(rng):
+    x = np.array([0.25, -0.5, 1.0, 40.0, -3.0])
+    elements, _ = moved_by(rng, x)
+    assert list(elements) == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose(list(elements.values()), [1e-4, 1e-4, 1e-4, 4e-3, 3e-4], rtol=1e-9)
+    elements, _ = moved_by(rng, x, step=1e-2)
+    np.testing.assert_allclose(list(elements.values()), 1e-2, rtol=1e-9)
+
+
+@pytest.mark.parametrize("step", [None, 1e-2])
+def test_directions_are_unit_vectors_of_which_every_element_has_a_part_by_its_size(rng, step):
+    x = np.where(np.arange(300) % 3 == 0, 50.0, 0.5)
+    elements, directions = moved_by(rng, x, **({} if step is None else {"step": step}))
+    assert len(elements) == 12 and len(directions) == 6
+    for moved in directions:
+        v = moved / np.maximum(x, 1.0) / (1e-3 if step is None else step)
+        assert np.linalg.norm(v) == pytest.approx(1.0, rel=1e-6)
+        part = np.abs(v) * math.sqrt(300)  # between 1/2 and 3/2, over their root mean square
+        assert 0.45 < part.min() < 0.55 and 1.35 < part.max() < 1.55 and 0.3 < (v > 0).mean() < 0.7
+
+
+def test_an_element_is_measured_against_the_root_mean_square_of_its_tensor():
+    weights = np.array([4.0, 0.0, 0.0])
+    report = check_gradient(lambda x: (float(x @ weights), weights + np.array([0, 1e-3, 0])), [np.ones(3) / 2], raise_on_failure=False)
+    row = report.worst
+    assert row.error == pytest.approx(1e-3 / (4.0 / math.sqrt(3)), rel=1e-6) and row.where == "[1]"
+    assert (row.analytic, row.numeric) == (1e-3, pytest.approx(0.0, abs=1e-9))
+    large = check_gradient(lambda x: (float(x @ weights), 2 * weights), [np.ones(3) / 2], raise_on_failure=False)
+    assert large.worst.error == pytest.approx(0.5) and large.worst.where == "[0]"
+
+
+def test_what_rounding_could_add_is_not_held_against_a_gradient():
+    """16 eps 1000 / 1e-4 = 3.55e-8, over rtol = 1e-6: smaller gradients are measured against that."""
+    report = check_gradient(
+        lambda x: (1000.0 + 1e-5 * float(x.sum()), np.full(1, 2e-5)), [np.array([0.5])], raise_on_failure=False,
+    )
+    assert report.worst.error == pytest.approx(1e-5 / (16 * 2.0**-52 * 1e3 / 1e-4 / 1e-6), rel=1e-2)
+
+
+@pytest.mark.parametrize(("slope", "refused"), [(3.5e-8, True), (3.6e-8, False), (-3.6e-8, False)])
+def test_a_slope_that_no_step_sees_is_refused_up_to_what_rounding_hides(slope, refused):
+    """16 eps 1000 / 1e-4 = 3.55e-8: a gradient of that size would change no value."""
+    error, words = (InputError, "leave differences a rounding error of 3.6e-08") if refused else (GradientCheckError, "FAIL")
+    with pytest.raises(error, match=words):
+        check_gradient(lambda x: (1000.0 + 0.0 * float(x.sum()), np.full(1, slope)), [np.array([0.5])])
+
+
+@pytest.mark.parametrize(("slope", "refused"), [(3.4e-6, True), (3.7e-6, False)])
+def test_a_gradient_must_be_a_hundred_times_its_rounding(slope, refused):
+    """Rounding of 3.55e-8 under a value of 1000. What is a multiple of its own step can be told apart nevertheless."""
+    def function(x):
+        return 1000.0 + slope * float(x.sum()), np.full(1, slope)
+
+    if refused:
+        with pytest.raises(InputError, match=f"the gradient of x is of the size {slope:.2g}, but the function's values of 1e\\+03"):
+            check_gradient(function, [np.array([0.5])])
+    else:
+        assert check_gradient(function, [np.array([0.5])]).passed
+
+
+def test_a_gradient_of_nothing_has_a_place_too():
+    row = check_gradient(lambda x: (3.0 + 0.0 * np.sum(x), np.zeros(3)), [np.ones(3)]).rows[0]
+    assert row.where in ("[0]", "[1]", "[2]") and (row.error, row.analytic, row.numeric) == (0.0, 0.0, 0.0)
+
+
+def test_the_differences_of_a_check_are_ten_times_as_exact_as_it(monkeypatch, rng):
+    """And of a numerical gradient as exact as was asked for; along a direction the gradient's length is the scale."""
+    asked = []
+
+    def watched(f, step, tolerance, scale, what, at):
+        asked.append((step, tolerance, scale, what, at))
+        return derivative(f, step, tolerance, scale, what, at)
+
+    monkeypatch.setattr("npvae.gradcheck.derivative", watched)
+    x = np.array([[0.5, -4.0]])
+    check_gradient(lambda data: (float(np.sum(data**2)), 2 * data), [x], rtol=1e-5)
+    scale = math.sqrt((1.0**2 + 8.0**2) / 2)
+    assert asked == [(1e-4, pytest.approx(1e-6), pytest.approx(scale), "data[0, 0]", 0.5), (4e-4, pytest.approx(1e-6), pytest.approx(scale), "data[0, 1]", 4.0)]
+    asked.clear()
+    numerical_gradient(np.square, [x], rtol=1e-5)
+    assert asked == [(1e-4, 1e-5, 0.0, "an input[0, 0]", 0.5), (4e-4, 1e-5, 0.0, "an input[0, 1]", 4.0)]
+    asked.clear()
+    x = rng.uniform(2.0, 3.0, 300)
+    check_gradient(lambda data: (float(np.sum(data**2)), 2 * data), [x], rtol=1e-5)
+    assert len(asked) == 18
+    for step, tolerance, scale, what, at in asked[12:]:
+        assert (step, tolerance, what) == (1e-3, pytest.approx(1e-6), "data + t v, a direction")
+        # Parts of x v with v between 1/2 and 3/2 over sqrt(300): 2 x x v in all, and x / (x v) at most.
+        assert 0.9 < scale / math.sqrt(np.mean((2 * x * x) ** 2)) < 1.1 and 1.7 < at / math.sqrt(300) < 2.2
