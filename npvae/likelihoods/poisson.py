@@ -70,14 +70,15 @@ class Poisson(Likelihood):
             rate = np.exp(outputs[0].astype(np.float64))
         if not np.isfinite(rate).all():
             raise InputError(f"a Poisson rate of exp({float(outputs[0].max()):g}) cannot be drawn from")
-        small = np.where(rate > NORMAL_RATE, 0.0, rate)
+        is_large = rate > NORMAL_RATE
+        small = np.where(is_large, 0.0, rate)
         pieces = max(1, int(np.ceil(small.max(initial=0.0) / LARGEST_RATE)))
         counts = np.zeros(rate.shape)
         for _ in range(pieces):
             counts += _draw_small(small / pieces, stream.uniform(rate.shape))
         n = stream.normal(rate.shape)
-        many = np.floor(np.maximum(rate + np.sqrt(rate) * n + (n * n - 1.0) / 6.0 + 0.5, 0.0))
-        return np.where(rate > NORMAL_RATE, many, counts).astype(outputs[0].dtype)
+        many = np.floor(rate + np.sqrt(rate) * n + (n * n - 1.0) / 6.0 + 0.5)
+        return np.where(is_large, many, counts).astype(outputs[0].dtype)
 
     def check_data(self, x, column_names=None):
         outside = (x < 0) | (x != np.floor(x)) & ~np.isnan(x)

@@ -266,8 +266,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
             ends = np.cumsum(np.exp(self.model_.architecture.log_prior()))
             codes = np.minimum((u[:, None] >= ends).sum(axis=1), len(self.classes_) - 1)
         else:
-            labels = [label] * n if np.ndim(label) == 0 else list(label)
-            codes = self._given_codes(labels, n, "label")
+            codes = self._given_codes([label] * n if np.ndim(label) == 0 else label, n, "label")
         return self._decode(z, codes, None if mean else seed)
 
     def analogies(self, X, y=None):

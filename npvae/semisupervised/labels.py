@@ -85,7 +85,7 @@ def balanced_choice(codes: np.ndarray, count: int, seed: int, names=None) -> np.
 def _values(y, rows: int, name: str) -> np.ndarray:
     if y is None:
         raise InputError(f"requires {name} to be passed, but the target {name} is None: give labels, -1 for rows without one")
-    values = np.asarray(y) if not isinstance(y, list) or all(isinstance(v, (int, np.integer)) for v in y) else _list_array(y)
+    values = _list_array(y) if isinstance(y, list) else np.asarray(y)
     if values.ndim == 2 and values.shape[1] == 1:
         warnings.warn(
             f"A column-vector {name} was passed when a 1d array was expected: {values.shape}", DataConversionWarning, stacklevel=4
@@ -130,7 +130,7 @@ def is_unlabelled(value) -> bool:
         return True
     if isinstance(value, str):
         return value.strip() in UNLABELLED_TEXTS
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and value == -1
+    return isinstance(value, (int, float, np.integer, np.floating)) and value == -1
 
 
 def warn_of_many_classes(codes: np.ndarray, classes: np.ndarray) -> None:
