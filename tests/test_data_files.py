@@ -6,12 +6,13 @@ import pickle
 import time
 import tracemalloc
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from npvae import io as npvae_io
-from npvae import machine_memory
+from npvae import machine_memory, zip_members
 from npvae.data import load_file, numpy_files, save_array, sniff
 from npvae.data import table as data_table
 from npvae.errors import DataFileError, InputError, InputTypeError, UnknownNameError
@@ -217,6 +218,20 @@ def test_npz_choice_of_array(tmp_path):
     for key in (None, "z"):
         with pytest.raises(UnknownNameError, match="known: 'p', 'q'"):
             load_file(path, key=key)
+    for y in (np.float64(1), np.zeros((2, 0))):
+        np.savez(path, x=a, y=y)
+        with pytest.raises(DataFileError, match="expected one label for each of the 2 rows of 'x', got 'y' of shape"):
+            load_file(path)
+    np.savez(path, x=a, y=np.arange(6).reshape(2, 3))
+    assert load_file(path).y.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert np.array_equal(load_file(path, key="y").x, [[0, 1, 2], [3, 4, 5]]) and load_file(path, key="y").y is None
+
+
+def test_of_many_arrays_the_first_fifty_are_listed(tmp_path):
+    np.savez(tmp_path / "f.npz", **{f"a{i}": np.zeros(1) for i in range(52)})
+    with pytest.raises(UnknownNameError) as caught:
+        load_file(tmp_path / "f.npz")
+    assert "'a49'" in str(caught.value) and "'a50'" not in str(caught.value)
 
 
 class Trap:
@@ -258,8 +273,9 @@ def test_flipped_bits_in_npz_are_found(tmp_path, compress):
     data = bytearray(path.read_bytes())
     data[900] ^= 0x55
     path.write_bytes(data)
-    with pytest.raises(DataFileError, match="expected a whole NumPy file, got a damaged one"):
+    with pytest.raises(DataFileError, match="expected a whole NumPy file, got a damaged one") as caught:
         load_file(path)
+    assert "pickled" not in str(caught.value)
 
 
 @pytest.mark.parametrize("x", [np.float64(1), np.zeros((0, 3)), np.zeros((3, 0)), np.array(["a"]),
@@ -397,6 +413,28 @@ def test_limits():
     assert (npvae_io.LONGEST_HEADER, npvae_io.MOST_VALUES) == (256 * 2**20, 8 * 2**20)
 
 
+def test_limits_at_the_limits():
+    """A member of 256 MiB is unpacked whatever it takes in the file; a line with its end may be of 16 Mi characters."""
+    class Opened(Exception):
+        pass
+
+    def opened(name):
+        raise Opened
+
+    for size, error in ((2**28, Opened), (2**28 + 1, DataFileError)):
+        member = SimpleNamespace(method=zip_members.DEFLATED, size=size, packed=7)
+        with pytest.raises(error):
+            numpy_files._read_member("x.npz", SimpleNamespace(members={"x": member}, open=opened), "x")
+    for length in (2**24 - 1, 2**24):
+        lines = data_table.bounded_lines("x.csv", io.StringIO("1\n" + "0" * length + "\n"))
+        assert next(lines) == "1\n"
+        if length < 2**24:
+            assert len(next(lines)) == 2**24
+        else:
+            with pytest.raises(DataFileError, match="x.csv: line 2 is longer than 16777216 characters"):
+                next(lines)
+
+
 def test_a_file_that_is_cut_while_it_is_read(tmp_path, monkeypatch):
     save_array(tmp_path / "x.npy", np.ones(10))
     whole = (tmp_path / "x.npy").read_bytes()
@@ -410,8 +448,26 @@ def test_data_beyond_the_memory_are_refused_with_both_numbers(tmp_path, monkeypa
     monkeypatch.setattr(machine_memory, "available_bytes", lambda: 700_000)
     with pytest.raises(DataFileError, match=r"0\.0 GB do not fit into the 0\.0 GB"):
         load_file(tmp_path / "x.npy")
-    monkeypatch.setattr(machine_memory, "available_bytes", lambda: None)
-    assert load_file(tmp_path / "x.npy").x.shape == (1000, 100)
+    for free in (None, 800_000):
+        monkeypatch.setattr(machine_memory, "available_bytes", lambda free=free: free)
+        assert load_file(tmp_path / "x.npy").x.shape == (1000, 100)
+    with open(tmp_path / "large.npy", "wb") as file:  # 1.2 GB of which nothing is written
+        file.write(npy_header("{'descr': '|u1', 'fortran_order': False, 'shape': (1200000000,), }"))
+        file.truncate(file.tell() + 1_200_000_000)
+    with pytest.raises(DataFileError, match=r"its 1\.2 GB do not fit into the 0\.7 GB of memory"):
+        monkeypatch.setattr(machine_memory, "available_bytes", lambda: 700_000_000)
+        load_file(tmp_path / "large.npy")
+
+
+def test_an_array_is_read_into_its_own_memory(tmp_path):
+    """No second copy of it is made on the way."""
+    save_array(tmp_path / "x.npy", np.ones((500, 1000)))
+    tracemalloc.start()
+    try:
+        assert load_file(tmp_path / "x.npy").x.sum() == 500_000
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_bool_is_0_or_1(tmp_path):
@@ -451,6 +507,40 @@ def test_a_line_just_below_that_limit_is_read(tmp_path, monkeypatch):
 
 def test_blank_rows_of_a_column_are_no_rows(table):
     check(table("1\n\t\n  \n2\n"), [[1], [2]])
+    check(table("\n\t\nbody height\n1\n2\n"), [[1], [2]], ["body height"])
+
+
+def test_how_much_of_a_table_its_delimiter_is_guessed_from(monkeypatch):
+    """The third line has the first space. Blank lines do not count as lines; all characters count."""
+    def found(text, lines, characters):
+        monkeypatch.setattr(sniff, "SNIFFED_LINES", lines)
+        monkeypatch.setattr(sniff, "SNIFFED_CHARACTERS", characters)
+        file = io.StringIO(text)
+        delimiter = sniff.delimiter_of(file)
+        assert file.tell() == 0
+        return delimiter
+
+    lines, characters = sniff.SNIFFED_LINES, sniff.SNIFFED_CHARACTERS
+    for least, text in ((50, "1\n" * 49), (2**22, "0" * (2**22 - 2) + "\n")):
+        assert found(text + "3 4\n", lines, characters) == " " and found("1\n" + text + "3 4\n", lines, characters) is None, least
+    assert found("1\n2\n3 4\n", 2, 100) is None and found("1\n2\n3 4\n", 3, 100) == " "
+    assert found("1\n\n\n2\n3 4\n", 2, 100) is None and found("1\n\n\n2\n3 4\n", 3, 100) == " "
+    assert found("1\n2\n3 4\n", 9, 4) is None and found("1\n2\n3 4\n", 9, 5) == " "
+    assert found("1\n\n2\n3 4\n", 9, 5) is None and found("1\n\n2\n3 4\n", 9, 6) == " "
+
+
+@pytest.mark.parametrize(("lines", "delimiter"), [
+    ([], None), (["1"], None), (["a b"], None), (["1 2"], " "), (["a b", "1 2"], " "), (["a b", "1"], None), (["1 b", "1"], " "),
+    (["1,2;3"], ";"), (["1,2", "1,2;3"], ","), (["1;2,3", "1;2,3,4"], ";"), (["1", "2", "3,4"], ","), (["1\t2;3"], "\t"), (['"1;2",3'], ","),
+    (["1,2,3", "1;2", "1;2"], ";"), (["1", "1", "1", "1;2", "1,2", "1,2"], ";"), (["", "1,2"], ","),
+])
+def test_the_delimiter_cuts_most_evenly(lines, delimiter):
+    assert sniff.find_delimiter([line + "\n" for line in lines]) == delimiter
+
+
+@pytest.mark.parametrize(("cells", "names"), [(["a", "b"], True), (["a", "1"], False), (["a", "?"], False), (["", "a"], True), (["", ""], False), ([], False)])
+def test_the_answer_whether_cells_are_names(cells, names):
+    assert sniff.looks_like_header(cells) is names and [sniff._is_number(cell) for cell in ("1e3", "x")] == [True, False]
 
 
 @pytest.mark.parametrize("text, names", [("a\n1\n", ["a"]), ("a,\n1,2\n", ["a", ""]), (" ,\n1,2\n", None), ("a,?\n1,2\n", None), ("a,1\n1,2\n", None)])

@@ -29,9 +29,12 @@ def images():
     return np.random.default_rng(1).integers(0, 256, (3, 28, 28), dtype=np.uint8)
 
 
+BITS = np.random.default_rng(2).integers(0, 2, (4, 784), dtype=np.uint8)
+
+
 @pytest.fixture
 def bits():
-    return np.random.default_rng(2).integers(0, 2, (4, 784), dtype=np.uint8)
+    return BITS.copy()
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
@@ -51,11 +54,12 @@ def test_idx_is_read_back(tmp_path, images, pack):
     (lambda data: b"\0\0\x08\x01" + data[4:], ["expected the idx magic number 00000803", "got 00000801"]),
     (lambda data: b"\0\0\x0d\x03" + data[4:], ["expected the idx magic number 00000803", "got 00000d03"]),
     (lambda data: data[:4] + struct.pack(">I", 2) + data[8:], ["(3, 28, 28)", "got (2, 28, 28)"]),
+    (lambda data: data[:4] + struct.pack(">I", 2**24 + 3) + data[8:], ["(3, 28, 28)", "got (16777219, 28, 28)"]),
     (lambda data: data[:8] + struct.pack(">II", 14, 56) + data[16:], ["(3, 28, 28)", "got (3, 14, 56)"]),
     (lambda data: gzip.compress(data)[:-9], ["expected a whole gzip file", "got a cut or damaged one"]),
     (lambda data: gzip.compress(data)[:-8] + bytes(8), ["expected a whole gzip file", "CRC"]),
     (lambda data: gzip.compress(data)[:10] + b"\xff" + gzip.compress(data)[11:], ["whole gzip", "invalid"]),
-], ids="cut long head-only empty labels floats count shape gz-cut gz-crc gz-bits".split())
+], ids="cut long head-only empty labels floats count high shape gz-cut gz-crc gz-bits".split())
 def test_damaged_idx_is_named_with_expected_and_got(tmp_path, images, spoil, words):
     path = tmp_path / "images.gz"
     path.write_bytes(spoil(idx(images)))
@@ -69,6 +73,8 @@ def test_labels_above_nine_are_refused(tmp_path):
     path = tmp_path / "labels"
     path.write_bytes(idx(np.array([0, 9, 5], np.uint8)))
     assert read_labels(path, 3).tolist() == [0, 9, 5]
+    path.write_bytes(idx(np.array([], np.uint8)))
+    assert read_labels(path, 0).shape == (0,)
     path.write_bytes(idx(np.array([0, 9, 10], np.uint8)))
     with pytest.raises(DataFileError, match="expected labels from 0 to 9, got 10 in row 2"):
         read_labels(path, 3)
@@ -89,7 +95,7 @@ def test_amat_is_read_back(tmp_path, bits, form):
     (lambda data: data[:-5], ["expected 4 lines", "6272 bytes", "got 6268"]),
     (lambda data: data[:-1568], ["expected 4 lines", "got 4704 bytes"]),
     (lambda data: b"", ["got 0 bytes"]),
-    (lambda data: data[:1568] + b"2" + data[1569:], ["in line 2", "got b'2 "]),
+    (lambda data: data[:1568] + b"2" + data[1569:], ["in line 2", "got " + repr(b"2" + amat(BITS)[1569:1592]) + "..."]),
     (lambda data: data[:1568] + b"/" + data[1569:], ["in line 2"]),
     (lambda data: data[:1569] + b"," + data[1570:], ["in line 2"]),
     (lambda data: data[:1567] + b" " + data[1568:], ["in line 1"]),
@@ -192,6 +198,18 @@ def test_the_folder_argument_comes_before_the_environment(small_binarized, tmp_p
     (other / "binarized_mnist_test.amat").write_bytes(amat(1 - bits[2:]))
     data = load_dataset("binarized-mnist", folder=tmp_path / "other", download=False)
     assert np.array_equal(data.x_train, 1 - bits)
+
+
+def test_the_published_files_are_those_that_their_publishers_describe():
+    """Bytes of the files of MNIST as on LeCun's page, of the others as they are served; a row of amat is 784 digits, each with a character
+    behind it."""
+    sizes = {
+        "mnist": (9912422, 28881, 1648877, 4542), "fashion-mnist": (26421880, 29515, 4422102, 5148),
+        "binarized-mnist": (78_400_000, 15_680_000, 15_680_000),
+    }
+    rows = {"mnist": (60000, 60000, 10000, 10000), "fashion-mnist": (60000, 60000, 10000, 10000), "binarized-mnist": (50000, 10000, 10000)}
+    assert {name: tuple(file.size for file in parts.values()) for name, parts in published.FILES.items()} == sizes
+    assert {name: tuple(file.rows for file in parts.values()) for name, parts in published.FILES.items()} == rows
 
 
 def test_table_of_published_files_is_consistent():

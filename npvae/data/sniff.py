@@ -23,8 +23,8 @@ def find_delimiter(lines: list[str]) -> str | None:
             widths = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
         except csv.Error:  # for one: a long line, not cut, is above the module's limit for one cell
             continue
-        most_common, score = Counter(widths).most_common(1)[0] if widths else (1, 0)
-        if max(widths, default=1) > 1:
+        if any(width > 1 for width in widths):
+            most_common, score = Counter(widths).most_common()[0]
             score = score if most_common > 1 else 1
             if score > best_score:
                 best, best_score = delimiter, score

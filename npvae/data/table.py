@@ -28,7 +28,7 @@ def read_table(path, label_column: int | str | None = None, header: bool | None 
     """
     values, labels = array("d"), []  # no object a row: a table of millions of rows is its numbers
     with closing(rows_of(path)) as rows:  # closes the file also when a row is refused
-        line, first = next(rows, (0, []))
+        line, first = next(rows, (None, []))
         if not first:
             raise DataFileError(f"{path}: expected a table, got an empty file")
         if header is None:
@@ -140,5 +140,5 @@ def _labels(texts: list[str]) -> np.ndarray:
             # Beyond 2**53 a float no longer holds every integer; such labels are names rather than numbers.
             if (np.abs(numbers) > 2.0**53).any():
                 return np.array(texts)
-            return numbers.astype(np.int64) if (numbers == np.rint(numbers)).all() else numbers
+            return numbers if (numbers % 1).any() else numbers.astype(np.int64)
     return np.array(texts)
