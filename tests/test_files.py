@@ -8,10 +8,13 @@ import signal
 import stat
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from npvae.errors import DataFileError, InputError
 from npvae.files import Stream, is_stream, remove_leftovers, write_atomically, write_text_atomically
+from npvae.reading import open_file
 
 #: Writes half a file, says so, and waits to be killed.
 WRITER = """
@@ -131,3 +134,41 @@ def test_what_goes_to_a_stream_goes_whole_or_not_at_all(capsys):
         write_atomically(Stream("-"), fail)
     write_atomically(Stream("-"), lambda file: file.write(b"whole"))
     assert capsys.readouterr().out == "whole"
+
+
+# Reading
+
+
+def descriptors() -> list[str]:
+    """The open files of this process."""
+    return sorted(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else []
+
+
+def test_an_ordinary_file_is_opened_with_its_size(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    file, size = open_file(path)
+    with file:
+        assert size == 5 and file.read() == b"12345" and os.get_inheritable(file.fileno()) is False
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(InputError, match="is a folder, not a file$"):
+        open_file(tmp_path)
+    with pytest.raises(DataFileError, match="is a folder, not a file$"):
+        open_file(tmp_path, DataFileError)
+
+
+@pytest.mark.parametrize(("kind", "words"), [
+    (stat.S_IFIFO, "a named pipe"), (stat.S_IFCHR, "a device"), (stat.S_IFBLK, "a device"), (stat.S_IFSOCK, "a socket"), (stat.S_IFDIR, "a folder"),
+    (0, "not an ordinary file"),
+])
+def test_what_is_no_ordinary_file_is_said_and_closed(tmp_path, monkeypatch, kind, words):
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    before = descriptors()
+    with monkeypatch.context() as patch, pytest.raises(InputError) as error:
+        patch.setattr("npvae.reading.os.fstat", lambda handle: SimpleNamespace(st_mode=kind | 0o644))
+        open_file(path)
+    assert str(error.value) == f"{path} is {words}; expected an ordinary file: copy its contents into one first"
+    assert descriptors() == before
