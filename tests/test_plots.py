@@ -284,3 +284,34 @@ def test_the_manifold_s_dimensions_can_be_chosen_and_others_are_zero():
     np.testing.assert_allclose(grid[0, 0], vae.inverse_transform(np.array([[-low, 0.0, low]]))[0], rtol=1e-5, atol=1e-6)
     ax = plots.plot_manifold(vae, side=3, dimensions=(2, 0))
     assert ax.get_xlabel() == "latent dimension 2" and ax.get_ylabel() == "latent dimension 0"
+
+
+def test_pictures_need_not_be_squares():
+    """3 high and 5 wide: what is across counts widths, what is down counts heights."""
+    x = np.random.default_rng(0).random((4, 3, 5))
+    vae = SimpleNamespace(
+        sample_shape_=(3, 5), model_=SimpleNamespace(architecture=SimpleNamespace(latent_dim=2)), reconstruct=lambda X: 1 - X,
+        inverse_transform=lambda z: z.sum(axis=1)[:, None, None] * np.ones((3, 5)), classes_=np.array([3, 5]),
+        analogies=lambda X, y: np.stack([X, 1 - X], axis=1),
+    )
+    manifold = plots.plot_manifold(vae, side=5)
+    found = marks(manifold)
+    assert list(found["x"]) == [2, 7, 12, 17, 22] and list(found["y"]) == [1, 4, 7, 10, 13]
+    assert manifold.images[0].get_array().shape == (15, 25)
+    pairs = plots.plot_reconstructions(vae, x, columns=2)
+    found = marks(pairs)
+    assert list(found["y"]) == [1, 4, 7, 10] and [y for _, y, _, _ in found["lines"]] == [{5.5}]
+    np.testing.assert_array_equal(pairs.images[0].get_array()[6:9, 5:], x[3])
+    np.testing.assert_array_equal(pairs.images[0].get_array()[9:], np.hstack([1 - x[2], 1 - x[3]]))
+    analogies = marks(plots.plot_analogies(vae, x, 3))
+    assert list(analogies["x"]) == [2, 7, 12] and [x for x, *_ in analogies["lines"]] == [{4.5}]
+    rows = marks(plots.plot_rows({"a": x, "b": x}, lines=(1,)))
+    assert list(rows["y"]) == [1, 4] and [y for _, y, _, _ in rows["lines"]] == [{2.5}]
+    assert plots.plot_samples(x, columns=2).images[0].get_array().shape == (6, 10)
+
+
+def test_a_picture_has_120_dots_an_inch_and_is_a_png_without_another_suffix(tmp_path):
+    ax = plots.plot_loss({"epoch": [1, 2], "loss": [9.0, 8.0]})  # 6 inches by 4
+    plots.save(ax, tmp_path / "picture")
+    data = (tmp_path / "picture").read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n" and [int.from_bytes(data[at:at + 4], "big") for at in (16, 20)] == [720, 480]
