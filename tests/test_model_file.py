@@ -395,3 +395,32 @@ def test_parameters_so_large_that_nothing_comes_of_them_are_an_error_where_they_
         for use in (vae.transform, vae.reconstruct):
             with pytest.raises(NonFiniteError, match="would not be finite: the model's parameters are too large"):
                 use(grey_rows(5))
+
+
+def test_limits_of_headers_and_of_the_arrays_that_they_state():
+    """A header of 256 MiB and 2^23 values; up to 10,000 arrays of float32 or float64, with at most two axes."""
+    class Header:
+        def __init__(self, length, **counts):
+            self.length, self.counts = length, counts
+
+        def __len__(self):
+            return self.length
+
+        def count(self, what):
+            return self.counts.get({b",": "commas", b"[": "lists", b"{": "objects"}[what], 0)
+
+    most = 2**23
+    for fine in (Header(2**28), Header(3, commas=most), Header(3, lists=most), Header(3, objects=most), Header(2**28, commas=most - 3, lists=2, objects=1)):
+        npvae_io._bounded(fine)
+    for wrong in (Header(2**28 + 1), Header(3, commas=most + 1), Header(3, commas=most - 3, lists=2, objects=2), Header(3, commas=1, lists=most)):
+        with pytest.raises(InputError, match=f"a header of {wrong.length} bytes and .* values is too long: at most {2**28} and {most}; the history "):
+            npvae_io._bounded(wrong)
+    array = {"dtype": "<f4", "shape": [2, 0], "sha256": "0" * 64}
+    for fine in ({}, {"a": array}, {"a": {**array, "shape": [], "dtype": "<f8"}}, dict.fromkeys(map(str, range(10_000)), array)):
+        assert npvae_io._ARRAYS.read("arrays", fine) == fine
+    for wrong in (
+        {"a": {**array, "shape": [1, 1, 1]}}, {"a": {**array, "shape": [-1]}}, {"a": {**array, "dtype": "<i4"}}, {"a": {**array, "sha256": "0"}},
+        dict.fromkeys(map(str, range(10_001)), array),
+    ):
+        with pytest.raises(InputError):
+            npvae_io._ARRAYS.read("arrays", wrong)

@@ -303,11 +303,16 @@ def test_pictures_need_not_be_squares():
     assert list(found["y"]) == [1, 4, 7, 10] and [y for _, y, _, _ in found["lines"]] == [{5.5}]
     np.testing.assert_array_equal(pairs.images[0].get_array()[6:9, 5:], x[3])
     np.testing.assert_array_equal(pairs.images[0].get_array()[9:], np.hstack([1 - x[2], 1 - x[3]]))
-    analogies = marks(plots.plot_analogies(vae, x, 3))
+    drawn = plots.plot_analogies(vae, x, 3)
+    tick = drawn.xaxis.get_major_ticks()[0]
+    assert tick.label2.get_visible() and not tick.label1.get_visible() and tick.tick1line.get_markersize() == 0
+    analogies = marks(drawn)
     assert list(analogies["x"]) == [2, 7, 12] and [x for x, *_ in analogies["lines"]] == [{4.5}]
     rows = marks(plots.plot_rows({"a": x, "b": x}, lines=(1,)))
     assert list(rows["y"]) == [1, 4] and [y for _, y, _, _ in rows["lines"]] == [{2.5}]
     assert plots.plot_samples(x, columns=2).images[0].get_array().shape == (6, 10)
+    for ax in (manifold, pairs, drawn):
+        assert ax.images[0].get_cmap().name == "gray_r" and ax.images[0].get_interpolation() == "nearest"
 
 
 def test_a_picture_has_120_dots_an_inch_and_is_a_png_without_another_suffix(tmp_path):

@@ -132,7 +132,7 @@ def test_on_a_terminal_tqdm_s_bar(monkeypatch, capsys):
     monkeypatch.setattr(Bar, "made", [])
     monkeypatch.setattr("npvae.progress._tqdm", lambda: Bar)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    state = SimpleNamespace(epoch=4, history=SimpleNamespace(row=lambda index: {"loss": [3, 1.5][index], "kl": 2.0}))
+    state = SimpleNamespace(epoch=4, history=SimpleNamespace(row=lambda index: {"loss": [3, 7, 1.5][index], "kl": 2.0}))
     with progress_reporter(True, 9, state) as report:
         report(state)
         report(state)
