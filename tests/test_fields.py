@@ -25,7 +25,7 @@ def refused(field, value) -> str:
     (Real(minimum=1.0, maximum=2.0), [1.0, 2.0, 1], [0.999, 2.001]),
     (Real(above=1.0), [1.001, 2], [1.0, 1]),
     (Flag(), [True, False], [0, 1, None, "true"]),
-    (Text(3), ["", "abc", "\n\x1b", "\U0001f600"], ["abcd", 3, None, "\ud800", "\udfff"]),
+    (Text(3), ["", "abc", "\n\x1b", "\U0001f600", "\ud7ff\ue000"], ["abcd", 3, None, "\ud800", "\udfff"]),
     (Text(3, plain=True), ["", "abc", "\u00e4"], ["a\n", "\x1b", "\x7f", "\u200e"]),
     (OneOf(("a", "b")), ["a", "b"], ["c", "", None, ["a"]]),
     (Digest(), ["0123456789abcdef" * 4], ["0" * 63, "0" * 65, "A" * 64, "g" * 64, 0, None]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import stat
@@ -134,6 +135,55 @@ def test_what_goes_to_a_stream_goes_whole_or_not_at_all(capsys):
         write_atomically(Stream("-"), fail)
     write_atomically(Stream("-"), lambda file: file.write(b"whole"))
     assert capsys.readouterr().out == "whole"
+
+
+def test_what_was_printed_before_comes_before(monkeypatch):
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", out)
+    print("before")
+    write_text_atomically(Stream("-"), "text")
+    assert out.buffer.getvalue() == b"before\ntext"
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(OSError, match="it is closed: 'standard output'"):
+        write_text_atomically(Stream("-"), "text")
+
+
+@pytest.mark.parametrize("taken", [1, 3, None])
+def test_a_pipe_may_take_a_part_at_a_time(monkeypatch, taken):
+    """As a raw standard output does; None: all of it."""
+    class Raw(io.RawIOBase):
+        parts, flushed = b"", 0
+
+        def write(self, data):
+            self.parts += bytes(data[:taken])
+            return taken if taken is None else min(taken, len(data))
+
+        def flush(self):
+            self.flushed += 1
+
+    raw = Raw()
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=raw, flush=lambda: None))
+    write_text_atomically(Stream("-"), "0123456789")
+    assert raw.parts == b"0123456789" and raw.flushed == 1
+
+
+@pytest.mark.parametrize(("name", "suffix", "path"), [("-", ".npz", "-.npz"), ("/dev/fd/9", "", "/dev/fd/9"), ("a.npz", ".npz", "a.npz")])
+def test_a_stream_as_a_path(name, suffix, path):
+    stream = Stream(name, suffix)
+    assert os.fspath(stream) == path and repr(stream) == f"Stream({name!r})" and stream.is_stdout is (name == "-")
+
+
+def test_an_open_file_is_written_to_where_it_is(tmp_path):
+    pytest.importorskip("fcntl")
+    if not os.path.exists("/dev/fd"):
+        pytest.skip("no such names here")
+    with open(tmp_path / "file", "w+b", buffering=0) as file:
+        file.write(b"before ")
+        stream = Stream(f"/dev/fd/{file.fileno()}")
+        assert not stream.is_stdout
+        write_text_atomically(stream, "text")
+        file.write(b" after")
+        assert (tmp_path / "file").read_bytes() == b"before text after"
 
 
 # Reading

@@ -759,6 +759,7 @@ def test_an_element_is_measured_against_the_root_mean_square_of_its_tensor():
     row = report.worst
     assert row.error == pytest.approx(1e-3 / (4.0 / math.sqrt(3)), rel=1e-6) and row.where == "[1]"
     assert (row.analytic, row.numeric) == (1e-3, pytest.approx(0.0, abs=1e-9))
+    assert {type(number) for number in (row.error, row.analytic, row.numeric)} == {float}
     large = check_gradient(lambda x: (float(x @ weights), 2 * weights), [np.ones(3) / 2], raise_on_failure=False)
     assert large.worst.error == pytest.approx(0.5) and large.worst.where == "[0]"
 

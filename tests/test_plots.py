@@ -153,7 +153,7 @@ def test_classes_are_drawn_as_they_are_asked_for(features, mean, expected):
 
 @pytest.mark.parametrize(("sample_shape", "picture"), [
     ((3, 5), (3, 5)), ((64,), (8, 8)), ((81,), (9, 9)), ((784,), (28, 28)), ((49,), None), ((63,), None), ((65,), None), ((80,), None),
-    ((8, 8, 3), None), ((), None),
+    ((8, 8, 3), None), ((), None), ([3, 5], (3, 5)),
 ])
 def test_what_a_picture_is(sample_shape, picture):
     assert plots.image_shape(sample_shape) == picture
@@ -246,6 +246,11 @@ def test_columns_of_the_legend(count, columns, large):
     assert len(sizes) == 1 and (sizes.pop() == 10.0) == large
     assert ax.figure.get_size_inches().tolist() == pytest.approx([6.0 + 0.6 * columns, 5.5])
     assert {handle.get_alpha() for handle in legend.legend_handles} == {1.0}
+    # Beside the axes, its middle at theirs, and marks twice as large as the points.
+    place = legend.get_bbox_to_anchor().transformed(ax.transAxes.inverted())
+    assert (place.x0, place.y0, place.width, place.height) == pytest.approx((1.02, 0.5, 0.0, 0.0)) and legend._loc == 6
+    assert (legend.markerscale, legend.columnspacing, legend.handletextpad) == (2, 1.0, 0.2)
+    assert ax.figure.get_layout_engine() is not None
 
 
 @pytest.mark.parametrize("rows", [1000, 1001])
@@ -320,3 +325,20 @@ def test_a_picture_has_120_dots_an_inch_and_is_a_png_without_another_suffix(tmp_
     plots.save(ax, tmp_path / "picture")
     data = (tmp_path / "picture").read_bytes()
     assert data[:8] == b"\x89PNG\r\n\x1a\n" and [int.from_bytes(data[at:at + 4], "big") for at in (16, 20)] == [720, 480]
+
+
+def test_lists_are_drawn_like_arrays():
+    mu, labels = np.random.default_rng(0).standard_normal((6, 2)), [1, 0, 1, 1, 0, 0]
+    ax = plots.plot_latent(mu.tolist(), labels)
+    np.testing.assert_array_equal(ax.collections[0].get_offsets(), mu[np.array(labels) == 0])
+    many = list(range(200))
+    shades = plots.plot_latent(np.zeros((200, 2)).tolist(), many).collections[0].get_array()
+    assert list(shades) == many
+    words = plots.plot_latent(np.zeros((200, 2)), [f"{i:03}" for i in range(199, -1, -1)]).collections[0].get_array()
+    assert list(words) == many[::-1]
+    x = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
+    vae = SimpleNamespace(sample_shape_=(2, 2), reconstruct=lambda X: X / 2)
+    pairs = plots.plot_reconstructions(vae, x.tolist(), columns=3).images[0].get_array()
+    np.testing.assert_array_equal(pairs, np.vstack([np.hstack(list(x)), np.hstack(list(x / 2))]))
+    np.testing.assert_array_equal(plots.plot_samples(x.tolist()).images[0].get_array(), np.hstack(list(x)))
+    np.testing.assert_array_equal(plots.plot_rows({"a": x.tolist(), "b": x / 2}).images[0].get_array(), pairs)

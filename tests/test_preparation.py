@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import random
+from npvae import SemiSupervisedVAE, random
 from npvae.errors import DataScaleWarning, InputError
 from npvae.preparation import prepare, with_labels
 
@@ -78,6 +78,18 @@ def test_all_rows_and_those_to_validate_on_are_looked_at(value, valid):
     prepare(small_vae(binarize="static", likelihood="gaussian"), np.where(grey_rows() > 0.5, 1.0, 0.0))
     with pytest.raises(InputError, match="X_valid has 5 features, but VAE is expecting 6"):
         prepare(small_vae(), grey_rows(), X_valid=grey_rows(columns=5))
+
+
+def test_messages_name_the_estimator_and_advise_what_it_can_do():
+    x, y = grey_rows(), np.arange(40) % 2
+    model = SemiSupervisedVAE(latent_dim=2, hidden=(5,), epochs=1)
+    with pytest.raises(InputError, match="X_valid has 5 features, but SemiSupervisedVAE is expecting 6"):
+        model.fit(x, y, X_valid=grey_rows(columns=5), y_valid=y)
+    x[0, 0] = np.nan
+    for estimator, advised in ((model, False), (small_vae(), True)):
+        with pytest.raises(InputError, match="X contains NaN or infinity: 1 NaN") as error:
+            estimator.fit(x, y)
+        assert ("VAE(missing=True)" in str(error.value)) == advised
 
 
 def test_a_column_of_which_nothing_is_observed():
