@@ -439,6 +439,26 @@ def test_the_specification_runs_on_any_array_api(rng, likelihood, activation):
     assert strict_model.ops.dtype_name(strict_model.initial_parameters(0)) == "float32"
 
 
+def test_array_libraries_that_join_arrays_by_the_name_of_old(rng):
+    """NumPy 1 and CuPy 13 have concatenate, a library of the array API has concat."""
+    a, b = rng.standard_normal((2, 3)), rng.standard_normal((4, 3))
+    for name in ("concat", "concatenate"):
+        ops = Ops(SimpleNamespace(**{name: np.concatenate}))
+        np.testing.assert_array_equal(ops.concat([a, b]), np.vstack([a, b]))
+        np.testing.assert_array_equal(ops.concat([a, a], axis=1), np.hstack([a, a]))
+
+
+@pytest.mark.parametrize("config", [lambda mode: {}, lambda: None])
+def test_a_numpy_that_does_not_say_how_it_was_built(monkeypatch, config):
+    """As one without that part of its configuration, or whose function takes no mode."""
+    from npvae.backend import bits, blas
+
+    monkeypatch.setattr(np, "show_config", config)
+    monkeypatch.setattr(blas, "_libraries", lambda: [])
+    found = bits.of_numpy(blas_threads=False)
+    assert found == {"NumPy": np.__version__, "instructions": "", "BLAS": "unknown"}
+
+
 def test_the_pool_does_not_grow_with_the_number_of_sizes(monkeypatch):
     from npvae.backend import buffers
 
@@ -520,7 +540,8 @@ def test_the_fields_and_rates_of_an_optimizer():
 
 def test_sums_by_their_names():
     latent = np.arange(6.0).reshape(3, 2)
-    found = compiled.sums_by_name((1.0, 2.0), latent)
+    found = compiled.sums_by_name(np.array([1.0, 2.0]), latent)
+    assert type(found["loss"]) is float
     assert {name: found[name] for name in found if isinstance(found[name], float)} == {"loss": 1.0, "reconstruction": 2.0}
     assert [found[name].tolist() for name in ("kl_per_dimension", "mu", "mu_squared")] == latent.tolist()
     assert compiled.sums_by_name((1.0, 2.0, 3.0), latent)["bound"] == 3.0
@@ -560,6 +581,7 @@ def test_what_compiled_code_counts_on(triple, features, vector_bytes, registers,
         assert (machine.itemsize, machine.lanes, machine.panel) == (itemsize, vector_bytes // itemsize, 2 * vector_bytes // itemsize)
         # Accumulators, a row of B and a broadcast number of A have to fit into the registers.
         assert machine.tile_rows * machine.tile_vectors + machine.tile_vectors + 1 <= registers
+        assert sizes.BLOCK_K % machine.lanes == 0  # blocks are rounded up to whole vectors
         # A list of m rows: values, 32-bit indices, and a count a row and block of k, of 64 bits.
         for m, k, blocks in ((1, 1, 1), (7, 256, 1), (7, 257, 2), (192, 784, 4)):
             needed = m * k * (itemsize + 4) + 8 * m * blocks

@@ -330,6 +330,10 @@ def test_a_limit_that_is_set_meanwhile_holds_afterwards(counted):
         assert blas.held.limit(3)
         assert counted[-1] == 1 and blas.held.usual() == 3
     assert counted[-1] == 3
+    assert blas.held.limit(4)
+    with blas.one_thread():
+        assert blas.held.usual() == 4
+    assert counted[-1] == 4
 
 
 def test_what_fails_leaves_the_number_as_it_was(counted):

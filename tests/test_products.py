@@ -49,8 +49,9 @@ def test_rows_may_lie_apart(view, dtype):
 @pytest.mark.parametrize("array", [
     np.ones((4, 5))[::-1], np.ones((4, 5))[:, ::-1], np.ones((5, 4)).T, np.broadcast_to(np.ones((1, 5)), (4, 5)),
     np.ones((4, 10))[:, ::2], np.ones((4, 5), np.float16), np.ones((4, 5), np.int64), np.ones((4, 5), complex), np.ones(5),
+    np.lib.stride_tricks.sliding_window_view(np.ones(8), 5),
     np.frombuffer(bytes(161), np.uint8)[1:].view(np.float64).reshape(4, 5), np.ones((4, 5), ">f8" if sys.byteorder == "little" else "<f8"),
-], ids=["backwards", "mirrored", "turned", "one row again and again", "gaps", "half", "integers", "complex", "vector", "askew", "swapped"])
+], ids=["backwards", "mirrored", "turned", "one row again and again", "gaps", "half", "integers", "complex", "vector", "windows", "askew", "swapped"])
 def test_others_are_left_to_numpy(array):
     assert products.row_length(array) is None
     if array.ndim == 2:
