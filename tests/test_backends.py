@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import pickle
 import threading
 import weakref
 from types import SimpleNamespace
@@ -114,6 +115,17 @@ def test_get():
         backend.get(np)
 
 
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_a_copy_of_a_backend_is_another_of_the_same_arguments(name):
+    if backend.reason_against(name) is not None:
+        pytest.skip(f"{name} does not run here")
+    for threads in (None, 1):
+        made = backend.get(name)
+        made._asked_threads = threads  # without the process's BLAS being told
+        again = pickle.loads(pickle.dumps(made))
+        assert type(again) is type(made) and again is not made and again._asked_threads == threads
+
+
 def test_in_and_out(ops, rng):
     values = rng.standard_normal((3, 4))
     for name in ("float32", "float64"):
@@ -194,6 +206,7 @@ def steps_of(theta, gradient, first, second):
 def test_steps_on_arrays_that_are_not_alike(ops, rng):
     """Strided, or of two dtypes: changed where they are, as the specification changes them; of two lengths: refused."""
     wide, dtypes = rng.random((4, 12)), [("float64", "float32"), ("float32", "float64"), ("float64", "float64")]
+    wide[0, 3] = wide[0, 6] = 1e-30  # in either of theta's forms the fourth number is to be flushed
     for which in range(4):
         for odd, other in dtypes:
             arrays = [wide[i].astype(odd)[::2] if i == which else wide[i, :6].astype(other) for i in range(4)]
@@ -205,6 +218,7 @@ def test_steps_on_arrays_that_are_not_alike(ops, rng):
                 for a, b in zip(ours, theirs, strict=True):
                     assert a.dtype == b.dtype
                     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7, err_msg=f"{name}, array {which} odd")
+                    np.testing.assert_array_equal(a == 0, b == 0, f"{name}, array {which} odd")
     theta, gradient, short = np.ones(64), np.ones(64), np.ones(3)
     for name, arguments in (("rmsprop_step", (theta, gradient, short, 0.1, 0.9, 1e-3, True)), ("sgd_step", (theta, gradient, short, 0.1, 0.9)),
                             ("adam_step", (theta, gradient, gradient, short, 0.1, 0.9, 0.99, 1e-3, 2))):

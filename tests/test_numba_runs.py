@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import processes
@@ -111,6 +112,19 @@ def test_the_length_of_a_call_changes_no_bit(monkeypatch, optimizer, dtype):
     assert_same_bits(*states)
 
 
+def test_a_trial_of_fewer_threads_is_short(monkeypatch):
+    """So many steps as the choice says, not all that were asked for."""
+    x = grey(40)
+    model, settings = make(on_numba(2), x, batch_size=4)
+    program, state = model.ops.training_program(model, settings, x), start(model.ops, x)
+    for steps, done in ((2, 2), (None, 5)):
+        monkeypatch.setattr(program._choice, "steps_of_trial", lambda steps=steps: steps)
+        stretch = program.train(
+            state.theta, np.empty_like(state.theta), state.optimizer_state, np.arange(40), 0, 0, [0.1] * 5, [1.0] * 5,
+        )
+        assert stretch.done == len(stretch.losses) == len(stretch.norms) == done
+
+
 def test_where_no_thread_can_be_started_a_run_goes_on_alone(monkeypatch):
     x = grey(40)
     wanted = run(on_numba(1), x)
@@ -140,6 +154,31 @@ def test_the_number_of_shares_changes_no_bit(monkeypatch, all_threads, each):
     monkeypatch.setattr(NumbaProgram, "_shares_of_a_thread", lambda self: each)
     for threads in (2, 3):
         assert_same_bits(run(on_numba(threads), x, **settings), wanted)
+
+
+@pytest.mark.parametrize(("threads", "rows", "samples", "shares"), [
+    (2, 2**13, 0, 4), (2, 2**13 - 1, 0, 1), (2, 2**11, 4, 4), (2, 2**11 - 1, 4, 1), (2, 2**13, 1, 4), (8, 2**13, 0, 2), (5, 2**13, 0, 3),
+    (16, 2**13, 0, 1), (64, 2**20, 0, 1),
+])
+def test_long_phases_have_several_shares_a_thread(threads, rows, samples, shares):
+    """From 2^26 multiplications of the largest product, here of 64 x 128 numbers of W: four, together not more than 16."""
+    layers = [SimpleNamespace(inputs=64, outputs=128), SimpleNamespace(inputs=128, outputs=3)]
+    model = SimpleNamespace(architecture=SimpleNamespace(dense_layers=lambda: layers))
+    program = SimpleNamespace(_model=model, _batch=rows, _samples=samples, _threads=threads)
+    assert NumbaProgram._shares_of_a_thread(program) == shares
+
+
+@pytest.mark.parametrize(("features", "hidden"), [(7, (300,)), (300, (7,))])
+def test_the_memory_of_a_run(features, hidden):
+    """Scratch memory for the widest product; counters a line of the cache each, wherever the first line begins; gradients
+    only where there is training."""
+    x = grey(40, features)
+    model, settings = make(on_numba(3), x, {"hidden": hidden})
+    program = model.ops.training_program(model, settings, x)
+    assert program._scratch >= sizes.scratch_numbers(program._program.target, 300)
+    assert program._counters.nbytes >= (sizes.TAKEN + 3) * CACHE_LINE + CACHE_LINE - program._counters.itemsize
+    evaluation = model.ops.evaluation_program(model, x, program._batch)
+    assert program._memory._size - evaluation._memory._size >= program._batch * (hidden[0] + 2)
 
 
 def never(program, plan, threads):

@@ -98,6 +98,8 @@ def test_operations_refuse_what_does_not_fit():
         ops.dense_backward(dy[:4], x[:, :5], dy[:4], W, "identity", True, (np.ones((6, 3)), np.ones(3)))
     with pytest.raises(ValueError):
         ops.outer_forward(x, np.ones((3, 2)), "relu")
+    with pytest.raises(ValueError):
+        ops.scale_rows(x, np.ones(3))
 
 
 def test_small_products_are_left_to_numpy(monkeypatch):
