@@ -822,3 +822,141 @@ def test_the_differences_of_a_check_are_ten_times_as_exact_as_it(monkeypatch, rn
         assert (step, tolerance, what) == (1e-3, pytest.approx(1e-6), "data + t v, a direction")
         # Parts of x v with v between 1/2 and 3/2 over sqrt(300): 2 x x v in all, and x / (x v) at most.
         assert 0.9 < scale / math.sqrt(np.mean((2 * x * x) ** 2)) < 1.1 and 1.7 < at / math.sqrt(300) < 2.2
+
+
+# What functions and backward passes may do, each in one of several arrays only
+
+
+def test_what_is_called_must_be_callable(rng):
+    for arguments in ((3, [np.ones(2)]), (product, arrays(rng), 3)):
+        with pytest.raises(InputTypeError, match="function and backward must be callable"):
+            check_gradient(*arguments)
+
+
+@pytest.mark.parametrize("value", [0, -1.0, math.inf, math.nan])
+def test_tolerance_and_step_are_finite_and_above_0(value):
+    for name in ("rtol", "step"):
+        with pytest.raises(InputError, match=f"{name} must be finite and above 0, got"):
+            check_gradient(lambda x: (x * x, lambda u: 2 * x * u), [np.ones(2)], **{name: value})
+    assert check_gradient(lambda x: (x * x, lambda u: 2 * x * u), [np.ones(2)], rtol=0.5, step=0.5).passed
+
+
+def test_inputs_are_a_sequence():
+    with pytest.raises(InputTypeError, match=r"inputs must be a list of arrays, \[x\] for one; got list_iterator"):
+        check_gradient(lambda x: (x, lambda u: u), iter([np.ones(2)]))
+    assert check_gradient(lambda x: (x, lambda u: u), (np.ones(2),)).passed
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_function_that_changes_one_of_its_inputs_is_refused(which):
+    def function(x, labels):
+        given = (x, labels)[which]
+        given += 1
+        return x * labels, lambda u: (u * labels, None)
+
+    with pytest.raises(InputError, match="the function changes its inputs"):
+        check_gradient(function, [np.ones(2), np.array([1, 2])])
+
+
+def test_numbers_without_axes_are_arrays_if_they_are_moved_and_numbers_if_not():
+    def power(x, n):
+        assert isinstance(x, np.ndarray) and x.shape == () and isinstance(n, np.integer)
+        return x**n, lambda u: (u * n * x ** (n - 1), None)
+
+    assert check_gradient(power, [1.5, 3]).passed
+
+
+def test_one_of_two_arrays_is_enough_for_a_note(rng):
+    a, b = rng.uniform(1.0, 2.0, (2, 3))
+
+    def outputs(a, b):
+        first, second = a * b, a + b
+
+        def backward(u, v):
+            second[...] = 0.0
+            return u * b + v, u * a + v
+
+        return (first, second), backward
+
+    def upstreams(a, b):
+        def backward(u, v):
+            v *= 2
+            return u * b + v / 2, u * a + v / 2
+
+        return (a * b, a + b), backward
+
+    def second_call(a, b):
+        saved = [a]
+        return a * b, lambda u: (u * b, u * (saved.pop() if saved else b))
+
+    def infinite_second_call(a, b):
+        calls = []
+
+        def backward(u):
+            calls.append(0.0 if calls else 1.0)
+            return u * b, u * a / np.float64(calls[-1])
+
+        return a * b, backward
+
+    for function, words in (
+        (outputs, "in place: the output."), (upstreams, "in place: the upstream gradient."), (second_call, "other gradients at a second call"),
+        (infinite_second_call, "other gradients at a second call"),
+    ):
+        with pytest.warns(GradientCheckWarning, match=words):
+            assert len(check_gradient(function, [a, b]).notes) == 1
+
+
+def test_a_value_with_its_gradient_is_one_number():
+    with pytest.raises(InputError, match="a function that returns \\(value, gradient\\) must return a scalar value"):
+        check_gradient(lambda x: ((1.0, x), [x]), [np.ones(2)])
+
+
+def test_a_function_that_is_not_a_number_at_the_point_is_not_finite():
+    with pytest.raises(InputError, match="the function is not finite within"):
+        check_gradient(lambda x: (float("nan") + 0 * x, lambda u: u), [np.ones(1)])
+
+
+@pytest.mark.parametrize(("change", "same"), [(1.8e-9, True), (2.2e-9, False), (-2.2e-9, False)])
+def test_two_runs_may_differ_by_rounding(change, same):
+    """By 1e-9 of the largest element, here of -2; and in the first element alone."""
+    runs = []
+
+    def square(x):
+        runs.append(None)
+        return float(x @ x), 2 * x + np.array([change * len(runs), 0.0])
+
+    if same:
+        assert check_gradient(square, [np.array([-1.0, 0.25])]).passed
+    else:
+        with pytest.raises(InputError, match="the gradient of x is another one when function and backward run again"):
+            check_gradient(square, [np.array([-1.0, 0.25])])
+
+
+def test_a_gradient_in_one_run_alone_is_no_gradient():
+    runs = []
+
+    def square(x, y):
+        runs.append(None)
+        return float(x @ x), (2 * x, 0 * y if len(runs) % 2 else None)
+
+    with pytest.raises(InputError, match="the gradient of y is another one"):
+        check_gradient(square, [np.ones(2), np.ones(2)])
+
+
+def test_a_gradient_of_one_whole_number_is_refused(rng):
+    with pytest.raises(InputError, match="backward gives a gradient for t, which holds int64 numbers"):
+        check_gradient(lambda x, t: (x * t, lambda u: (u * t, np.array([0.0, 1.0]))), [rng.standard_normal(2), np.array([3, -2])])
+
+
+def test_large_tensors_of_zeros_or_with_some(rng):
+    """Directions take parts in proportion to the sizes; of nothing, or where something is 0, there are none."""
+    assert check_gradient(lambda x: (np.sin(x), lambda u: u * np.cos(x)), [np.zeros(300)]).passed
+    odd = np.arange(300) % 2 == 1
+    x = np.where(odd, 0.0, rng.uniform(1e-9, 2e-9, 300))  # log x, and x itself where that is 0
+
+    def function(x):
+        return np.where(odd, x, np.log(np.where(odd, 1.0, x))), lambda u: u * np.where(odd, 1.0, 1 / np.where(odd, 1.0, x))
+
+    assert check_gradient(function, [x]).passed
+    with pytest.raises(GradientCheckError):
+        check_gradient(lambda x: (function(x)[0], lambda u: 1.001 * function(x)[1](u)), [x])
