@@ -86,6 +86,48 @@ def test_the_loss_is_that_of_loops(labels):
     assert terms.kl_rows.shape == terms.mu.shape == eps.shape and float(terms.kl) == pytest.approx(float(terms.kl_rows.sum()) / len(eps))
 
 
+@pytest.mark.parametrize("labels", [MIXED, ALL, NONE, (1,), (-1,), (2, 0, -1), (-1, 3, 3)])
+def test_the_terms_of_rows_are_those_of_loops(labels):
+    """In the order that begins with the labelled rows; of an unlabelled one expected under q(y|x)."""
+    model, theta, batch, eps = problem(labels)
+    terms, _ = semi_supervised_loss(model, theta, batch, eps, 0.7, 1.3)
+    parameters = model.layout.views(np, theta)
+    order = sorted(range(len(labels)), key=lambda i: labels[i] < 0)
+    wanted, wrong, cross_entropy = [], 0, 0.0
+    for i in order:
+        x, noise = batch[i, :-1].tolist(), eps[i].tolist()
+        log_q = log_softmax(dense(parameters, "classifier/logits", dense(
+            parameters, "classifier/1", dense(parameters, "classifier/0", x, softplus), softplus)))
+        if labels[i] >= 0:
+            wrong += log_q[labels[i]] < max(log_q)
+            cross_entropy -= log_q[labels[i]]
+        mean = 0.0
+        for c, share in [(labels[i], 1.0)] if labels[i] >= 0 else [(c, math.exp(lq)) for c, lq in enumerate(log_q)]:
+            one_hot = [float(c == k) for k in range(CLASSES)]
+            h = dense(parameters, "encoder/1", dense(parameters, "encoder/0", x + one_hot, softplus), softplus)
+            mu, logvar = np.array(dense(parameters, "encoder/mean", h)), np.array(dense(parameters, "encoder/logvar", h))
+            kl = (mu**2 + np.exp(logvar) - 1.0 - logvar) / 2
+            nll = bound_of_pair(parameters, x, c, noise, 0.0) + math.log(PRIOR[c])
+            mean = mean + share * np.array([*mu, *kl, nll])
+        wanted.append(mean)
+    wanted = np.array(wanted)
+    np.testing.assert_allclose(terms.mu, wanted[:, :LATENT], rtol=1e-11)
+    np.testing.assert_allclose(terms.kl_rows, wanted[:, LATENT:-1], rtol=1e-11)
+    np.testing.assert_allclose(terms.nll_rows, wanted[:, -1], rtol=1e-11)
+    assert float(terms.reconstruction) == pytest.approx(wanted[:, -1].mean(), rel=1e-12)
+    known, found_wrong, found_cross_entropy = terms.labelled
+    assert (known, int(found_wrong)) == (sum(label >= 0 for label in labels), wrong)
+    assert float(found_cross_entropy) == pytest.approx(cross_entropy, rel=1e-12)
+
+
+def test_the_bound_is_that_of_beta_1_without_the_classifier_s_term():
+    for labels in (MIXED, ALL, NONE):
+        model, theta, batch, eps = problem(labels)
+        bound = by_loops(model.layout.views(np, theta), batch, eps, 1.0, 0.0)
+        for beta, weight in ((1.0, 0.0), (0.7, 1.3), (0.0, 5.0)):
+            assert float(semi_supervised_loss(model, theta, batch, eps, beta, weight)[0].bound) == pytest.approx(-bound, rel=1e-11)
+
+
 @pytest.mark.parametrize("labels", [MIXED, ALL, NONE])
 @pytest.mark.parametrize("hidden", [(6, 4), (5,), ()])
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian_decoder", "gaussian_per_feature", "squared_error"])

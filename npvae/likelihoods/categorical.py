@@ -9,6 +9,7 @@ A block is the columns of one variable: column j is 1 where the variable has its
 
 from __future__ import annotations
 
+import itertools
 import numbers
 from collections.abc import Iterable
 
@@ -42,8 +43,7 @@ class Categorical(Likelihood):
             raise InputError(
                 f"the categorical likelihood has blocks of {sizes}, {sum(sizes)} columns, but X has {n_features}"
             )
-        ends = np.cumsum(sizes)
-        return [slice(int(end) - size, int(end)) for end, size in zip(ends, sizes, strict=True)]
+        return [slice(end - size, end) for end, size in zip(itertools.accumulate(sizes), sizes, strict=True)]
 
     def heads(self, n_features):
         self._blocks(n_features)

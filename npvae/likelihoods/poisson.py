@@ -81,7 +81,7 @@ class Poisson(Likelihood):
         return np.where(is_large, many, counts).astype(outputs[0].dtype)
 
     def check_data(self, x, column_names=None):
-        outside = (x < 0) | (x != np.floor(x)) & ~np.isnan(x)
+        outside = (x < 0) | (x != np.trunc(x)) & ~np.isnan(x)
         if outside.any():
             row, column = np.argwhere(outside)[0]
             raise InputError(
@@ -92,8 +92,8 @@ class Poisson(Likelihood):
 
 def _draw_small(rate, u):
     """The smallest k with P(x <= k) > u: the distribution function, added up term by term."""
-    count, term = np.zeros(rate.shape), np.exp(-rate)
-    total = term.copy()
+    count = np.zeros(rate.shape)
+    term = total = np.exp(-rate)
     for k in range(1, 1000):
         left = u >= total
         if not left.any():

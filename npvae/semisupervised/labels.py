@@ -99,8 +99,8 @@ def _values(y, rows: int, name: str) -> np.ndarray:
         nan = np.isnan(values)
         if nan.any():
             raise InputError(f"{name} contains NaN, first in row {int(np.argmax(nan))}: a row without a label is -1")
-        if not np.isfinite(values).all() or (values != np.rint(values)).any():
-            wrong = values[~(np.isfinite(values) & (values == np.rint(values)))]
+        if not np.isfinite(values).all() or (values != np.trunc(values)).any():
+            wrong = values[~(np.isfinite(values) & (values == np.trunc(values)))]
             raise InputError(f"Unknown label type: {name} is continuous, it holds {wrong[0].item()!r}; labels are whole numbers or texts")
         if (np.abs(values) > 2.0**53).any():
             raise InputError(f"{name} holds {np.abs(values).max():g}: labels must be at most 2^53, or texts")
@@ -152,7 +152,7 @@ def _of_one_type(given: np.ndarray, name: str) -> np.ndarray:
         raise InputError(f"{name} contains NaN: a row without a label is -1 or None")
     if all(isinstance(v, str) for v in values):
         return np.array(values, dtype=str) if values else np.zeros(0, np.int64)
-    if all(isinstance(v, (int, float, np.integer, np.floating)) and not isinstance(v, bool) and abs(v) < 2**53 and v == np.rint(v) for v in values):
+    if all(isinstance(v, (int, float, np.integer, np.floating)) and not isinstance(v, bool) and abs(v) < 2**53 and v == np.trunc(v) for v in values):
         return np.array(values, np.int64)
     if all(isinstance(v, (bool, np.bool_)) for v in values):
         return np.array(values, bool)
