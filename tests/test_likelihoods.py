@@ -66,6 +66,19 @@ def test_errors_name_what_is_known():
         likelihoods.GaussianDecoder(-1e-3)
 
 
+@pytest.mark.parametrize("name", ["", None, 3, "a:b", "a,b", "a=b"])
+def test_a_name_to_be_registered_is_a_text_that_the_command_line_can_say(monkeypatch, name):
+    monkeypatch.setattr(likelihoods, "KNOWN", dict(likelihoods.KNOWN))
+    kind = type("Mine", (likelihoods.Bernoulli,), {"name": name})
+    with pytest.raises(InputError, match="Mine.name must be a text without ':', ',' and '=', got "):
+        likelihoods.register(kind)
+    kind.name = "mine"
+    assert likelihoods.unknown_kinds(kind()) == "Mine" and likelihoods.register(kind) is kind and likelihoods.unknown_kinds(kind()) == ""
+    other = type("Other", (likelihoods.Bernoulli,), {"name": "other"})
+    table = likelihoods.Table([(kind(), 1), (other(), 1), ("poisson", 1), (other(), 2)])
+    assert likelihoods.unknown_kinds(table) == "Other" and likelihoods.unknown_kinds(likelihoods.Table([("poisson", 1)])) == ""
+
+
 @pytest.mark.parametrize("name", likelihoods.KNOWN)
 def test_everything_is_of_the_data_s_dtype_and_of_its_shape(ops, dtype, rng, name):
     """Losses, derivatives, means and draws; with values missing or none, the upstream derivative one number or an array."""

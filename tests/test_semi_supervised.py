@@ -737,6 +737,13 @@ def test_how_many_rows_are_looked_at_together_changes_nothing(monkeypatch, rows)
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
+def test_arguments_of_a_classifier_on_features_are_set_by_name():
+    model = LatentClassifier(small_features())
+    assert model.set_params(samples=3, features__latent_dim=4) is model and (model.samples, model.features.latent_dim) == (3, 4)
+    with pytest.raises(InputError, match="Invalid parameter 'no_such'"):
+        model.set_params(no_such=1)
+
+
 def test_a_class_of_no_probability_is_no_error():
     x, y, _ = blobs()
     model = small(backend="numpy", dtype="float64").fit(x, y)
