@@ -346,7 +346,7 @@ def _check(options) -> None:
     read = [("--data", options.data), ("--predict", options.predict), ("--model", options.model)]
     overwrite = options.overwrite or options.resume
     if options.save is not None and _run_that_left(options.save) is not None:  # perhaps this very run: seen once the data are read
-        outputs.refuse(written[:2], read, overwrite=True)
+        outputs.refuse(written, read, overwrite=True)
         del written[1]
     outputs.refuse(written, read, overwrite=overwrite)
     if options.model is not None and (options.save is not None or options.labels is not None or options.classes):
