@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import processes
@@ -15,11 +16,11 @@ import pytest
 from ended import ended_in_epoch
 from small import grey_rows, small_vae
 
-from npvae import VAE
+from npvae import VAE, plots
 from npvae import backend as backends
 from npvae.backend.numpy_ops import NumpyOps
 from npvae.cli import choices, main
-from npvae.errors import NonFiniteError
+from npvae.errors import NonFiniteError, TrainingInterrupted
 
 QUICK = ["--epochs", "1", "--hidden", "8", "--batch-size", "500"]
 #: Beside it: the parameters are not finite after the first steps.
@@ -299,7 +300,122 @@ def test_names_that_the_terminal_cannot_show(tmp_path):
     assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr
 
 
+ON_ROWS = ["train", "--data", "x.npy", "--hidden", "3", "--epochs", "2", "--backend", "numpy", "--out", "run"]
+
+
+def test_what_a_training_says(capsys, monkeypatch):
+    """Line by line; the clock stands at 10 s, and at 12.5 s when the training has ended."""
+    np.save("x.npy", (grey_rows() > 0.5).astype(float))
+    times = []
+    monkeypatch.setattr("npvae.cli.train.time", SimpleNamespace(perf_counter=lambda: times.pop(0)))
+
+    def said(*more):
+        times[:] = [10.0, 12.5]
+        assert main([*ON_ROWS, "--no-plots", *more]) == 0
+        return output(capsys)[0].splitlines()
+
+    first = said("--validation-fraction", "0.25", "--patience", "1")
+    assert first[0] == "data: x.npy, 40 rows of shape (6,), validated on 0.25 of them, held out" and first[1].startswith("layer ")
+    assert first[-5].startswith("training    loss ") and first[-4].startswith("validation  loss ") and first[-3].endswith("of 2 latent dimensions active; 2.5 s")
+    assert first[-2].startswith("kept the parameters of epoch ") and first[-1] == "wrote run/: model.npz, history.csv, checkpoint.npz"
+    complete = "the run was complete already: nothing was left to train"
+    assert complete in said("--resume", "--validation-fraction", "0.25", "--patience", "1", "--no-plots")
+    begun = said("--overwrite")
+    assert begun[0] == "data: x.npy, 40 rows of shape (6,)" and begun[-3].startswith("training ") and "2 latent dim" in begun[-2] and complete not in begun
+    longer = said("--resume", "--epochs", "3")
+    assert complete not in longer and len(longer) == len(begun)
+    Path("run/checkpoint.npz").unlink(), Path("run/model.npz").unlink()
+    assert "run holds no checkpoint: the run starts anew" in said("--resume") and complete in said("--resume")
+    assert said("--resume", "--quiet") == []
+    assert said("--preset", "note", "--overwrite")[0] == \
+        "preset note: 784-256-2 on grey MNIST, 50 epochs of RMSprop (the Keras example variational_autoencoder.py)"
+
+
+def test_overwrite_replaces_links_and_not_what_they_lead_to(tmp_path, capsys):
+    np.save("x.npy", grey_rows())
+    elsewhere = tmp_path / "elsewhere"
+    assert main([*ON_ROWS, "--no-plots", "--quiet", "--seed", "1"]) == 0
+    Path("run").rename(elsewhere)
+    (elsewhere / "loss.png").write_text("picture")
+    before = contents(elsewhere, but=[".checkpoint.npz.lock"])
+    Path("run").mkdir()
+    for name in before:
+        Path("run", name).symlink_to(elsewhere / name)
+    assert main([*ON_ROWS, "--no-plots", "--quiet"]) == 2  # no --overwrite
+    assert output(capsys)[1] == "npvae: run already holds model.npz: choose another --out, or --resume, or --overwrite\n"
+    assert main([*ON_ROWS, "--no-plots", "--quiet", "--overwrite"]) == 0
+    assert contents(elsewhere, but=[".checkpoint.npz.lock"]) == before and not any(path.is_symlink() for path in Path("run").iterdir())
+    assert set(contents(Path("run"), but=[".checkpoint.npz.lock"])) == {"model.npz", "history.csv", "checkpoint.npz"}
+    Path("run/model.npz").unlink()
+    assert main([*ON_ROWS, "--no-plots", "--quiet"]) == 2 and "run already holds checkpoint.npz: choose" in output(capsys)[1]
+    Path("run/checkpoint.npz").rename("moved.npz")
+    Path("run/checkpoint.npz").symlink_to(tmp_path / "moved.npz")
+    assert main([*ON_ROWS, "--no-plots", "--quiet", "--overwrite", "--resume", "--epochs", "3"]) == 0  # goes on from where the link leads to
+    assert VAE.load("run/model.npz", backend="numpy").history_.epochs == 3 and Path("run/checkpoint.npz").exists()
+
+
+def test_data_inside_the_folder_of_a_run_are_no_product_of_it(capsys):
+    Path("run").mkdir()
+    np.save("run/x.npy", grey_rows())
+    Path("run/history.csv").write_text("a,b\n" + "0.5,0.25\n" * 20)
+    for data, code in (("run/history.csv", 2), ("run/x.npy", 0)):
+        assert main([*ON_ROWS, "--no-plots", "--quiet", "--overwrite", "--data", data]) == code
+    assert output(capsys)[1].startswith("npvae: --out run/history.csv is the file of --data: run/history.csv is read from")
+
+
+def test_pictures_of_more_than_two_latent_dimensions_and_those_of_a_run_before(capsys, monkeypatch):
+    for name in ("loss", "latent", "reconstructions", "samples", "manifold"):
+        monkeypatch.setattr(plots, f"plot_{name}", lambda *of, name=name: name)
+    monkeypatch.setattr(plots, "save", lambda ax, path: path.write_text(ax))
+    np.save("x.npy", grey_rows(30, 16).reshape(30, 4, 4))
+    names = {"model.npz", "history.csv", "checkpoint.npz", "loss.png", "latent.png", "reconstructions.png"}
+    for latent_dim, last in (("3", "samples.png"), ("2", "manifold.png")):
+        assert main([*ON_ROWS, "--latent-dim", latent_dim, "--overwrite"]) == 0
+        assert set(contents(Path("run"), but=[".checkpoint.npz.lock"])) == {*names, last}
+        assert output(capsys)[0].splitlines()[-1] == f"wrote run/: model.npz, history.csv, checkpoint.npz, loss.png, latent.png, reconstructions.png, {last}"
+
+
+def test_ctrl_c_as_the_training_ends_leaves_a_whole_model(capsys, monkeypatch):
+    np.save("x.npy", grey_rows())
+    fit = VAE.fit_prepared
+
+    def interrupted(self, run, **more):
+        fit(self, run, **more)
+        raise TrainingInterrupted("training interrupted", self)
+
+    monkeypatch.setattr(VAE, "fit_prepared", interrupted)
+    assert main([*ON_ROWS, "--no-plots"]) == 130
+    out, err = output(capsys)
+    assert "npvae: interrupted as the training ended; the model is whole\n" in err and out.splitlines()[-1].startswith("wrote run/: model.npz")
+    assert VAE.load("run/model.npz", backend="numpy").history_.epochs == 2
+
+
 # the other commands
+
+
+def test_what_evaluate_and_reconstruct_say_of_a_few_rows(capsys):
+    """Of zeros and 255 that are divided by 255 nothing is grey, also where they were not seen in training."""
+    x = 255.0 * (grey_rows(12) > 0.5)
+    np.save("x.npy", x)
+    vae = small_vae(divide_by=255.0, backend="numpy").fit(x)
+    vae.save("m.npz")
+    assert main(["reconstruct", "m.npz", "--data", "x.npy", "--backend", "numpy"]) == 0
+    elbo = vae.elbo(x, random_state=0)
+    assert output(capsys)[0] == f"wrote reconstructions.csv; ELBO of the 12 rows: {elbo:.3f} nats a row\n"
+    assert np.allclose(np.loadtxt("reconstructions.csv", delimiter=","), vae.reconstruct(x), rtol=1e-6)
+    evaluate = ["evaluate", "m.npz", "--data", "x.npy", "--samples", "2", "--backend", "numpy", "--seed", "3"]
+    assert main([*evaluate, "--rows", "12", "--json", "e.json"]) == 0
+    lines = output(capsys)[0].splitlines()
+    assert lines[0] == "x.npy, 12 rows; nats a row" and lines[-2].endswith("on the numpy backend, seed 3") and lines[-1] == "wrote e.json"
+    assert Path("e.json").read_text().startswith('{\n  "data": "x.npy",\n  "') and Path("e.json").read_text().endswith("\n}\n")
+    assert main([*evaluate, "--json", "e.json", "--quiet"]) == 0 and output(capsys)[0] == ""
+    assert main([*evaluate, "--rows", "5", "--json", "-"]) == 0
+    out, err = output(capsys)
+    assert '"rows": 5' in out and "x.npy, 5 rows; nats a row\n" in err and "wrote" not in err
+    assert main(["evaluate", "m.npz", "--data", "x.npy", "--rows", "13"]) == 2 and "--rows is 13, but the data have 12 rows" in output(capsys)[1]
+    assert main(["encode", "m.npz", "--data", "x.npy", "--logvar"]) == 0
+    assert output(capsys)[0] == "wrote latent.csv: 12 rows, mean_0, mean_1, logvar_0, logvar_1\n"
+    assert main(["sample", "m.npz", "-n", "3"]) == 0 and output(capsys)[0] == "wrote samples.csv: 3 samples\n"
 
 
 def test_sample_encode_reconstruct(trained, tmp_path, capsys):

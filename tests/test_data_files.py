@@ -631,6 +631,12 @@ def test_the_bytes_of_a_saved_table(tmp_path):
     assert (tmp_path / "x.csv").read_bytes() == b"a\n"
 
 
+def test_a_suffix_in_capitals_is_the_same(tmp_path):
+    for suffix in (".NPY", ".Npz", ".CSV"):
+        save_array(tmp_path / f"x{suffix}", np.ones((3, 2)))
+        assert load_file(tmp_path / f"x{suffix}").x.tolist() == [[1.0, 1.0]] * 3
+
+
 def test_csv_of_one_axis_is_one_column(tmp_path):
     save_array(tmp_path / "x.csv", np.array([1.0, NAN, 3.0]))
     check(load_file(tmp_path / "x.csv"), [[1], [NAN], [3]])
