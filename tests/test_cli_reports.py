@@ -195,6 +195,84 @@ def test_a_command_line_of_a_checkpoint_that_is_none(words, message):
     assert str(error.value).startswith(message)
 
 
+def test_what_a_run_is_made_of():
+    """Its identity: everything that decides what is trained, and nothing else."""
+    x, y = np.arange(6.0).reshape(2, 3), np.array([0, 1])
+    given = ["classify", "--data", "d.npz"]
+
+    def identity(*words, arrays=(x, y)):
+        return resuming.identity(options(*given, *words), *arrays)
+
+    same = (["--data", "e.npz"], ["--out", "o.csv"], ["--save", "m.npz"], ["--overwrite"], ["--threads", "2"], ["--quiet"], ["--checkpoint", "c.npz"],
+            ["--checkpoint-seconds", "3"], ["--resume"], ["--resume-anyway"], ["--pictures", "p"], ["--predict", "p.npz"])
+    assert {identity(), *(identity(*words) for words in same), identity(arrays=(np.asfortranarray(x), y))} == {identity()}
+    other = (["--epochs", "9"], ["--seed", "1"], ["--backend", "numpy"], ["--alpha", "2"], ["--method", "m1"], ["--labels", "2"], ["--classes"],
+             ["--hidden", "3"], ["--label-column", "y"], ["--likelihood", "poisson"], ["--divide-by", "2"], ["--batch-size", "3"], ["--schedule", "cosine"])
+    arrays = ((x + 1, y), (x, 1 - y), (x.astype("float32"), y), (y, x), (x, y, y))
+    found = [identity(), *(identity(*words) for words in other), *(identity(arrays=more) for more in arrays)]
+    assert len(set(found)) == len(found) and all(re.fullmatch("[0-9a-f]{64}", each) for each in found)
+
+
+@pytest.mark.parametrize(("begun", "now", "changed"), [
+    ("--hidden 9", "", {}), ("--hidden 9", "--hidden 9", {}), ("--alpha 2 --labels 30", "--epochs 7 --threads 2 --quiet", {"epochs": 7, "threads": 2, "quiet": True}),
+    ("--save s.npz --out o.csv", "--save t.npz --overwrite --predict digits --pictures p --checkpoint-seconds 3 --out -",
+     {"save": "t.npz", "overwrite": True, "predict": "digits", "pictures": "p", "checkpoint_seconds": 3.0, "out": "-"}),
+    ("--backend numpy", "--backend numba --resume-anyway", {"backend": "numba"}),
+    ("--hidden 9", "--hidden 8", "--hidden 8: the run in c.npz was begun with 9; leave --hidden out, or begin another run"),
+    ("", "--classes", "--classes True: the run in c.npz was begun without it; leave --classes out, or begin another run"),
+    ("", "--labels 3", "--labels 3: the run in c.npz was begun without it; leave --labels out, or begin another run"),
+    ("", "--backend numpy", "--backend numpy: the run in c.npz was begun with auto; leave --backend out, or give --resume-anyway, or begin another run"),
+    ("--data gone.npz", "", "the run in c.npz was begun on HERE/gone.npz, which is gone: put it back, or say with --data where it is"),
+    ("--data gone.npz", "--data there.npz", {"data": "there.npz"}),
+])
+def test_the_options_of_a_run_that_is_resumed(tmp_path, monkeypatch, begun, now, changed):
+    monkeypatch.chdir(tmp_path)
+    Path("c.npz").touch(), Path("there.npz").touch()
+    kept = resuming.words_of(options("classify", *begun.split(), "--checkpoint", "c.npz"))
+    given = options("classify", "--checkpoint", "c.npz", "--resume", *now.split())
+    asked = []
+
+    def command_of(path):
+        asked.append(str(path))
+        return kept
+
+    if isinstance(changed, str):
+        with pytest.raises(InputError) as error:
+            resuming.of_checkpoint(given, "features", command_of=command_of)
+        assert str(error.value) == changed.replace("HERE", str(tmp_path))
+        return
+    found = vars(resuming.of_checkpoint(given, "features", command_of=command_of))
+    before = vars(options(*kept))
+    expected = {**before, "checkpoint": "c.npz", "resume": True, "resume_anyway": "--resume-anyway" in now, "words": given.words, **changed}
+    parsers = {found.pop("parser"), expected.pop("parser")}
+    assert found == expected and len(parsers) == 2 and asked == ["c.npz"]
+
+
+def test_the_checkpoint_beside_and_options_that_need_each_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = options("classify", "--checkpoint", "c.npz", "--resume")
+    asked = []
+    for there in ((), ("c-features.npz",), ("c-features.npz", "c.npz")):
+        for name in there:
+            Path(name).touch()
+        assert resuming.of_checkpoint(given, "features", command_of=lambda path: asked.append(str(path))) is given
+    assert asked == ["c-features.npz", "c.npz"]
+    for words in ([], ["--checkpoint", "c.npz"]):  # nothing is resumed
+        plain = options("classify", *words)
+        assert resuming.of_checkpoint(plain, "features", command_of=None) is plain
+    for words, message in (
+        (["--resume"], "--resume needs --checkpoint: the file of the run to go on with"), (["--resume-anyway"], "--resume needs --checkpoint"),
+        (["--model", "m.npz", "--checkpoint", "c.npz"], "--model uses a trained model as it is; leave out --checkpoint"),
+        (["--checkpoint", "-"], "--checkpoint -: a checkpoint is read back from an ordinary file; give it a name"),
+    ):
+        with pytest.raises(InputError, match=f"^{message}"):
+            resuming.of_checkpoint(options("classify", *words))
+    anyway = resuming.of_checkpoint(options("classify", "--checkpoint", "new.npz", "--resume-anyway"))
+    assert anyway.resume is True and resuming.mode(anyway) == "anyway"
+    file = resuming.file_of(given)
+    assert file.path == Path("c.npz") and file.command == resuming.words_of(given) and resuming.file_of(options("classify")) is None
+
+
 def test_how_a_run_goes_on():
     assert resuming.how_to_go_on(Namespace(checkpoint=None, command="impute")) == ""
     assert resuming.how_to_go_on(Namespace(checkpoint="c.npz", command="impute")) == "; 'npvae impute --checkpoint c.npz --resume' goes on"
@@ -539,6 +617,43 @@ def test_choices_word_for_word():
 
 
 # the program itself
+
+#: Every option of every command that has a default, as its help tells it, and those that have none.
+BACKEND, SEED, LABELLED = {"backend": "auto"}, {"seed": 0}, {"label_column": None}
+RESUMED = {"resume": False, "resume_anyway": False, "checkpoint_seconds": 10.0}
+OF_A_MODEL = {"model": "m.npz", "data": None, "part": "test", **LABELLED, **BACKEND}
+PARSED = {
+    "train": {
+        "preset": None, "data": "digits", **LABELLED, "out": None, **RESUMED, "overwrite": False, "latent_dim": 2, "hidden": "256",
+        "decoder_hidden": None, "activation": "relu", "likelihood": "bernoulli", "missing": False, "linear_path": False, "dtype": "float32",
+        "objective": "elbo", "epochs": 50, "batch_size": 100, "optimizer": "rmsprop", "learning_rate": 0.001, "schedule": "constant", "clip_norm": None,
+        "beta": 1.0, "kl_warmup": "0", "validation_fraction": 0.0, "patience": None, "min_delta": 0.0, "binarize": "none", "initial_weights": "glorot",
+        "output_bias": "zero", "divide_by": None, **SEED, **BACKEND, "threads": None, "quiet": False, "no_plots": False,
+    },
+    "evaluate m.npz": {**OF_A_MODEL, "rows": None, "samples": 1000, "at_once": None, "json": None, "seed": None, "threads": None, "quiet": False},
+    "sample m.npz": {"model": "m.npz", "number": 100, "out": None, "label": None, "noise": False, **SEED, **BACKEND},
+    "encode m.npz": {**OF_A_MODEL, "out": "latent.csv", "logvar": False}, "reconstruct m.npz": {**OF_A_MODEL, "out": None, "sample": False, **SEED},
+    "impute": {
+        "data": None, "out": None, "draws": 0, "intervals": None, "kind": [], "missing": [], "header": None, "model": None, "save": None, "members": None,
+        "epochs": None, "overwrite": False, "checkpoint": None, **RESUMED, **SEED, **BACKEND, "threads": None, "quiet": False,
+    },
+    "classify": {
+        "data": "digits", **LABELLED, "labels": None, "classes": False, "predict": None, "out": "classes.csv", "save": None, "overwrite": False,
+        "model": None, "pictures": None, "method": "m2", "latent_dim": 50, "hidden": "500", "likelihood": None, "alpha": 1.0, "epochs": 50,
+        "batch_size": None, "learning_rate": None, "schedule": None, "divide_by": None, "checkpoint": None, **RESUMED, **SEED, **BACKEND,
+        "threads": None, "quiet": False,
+    },
+    "gradcheck": {"model": None, **SEED, **BACKEND}, "info": {"model": None, **BACKEND}, "info m.npz": {"model": "m.npz", **BACKEND}, "warmup": {},
+}
+
+
+@pytest.mark.parametrize("line", PARSED)
+def test_what_a_command_line_without_options_means(line):
+    found = vars(options(*line.split()))
+    assert found.pop("command") == line.split()[0] and found.pop("words") == line.split()
+    assert found.pop("run").__module__ == f"npvae.cli.{line.split()[0]}"
+    assert found.pop("parser", None) is None or line.split()[0] in ("train", "impute", "classify")
+    assert found == PARSED[line] and {name: type(value) for name, value in found.items()} == {name: type(value) for name, value in PARSED[line].items()}
 
 
 def test_the_program_s_own_options_and_end(capsys, monkeypatch):

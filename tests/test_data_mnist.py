@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npvae.data import load_dataset, published
+from npvae.data import catalog, load_dataset, published
 from npvae.data.formats import read_amat, read_bytes, read_idx, read_labels
-from npvae.errors import DataFileError
+from npvae.errors import DataFileError, DownloadError
 
 
 def idx(array, code=8):
@@ -200,16 +200,32 @@ def test_the_folder_argument_comes_before_the_environment(small_binarized, tmp_p
     assert np.array_equal(data.x_train, 1 - bits)
 
 
-def test_the_published_files_are_those_that_their_publishers_describe():
-    """Bytes of the files of MNIST as on LeCun's page, of the others as they are served; a row of amat is 784 digits, each with a character
-    behind it."""
-    sizes = {
-        "mnist": (9912422, 28881, 1648877, 4542), "fashion-mnist": (26421880, 29515, 4422102, 5148),
-        "binarized-mnist": (78_400_000, 15_680_000, 15_680_000),
-    }
-    rows = {"mnist": (60000, 60000, 10000, 10000), "fashion-mnist": (60000, 60000, 10000, 10000), "binarized-mnist": (50000, 10000, 10000)}
-    assert {name: tuple(file.size for file in parts.values()) for name, parts in published.FILES.items()} == sizes
-    assert {name: tuple(file.rows for file in parts.values()) for name, parts in published.FILES.items()} == rows
+#: Bytes and rows of the files of MNIST as on LeCun's page, of the others as they are served; a row of amat is 784 digits, each with a
+#: character behind it.
+PUBLISHED = {
+    "mnist": ((9912422, 60000), (28881, 60000), (1648877, 10000), (4542, 10000)),
+    "fashion-mnist": ((26421880, 60000), (29515, 60000), (4422102, 10000), (5148, 10000)),
+    "binarized-mnist": ((78_400_000, 50000), (15_680_000, 10000), (15_680_000, 10000)),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_files_are_those_that_their_publishers_describe(monkeypatch, tmp_path, name):
+    """As the user is told of them where they are missing; and read in their place, by readers that believe in the rows they are told."""
+    monkeypatch.setenv("NPVAE_HOME", str(tmp_path))
+    monkeypatch.delenv("NPVAE_DATA", raising=False)
+    with pytest.raises(DownloadError) as caught:
+        load_dataset(name, download=False)
+    lines = str(caught.value).splitlines()[-len(PUBLISHED[name]):]
+    assert [int(line.split()[1]) for line in lines] == [size for size, _ in PUBLISHED[name]]
+    monkeypatch.setattr(catalog, "obtain", lambda name, *rest: {part: tmp_path / file.name for part, file in published.FILES[name].items()})
+    nothing = np.broadcast_to(np.uint8(0), (60000, 784))
+    monkeypatch.setattr(catalog, "read_idx", lambda path, shape, _: nothing[:shape[0]])
+    monkeypatch.setattr(catalog, "read_labels", lambda path, rows, _: nothing[:rows, 0])
+    monkeypatch.setattr(catalog, "read_amat", lambda path, rows, _: nothing[:rows])
+    data = load_dataset(name)
+    parts = (data.x_train, data.x_valid, data.x_test) if data.y_train is None else (data.x_train, data.y_train, data.x_test, data.y_test)
+    assert [len(part) for part in parts] == [rows for _, rows in PUBLISHED[name]]
 
 
 def test_table_of_published_files_is_consistent():
