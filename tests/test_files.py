@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -146,6 +147,28 @@ def test_what_was_printed_before_comes_before(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     with pytest.raises(OSError, match="it is closed: 'standard output'"):
         write_text_atomically(Stream("-"), "text")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd/1"), reason="no such names here")
+def test_as_many_links_are_followed_as_linux_follows(tmp_path):
+    """Forty; a folder on the way may be one too, and a link may be relative to its own."""
+    target = "/dev/fd/1"
+    for i in range(40):
+        (tmp_path / f"link{i}").symlink_to(target)
+        target = f"link{i}"
+    assert Stream(tmp_path / "link38").is_stdout and not Stream(tmp_path / "link39").is_stdout
+    (tmp_path / "folder").symlink_to("/dev/fd")
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "up").symlink_to("../link0")
+    assert Stream(tmp_path / "folder" / "1").is_stdout and Stream(tmp_path / "inner" / "up").is_stdout
+    assert not Stream(tmp_path / "1").is_stdout and not Stream("/dev/fd/2").is_stdout
+
+
+def test_temporary_files_are_hidden_and_named_after_the_path(tmp_path):
+    for name, start in (("short.npz", ".short.npz."), ("m" * 200, "." + "m" * 60 + ".")):
+        seen = []
+        write_atomically(tmp_path / name, lambda file, seen=seen: seen.extend(entry.name for entry in tmp_path.glob(".*")))
+        assert len(seen) == 1 and re.fullmatch(re.escape(start) + r"[0-9a-f]{8}\.part", seen[0])
 
 
 @pytest.mark.parametrize("taken", [1, 3, None])

@@ -100,6 +100,7 @@ def test_other_threads_are_refused_and_the_own_is_not(tmp_path):
     (b"", "another process"), (b"{", "another process"), (b"[1]", "another process"), (b'{"pid": "x"}', "another process"),
     (b'{"pid": 1, "host": "a"}', "another process"), (b'{"pid": 1, "host": "a", "since": 3}' + b" " * 5000, "process 1 on a, since 3"),
     (b" " * 4096 + b'{"pid": 1, "host": "a", "since": 3}', "another process"),
+    (b'{"pid": 1, "host": "a", "since": 3}'.rjust(4096), "process 1 on a, since 3"), (b'{"pid": 1, "host": "a", "since": 3}'.rjust(4097), "another process"),
     (b'{"pid": 1, "host": "\\u001b[31m", "since": "\\u009b"}', "process 1 on \\x1b[31m, since \\x9b"),
 ])
 def test_what_a_lock_s_file_says_is_not_trusted(tmp_path, text, who):

@@ -365,3 +365,13 @@ def test_wrong_arguments_are_named(ops, rng):
         value_and_gradient(model, theta, x.astype(np.float32), eps)
     with pytest.raises(InputTypeError, match="eps has dtype float32, but mu has dtype float64"):
         value_and_gradient(model, theta, x, eps.astype(np.float32))
+
+
+def test_a_network_has_at_most_a_thousand_layers():
+    assert len(Architecture(2, 1, [1] * 1000, decoder_hidden=[]).hidden) == 1000
+    for more in ({"hidden": [1] * 1001}, {"decoder_hidden": [1] * 1001}):
+        with pytest.raises(InputError, match=f"the number of layers in {next(iter(more))} must be at most 1000 \\(a network that deep is not trained\\), got 1001"):
+            Architecture(2, 1, **more)
+    for wrong in ("256", 2.5, None):
+        with pytest.raises(InputTypeError, match="hidden must be a list of whole numbers, got"):
+            Architecture(2, 1, wrong)

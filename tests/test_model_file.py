@@ -18,8 +18,9 @@ from small import grey_rows, small_vae
 
 from npvae import VAE, likelihoods
 from npvae import io as npvae_io
-from npvae.errors import InputError, ModelFileError, NonFiniteError, UnregisteredLikelihoodWarning
+from npvae.errors import InputError, InputTypeError, MissingDependencyError, ModelFileError, NonFiniteError, UnregisteredLikelihoodWarning
 from npvae.files import write_atomically
+from npvae.model_file import refuse_other_arrays, refusing, taken_out, within
 from npvae.optim import Adam
 from npvae.selfcheck import draw_data
 
@@ -424,3 +425,28 @@ def test_limits_of_headers_and_of_the_arrays_that_they_state():
     ):
         with pytest.raises(InputError):
             npvae_io._ARRAYS.read("arrays", wrong)
+
+
+@pytest.mark.parametrize(("error", "message"), [
+    (ModelFileError("it is cut"), "m.npz: it is cut"), (InputError("x" * 600), "m.npz contradicts itself: " + "x" * 500),
+    (InputTypeError("a type"), "m.npz contradicts itself: a type"),
+    (MissingDependencyError("no cupy"), None), (NonFiniteError("nan"), None), (TypeError("a fault"), None), (KeyError("a fault"), None),
+])
+def test_what_contradicts_itself_in_a_file_is_the_file_s_fault_and_nothing_else(error, message):
+    with pytest.raises(type(error) if message is None else ModelFileError) as caught, refusing("m.npz"):
+        raise error
+    assert caught.value is error if message is None else str(caught.value) == message
+    with refusing("m.npz") as nothing:
+        pass
+    assert nothing is None
+
+
+def test_arrays_of_a_model_inside_another_s_file():
+    a, b = np.zeros(1), np.ones(2)
+    inside = within("features", {"theta": a, "other": b})
+    assert inside == {"features/theta": a, "features/other": b}
+    assert taken_out("features", {**inside, "theta": b, "features": b, "more/features/": a}) == {"theta": a, "other": b}
+    refuse_other_arrays({"a": a, "b": b}, ("b", "a"))
+    for arrays, words in (({"b": b}, "the array 'a' is missing"), ({"a": a, "b": b, "c": b}, "the array 'c' is of no use to it"), ({"c": b, "b": b}, "'a' is missing")):
+        with pytest.raises(ModelFileError, match=words):
+            refuse_other_arrays(arrays, ("a", "b"))
