@@ -5,6 +5,7 @@ import math
 import sys
 from types import SimpleNamespace
 
+import gpu_backends
 import numpy as np
 import pytest
 from small import grey_rows, small_vae
@@ -14,6 +15,7 @@ from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError
 from npvae.evaluate.log_likelihood import _Weights
 from npvae.model import Architecture, Model
+from npvae.objectives import ImportanceWeighted
 
 
 class LinearGaussian:
@@ -266,6 +268,25 @@ def test_the_elbo_of_every_row_by_its_definition(ops, rng):
     assert parts["elbo"] == pytest.approx(one.mean(), rel=1e-10) and parts["loss"] == pytest.approx(-one.mean(), rel=1e-10)
     tempered = evaluate.evaluate_elbo(case.model, theta, ops.asarray(x), 4, beta=0.25, batch_size=3)
     assert tempered["loss"] == pytest.approx(parts["reconstruction"] + 0.25 * parts["kl"], rel=1e-10)
+
+
+def test_on_the_device_s_own_arrays(rng):
+    """Which no function of NumPy takes, and whose functions take none of NumPy's."""
+    if gpu_backends.NO_GPU is not None and gpu_backends.NO_STANDIN is not None:
+        pytest.skip(gpu_backends.NO_STANDIN)
+    case, ops = LinearGaussian(rng, Ops(np)), gpu_backends.on_gpu_or_standin()
+    x, model = case.sample(rng, 5), Model(case.model.architecture, ops)
+    here, there = (case.model, case.theta, x, 3), (model, ops.asarray(case.theta), ops.asarray(x), 3)
+    for more in ({}, {"beta": 0.5, "objective": ImportanceWeighted(3)}):
+        found, wanted = (evaluate.evaluate_elbo(*arguments, batch_size=2, **more) for arguments in (there, here))
+        assert found.pop("kl_per_dimension") == pytest.approx(wanted.pop("kl_per_dimension"), rel=1e-9)
+        assert found == pytest.approx(wanted, rel=1e-9)
+    np.testing.assert_allclose(evaluate.elbo_rows(*there, batch_size=2), evaluate.elbo_rows(*here, batch_size=2), rtol=1e-9)
+    np.testing.assert_allclose(evaluate.log_likelihood(*there, 20).rows, evaluate.log_likelihood(*here, 20).rows, rtol=1e-9)
+    for rows in (x, there[2]):
+        for found, wanted in zip(evaluate.posterior(model, there[1], rows), evaluate.posterior(*here[:3]), strict=True):
+            assert type(found) is np.ndarray
+            np.testing.assert_allclose(found, wanted, rtol=1e-9)
 
 
 def test_posteriors_of_many_rows(ops, rng):
@@ -525,6 +546,17 @@ def test_neighbours_vote_as_in_scikit_learn(rng, neighbours):
     assert evaluate.neighbour_accuracy(train, labels, test, wanted, neighbours) == pytest.approx(other)
 
 
+def test_rows_in_question_are_those_that_rounding_leaves_open(rng):
+    """A ring around 0 and a row in its middle: how the ring's rows lie to z is lost in the squares of their lengths."""
+    for _ in range(12):
+        angle, radius = rng.uniform(0, np.pi, 20), 1e8 + rng.uniform(0, 3e-8, 20)
+        half = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        train, labels = np.concatenate([half, -half, np.zeros((1, 2))]), np.append(rng.integers(0, 2, 40), 0)
+        z = rng.uniform(-3e-8, 3e-8, (1, 2))
+        nearest = np.argsort(np.sum((train - z) ** 2, axis=1), kind="stable")[:4]
+        assert evaluate.neighbour_accuracy(train, labels, z, [1], 4) == float(labels[nearest].sum() > 2)
+
+
 def test_labels_may_be_words(rng):
     z = np.array([[0.0], [0.1], [5.0], [5.1]])
     assert evaluate.neighbour_accuracy(z, ["a", "a", "b", "b"], z, ["a", "a", "b", "c"], 2) == 0.75
@@ -590,13 +622,18 @@ def test_as_many_training_rows_as_neighbours_are_enough_and_no_test_rows_are_not
 def test_of_equal_distances_the_first_rows_count(rows):
     z = np.zeros((rows, 2))
     assert evaluate.neighbour_accuracy(z, [1, 1, 1] + [0] * (rows - 3), z[:1], [1], 3) == 1.0
-    corners = np.tile([[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]], (rows // 3, 1))  # farther ones between
-    assert evaluate.neighbour_accuracy(corners, [1, 2, 0, 1, 1, 0] + [2] * (len(corners) - 6), z[:1], [1], 4) == 1.0
+    # So far from 0 that those a rounding farther off have to be measured: they stand between the others.
+    far = np.where(np.arange(rows // 3 * 3) % 3 == 0, 1e8, np.nextafter(1e8, 2e8)) * np.where(np.arange(rows // 3 * 3) % 2, 1.0, -1.0)
+    far, nearest = np.append(far, -far.sum()), np.flatnonzero(abs(far) == 1e8)
+    labels = np.zeros(len(far), int)
+    labels[nearest[:2]] = 1
+    assert evaluate.neighbour_accuracy(far[:, None], labels, z[:1, :1], [1], 3) == 1.0
 
 
 def test_neighbours_in_float32_are_those_of_the_same_numbers_in_float64(rng):
-    """A grid of 1/1024 around 1000: float32 holds the numbers, but not their squares."""
-    train, test = (1000.0 + rng.integers(0, 300, (2, 200, 2)) / 1024).astype(np.float32)
+    """A grid of 2^-14 around 1000 and -1000: float32 holds the numbers, but not their squares."""
+    side = np.where(np.arange(200) % 2, 1000.0, -1000.0)[:, None]
+    train, test = (side + rng.integers(0, 300, (2, 200, 2)) * 2.0**-14).astype(np.float32)
     labels, wanted = rng.integers(0, 2, (2, 200))
     accuracy = evaluate.neighbour_accuracy(train, labels, test, wanted, 3)
     exact = ((test[:, None].astype(np.float64) - train) ** 2).sum(axis=2).argsort(axis=1, kind="stable")[:, :3]

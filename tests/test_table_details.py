@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import gpu_backends
 import numpy as np
 import pytest
 
@@ -279,6 +280,22 @@ def test_how_a_member_is_trained(looks):
     np.testing.assert_allclose(member.normal.mean, normal.mean)
     wild = np.array([[np.nan, 1e9, 3.0]])
     assert np.abs(member.data(wild)[0, 3:]).max() == 20.0
+
+
+def test_a_member_on_the_device_s_own_arrays():
+    """Which no function of NumPy takes, and whose functions take none of NumPy's."""
+    from npvae import backend
+
+    if gpu_backends.NO_GPU is not None and gpu_backends.NO_STANDIN is not None:
+        pytest.skip(gpu_backends.NO_STANDIN)
+    x, schema, standard = small_table(12)
+    arguments = x, schema.likelihood(), schema.slices, standard, Recipe(**{**RECIPE, "samples": 2, "batch_size": 12, "epochs": 1, "every": 1})
+    (here, _), (there, _) = (train_member(*arguments, ops, 5) for ops in (backend.get("numpy"), gpu_backends.on_gpu_or_standin()))
+    assert there.epoch == here.epoch > 0 and there.error == pytest.approx(here.error, rel=1e-3) and type(there.theta) is np.ndarray
+    np.testing.assert_allclose(there.theta, here.theta, atol=1e-3)
+    found, wanted = (member.impute(x, 7, 20, 1) for member in (there, here))
+    np.testing.assert_allclose(found.mean, wanted.mean, rtol=1e-2)
+    assert found.draws.shape == (1, *x.shape)
 
 
 # what members and draws become

@@ -17,7 +17,7 @@ from npvae.errors import ModelFileError
 from npvae.fields import Digest, Either, ListOf, MapOf, Maybe, OneOf, Real, Record, Whole
 from npvae.model import Architecture, Model
 from npvae.tables import imputer_file
-from npvae.tables.member import Member, Recipe, Standard, settings_of
+from npvae.tables.member import Member, Recipe, settings_of
 from npvae.training import checkpoint
 from npvae.training.checkpoint_fields import COMMAND, ENVIRONMENT, check_state
 from npvae.training.state import TrainingState
@@ -57,7 +57,7 @@ def inspect(path) -> tuple[int, int]:
         if theta.size:
             model = Model(declared.build_architecture(Architecture, header["architecture"], theta.size), backends.get("numpy"))
             recipe = {name: value for name, value in header["recipe"].items() if name != "seed"}
-            _checked(header, arrays, model, Standard(np.zeros(1), np.ones(1)), settings_of(Recipe(**recipe), 0), None)
+            _checked(header, arrays, model, None, settings_of(Recipe(**recipe), 0), None)
         elif header["members"] or header["state"] or arrays:
             raise ModelFileError("its parameters are missing")
     return len(header["members"]), header["state"]["epoch"] if header["state"] else 0

@@ -20,8 +20,8 @@ import numpy as np
 
 #: The functions of the module that are NumPy's own, on arrays of here.
 FUNCTIONS = (
-    "abs", "all", "any", "argsort", "exp", "expm1", "isfinite", "log1p", "matmul", "max", "maximum", "minimum", "reshape",
-    "sqrt", "sum", "take", "tanh", "where", "zeros_like", "ones_like", "empty_like", "full_like", "broadcast_to",
+    "abs", "all", "any", "argsort", "exp", "expm1", "isfinite", "isnan", "log", "log1p", "logical_not", "matmul", "max", "maximum",
+    "minimum", "reshape", "sqrt", "sum", "take", "tanh", "where", "zeros_like", "ones_like", "empty_like", "full_like", "broadcast_to",
 )
 DTYPES = ("float32", "float64", "int64", "bool_")
 ALIGNMENT = 256
