@@ -408,6 +408,14 @@ def test_numbers_below_1_and_latent_rows_of_another_width_are_refused():
     np.testing.assert_array_equal(vae.log_likelihood(x, samples=7, random_state=3).rows, vae.score_samples(x, samples=7, random_state=3))
 
 
+def test_nothing_may_be_missing_where_nothing_was():
+    vae, x = small_vae().fit(grey_rows()), np.where(np.arange(6) == 1, np.nan, grey_rows(3))
+    for call in (vae.transform, vae.reconstruct, vae.elbo, vae.score_samples, vae.model_input):
+        with pytest.raises(InputError, match="X contains NaN or infinity: 3 NaN"):
+            call(x)
+    assert np.isfinite(vae.impute(x, method="pseudo_gibbs", steps=4, warm_up=1).mean).all()
+
+
 def test_progress_is_of_rows(capsys):
     vae, x = small_vae().fit(grey_rows()), grey_rows(30)
     vae.log_likelihood(x, samples=5)

@@ -151,6 +151,7 @@ LENGTH = NAMED + "has another length than it states"
     (a_zip(member(size=FULL, extra=b"\1\0\4\0" + bytes(4))), DIRECTORY + ": lengths above 4 GB are not stated"),
     (a_zip(member(size=FULL, extra=b"\2\0\10\0" + bytes(8))), DIRECTORY + ": lengths above 4 GB are not stated"),
     (a_zip(member(size=FULL, extra=b"\1\0\10\0" + bytes(7))), DIRECTORY + ": lengths above 4 GB are not stated"),
+    (a_zip(member(size=FULL, extra=b"\1\0\10\0" + bytes(7), comment=b"\0")), DIRECTORY + ": lengths above 4 GB are not stated"),
     # Two are wanted, and one is there, by the field's length or by that of all extra fields.
     *((a_zip(member(size=FULL, offset=FULL, extra=extra)), DIRECTORY + ": lengths above 4 GB are not stated") for extra in [
         b"\1\0\10\0" + bytes(8), b"\1\0\20\0" + bytes(8), b"\1\0\20\0" + bytes(15), b"\7\0\1\0." + b"\1\0\20\0" + bytes(15),
