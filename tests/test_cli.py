@@ -19,7 +19,7 @@ from small import grey_rows, small_vae
 from npvae import VAE, plots
 from npvae import backend as backends
 from npvae.backend.numpy_ops import NumpyOps
-from npvae.cli import choices, main
+from npvae.cli import choices, main, train
 from npvae.errors import NonFiniteError, TrainingInterrupted
 
 QUICK = ["--epochs", "1", "--hidden", "8", "--batch-size", "500"]
@@ -225,8 +225,9 @@ def test_a_run_that_blows_up_says_why_and_leaves_no_model_of_step_0(tmp_path, ca
 def test_the_last_good_model_of_a_run_that_blows_up_says_so(tmp_path, capsys):
     """The learning rate is small for two epochs, and then 1e30."""
     diverges_later = [*QUICK, "--epochs", "5", "--optimizer", "sgd", "--learning-rate", "1e-3", "--schedule", "steps:2=1e33"]
-    assert main(["train", "--out", "run", "--quiet", "--no-plots", *diverges_later]) == 1
-    assert "epoch 3, step" in output(capsys)[1]
+    assert main(["train", "--out", "run", "--no-plots", *diverges_later]) == 1
+    out, err = output(capsys)
+    assert "epoch 3, step" in err and out.splitlines()[-1] == f"the last good parameters are in {Path('run/model.npz')}"
     vae = VAE.load(tmp_path / "run" / "model.npz")
     assert np.isfinite(vae.theta_).all() and vae.history_.epochs == 2 and vae.stop_reason_ == "a number was not finite"
     assert main(["encode", "run", "--out", "z.csv"]) == 0
@@ -252,7 +253,8 @@ def test_resume_without_a_checkpoint_loses_no_model(trained, capsys):
 
 def test_overwrite_leaves_nothing_of_the_old_run(trained):
     (trained / "manifold.png").write_text("old")
-    (trained / ".model.npz.1234abcd.part").write_text("half")
+    for name in ("model.npz", "loss.png"):
+        (trained / f".{name}.1234abcd.part").write_text("half")
     assert main(["train", "--out", "run", "--quiet", "--no-plots", *QUICK, "--overwrite", "--seed", "3"]) == 0
     assert {path.name for path in trained.iterdir()} == {"model.npz", "history.csv", "checkpoint.npz"}
     assert VAE.load(trained / "model.npz").seed_ == 3
@@ -312,7 +314,9 @@ def test_what_a_training_says(capsys, monkeypatch):
     def said(*more):
         times[:] = [10.0, 12.5]
         assert main([*ON_ROWS, "--no-plots", *more]) == 0
-        return output(capsys)[0].splitlines()
+        out, err = output(capsys)
+        assert "interrupted" not in err
+        return out.splitlines()
 
     first = said("--validation-fraction", "0.25", "--patience", "1")
     assert first[0] == "data: x.npy, 40 rows of shape (6,), validated on 0.25 of them, held out" and first[1].startswith("layer ")
@@ -323,7 +327,7 @@ def test_what_a_training_says(capsys, monkeypatch):
     begun = said("--overwrite")
     assert begun[0] == "data: x.npy, 40 rows of shape (6,)" and begun[-3].startswith("training ") and "2 latent dim" in begun[-2] and complete not in begun
     longer = said("--resume", "--epochs", "3")
-    assert complete not in longer and len(longer) == len(begun)
+    assert complete not in longer and len(longer) == len(begun) and not any("starts anew" in line for line in (*first, *begun, *longer))
     Path("run/checkpoint.npz").unlink(), Path("run/model.npz").unlink()
     assert "run holds no checkpoint: the run starts anew" in said("--resume") and complete in said("--resume")
     assert said("--resume", "--quiet") == []
@@ -350,8 +354,32 @@ def test_overwrite_replaces_links_and_not_what_they_lead_to(tmp_path, capsys):
     assert main([*ON_ROWS, "--no-plots", "--quiet"]) == 2 and "run already holds checkpoint.npz: choose" in output(capsys)[1]
     Path("run/checkpoint.npz").rename("moved.npz")
     Path("run/checkpoint.npz").symlink_to(tmp_path / "moved.npz")
-    assert main([*ON_ROWS, "--no-plots", "--quiet", "--overwrite", "--resume", "--epochs", "3"]) == 0  # goes on from where the link leads to
-    assert VAE.load("run/model.npz", backend="numpy").history_.epochs == 3 and Path("run/checkpoint.npz").exists()
+    for more, epochs in (([], 3), (["--overwrite"], 4)):  # it goes on from where the link leads to
+        moved = Path("moved.npz").read_bytes()
+        assert main([*ON_ROWS, "--no-plots", "--quiet", "--resume", "--epochs", str(epochs), *more]) == 0
+        assert VAE.load("run/model.npz", backend="numpy").history_.epochs == epochs
+        assert Path("run/checkpoint.npz").is_symlink() and Path("moved.npz").read_bytes() != moved
+    Path("new").mkdir()
+    Path("new/checkpoint.npz").symlink_to(tmp_path / "kept.npz")
+    assert main([*ON_ROWS, "--no-plots", "--quiet", "--out", "new"]) == 0 and Path("new/checkpoint.npz").is_symlink() and Path("kept.npz").exists()
+
+
+def test_a_model_that_is_there_is_seen_before_and_after_the_folder_is_held(capsys, monkeypatch):
+    np.save("x.npy", grey_rows())
+    Path("run").mkdir()
+    folder_of = train._folder
+
+    def meanwhile(options):
+        """Another run ends there in between."""
+        found = folder_of(options)
+        Path("run/model.npz").touch()
+        return found
+
+    monkeypatch.setattr(train, "_folder", meanwhile)
+    for _ in range(2):
+        assert main([*ON_ROWS, "--quiet"]) == 2 and "run already holds model.npz" in output(capsys)[1]
+        assert [path.name for path in Path("run").iterdir()] == ["model.npz"]
+        monkeypatch.setattr(train.common, "writable_folder", lambda path: pytest.fail("it is not looked at"))
 
 
 def test_data_inside_the_folder_of_a_run_are_no_product_of_it(capsys):
@@ -372,7 +400,11 @@ def test_pictures_of_more_than_two_latent_dimensions_and_those_of_a_run_before(c
     for latent_dim, last in (("3", "samples.png"), ("2", "manifold.png")):
         assert main([*ON_ROWS, "--latent-dim", latent_dim, "--overwrite"]) == 0
         assert set(contents(Path("run"), but=[".checkpoint.npz.lock"])) == {*names, last}
-        assert output(capsys)[0].splitlines()[-1] == f"wrote run/: model.npz, history.csv, checkpoint.npz, loss.png, latent.png, reconstructions.png, {last}"
+        wrote = f"wrote run/: model.npz, history.csv, checkpoint.npz, loss.png, latent.png, reconstructions.png, {last}"
+        assert output(capsys)[0].splitlines()[-1] == wrote
+    assert main([*ON_ROWS, "--resume"]) == 0
+    out = output(capsys)[0].splitlines()
+    assert out[-1] == wrote and "the run was complete already: nothing was left to train" in out and not any("starts anew" in line for line in out)
 
 
 def test_ctrl_c_as_the_training_ends_leaves_a_whole_model(capsys, monkeypatch):
