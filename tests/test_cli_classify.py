@@ -320,7 +320,12 @@ def test_rows_with_and_without_their_column_of_labels(tmp_path):
     Path("t.csv").write_text("a,b,y\n1,2,oak\n3,4,\n5,6,elm\n")
     Path("numbers.csv").write_text("a,b,y\n1,2,0\n3,4,1\n5,6,1\n")
     Path("bare.csv").write_text("a,b\n1,2\n3,4\n5,6\n")
-    np.savez("d.npz", x=[[1.0, 2.0], [3.0, 4.0]], y=[1, -1])
+    Path("gaps.csv").write_text("a,b,y\n1,2,0\n3,4,\n5,6,1\n")
+    for name in ("d.npz", "D.NPZ"):
+        with open(name, "wb") as file:
+            np.savez(file, x=[[1.0, 2.0], [3.0, 4.0]], y=[1, -1])
+    np.savez("flat.npz", x=np.arange(3.0))
+    np.savez("many.npz", x=np.zeros((90, 2)), y=10**6 + 17 * np.arange(90))
     options = parse(["classify", "--label-column", "y"])
 
     def found(source, part="train", width=None):
@@ -331,10 +336,15 @@ def test_rows_with_and_without_their_column_of_labels(tmp_path):
     for width in (None, 2):  # of what is predicted, the number of columns decides
         assert found("t.csv", width=width) == ((3, 2), ["oak", None, "elm"], ["a", "b"])
         assert found("numbers.csv", width=width) == ((3, 2), [0, 1, 1], ["a", "b"])
-        assert found("d.npz", width=width) == ((2, 2), [1, None], None)
+        assert found("gaps.csv", width=width) == ((3, 2), [0, None, 1], ["a", "b"])
+        assert found("d.npz", width=width) == found("D.NPZ", width=width) == ((2, 2), [1, None], None)
+    assert len(found("many.npz", "test", 2)[1]) == 90  # only what is learned from must not look continuous
+    with pytest.raises(InputError, match="^many.npz: --label-column y looks continuous"):
+        found("many.npz")
     assert found("numbers.csv", width=3) == ((3, 3), None, ["a", "b", "y"]) and found("bare.csv", width=2) == ((3, 2), None, ["a", "b"])
     for source, width, words in (
         ("numbers.csv", 4, "a row of numbers.csv has 2 numbers, but the model's have 4"), ("d.npz", 3, "a row of d.npz has 2 numbers, but the model's have 3"),
+        ("flat.npz", 3, "a row of flat.npz has 1 numbers, but the model's have 3"),
     ):
         with pytest.raises(InputError, match=f"^{words}$"):
             classify._rows(options, source, "test", width)
@@ -402,6 +412,9 @@ def test_the_run_that_left_a_model():
     ("--out o.csv", None), ("--out o.npz", None), ("--out o.npy", "--out o.npy must end in .csv or .npz"), ("--save s.csv", "--save s.csv must end in .npz"),
     ("--checkpoint c.csv", "--checkpoint c.csv must end in .npz"), ("--save s.npz --checkpoint c.csv", "--checkpoint c.csv must end in .npz"),
     ("--save s.npz --checkpoint s.npz", "--save s.npz and --checkpoint s.npz are one file"),
+    ("--checkpoint c.npz", "--checkpoint c.npz holds a checkpoint of npvae, which is not written over; choose another name, or say --overwrite"),
+    ("--checkpoint new.npz --method m1+m2", "--checkpoint new-features.npz holds a checkpoint of npvae, which is not written over"),
+    ("--checkpoint c.npz --resume", None), ("--checkpoint new.npz --method m1+m2 --resume", None), ("--checkpoint new.npz --method m2", None),
     ("--checkpoint k.npz --method m1+m2", "--checkpoint k-features.npz holds an imputer of npvae, not a checkpoint"), ("--checkpoint k.npz --method m1", None),
     ("--save imputer.npz", "--save imputer.npz holds an imputer of npvae, which is not written over; choose another name, or say --overwrite"),
     ("--save imputer.npz --overwrite", None), ("--save imputer.npz --resume", None), ("--out imputer.npz --overwrite", "--out imputer.npz holds an imputer"),
@@ -420,6 +433,8 @@ def test_what_is_refused_before_anything_is_read(monkeypatch, words, message):
     imputer = TableImputer(members=1, epochs=1, hidden=(3,), backend="numpy", imputation_samples=5, random_state=0).fit(gaps)
     for name in ("imputer.npz", "k-features.npz"):
         imputer.save(name)
+    for name in ("c.npz", "new-features.npz"):
+        np.savez(name, header=np.frombuffer(b'{"format": "npvae-checkpoint"}', np.uint8))
     Path("d.npz").write_bytes(b"data")
     Path("there/classes.png").mkdir(parents=True)
     if "run.npz" in words:
@@ -471,6 +486,9 @@ def test_pictures_of_rows_are_refused_before_the_classes_are_written(monkeypatch
     np.save("x.npy", x)
     assert main(["classify", "--data", "x.npy", "--model", "m2.npz", "--pictures", "p"]) == 2
     assert "--pictures: rows of shape (6,) are not pictures" in capsys.readouterr().err and not Path("classes.csv").exists() and not Path("p").exists()
+    np.save("p.npy", x[:3])
+    for more, rows in (([], 20), (["--predict", "p.npy"], 3)):
+        assert main(["classify", "--data", "x.npy", "--model", "m2.npz", "--quiet", *more]) == 0 and len(read_table("classes.csv")) == 1 + rows
     drawn = []
     monkeypatch.setattr(plots, "plot_classes", lambda model, random_state: ("classes", random_state))
     monkeypatch.setattr(plots, "plot_analogies", lambda model, x: ("analogies", len(x)))

@@ -43,6 +43,7 @@ def test_the_report_of_classify():
     nobody = rows(np.array([-1] * 4), np.array(["a", "b"]))
     assert len(report(["a", "b"], ["a"] * 4, nobody)) == 1
     hidden = known.without(np.array([True, False, False, False]))
+    assert hidden.codes.tolist() == [-1, 1, 1, -1]
     assert report(["a", "b"], ["b", "a", "b", "a"], hidden)[1:] == ["of 2 rows whose label was not given, 50.00 % are taken for another class"]
     counts = ", ".join(f"{i} {int(i == 0)}" for i in range(12))
     assert report(range(12), [0], rows()) == [f"classes of 1 rows: {counts}"]

@@ -414,15 +414,16 @@ def test_limits():
 
 
 def test_limits_at_the_limits():
-    """A member of 256 MiB is unpacked whatever it takes in the file; a line with its end may be of 16 Mi characters."""
+    """A member of 256 MiB is unpacked whatever it takes in the file, or one of a hundred times what it takes; a line with its end may be of 16 Mi characters."""
     class Opened(Exception):
         pass
 
     def opened(name):
         raise Opened
 
-    for size, error in ((2**28, Opened), (2**28 + 1, DataFileError)):
-        member = SimpleNamespace(method=zip_members.DEFLATED, size=size, packed=7)
+    large = 2_700_000  # a hundred times as much is more than 256 MiB
+    for size, packed, error in ((2**28, 7, Opened), (2**28 + 1, 7, DataFileError), (100 * large, large, Opened), (100 * large + 1, large, DataFileError)):
+        member = SimpleNamespace(method=zip_members.DEFLATED, size=size, packed=packed)
         with pytest.raises(error):
             numpy_files._read_member("x.npz", SimpleNamespace(members={"x": member}, open=opened), "x")
     for length in (2**24 - 1, 2**24):

@@ -286,7 +286,7 @@ def _report(say, classes, predicted, judged: _Rows) -> None:
     say(f"classes of {len(predicted)} rows: " + ", ".join(counts[:MOST_LISTED] + (["..."] if len(counts) > MOST_LISTED else [])))
     if judged.codes is None or not (known := judged.codes >= 0).any():
         return
-    wrong = float(np.mean(judged.classes[judged.codes[known]] != predicted[known]))
+    wrong = np.mean(judged.classes[judged.codes[known]] != predicted[known])
     say(f"of {int(known.sum())} rows {judged.what}, {100 * wrong:.2f} % are taken for another class")
 
 
