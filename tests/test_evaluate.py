@@ -551,7 +551,9 @@ def test_rows_in_question_are_those_that_rounding_leaves_open(rng):
     for _ in range(12):
         angle, radius = rng.uniform(0, np.pi, 20), 1e8 + rng.uniform(0, 3e-8, 20)
         half = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        train, labels = np.concatenate([half, -half, np.zeros((1, 2))]), np.append(rng.integers(0, 2, 40), 0)
+        pairs = np.stack([half, -half], axis=1).reshape(40, 2)  # their mean is 0
+        train, labels = np.concatenate([pairs, np.zeros((1, 2))]), np.append(rng.integers(0, 2, 40), 0)
+        assert not train.mean(axis=0).any()
         z = rng.uniform(-3e-8, 3e-8, (1, 2))
         nearest = np.argsort(np.sum((train - z) ** 2, axis=1), kind="stable")[:4]
         assert evaluate.neighbour_accuracy(train, labels, z, [1], 4) == float(labels[nearest].sum() > 2)
