@@ -69,7 +69,7 @@ def words(seed: int, purpose: str, step: int, count: int, draw: int = 0) -> np.n
 
 def seed_for_part(seed: int, purpose: str, part: int) -> int:
     """A seed in [0, 2^63) of its own for a part of a run that is trained like a run."""
-    return int(words(seed, purpose, part, 1)[0] >> np.uint64(1))
+    return int(words(seed, purpose, part, 1)[0]) >> 1
 
 
 def words_of_steps(seed: int, purpose: str, first: int, steps: int, count: int) -> np.ndarray:

@@ -181,3 +181,11 @@ def test_a_stream_gives_every_draw_its_own_noise_and_repeats_itself():
     np.testing.assert_array_equal(
         first.uniform((4,)), random.uniform(3, "data sample", 5, (4,), draw=2)
     )
+
+
+def test_a_part_of_a_run_has_a_seed_of_its_own():
+    """The upper 63 bits of the part's first word."""
+    seeds = [random.seed_for_part(11, "members", part) for part in range(5)]
+    assert seeds == [naive_words(11, "members", part, 1)[0] // 2 for part in range(5)]
+    assert {type(seed) for seed in seeds} == {int} and len(set(seeds)) == 5
+    assert random.seed_for_part(12, "members", 0) != seeds[0] != random.seed_for_part(11, "features", 0)
