@@ -193,6 +193,17 @@ def test_arrays_of_two_dtypes_or_of_none_that_is_compiled(ops, rng, dtypes):
             np.testing.assert_allclose(found, wanted, rtol=5e-3 if "float16" in dtypes else 1e-6, atol=1e-6, err_msg=name)
 
 
+def test_arrays_one_behind_the_other(ops, rng, dtype):
+    """Also a single one, and of two dtypes: then the wider one's."""
+    a, b, wide, other = (rng.random(shape).astype(dtype) for shape in ((2, 3), (4, 3), (2, 5), (1, 3)))
+    other = other.astype("float32" if dtype == "float64" else "float64")
+    for arrays, axis in (((a, b), 0), ((a,), 0), ((b, a, b), 0), ((a, wide), 1), ((a, b, other), 0), ((a[0], b[1]), 0)):
+        found, wanted = ops.concat(arrays, axis=axis), np.concatenate(arrays, axis=axis)
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(ops.concat((a, b)), np.vstack((a, b)))
+
+
 def steps_of(theta, gradient, first, second):
     """Every step of an optimizer, with its arguments."""
     yield "rmsprop_step", (theta, gradient, first, 0.1, 0.9, 1e-3, True)

@@ -134,12 +134,25 @@ def test_the_threads_of_blas_change_no_bit(hidden, rows):
 def test_a_blas_that_adds_in_another_order_is_not_believed(by_blas, monkeypatch):
     """A step of which several threads make other bits goes by pieces."""
     tried = []
-    monkeypatch.setattr(summation, "same_on_any_number", lambda compute, cores: bool(tried.append(compute)))
+
+    def another(compute, cores):
+        compute()[...] = np.nan
+        tried.append(np.isfinite(compute()).all())  # each trial computes the whole gradient
+        return False
+
+    monkeypatch.setattr(summation, "same_on_any_number", another)
     found = run(NumpyOps(threads=1), grey(40), SHAPES[0])
-    assert len(tried) == 2  # a full batch and the last one
+    assert tried == [True, True]  # a full batch and the last one
     monkeypatch.setattr(numpy_step, "LARGEST_OF_BLAS", 0)
     assert_same_bits(found, run(NumpyOps(threads=1), grey(40), SHAPES[0]))
     assert len(tried) == 2
+
+
+def test_the_way_of_a_step():
+    """By the multiplications of its largest product, here of 64 x 2 numbers a row: up to 2^18, up to 2^26, and beyond."""
+    architecture = Architecture(2, 1, (64,))
+    ways = [numpy_step.way_of(architecture, rows) for rows in (1, 2**11, 2**11 + 1, 2**19, 2**19 + 1)]
+    assert ways == [numpy_step.ALONE] * 2 + [numpy_step.BLAS] * 2 + [numpy_step.PIECES]
 
 
 def test_another_order_is_seen(monkeypatch):

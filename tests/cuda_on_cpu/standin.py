@@ -22,6 +22,7 @@ import numpy as np
 FUNCTIONS = (
     "abs", "all", "any", "argsort", "exp", "expm1", "isfinite", "isnan", "log", "log1p", "logical_not", "matmul", "max", "maximum",
     "minimum", "reshape", "sqrt", "sum", "take", "tanh", "where", "zeros_like", "ones_like", "empty_like", "full_like", "broadcast_to",
+    "concatenate",
 )
 DTYPES = ("float32", "float64", "int64", "bool_")
 ALIGNMENT = 256
@@ -84,7 +85,7 @@ class Standin(types.ModuleType):
             return value.inside
         if isinstance(value, np.ndarray):
             raise TypeError(f"Unsupported type {type(value)}")
-        return value
+        return type(value)(map(self._inside, value)) if isinstance(value, (tuple, list)) else value
 
     def wrap(self, result, copy: bool = True):
         """A new array of here, in memory of its own, or on the very memory of the result."""
