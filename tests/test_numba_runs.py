@@ -233,6 +233,24 @@ def test_what_a_late_thread_leaves_is_done_by_the_others(monkeypatch, all_thread
     assert set(calls) == {3}
 
 
+def test_each_thread_has_scratch_memory_of_its_own(monkeypatch, all_threads):
+    """The second of three does everything, and touches neither the first's nor the third's."""
+    x = grey(40, dtype="float32")
+    wanted = run(on_numba(1), x, binarize="dynamic")
+
+    def only_the_second(program, plan, threads):
+        plan[Train.THREADS] = threads
+        each = int(plan[Train.SCRATCH_BYTES])
+        scratch = np.frombuffer((ctypes.c_uint8 * (3 * each)).from_address(int(plan[Train.SCRATCH])), np.uint8).reshape(3, each)
+        scratch[...] = 165
+        program.run(plan.ctypes.data, 1)
+        assert [(part != 165).any() for part in scratch] == [False, True, False]
+
+    monkeypatch.setattr(together, "run", only_the_second)
+    with only_the_program():
+        assert_same_bits(run(on_numba(3), x, binarize="dynamic"), wanted)
+
+
 def test_a_late_thread_of_a_refused_step_ends(monkeypatch, all_threads):
     """Its numbers are not finite: the others return in the middle of the call, and so does it."""
     x = grey(40)

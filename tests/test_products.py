@@ -128,6 +128,30 @@ def test_any_number_of_threads_gives_the_same_bits(m, n, k, dtype, monkeypatch):
             np.testing.assert_array_equal(other, results[0])
 
 
+@pytest.mark.parametrize("form", [sizes.PLAIN, sizes.A_TRANSPOSED])
+def test_each_thread_has_scratch_memory_of_its_own(monkeypatch, form, dtype):
+    """One thread after the other, each on its share of the tiles, and within its part of the scratch memory."""
+    monkeypatch.setattr(products, "WORK_OF_A_THREAD", 1.0)
+    taken, used = [], []
+
+    class Pool:
+        def empty(self, shape, dtype):
+            taken.append(np.full(shape, 7.0, dtype))
+            return taken[-1]
+
+    def run(work, count):
+        parts = taken[-1].reshape(count, -1)
+        for thread in range(count):
+            parts[...] = 7.0
+            work(thread)
+            used.append([bool((part != 7.0).any()) for part in parts])
+
+    monkeypatch.setattr(products.crew, "run", run)
+    a, b, out = np.ones((40, 40), dtype), np.ones((40, 50), dtype), np.empty((40, 50), dtype)
+    assert products.multiply(program(dtype), Pool(), 3, form, a, b, out)
+    assert used == np.eye(3, dtype=bool).tolist() and (out == 40.0).all()
+
+
 def test_threads_help_with_much_work_alone(monkeypatch):
     seen = []
     alone = products.crew.run
