@@ -19,6 +19,7 @@ from npvae.backend.cupy_ops import CupyOps
 from npvae.backend.memory import Memory
 from npvae.backend.numba_ops import NumbaOps
 from npvae.backend.numpy_ops import NumpyOps
+from npvae.backend.step_ops import identical
 from npvae.errors import InputTypeError, UnknownNameError
 from npvae.kernels import sizes, target
 from npvae.layers import activations
@@ -373,6 +374,12 @@ def test_a_sequence_of_requests_gets_the_same_arrays_every_time():
 
 
 @needs_counts
+def test_the_very_same_objects():
+    a, b, c = np.zeros(2), np.zeros(2), np.zeros(2)
+    assert identical((a, b), [a, b]) and identical((), ())
+    assert not any((identical((a, b), (a, c)), identical((a, b), (c, b)), identical((a, b), (a,)), identical((a,), (a, b))))
+
+
 def test_clearing_the_pool_forgets_free_arrays_and_spares_held_ones():
     pool = BufferPool()
     held, free = pool.empty((100, 100), np.float64), pool.empty((100, 100), np.float64)

@@ -344,3 +344,11 @@ def test_warm_up_compiles_every_source(module, capsys):
     assert main(["warmup"]) == 0
     said = capsys.readouterr().out
     assert all(f"{file}: loaded, " in said for file in cuda_sources.files())
+    assert sorted(module.compiled) == sorted(name for file in cuda_sources.files() for name in cuda_sources.instantiations(file))
+
+
+def test_one_source_is_compiled_without_the_others(module):
+    from npvae.kernels import cuda, cuda_sources
+
+    cuda.Kernels(module).compile("latent.cu")
+    assert sorted(module.compiled) == sorted(cuda_sources.instantiations("latent.cu"))
