@@ -292,6 +292,34 @@ def test_a_thread_that_waits_sleeps_until_it_is_woken(monkeypatch, all_threads):
     assert set(slept) == {1}  # its own share alone was done
 
 
+@pytest.mark.parametrize(("name", "value"), [
+    ("platform.machine", lambda: "riscv64"), ("sys.platform", "darwin"), ("sys.maxsize", 2**31 - 1), ("sys.byteorder", "big"),
+])
+def test_where_there_is_no_futex_that_is_known(monkeypatch, name, value):
+    """Another system, another processor, one of 32 bits, or one whose lower half of a number comes last."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(together.platform, "machine", lambda: "AMD64")
+    if sys.maxsize > 2**32 and sys.byteorder == "little":
+        assert together.futex()[1] == 202 and together.futex()[0] != 0
+    module, _, field = name.partition(".")
+    monkeypatch.setattr(getattr(together, module), field, value)
+    assert together.futex() == (0, 0)
+
+
+def test_a_c_library_without_these_functions(monkeypatch):
+    if sys.platform != "win32":
+        assert together.yield_address() == ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value
+    monkeypatch.setattr(sys, "platform", "linux")
+    for library in (SimpleNamespace(), None):
+        def load(name, library=library):
+            if library is None:
+                raise OSError("no library")
+            return library
+
+        monkeypatch.setattr(together.ctypes, "CDLL", load)
+        assert together.yield_address() == 0 and together.futex() == (0, 0)
+
+
 # How a run is cut
 
 
