@@ -3,6 +3,7 @@
 import inspect
 import math
 import pickle
+import sys
 import threading
 import weakref
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import pytest
 from conftest import BACKENDS
 
 from npvae import backend, likelihoods, objectives, optim, random
-from npvae.backend import compiled
+from npvae.backend import buffers, compiled
 from npvae.backend.base import Ops
 from npvae.backend.buffers import SMALLEST_POOLED, BufferPool, SequencePool
 from npvae.backend.cupy_ops import CupyOps
@@ -422,6 +423,32 @@ def test_small_arrays_are_not_pooled():
     assert pool.empty((0, 3), np.float32).shape == (0, 3)
 
 
+def test_where_reference_counts_can_be_trusted(monkeypatch):
+    """On CPython with its global lock: elsewhere a count may be another thread's, or none."""
+    if sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)():
+        assert buffers._counts_can_be_trusted() is True and BufferPool()._trusted
+    monkeypatch.setattr(sys, "implementation", SimpleNamespace(name="cpython"))
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "getrefcount", lambda value: 3, raising=False)
+    assert buffers._counts_can_be_trusted() is True
+    for name, value in (("implementation", SimpleNamespace(name="pypy")), ("_is_gil_enabled", lambda: False), ("getrefcount", None)):
+        with monkeypatch.context() as patch:
+            patch.delattr(sys, name) if value is None else patch.setattr(sys, name, value)
+            assert buffers._counts_can_be_trusted() is False
+
+
+@needs_counts
+@pytest.mark.parametrize("more", [(1, 0), (0, 1), (50, 50)])
+def test_counts_that_mean_something_else_are_not_used(more):
+    """Where arrays in use look free, or free ones in use, none is handed out a second time."""
+
+    class Pool(BufferPool):
+        def _measure_free_counts(self):
+            return tuple(a + b for a, b in zip(super()._measure_free_counts(), more, strict=True))
+
+    assert BufferPool()._trusted and not Pool()._trusted
+
+
 def test_without_reference_counts_every_array_is_new(monkeypatch):
     monkeypatch.setattr("npvae.backend.buffers._counts_can_be_trusted", lambda: False)
     pool = BufferPool()
@@ -492,8 +519,6 @@ def test_a_numpy_that_does_not_say_how_it_was_built(monkeypatch, config):
 
 
 def test_the_pool_does_not_grow_with_the_number_of_sizes(monkeypatch):
-    from npvae.backend import buffers
-
     monkeypatch.setattr(buffers, "LARGEST_POOL", 10 * SMALLEST_POOLED)
     pool = BufferPool()
     held = pool.empty((SMALLEST_POOLED,), np.uint8)

@@ -228,6 +228,37 @@ def test_a_kernel_that_does_not_compile_or_is_wrong_is_found(module, monkeypatch
         assert "a trial kernel gave wrong numbers" in gpu.reason_against()
 
 
+class Wrong(np.ndarray):
+    """Arrays of a GPU whose products are wrong."""
+
+    def __matmul__(self, other):
+        return super().__matmul__(other) + 1
+
+
+@pytest.mark.parametrize(("kind", "factor", "error", "words"), [
+    (np.ndarray, 1.0, None, None), (np.ndarray, 1.5, None, r"gave wrong numbers: \[0\.0, 3\.0, 6\.0\], 5\.0$"),
+    (Wrong, 1.0, None, r"gave wrong numbers: \[0\.0, 2\.0, 4\.0\], 6\.0$"), (np.ndarray, 1.0, RuntimeError(" "), "failed: RuntimeError;"),
+    (np.ndarray, 1.0, RuntimeError("\n one\ntwo"), "failed: one;"), (np.ndarray, 1.0, MemoryError("10 bytes"), "no memory left: 10 bytes; end other"),
+])
+def test_what_a_trial_kernel_shows(monkeypatch, kind, factor, error, words):
+    class Kernels:
+        def __init__(self, cupy) -> None:
+            pass
+
+        def launch(self, name, dtype, arrays, integers, numbers, *, blocks):
+            if error is not None:
+                raise error
+            arrays[1][...] = factor * numbers[0] * arrays[0]
+
+    monkeypatch.setattr("npvae.kernels.cuda.Kernels", Kernels)
+    cupy = SimpleNamespace(
+        arange=lambda count, dtype: np.arange(count, dtype=dtype).view(kind), float32=np.float32, empty_like=np.empty_like, asnumpy=np.asarray,
+        cuda=SimpleNamespace(memory=SimpleNamespace(OutOfMemoryError=MemoryError)),
+    )
+    found = gpu._reason_against_kernels(cupy)
+    assert found is None if words is None else re.search(words, found)
+
+
 def fails(*arguments):
     raise RuntimeError("boom")
 

@@ -251,6 +251,64 @@ def test_each_thread_has_scratch_memory_of_its_own(monkeypatch, all_threads):
         assert_same_bits(run(on_numba(3), x, binarize="dynamic"), wanted)
 
 
+def test_what_the_system_is_asked_for_where_a_thread_waits(monkeypatch, all_threads):
+    """Linux's futex(2) for threads of one process: to wait (128) while the counter of shares is as it was seen, without a limit
+    of time, and to wake (129) everybody who waits for it."""
+    x, asked = grey(40, dtype="float32"), []
+
+    def with_a_system_of_our_own(program, plan, threads):
+        plan[Train.THREADS], plan[Train.FUTEX_CALL] = threads, 12345
+        sync = int(plan[Train.SYNC])
+        first = ctypes.c_int64.from_address(sync + sizes.TAKEN * CACHE_LINE)
+        first.value = 1  # as if the first thread had taken its share of phase 1
+        calls = []
+
+        @ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 5)
+        def system(*arguments):
+            calls.append(arguments)
+            if len(calls) == 1:
+                first.value = 0
+                program.run(plan.ctypes.data, 0)
+            return 0
+
+        plan[Train.FUTEX], plan[Train.YIELD] = ctypes.cast(system, ctypes.c_void_p).value, 0
+        program.run(plan.ctypes.data, 1)
+        done = sync + sizes.DONE * CACHE_LINE
+        assert calls[0] == (12345, done, 128, 1, 0) and set(calls[1:]) == {(12345, done, 129, 2**31 - 1, 0)}
+        assert ctypes.c_int64.from_address(sync + sizes.SLEEPERS * CACHE_LINE).value == 0
+        asked.append(len(calls))
+
+    wanted = run(on_numba(1), x)
+    monkeypatch.setattr(together, "run", with_a_system_of_our_own)
+    assert_same_bits(run(on_numba(2), x), wanted)
+    assert asked
+
+
+def test_a_thread_that_can_neither_sleep_nor_give_way_looks_again(monkeypatch, all_threads):
+    x = grey(40, dtype="float32")
+
+    def run_one_later(program, plan, threads):
+        plan[Train.THREADS], plan[Train.FUTEX], plan[Train.YIELD] = threads, 0, 0
+        first = ctypes.c_int64.from_address(int(plan[Train.SYNC]) + sizes.TAKEN * CACHE_LINE)
+        done = ctypes.c_int64.from_address(int(plan[Train.SYNC]) + sizes.DONE * CACHE_LINE)
+        first.value = 1  # as if the first thread had taken its share of phase 1
+        second = threading.Thread(target=program.run, args=(plan.ctypes.data, 1), daemon=True)
+        second.start()
+        end = time.monotonic() + 60.0
+        while done.value == 0:
+            assert time.monotonic() < end
+            time.sleep(0.001)
+        time.sleep(0.005)  # in which it looks many times
+        first.value = 0
+        program.run(plan.ctypes.data, 0)
+        second.join(60.0)
+        assert not second.is_alive()
+
+    wanted = run(on_numba(1), x)
+    monkeypatch.setattr(together, "run", run_one_later)
+    assert_same_bits(run(on_numba(2), x), wanted)
+
+
 def test_a_late_thread_of_a_refused_step_ends(monkeypatch, all_threads):
     """Its numbers are not finite: the others return in the middle of the call, and so does it."""
     x = grey(40)
