@@ -194,7 +194,7 @@ def seed_from(random_state) -> int:
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(0, 2**63))
     if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(0, 2**31))
+        return random_state.randint(0, 2**31)
     try:
         seed = check.whole_number("random_state", random_state, 0)
     except InputTypeError:

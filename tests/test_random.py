@@ -189,3 +189,28 @@ def test_a_part_of_a_run_has_a_seed_of_its_own():
     assert seeds == [naive_words(11, "members", part, 1)[0] // 2 for part in range(5)]
     assert {type(seed) for seed in seeds} == {int} and len(set(seeds)) == 5
     assert random.seed_for_part(12, "members", 0) != seeds[0] != random.seed_for_part(11, "features", 0)
+
+
+def test_seeds_of_generators_are_their_next_integers(monkeypatch):
+    for seed in range(20):
+        assert random.seed_from(np.random.default_rng(seed)) == np.random.default_rng(seed).integers(0, 2**63)
+        found = random.seed_from(np.random.RandomState(seed))
+        assert found == np.random.RandomState(seed).randint(0, 2**31) and type(found) is int
+    monkeypatch.setattr(random.secrets, "randbits", lambda bits: 2**bits - 1)
+    assert random.seed_from(None) == 2**63 - 1
+
+
+def test_ties_keep_their_order(monkeypatch):
+    monkeypatch.setattr(random, "words", lambda *_: (np.arange(3000) * 7 % 3).astype(np.uint64))
+    assert random.permutation(0, "shuffle", 1, 3000).tolist() == sorted(range(3000), key=lambda i: i * 7 % 3)
+
+
+def test_every_draw_of_a_stream_is_counted_whatever_it_is():
+    stream, p = random.Stream(3, "data sample", 5), np.full(200, 0.5)
+    np.testing.assert_array_equal(stream.bernoulli(p), random.bernoulli(3, "data sample", 5, p))
+    np.testing.assert_array_equal(stream.bernoulli(p), random.bernoulli(3, "data sample", 5, p, 1))
+    np.testing.assert_array_equal(stream.normal((5,), np.float32), random.normal(3, "data sample", 5, (5,), np.float32, 2))
+    np.testing.assert_array_equal(stream.uniform((5,), np.float32), random.uniform(3, "data sample", 5, (5,), np.float32, 3))
+    # Words of another draw are others from the first on.
+    drawn = [random.words(3, "data sample", 5, 4, draw).tolist() for draw in (0, 1, 2)]
+    assert drawn[0] == random.words(3, "data sample", 5, 4).tolist() and len({word for words in drawn for word in words}) == 12
