@@ -100,6 +100,11 @@ def test_every_damaged_byte_of_the_parameters_is_noticed(saved):
     ({"format_version": 1}, "train again with this version"),
     ({"format_version": "1"}, "format version"),
     ({"format_version": True}, "format version"),
+    ({"format_version": 0}, "it has the format version 0; expected 2"),
+    ({"format_version": -1}, "it has the format version -1; expected 2"),
+    ({"library_version": "x" * 101}, "library_version must be a text of at most 100 characters"),
+    ({"format": "npvae-" + "x" * 31}, "which is none of npvae's"),
+    ({"format": None}, "it is of the form None, which is none of npvae's"),
     ({"format": "npvae-checkpoint"}, "npvae-checkpoint"),
     ({"format": "\x1b[31m"}, "'\\x1b[31m', which is none of npvae's"),
     ({"library_version": "\x1b[31m"}, "library_version"),
@@ -174,8 +179,12 @@ def test_a_likelihood_that_could_not_be_read_again_is_refused_at_save(tmp_path):
 
 
 def test_files_that_are_no_model_files(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nothing.npz"):
+    with pytest.raises(FileNotFoundError) as missing:
         VAE.load(tmp_path / "nothing.npz")
+    assert str(missing.value) == f"no model file at {str(tmp_path / 'nothing.npz')!r}"
+    with pytest.raises(FileNotFoundError, match="no model file at 'no such"):
+        VAE.load("no such file.npz")
+    assert npvae_io.kind_of(tmp_path / "nothing.npz") == npvae_io.kind_of(tmp_path) == ("", "")
     with pytest.raises(ModelFileError, match="folder"):
         VAE.load(tmp_path)
     np.save(tmp_path / "array.npy", np.zeros(3))
@@ -286,10 +295,14 @@ def packed(path, members, method=zipfile.ZIP_STORED):
             file.writestr(name, data)
 
 
-def with_header(text: bytes) -> bytes:
+def of_array(array) -> bytes:
     stream = io.BytesIO()
-    np.save(stream, np.frombuffer(text, np.uint8))
+    np.save(stream, array)
     return stream.getvalue()
+
+
+def with_header(text: bytes) -> bytes:
+    return of_array(np.frombuffer(text, np.uint8))
 
 
 @pytest.mark.parametrize(("change", "words"), [
@@ -310,6 +323,9 @@ def with_header(text: bytes) -> bytes:
     (lambda m: [("header.npy", with_header(b"\xff\xfe")), m[1]], "no JSON"),
     (lambda m: [("header.npy", with_header(b"9" * 5000)), m[1]], "no JSON"),
     (lambda m: [("header.npy", m[1][1]), m[1]], "'header' is <f4"),
+    (lambda m: [("header.npy", of_array(np.zeros((2, 1), "u1"))), m[1]], "'header' is |u1 of shape (2, 1); expected bytes, in C order"),
+    (lambda m: [("header.npy", of_array(np.zeros((), "u1"))), m[1]], "'header' is |u1 of shape (); expected bytes, in C order"),
+    (lambda m: [m[0], ("theta.npy", of_array(np.zeros((110, 1), "<f4")))], "'theta' is <f4 of shape (110, 1); expected <f4 of shape (110,), in C order"),
 ])
 def test_members_that_are_not_as_the_header_says(saved, change, words):
     packed(saved, change(members_of(saved)))
@@ -450,3 +466,19 @@ def test_arrays_of_a_model_inside_another_s_file():
     for arrays, words in (({"b": b}, "the array 'a' is missing"), ({"a": a, "b": b, "c": b}, "the array 'c' is of no use to it"), ({"c": b, "b": b}, "'a' is missing")):
         with pytest.raises(ModelFileError, match=words):
             refuse_other_arrays(arrays, ("a", "b"))
+
+
+def test_what_a_file_says_of_itself(saved):
+    assert npvae_io.kind_of(saved) == npvae_io.kind_of(str(saved)) == ("model", "VAE")
+    size = saved.stat().st_size
+    assert npvae_io.seal_of(str(saved)) == f"format version 2, {size:,} bytes; the header's fields, 1 array of 440 bytes and its SHA-256"
+    sealed.edit(saved, {"theta": np.zeros(3, "f4"), "other": np.zeros((2, 300))})
+    size = saved.stat().st_size
+    assert npvae_io.seal_of(saved) == f"format version 2, {size:,} bytes; the header's fields, 2 arrays of 4,812 bytes and their SHA-256"
+    sealed.edit(saved, estimator=3, library_version="x" * 100)
+    assert npvae_io.kind_of(saved) == ("model", "")
+
+
+def test_what_json_cannot_hold_is_null():
+    value = {"a": [1.5, float("nan"), (float("inf"), -1)], "b": {"c": -float("inf")}, "d": "x", "e": None, "f": True}
+    assert npvae_io._without_nan(value) == {"a": [1.5, None, [None, -1]], "b": {"c": None}, "d": "x", "e": None, "f": True}

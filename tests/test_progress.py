@@ -15,7 +15,7 @@ from npvae.progress import FIRST_LINES, Pace, _tqdm, describe, progress_bar, pro
 
 class Clock:
     def __init__(self):
-        self.seconds = 0.0
+        self.seconds = 5000.0
 
     def __call__(self):
         return self.seconds
@@ -85,11 +85,11 @@ def test_when_a_line_is_due():
     for seconds, due in ((0, True), (0, True), (0, True), (0, False), (0.99, False), (0.01, True), (0.5, False), (0.5, True), (0.9, False)):
         clock.seconds += seconds
         assert pace.due() is due, clock.seconds
-    clock.seconds = 100.0
+    clock.seconds = 5100.0
     assert pace.due() and not pace.due() and pace.due(last=True)
-    clock.seconds = 124.9
+    clock.seconds = 5124.9
     assert not pace.due()
-    clock.seconds = 125.0
+    clock.seconds = 5125.0
     assert pace.due()
 
 
