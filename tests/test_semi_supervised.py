@@ -690,6 +690,7 @@ def test_the_class_of_a_number_at_an_end_of_its_interval(monkeypatch):
 
 
 def test_dimensions_vary_whose_deviation_is_above_the_limit(monkeypatch):
+    assert used_dimensions(np.array([[-1.0], [1.0]]) * [0.099, 0.101, 0.0, 3.0]).tolist() == [1, 3]
     monkeypatch.setattr("npvae.semisupervised.features.SMALLEST_DEVIATION", 0.5)
     mu = np.array([[-0.5, 0.0, -0.75, 7.0], [0.5, 1.5, 0.75, 7.0]])
     assert used_dimensions(mu).tolist() == [1, 2]
@@ -747,10 +748,11 @@ def test_arguments_of_a_classifier_on_features_are_set_by_name():
 def test_a_class_of_no_probability_is_no_error():
     x, y, _ = blobs()
     model = small(backend="numpy", dtype="float64").fit(x, y)
-    model.model_.views(model.theta_)["classifier/logits/b"][...] = [0.0, -1e308, -1e308]
-    assert (model.predict_proba(x)[:, 0] == 1.0).all() and (model.predict(x) == 0).all()
+    model.model_.views(model.theta_)["classifier/logits/b"][...] = [1e308, -1e308, 0.0]
     with np.errstate(over="ignore"):
-        assert not np.isnan(model.predict_log_proba(x)).any()
+        assert (model.predict_proba(x)[:, 0] == 1.0).all() and (model.predict(x) == 0).all()
+        log_p = model.predict_log_proba(x)
+    assert (log_p[:, 0] == 0.0).all() and (log_p[:, 1] == -np.inf).all() and np.isfinite(log_p[:, 2]).all()
 
 
 @pytest.mark.parametrize(("prior", "fits"), [

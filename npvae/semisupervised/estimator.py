@@ -160,7 +160,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
         run = preparation.prepare(self, X, X_valid, codes, codes_valid)
         codes = run.x[:, -1].astype(np.int64)  # those that are not held out
         refuse_unusable(codes, classes)
-        weight = check.real_number("alpha", self.alpha, minimum=0.0) * len(codes) / int((codes >= 0).sum())
+        weight = check.real_number("alpha", self.alpha, minimum=0.0) * len(codes) / (codes >= 0).sum()
         return replace(run, settings=replace(run.settings, objective=SemiSupervised(weight)))
 
     @property
