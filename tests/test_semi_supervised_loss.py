@@ -1,5 +1,6 @@
 """The loss of M2: against loops over Python floats, its gradient against finite differences, labelled and unlabelled parts apart."""
 
+import json
 import math
 
 import numpy as np
@@ -210,6 +211,22 @@ def test_large_logits_overflow_nowhere():
     model.views(theta)["classifier/logits/b"][...] = (0.0, 200.0, -200.0, 0.0)
     terms, backward = semi_supervised_loss(model, theta, batch.astype(np.float32), eps.astype(np.float32))
     assert np.isfinite(terms.loss) and np.isfinite(backward()).all()
+
+
+def test_without_a_prior_all_classes_are_alike():
+    for prior, wanted in ((None, [0.25] * 4), (PRIOR, PRIOR)):
+        architecture = SemiSupervisedArchitecture(3, 2, (4,), n_classes=CLASSES, class_prior=prior)
+        np.testing.assert_allclose(architecture.log_prior(), np.log(wanted), rtol=1e-15)
+        again = SemiSupervisedArchitecture.from_config(json.loads(json.dumps(architecture.config())))
+        assert again == architecture and again.class_prior == prior and again.classifier_hidden == (4,)
+        assert (architecture.data_columns, architecture.encoder_inputs, architecture.decoder_inputs) == (4, 7, 6)
+    model, theta, batch, eps = problem(MIXED)
+    alike, given = (
+        SemiSupervisedModel(SemiSupervisedArchitecture(FEATURES, LATENT, (6, 4), activation="softplus", n_classes=CLASSES, class_prior=prior), Ops(np))
+        for prior in (None, (0.25,) * 4)
+    )
+    losses = [float(semi_supervised_loss(each, theta, batch, eps)[0].loss) for each in (alike, given)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-14)
 
 
 def test_what_is_refused():
