@@ -22,8 +22,9 @@ from npvae.errors import InputError, ModelFileError, ResumedElsewhereWarning, Tr
 from npvae.training import train
 from npvae.training.checkpoint import (
     CheckpointFile, Checkpointer, Copies, Keeper, _is_foreign, check_resume, data_fingerprint, data_fingerprints, describe_state,
-    inspect_checkpoint, plain_history, refuse_difference, refuse_other_data, refuse_other_environment, restore_state,
+    inspect_checkpoint, plain_history, read_checkpoint, refuse_difference, refuse_other_data, refuse_other_environment, restore_state,
 )
+from npvae.training.history import History
 from npvae.training.loop import initial_state
 
 PROGRAM = """
@@ -353,6 +354,19 @@ def test_what_is_kept_is_written_when_it_is_time_and_the_latest_at_the_end(monke
     assert [header for header, _ in written[-2:]] == [7, 8] and len(written) == 7
 
 
+def test_without_the_data_arrays_are_to_fit_the_parameters(tmp_path):
+    path = tmp_path / "c.npz"
+    run = preparation.prepare(small_vae(optimizer="adam", backend="numpy"), grey_rows())
+    written = Checkpointer(path, run.model, run.settings, {}, 0.0)
+    written.write(initial_state(run.model, run.settings, run.x))
+    assert read_checkpoint(path, run.model, run.settings, {}).step == 0
+    for change, words in (({"theta": None}, "the array 'theta' is missing"), ({"optimizer/m": np.zeros(110)}, "optimizer/m is float64")):
+        written.write(initial_state(run.model, run.settings, run.x))
+        sealed.edit(path, change)
+        with pytest.raises(ModelFileError, match=f"c.npz: {words}"):
+            read_checkpoint(path, run.model, run.settings, {})
+
+
 def test_copies_are_of_what_was_last_given():
     copies = Copies()
     for array in (np.zeros(2), np.ones(2), np.ones(3), np.ones((3, 1)), np.ones(3, np.float32), np.full(3, 2.0)):
@@ -385,13 +399,16 @@ def test_the_last_state_is_written_at_once(tmp_path):
 def test_a_state_that_comes_back_is_in_memory_of_its_own():
     run = preparation.prepare(small_vae(optimizer="adam", dtype="float64", backend="numpy"), grey_rows())
     state = initial_state(run.model, run.settings, run.x)
-    state.best_theta, state.best_elbo = state.theta + 1.0, -3.5
+    state.best_theta, state.best_elbo, state.best_epoch, state.epoch, state.step = state.theta + 1.0, -3.5, 1, 2, 12
+    state.steps_by, state.stop_reason, state.history = "program", "enough", History({"epoch": [1, 2, 3], "loss": [0.5, 0.25, 0.125]})
     header, arrays = describe_state(run.model.ops, state)
     assert header["best_elbo"] == -3.5 and set(arrays) == {"theta", "best_theta", "optimizer/m", "optimizer/v"}
     before = {name: array.copy() for name, array in arrays.items()}
     again = restore_state(run.model.ops, plain_history(header), arrays)
     np.testing.assert_array_equal(again.best_theta, state.best_theta)
-    assert again.best_elbo == -3.5
+    for name in ("best_elbo", "best_epoch", "epoch", "step", "steps_by", "stop_reason"):
+        assert getattr(again, name) == getattr(state, name), name
+    assert again.history == {"epoch": [1, 2], "loss": [0.5, 0.25]}  # the third is of an epoch that had not ended
     for array in (again.theta, again.best_theta, *again.optimizer_state.values()):
         array += 1.0
     for name, array in arrays.items():
@@ -438,6 +455,11 @@ def test_differences_are_named_in_order_and_from_both_sides():
         with pytest.raises(InputError, match=f"^p cannot be resumed: {words} are not those it was made with"):
             refuse_other_data("p", found, wanted)
     refuse_other_data("p", {"x": 1}, {"x": 1})
+    many = {f"y{i}": 1 for i in range(50)}
+    with pytest.raises(InputError, match="the validation data"):  # the first in alphabetical order of many
+        refuse_other_data("p", {"x_valid": 1, **many}, {})
+    with pytest.raises(InputError, match="its model has a = 1"):
+        refuse_difference("p", "model", {**many, "a": 1}, {})
     here = {"backend": "numpy", "npvae": "1", "BLAS": "b"}
     for found, words in (
         ({**here, "BLAS": "c", "npvae": "0", "z": "1", "y": "2"}, "npvae was 0, here 1, BLAS was c, here b, y was 2, here none, z was 1, here none;"),

@@ -10,6 +10,7 @@ from npvae import backend, check_gradient
 from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError
 from npvae.objectives import SemiSupervised, semi_supervised_loss
+from npvae.objectives.semi_supervised import labelled_first
 from npvae.semisupervised import SemiSupervisedArchitecture, SemiSupervisedModel
 
 CLASSES, FEATURES, LATENT = 4, 5, 3
@@ -177,6 +178,17 @@ def test_the_order_of_rows_does_not_matter():
     ), strict=True)
     assert losses[0] == pytest.approx(losses[1], rel=1e-12)
     np.testing.assert_allclose(*gradients, rtol=1e-9, atol=1e-12)
+
+
+def test_many_rows_keep_their_labels_and_noise():
+    """The order that begins with the labelled rows is that of the batch otherwise."""
+    labels = np.random.default_rng(3).integers(-1, CLASSES, 300)
+    model, theta, batch, eps = problem(labels)
+    order = np.concatenate([np.flatnonzero(labels >= 0), np.flatnonzero(labels < 0)])
+    x, its_eps, pairs = labelled_first(model, batch, eps)
+    np.testing.assert_array_equal(x, batch[order, :-1])
+    np.testing.assert_array_equal(its_eps, eps[order])
+    assert pairs.labelled == (labels >= 0).sum() and pairs.one_hot_labels.argmax(axis=1).tolist() == labels[labels >= 0].tolist()
 
 
 def test_the_product_with_x_is_taken_once_a_row(monkeypatch):

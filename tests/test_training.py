@@ -396,6 +396,20 @@ def test_early_stopping_waits_for_the_warm_up_and_restores_the_best(monkeypatch)
     assert "epoch 4" in state.stop_reason and "2 epochs" in state.stop_reason
 
 
+def test_a_run_that_ends_before_the_warm_up_is_over_keeps_its_parameters():
+    """None are the best yet."""
+    model, settings = model_and_settings(epochs=9, kl_warmup=3, patience=2)
+    thetas = []
+
+    def stop(state):
+        thetas.append(state.theta.copy())
+        state.stop("enough")
+
+    state = train(model, settings, grey_rows(20), grey_rows(5), callbacks=[stop])
+    assert state.best_theta is None and state.best_epoch == 0
+    np.testing.assert_array_equal(state.theta, thetas[0])
+
+
 @pytest.mark.parametrize("elbos", [[-10.0, -9.5, -9.2, -1.0], [-10.0, -9.0, -9.0, -1.0]])  # as much as it, but no more
 def test_min_delta_is_what_counts_as_better(monkeypatch, elbos):
     model, settings = model_and_settings(epochs=10, patience=2, min_delta=1.0)
@@ -488,7 +502,7 @@ def test_a_validation_loss_that_is_not_finite_is_an_error():
 
 @pytest.mark.parametrize(("tensor", "spoil", "words"), [
     ("the parameter decoder/0/W", lambda v, x: v["decoder/0/W"].__setitem__((0, 0), np.nan), "learning_rate"),
-    ("the minibatch x", lambda v, x: x.__setitem__((2, 1), np.inf), "data"),
+    ("the minibatch x", lambda v, x: x.__setitem__((2, 1), np.inf), "data"), ("the minibatch x", lambda v, x: x.__setitem__((2, 1), np.nan), "data"),
     ("the latent sample z", lambda v, x: v["encoder/logvar/b"].__setitem__(0, 3000.0), "clip_norm"),
     ("the KL divergence", lambda v, x: v["encoder/logvar/b"].__setitem__(0, 800.0), "overflowed"),
 ])
@@ -503,10 +517,27 @@ def test_the_guard_finds_the_first_tensor(tensor, spoil, words):
     assert name == tensor and words in advice
 
 
-def test_at_the_first_step_the_advice_is_to_scale_the_data():
+def test_where_data_may_be_missing_they_are_not_what_is_wrong():
+    from npvae.training.guard import first_non_finite
+
+    model = Model(Architecture(6, 2, (5,), missing=True), backend.get("numpy"))
+    theta, x = model.initial_parameters(0, "float64"), grey_rows(5)
+    x[1, 2] = np.nan
+    assert first_non_finite(model, objectives.ELBO(), theta, x, np.ones((5, 2)), 1.0) == ("", "")
+    model.views(theta)["encoder/logvar/b"][0] = 3000.0
+    with np.errstate(all="ignore"):
+        assert first_non_finite(model, objectives.ELBO(), theta, x, np.ones((5, 2)), 1.0)[0] == "the latent sample z"
+    settings = model_and_settings()[1]
+    x[2, 3] = -1e200
+    with pytest.raises(NonFiniteError, match=r"largest value is 1e\+200"):
+        train(model, settings, x)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_at_the_first_step_the_advice_is_to_scale_the_data(sign):
     model, settings = model_and_settings()
     with pytest.raises(NonFiniteError, match=r"step 1: .*not scaled .*largest value is 1e\+200.*divide_by"):
-        train(model, settings, grey_rows(20) * 1e200)
+        train(model, settings, sign * grey_rows(20) * 1e200)
 
 
 def test_a_callback_that_ruins_the_parameters_is_noticed():

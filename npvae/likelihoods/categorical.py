@@ -95,7 +95,7 @@ class Categorical(Likelihood):
             part = x[:, block]
             there = ~np.isnan(part)
             if (there.any(axis=1) != there.all(axis=1)).any():
-                row = int(np.argmax(there.any(axis=1) != there.all(axis=1)))
+                row = np.argmax(there.any(axis=1) != there.all(axis=1))
                 first, last = (column_label(end, column_names) for end in (block.start, block.stop - 1))
                 raise InputError(
                     f"row {row} of X lacks some of {first} to {last}, and not all: they are one variable, which is missing "
@@ -111,7 +111,7 @@ class Categorical(Likelihood):
                 )
             ones = np.where(there[:, 0], part.sum(axis=1), 1.0)
             if (ones != 1).any():
-                row = int(np.argmax(ones != 1))
+                row = np.argmax(ones != 1)
                 first, last = (column_label(end, column_names) for end in (block.start, block.stop - 1))
                 raise InputError(
                     f"row {row} of X has {int(ones[row])} ones from {first} to {last}, but the categorical likelihood "

@@ -100,5 +100,5 @@ def _draw_small(rate, u):
             break
         term = term * rate / k
         total = total + term
-        count = np.where(left, float(k), count)
+        count = np.where(left, k, count)
     return count
