@@ -435,6 +435,9 @@ def test_what_evaluate_and_reconstruct_say_of_a_few_rows(capsys):
     elbo = vae.elbo(x, random_state=0)
     assert output(capsys)[0] == f"wrote reconstructions.csv; ELBO of the 12 rows: {elbo:.3f} nats a row\n"
     assert np.allclose(np.loadtxt("reconstructions.csv", delimiter=","), vae.reconstruct(x), rtol=1e-6)
+    np.save("grey.npy", 255.0 * grey_rows(12))
+    assert main(["reconstruct", "m.npz", "--data", "grey.npy", "--out", "grey.csv"]) == 0
+    assert output(capsys)[0].splitlines()[1].startswith("note: of grey values the bernoulli likelihood gives cross-entropies")
     evaluate = ["evaluate", "m.npz", "--data", "x.npy", "--samples", "2", "--backend", "numpy", "--seed", "3"]
     assert main([*evaluate, "--rows", "12", "--json", "e.json"]) == 0
     lines = output(capsys)[0].splitlines()

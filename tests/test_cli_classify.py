@@ -275,7 +275,7 @@ def test_what_m2_is_trained_with(made, words, x, of_the_data, likelihood, divide
     model, code = classify._train(parse(["classify", *words.split(), "--quiet", "--alpha", "3", "--seed", "4"]), rows, np.array([1]))
     (kind, features, arguments), (_, fitted, y, how) = made[1:]
     assert (kind, features, code) == ("SemiSupervisedVAE", None, 0) and type(model).__name__ == kind and fitted is rows.x
-    assert y == ["b"] and how == {"checkpoint": None, "checkpoint_seconds": 10.0, "resume": False}
+    assert y == ["b"] and type(y[0]) is str and how == {"checkpoint": None, "checkpoint_seconds": 10.0, "resume": False}
     assert arguments == {
         "likelihood": likelihood, "alpha": 3.0, "divide_by": divide_by, "standardize": standardize, "backend": "auto", "threads": None,
         "random_state": 4, "verbose": False, "latent_dim": 50, "hidden": (500,), "activation": "softplus", "optimizer": "adam", "epochs": 50, **steps,

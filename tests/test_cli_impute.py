@@ -281,10 +281,11 @@ def test_what_an_imputer_is_made_with_and_asked(tmp_path, monkeypatch, capsys):
     assert [Path(name).read_text() for name in ("o.csv", "o-1.csv", "o-2.csv")] == [f"a,b\n1,2\n3,{value}\n" for value in (7, 0, 1)]
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "2 rows, 2 columns, names in the first row; 1 cells filled in" and out[-1] == "wrote o.csv, o-1.csv, o-2.csv"
+    Path("o-2.csv").unlink()
     assert main([*line, "--out", "o.csv", "--intervals", "i.csv", "--draws", "1", "--quiet", "--header", "yes"]) == 0
     assert found[-1].asked[0] == ("made", {}, 5, {**arguments, "epochs": None, "threads": None, "verbose": False}) and found[-1].asked[-1] == ("impute", 200, 3)
-    assert Path("i.csv").read_text() == "a low,a high,b low,b high\n0.1,1.9,1.1,2.9\n2.1,3.9,6.1,7.9\n" and not Path("o-3.csv").exists()
-    assert Path("o-2.csv").read_text().endswith("3,1\n") and capsys.readouterr() == ("", "")
+    assert Path("i.csv").read_text() == "a low,a high,b low,b high\n0.1,1.9,1.1,2.9\n2.1,3.9,6.1,7.9\n"
+    assert not Path("o-2.csv").exists() and capsys.readouterr() == ("", "")
     assert main(["impute", "--data", "X.NPZ", "--out", "o.npz"]) == 0
     with np.load("o.npz") as file:
         assert file["x"].dtype == np.float64 and file["x"].tolist() == [[1, 2], [3, 4]] and file["y"].tolist() == [5, 6]

@@ -676,7 +676,17 @@ def test_the_program_s_own_options_and_end(capsys, monkeypatch):
         def fails(options, error=error):
             raise error
 
+        class Counted(io.StringIO):
+            flushed = 0
+
+            def flush(self):
+                self.flushed += 1
+
         monkeypatch.setattr(info, "run_command", fails)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", Counted())
+            assert main(["info"]) == code and sys.stdout.flushed == 1  # as the command ends
+        assert capsys.readouterr().err == line
         assert main(["info"]) == code and capsys.readouterr().err == line
 
 
@@ -702,7 +712,6 @@ def test_what_a_terminal_cannot_show_is_escaped(tmp_path, monkeypatch):
         assert main(["sample", "gr\u00f6\u00dfe"]) == 2
         output.say("\u00e4")
         monkeypatch.undo()
-        assert out.flushed > 1  # when the command ended, too
     assert (tmp_path / "out").read_text() == "\\xe4\n" and (tmp_path / "err").read_text().startswith("npvae: no model file at 'gr\\xf6\\xdfe'")
 
 

@@ -94,19 +94,20 @@ def test_amat_is_read_back(tmp_path, bits, form):
 @pytest.mark.parametrize("spoil, words", [
     (lambda data: data[:-5], ["expected 4 lines", "6272 bytes", "got 6268"]),
     (lambda data: data[:-1568], ["expected 4 lines", "got 4704 bytes"]),
+    (lambda data: data + b"1 0 1", ["expected 4 lines", "got more than "]), (lambda data: data + b"1 0", ["expected 4 lines", "got 6276 bytes"]),
     (lambda data: b"", ["got 0 bytes"]),
     (lambda data: data[:1568] + b"2" + data[1569:], ["in line 2", "got " + repr(b"2" + amat(BITS)[1569:1592]) + "..."]),
     (lambda data: data[:1568] + b"/" + data[1569:], ["in line 2"]),
     (lambda data: data[:1569] + b"," + data[1570:], ["in line 2"]),
     (lambda data: data[:1567] + b" " + data[1568:], ["in line 1"]),
     (lambda data: data[:3136] + b" " + data[3136:-2] + b"\n", ["in line 3"]),
-], ids=["cut", "row missing", "empty", "two", "slash", "comma", "no newline", "shifted"])
+], ids=["cut", "row missing", "long", "longer", "empty", "two", "slash", "comma", "no newline", "shifted"])
 def test_damaged_amat_is_named_with_expected_and_got(tmp_path, bits, spoil, words):
     path = tmp_path / "rows.amat"
     path.write_bytes(spoil(amat(bits)))
     with pytest.raises(DataFileError) as caught:
         read_amat(path, 4)
-    assert str(caught.value).startswith(f"{path}: expected ")
+    assert str(caught.value).startswith(f"{path}: expected 4 lines of 784 digits, 6272 bytes in all, got " if "lines" in words[0] else f"{path}: expected ")
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 

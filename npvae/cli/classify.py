@@ -192,7 +192,7 @@ def _without_missing(y) -> list:
     y = [None if is_unlabelled(label) else label for label in y.tolist()]
     texts = [label for label in y if label is not None]
     whole = [numbers.read_whole(label) if isinstance(label, str) else None for label in texts]
-    if None not in whole and max(map(abs, whole), default=0) < 2**53:  # larger ones are names: a float does not hold them all
+    if None not in whole and all(abs(number) < 2**53 for number in whole):  # larger ones are names: a float does not hold them all
         return [None if label is None else int(label) for label in y]
     return y
 
@@ -222,7 +222,7 @@ def _given_labels(options, rows: _Rows) -> np.ndarray:
         codes = rows.codes
     else:
         count = DATASET_LABELS if options.labels is None else options.labels
-        codes = balanced_choice(rows.codes, count, options.seed, rows.classes.tolist())
+        codes = balanced_choice(rows.codes, count, options.seed, rows.classes)
     refuse_unusable(codes, rows.classes)
     return codes
 

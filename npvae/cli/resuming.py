@@ -9,8 +9,6 @@ import io
 import json
 from pathlib import Path
 
-import numpy as np
-
 from npvae.cli import numbers, outputs
 from npvae.data import DATASETS
 from npvae.errors import InputError, ModelFileError
@@ -107,7 +105,7 @@ def identity(options, *arrays) -> str:
     """A SHA-256 of all that decides what a command trains: its options, but those of _FREE that change nothing, and its data."""
     unimportant = set(_FREE) - {"epochs"} | {"resume", "resume_anyway", "parser", "run", "words"}
     chosen = {name: str(value) for name, value in sorted(vars(options).items()) if name not in unimportant}
-    digests = [checkpoint.data_fingerprint(np.ascontiguousarray(array)) for array in arrays]
+    digests = [checkpoint.data_fingerprint(array) for array in arrays]
     return hashlib.sha256(json.dumps([chosen, digests]).encode()).hexdigest()
 
 
