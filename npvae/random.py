@@ -99,7 +99,7 @@ def normal(seed: int, purpose: str, step: int, shape, dtype=np.float64, draw: in
     """Standard normal numbers, an array of ``shape``; computed in float64, then rounded to ``dtype``."""
     count = math.prod(shape)
     pairs = uniform(seed, purpose, step, ((count + 1) // 2, 2), draw=draw)
-    return _box_muller(pairs).reshape(-1)[:count].reshape(shape).astype(dtype, copy=False)
+    return np.asarray(_box_muller(pairs).reshape(-1)[:count].reshape(shape), dtype)
 
 
 def normal_of_steps(seed: int, purpose: str, first: int, steps: int, shape, dtype=np.float64) -> np.ndarray:
@@ -107,7 +107,7 @@ def normal_of_steps(seed: int, purpose: str, first: int, steps: int, shape, dtyp
     count = math.prod(shape)
     raw = words_of_steps(seed, purpose, first, steps, (count + 1) // 2 * 2)
     z = _box_muller(_unit_interval(raw, np.float64).reshape(-1, 2))
-    return z.reshape(raw.shape)[:, :count].reshape(steps, *shape).astype(dtype, copy=False)
+    return np.asarray(z.reshape(raw.shape)[:, :count].reshape(steps, *shape), dtype)
 
 
 def normal_of_rows(

@@ -1,6 +1,7 @@
 """Log-likelihood by importance sampling, the aggregate posterior, nearest neighbours: against exact answers."""
 
 import decimal
+import json
 import math
 import sys
 from types import SimpleNamespace
@@ -490,6 +491,8 @@ def test_every_figure_of_a_model_is_possible_whatever_its_variances(logvar):
     assert found["log_likelihood"] <= 0.0 and 0.0 <= found["sampling_error"] <= 1.0
     assert 1.0 <= found["effective_sample_size_smallest"] <= found["effective_sample_size_median"] <= 50.0
     assert "I(row; z)" in report.describe(found)
+    plain = [value for entry in found.values() for value in (entry if isinstance(entry, list) else [entry])]
+    assert {type(value) for value in plain} <= {int, float, str, bool, type(None), dict} and found == json.loads(json.dumps(found))
 
 
 def test_a_figure_that_is_not_finite_is_refused():

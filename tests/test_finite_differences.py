@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -53,6 +54,7 @@ def test_rounding_is_of_the_outputs_that_change_and_of_the_point():
     assert found.size == pytest.approx(math.sqrt((3 + h) ** 2 + (4 + 2 * h) ** 2 + 25), rel=1e-15)
     assert found.rounding == pytest.approx(16 * EPS * math.hypot(3 + h, 4 + 2 * h) / h, rel=1e-12)
     assert found.unseen == pytest.approx(16 * EPS * 5 / h, rel=1e-12)
+    assert {type(number) for number in dataclasses.astuple(found)} == {float}
     far = derivative(lambda t: np.array([3.0 - 2.0 * t]), h, 1e-7, 1.0, "t", 8.0)
     assert far.rounding == pytest.approx(16 * EPS * (3 + 2 * h) / h + EPS * 8.0 / h * 2.0, rel=1e-12) and far.unseen == 0.0
 

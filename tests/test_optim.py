@@ -181,6 +181,8 @@ def test_clipping_by_the_length(rng):
 def test_configuration_round_trip(optimizer):
     again = optim.get({"name": optimizer.name, **optimizer.config()})
     assert type(again) is type(optimizer) and again.config() == optimizer.config()
+    optimizer.config().clear()
+    assert again.config() == optimizer.config() != {}  # a copy of its own
     assert eval(repr(optimizer), vars(optim).copy()).config() == optimizer.config()
 
 
@@ -271,4 +273,5 @@ def test_the_norm_where_squares_overflow():
     with np.errstate(over="ignore"):
         assert optim.global_norm(np, np.array([3e30, -4e30], np.float32)) == pytest.approx(5e30, rel=1e-6)
         assert optim.global_norm(np, np.array([-4e30, 0, 0, 0], np.float32)) == pytest.approx(4e30, rel=1e-6)
+        assert type(optim.global_norm(np, np.array([3e30, -4e30], np.float32))) is float
     assert optim.longest_gradient(None) == optim.longest_gradient(1e16) == 1e15 and optim.longest_gradient(2.5) == 2.5
