@@ -13,7 +13,7 @@ import pytest
 from conftest import BACKENDS
 
 from npvae import backend, likelihoods, objectives, optim, random
-from npvae.backend import buffers, compiled
+from npvae.backend import bits, blas, buffers, compiled
 from npvae.backend.base import Ops
 from npvae.backend.buffers import SMALLEST_POOLED, BufferPool, SequencePool
 from npvae.backend.cupy_ops import CupyOps
@@ -434,7 +434,7 @@ def test_where_reference_counts_can_be_trusted(monkeypatch):
     for name, value in (("implementation", SimpleNamespace(name="pypy")), ("_is_gil_enabled", lambda: False), ("getrefcount", None)):
         with monkeypatch.context() as patch:
             patch.delattr(sys, name) if value is None else patch.setattr(sys, name, value)
-            assert buffers._counts_can_be_trusted() is False
+            assert buffers._counts_can_be_trusted() is False and not BufferPool()._trusted
 
 
 @needs_counts
@@ -498,6 +498,11 @@ def test_the_specification_runs_on_any_array_api(rng, likelihood, activation):
     assert strict_model.ops.dtype_name(strict_model.initial_parameters(0)) == "float32"
 
 
+def test_what_the_bits_of_the_specification_depend_on():
+    for library, words in ((SimpleNamespace(__name__="arrays", __version__="1.2"), "arrays 1.2"), (SimpleNamespace(__name__="arrays"), "arrays")):
+        assert Ops(library).bits_depend_on() == {"array module": words}
+
+
 def test_array_libraries_that_join_arrays_by_the_name_of_old(rng):
     """NumPy 1 and CuPy 13 have concatenate, a library of the array API has concat."""
     a, b = rng.standard_normal((2, 3)), rng.standard_normal((4, 3))
@@ -507,11 +512,15 @@ def test_array_libraries_that_join_arrays_by_the_name_of_old(rng):
         np.testing.assert_array_equal(ops.concat([a, a], axis=1), np.hstack([a, a]))
 
 
+@pytest.mark.parametrize(("simd", "words"), [({"baseline": ["SSE", "SSE2"], "found": ["AVX"]}, "SSE SSE2 AVX"), ({"found": ["NEON"]}, "NEON")])
+def test_the_instructions_that_numpy_uses(monkeypatch, simd, words):
+    monkeypatch.setattr(np, "show_config", lambda mode: {"SIMD Extensions": simd})
+    assert bits.of_numpy(blas_threads=False)["instructions"] == words
+
+
 @pytest.mark.parametrize("config", [lambda mode: {}, lambda: None])
 def test_a_numpy_that_does_not_say_how_it_was_built(monkeypatch, config):
     """As one without that part of its configuration, or whose function takes no mode."""
-    from npvae.backend import bits, blas
-
     monkeypatch.setattr(np, "show_config", config)
     monkeypatch.setattr(blas, "_libraries", lambda: [])
     found = bits.of_numpy(blas_threads=False)

@@ -321,6 +321,7 @@ def counted(monkeypatch):
 
 
 def test_one_thread_for_a_while(counted):
+    assert blas.held.usual() == 5
     with blas.one_thread():
         assert counted[-1] == 1 and blas.held.usual() == 5
         with blas.one_thread():
@@ -368,6 +369,18 @@ def test_a_forked_child_has_the_usual_number(counted):
     with blas.one_thread():
         blas.held.begin_anew()
         assert counted[-1] == 5 and blas.held.usual() == 5
+
+
+def test_sums_of_single_numbers_go_on_in_double():
+    """Of a float32 run too: what is added up over an epoch must not lose the digits of a batch."""
+    model = Model(Architecture(24, 2, (9,)), NumpyOps(threads=1))
+    theta = model.initial_parameters(0, "float32")
+    bound = numpy_step.GradientOfBatch(model, model.ops, 17, theta, np.empty_like(theta))
+    bound.x[...], bound.eps[...] = grey(17, dtype="float32"), 0.5
+    loss, _, reconstruction = bound.run(0.3)
+    assert type(loss) is type(reconstruction) is float
+    kl = np.add.reduce(bound.latent[0].reshape(-1))
+    assert loss == (reconstruction + 0.3 * float(kl)) / 17
 
 
 def test_likelihoods_with_parameters_are_not_divided(by_pieces):
