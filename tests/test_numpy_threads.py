@@ -94,6 +94,28 @@ def test_steps_with_cut_sums_are_the_specification_s(by_blas, architecture):
     specification_agrees(architecture)
 
 
+class CalledTwice(likelihoods.Bernoulli):
+    """A likelihood that a user wrote, which asks for the derivative a second time and looks at the first one again."""
+
+    name = "called_twice"
+
+    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True):
+        nll, backward = super().negative_log_likelihood(ops, outputs, x, parameters, gradient)
+
+        def twice(dnll):
+            ((first,), nothing), ((second,), _) = backward(dnll), backward(dnll)
+            return (0.5 * (first + second),), nothing
+
+        return nll, twice
+
+
+@pytest.mark.parametrize("way", ["", "by_blas", "by_pieces"])
+def test_a_likelihood_of_one_s_own_on_every_way(way, request):
+    if way:
+        request.getfixturevalue(way)
+    specification_agrees({"hidden": (9,), "latent_dim": 2, "likelihood": CalledTwice()})
+
+
 def test_several_pieces_are_what_was_tested(by_pieces, monkeypatch):
     counts, original = [], pieces.run
     monkeypatch.setattr(pieces, "run", lambda calls, threads: counts.append(len(calls)) or original(calls, threads))
