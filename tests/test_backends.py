@@ -13,7 +13,7 @@ import pytest
 from conftest import BACKENDS
 
 from npvae import backend, likelihoods, objectives, optim, random
-from npvae.backend import bits, blas, buffers, compiled
+from npvae.backend import bits, blas, buffers, compiled, products
 from npvae.backend.base import Ops
 from npvae.backend.buffers import SMALLEST_POOLED, BufferPool, SequencePool
 from npvae.backend.cupy_ops import CupyOps
@@ -239,6 +239,50 @@ def test_steps_on_arrays_that_are_not_alike(ops, rng):
             getattr(ops, name)(*arguments)
 
 
+def compiled_operations(ops, monkeypatch) -> list:
+    """What a compiled backend is asked to run from now on, one after another."""
+    asked = []
+    place, name = (ops, "_run") if isinstance(ops, NumbaOps) else (ops.ops.kernels, "launch")
+    original = getattr(place, name)
+
+    def run(*arguments, **named):
+        asked.append(arguments)
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(place, name, run)
+    return asked
+
+
+def test_compiled_code_does_what_it_can(ops, dtype, rng, monkeypatch):
+    """Where the operations of another backend would have the same values, and take longer."""
+    if ops.name not in ("numba", "cupy"):
+        pytest.skip("nothing is compiled")
+    asked, own = compiled_operations(ops, monkeypatch), vars(NumbaOps if ops.name == "numba" else CupyOps)
+    flat = [rng.random(7).astype(dtype) for _ in range(4)]
+    more = [("kl_backward", (0.5, flat[0][None], flat[1][None])), ("scale_rows", (flat[0][None], 0.5)), *steps_of(*flat)]
+    for name, arguments in (*calls(rng, (5, 3), dtype), *more):
+        if name not in own or (ops.name == "numba" and name == "dense_backward" and arguments[4] == "identity"):
+            continue
+        asked.clear()
+        getattr(ops, name)(*arguments)
+        assert asked, name
+
+
+@pytest.mark.parametrize("activation", ["identity", "relu"])
+def test_products_that_are_large_enough_are_the_program_s(dtype, rng, monkeypatch, activation):
+    if backend.reason_against("numba") is not None:
+        pytest.skip("numba does not run here")
+    ops, made, original = backend.get("numba"), [], products.multiply
+    monkeypatch.setattr(products, "multiply", lambda *arguments: made.append(original(*arguments)) or made[-1])
+    x, W, b = (rng.standard_normal(shape).astype(dtype) for shape in ((70, 70), (70, 70), 70))
+    y = ops.dense_forward(x, W, b, activation)
+    assert made == [True]
+    for need_dx in (False, True):
+        made.clear()
+        ops.dense_backward(y, x, y, W, activation, need_dx)
+        assert made == [True] * (1 + need_dx)
+
+
 @pytest.mark.parametrize("size", [20.0, 60.0])
 def test_tails_equal_the_specification(ops, dtype, size):
     a = np.array([[size, -size, size, -size]], dtype)
@@ -278,6 +322,8 @@ def test_an_epoch_s_order_is_the_permutation_of_the_library(ops, count):
     assert order.dtype == np.int64 and sorted(order) == list(range(count))
     np.testing.assert_array_equal(order, random.permutation(3, "shuffle", 5, count))
     assert ops.sorting_order(np.array([7, 3, 7, 3], np.uint64)).tolist() == [1, 3, 0, 2]
+    ties = np.arange(1000, dtype=np.uint64) % 3
+    assert ops.sorting_order(ties).tolist() == sorted(range(1000), key=lambda i: i % 3)
 
 
 # Memory

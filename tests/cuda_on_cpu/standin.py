@@ -284,6 +284,9 @@ class RawKernel:
 
     def __call__(self, grid, block, arguments, *, shared_mem=0) -> None:
         standin = self._standin
+        for argument in arguments:  # a record is passed by value, an array of the host not at all
+            if isinstance(argument, np.ndarray) and argument.shape != ():
+                raise TypeError(f"Unsupported type {type(argument)}")
         held = [a.inside if isinstance(a, ndarray) else a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
 
         def launch():

@@ -30,7 +30,7 @@ FUNCTIONS = {
 SYMMETRIC = {
     "min", "max", "minimum", "maximum", "add", "multiply", "array_equal", "zip", "hypot", "logaddexp",
     "fadd", "mul", "fmul", "or_", "and_", "high",  # LLVM's operations, and the upper half of a product: kernels/
-    "identical", "row_dots",
+    "identical", "row_dots", "_in_place",
 }
 #: Functions that draw random numbers for a purpose, which is their second argument.
 DRAWS = {"normal", "uniform", "bernoulli", "permutation", "words", "Stream"}
