@@ -166,6 +166,24 @@ def test_a_sample_without_weight_has_no_say():
     assert np.isfinite(found.mean).all()
 
 
+def test_weights_may_come_late():
+    """The first pieces have none at all: with them the sums begin when there is one."""
+    model = Model(Architecture(2, 1, (), likelihood="poisson", missing=True), Ops(np))
+    theta = np.zeros(model.layout.size)
+    views = model.views(theta)
+    views["decoder/log_rate/W"][...] = [[400.0, 0.5]]
+    views["encoder/mean/b"][...], views["encoder/logvar/b"][...] = 4.0, 2.0
+    x = np.array([[1.0, np.nan]])
+    with np.errstate(over="ignore"):
+        pieces, whole = (importance_imputation(model, theta, x, 1, samples=200, draws=3, at_once=at_once) for at_once in (4, 10_000))
+        with pytest.raises(InputError, match="a log-weight of row 0 is not finite"):
+            importance_imputation(model, theta, x, 1, samples=4)
+    assert np.isfinite(pieces.mean).all()
+    np.testing.assert_allclose(pieces.mean, whole.mean, rtol=1e-12)
+    np.testing.assert_array_equal(pieces.draws, whole.draws)
+    np.testing.assert_allclose(pieces.diagnostics["effective_sample_size"], whole.diagnostics["effective_sample_size"], rtol=1e-12)
+
+
 # The normal distribution
 
 

@@ -3,6 +3,7 @@ and draws become."""
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import gpu_backends
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from npvae import TableImputer, random
-from npvae.errors import DataFileError, InputError
+from npvae.errors import DataFileError, InputError, InputTypeError, NonFiniteError
 from npvae.impute import Imputation
 from npvae.tables import TableImputation
 from npvae.tables import member as member_module
@@ -104,6 +105,80 @@ def test_a_few_numbers_among_names_are_names():
     assert fitted([*map(float, range(10)), "x"])[0].kind == "categorical"
     with pytest.raises(InputError, match="text 'x' in row 11 among numbers"):
         fitted([*map(float, range(11)), "x"])
+
+
+def test_cells_become_what_python_has():
+    """Numbers and bools of NumPy's as Python's, by which a file, a message and a filled table are written; scales too."""
+    column, _ = fitted([np.str_("b"), "a", np.str_("c"), None])
+    assert column.values == ("a", "b", "c") and {type(value) for value in column.values} == {str}
+    assert {type(value) for value in fitted([np.bool_(True), False])[0].values} == {bool}
+    assert {type(value) for value in fitted([np.int64(3), np.float32(4)])[0].values} == {float}
+    column, _ = fitted([np.int64(3), np.float32(4), 5, 9.0])
+    assert type(column.mean) is type(column.deviation) is float and type(column.whole) is bool
+    assert {type(value) for value in fitted([1.5, 2.5, 9.0])[0].config().values()} == {str, list, float, bool}
+    narrow = np.float32([16777216.0, 1.0, 1.0, 2.0])  # whose sum float32 does not hold
+    assert fit_column("c", narrow, np.ones(4, bool)).mean == 16777220.0 / 4
+    assert np.isnan(fit_column("c", narrow, np.ones(4, bool)).encode(narrow, np.arange(4) > 0)[0, 0])
+
+
+def test_logarithms_that_are_equal_are_not_divided_by_their_deviation():
+    column, x = fitted([1e300, np.nextafter(1e300, 2e300)], "positive")
+    assert column.deviation == 1.0 and x.tolist() == [0.0, 0.0]
+    with pytest.raises(InputError, match="column 'c' holds 1e.16 in row 2; too far from all others"):
+        fitted([1.0, 2.0, 1e16], "counts")
+
+
+@pytest.mark.parametrize(("X", "cells", "observed"), [
+    ([["a", 1.5], ["b", float("nan")]], [["a", 1.5], ["b", None]], [[1, 1], [1, 0]]),  # numbers stay numbers
+    ((("a", 1), ("nan", 2)), [["a", 1], ["nan", 2]], [[1, 1], [1, 1]]),
+    (np.array([["a", np.nan], ["b", 1.5]]), [["a", None], ["b", "1.5"]], [[1, 0], [1, 1]]),  # NumPy made text of them
+    (np.array([["nan", np.float32("nan"), None, np.nan]], dtype=object), [["nan", None, None, None]], [[1, 0, 0, 0]]),
+    (np.array([[1, 2], [3, 4]]), [[1.0, 2.0], [3.0, 4.0]], [[1, 1], [1, 1]]), (np.array([[True], [False]]), [[1.0], [0.0]], [[1], [1]]),
+    (np.float32([[1.5, np.nan]]), [[1.5, None]], [[1, 0]]),
+])
+def test_what_cells_are_and_which_are_observed(X, cells, observed):
+    found = as_cells(X)
+    np.testing.assert_array_equal(found.observed, np.array(observed, bool))
+    assert found.observed.dtype == bool and found.names == [str(i) for i in range(len(cells[0]))]
+    assert [[value if seen else None for value, seen in zip(*row)] for row in zip(found.cells.tolist(), found.observed)] == cells
+    if found.cells.dtype != object:
+        assert found.cells.dtype == (np.float32 if X.dtype == np.float32 else np.float64)
+
+
+def test_tables_of_other_libraries_and_types():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"n": [1.5, None], "t": ["a", pandas.NA], "d": [pandas.NaT, pandas.NaT], 7: [1, 2]})
+    found = as_cells(frame)
+    assert found.names == ["n", "t", "d", "7"] and found.observed.tolist() == [[True, True, False, True], [False, False, False, True]]
+    for cells, kind in ((np.array([[b"x"], [b"y"]]), "bytes"), (np.array([["2020-01-01"], ["2021-01-01"]], "M8[D]"), "date"), (np.array([[1j], [2j]]), "complex")):
+        with pytest.raises(InputTypeError, match=f"column '0' holds .* of type {kind}; cells are numbers, text or bools"):
+            Schema.fit(as_cells(cells))
+    named = fitted(["a", "b", "c"])[0]
+    with pytest.raises(InputTypeError, match="^column 'c' holds 1j of type complex"):
+        named.encode(np.array([1j], dtype=object), np.array([True]))
+    for shape in ((0, 3), (3, 0), (3,), (2, 2, 2)):
+        with pytest.raises(InputError, match=f"^X must have rows and columns, got shape {re.escape(str(shape))}"):
+            as_cells(np.zeros(shape))
+    with pytest.raises(InputError, match="^the table is not a rectangular table: "):
+        as_cells([[1.0, 2.0], [3.0]], "the table")
+    with pytest.raises(InputError, match="^two columns of X are named 'a'$"):
+        as_cells(pandas.DataFrame(np.zeros((2, 4)), columns=["b", "a", "c", "a"]))
+    with pytest.raises(InputTypeError, match="got MaskedArray"):
+        as_cells(np.ma.masked_array([[1.0]]))
+    with pytest.raises(InputTypeError, match="X must be a table with NaN or None for what is missing, got Sparse"):
+        as_cells(type("Sparse", (), {"toarray": lambda self: np.zeros((2, 2))})())
+
+
+def test_columns_may_be_named_by_number_and_have_likelihoods_of_their_own():
+    generator = np.random.default_rng(0)
+    x = np.column_stack([generator.standard_normal(20), generator.lognormal(size=20), np.arange(20) % 4, np.arange(20) % 3])
+    kinds = {1: {"kind": "positive", "likelihood": "student_t"}, 2: "counts", 3: {"kind": "categorical", "likelihood": "categorical"}}
+    schema = Schema.fit(as_cells(x), kinds)
+    assert [column.kind for column in schema.columns] == ["continuous", "positive", "counts", "categorical"]
+    named = [entry["likelihood"]["name"] for entry in schema.likelihood().config()["columns"]]
+    assert named == ["gaussian_decoder", "student_t", "poisson", "categorical"] and type(schema.width) is int
+    other = Schema.fit(as_cells(x[:, :2]), {"1": "positive"}, "student_t")
+    assert [(entry["likelihood"]["name"], entry["columns"]) for entry in other.likelihood().config()["columns"]] == [("student_t", 2)]
 
 
 # a table's columns together
@@ -326,6 +401,43 @@ def test_members_are_averaged_and_the_fewest_samples_are_reported(monkeypatch):
     np.testing.assert_allclose(drawn, [0.01, 3.01, 6.01, 0.02, 3.02], atol=1e-12)
     np.testing.assert_array_equal(found.observed, ~np.isnan(x))
     assert found.columns == ["0", "1"] and found.is_numeric == [True, True]
+
+
+def test_names_of_columns_and_their_number_are_remembered():
+    x = np.random.default_rng(0).standard_normal((12, 2))
+    named = type("Named", (), {"columns": ["a", "b"], "__array__": lambda self, dtype=None, copy=None: x})()
+    quick = {"members": 1, "epochs": 1, "hidden": (3,), "imputation_samples": 5, "random_state": 0, "backend": "numpy"}
+    imputer = TableImputer(**quick).fit(named)
+    assert imputer.n_features_in_ == 2 and list(imputer.feature_names_in_) == ["a", "b"] and imputer.interrupted_ is False
+    with pytest.raises(InputError, match=r"^the columns should be those of the fitted table, \['a', 'b'\], got \['0', '1'\]$"):
+        imputer.transform(x)
+    assert not hasattr(imputer.fit(x), "feature_names_in_")
+
+
+def test_answers_that_are_not_finite_are_refused(monkeypatch):
+    """Also where only what becomes of them is not: the exponential of a number that float64 holds."""
+    x = np.random.default_rng(0).lognormal(size=(30, 2))
+    x[3, 1] = np.nan
+    quick = {"members": 1, "epochs": 1, "hidden": (3,), "random_state": 0, "backend": "numpy"}
+    for kind, answer in (("continuous", np.nan), ("continuous", np.inf), ("positive", 1e4)):
+        imputer = TableImputer({"1": kind}, **quick).fit(x)
+        members_that_say(monkeypatch, imputer, [np.array([np.nan, answer])], [np.ones(30)])  # of the first nothing is asked
+        with np.errstate(over="ignore"), pytest.raises(NonFiniteError, match="^column '1' would not be finite"):
+            imputer.transform(x)
+        members_that_say(monkeypatch, imputer, [np.array([np.nan, 0.0])], [np.ones(30)])
+        assert np.isfinite(imputer.transform(x)).all()
+
+
+def test_tables_of_whole_numbers_are_filled_with_floats_and_are_not_changed(monkeypatch):
+    x = np.random.default_rng(0).standard_normal((30, 2))
+    quick = {"members": 1, "epochs": 1, "hidden": (3,), "imputation_samples": 5, "random_state": 0, "backend": "numpy"}
+    imputer = TableImputer(**quick).fit(x)
+    whole = np.array([[1, 2], [3, 4]])
+    found = imputer.transform(whole)
+    assert found.dtype == np.float64 and found.tolist() == [[1.0, 2.0], [3.0, 4.0]] and found is not whole
+    narrow = x.astype(np.float32)
+    found = imputer.transform(narrow)
+    assert found.dtype == np.float32 and not np.shares_memory(found, narrow)
 
 
 def test_of_names_the_members_probabilities_are_averaged(monkeypatch):

@@ -29,15 +29,14 @@ def as_cells(X, name: str = "X") -> Cells:
     InputError, InputTypeError: not a table, no rows or no columns, two columns of one name.
     """
     names = getattr(X, "columns", None)
-    names = None if names is None else list(names)
     if hasattr(X, "toarray") or isinstance(X, np.ma.MaskedArray):
         raise InputTypeError(f"{name} must be a table with NaN or None for what is missing, got {type(X).__name__}")
     try:
         cells = np.asarray(X)
-        if cells.dtype.kind == "U":
+        if cells.dtype.kind == "U" and not isinstance(X, (list, tuple)):
             cells = np.where(cells == "nan", None, cells.astype(object))  # which NumPy makes of NaN beside text
         elif cells.dtype.kind not in "fiub":
-            cells = np.asarray(X, dtype=object)
+            cells = np.asarray(X, dtype=object)  # also of lists of numbers and text, so that numbers do not become text
     except ValueError as error:
         raise InputError(f"{name} is not a rectangular table: {error}") from None
     if cells.dtype.kind in "iub":
@@ -47,7 +46,7 @@ def as_cells(X, name: str = "X") -> Cells:
     if names is not None and len(names) != cells.shape[1]:
         raise InputError(f"{name} has {len(names)} column names for {cells.shape[1]} columns")
     if cells.dtype == object:
-        observed = np.array([[not _is_missing(cell) for cell in row] for row in cells]).reshape(cells.shape)
+        observed = np.array([[not _is_missing(cell) for cell in row] for row in cells])
     else:
         observed = ~np.isnan(cells)
     names = numbered(cells.shape[1]) if names is None else [str(entry) for entry in names]
@@ -72,7 +71,7 @@ class Schema:
     def __init__(self, columns: list[Column]) -> None:
         self.columns = columns
         ends = np.cumsum([column.width for column in columns])
-        self.slices = [slice(int(end) - c.width, int(end)) for end, c in zip(ends, columns, strict=True)]
+        self.slices = [slice(end - c.width, end) for end, c in zip(ends, columns, strict=True)]
         self.width = int(ends[-1])
 
     @classmethod
