@@ -616,7 +616,8 @@ def test_values_of_columns_in_files(kind, values, fits):
 
 @pytest.mark.parametrize(("covariance", "fits"), [
     (np.eye(3), True), ([[4.0, 1.0], [1.0, 1.0]], True), ([[4.0, 2.0], [2.0, 1.0]], False), ([[1.0, 0.5], [0.4, 1.0]], False), (-np.eye(2), False),
-    ([[1.0, 1e-9], [0.0, 1.0]], True), ([[1.0, 2e-8], [0.0, 1.0]], False), ([[1e8, 0.5], [0.0, 1e8]], True), ([[1e8, 2.0], [0.0, 1e8]], False),
+    ([[1.0, 1e-9], [0.0, 1.0]], True), ([[1e-4, 1e-9], [0.0, 1e-4]], False), ([[1e-4, 1e-13], [0.0, 1e-4]], True), ([[2.0]], True),
+    ([[1.0, 1e-7], [0.0, 100.0]], True), ([[1.0, 2e-8], [2e-8, 1.0]], True), ([[-1e3, 1.0], [1.0, 1.0]], False), ([[1.0, 2e-8], [0.0, 1.0]], False), ([[1e8, 0.5], [0.0, 1e8]], True), ([[1e8, 2.0], [0.0, 1e8]], False),
 ])
 def test_what_a_covariance_is(covariance, fits):
     from npvae.tables.imputer_file import _is_covariance

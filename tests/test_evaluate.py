@@ -462,7 +462,10 @@ def test_an_estimate_may_be_ten_errors_and_rounding_outside_its_bounds():
         (0.5, 1.0, 100), (0.0, 9.0, 1), (-5e-10, 9.0, 100), (-1e-9, 1.0, 100), (1 + 5e-10, 1.0, 100), (upper + 2e-9, 9.0, 100),
     ):
         assert of(estimate, 0.0, mean_kl, rows).check().note is None
-    assert of(1 + 1e-9, 0.0, 1.0, 100).check()  # just as far as it may be
+    assert of(1 + 1e-9, 0.0, 1.0, 100).check() and of(-9e-10, 0.0, 0.5, 100).check().note is None  # just as far as it may be
+    assert of(upper + 1e-7, 1.0, 1e3, 100).note is not None  # of the bound's size, not of the mean KL's
+    with pytest.raises(InputError, match="must hold"):
+        of(upper + 1e-7, 0.0, 1e3, 100).check()
     for estimate, mean_kl in ((-2e-9, 1.0), (1 + 2e-9, 1.0), (upper + 2e-8, 9.0)):
         assert of(estimate, 1.0, mean_kl, 100).note is not None
         with pytest.raises(InputError, match="must hold"):

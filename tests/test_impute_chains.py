@@ -177,6 +177,18 @@ def test_only_the_row_that_is_lost_begins_anew():
     assert states[0][0][1] != 7.0 and states[0][2][0] != 0.0
 
 
+def test_a_row_of_which_what_is_observed_is_expected_beyond_the_dtype_begins_anew():
+    """Also where what is missing is not: the next z would be as far off."""
+    known = LinearGaussian()
+    views = known.model.views(known.theta)
+    views["encoder/mean/b"][...], views["decoder/mean/W"][...] = 1e150, [[1e200, 1.0, 1.0]]
+    start = np.array([[0.9, 7.0, 7.0]])
+    chain = Chain(known.model, views, X[None], start, Stream(3, "imputation chain", 0))
+    chain.step(0)
+    np.testing.assert_array_equal(chain.x, start)
+    np.testing.assert_array_equal(chain.expected, start)
+
+
 def test_backends_agree_on_chains(ops):
     x = np.array([X, [np.nan, -1.0, 2.5], [0.1, 0.2, 0.3]])
     for arguments in ({"metropolis": False}, {"proposals": 1}, {"proposals": 3}):

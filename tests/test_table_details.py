@@ -4,6 +4,7 @@ and draws become."""
 from __future__ import annotations
 
 import re
+import warnings
 from types import SimpleNamespace
 
 import gpu_backends
@@ -329,6 +330,23 @@ def test_a_last_epoch_between_two_looks_is_looked_at(looks):
     assert looks["epochs"][1:] == [3, 6, 7] and member.epoch == 7
 
 
+def test_columns_that_have_nothing_in_common_are_no_accident():
+    """Training says of a VAE that its posterior has collapsed; of columns that know nothing of each other it is as it should be."""
+    from npvae import backend
+    from npvae.errors import PosteriorCollapseWarning
+    from npvae.training import collapse
+
+    x = np.stack([np.tile([-1.0, 1.0], 32), np.tile([-1.0, -1.0, 1.0, 1.0], 16)], axis=1)
+    schema = Schema.fit(as_cells(x), {"0": "continuous", "1": "continuous"})
+    arguments = schema.likelihood(), schema.slices, Standard(schema.center, schema.scale)
+    quick = {**RECIPE, "latent_dim": 1, "held_out": 0.01, "batch_size": 64, "epochs": collapse.PATIENCE, "learning_rate": 1e-9}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PosteriorCollapseWarning)
+        _, state = train_member(x, *arguments, Recipe(**quick), backend.get("numpy"), 5)
+    with pytest.warns(PosteriorCollapseWarning):  # as training itself would say of this history
+        collapse.warn(None, state)
+
+
 def test_how_a_member_is_trained(looks):
     from npvae import backend
     from npvae.impute import fit_normal
@@ -428,6 +446,15 @@ def test_answers_that_are_not_finite_are_refused(monkeypatch):
         assert np.isfinite(imputer.transform(x)).all()
 
 
+def test_probabilities_that_are_not_finite_are_refused(monkeypatch):
+    table = np.array([["abc"[i % 3], float(i)] for i in range(30)], dtype=object)
+    table[4, 0] = None
+    imputer = TableImputer(members=1, epochs=1, hidden=(3,), random_state=0, backend="numpy").fit(table)
+    members_that_say(monkeypatch, imputer, [np.array([np.nan, 0.5, 0.5, 0.0])], [np.ones(30)])
+    with pytest.raises(NonFiniteError, match="^column '0' would not be finite"):
+        imputer.transform(table)
+
+
 def test_tables_of_whole_numbers_are_filled_with_floats_and_are_not_changed(monkeypatch):
     x = np.random.default_rng(0).standard_normal((30, 2))
     quick = {"members": 1, "epochs": 1, "hidden": (3,), "imputation_samples": 5, "random_state": 0, "backend": "numpy"}
@@ -451,7 +478,7 @@ def test_of_names_the_members_probabilities_are_averaged(monkeypatch):
     assert found.filled[4, 0] == "b" and found.is_numeric == [False, True] and found.draws == []
 
 
-@pytest.mark.parametrize(("draws", "level", "k"), [(19, 0.9, 1), (38, 0.9, 1), (39, 0.9, 2), (200, 0.9, 10), (200, 0.5, 50), (3, 0.5, 1), (199, 0.99, 1)])
+@pytest.mark.parametrize(("draws", "level", "k"), [(19, 0.9, 1), (38, 0.9, 1), (39, 0.9, 2), (200, 0.9, 10), (200, 0.5, 50), (3, 0.5, 1), (199, 0.99, 1), (13, 0.85, 1), (26, 0.85, 2)])
 def test_ends_of_intervals_are_draws_in_order(draws, level, k):
     generator = np.random.default_rng(1)
     drawn = [generator.permutation(4).astype(float)[:, None] + 10.0 * i for i in generator.permutation(draws)]
@@ -467,7 +494,7 @@ def test_ends_of_intervals_are_draws_in_order(draws, level, k):
 
 
 @pytest.mark.parametrize(("draws", "level", "words"), [
-    (18, 0.9, "must be at least 19"), (2, 0.5, "must be at least 3"), (98, 0.98, "must be at least 99"), (50, 1.0, "level"), (50, 0.0, "level"),
+    (18, 0.9, "must be at least 19, got 18"), (12, 0.85, "must be at least 13, got 12"), (2, 0.5, "must be at least 3"), (98, 0.98, "must be at least 99"), (50, 1.0, "level"), (50, 0.0, "level"),
 ])
 def test_intervals_that_there_are_not(draws, level, words):
     drawn = [np.zeros((2, 1))] * draws

@@ -34,7 +34,7 @@ def as_cells(X, name: str = "X") -> Cells:
     try:
         cells = np.asarray(X)
         if cells.dtype.kind == "U" and not isinstance(X, (list, tuple)):
-            cells = np.where(cells == "nan", None, cells.astype(object))  # which NumPy makes of NaN beside text
+            cells = np.where(cells == "nan", None, cells)  # which NumPy makes of NaN beside text
         elif cells.dtype.kind not in "fiub":
             cells = np.asarray(X, dtype=object)  # also of lists of numbers and text, so that numbers do not become text
     except ValueError as error:
