@@ -245,7 +245,7 @@ class Imputer:
 
     def fit(self, table, **how):
         self.asked.append(("fit", how))
-        self.schema_ = SimpleNamespace(columns=[])
+        self.table, self.schema_ = table, SimpleNamespace(columns=[])
 
     def save(self, path):
         self.asked.append(("save", path))
@@ -287,9 +287,12 @@ def test_what_an_imputer_is_made_with_and_asked(tmp_path, monkeypatch, capsys):
     assert Path("i.csv").read_text() == "a low,a high,b low,b high\n0.1,1.9,1.1,2.9\n2.1,3.9,6.1,7.9\n"
     assert not Path("o-2.csv").exists() and capsys.readouterr() == ("", "")
     assert main(["impute", "--data", "X.NPZ", "--out", "o.npz"]) == 0
+    assert found[-1].table.dtype == np.float64
     with np.load("o.npz") as file:
-        assert file["x"].dtype == np.float64 and file["x"].tolist() == [[1, 2], [3, 4]] and file["y"].tolist() == [5, 6]
+        assert file["x"].tolist() == [[1, 2], [3, 4]] and file["y"].tolist() == [5, 6]
     assert capsys.readouterr().out.startswith("2 rows, 2 columns; 0 cells filled in\n")
+    Path("spaces.txt").write_text("1 2\n3 ?\n")
+    assert main(["impute", "--data", "spaces.txt", "--out", "-", "--quiet"]) == 0 and capsys.readouterr() == ("1 2\n3 7\n", "")
     assert main(["impute", "--data", "n.csv", "--out", "-", "--header", "no", "--missing=3"]) == 0
     said = capsys.readouterr()
     assert said.out == "1,2\n7,7\n" and said.err.startswith("2 rows, 2 columns, no names in the first row; 2 cells") and "wrote" not in said.err

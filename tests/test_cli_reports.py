@@ -139,6 +139,23 @@ def test_a_download_on_a_terminal(monkeypatch, capsys):
     assert common._download_progress() is None
 
 
+def test_the_part_of_a_data_set_and_how_it_is_fetched(monkeypatch):
+    load, asked = common.load_dataset, []
+    monkeypatch.setattr(common, "_download_progress", lambda: "a callback")
+    monkeypatch.setattr(common, "load_dataset", lambda name, progress=None: asked.append((name, progress)) or load(name))
+    for part, rows in (("train", 4000), ("test", 1000)):
+        x, y, names, divide_by = common.read_data(options("train"), part)
+        assert x.shape == (rows, 28, 28) and y.shape == (rows,) and (names, divide_by) == (None, 255.0)
+    assert asked == [("digits", "a callback")] * 2
+
+
+def test_whether_the_data_of_a_model_are_taken():
+    model = SimpleNamespace(trained_on_={"data": "digits", "label_column": None})
+    given, chosen = options("encode", "m.npz", "--data", "x.npy"), options("encode", "m.npz")
+    assert common.choose_data(given, model) is False and given.data == "x.npy"
+    assert common.choose_data(chosen, model) is True and chosen.data == "digits"
+
+
 def test_folders_and_models_by_their_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert [str(common.next_free_folder("r")) for _ in range(3)] == ["r", "r-2", "r-3"]

@@ -72,7 +72,7 @@ def run_command(options) -> int:
     draws = max(options.draws, INTERVAL_DRAWS if options.intervals is not None else 0)
     found = imputer.impute(table, draws=draws, random_state=options.seed)
     names = [options.out]
-    _write(outputs.target(options.out, Path(options.data).suffix.lower()), text, labels, found.filled, found)
+    _write(outputs.target(options.out, Path(options.data).suffix), text, labels, found.filled, found)
     for i, draw in enumerate(found.draws[:options.draws], start=1):
         names.append(_numbered(options.out, i))
         _write(names[-1], text, labels, draw, found)
@@ -125,7 +125,7 @@ def _report(imputer, found, text, names) -> None:
         f"squared error of cells held out, standardised (of names: of their probabilities): {ours:.3f}; of a normal "
         f"distribution: {normal:.3f}"
     )
-    few = int((missing.any(axis=1) & (found.effective_sample_size < FEW_SAMPLES)).sum())
+    few = (missing.any(axis=1) & (found.effective_sample_size < FEW_SAMPLES)).sum()
     if few:
         output.say(
             f"of the rows filled in, {few} rest{'s' if few == 1 else ''} on fewer than {FEW_SAMPLES} of "
