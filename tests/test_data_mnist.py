@@ -160,6 +160,14 @@ def test_binarized_has_three_parts_and_no_labels(small_binarized, bits):
     assert "order of their classes" in data.description and "x_valid (3, 784)" in repr(data)
 
 
+def test_files_of_a_user_without_a_home(small_binarized, monkeypatch, bits):
+    monkeypatch.setattr(catalog, "cache_folder", lambda: None)
+    assert np.array_equal(load_dataset("binarized-mnist", download=False).x_train, bits)
+    (small_binarized / "binarized_mnist_train.amat").write_bytes(b"0 1\n")
+    with pytest.raises(DataFileError, match="got 4 bytes$"):
+        load_dataset("binarized-mnist", download=False)
+
+
 def test_damage_in_the_users_folder_is_reported_not_replaced(small_binarized, tmp_path):
     shutil.copytree(tmp_path / "mine", tmp_path / "cache")  # a good copy, which comes second
     path = small_binarized / "binarized_mnist_valid.amat.gz"
@@ -227,6 +235,8 @@ def test_the_published_files_are_those_that_their_publishers_describe(monkeypatc
     data = load_dataset(name)
     parts = (data.x_train, data.x_valid, data.x_test) if data.y_train is None else (data.x_train, data.y_train, data.x_test, data.y_test)
     assert [len(part) for part in parts] == [rows for _, rows in PUBLISHED[name]]
+    assert (data.name, data.image_shape, data.divide_by) == (name, (28, 28), 1.0 if name == "binarized-mnist" else 255.0)
+    assert all(part.shape[1:] == (784,) for part in (data.x_train, data.x_test)) and data.description == published.DESCRIPTIONS[name]
 
 
 def test_table_of_published_files_is_consistent():
