@@ -21,6 +21,7 @@ from npvae import backend as backends
 from npvae.backend.numpy_ops import NumpyOps
 from npvae.cli import choices, main, train
 from npvae.errors import NonFiniteError, TrainingInterrupted
+from npvae.files import Stream
 
 QUICK = ["--epochs", "1", "--hidden", "8", "--batch-size", "500"]
 #: Beside it: the parameters are not finite after the first steps.
@@ -451,6 +452,21 @@ def test_what_evaluate_and_reconstruct_say_of_a_few_rows(capsys):
     assert main(["encode", "m.npz", "--data", "x.npy", "--logvar"]) == 0
     assert output(capsys)[0] == "wrote latent.csv: 12 rows, mean_0, mean_1, logvar_0, logvar_1\n"
     assert main(["sample", "m.npz", "-n", "3"]) == 0 and output(capsys)[0] == "wrote samples.csv: 3 samples\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_pictures_of_rows_that_are_squares_and_pictures_for_a_pipe(monkeypatch):
+    """Rows of 64 numbers are pictures of 8 x 8; what is written to a pipe is not renamed."""
+    small_vae(backend="numpy").fit(grey_rows(12, 64)).save("m.npz")
+    np.save("x.npy", grey_rows(12, 64))
+    os.mkfifo("p.png")
+    saved = []
+    monkeypatch.setattr(plots, "plot_samples", lambda images: images.shape)
+    monkeypatch.setattr(plots, "plot_reconstructions", lambda vae, x, **how: x.shape)
+    monkeypatch.setattr(plots, "save", lambda ax, path: saved.append((ax, type(path), os.fspath(path))))
+    for out, kind in (("p.png", Stream), ("q.png", str)):
+        assert main(["sample", "m.npz", "-n", "3", "--out", out]) == 0 and main(["reconstruct", "m.npz", "--data", "x.npy", "--out", out]) == 0
+        assert saved[-2:] == [((3, 8, 8), kind, out), ((12, 64), kind, out)]
 
 
 def test_sample_encode_reconstruct(trained, tmp_path, capsys):

@@ -198,7 +198,9 @@ def test_the_command_line_that_a_checkpoint_keeps(tmp_path, monkeypatch):
     assert "--data=digits" in resuming.words_of(options("train"))
     assert resuming.words_of(options("train", "--out", "\ud800")) is None
     of_length = lambda n: resuming.words_of(Namespace(command="impute", kind=["a"] * n))  # noqa: E731
-    assert len(of_length(resuming.MOST_WORDS - 1)) == resuming.MOST_WORDS and of_length(resuming.MOST_WORDS) is None
+    assert len(of_length(999)) == 1000 and of_length(1000) is None
+    given = options("classify", "--alpha", "2", "--classes")
+    assert resuming.words_of(Namespace(**dict(reversed(vars(given).items())))) == resuming.words_of(given)
 
 
 @pytest.mark.parametrize(("words", "message"), [
@@ -228,6 +230,8 @@ def test_what_a_run_is_made_of():
              ["--hidden", "3"], ["--label-column", "y"], ["--likelihood", "poisson"], ["--divide-by", "2"], ["--batch-size", "3"], ["--schedule", "cosine"])
     arrays = ((x + 1, y), (x, 1 - y), (x.astype("float32"), y), (y, x), (x, y, y))
     found = [identity(), *(identity(*words) for words in other), *(identity(arrays=more) for more in arrays)]
+    turned = Namespace(**dict(reversed(vars(options(*given)).items())))
+    assert resuming.identity(turned, x, y) == found[0]
     assert len(set(found)) == len(found) and all(re.fullmatch("[0-9a-f]{64}", each) for each in found)
 
 

@@ -148,7 +148,7 @@ def _version(name: str) -> str:
         try:
             return importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            continue
+            pass
     return "not installed"
 
 

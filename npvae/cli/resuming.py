@@ -115,14 +115,14 @@ def resumed(options, *files, command_of=checkpoint.command_of):
     command_of: reads the command line that a checkpoint remembers. InputError: an option that was given differs from the run's,
     or its data are gone. ModelFileError, OSError: the checkpoint cannot be read.
     """
-    path = next((path for path in files if Path(path).exists()), None)
+    path = next((path for path in files if path.exists()), None)
     words = None if path is None else command_of(path)
     if words is None:
         return options
     kept, given = _parsed(path, words, options.command), _given(options)
     for name, value in given.items():
         before = getattr(kept, name, None)
-        free = name in _FREE or name in _NOT_KEPT or (name in _ELSEWHERE and options.resume_anyway)
+        free = name in _FREE or (name in _ELSEWHERE and options.resume_anyway)
         if not free and value != before:
             flag = "--" + name.replace("_", "-")
             instead = "without it" if before is None or before is False else f"with {before}"
