@@ -23,6 +23,7 @@ from npvae.model import Architecture, Model
 from npvae.optim import SGD
 from npvae.training import TrainingSettings, train
 from npvae.training.loop import initial_state
+from npvae.training.state import interruption, is_failure
 
 
 #: A backend without a training program: steps are taken one by one, where a test can look on.
@@ -627,6 +628,20 @@ def test_a_second_ctrl_c_interrupts_at_once():
         os.kill(os.getpid(), signal.SIGINT)
         assert interrupt.requested
         os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize(("reason", "failed"), [
+    (None, True), ("a number was not finite", True), ("ended by KeyError('x')", True), ("finished", False), ("interrupted", False),
+    ("no better validation ELBO for 3 epochs", False), ("as was ended by ", False), ("", False),
+])
+def test_which_ends_of_a_run_nobody_wanted(reason, failed):
+    assert is_failure(reason) is failed
+
+
+def test_when_ctrl_c_ended_a_run_in_words():
+    state = SimpleNamespace(stop_reason="interrupted", epoch=4)
+    assert interruption(state, 9) == "training interrupted in epoch 5 of 9"
+    assert interruption(SimpleNamespace(stop_reason="finished", epoch=9), 9) == "interrupted as the training ended"
 
 
 # Settings
