@@ -53,6 +53,18 @@ def test_by_name(name):
         likelihood.check_data(np.array([[-1e5, 3.0]]))
 
 
+@pytest.mark.parametrize("features", [1, 2, 3, 4, 6])
+def test_examples_fit_any_number_of_features(features):
+    for kind in likelihoods.KNOWN.values():
+        example = kind.example(features)
+        assert isinstance(example, kind)
+        widths = list(example.heads(features).values())
+        if kind is not likelihoods.Table:
+            assert set(widths) == {features}
+    counts = [entry["columns"] for entry in likelihoods.Table.example(features).config()["columns"]]
+    assert counts == [1] * min(features - 1, 3) + [max(1, features - 3)]
+
+
 def test_errors_name_what_is_known():
     with pytest.raises(UnknownNameError, match="unknown likelihood 'cauchy'; known: 'bernoulli', 'squared_error'"):
         likelihoods.get("cauchy")

@@ -399,6 +399,8 @@ def test_columns_are_called_by_their_names():
     ({"name": "table", "columns": []}, InputError, "columns is empty"),
     ({"name": "table", "columns": "bernoulli"}, InputTypeError, "columns must be a list of likelihoods"),
     ({"name": "table", "columns": ["bernoulli"]}, InputTypeError, "entry 0 of columns must be a likelihood and its number"),
+    ({"name": "table", "columns": [["bernoulli", 1, 1]]}, InputTypeError, "entry 0 of columns must be a likelihood and its number"),
+    ({"name": "table", "columns": [["bernoulli", 1], ["poisson", 0]]}, InputError, "the number of columns of entry 1 of columns must be at least 1"),
     ({"name": "table", "columns": [["bernoulli", 0]]}, InputError, "entry 0 of columns must be at least 1"),
     ({"name": "table", "columns": [{"likelihood": "poisson"}]}, InputError, "must have the keys 'likelihood' and 'columns'"),
     ({"name": "table", "columns": [[{"name": "table", "columns": [["poisson", 1]]}, 1]]}, InputError, "entry 0 of columns is a table"),
