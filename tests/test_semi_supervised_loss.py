@@ -180,6 +180,11 @@ def test_the_order_of_rows_does_not_matter():
     np.testing.assert_allclose(*gradients, rtol=1e-9, atol=1e-12)
 
 
+def test_labelled_rows_are_those_of_which_every_batch_has_its_share():
+    model, _, batch, _ = problem(MIXED, likelihood="squared_error")
+    assert SemiSupervised().spread(model, batch).tolist() == [label >= 0 for label in MIXED]
+
+
 def test_many_rows_keep_their_labels_and_noise():
     """The order that begins with the labelled rows is that of the batch otherwise."""
     labels = np.random.default_rng(3).integers(-1, CLASSES, 300)
