@@ -287,14 +287,14 @@ def test_what_m2_is_trained_with(made, words, x, of_the_data, likelihood, divide
     ("--divide-by 3", [0, 3], "bernoulli", "dynamic"),
 ])
 def test_what_the_methods_on_features_are_trained_with(made, words, x, likelihood, binarize):
-    rows = rows_of([x, x], np.array([0, -1]), [7, 9])
+    rows, words = rows_of([x, x], np.array([0, -1]), [7, 9]), f"{words} --backend numba:products=own"
     for method, second, alpha in (("m1", "LatentClassifier", {}), ("m1+m2", "SemiSupervisedVAE", {"alpha": 0.5})):
         del made[1:]
         model, _ = classify._train(parse(["classify", "--method", method, *words.split(), "--alpha", "0.5"]), rows, np.array([0, -1]))
         (first, _, of_features), (kind, features, arguments), (_, _, y, _) = made[1:]
         assert (first, kind, type(features).__name__, type(model).__name__) == ("VAE", second, "VAE", second) and y == [7, None]
         shared = {name: value for name, value in of_features.items() if name not in ("likelihood", "divide_by", "binarize")}
-        assert shared.items() >= OTHER.items() and arguments == ({**shared, **alpha} if alpha else {})
+        assert shared.items() >= {**OTHER, "backend": {"name": "numba", "products": "own"}}.items() and arguments == ({**shared, **alpha} if alpha else {})
         assert (of_features["likelihood"], of_features["divide_by"], of_features["binarize"]) == (likelihood, 3.0 if "--divide" in words else 1.0, binarize)
     for x in ([0, 3], [-1, 0]):
         with pytest.raises(InputError, match="m1 and m1.m2 need data from 0 to 1, --divide-by, or a --likelihood"):

@@ -288,6 +288,8 @@ def test_what_an_imputer_is_made_with_and_asked(tmp_path, monkeypatch, capsys):
     assert not Path("o-2.csv").exists() and capsys.readouterr() == ("", "")
     assert main(["impute", "--data", "X.NPZ", "--out", "o.npz"]) == 0
     assert found[-1].table.dtype == np.float64
+    assert main([*line, "--out", "b.csv", "--backend", "numba:products=own", "--quiet"]) == 0
+    assert found[-1].asked[0][-1]["backend"] == {"name": "numba", "products": "own"}
     with np.load("o.npz") as file:
         assert file["x"].tolist() == [[1, 2], [3, 4]] and file["y"].tolist() == [5, 6]
     assert capsys.readouterr().out.startswith("2 rows, 2 columns; 0 cells filled in\n")

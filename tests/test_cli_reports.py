@@ -139,6 +139,21 @@ def test_a_download_on_a_terminal(monkeypatch, capsys):
     assert common._download_progress() is None
 
 
+def test_where_a_command_runs(monkeypatch):
+    own = {"name": "numba", "products": "own"}
+    for words, where in (
+        (["evaluate", "m.npz", "--threads", "2", "--backend", "numba:products=own"], {"backend": own, "threads": 2}),
+        (["encode", "m.npz"], {"backend": "auto", "threads": None}), (["info", "m.npz"], {"backend": "auto", "threads": None}),
+    ):
+        assert common.where_to_run(options(*words)) == where
+    asked = []
+    monkeypatch.setattr(gradcheck.backends, "get", lambda choice: asked.append(choice))
+    monkeypatch.setattr(gradcheck.selfcheck, "cases", lambda ops, seed: 1 // 0)  # no further
+    with pytest.raises(ZeroDivisionError):
+        gradcheck.run_command(options("gradcheck", "--backend", "numba:products=own"))
+    assert asked == [own]
+
+
 def test_the_part_of_a_data_set_and_how_it_is_fetched(monkeypatch):
     load, asked = common.load_dataset, []
     monkeypatch.setattr(common, "_download_progress", lambda: "a callback")
