@@ -317,9 +317,9 @@ def test_where_it_cannot_be_kept_the_message_names_the_folder_and_what_to_do(com
     fresh(None, said.append)
     assert said[0].endswith(", since there is no home folder to keep it in ...")
     for refused in (os.W_OK, os.X_OK):  # a folder that may be looked into but not changed, and one that may not be entered
-        monkeypatch.setattr(os, "access", lambda path, mode, refused=refused: not mode & refused)
-        assert f"since the folder {tmp_path} cannot be written to; set THIS ..." in said_by_load(tmp_path)[0]
-    monkeypatch.undo()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "access", lambda path, mode, refused=refused: not mode & refused)
+            assert f"since the folder {tmp_path} cannot be written to; set THIS ..." in said_by_load(tmp_path)[0]
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         first, last = said_by_load(tmp_path)
