@@ -55,7 +55,7 @@ class Poisson(Likelihood):
         rate = np.maximum(mean, 0.1)
         s = np.sqrt((V * V).sum(axis=0))
         log_variance = np.log1p((s / rate) ** 2)
-        slope = np.where(s > 0.0, np.sqrt(log_variance) / np.maximum(s, 1e-30), 0.0)
+        slope = np.sqrt(log_variance) / np.maximum(s, 1e-30)
         return {"path": {"log_rate": V * slope}, "bias": {"log_rate": np.log(rate) - log_variance / 2.0}}
 
     def mean(self, ops, outputs, parameters):
