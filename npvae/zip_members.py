@@ -93,7 +93,7 @@ class ZipMembers:
         """The directory's bytes, where it begins, and how many entries it states."""
         tail = self._read(size - (length := min(size, 22 + 0xFFFF)), length)
         at = tail.rfind(_END)
-        while at >= 0 and (len(tail) - at < 22 or at + 22 + int.from_bytes(tail[at + 20:at + 22], "little") != len(tail)):
+        while at >= 0 and at + 22 + int.from_bytes(tail[at + 20:at + 22], "little") != len(tail):
             at = tail.rfind(_END, 0, at)
         if at < 0:
             raise BadZip("it has no zip directory at its end: it is cut, or no .npz file")
