@@ -75,7 +75,7 @@ def seed_for_part(seed: int, purpose: str, part: int) -> int:
 def words_of_steps(seed: int, purpose: str, first: int, steps: int, count: int) -> np.ndarray:
     """``words`` of ``steps`` steps from ``first`` on, uint64 (steps, count), for less than as many calls cost."""
     raw = np.empty((steps, count), np.uint64)
-    generator = np.random.Philox(counter=np.zeros(4, np.uint64), key=np.array([seed, PURPOSES[purpose]], np.uint64))
+    generator = np.random.Philox(key=np.array([seed, PURPOSES[purpose]], np.uint64))
     state = generator.state
     for i in range(steps):
         state["state"]["counter"][1] = first + i
@@ -122,7 +122,7 @@ def normal_of_rows(
         raise InputError(f"first must be a multiple of 4, got {first}")
     numbers = count * latent_dim
     raw = np.empty((len(rows), numbers + numbers % 2), np.uint64)
-    generator = np.random.Philox(counter=np.zeros(4, np.uint64), key=np.array([seed, PURPOSES[purpose]], np.uint64))
+    generator = np.random.Philox(key=np.array([seed, PURPOSES[purpose]], np.uint64))
     state = generator.state
     for i, row in enumerate(rows):
         state["state"]["counter"][0] = first // 4 * latent_dim

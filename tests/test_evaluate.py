@@ -699,3 +699,13 @@ def test_an_evaluation_in_a_table():
     assert "15-NN" not in less and "note" not in less and len(less.splitlines()) == 9
     without = report.describe({**FIGURES, "log_likelihood": None, "aggregate_standard_error": None})
     assert "log p(x)" not in without and "samples of z" not in without and "KL(q(z) || p(z))              5.556\n" in without
+
+
+@pytest.mark.parametrize(("x", "how", "said"), [
+    ([[0.0, 1.0], [0.5, 1.0]], {}, True), ([[0.25, 0.75]], {}, True), ([[0.0, 1.0], [1.0, 0.0]], {}, False), ([[1.0, 1.0]], {}, False), ([[0.0, 0.0]], {}, False),
+    ([[0.0, 0.5]], {"binarize": "dynamic"}, False), ([[0.0, 0.5]], {"likelihood": "gaussian"}, False),
+])
+def test_of_grey_values_a_bernoulli_gives_cross_entropies(x, how, said):
+    vae = small_vae(epochs=1, backend="numpy", **how).fit(np.array([[0.0, 1.0], [1.0, 0.0]] * 4))
+    note = report.cross_entropy_note(vae, np.array(x, np.float32))
+    assert note == ("of grey values the bernoulli likelihood gives cross-entropies: what is called ELBO and log p(x) is no log-likelihood" if said else None)

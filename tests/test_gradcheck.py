@@ -973,3 +973,13 @@ def test_what_rounding_leaves_of_a_zero_gradient_is_no_gradient(left, refused):
             check_gradient(function, [np.array([0.3])])
     else:
         assert check_gradient(function, [np.array([0.3])]).passed
+
+
+def test_a_kink_that_only_directions_meet_is_refused_by_name(rng):
+    """At an element that is not among those moved alone."""
+    x = rng.uniform(1.0, 2.0, 300)
+    elements, _ = moved_by(rng, x)
+    at = next(i for i in range(300) if i not in elements)
+    x[at] = 0.0
+    with pytest.raises(KinkError, match=r"no derivative found at data \+ t v, a direction: the slope is"):
+        check_gradient(lambda data: (float(np.sum(data**2) + 1e4 * abs(data[at])), 2 * data), [x])

@@ -482,3 +482,9 @@ def test_what_a_file_says_of_itself(saved):
 def test_what_json_cannot_hold_is_null():
     value = {"a": [1.5, float("nan"), (float("inf"), -1)], "b": {"c": -float("inf")}, "d": "x", "e": None, "f": True}
     assert npvae_io._without_nan(value) == {"a": [1.5, None, [None, -1]], "b": {"c": None}, "d": "x", "e": None, "f": True}
+
+
+def test_arrays_longer_than_a_piece_are_read_whole(saved, monkeypatch):
+    theta = VAE.load(saved).theta_
+    monkeypatch.setattr("npvae.zip_members._PIECE", 16)
+    np.testing.assert_array_equal(VAE.load(saved).theta_, theta)

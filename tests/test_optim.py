@@ -275,3 +275,16 @@ def test_the_norm_where_squares_overflow():
         assert optim.global_norm(np, np.array([-4e30, 0, 0, 0], np.float32)) == pytest.approx(4e30, rel=1e-6)
         assert type(optim.global_norm(np, np.array([3e30, -4e30], np.float32))) is float
     assert optim.longest_gradient(None) == optim.longest_gradient(1e16) == 1e15 and optim.longest_gradient(2.5) == 2.5
+
+
+def test_an_optimiser_of_somebody_s_own_needs_no_state(ops):
+    class Signs(optim.Optimizer):
+        name = "signs"
+
+        def _step(self, ops, theta, gradient, state, learning_rate, step):
+            theta -= learning_rate * np.sign(gradient)
+
+    optimizer, theta = Signs(), np.array([1.0, 2.0])
+    state = optimizer.initial_state(ops, theta)
+    optimizer.update(ops, theta, np.array([3.0, -4.0]), state, 0.5, 64)
+    assert state == {} and theta.tolist() == [0.5, 2.5] and optimizer.flush_intervals() == {} and repr(optimizer) == "Signs()"
