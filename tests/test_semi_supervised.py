@@ -491,15 +491,6 @@ def test_held_out_rows_may_take_the_last_label_of_a_class():
         small(validation_fraction=0.9).fit(x, y)
 
 
-def test_what_scikit_learn_is_told():
-    pytest.importorskip("sklearn", minversion="1.6")
-    from sklearn import utils
-
-    for model in (small(), LatentClassifier(), SoftmaxRegression()):
-        tags = utils.get_tags(model)
-        assert tags.estimator_type == "classifier" and tags.classifier_tags.multi_class and tags.target_tags.required
-
-
 def test_nothing_of_an_earlier_fit_stays():
     x, y, _ = blobs()
     model = small(standardize=True, likelihood="gaussian_decoder").fit(x, y)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from npvae import SoftmaxRegression, check_gradient
+from npvae import LatentClassifier, SemiSupervisedVAE, SoftmaxRegression, check_gradient
 from npvae.errors import InputError, NonFiniteError, NotFittedError
 from npvae.semisupervised.softmax_regression import fit_softmax_regression, softmax_regression_loss
 
@@ -101,6 +101,15 @@ def test_without_a_weight_there_may_be_no_smallest_loss(l2):
         SoftmaxRegression(l2).fit(np.eye(4), [0, 1, 0, 1])
     with pytest.raises(NotFittedError, match="SoftmaxRegression is not fitted yet: call fit first"):
         SoftmaxRegression().predict(np.eye(4))
+
+
+def test_what_scikit_learn_is_told():
+    pytest.importorskip("sklearn", minversion="1.6")
+    from sklearn import utils
+
+    for model in (SemiSupervisedVAE(), LatentClassifier(), SoftmaxRegression()):
+        tags = utils.get_tags(model)
+        assert tags.estimator_type == "classifier" and tags.classifier_tags.multi_class and tags.target_tags.required
 
 
 def test_rows_without_a_label_have_no_part_in_it(rng):
