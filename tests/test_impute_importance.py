@@ -166,6 +166,35 @@ def test_a_sample_without_weight_has_no_say():
     assert np.isfinite(found.mean).all()
 
 
+@pytest.mark.parametrize(("log_weights", "expected", "words"), [
+    ([0.0, np.inf, 0.0], [1.0, 1.0, 1.0], "a log-weight"), ([np.inf] * 3, [1.0] * 3, "a log-weight"), ([0.0, np.nan, 0.0], [1.0] * 3, "a log-weight"),
+    ([-np.inf] * 3, [1.0] * 3, "a log-weight"), ([0.0, 0.0, 1.0], [1.0, np.inf, 1.0], "what is expected"),
+    ([0.0, -np.inf, 1.0], [1.0, np.inf, 2.0], None), ([-2000.0, -np.inf, -2001.0], [1.0, np.nan, 2.0], None),
+])
+def test_which_weights_and_expectations_there_may_be(monkeypatch, log_weights, expected, words):
+    """Of three samples of the second of two rows; of two features, one of which is always 5."""
+    from types import SimpleNamespace
+
+    from npvae.impute import importance
+
+    columns = np.array([[0.5, 0.25, 0.0], log_weights]).T
+    mean = np.full((3, 2, 2), 5.0)
+    mean[:, 1, 1] = expected
+    known = LinearGaussian(missing=True)
+    monkeypatch.setattr(importance, "Decoding", lambda *a, gradient: SimpleNamespace(
+        log_prior_ratio=columns, nll=np.zeros((3, 2)), z=np.arange(6.0).reshape(3, 2, 1), mean=lambda: mean,
+    ))
+    asked = known.model, known.model.views(known.theta), np.array([[1.0, np.nan, 0.0]] * 2), 0, "imputation noise", np.array([4, 7]), 3, 4
+    if words:
+        with np.errstate(all="ignore"), pytest.raises(InputError, match=f"^{words} of row 7 is not finite: the model's parameters or the data"):
+            importance._weighted(*asked)
+        return
+    found, w = importance._weighted(*asked), np.exp(np.array(log_weights) - max(log_weights))
+    wanted = sum(each * value for each, value in zip(w, expected, strict=True) if each) / w.sum()
+    np.testing.assert_allclose(found.mean, [[5.0, 5.0], [5.0, wanted]], rtol=1e-12)
+    assert found.effective_sample_size[1] == pytest.approx(w.sum() ** 2 / (w**2).sum())
+
+
 def test_weights_may_come_late():
     """The first pieces have none at all: with them the sums begin when there is one."""
     model = Model(Architecture(2, 1, (), likelihood="poisson", missing=True), Ops(np))
