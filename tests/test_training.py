@@ -42,10 +42,10 @@ def test_training_is_the_loop_written_out():
     x = grey_rows(16)
     state = train(model, settings, x)
 
-    theta, step, losses = model.initial_parameters(5, "float64"), 0, []
+    theta, step, losses, norms = model.initial_parameters(5, "float64"), 0, [], []
     for epoch in range(2):
         order = random.permutation(5, "shuffle", epoch, 16)
-        total = 0.0
+        total, norm = 0.0, 0.0
         for start in (0, 7, 14):
             batch = x[order[start:start + 7]]
             eps = random.normal(5, "latent noise", step, (len(batch), 2))
@@ -53,9 +53,12 @@ def test_training_is_the_loop_written_out():
             theta = theta - 0.01 * gradient
             step += 1
             total += float(loss) * len(batch)
+            norm += float(np.linalg.norm(gradient))
         losses.append(total / 16)
+        norms.append(norm / 3)
     np.testing.assert_allclose(state.theta, theta, rtol=1e-12)
     np.testing.assert_allclose(state.history["loss"], losses, rtol=1e-12)
+    np.testing.assert_allclose(state.history["gradient_norm"], norms, rtol=1e-12)
     assert state.step == 6 and state.epoch == 2 and state.stop_reason == "finished"
 
 
