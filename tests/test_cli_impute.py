@@ -186,7 +186,10 @@ def test_a_table_of_names_alone_needs_to_be_told_of_its_header(tmp_path):
     assert found.columns == ["0", "1"] and np.asarray(found)[2, 1] is None and np.asarray(found)[0, 0] == "x"
 
 
-@pytest.mark.parametrize(("value", "text"), [(1.0, "1"), (-3.0, "-3"), (1600000123.5, "1600000123.5"), (1e20, "1e+20"), ("a b", "a b")])
+@pytest.mark.parametrize(("value", "text"), [(1.0, "1"), (-3.0, "-3"), (1600000123.5, "1600000123.5"), (1e20, "1e+20"), ("a b", "a b"),
+    (999999999999999.0, "999999999999999"), (1e15, "1e+15"), (-1e15, "-1e+15"), (np.inf, "inf"), (-np.inf, "-inf"), (np.float32(0.5), "0.5"), (np.float64(3), "3"),
+    (1 / 3, "0.333333333333"), (0.0, "0"), ("", ""),
+])
 def test_filled_cells_as_text(value, text):
     assert as_text(value) == text
 

@@ -329,6 +329,7 @@ def test_errors_of_the_mean(rng):
     assert found.standard_error == pytest.approx(math.sqrt(sum((rows - rows.mean()) ** 2) / 4 / 5))
     assert found.sampling_error == pytest.approx(math.sqrt(sum(errors**2)) / 5)
     one = evaluate.LogLikelihood(rows[:1], np.ones(1), errors[:1], 9)
+    assert {type(value) for each in (found, one) for value in (each.mean, each.standard_error, each.sampling_error)} == {float}
     assert math.isnan(one.standard_error) and one.sampling_error == pytest.approx(abs(errors[0])) and one.mean == rows[0]
 
 
@@ -356,6 +357,7 @@ def test_posteriors_that_are_all_the_prior_have_no_divergence():
 def test_one_row_is_the_kl_of_two_gaussians(rng):
     mu, logvar = rng.standard_normal((1, 3)), rng.standard_normal((1, 3))
     found = evaluate.aggregate_posterior(mu, logvar, 0, 100)
+    assert {type(value) for value in (found.estimate, found.standard_error, found.mean_kl, found.kl)} == {float} and found.rows == 1
     assert found.kl == pytest.approx(found.mean_kl, rel=1e-12) and found.standard_error < 1e-12
 
 
@@ -567,7 +569,8 @@ def test_rows_in_question_are_those_that_rounding_leaves_open(rng):
 
 def test_labels_may_be_words(rng):
     z = np.array([[0.0], [0.1], [5.0], [5.1]])
-    assert evaluate.neighbour_accuracy(z, ["a", "a", "b", "b"], z, ["a", "a", "b", "c"], 2) == 0.75
+    found = evaluate.neighbour_accuracy(z, ["a", "a", "b", "b"], z, ["a", "a", "b", "c"], 2)
+    assert found == 0.75 and type(found) is float
 
 
 def test_neighbours_that_are_not_there_are_refused():

@@ -320,6 +320,16 @@ def test_training_looks_every_so_often_keeps_the_best_and_stops(looks, errors, l
     assert looks["samples"] == 100
 
 
+def test_a_start_of_which_nothing_can_be_said_is_kept_where_nothing_better_comes(looks):
+    """An error that is no number is not better than any, and two looks without a better one end it."""
+    from npvae import backend
+
+    looks["errors"] = [np.nan] * 7
+    x, schema, standard = small_table()
+    member, _ = train_member(x, schema.likelihood(), schema.slices, standard, Recipe(**RECIPE), backend.get("numpy"), 5)
+    assert looks["epochs"][1:] == [2, 4] and member.epoch == 0 and member.error == np.inf and member.theta[0] == looks["epochs"][0]
+
+
 def test_a_last_epoch_between_two_looks_is_looked_at(looks):
     from npvae import backend
 
@@ -394,12 +404,12 @@ def test_a_member_on_the_device_s_own_arrays():
 # what members and draws become
 
 
-def members_that_say(monkeypatch, imputer, answers, sizes):
+def members_that_say(monkeypatch, imputer, answers, sizes, dtype=float):
     """Each member fills in its answer, with its effective sample size; draws count up from it."""
     def answer(self, x, seed, samples, draws, progress=None):
         i = next(i for i, member in enumerate(imputer.members_) if member is self)
         drawn = np.stack([np.broadcast_to(answers[i] + 0.01 * (k + 1), x.shape) for k in range(draws)]) if draws else None
-        return Imputation(np.broadcast_to(answers[i], x.shape).astype(float), drawn, {"effective_sample_size": sizes[i]})
+        return Imputation(np.broadcast_to(answers[i], x.shape).astype(dtype), drawn, {"effective_sample_size": sizes[i]})
 
     monkeypatch.setattr(Member, "impute", answer)
 
@@ -417,6 +427,9 @@ def test_members_are_averaged_and_the_fewest_samples_are_reported(monkeypatch):
     assert found.filled[7, 1] == pytest.approx(2.0 * b.deviation + b.mean)
     drawn = [(draw[0, 0] - a.mean) / a.deviation for draw in found.draws]
     np.testing.assert_allclose(drawn, [0.01, 3.01, 6.01, 0.02, 3.02], atol=1e-12)
+    large = [np.array([2.0**24, 0.0]), np.array([1.0, 0.0]), np.array([1.0, 0.0])]  # whose sum float32 does not hold
+    members_that_say(monkeypatch, imputer, large, sizes, np.float32)
+    assert imputer.transform(x)[0, 0] == pytest.approx((2.0**24 + 2.0) / 3 * a.deviation + a.mean, rel=1e-14)
     np.testing.assert_array_equal(found.observed, ~np.isnan(x))
     assert found.columns == ["0", "1"] and found.is_numeric == [True, True]
 
@@ -548,6 +561,11 @@ def test_filled_cells_are_spelled_as_the_column_spells_them(tmp_path):
     filled = np.array([[3.0, 1.5], [3.0, 2.0], [7.0, 1.5], [3.0, 0.1234567890123]], dtype=object)
     write_text_table(tmp_path / "o.csv", table, filled, np.array([[True, True], [False, True], [True, False], [True, False]]))
     assert (tmp_path / "o.csv").read_text() == "code,x\n03,1.50\n03,2\n7,1.50\n03,0.123456789012\n"
+    (tmp_path / "s.csv").write_text("code , x\n 03,NA \n3 , 1.50\n3.0,\n,2\n")  # blanks around cells are none of theirs; the first spelling counts
+    table = read_text_table(tmp_path / "s.csv")
+    assert table.columns == ["code", "x"] and np.asarray(table).tolist() == [[3.0, None], [3.0, 1.5], [3.0, None], [None, 2.0]]
+    write_text_table(tmp_path / "o.csv", table, np.array([[3.0, 1.5]] * 4, dtype=object), np.asarray(table) != np.array(None))
+    assert (tmp_path / "o.csv").read_text() == "code,x\n03,1.50\n3,1.50\n3.0,1.50\n03,2\n"
     numbers = {"low": np.array([[1.0, np.nan]]), "high": np.array([[2.5, 1e15]])}
     write_numbers(tmp_path / "n.csv", ["a", "b"], numbers)
     assert (tmp_path / "n.csv").read_text() == "a low,a high,b low,b high\n1,2.5,,1e+15\n"

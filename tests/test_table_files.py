@@ -70,6 +70,7 @@ def test_an_imputer_comes_back(files):
     assert len(again.members_) == 2
     for mine, theirs in zip(again.members_, imputer.members_, strict=True):
         assert (mine.error, mine.normal_error, mine.epoch) == (theirs.error, theirs.normal_error, theirs.epoch)
+        assert type(theirs.error) is type(theirs.normal_error) is float
         np.testing.assert_array_equal(mine.normal.mean, theirs.normal.mean)
         np.testing.assert_array_equal(mine.normal.covariance, theirs.normal.covariance)
         np.testing.assert_array_equal(mine.standard.center, theirs.standard.center)

@@ -116,7 +116,7 @@ class ImputerCheckpoint(checkpoint.Keeper):
         with imputer_file.refusing(path):
             self._done, more = _checked(header, arrays, self._model, standard, settings, None)
         self._begun = None if header["state"] is None else (header["state"], more)
-        return list(self._done)
+        return self._done
 
     def state(self, watch) -> TrainingState | None:
         """The state from which the next member goes on, and what was seen of its hidden cells in ``watch``; None: from the start."""

@@ -34,8 +34,7 @@ class TextTable:
 
     def __array__(self, dtype=None, copy=None):
         """(N, C) objects: numbers as floats, names as text, None where nothing is."""
-        cells = [[_value(cell, self.nothing) for cell in row] for row in self.text]
-        return np.array(cells, dtype=object).reshape(len(cells), len(self.columns))
+        return np.array([[_value(cell, self.nothing) for cell in row] for row in self.text], dtype=object)
 
     def __len__(self) -> int:
         return len(self.text)
@@ -100,7 +99,6 @@ def as_text(value) -> str:
     """A filled cell: twelve digits of a number, whole ones without a point."""
     if isinstance(value, str):
         return value
-    value = float(value)
     if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
         return str(int(value))
     return f"{value:.12g}"
