@@ -74,6 +74,7 @@ LIMITS = {
     "cubic falling": (lambda t: -t - 1.30 * t**3, 1e-3, 0.0, True), "cubic against": (lambda t: t - 1.37 * t**3, 1e-3, 0.0, False),
     # A bend alone is none of their business.
     "square": (lambda t: t + t**2, 1e-3, 0.0, True),
+    "square of four": (lambda t: np.array([t + t**2, 0.0, 0.0, 0.0]), 1e-3, 0.0, True),
     "one of four": (lambda t: np.array([t + 0.0052 * abs(t), 0.0, 0.0, 0.0]), 1e-3, 0.0, False),
     # The jump of the slope at a kink, 2 k, likewise.
     "kink within": (lambda t: t + 0.0048 * abs(t), 1e-3, 0.0, True), "kink beyond": (lambda t: t + 0.0052 * abs(t), 1e-3, 0.0, False),

@@ -214,3 +214,12 @@ def test_every_draw_of_a_stream_is_counted_whatever_it_is():
     # Words of another draw are others from the first on.
     drawn = [random.words(3, "data sample", 5, 4, draw).tolist() for draw in (0, 1, 2)]
     assert drawn[0] == random.words(3, "data sample", 5, 4).tolist() and len({word for words in drawn for word in words}) == 12
+
+
+def test_zeros_and_ones_are_by_uniform_numbers_and_nan_stays(dtype):
+    p = np.array([[0.5, np.nan, 0.25], [0.75, 0.5, np.nan]] * 20, dtype)
+    for seed, step, draw in ((1, 0, 0), (2, 3, 0), (2, 3, 4)):
+        x = random.bernoulli(seed, "binarize", step, p, draw)
+        u = random.uniform(seed, "binarize", step, p.shape, np.float32, draw)
+        np.testing.assert_array_equal(x, np.where(np.isnan(p), np.nan, u < p))
+        assert x.dtype == dtype
