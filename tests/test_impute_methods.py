@@ -57,6 +57,14 @@ def test_a_single_pass_decodes_the_encoder_s_mean(ops, missing):
     assert found.draws is None and found.diagnostics == {}
 
 
+@pytest.mark.parametrize(("method", "missing"), [(name, False) for name in METHODS if name != "single_pass"] + [("auto", True), ("importance", True)])
+def test_rows_done_are_counted(method, missing):
+    known, seen = LinearGaussian(missing=missing), []
+    x = np.array([[0.9, np.nan, np.nan], [np.nan, 1.0, 2.0], [0.1, np.nan, 0.3]])
+    impute(known.model, known.theta, x, 3, method, samples=600, steps=4, warm_up=0, progress=seen.append)
+    assert seen == ([3] if not missing and method != "importance" else [1, 2, 3])
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("missing", [False, True])
 def test_backends_and_dtypes_agree(ops, method, missing):
