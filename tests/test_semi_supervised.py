@@ -729,6 +729,15 @@ def test_how_many_rows_are_looked_at_together_changes_nothing(monkeypatch, rows)
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
+def test_a_classifier_on_features_that_is_not_fitted_says_so(tmp_path):
+    x, *_ = blobs()
+    model = LatentClassifier(small_features())
+    for use in (model.transform, model.predict, model.predict_log_proba, lambda _: model.save(tmp_path / "l.npz")):
+        with pytest.raises(NotFittedError, match="this LatentClassifier is not fitted yet: call fit or load first"):
+            use(x)
+    assert not list(tmp_path.iterdir())
+
+
 def test_arguments_of_a_classifier_on_features_are_set_by_name():
     model = LatentClassifier(small_features())
     assert model.set_params(samples=3, features__latent_dim=4) is model and (model.samples, model.features.latent_dim) == (3, 4)
