@@ -343,15 +343,31 @@ def test_scikit_learns_own_checks():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_pipeline_and_clone():
+TAGS = """
+from npvae import VAE
+from npvae.sklearn_protocol import SklearnProtocol
+
+class Plain(SklearnProtocol):
+    pass
+
+tags = VAE(dtype="float64").__sklearn_tags__()
+assert tags.estimator_type is None and tags.target_tags.required is False and tags.transformer_tags.preserves_dtype == ["float64"]
+plain = Plain()
+assert plain.__sklearn_tags__().transformer_tags is None
+Plain.transform = lambda self, X: X
+assert plain.__sklearn_tags__().transformer_tags.preserves_dtype == []
+"""
+
+
+def test_pipeline_clone_and_tags():
     pytest.importorskip("sklearn")
     program = (
         "from sklearn.pipeline import make_pipeline; from sklearn.base import clone;"
         "from sklearn.preprocessing import StandardScaler; from npvae import VAE; import numpy as np;"
         "x = np.random.default_rng(0).normal(size=(50, 4));"
         "p = make_pipeline(StandardScaler(), VAE(3, (8,), likelihood='squared_error', epochs=2, random_state=0));"
-        "assert clone(p).fit_transform(x).shape == (50, 3)"
-    )
+        "assert clone(p).fit_transform(x).shape == (50, 3)\n"
+    ) + TAGS
     done = processes.run([sys.executable, "-W", "error::UserWarning", "-c", program])
     assert done.returncode == 0, done.stderr
 

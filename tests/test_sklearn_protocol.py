@@ -1,11 +1,10 @@
-"""What scikit-learn asks of an estimator: arguments by name, nested ones, a repr, tags."""
+"""What scikit-learn asks of an estimator: arguments by name, nested ones, a repr."""
 
 from __future__ import annotations
 
 import sys
 
 import numpy as np
-import processes
 import pytest
 
 from npvae import VAE
@@ -71,25 +70,3 @@ def test_the_error_of_what_is_not_fitted_is_scikit_learn_s_too_where_that_is_imp
     monkeypatch.delitem(sys.modules, "sklearn.exceptions")
     error = Outer._not_fitted_error("words")
     assert type(error) is NotFittedError and str(error) == "words"
-
-
-TAGS = """
-from npvae import VAE
-from npvae.sklearn_protocol import SklearnProtocol
-
-class Plain(SklearnProtocol):
-    pass
-
-tags = VAE(dtype="float64").__sklearn_tags__()
-assert tags.estimator_type is None and tags.target_tags.required is False and tags.transformer_tags.preserves_dtype == ["float64"]
-plain = Plain()
-assert plain.__sklearn_tags__().transformer_tags is None
-Plain.transform = lambda self, X: X
-assert plain.__sklearn_tags__().transformer_tags.preserves_dtype == []
-"""
-
-
-def test_tags():
-    """In a process of its own, since scikit-learn must not be imported by the tests around it."""
-    pytest.importorskip("sklearn", minversion="1.6")
-    processes.run([sys.executable, "-c", TAGS], check=True)
