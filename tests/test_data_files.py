@@ -53,7 +53,7 @@ def test_every_delimiter_is_found_whatever_the_suffix(table, text, suffix):
 
 @pytest.mark.parametrize("text, names", [
     ("a,b\n1,2\n", ["a", "b"]), ("\ufeffa,b\r\n1,2\r\n", ["a", "b"]), ("a;b, c\n1;2\n", ["a", "b, c"]),
-    ('"width, cm","say ""hi"""\n1,2\n', ["width, cm", 'say "hi"']), (" a  b \n 1  2\n", ["a", "b"]),
+    ('"width, cm","say ""hi"""\n1,2\n', ["width, cm", 'say "hi"']), (" a  b \n 1  2\n", ["a", "b"]), ("a ,b \n1,2\n", ["a", "b"]),
     (",b\n1,2\n", ["", "b"]), ('"two\nlines",b\n1,2\n', ["two\nlines", "b"]),
     ("größe\tb\n1\t2\n", ["größe", "b"]),
 ])
@@ -161,6 +161,8 @@ def test_label_column_refusals(table):
         table("1,2\n", label_column="c")
     with pytest.raises(InputError, match="several columns are named 'a'"):
         table("a,a,b\n1,2,3\n", label_column="a")
+    with pytest.raises(TypeError):
+        table("1,2\n", label_column=1.0)
     for outside in (2, -3):
         with pytest.raises(InputError, match=f"label_column={outside} is outside a table of 2 columns"):
             table("1,2\n", label_column=outside)
@@ -512,8 +514,8 @@ def test_blank_rows_of_a_column_are_no_rows(table):
 
 
 def test_how_much_of_a_table_its_delimiter_is_guessed_from(monkeypatch):
-    """The third line has the first space. Blank lines do not count as lines; all characters count."""
-    def found(text, lines, characters):
+    """The last line has the first space: 50 lines are looked at, and 4 Mi characters, of blank lines too, which are no lines."""
+    def found(text, lines=sniff.SNIFFED_LINES, characters=sniff.SNIFFED_CHARACTERS):
         monkeypatch.setattr(sniff, "SNIFFED_LINES", lines)
         monkeypatch.setattr(sniff, "SNIFFED_CHARACTERS", characters)
         file = io.StringIO(text)
@@ -521,9 +523,8 @@ def test_how_much_of_a_table_its_delimiter_is_guessed_from(monkeypatch):
         assert file.tell() == 0
         return delimiter
 
-    lines, characters = sniff.SNIFFED_LINES, sniff.SNIFFED_CHARACTERS
-    for least, text in ((50, "1\n" * 49), (2**22, "0" * (2**22 - 2) + "\n")):
-        assert found(text + "3 4\n", lines, characters) == " " and found("1\n" + text + "3 4\n", lines, characters) is None, least
+    for text in ("1\n" * 49, "0" * (2**22 - 2) + "\n"):
+        assert found(f"{text}3 4\n") == " " and found(f"1\n{text}3 4\n") is None
     assert found("1\n2\n3 4\n", 2, 100) is None and found("1\n2\n3 4\n", 3, 100) == " "
     assert found("1\n\n\n2\n3 4\n", 2, 100) is None and found("1\n\n\n2\n3 4\n", 3, 100) == " "
     assert found("1\n2\n3 4\n", 9, 4) is None and found("1\n2\n3 4\n", 9, 5) == " "
