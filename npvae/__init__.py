@@ -68,7 +68,7 @@ class _SourceTree:
 if not os.path.isdir(os.path.join(_FOLDER, "kernels")):
     sys.meta_path.insert(0, _SourceTree)  # the first to be asked: an editable install may be of another tree
 
-__all__ = ["__version__", *_MODULES, *sorted(_HOME)]
+__all__ = ["__version__", *_MODULES, *_HOME]
 
 
 def __getattr__(name: str):
@@ -85,4 +85,4 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return [*{*globals(), *__all__}]

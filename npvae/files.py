@@ -166,7 +166,7 @@ def _descriptor(path) -> int | None:
         if last.isascii() and last.isdigit() and os.path.realpath(folder) in ("/dev/fd", f"/proc/{os.getpid()}/fd"):
             return int(last)
         try:
-            name = os.path.normpath(os.path.join(os.path.realpath(folder), os.readlink(name)))
+            name = os.path.join(folder, os.readlink(name))
         except (OSError, ValueError):
             return None  # no link
     return None

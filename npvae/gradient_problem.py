@@ -114,7 +114,7 @@ class Problem:
         gradients, upstream = backward()
         gradients = self._checked(gradients, names)
         changed = [name for name, x, now in zip(names, self.inputs, inputs, strict=True) if not np.array_equal(x, now)]
-        if any(not np.array_equal(x, np.asarray(now), equal_nan=True) for x, now in zip(before, parts, strict=True)):
+        if not all(map(np.array_equal, before, parts)):
             changed.append("the output")
         if not all(map(np.array_equal, self.upstream, upstream)):
             changed.append("the upstream gradient")
@@ -170,7 +170,7 @@ class Problem:
 
         def f(t: float) -> np.ndarray:
             moved = self._copies()
-            moved[index] = moved[index] + t * direction
+            moved[index] += t * direction
             with np.errstate(all="ignore"):  # a step may leave the domain; a smaller one is tried then
                 result = self._function(*moved)
             outputs = self._parts(result[0] if self._gives_backward else result)
@@ -182,7 +182,7 @@ class Problem:
 
 
 def checked_arguments(inputs, rtol, step) -> tuple[list[np.ndarray], float, float | None]:
-    """Copies of the inputs, real numbers as float64, whole ones as they are; and the checked numbers."""
+    """The inputs, real numbers as float64, whole ones as they are; and the checked numbers."""
     if isinstance(inputs, np.ndarray) or not isinstance(inputs, Sequence):
         raise InputTypeError(f"inputs must be a list of arrays, [x] for one; got {type(inputs).__name__}")
     if not inputs:
@@ -225,7 +225,7 @@ def _copied(values, what: str) -> list[np.ndarray]:
 def _as_input(value, index: int) -> np.ndarray:
     array = _real(value, f"input {index}")
     if array.dtype.kind != "f":
-        return array.copy()
+        return array
     array = np.array(array, np.float64)
     if not np.isfinite(array).all():
         raise InputError(f"input {index} holds NaN or infinity")

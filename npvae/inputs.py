@@ -96,7 +96,7 @@ def refuse_non_finite(values: np.ndarray, name: str, column_names=None, missing:
         return
     row, column = np.argwhere(~finite)[0]
     label = column if column_names is None else repr(column_names[column])
-    nan = 0 if missing else int(np.isnan(values).sum())
+    nan = 0 if missing else np.isnan(values).sum()
     raise InputError(
         f"{name} contains NaN or infinity: {nan} NaN and {int((~finite).sum()) - nan} infinite (or too large for "
         f"{values.dtype}), the first in row {row}, column {label}; fill or remove them first"

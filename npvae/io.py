@@ -174,7 +174,7 @@ def _read_arrays(members: ZipMembers, stated: dict) -> dict[str, np.ndarray]:
         array, digest = _read_member(members, name, dtype, shape, math.prod(shape) * dtype.itemsize)
         if digest != entry["sha256"]:
             raise ModelFileError(f"its array {shown(name)} is damaged: it has not the SHA-256 that the header states")
-        arrays[name] = array.astype(dtype.newbyteorder("="), copy=False)
+        arrays[name] = np.asarray(array, dtype.newbyteorder("="))
     return arrays
 
 

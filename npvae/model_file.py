@@ -14,12 +14,10 @@ from npvae.layers import activations, initial
 from npvae.training.history import History
 from npvae.training.settings import BINARIZE, OUTPUT_BIAS
 
-_CHOICE = Either(Text(100, plain=True), Anything())
-
 
 def _built(what: str, get) -> Maybe:
     """The configuration of one of npvae's own; null for somebody else's, which no file can name."""
-    return Maybe(Built(what, get, _CHOICE))
+    return Maybe(Built(what, get, Anything()))
 
 
 #: The arguments of estimators.
@@ -33,7 +31,8 @@ ARGUMENTS = {
     "clip_norm": Maybe(Real(above=0.0)), "batch_size": Whole(1), "epochs": Whole(1),
     "validation_fraction": Real(minimum=0.0, maximum=1.0), "patience": Maybe(Whole(1)), "min_delta": Real(minimum=0.0),
     "binarize": OneOf(BINARIZE), "initial_weights": OneOf(initial.RULES), "output_bias": OneOf(OUTPUT_BIAS),
-    "divide_by": Real(above=0.0), "backend": Maybe(_CHOICE), "threads": Maybe(Whole(1)), "dtype": OneOf(inputs.DTYPES),
+    "divide_by": Real(above=0.0), "backend": Maybe(Either(Text(100, plain=True), declared.Configuration())),
+    "threads": Maybe(Whole(1)), "dtype": OneOf(inputs.DTYPES),
     "random_state": Maybe(Whole(0)), "verbose": Anything(1), "features": Maybe(Text(0)), "alpha": Real(minimum=0.0),
     "classes": Maybe(ListOf(declared.LABEL)), "class_prior": Maybe(Either(OneOf(("labels",)), ListOf(Real(above=0.0)))),
     "standardize": Flag(),

@@ -162,8 +162,8 @@ def plot_reconstructions(vae, X, ax=None, columns: int = 10, **how):
     X = np.asarray(X)[: columns * (len(X) // columns) or len(X)]
     columns = min(columns, len(X))
     pairs = np.stack([
-        np.asarray(X, dtype=float).reshape(-1, columns, *shape),
-        np.asarray(vae.reconstruct(X, **how), dtype=float).reshape(-1, columns, *shape),
+        X.reshape(-1, columns, *shape),
+        vae.reconstruct(X, **how).reshape(-1, columns, *shape),
     ], axis=1)
     images = pairs.reshape(-1, columns, *shape)
     ax = _new_axes(ax, (0.7 * columns, 0.75 * len(images)))
@@ -178,7 +178,7 @@ def plot_reconstructions(vae, X, ax=None, columns: int = 10, **how):
 
 def plot_samples(images, ax=None, columns: int = 10):
     """Pictures (N, height, width) in a grid; the last row may have empty places."""
-    images = np.asarray(images, dtype=float)
+    images = np.asarray(images)
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     padded = np.zeros((rows * columns, *images.shape[1:]))
@@ -196,7 +196,7 @@ def plot_rows(rows: dict, ax=None, lines=()):
 
     What is NaN is blue. lines: after which rows to draw a line.
     """
-    names, images = list(rows), np.stack([np.asarray(row, dtype=float) for row in rows.values()])
+    names, images = list(rows), np.stack([*rows.values()])
     count, columns, height, _ = images.shape
     grid = image_grid(images)
     ax = _new_axes(ax, (0.7 * columns + 1.2, 0.72 * count))
@@ -227,7 +227,7 @@ def plot_analogies(model, X, y=None, ax=None):
     y: the rows' classes, by default those predicted. InputError: the samples are not pictures.
     """
     shape = _picture_shape(model)
-    originals = np.asarray(X, dtype=float).reshape(-1, 1, *shape)
+    originals = np.asarray(X).reshape(-1, 1, *shape)
     images = np.concatenate([originals, model.analogies(X, y).reshape(len(originals), -1, *shape)], axis=1)
     ax = _new_axes(ax, (0.7 * images.shape[1] + 0.4, 0.72 * len(images) + 0.4))
     ax.imshow(image_grid(images), cmap="gray_r", interpolation="nearest")

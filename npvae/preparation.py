@@ -67,7 +67,7 @@ def prepare(estimator, X, X_valid=None, labels=None, labels_valid=None) -> Run:
     if labels is not None:
         x = with_labels(x, labels)
         x_valid = None if x_valid is None else with_labels(x_valid, labels_valid)
-    return Run(settings, model, x, x_valid, tuple(rows.sample_shape), rows.column_names)
+    return Run(settings, model, x, x_valid, rows.sample_shape, rows.column_names)
 
 
 def with_labels(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -99,7 +99,7 @@ def _refuse_empty_columns(x: np.ndarray, column_names) -> None:
     """InputError naming the first column of which nothing is observed."""
     empty = np.isnan(x).all(axis=0)
     if empty.any():
-        label = column_label(int(np.argmax(empty)), column_names)
+        label = column_label(np.argmax(empty), column_names)
         raise InputError(f"{label} of X holds nothing but NaN: nothing can be learnt of it; remove it first")
 
 
@@ -115,7 +115,7 @@ def _warn_of_unknown(likelihood) -> None:
 
 def _warn_of_scale(x: np.ndarray) -> None:
     """Initial weights suit data of about unit size; far above it the first losses are astronomic."""
-    size = float(np.sqrt(np.nanmean(np.square(x, dtype=np.float64))))
+    size = np.sqrt(np.nanmean(np.square(x, dtype=np.float64)))
     if size > LARGEST_SCALE:
         warnings.warn(
             f"the data are of the size {size:.3g} (root mean square); a network trains badly on them: divide them, "

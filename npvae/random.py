@@ -69,13 +69,13 @@ def words(seed: int, purpose: str, step: int, count: int, draw: int = 0) -> np.n
 
 def seed_for_part(seed: int, purpose: str, part: int) -> int:
     """A seed in [0, 2^63) of its own for a part of a run that is trained like a run."""
-    return int(words(seed, purpose, part, 1)[0] >> np.uint64(1))
+    return int(words(seed, purpose, part, 1)[0]) >> 1
 
 
 def words_of_steps(seed: int, purpose: str, first: int, steps: int, count: int) -> np.ndarray:
     """``words`` of ``steps`` steps from ``first`` on, uint64 (steps, count), for less than as many calls cost."""
     raw = np.empty((steps, count), np.uint64)
-    generator = np.random.Philox(counter=np.zeros(4, np.uint64), key=np.array([seed, PURPOSES[purpose]], np.uint64))
+    generator = np.random.Philox(key=np.array([seed, PURPOSES[purpose]], np.uint64))
     state = generator.state
     for i in range(steps):
         state["state"]["counter"][1] = first + i
@@ -99,7 +99,7 @@ def normal(seed: int, purpose: str, step: int, shape, dtype=np.float64, draw: in
     """Standard normal numbers, an array of ``shape``; computed in float64, then rounded to ``dtype``."""
     count = math.prod(shape)
     pairs = uniform(seed, purpose, step, ((count + 1) // 2, 2), draw=draw)
-    return _box_muller(pairs).reshape(-1)[:count].reshape(shape).astype(dtype, copy=False)
+    return np.asarray(_box_muller(pairs).reshape(-1)[:count].reshape(shape), dtype)
 
 
 def normal_of_steps(seed: int, purpose: str, first: int, steps: int, shape, dtype=np.float64) -> np.ndarray:
@@ -107,7 +107,7 @@ def normal_of_steps(seed: int, purpose: str, first: int, steps: int, shape, dtyp
     count = math.prod(shape)
     raw = words_of_steps(seed, purpose, first, steps, (count + 1) // 2 * 2)
     z = _box_muller(_unit_interval(raw, np.float64).reshape(-1, 2))
-    return z.reshape(raw.shape)[:, :count].reshape(steps, *shape).astype(dtype, copy=False)
+    return np.asarray(z.reshape(raw.shape)[:, :count].reshape(steps, *shape), dtype)
 
 
 def normal_of_rows(
@@ -122,7 +122,7 @@ def normal_of_rows(
         raise InputError(f"first must be a multiple of 4, got {first}")
     numbers = count * latent_dim
     raw = np.empty((len(rows), numbers + numbers % 2), np.uint64)
-    generator = np.random.Philox(counter=np.zeros(4, np.uint64), key=np.array([seed, PURPOSES[purpose]], np.uint64))
+    generator = np.random.Philox(key=np.array([seed, PURPOSES[purpose]], np.uint64))
     state = generator.state
     for i, row in enumerate(rows):
         state["state"]["counter"][0] = first // 4 * latent_dim
@@ -194,7 +194,7 @@ def seed_from(random_state) -> int:
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(0, 2**63))
     if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(0, 2**31))
+        return random_state.randint(0, 2**31)
     try:
         seed = check.whole_number("random_state", random_state, 0)
     except InputTypeError:

@@ -42,7 +42,7 @@ def _even_powers(coefficients, inverse):
 def _raised(xp, x):
     """x + 8 where x is small, and the steps x, x + 1, ..., x + 7 taken there (1 elsewhere)."""
     small = x < LARGE
-    steps = [xp.where(small, x + float(i), xp.ones_like(x)) for i in range(int(LARGE))]
+    steps = [xp.where(small, x + i, xp.ones_like(x)) for i in range(int(LARGE))]
     return small, xp.where(small, x + LARGE, x), steps
 
 
@@ -75,7 +75,7 @@ def log_gamma_half_step(xp, x):
     small, raised, steps = _raised(xp, x)
     series = 0.5 * xp.log(raised) + _odd_powers(_HALF_STEP, 1.0 / raised)
     # Each step down multiplies Gamma(x + 1/2) / Gamma(x) by x / (x + 1/2).
-    factors = [xp.where(small, step / (step + 0.5), xp.ones_like(step)) for step in steps]
+    factors = [xp.where(small, step / (step + 0.5), step) for step in steps]
     return series + xp.log(_product(factors))
 
 

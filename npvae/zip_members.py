@@ -93,7 +93,7 @@ class ZipMembers:
         """The directory's bytes, where it begins, and how many entries it states."""
         tail = self._read(size - (length := min(size, 22 + 0xFFFF)), length)
         at = tail.rfind(_END)
-        while at >= 0 and (len(tail) - at < 22 or at + 22 + int.from_bytes(tail[at + 20:at + 22], "little") != len(tail)):
+        while at >= 0 and at + 22 + int.from_bytes(tail[at + 20:at + 22], "little") != len(tail):
             at = tail.rfind(_END, 0, at)
         if at < 0:
             raise BadZip("it has no zip directory at its end: it is cut, or no .npz file")
@@ -208,12 +208,12 @@ def _entry(directory: bytes, at: int) -> tuple[Member, int]:
     return Member(name, raw, flags, method, crc, packed, size, offset), following
 
 
-def _zip64(extra: bytes, count: int) -> list[int]:
+def _zip64(extra: bytes, count: int) -> tuple[int, ...]:
     """The first numbers of the ZIP64 extra field."""
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack("<HH", extra[at:at + 4])
         if kind == 1 and length >= 8 * count and at + 4 + 8 * count <= len(extra):
-            return list(struct.unpack(f"<{count}Q", extra[at + 4:at + 4 + 8 * count]))
+            return struct.unpack(f"<{count}Q", extra[at + 4:at + 4 + 8 * count])
         at += 4 + length
     raise BadZip("its zip directory is damaged: lengths above 4 GB are not stated")

@@ -13,7 +13,7 @@ class Loopback:
     ``bodies[path]`` is the content of an address; another path gives 404. ``cut_after[path]`` is a list: each
     request takes the next number of bytes, after which the connection is dropped, None for the rest.
     ``ranges`` says whether the Range header is honoured; ``range_shift`` is added to the place it names.
-    ``announce_length`` says whether Content-Length is sent. ``requests`` holds (path, Range header or None).
+    ``announce_length`` says whether Content-Length is sent; ``padding`` stands behind it and behind Content-Range. ``requests`` holds (path, Range header or None).
     """
 
     def __init__(self) -> None:
@@ -22,6 +22,7 @@ class Loopback:
         self.ranges = True
         self.range_shift = 0
         self.announce_length = True
+        self.padding = ""
         self.requests: list[tuple[str, str | None]] = []
         self.url = ""
 
@@ -42,11 +43,11 @@ def serve():
             if asked and state.ranges:
                 start = int(asked.removeprefix("bytes=").removesuffix("-")) + state.range_shift
                 self.send_response(206)
-                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}{state.padding}")
             else:
                 self.send_response(200)
             if state.announce_length:
-                self.send_header("Content-Length", str(len(body) - start))
+                self.send_header("Content-Length", f"{len(body) - start}{state.padding}")
             self.end_headers()
             cuts = state.cut_after.get(self.path)
             self.wfile.write(body[start:][: cuts.pop(0) if cuts else None])

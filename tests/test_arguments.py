@@ -510,7 +510,37 @@ ABOVE_0, HELD_OUT = ([1e-300, 1, 2.5], [0.0, -1.0, None, "1"]), ([1e-9, 0.5], [0
 NONE_TOO = ([None], [])
 MAYBE_FROM_1, MAYBE_FROM_0 = tuple(a + b for a, b in zip(WHOLE_FROM_1, NONE_TOO)), tuple(a + b for a, b in zip(WHOLE_FROM_0, NONE_TOO))
 ERROR = ([0.0, 2.0, None], [-1e-9, "0"])
+FROM_0, LAYERS = ([0, 0.0, 2.5], [-1e-9, None, "1"]), ([7, [], [5, 4]], [0, [0], "7", 2.5])
 HEADERS = {
+    "npvae.model_file:ARGUMENTS": {
+        **dict.fromkeys(("latent_dim", "batch_size", "epochs"), WHOLE_FROM_1), **dict.fromkeys(("patience", "threads"), MAYBE_FROM_1),
+        "random_state": MAYBE_FROM_0, **dict.fromkeys(("beta", "min_delta", "alpha"), FROM_0), **dict.fromkeys(("learning_rate", "divide_by"), ABOVE_0),
+        "hidden": (LAYERS[0], [*LAYERS[1], None]), **dict.fromkeys(("decoder_hidden", "classifier_hidden"), ([*LAYERS[0], None], LAYERS[1])),
+        "clip_norm": ([None, 1e-300, 2.5], [0.0, -1.0, "1"]), "validation_fraction": ([0, 1.0, 0.5], [-1e-9, 1.00001, None]),
+        "activation": (["relu", "softplus"], ["sigmoid", None]), "binarize": (["none", "static", "dynamic"], ["always", None]),
+        "initial_weights": (["glorot", "he", "fan_in"], ["zero", None]), "output_bias": (["zero", "data"], ["none", None]),
+        "dtype": (["float32", "float64"], ["float16", None]), **dict.fromkeys(("missing", "linear_path", "standardize"), ([True, False], [0, None])),
+        "likelihood": ([{"name": "x"}], ["bernoulli", None, {}]), "verbose": ([True, 0, None], [[1]]), "features": ([None, ""], ["x", 3]),
+        "backend": ([None, "numpy", "x" * 100, {"name": "numba", "threads": 2}], ["x" * 101, "a\x1b", 3, {}]),
+        "objective": ([None, "elbo", {"name": "elbo", "free_bits": 0.5}], ["nothing", 3, {"name": "elbo", "bits": 1}]),
+        "kl_warmup": ([None, 4, 2.5, {"name": "cyclic", "period": 3}], [-1, "slow", {"name": "cyclic"}]),
+        "optimizer": ([None, "sgd", {"name": "adam", "beta1": 0.5}], ["adagrad", 3, {"name": "adam", "beta1": 2}]),
+        "schedule": ([None, "cosine", {"name": "cosine", "final": 0.5}], ["linear", 3, {"name": "cosine", "final": 2}]),
+        "classes": ([None, [1, "a", True]], [[1.5], "ab"]), "class_prior": ([None, "labels", [0.25, 1]], ["equal", [0.0], 3]),
+    },
+    "npvae.model_file:declaration(__import__('npvae').VAE)": {
+        "estimator": (["VAE"], ["SemiSupervisedVAE", None]), "seed": WHOLE_FROM_0, "sample_shape": ([[1], [2] * 32], [[], [0], [1] * 33, 6]),
+        "column_names": ([None, ["a"]], [[]]), "stop_reason": ([None, "finished"], ["\x1b"]), "best_epoch": MAYBE_FROM_1,
+        "architecture.n_features": WHOLE_FROM_1, "architecture.latent_dim": WHOLE_FROM_1, "architecture.hidden": ([[], [5]], [[0], 5, None]),
+        "architecture.decoder_hidden": ([[], [5]], [[0], 5, None]), "architecture.activation": (["tanh"], ["sigmoid"]),
+        "architecture.likelihood": ([{"name": "x"}], ["bernoulli", {}]),
+        **dict.fromkeys(("architecture.missing", "architecture.linear_path", "architecture.completed"), ([True, False], [0, None])),
+        "trained_on": ([None, {"data": "digits", "label_column": None}], [{}, "digits"]),
+        "parameters.latent_dim": WHOLE_FROM_1,
+    },
+    "npvae.declared:CLASSES_OF_ARCHITECTURE": {
+        "n_classes": ([2, 3], [1, 2.0, None]), "classifier_hidden": ([[], [5]], [[0], 5]), "class_prior": ([[], [0.5, 1]], [[0.0], None]),
+    },
     "npvae.tables.imputer_file:DECLARATION": {
         **dict.fromkeys((f"parameters.{name}" for name in ("members", "samples", "batch_size", "patience", "imputation_samples")), WHOLE_FROM_1),
         **dict.fromkeys((f"parameters.{name}" for name in ("latent_dim", "epochs", "every", "threads")), MAYBE_FROM_1),
@@ -603,7 +633,8 @@ def test_values_of_columns_in_files(kind, values, fits):
 
 @pytest.mark.parametrize(("covariance", "fits"), [
     (np.eye(3), True), ([[4.0, 1.0], [1.0, 1.0]], True), ([[4.0, 2.0], [2.0, 1.0]], False), ([[1.0, 0.5], [0.4, 1.0]], False), (-np.eye(2), False),
-    ([[1.0, 1e-9], [0.0, 1.0]], True), ([[1.0, 2e-8], [0.0, 1.0]], False), ([[1e8, 0.5], [0.0, 1e8]], True), ([[1e8, 2.0], [0.0, 1e8]], False),
+    ([[1.0, 1e-9], [0.0, 1.0]], True), ([[1e-4, 1e-9], [0.0, 1e-4]], False), ([[1e-4, 1e-13], [0.0, 1e-4]], True), ([[2.0]], True),
+    ([[1.0, 1e-7], [0.0, 100.0]], True), ([[1.0, 2e-8], [2e-8, 1.0]], True), ([[-1e3, 1.0], [1.0, 1.0]], False), ([[1.0, 2e-8], [0.0, 1.0]], False), ([[1e8, 0.5], [0.0, 1e8]], True), ([[1e8, 2.0], [0.0, 1e8]], False),
 ])
 def test_what_a_covariance_is(covariance, fits):
     from npvae.tables.imputer_file import _is_covariance

@@ -2,6 +2,8 @@
 
 import inspect
 import math
+import pickle
+import sys
 import threading
 import weakref
 from types import SimpleNamespace
@@ -11,13 +13,14 @@ import pytest
 from conftest import BACKENDS
 
 from npvae import backend, likelihoods, objectives, optim, random
-from npvae.backend import compiled
+from npvae.backend import bits, blas, buffers, compiled, products
 from npvae.backend.base import Ops
 from npvae.backend.buffers import SMALLEST_POOLED, BufferPool, SequencePool
 from npvae.backend.cupy_ops import CupyOps
 from npvae.backend.memory import Memory
 from npvae.backend.numba_ops import NumbaOps
 from npvae.backend.numpy_ops import NumpyOps
+from npvae.backend.step_ops import identical
 from npvae.errors import InputTypeError, UnknownNameError
 from npvae.kernels import sizes, target
 from npvae.layers import activations
@@ -114,6 +117,17 @@ def test_get():
         backend.get(np)
 
 
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_a_copy_of_a_backend_is_another_of_the_same_arguments(name):
+    if backend.reason_against(name) is not None:
+        pytest.skip(f"{name} does not run here")
+    for threads in (None, 1):
+        made = backend.get(name)
+        made._asked_threads = threads  # without the process's BLAS being told
+        again = pickle.loads(pickle.dumps(made))
+        assert type(again) is type(made) and again is not made and again._asked_threads == threads
+
+
 def test_in_and_out(ops, rng):
     values = rng.standard_normal((3, 4))
     for name in ("float32", "float64"):
@@ -181,6 +195,17 @@ def test_arrays_of_two_dtypes_or_of_none_that_is_compiled(ops, rng, dtypes):
             np.testing.assert_allclose(found, wanted, rtol=5e-3 if "float16" in dtypes else 1e-6, atol=1e-6, err_msg=name)
 
 
+def test_arrays_one_behind_the_other(ops, rng, dtype):
+    """Also a single one, and of two dtypes: then the wider one's."""
+    a, b, wide, other = (rng.random(shape).astype(dtype) for shape in ((2, 3), (4, 3), (2, 5), (1, 3)))
+    other = other.astype("float32" if dtype == "float64" else "float64")
+    for arrays, axis in (((a, b), 0), ((a,), 0), ((b, a, b), 0), ((a, wide), 1), ((a, b, other), 0), ((a[0], b[1]), 0)):
+        found, wanted = ops.concat(arrays, axis=axis), np.concatenate(arrays, axis=axis)
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(ops.concat((a, b)), np.vstack((a, b)))
+
+
 def steps_of(theta, gradient, first, second):
     """Every step of an optimizer, with its arguments."""
     yield "rmsprop_step", (theta, gradient, first, 0.1, 0.9, 1e-3, True)
@@ -194,6 +219,7 @@ def steps_of(theta, gradient, first, second):
 def test_steps_on_arrays_that_are_not_alike(ops, rng):
     """Strided, or of two dtypes: changed where they are, as the specification changes them; of two lengths: refused."""
     wide, dtypes = rng.random((4, 12)), [("float64", "float32"), ("float32", "float64"), ("float64", "float64")]
+    wide[0, 3] = wide[0, 6] = 1e-30  # in either of theta's forms the fourth number is to be flushed
     for which in range(4):
         for odd, other in dtypes:
             arrays = [wide[i].astype(odd)[::2] if i == which else wide[i, :6].astype(other) for i in range(4)]
@@ -205,11 +231,56 @@ def test_steps_on_arrays_that_are_not_alike(ops, rng):
                 for a, b in zip(ours, theirs, strict=True):
                     assert a.dtype == b.dtype
                     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7, err_msg=f"{name}, array {which} odd")
+                    np.testing.assert_array_equal(a == 0, b == 0, f"{name}, array {which} odd")
     theta, gradient, short = np.ones(64), np.ones(64), np.ones(3)
     for name, arguments in (("rmsprop_step", (theta, gradient, short, 0.1, 0.9, 1e-3, True)), ("sgd_step", (theta, gradient, short, 0.1, 0.9)),
                             ("adam_step", (theta, gradient, gradient, short, 0.1, 0.9, 0.99, 1e-3, 2))):
         with pytest.raises(ValueError, match="shape|broadcast"):
             getattr(ops, name)(*arguments)
+
+
+def compiled_operations(ops, monkeypatch) -> list:
+    """What a compiled backend is asked to run from now on, one after another."""
+    asked = []
+    place, name = (ops, "_run") if isinstance(ops, NumbaOps) else (ops.ops.kernels, "launch")
+    original = getattr(place, name)
+
+    def run(*arguments, **named):
+        asked.append(arguments)
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(place, name, run)
+    return asked
+
+
+def test_compiled_code_does_what_it_can(ops, dtype, rng, monkeypatch):
+    """Where the operations of another backend would have the same values, and take longer."""
+    if ops.name not in ("numba", "cupy"):
+        pytest.skip("nothing is compiled")
+    asked, own = compiled_operations(ops, monkeypatch), vars(NumbaOps if ops.name == "numba" else CupyOps)
+    flat = [rng.random(7).astype(dtype) for _ in range(4)]
+    more = [("kl_backward", (0.5, flat[0][None], flat[1][None])), ("scale_rows", (flat[0][None], 0.5)), *steps_of(*flat)]
+    for name, arguments in (*calls(rng, (5, 3), dtype), *more):
+        if name not in own or (ops.name == "numba" and name == "dense_backward" and arguments[4] == "identity"):
+            continue
+        asked.clear()
+        getattr(ops, name)(*arguments)
+        assert asked, name
+
+
+@pytest.mark.parametrize("activation", ["identity", "relu"])
+def test_products_that_are_large_enough_are_the_program_s(dtype, rng, monkeypatch, activation):
+    if backend.reason_against("numba") is not None:
+        pytest.skip("numba does not run here")
+    ops, made, original = backend.get("numba"), [], products.multiply
+    monkeypatch.setattr(products, "multiply", lambda *arguments: made.append(original(*arguments)) or made[-1])
+    x, W, b = (rng.standard_normal(shape).astype(dtype) for shape in ((70, 70), (70, 70), 70))
+    y = ops.dense_forward(x, W, b, activation)
+    assert made == [True]
+    for need_dx in (False, True):
+        made.clear()
+        ops.dense_backward(y, x, y, W, activation, need_dx)
+        assert made == [True] * (1 + need_dx)
 
 
 @pytest.mark.parametrize("size", [20.0, 60.0])
@@ -251,6 +322,8 @@ def test_an_epoch_s_order_is_the_permutation_of_the_library(ops, count):
     assert order.dtype == np.int64 and sorted(order) == list(range(count))
     np.testing.assert_array_equal(order, random.permutation(3, "shuffle", 5, count))
     assert ops.sorting_order(np.array([7, 3, 7, 3], np.uint64)).tolist() == [1, 3, 0, 2]
+    ties = np.arange(1000, dtype=np.uint64) % 3
+    assert ops.sorting_order(ties).tolist() == sorted(range(1000), key=lambda i: i % 3)
 
 
 # Memory
@@ -348,6 +421,12 @@ def test_a_sequence_of_requests_gets_the_same_arrays_every_time():
 
 
 @needs_counts
+def test_the_very_same_objects():
+    a, b, c = np.zeros(2), np.zeros(2), np.zeros(2)
+    assert identical((a, b), [a, b]) and identical((), ())
+    assert not any((identical((a, b), (a, c)), identical((a, b), (c, b)), identical((a, b), (a,)), identical((a,), (a, b))))
+
+
 def test_clearing_the_pool_forgets_free_arrays_and_spares_held_ones():
     pool = BufferPool()
     held, free = pool.empty((100, 100), np.float64), pool.empty((100, 100), np.float64)
@@ -388,6 +467,32 @@ def test_small_arrays_are_not_pooled():
     pool.empty((count - 1,), np.float64)
     assert not pool._arrays()
     assert pool.empty((0, 3), np.float32).shape == (0, 3)
+
+
+def test_where_reference_counts_can_be_trusted(monkeypatch):
+    """On CPython with its global lock: elsewhere a count may be another thread's, or none."""
+    if sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)():
+        assert buffers._counts_can_be_trusted() is True and BufferPool()._trusted
+    monkeypatch.setattr(sys, "implementation", SimpleNamespace(name="cpython"))
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "getrefcount", lambda value: 3, raising=False)
+    assert buffers._counts_can_be_trusted() is True
+    for name, value in (("implementation", SimpleNamespace(name="pypy")), ("_is_gil_enabled", lambda: False), ("getrefcount", None)):
+        with monkeypatch.context() as patch:
+            patch.delattr(sys, name) if value is None else patch.setattr(sys, name, value)
+            assert buffers._counts_can_be_trusted() is False and not BufferPool()._trusted
+
+
+@needs_counts
+@pytest.mark.parametrize("more", [(1, 0), (0, 1), (50, 50)])
+def test_counts_that_mean_something_else_are_not_used(more):
+    """Where arrays in use look free, or free ones in use, none is handed out a second time."""
+
+    class Pool(BufferPool):
+        def _measure_free_counts(self):
+            return tuple(a + b for a, b in zip(super()._measure_free_counts(), more, strict=True))
+
+    assert BufferPool()._trusted and not Pool()._trusted
 
 
 def test_without_reference_counts_every_array_is_new(monkeypatch):
@@ -439,9 +544,36 @@ def test_the_specification_runs_on_any_array_api(rng, likelihood, activation):
     assert strict_model.ops.dtype_name(strict_model.initial_parameters(0)) == "float32"
 
 
-def test_the_pool_does_not_grow_with_the_number_of_sizes(monkeypatch):
-    from npvae.backend import buffers
+def test_what_the_bits_of_the_specification_depend_on():
+    for library, words in ((SimpleNamespace(__name__="arrays", __version__="1.2"), "arrays 1.2"), (SimpleNamespace(__name__="arrays"), "arrays")):
+        assert Ops(library).bits_depend_on() == {"array module": words}
 
+
+def test_array_libraries_that_join_arrays_by_the_name_of_old(rng):
+    """NumPy 1 and CuPy 13 have concatenate, a library of the array API has concat."""
+    a, b = rng.standard_normal((2, 3)), rng.standard_normal((4, 3))
+    for name in ("concat", "concatenate"):
+        ops = Ops(SimpleNamespace(**{name: np.concatenate}))
+        np.testing.assert_array_equal(ops.concat([a, b]), np.vstack([a, b]))
+        np.testing.assert_array_equal(ops.concat([a, a], axis=1), np.hstack([a, a]))
+
+
+@pytest.mark.parametrize(("simd", "words"), [({"baseline": ["SSE", "SSE2"], "found": ["AVX"]}, "SSE SSE2 AVX"), ({"found": ["NEON"]}, "NEON")])
+def test_the_instructions_that_numpy_uses(monkeypatch, simd, words):
+    monkeypatch.setattr(np, "show_config", lambda mode: {"SIMD Extensions": simd})
+    assert bits.of_numpy(blas_threads=False)["instructions"] == words
+
+
+@pytest.mark.parametrize("config", [lambda mode: {}, lambda: None])
+def test_a_numpy_that_does_not_say_how_it_was_built(monkeypatch, config):
+    """As one without that part of its configuration, or whose function takes no mode."""
+    monkeypatch.setattr(np, "show_config", config)
+    monkeypatch.setattr(blas, "_libraries", lambda: [])
+    found = bits.of_numpy(blas_threads=False)
+    assert found == {"NumPy": np.__version__, "instructions": "", "BLAS": "unknown"}
+
+
+def test_the_pool_does_not_grow_with_the_number_of_sizes(monkeypatch):
     monkeypatch.setattr(buffers, "LARGEST_POOL", 10 * SMALLEST_POOLED)
     pool = BufferPool()
     held = pool.empty((SMALLEST_POOLED,), np.uint8)
@@ -520,7 +652,8 @@ def test_the_fields_and_rates_of_an_optimizer():
 
 def test_sums_by_their_names():
     latent = np.arange(6.0).reshape(3, 2)
-    found = compiled.sums_by_name((1.0, 2.0), latent)
+    found = compiled.sums_by_name(np.array([1.0, 2.0]), latent)
+    assert type(found["loss"]) is float
     assert {name: found[name] for name in found if isinstance(found[name], float)} == {"loss": 1.0, "reconstruction": 2.0}
     assert [found[name].tolist() for name in ("kl_per_dimension", "mu", "mu_squared")] == latent.tolist()
     assert compiled.sums_by_name((1.0, 2.0, 3.0), latent)["bound"] == 3.0
@@ -560,6 +693,7 @@ def test_what_compiled_code_counts_on(triple, features, vector_bytes, registers,
         assert (machine.itemsize, machine.lanes, machine.panel) == (itemsize, vector_bytes // itemsize, 2 * vector_bytes // itemsize)
         # Accumulators, a row of B and a broadcast number of A have to fit into the registers.
         assert machine.tile_rows * machine.tile_vectors + machine.tile_vectors + 1 <= registers
+        assert sizes.BLOCK_K % machine.lanes == 0  # blocks are rounded up to whole vectors
         # A list of m rows: values, 32-bit indices, and a count a row and block of k, of 64 bits.
         for m, k, blocks in ((1, 1, 1), (7, 256, 1), (7, 257, 2), (192, 784, 4)):
             needed = m * k * (itemsize + 4) + 8 * m * blocks

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from npvae import check
-from npvae.errors import InputError, InputTypeError, UnknownNameError
+from npvae.errors import InputError, InputTypeError, NonFiniteError, UnknownNameError
 
 
 def test_same_shape_names_the_one_that_differs():
@@ -84,3 +84,31 @@ def test_one_of():
 def test_errors_are_the_built_in_ones_too():
     for ours, builtin in [(InputError, ValueError), (InputTypeError, TypeError), (UnknownNameError, ValueError)]:
         assert issubclass(ours, builtin)
+
+
+def test_at_most():
+    assert check.at_most("n", 5, 5, "so many there are") == 5 and check.at_most("n", -1, 5, "so many there are") == -1
+    with pytest.raises(InputError, match=r"^n must be at most 5 \(so many there are\), got 6$"):
+        check.at_most("n", 6, 5, "so many there are")
+
+
+def test_true_or_false():
+    assert check.true_or_false("flag", True) is True and check.true_or_false("flag", False) is False
+    for wrong in (1, 0, None, "true", np.bool_(True)):
+        with pytest.raises(InputTypeError, match="^flag must be True or False, got .* of type"):
+            check.true_or_false("flag", wrong)
+
+
+def test_results_are_finite_or_perhaps_infinite():
+    fine, infinite, wrong = np.ones(3), np.array([1.0, np.inf, -np.inf]), np.array([1.0, np.nan])
+    assert check.finite_result("it", fine) is fine and check.finite_result("it", fine, 2 * fine) is fine
+    assert check.finite_result("it", fine, infinite, infinite=True) is fine
+    for arrays, how in (((infinite,), {}), ((fine, infinite), {}), ((wrong, fine), {}), ((fine, wrong), {"infinite": True}), ((infinite, wrong), {"infinite": True})):
+        with pytest.raises(NonFiniteError, match="^it would not be finite: the model's parameters are too large, or the data"):
+            check.finite_result("it", *arrays, **how)
+
+
+def test_dtypes_are_compared_by_name():
+    check.same_dtype("a", np.ones(1), "b", np.zeros(3))
+    with pytest.raises(InputTypeError, match="^b has dtype int64, but a has dtype float64; they must be equal$"):
+        check.same_dtype("a", np.ones(1), "b", np.zeros(3, np.int64))

@@ -16,10 +16,16 @@ import pytest
 import sealed
 from small import grey_rows, small_vae
 
-from npvae import VAE, TableImputer
+from npvae import VAE, TableImputer, preparation
 from npvae import backend as backends
 from npvae.errors import InputError, ModelFileError, ResumedElsewhereWarning, TrainingInterrupted
-from npvae.training.checkpoint import Keeper, check_resume, inspect_checkpoint
+from npvae.training import train
+from npvae.training.checkpoint import (
+    CheckpointFile, Checkpointer, Copies, Keeper, _is_foreign, check_resume, data_fingerprint, data_fingerprints, describe_state,
+    inspect_checkpoint, plain_history, read_checkpoint, refuse_difference, refuse_other_data, refuse_other_environment, restore_state,
+)
+from npvae.training.history import History
+from npvae.training.loop import initial_state
 
 PROGRAM = """
 import sys
@@ -104,7 +110,9 @@ def test_another_run_cannot_be_resumed(tmp_path, changes, words):
     fit(path)
     with pytest.raises(InputError) as error:
         fit(path, **changes)
-    assert words in str(error.value)
+    assert words in str(error.value) and str(error.value).startswith(f"{path} cannot be resumed: ")
+    what = "model" if "hidden" in changes else "settings"
+    assert "x" in changes or f": its {what} has " in str(error.value)
 
 
 def test_the_length_is_part_of_a_cosine_run(tmp_path):
@@ -228,6 +236,7 @@ def edited(path, changed=None, **changes):
     ({"optimizer/v": lambda v: v[:0]}, r"optimizer/v is float32 of shape \(0,\)"),
     ({"optimizer/m": lambda m: m.astype("f8")}, "optimizer/m is float64"),
     ({"optimizer/m": lambda m: m.reshape(2, -1)}, "of shape"),
+    ({"optimizer/v": lambda v: np.where(np.arange(v.size) == 3, -1e-30, v).astype("f4")}, "optimizer/v is a mean of squares, but negative"),
     ({"optimizer/v": lambda v: -1 - v}, "optimizer/v is a mean of squares, but negative"),
     ({"optimizer/m": lambda m: m * np.nan}, "optimizer/m is not finite"),
     ({"theta": lambda theta: theta.astype("f8")}, "theta is float64"),
@@ -256,7 +265,8 @@ def test_arrays_that_do_not_fit_never_reach_compiled_code(tmp_path, backend, cha
     ({"best_elbo": None}, "do not belong together"), ({"best_elbo": 1.0}, "best validation ELBO is not that of epoch"),
     ({"best_epoch": 7}, "do not belong together"), ({"best_epoch": 0}, "do not belong together"),
     ({"stop_reason": [1]}, "stop_reason"), ({"stop_reason": "\x1b[2J"}, "stop_reason"), ({"steps_by": "magic"}, "steps_by"),
-    ({"data": {"x": "0"}}, "SHA-256"), ({"unknown": 1}, "unknown entry"),
+    ({"data": {"x": "0"}}, "SHA-256"), ({"unknown": 1}, "unknown entry"), ({"data": {str(i): "0" * 64 for i in range(11)}}, "data must be"),
+    ({"command": []}, "command must be"), ({"best_epoch": 4}, "do not belong together"), ({"best_epoch": -1}, "best_epoch must be"),
 ])
 def test_a_header_that_contradicts_itself_is_refused(tmp_path, changes, words):
     path = tmp_path / "c.npz"
@@ -335,5 +345,164 @@ def test_what_is_kept_is_written_when_it_is_time_and_the_latest_at_the_end(monke
             keeper._waiting = (0, {})
             if error:
                 raise KeyError  # what ended the run is said, not that it could not be written
-    with pytest.raises(InputError, match="checkpoint_seconds must be"):
-        Keeper(write, -1.0)
+    for seconds in (-1.0, -1e-9):
+        with pytest.raises(InputError, match="checkpoint_seconds must be"):
+            Keeper(write, seconds)
+    with Keeper(write, 0.0) as keeper:
+        for i in (7, 8):
+            keeper.keep(i, {"a": array})
+    assert [header for header, _ in written[-2:]] == [7, 8] and len(written) == 7
+
+
+def test_without_the_data_arrays_are_to_fit_the_parameters(tmp_path):
+    path = tmp_path / "c.npz"
+    run = preparation.prepare(small_vae(optimizer="adam", backend="numpy"), grey_rows())
+    written = Checkpointer(path, run.model, run.settings, {}, 0.0)
+    written.write(initial_state(run.model, run.settings, run.x))
+    assert read_checkpoint(path, run.model, run.settings, {}).step == 0
+    for change, words in (({"theta": None}, "the array 'theta' is missing"), ({"optimizer/m": np.zeros(110)}, "optimizer/m is float64")):
+        written.write(initial_state(run.model, run.settings, run.x))
+        sealed.edit(path, change)
+        with pytest.raises(ModelFileError, match=f"c.npz: {words}"):
+            read_checkpoint(path, run.model, run.settings, {})
+
+
+def test_copies_are_of_what_was_last_given():
+    copies = Copies()
+    for array in (np.zeros(2), np.ones(2), np.ones(3), np.ones((3, 1)), np.ones(3, np.float32), np.full(3, 2.0)):
+        found = copies.of({"a": array, "b": array})
+        for name in ("a", "b"):
+            np.testing.assert_array_equal(found[name], array)
+            assert found[name].dtype == array.dtype and not np.shares_memory(found[name], array)
+    assert copies.of({"b": array}).keys() == {"b"}
+
+
+def test_the_last_state_is_written_at_once(tmp_path):
+    """Whether the run's epochs are over or something stopped it; others when it is time."""
+    run = preparation.prepare(small_vae(epochs=3, dtype="float64", backend="numpy"), grey_rows())
+    for stopped, wanted in ((None, [1, 1, 3]), ("enough", [1, 2])):
+        path, seen = tmp_path / f"{stopped}.npz", []
+        write = Checkpointer(path, run.model, run.settings, data_fingerprints(run.x, None), 3600.0)
+
+        def look(state, write=write, path=path, seen=seen, stopped=stopped):
+            if state.epoch == 2 and stopped:
+                state.stop(stopped)
+            write(state)
+            seen.append(inspect_checkpoint(path)[0].epoch)
+
+        train(run.model, run.settings, run.x, state=initial_state(run.model, run.settings, run.x), callbacks=[look])
+        assert seen == wanted
+    write.write(initial_state(run.model, run.settings, run.x))
+    assert inspect_checkpoint(path)[0].epoch == 0
+
+
+def test_a_state_that_comes_back_is_in_memory_of_its_own():
+    run = preparation.prepare(small_vae(optimizer="adam", dtype="float64", backend="numpy"), grey_rows())
+    state = initial_state(run.model, run.settings, run.x)
+    state.best_theta, state.best_elbo, state.best_epoch, state.epoch, state.step = state.theta + 1.0, -3.5, 1, 2, 12
+    state.steps_by, state.stop_reason, state.history = "program", "enough", History({"epoch": [1, 2, 3], "loss": [0.5, 0.25, 0.125]})
+    header, arrays = describe_state(run.model.ops, state)
+    assert header["best_elbo"] == -3.5 and set(arrays) == {"theta", "best_theta", "optimizer/m", "optimizer/v"}
+    before = {name: array.copy() for name, array in arrays.items()}
+    again = restore_state(run.model.ops, plain_history(header), arrays)
+    np.testing.assert_array_equal(again.best_theta, state.best_theta)
+    for name in ("best_elbo", "best_epoch", "epoch", "step", "steps_by", "stop_reason"):
+        assert getattr(again, name) == getattr(state, name), name
+    assert again.history == {"epoch": [1, 2], "loss": [0.5, 0.25]}  # the third is of an epoch that had not ended
+    for array in (again.theta, again.best_theta, *again.optimizer_state.values()):
+        array += 1.0
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, before[name])
+    state.best_theta = None
+    assert describe_state(run.model.ops, state)[0]["best_elbo"] is None
+
+
+def test_fingerprints_are_of_shape_dtype_and_numbers():
+    x = np.arange(24.0).reshape(4, 6)
+    known = [x, x.reshape(6, 4), x.astype(np.float32), x + 1, x[:, ::2], np.zeros((0, 6)), np.zeros((0, 5))]
+    found = [data_fingerprint(array) for array in known]
+    assert len(set(found)) == len(known) and all(len(digest) == 64 for digest in found)
+    assert data_fingerprint(x[:, ::2]) == data_fingerprint(x[:, ::2].copy()) and data_fingerprint(x.T.copy().T) == data_fingerprint(x)
+    assert data_fingerprints(x, None) == {"x": found[0]} and data_fingerprints(x, x + 1) == {"x": found[0], "x_valid": found[3]}
+
+
+@pytest.mark.parametrize(("start", "foreign"), [
+    (b"", False), (bytes(9), False), (b"a,b\n", True), (b'PK "npvae-checkpoint', False), (b"x" * 40_000 + b'"npvae-model', False),
+    (b"x" * 70_000 + b'"npvae-model', True), (b"x" * 130_000 + b'"npvae-model', True),
+])
+def test_files_of_others_are_told_by_their_beginning(tmp_path, start, foreign):
+    path = tmp_path / "f"
+    path.write_bytes(start)
+    assert _is_foreign(path) is foreign and _is_foreign(tmp_path / "nothing") is False
+
+
+def test_differences_are_named_in_order_and_from_both_sides():
+    both = {"b": 1, "a": 1, "c": 1}
+    refuse_difference("p", "model", both, dict(both))
+    refuse_difference("p", "model", both, {**both, "a": 2}, free=("a",))
+    for found, wanted, words in (
+        (both, {"a": 2, "b": 2, "c": 2}, "p cannot be resumed: its model has a = 1, this run has 2"), (both, {"a": 1, "b": 1}, "c = 1, this run has None"),
+        ({"a": 1, "b": 1}, both, "c = None, this run has 1"), ({"seed": 1}, {"seed": 2}, "seed = 1, this run has 2; give random_state, or a seed, to resume"),
+        ({"a": 1}, {"a": 2}, "this run has 2$"),
+    ):
+        with pytest.raises(InputError, match=words):
+            refuse_difference("p", "model", found, wanted)
+    for found, wanted, words in (
+        ({"x": 1}, {"x": 2}, "the training data"), ({"x": 1, "x_valid": 1}, {"x": 1, "x_valid": 2}, "the validation data"),
+        ({"x": 1}, {"x": 1, "x_valid": 1}, "the validation data"), ({"x": 1, "x_valid": 1}, {"x": 1}, "the validation data"),
+        ({"x": 1, "x_valid": 1}, {"x": 2, "x_valid": 2}, "the training data"),
+    ):
+        with pytest.raises(InputError, match=f"^p cannot be resumed: {words} are not those it was made with"):
+            refuse_other_data("p", found, wanted)
+    refuse_other_data("p", {"x": 1}, {"x": 1})
+    many = {f"y{i}": 1 for i in range(50)}
+    with pytest.raises(InputError, match="the validation data"):  # the first in alphabetical order of many
+        refuse_other_data("p", {"x_valid": 1, **many}, {})
+    with pytest.raises(InputError, match="its model has a = 1"):
+        refuse_difference("p", "model", {**many, "a": 1}, {})
+    here = {"backend": "numpy", "npvae": "1", "BLAS": "b"}
+    for found, words in (
+        ({**here, "BLAS": "c", "npvae": "0", "z": "1", "y": "2"}, "npvae was 0, here 1, BLAS was c, here b, y was 2, here none, z was 1, here none;"),
+        ({"backend": "numba", "threads": "1"}, "backend was numba, here numpy;"), ({"backend": "numpy", "BLAS": "b"}, "npvae was none, here 1;"),
+    ):
+        with pytest.raises(InputError, match=f"^p cannot be resumed to the same bits: {words}"):
+            refuse_other_environment("p", found, here, False)
+        with pytest.warns(ResumedElsewhereWarning, match=f"^p is resumed elsewhere, not to the same bits: {words[:-1]}$"):
+            refuse_other_environment("p", found, here, True)
+    refuse_other_environment("p", dict(here), here, False)
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"step": 0}, "of epoch 3, but of step 0"), ({"step": 2}, "of epoch 3, but of step 2"), ({"step": 10}, "of epoch 3, but of step 10"),
+    ({"step": 3}, None), ({"step": 12}, None), ({"settings__epochs": 0}, "contradicts itself: epochs must be"),
+    ({"architecture__likelihood": {"name": "cauchy"}}, "cauchy"), ({"architecture__latent_dim": 3}, ""), (None, "too large for its 0 parameters"),
+])
+def test_a_checkpoint_is_looked_at_without_its_data(tmp_path, changes, words):
+    path = tmp_path / "c.npz"
+    edited(path, {"theta": None} if changes is None else {}, **(changes or {}))
+    if words is None:
+        state, model, settings = inspect_checkpoint(path)
+        assert (state.epoch, state.step, state.history.epochs, settings.patience) == (3, changes["step"], 3, 9)
+        assert state.best_elbo == max(state.history["val_elbo"]) and state.theta.shape == (model.layout.size,)
+    else:
+        with pytest.raises(ModelFileError, match=f"c.npz.*{words}"):
+            inspect_checkpoint(path)
+
+def test_a_run_that_watches_a_bound_of_its_own_goes_on_and_fewer_epochs_are_refused(tmp_path):
+    path, arguments = tmp_path / "c.npz", {"objective": "importance_weighted", "validation_fraction": 0.25, "patience": 9}
+    fit(path, **arguments)
+    state = inspect_checkpoint(path)[0]
+    assert state.best_elbo == max(state.history["val_bound"]) == state.history["val_bound"][state.best_epoch - 1]
+    more = fit(path, epochs=5, **arguments)
+    np.testing.assert_array_equal(more.theta_, small_vae(epochs=5, **arguments).fit(grey_rows()).theta_)
+    with pytest.raises(InputError, match="is of epoch 5, but this run has only 4"):
+        fit(path, epochs=4, **arguments)
+
+
+def test_what_a_killed_run_left_behind_goes_when_a_checkpoint_s_place_is_taken(tmp_path):
+    left = tmp_path / ".c.npz.0123abcd.part"
+    left.write_bytes(b"half")
+    with CheckpointFile(tmp_path / "c.npz").held():
+        assert not left.exists()
+    with pytest.raises(FileNotFoundError, match="for checkpoints does not exist"), CheckpointFile(tmp_path / "no" / "c.npz").held():
+        pass

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import processes
@@ -15,11 +16,12 @@ import pytest
 from ended import ended_in_epoch
 from small import grey_rows, small_vae
 
-from npvae import VAE
+from npvae import VAE, plots
 from npvae import backend as backends
 from npvae.backend.numpy_ops import NumpyOps
-from npvae.cli import choices, main
-from npvae.errors import NonFiniteError
+from npvae.cli import choices, main, train
+from npvae.errors import NonFiniteError, TrainingInterrupted
+from npvae.files import Stream
 
 QUICK = ["--epochs", "1", "--hidden", "8", "--batch-size", "500"]
 #: Beside it: the parameters are not finite after the first steps.
@@ -224,8 +226,9 @@ def test_a_run_that_blows_up_says_why_and_leaves_no_model_of_step_0(tmp_path, ca
 def test_the_last_good_model_of_a_run_that_blows_up_says_so(tmp_path, capsys):
     """The learning rate is small for two epochs, and then 1e30."""
     diverges_later = [*QUICK, "--epochs", "5", "--optimizer", "sgd", "--learning-rate", "1e-3", "--schedule", "steps:2=1e33"]
-    assert main(["train", "--out", "run", "--quiet", "--no-plots", *diverges_later]) == 1
-    assert "epoch 3, step" in output(capsys)[1]
+    assert main(["train", "--out", "run", "--no-plots", *diverges_later]) == 1
+    out, err = output(capsys)
+    assert "epoch 3, step" in err and out.splitlines()[-1] == f"the last good parameters are in {Path('run/model.npz')}"
     vae = VAE.load(tmp_path / "run" / "model.npz")
     assert np.isfinite(vae.theta_).all() and vae.history_.epochs == 2 and vae.stop_reason_ == "a number was not finite"
     assert main(["encode", "run", "--out", "z.csv"]) == 0
@@ -251,7 +254,8 @@ def test_resume_without_a_checkpoint_loses_no_model(trained, capsys):
 
 def test_overwrite_leaves_nothing_of_the_old_run(trained):
     (trained / "manifold.png").write_text("old")
-    (trained / ".model.npz.1234abcd.part").write_text("half")
+    for name in ("model.npz", "loss.png"):
+        (trained / f".{name}.1234abcd.part").write_text("half")
     assert main(["train", "--out", "run", "--quiet", "--no-plots", *QUICK, "--overwrite", "--seed", "3"]) == 0
     assert {path.name for path in trained.iterdir()} == {"model.npz", "history.csv", "checkpoint.npz"}
     assert VAE.load(trained / "model.npz").seed_ == 3
@@ -299,7 +303,170 @@ def test_names_that_the_terminal_cannot_show(tmp_path):
     assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr
 
 
+ON_ROWS = ["train", "--data", "x.npy", "--hidden", "3", "--epochs", "2", "--backend", "numpy", "--out", "run"]
+
+
+def test_what_a_training_says(capsys, monkeypatch):
+    """Line by line; the clock stands at 10 s, and at 12.5 s when the training has ended."""
+    np.save("x.npy", (grey_rows() > 0.5).astype(float))
+    times = []
+    monkeypatch.setattr("npvae.cli.train.time", SimpleNamespace(perf_counter=lambda: times.pop(0)))
+
+    def said(*more):
+        times[:] = [10.0, 12.5]
+        assert main([*ON_ROWS, "--no-plots", *more]) == 0
+        out, err = output(capsys)
+        assert "interrupted" not in err
+        return out.splitlines()
+
+    first = said("--validation-fraction", "0.25", "--patience", "1")
+    assert first[0] == "data: x.npy, 40 rows of shape (6,), validated on 0.25 of them, held out" and first[1].startswith("layer ")
+    assert first[-5].startswith("training    loss ") and first[-4].startswith("validation  loss ") and first[-3].endswith("of 2 latent dimensions active; 2.5 s")
+    assert first[-2].startswith("kept the parameters of epoch ") and first[-1] == "wrote run/: model.npz, history.csv, checkpoint.npz"
+    complete = "the run was complete already: nothing was left to train"
+    assert complete in said("--resume", "--validation-fraction", "0.25", "--patience", "1", "--no-plots")
+    begun = said("--overwrite")
+    assert begun[0] == "data: x.npy, 40 rows of shape (6,)" and begun[-3].startswith("training ") and "2 latent dim" in begun[-2] and complete not in begun
+    longer = said("--resume", "--epochs", "3")
+    assert complete not in longer and len(longer) == len(begun) and not any("starts anew" in line for line in (*first, *begun, *longer))
+    Path("run/checkpoint.npz").unlink(), Path("run/model.npz").unlink()
+    assert "run holds no checkpoint: the run starts anew" in said("--resume") and complete in said("--resume")
+    assert said("--resume", "--quiet") == []
+    assert said("--preset", "note", "--overwrite")[0] == \
+        "preset note: 784-256-2 on grey MNIST, 50 epochs of RMSprop (the Keras example variational_autoencoder.py)"
+
+
+def test_overwrite_replaces_links_and_not_what_they_lead_to(tmp_path, capsys):
+    np.save("x.npy", grey_rows())
+    elsewhere = tmp_path / "elsewhere"
+    assert main([*ON_ROWS, "--no-plots", "--quiet", "--seed", "1"]) == 0
+    Path("run").rename(elsewhere)
+    (elsewhere / "loss.png").write_text("picture")
+    before = contents(elsewhere, but=[".checkpoint.npz.lock"])
+    Path("run").mkdir()
+    for name in before:
+        Path("run", name).symlink_to(elsewhere / name)
+    assert main([*ON_ROWS, "--no-plots", "--quiet"]) == 2  # no --overwrite
+    assert output(capsys)[1] == "npvae: run already holds model.npz: choose another --out, or --resume, or --overwrite\n"
+    assert main([*ON_ROWS, "--no-plots", "--quiet", "--overwrite"]) == 0
+    assert contents(elsewhere, but=[".checkpoint.npz.lock"]) == before and not any(path.is_symlink() for path in Path("run").iterdir())
+    assert set(contents(Path("run"), but=[".checkpoint.npz.lock"])) == {"model.npz", "history.csv", "checkpoint.npz"}
+    Path("run/model.npz").unlink()
+    assert main([*ON_ROWS, "--no-plots", "--quiet"]) == 2 and "run already holds checkpoint.npz: choose" in output(capsys)[1]
+    Path("run/checkpoint.npz").rename("moved.npz")
+    Path("run/checkpoint.npz").symlink_to(tmp_path / "moved.npz")
+    for more, epochs in (([], 3), (["--overwrite"], 4)):  # it goes on from where the link leads to
+        moved = Path("moved.npz").read_bytes()
+        assert main([*ON_ROWS, "--no-plots", "--quiet", "--resume", "--epochs", str(epochs), *more]) == 0
+        assert VAE.load("run/model.npz", backend="numpy").history_.epochs == epochs
+        assert Path("run/checkpoint.npz").is_symlink() and Path("moved.npz").read_bytes() != moved
+    Path("new").mkdir()
+    Path("new/checkpoint.npz").symlink_to(tmp_path / "kept.npz")
+    assert main([*ON_ROWS, "--no-plots", "--quiet", "--out", "new"]) == 0 and Path("new/checkpoint.npz").is_symlink() and Path("kept.npz").exists()
+
+
+def test_a_model_that_is_there_is_seen_before_and_after_the_folder_is_held(capsys, monkeypatch):
+    np.save("x.npy", grey_rows())
+    Path("run").mkdir()
+    folder_of = train._folder
+
+    def meanwhile(options):
+        """Another run ends there in between."""
+        found = folder_of(options)
+        Path("run/model.npz").touch()
+        return found
+
+    monkeypatch.setattr(train, "_folder", meanwhile)
+    for _ in range(2):
+        assert main([*ON_ROWS, "--quiet"]) == 2 and "run already holds model.npz" in output(capsys)[1]
+        assert [path.name for path in Path("run").iterdir()] == ["model.npz"]
+        monkeypatch.setattr(train.common, "writable_folder", lambda path: pytest.fail("it is not looked at"))
+
+
+def test_data_inside_the_folder_of_a_run_are_no_product_of_it(capsys):
+    Path("run").mkdir()
+    np.save("run/x.npy", grey_rows())
+    Path("run/history.csv").write_text("a,b\n" + "0.5,0.25\n" * 20)
+    for data, code in (("run/history.csv", 2), ("run/x.npy", 0)):
+        assert main([*ON_ROWS, "--no-plots", "--quiet", "--overwrite", "--data", data]) == code
+    assert output(capsys)[1].startswith("npvae: --out run/history.csv is the file of --data: run/history.csv is read from")
+
+
+def test_pictures_of_more_than_two_latent_dimensions_and_those_of_a_run_before(capsys, monkeypatch):
+    for name in ("loss", "latent", "reconstructions", "samples", "manifold"):
+        monkeypatch.setattr(plots, f"plot_{name}", lambda *of, name=name: name)
+    monkeypatch.setattr(plots, "save", lambda ax, path: path.write_text(ax))
+    np.save("x.npy", grey_rows(30, 16).reshape(30, 4, 4))
+    names = {"model.npz", "history.csv", "checkpoint.npz", "loss.png", "latent.png", "reconstructions.png"}
+    for latent_dim, last in (("3", "samples.png"), ("2", "manifold.png")):
+        assert main([*ON_ROWS, "--latent-dim", latent_dim, "--overwrite"]) == 0
+        assert set(contents(Path("run"), but=[".checkpoint.npz.lock"])) == {*names, last}
+        wrote = f"wrote run/: model.npz, history.csv, checkpoint.npz, loss.png, latent.png, reconstructions.png, {last}"
+        assert output(capsys)[0].splitlines()[-1] == wrote
+    assert main([*ON_ROWS, "--resume"]) == 0
+    out = output(capsys)[0].splitlines()
+    assert out[-1] == wrote and "the run was complete already: nothing was left to train" in out and not any("starts anew" in line for line in out)
+
+
+def test_ctrl_c_as_the_training_ends_leaves_a_whole_model(capsys, monkeypatch):
+    np.save("x.npy", grey_rows())
+    fit = VAE.fit_prepared
+
+    def interrupted(self, run, **more):
+        fit(self, run, **more)
+        raise TrainingInterrupted("training interrupted", self)
+
+    monkeypatch.setattr(VAE, "fit_prepared", interrupted)
+    assert main([*ON_ROWS, "--no-plots"]) == 130
+    out, err = output(capsys)
+    assert "npvae: interrupted as the training ended; the model is whole\n" in err and out.splitlines()[-1].startswith("wrote run/: model.npz")
+    assert VAE.load("run/model.npz", backend="numpy").history_.epochs == 2
+
+
 # the other commands
+
+
+def test_what_evaluate_and_reconstruct_say_of_a_few_rows(capsys):
+    """Of zeros and 255 that are divided by 255 nothing is grey, also where they were not seen in training."""
+    x = 255.0 * (grey_rows(12) > 0.5)
+    np.save("x.npy", x)
+    vae = small_vae(divide_by=255.0, backend="numpy").fit(x)
+    vae.save("m.npz")
+    assert main(["reconstruct", "m.npz", "--data", "x.npy", "--backend", "numpy"]) == 0
+    elbo = vae.elbo(x, random_state=0)
+    assert output(capsys)[0] == f"wrote reconstructions.csv; ELBO of the 12 rows: {elbo:.3f} nats a row\n"
+    assert np.allclose(np.loadtxt("reconstructions.csv", delimiter=","), vae.reconstruct(x), rtol=1e-6)
+    np.save("grey.npy", 255.0 * grey_rows(12))
+    assert main(["reconstruct", "m.npz", "--data", "grey.npy", "--out", "grey.csv"]) == 0
+    assert output(capsys)[0].splitlines()[1].startswith("note: of grey values the bernoulli likelihood gives cross-entropies")
+    evaluate = ["evaluate", "m.npz", "--data", "x.npy", "--samples", "2", "--backend", "numpy", "--seed", "3"]
+    assert main([*evaluate, "--rows", "12", "--json", "e.json"]) == 0
+    lines = output(capsys)[0].splitlines()
+    assert lines[0] == "x.npy, 12 rows; nats a row" and lines[-2].endswith("on the numpy backend, seed 3") and lines[-1] == "wrote e.json"
+    assert Path("e.json").read_text().startswith('{\n  "data": "x.npy",\n  "') and Path("e.json").read_text().endswith("\n}\n")
+    assert main([*evaluate, "--json", "e.json", "--quiet"]) == 0 and output(capsys)[0] == ""
+    assert main([*evaluate, "--rows", "5", "--json", "-"]) == 0
+    out, err = output(capsys)
+    assert '"rows": 5' in out and "x.npy, 5 rows; nats a row\n" in err and "wrote" not in err
+    assert main(["evaluate", "m.npz", "--data", "x.npy", "--rows", "13"]) == 2 and "--rows is 13, but the data have 12 rows" in output(capsys)[1]
+    assert main(["encode", "m.npz", "--data", "x.npy", "--logvar"]) == 0
+    assert output(capsys)[0] == "wrote latent.csv: 12 rows, mean_0, mean_1, logvar_0, logvar_1\n"
+    assert main(["sample", "m.npz", "-n", "3"]) == 0 and output(capsys)[0] == "wrote samples.csv: 3 samples\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_pictures_of_rows_that_are_squares_and_pictures_for_a_pipe(monkeypatch):
+    """Rows of 64 numbers are pictures of 8 x 8; what is written to a pipe is not renamed."""
+    small_vae(backend="numpy").fit(grey_rows(12, 64)).save("m.npz")
+    np.save("x.npy", grey_rows(12, 64))
+    os.mkfifo("p.png")
+    saved = []
+    monkeypatch.setattr(plots, "plot_samples", lambda images: images.shape)
+    monkeypatch.setattr(plots, "plot_reconstructions", lambda vae, x, **how: x.shape)
+    monkeypatch.setattr(plots, "save", lambda ax, path: saved.append((ax, type(path), os.fspath(path))))
+    for out, kind in (("p.png", Stream), ("q.png", str)):
+        assert main(["sample", "m.npz", "-n", "3", "--out", out]) == 0 and main(["reconstruct", "m.npz", "--data", "x.npy", "--out", out]) == 0
+        assert saved[-2:] == [((3, 8, 8), kind, out), ((12, 64), kind, out)]
 
 
 def test_sample_encode_reconstruct(trained, tmp_path, capsys):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from small import grey_rows
 from test_semi_supervised import patterns
 
-from npvae import VAE, LatentClassifier, SemiSupervisedVAE
-from npvae.cli import main
+from npvae import VAE, LatentClassifier, SemiSupervisedVAE, TableImputer, plots
+from npvae.cli import classify, common, main, parse
+from npvae.errors import DataFileError, InputError, InputTypeError, TrainingInterrupted
 
 QUICK = [
     "--epochs", "30", "--hidden", "10", "--latent-dim", "2", "--batch-size", "50", "--learning-rate", "0.01", "--schedule", "constant",
@@ -222,3 +224,275 @@ def test_missing_labels_in_any_spelling(tmp_path, monkeypatch, capsys):
         code = main(["classify", "--data", "t.csv", "--label-column", "y", "--epochs", "1", "--hidden", "3", "--latent-dim", "1", "--quiet"])
         assert code == 0, capsys.readouterr().err
         assert {line.split(",")[0] for line in Path("classes.csv").read_text().splitlines()[1:]} <= classes
+
+
+# its steps, one by one, without training
+
+
+def rows_of(x, codes=None, classes=None, divide_by=None):
+    return classify._Rows(np.asarray(x, float), codes, None if classes is None else np.array(classes), None, divide_by)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """What the estimators are made of and fitted to, in the order of their making; nothing is trained."""
+    made = []
+
+    class Estimator:
+        def __init__(self, features=None, **arguments):
+            made.append((type(self).__name__, features, arguments))
+
+        def fit(self, x, y, **how):
+            made.append(("fit", x, y, how))
+            if self.error is not None:
+                raise TrainingInterrupted("training interrupted in epoch 3 of 9", self if self.error == "own" else None)
+
+        error, history_, features_ = None, SimpleNamespace(epochs=2), SimpleNamespace(history_=SimpleNamespace(epochs=1))
+
+    for name in ("VAE", "SemiSupervisedVAE", "LatentClassifier"):
+        monkeypatch.setattr(classify, name, type(name, (Estimator,), {}))
+    made.append(Estimator)
+    return made
+
+
+BERNOULLI = {"learning_rate": 3e-3, "schedule": "cosine", "batch_size": 50}
+OTHER = {"learning_rate": 1e-3, "schedule": "constant", "batch_size": 100}
+
+
+@pytest.mark.parametrize(("words", "x", "of_the_data", "likelihood", "divide_by", "standardize", "steps"), [
+    ("", [0.0, 1.0], None, "bernoulli", 1.0, False, BERNOULLI), ("", [-0.001, 1.0], None, "gaussian_decoder", 1.0, True, OTHER),
+    ("", [0.0, 1.001], None, "gaussian_decoder", 1.0, True, OTHER), ("", [0, 255], 255.0, "bernoulli", 255.0, False, BERNOULLI),
+    ("", [0, 256], 255.0, "gaussian_decoder", 255.0, True, OTHER), ("--divide-by 256", [0, 256], 255.0, "bernoulli", 256.0, False, BERNOULLI),
+    ("--divide-by 2", [0, 3], None, "gaussian_decoder", 2.0, False, OTHER), ("--likelihood gaussian_decoder", [0, 1], None, "gaussian_decoder", 1.0, False, OTHER),
+    ("--likelihood squared_error", [0, 3], None, "squared_error", 1.0, True, OTHER), ("--likelihood student_t", [0, 3], None, "student_t", 1.0, True, OTHER),
+    ("--likelihood poisson", [0, 3], None, "poisson", 1.0, False, OTHER), ("--likelihood bernoulli", [0, 3], None, "bernoulli", 1.0, False, BERNOULLI),
+    ("--likelihood gaussian:variance=2", [0, 3], None, {"name": "gaussian", "variance": 2}, 1.0, True, OTHER),
+    ("--batch-size 7 --schedule exponential:decay=0.5 --learning-rate 0.5", [0, 1], None, "bernoulli", 1.0, False,
+     {"learning_rate": 0.5, "schedule": {"name": "exponential", "decay": 0.5}, "batch_size": 7}),
+])
+def test_what_m2_is_trained_with(made, words, x, of_the_data, likelihood, divide_by, standardize, steps):
+    rows = rows_of([x], np.array([0]), ["a", "b"], of_the_data)
+    model, code = classify._train(parse(["classify", *words.split(), "--quiet", "--alpha", "3", "--seed", "4"]), rows, np.array([1]))
+    (kind, features, arguments), (_, fitted, y, how) = made[1:]
+    assert (kind, features, code) == ("SemiSupervisedVAE", None, 0) and type(model).__name__ == kind and fitted is rows.x
+    assert y == ["b"] and type(y[0]) is str and how == {"checkpoint": None, "checkpoint_seconds": 10.0, "resume": False}
+    assert arguments == {
+        "likelihood": likelihood, "alpha": 3.0, "divide_by": divide_by, "standardize": standardize, "backend": "auto", "threads": None,
+        "random_state": 4, "verbose": False, "latent_dim": 50, "hidden": (500,), "activation": "softplus", "optimizer": "adam", "epochs": 50, **steps,
+    }
+
+
+@pytest.mark.parametrize(("words", "x", "likelihood", "binarize"), [
+    ("", [0, 1], "bernoulli", "dynamic"), ("--likelihood squared_error", [0, 3], "squared_error", "none"), ("--likelihood bernoulli", [0, 3], "bernoulli", "dynamic"),
+    ("--divide-by 3", [0, 3], "bernoulli", "dynamic"),
+])
+def test_what_the_methods_on_features_are_trained_with(made, words, x, likelihood, binarize):
+    rows, words = rows_of([x, x], np.array([0, -1]), [7, 9]), f"{words} --backend numba:products=own"
+    for method, second, alpha in (("m1", "LatentClassifier", {}), ("m1+m2", "SemiSupervisedVAE", {"alpha": 0.5})):
+        del made[1:]
+        model, _ = classify._train(parse(["classify", "--method", method, *words.split(), "--alpha", "0.5"]), rows, np.array([0, -1]))
+        (first, _, of_features), (kind, features, arguments), (_, _, y, _) = made[1:]
+        assert (first, kind, type(features).__name__, type(model).__name__) == ("VAE", second, "VAE", second) and y == [7, None]
+        shared = {name: value for name, value in of_features.items() if name not in ("likelihood", "divide_by", "binarize")}
+        assert shared.items() >= {**OTHER, "backend": {"name": "numba", "products": "own"}}.items() and arguments == ({**shared, **alpha} if alpha else {})
+        assert (of_features["likelihood"], of_features["divide_by"], of_features["binarize"]) == (likelihood, 3.0 if "--divide" in words else 1.0, binarize)
+    for x in ([0, 3], [-1, 0]):
+        with pytest.raises(InputError, match="m1 and m1.m2 need data from 0 to 1, --divide-by, or a --likelihood"):
+            classify._train(parse(["classify", "--method", "m1"]), rows_of([x]), np.array([-1]))
+
+
+def test_an_interrupt_of_a_classifier_and_of_its_features(made, capsys):
+    rows, estimator = rows_of([[0, 1]]), made[0]
+    for method, epochs in (("m2", 2), ("m1", 1), ("m1+m2", 2)):
+        options = parse(["classify", "--method", method, "--epochs", "9", "--checkpoint", "c.npz"])
+        estimator.error = "own"
+        model, code = classify._train(options, rows, np.array([-1]))
+        assert code == 130 and isinstance(model, estimator)
+        goes_on = "; 'npvae classify --checkpoint c.npz --resume' goes on"
+        assert capsys.readouterr().err == f"npvae: interrupted after {epochs} of 9 epochs; classifying by the model so far{goes_on}\n"
+        estimator.error = "of its features"
+        with pytest.raises(KeyboardInterrupt) as error:
+            classify._train(options, rows, np.array([-1]))
+        assert str(error.value) == f"training interrupted in epoch 3 of 9, of the VAE of features: there is no classifier yet{goes_on}"
+
+
+def test_rows_with_and_without_their_column_of_labels(tmp_path):
+    Path("t.csv").write_text("a,b,y\n1,2,oak\n3,4,\n5,6,elm\n")
+    Path("numbers.csv").write_text("a,b,y\n1,2,0\n3,4,1\n5,6,1\n")
+    Path("bare.csv").write_text("a,b\n1,2\n3,4\n5,6\n")
+    Path("gaps.csv").write_text("a,b,y\n1,2,0\n3,4,\n5,6,1\n")
+    for name in ("d.npz", "D.NPZ"):
+        with open(name, "wb") as file:
+            np.savez(file, x=[[1.0, 2.0], [3.0, 4.0]], y=[1, -1])
+    np.savez("flat.npz", x=np.arange(3.0))
+    np.savez("many.npz", x=np.zeros((90, 2)), y=10**6 + 17 * np.arange(90))
+    options = parse(["classify", "--label-column", "y"])
+
+    def found(source, part="train", width=None):
+        rows = classify._rows(options, source, part, width)
+        labels = None if rows.codes is None else [None if code < 0 else rows.classes.tolist()[code] for code in rows.codes]
+        return rows.x.shape, labels, rows.names
+
+    for width in (None, 2):  # of what is predicted, the number of columns decides
+        assert found("t.csv", width=width) == ((3, 2), ["oak", None, "elm"], ["a", "b"])
+        assert found("numbers.csv", width=width) == ((3, 2), [0, 1, 1], ["a", "b"])
+        assert found("gaps.csv", width=width) == ((3, 2), [0, None, 1], ["a", "b"])
+        assert found("d.npz", width=width) == found("D.NPZ", width=width) == ((2, 2), [1, None], None)
+    assert len(found("many.npz", "test", 2)[1]) == 90  # only what is learned from must not look continuous
+    with pytest.raises(InputError, match="^many.npz: --label-column y looks continuous"):
+        found("many.npz")
+    assert found("numbers.csv", width=3) == ((3, 3), None, ["a", "b", "y"]) and found("bare.csv", width=2) == ((3, 2), None, ["a", "b"])
+    for source, width, words in (
+        ("numbers.csv", 4, "a row of numbers.csv has 2 numbers, but the model's have 4"), ("d.npz", 3, "a row of d.npz has 2 numbers, but the model's have 3"),
+        ("flat.npz", 3, "a row of flat.npz has 1 numbers, but the model's have 3"),
+    ):
+        with pytest.raises(InputError, match=f"^{words}$"):
+            classify._rows(options, source, "test", width)
+    with pytest.raises(InputError, match="--label-column: unknown column 'y'"):
+        found("bare.csv")
+    with pytest.raises(DataFileError, match="t.csv: line 2, column 3 .'y'.: expected a number, got 'oak'"):
+        classify._rows(parse(["classify"]), "t.csv", "test", 3)
+    digits = classify._rows(parse(["classify"]), "digits", "test", 784)
+    assert digits.x.shape == (1000, 28, 28) and digits.width() == 784 and digits.divide_by == 255.0 and digits.classes.tolist() == list(range(10))
+    np.savez("short.npz", x=np.eye(3), y=[1, 2, 0.5])
+    with pytest.raises(InputError, match="^short.npz: Unknown label type: y is continuous"):
+        classify._rows(options, "short.npz", "test")
+
+
+def test_which_labels_are_given():
+    rows = rows_of(np.zeros((6, 1)), np.array([0, 1, 0, 1, -1, 0]), ["a", "b"])
+    assert classify._given_labels(parse(["classify", "--data", "d.npz"]), rows).tolist() == [0, 1, 0, 1, -1, 0]
+    for words in (["--data", "d.npz", "--labels", "3"], ["--data", "digits", "--labels", "3"]):
+        given = classify._given_labels(parse(["classify", *words]), rows)
+        assert [int((given == code).sum()) for code in (0, 1)] == [2, 1] and (given == np.where(given >= 0, rows.codes, -1)).all()
+    by_seed = [classify._given_labels(parse(["classify", "--data", "d.npz", "--labels", "2", "--seed", str(seed)]), rows).tolist() for seed in range(9)]
+    assert any(given != by_seed[0] for given in by_seed)
+    many = rows_of(np.zeros((500, 1)), np.arange(500) % 2, ["a", "b"])
+    assert (classify._given_labels(parse(["classify"]), many) >= 0).sum() == 200
+    with pytest.raises(InputError, match="^8 labels need 4 rows of class a, but it has 3$"):
+        classify._given_labels(parse(["classify", "--labels", "8"]), rows)
+    with pytest.raises(InputError, match="^digits has no labels: name their column with --label-column, or put them in an .npz as y$"):
+        classify._given_labels(parse(["classify"]), rows_of([[0]]))
+    with pytest.raises(InputError, match="^y has no labelled row"):
+        classify._given_labels(parse(["classify", "--data", "d.npz"]), rows_of([[0]], np.array([-1]), []))
+
+
+def test_measured_numbers_are_names_if_the_command_says_so():
+    labels = [None, *(i + 0.5 for i in range(30)), 0.1]
+    for words, column in (([], "the array y"), (["--label-column", "c"], "--label-column c")):
+        with pytest.raises(InputError, match=f"^{column} looks continuous, not like a class: "):
+            classify._names_of_classes(parse(["classify", *words]), labels)
+    options = parse(["classify", "--classes"])
+    assert classify._names_of_classes(options, labels) == [None, *(f"{i}.5" for i in range(30)), "0.1"]
+    texts, numbers = [f"person {i}" for i in range(30)], [3, 4, None, 3]
+    assert classify._names_of_classes(options, texts) is texts and classify._names_of_classes(parse(["classify"]), numbers) is numbers
+    for judged, classes in ((["a"], [1]), ([1], ["a"])):
+        with pytest.raises(InputTypeError, match="cannot be compared"):
+            classify._refuse_other_labels(rows_of([[0]], np.array([0]), judged), np.array(classes))
+    classify._refuse_other_labels(rows_of([[0]]), np.array(["a"]))
+
+
+def test_the_run_that_left_a_model():
+    x, y = grey_rows(20), np.arange(20) % 2
+    quick = {"latent_dim": 2, "hidden": (3,), "epochs": 1, "backend": "numpy", "random_state": 0}
+    vae = VAE(**quick).fit(x)
+    m1, m2 = LatentClassifier(vae).fit(x, y), SemiSupervisedVAE(**quick).fit(x, y)
+    for model, part, name in ((m1, m1.features_, "m1.npz"), (m2, m2, "m2.npz"), (vae, vae, "vae.npz")):
+        model.save(name)
+        assert classify._run_that_left(name) is None
+        part.trained_on_ = {"data": "x.npy", "label_column": None, "run": "ab" * 32}
+        model.save(name)
+        assert classify._run_that_left(name) == (None if model is vae else "ab" * 32)
+    whole = Path("m2.npz").read_bytes()
+    Path("m2.npz").write_bytes(whole[:-200])
+    assert classify._run_that_left("m2.npz") is None and classify._run_that_left("nowhere.npz") is None
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    ("--out o.csv", None), ("--out o.npz", None), ("--out o.npy", "--out o.npy must end in .csv or .npz"), ("--save s.csv", "--save s.csv must end in .npz"),
+    ("--checkpoint c.csv", "--checkpoint c.csv must end in .npz"), ("--save s.npz --checkpoint c.csv", "--checkpoint c.csv must end in .npz"),
+    ("--save s.npz --checkpoint s.npz", "--save s.npz and --checkpoint s.npz are one file"),
+    ("--checkpoint c.npz", "--checkpoint c.npz holds a checkpoint of npvae, which is not written over; choose another name, or say --overwrite"),
+    ("--checkpoint new.npz --method m1+m2", "--checkpoint new-features.npz holds a checkpoint of npvae, which is not written over"),
+    ("--checkpoint c.npz --resume", None), ("--checkpoint new.npz --method m1+m2 --resume", None), ("--checkpoint new.npz --method m2", None),
+    ("--checkpoint k.npz --method m1+m2", "--checkpoint k-features.npz holds an imputer of npvae, not a checkpoint"), ("--checkpoint k.npz --method m1", None),
+    ("--save imputer.npz", "--save imputer.npz holds an imputer of npvae, which is not written over; choose another name, or say --overwrite"),
+    ("--save imputer.npz --overwrite", None), ("--save imputer.npz --resume", None), ("--out imputer.npz --overwrite", "--out imputer.npz holds an imputer"),
+    ("--pictures p", None), ("--pictures there", "--pictures there/classes.png is a folder"), ("--pictures p --method m1", classify.NO_PICTURES),
+    ("--pictures p --method m1+m2", None), ("--model m.npz --pictures p --method m1", None),
+    ("--data d.npz --out d.npz", "--out d.npz is the file of --data: d.npz is read from"), ("--predict d.npz --out d.npz", "--out d.npz is the file of --predict"),
+    ("--model d.npz --out d.npz", "--out d.npz is the file of --model"), ("--model m.npz", None),
+    *((f"--model m.npz {more}", "--model uses a trained model as it is; leave out --save and --labels, and --classes")
+      for more in ("--save s.npz", "--labels 20", "--classes")),
+    ("--data d.npz --save run.npz", None), ("--data run.npz --save run.npz", "--save run.npz is the file of --data"),
+    ("--save run.npz --out run.npz", "--out run.npz holds a model of npvae, which is not written over; choose another name"),
+])
+def test_what_is_refused_before_anything_is_read(monkeypatch, words, message):
+    gaps = grey_rows(12)
+    gaps[::3, 1] = np.nan
+    imputer = TableImputer(members=1, epochs=1, hidden=(3,), backend="numpy", imputation_samples=5, random_state=0).fit(gaps)
+    for name in ("imputer.npz", "k-features.npz"):
+        imputer.save(name)
+    for name in ("c.npz", "new-features.npz"):
+        np.savez(name, header=np.frombuffer(b'{"format": "npvae-checkpoint"}', np.uint8))
+    Path("d.npz").write_bytes(b"data")
+    Path("there/classes.png").mkdir(parents=True)
+    if "run.npz" in words:
+        model = SemiSupervisedVAE(latent_dim=2, hidden=(3,), epochs=1, backend="numpy", random_state=0).fit(grey_rows(12), np.arange(12) % 2)
+        model.trained_on_ = {"data": "d.npz", "label_column": None, "run": "ab" * 32}
+        model.save("run.npz")
+    options = parse(["classify", *words.split()])
+    if message is None:
+        classify._check(options)
+    else:
+        with pytest.raises(InputError) as error:
+            classify._check(options)
+        assert str(error.value).startswith(message), error.value
+
+
+@pytest.mark.parametrize(("method", "overwrite"), [("m2", False), ("m2", True), ("m1+m2", False)])
+def test_what_a_run_says_writes_and_keeps(monkeypatch, capsys, method, overwrite):
+    """A model of three classes that gives every row the class of its number of the largest column."""
+    x = np.eye(3)[[0, 1, 2, 0, 1]]
+    np.savez("d.npz", x=x, y=np.array([0, 1, 2, 1, -1]))
+    np.savez("p.npz", x=x[:2], y=np.array([0, 2]))
+    model = SimpleNamespace(classes_=np.arange(3), predict_proba=lambda x: np.asarray(x) * 0.8 + 0.1, save=lambda path: Path(path).write_text("model"))
+    if method == "m1+m2":
+        model.features_ = SimpleNamespace()
+    monkeypatch.setattr(classify, "_train", lambda options, rows, given: (model, 130))
+    monkeypatch.setattr(classify, "_run_that_left", lambda path: None)
+    line = ["classify", "--data", "d.npz", "--save", "m.npz", "--method", method]
+    assert main(line) == 130
+    counts = ["classes of 5 rows: 0 2, 1 2, 2 1", "wrote m.npz, classes.csv"]  # every label was given: nothing is left to judge by
+    assert capsys.readouterr() == ("\n".join(["5 rows, 4 of them with a label", *counts, ""]), "")
+    for part in filter(None, (model, getattr(model, "features_", None))):
+        assert part.trained_on_.keys() == {"data", "label_column", "run"} and part.trained_on_["data"] == "d.npz" and len(part.trained_on_["run"]) == 64
+    assert [row[0] for row in read_table("classes.csv")] == ["class", "0", "1", "2", "0", "1"]
+    assert main([*line, "--labels", "3", "--predict", "p.npz", "--out", "-"]) == 130
+    said = capsys.readouterr()
+    assert said.out == "class,p(0),p(1),p(2)\n0,0.9,0.1,0.1\n1,0.1,0.9,0.1\n"
+    judged = ["classes of 2 rows: 0 1, 1 1, 2 0", "of 2 rows with a label, 50.00 % are taken for another class", "wrote m.npz"]
+    assert said.err.splitlines() == ["5 rows, 3 of them with a label", *judged]
+    assert main([*line, "--labels", "3", "--quiet"]) == 130 and capsys.readouterr() == ("", "")
+    assert main([*line[:3], "--labels", "3"]) == 130 and "of 1 rows whose label was not given, " in capsys.readouterr().out
+    x[0], names = 0.5, np.array(["a", "b"])
+    np.savez("texts.npz", x=x[:2], y=names)
+    assert main([*line, "--predict", "texts.npz"]) == 2 and "cannot be compared" in capsys.readouterr().err
+
+
+def test_pictures_of_rows_are_refused_before_the_classes_are_written(monkeypatch, capsys):
+    x, y = grey_rows(20), np.arange(20) % 2
+    SemiSupervisedVAE(latent_dim=2, hidden=(3,), epochs=1, backend="numpy", random_state=0).fit(x, y).save("m2.npz")
+    np.save("x.npy", x)
+    assert main(["classify", "--data", "x.npy", "--model", "m2.npz", "--pictures", "p"]) == 2
+    assert "--pictures: rows of shape (6,) are not pictures" in capsys.readouterr().err and not Path("classes.csv").exists() and not Path("p").exists()
+    np.save("p.npy", x[:3])
+    for more, rows in (([], 20), (["--predict", "p.npy"], 3)):
+        assert main(["classify", "--data", "x.npy", "--model", "m2.npz", "--quiet", *more]) == 0 and len(read_table("classes.csv")) == 1 + rows
+    drawn = []
+    monkeypatch.setattr(plots, "plot_classes", lambda model, random_state: ("classes", random_state))
+    monkeypatch.setattr(plots, "plot_analogies", lambda model, x: ("analogies", len(x)))
+    monkeypatch.setattr(plots, "save", lambda ax, path: drawn.append((*ax, str(path))))
+    found = classify._pictures(None, x, parse(["classify", "--pictures", "p", "--seed", "4"]))
+    assert drawn == [("classes", 4, "p/classes.png"), ("analogies", 10, "p/analogies.png")] and list(map(str, found)) == [name for _, _, name in drawn]
+    assert common.writable_folder("p") == classify._picture_folder(parse(["classify", "--pictures", "p"]), (2, 3))

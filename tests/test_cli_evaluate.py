@@ -145,7 +145,12 @@ def test_the_presets_are_what_the_papers_did():
             "epochs": 500, "schedule": "steps:200=0.630957,350=0.398107",
         },
     }
-    found = {name: dict(preset.options) for name, preset in presets.PRESETS.items()}
+    assert set(presets.PRESETS) == set(wanted)
+    found = {}
+    for name in wanted:
+        options = vars(parse(["train", "--preset", name]))
+        found[name] = {key: options[key] for key in presets.PRESETS[name].options}
+        assert {key: options[key] for key in wanted[name]} == wanted[name]
     stairs = [found[name].pop("schedule") for name in ("iwae", "iwae-364")]
     assert found == wanted
     assert stairs[1] == "steps:" + ",".join(

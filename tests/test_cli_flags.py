@@ -91,6 +91,7 @@ def table_of(path: str) -> dict:
 
 
 ON_NUMPY, ON_TWO = [("numpy", None)], [("auto", 2)]
+OWN = {"name": "numba", "products": "own"}
 QUIET = {"printed": False, "said": False}
 #: The commands that leave a model of rows.csv, one of classes, or an imputer, for others to use.
 KEPT_ROWS = "train --out run --data rows.csv --label-column kind --quiet --no-plots"
@@ -142,6 +143,7 @@ FLAGS = [
     Flag("train", "--checkpoint-seconds 3", {"fit.checkpoint_seconds": 3.0}),
     Flag("train", "--seed 11", vae(random_state=11)),
     Flag("train", "--backend numpy", {**vae(backend="numpy"), "backend": ON_NUMPY}),
+    Flag("train", "--backend numba:products=own", {**vae(backend=OWN), "backend": [(OWN, None)]}),
     Flag("train", "--threads 2", {**vae(threads=2), "backend": ON_TWO}),
     Flag("train", "--quiet", {**vae(verbose=False), **QUIET}),
     Flag("train", "--no-plots", {

@@ -1,12 +1,16 @@
 """``npvae impute``: tables in files."""
 
 import csv
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from small import grey_rows
 
-from npvae.cli import main
-from npvae.errors import TrainingInterrupted
+from npvae import SemiSupervisedVAE
+from npvae.cli import impute, main, parse
+from npvae.errors import InputError, TrainingInterrupted
 from npvae.tables import TableImputer
 
 QUICK = ["--members", "1", "--epochs", "10", "--backend", "numpy"]
@@ -140,3 +144,146 @@ def test_codes_keep_their_spelling_and_files_their_delimiters(tmp_path, rng):
     ]) == 0
     found = cells(tmp_path / "o.tsv", "\t")
     assert found[0] == ["\ufeffcode", "size"] and {row[0] for row in found[1:]} == {"01", "02", "03"}
+
+
+@pytest.mark.parametrize(("value", "text"), [(1.0, "1"), (-3.0, "-3"), (1600000123.5, "1600000123.5"), (1e20, "1e+20"), ("a b", "a b"),
+    (999999999999999.0, "999999999999999"), (1e15, "1e+15"), (-1e15, "-1e+15"), (np.inf, "inf"), (-np.inf, "-inf"), (np.float32(0.5), "0.5"), (np.float64(3), "3"),
+    (1 / 3, "0.333333333333"), (0.0, "0"), ("", ""),
+])
+def test_ends_of_intervals_and_values_as_text(value, text):
+    assert impute._as_text(value) == text
+
+
+# its steps, one by one, without training
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    ("--out o.csv", "--data is required; see 'npvae impute --help'"), ("--data t.csv", "--out is required; see 'npvae impute --help'"),
+    ("--data t.csv --out o.tsv", None), ("--data t.csv --out -", None), ("--data X.NPY --out o.npz", None), ("--data t.tsv --out o.CSV", None),
+    ("--data t.csv --out o.npy", "--out o.npy must be of the kind of --data t.csv, and end in .csv or .tsv or .tab or .txt or .dat or .data or .gz or .xz or .zip"),
+    ("--data X.NPY --out o.csv", "--out o.csv must be of the kind of --data X.NPY, and end in .npy or .npz"),
+    ("--data t.csv --out - --draws 1", "--draws writes files beside --out, but --out - is a stream: give it a name"), ("--data t.csv --out - --draws 0", None),
+    ("--data t.csv --out o.tsv --draws 2 --intervals i.csv --save s.npz --checkpoint c.npz", None),
+    ("--data t.csv --out m.csv --draws 1", None), ("--data t.csv --out m.csv --draws 2", "--draws m-2.csv holds a model of npvae"),
+    ("--data t.csv --out o.csv --intervals i.txt", "--intervals i.txt must end in .csv"), ("--data t.csv --out o.csv --save s.csv", "--save s.csv must end in .npz"),
+    ("--data t.csv --out o.csv --checkpoint c.csv", "--checkpoint c.csv must end in .npz"),
+    ("--data t.csv --out o.csv --draws 2 --intervals i.txt", "--intervals i.txt must end in .csv"),
+    ("--data t.csv --out o.csv --save m.npz", "--save m.npz holds a model of npvae, which is not written over; choose another name, or say --overwrite"),
+    ("--data t.csv --out o.csv --save m.npz --overwrite", None), ("--data t.csv --out o.csv --save m.npz --resume", None),
+    ("--data t.csv --out o.csv --checkpoint m.npz --overwrite", "--checkpoint m.npz holds a model of npvae, not a checkpoint"),
+    ("--data t.csv --out t.csv", "--out t.csv is the file of --data: t.csv is read from; choose another name, or say --overwrite"),
+    ("--data t.csv --out t.csv --overwrite", None), ("--data t.csv --out t.csv --overwrite --resume", None),
+    ("--data t.csv --out t.csv --resume", "--out t.csv is the file of --data: t.csv is read from; choose another name"),
+    ("--data t.csv --out o.csv --overwrite --intervals t.csv", "--intervals t.csv is the file of --data: t.csv is read from; choose another name"),
+    ("--data t.csv --out o.csv --model m.npz --intervals i.csv --draws 3", None),
+    *((f"--data t.csv --out o.csv --model m.npz {more}", "--model uses a trained imputer as it is; leave out --save, --kind, --members and --epochs")
+      for more in ("--save s.npz", "--kind a=counts", "--members 2", "--epochs 2")),
+    ("--data X.NPY --out o.npy --header no", "--header: for text tables, not for X.NPY"), ("--data X.NPY --out o.npy --missing=-", "--missing: for text tables, not for X.NPY"),
+    ("--data X.NPY --out o.npy --report r.txt", "--report: for text tables, not for X.NPY"),
+    ("--data X.NPY --out o.npy --header-rows 2 --missing=- --report r.txt", "--header-rows, --missing, --report: for text tables, not for X.NPY"),
+    ("--data t.csv --out o.csv --header yes --missing=-", None), ("--data t.csv --out o.csv.gz --report r.json", None), ("--data - --out o.csv", None),
+    ("--data t.csv --out o.csv --overwrite --report t.csv", "--report t.csv is the file of --data: t.csv is read from; choose another name"),
+    ("--data - --out o.csv --checkpoint c.npz", "--data -: standard input cannot be read again, as --checkpoint needs it; give it a name"),
+])
+def test_what_is_refused_before_the_table_is_read(tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    model = SemiSupervisedVAE(latent_dim=1, hidden=(), epochs=1, backend="numpy", random_state=0).fit(grey_rows(8), np.arange(8) % 2)
+    for name in ("m.npz", "m-2.csv"):
+        model.save(name)
+    for name in ("t.csv", "t.tsv", "X.NPY"):
+        Path(name).write_bytes(b"1,2")
+    options = parse(["impute", *words.split()])
+    if message is None:
+        impute._check(options)
+    else:
+        with pytest.raises(InputError) as error:
+            impute._check(options)
+        text = str(error.value)
+        assert text == message or text.startswith(message) and "model" in message, text
+
+
+class Imputer:
+    """What a command gives to an imputer and asks of it; a table is filled by 7."""
+
+    imputation_samples, members_ = 50, [SimpleNamespace(error=0.5, normal_error=1.0)]
+
+    def __init__(self, kinds=None, members=5, **arguments):
+        self.asked, self.members = [("made", kinds, members, arguments)], members
+
+    def fit(self, table, **how):
+        self.asked.append(("fit", how))
+        self.table, names = table, getattr(table, "columns", ["0", "1"])
+        self.schema_ = SimpleNamespace(columns=[SimpleNamespace(name=name, kind="counts", values=()) for name in names])
+
+    def save(self, path):
+        self.asked.append(("save", path))
+
+    def set_params(self, **arguments):
+        self.asked.append(("set", arguments))
+        return self
+
+    def impute(self, table, draws, random_state):
+        self.asked.append(("impute", draws, random_state))
+        names, table = getattr(table, "columns", ["0", "1"]), np.array(np.asarray(table).tolist(), float)
+        observed = ~np.isnan(table)
+        filled = [np.where(observed, table, value) for value in (7.0, *range(draws))]
+        return SimpleNamespace(
+            filled=filled[0], draws=filled[1:], columns=names, observed=observed, filled_in=~observed, effective_sample_size=np.full(len(table), 9.0),
+            interval=lambda level: (filled[0] - level, filled[0] + level),
+        )
+
+
+def test_what_an_imputer_is_made_with_and_asked(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    found = []
+    monkeypatch.setattr(impute, "TableImputer", lambda *args, **more: found.append(Imputer(*args, **more)) or found[-1])
+    Path("t.csv").write_text("a,b\n1,2\n3,\n5,4\n")
+    Path("n.csv").write_text("1,2\n3,\n5,4\n9,3\n")
+    with open("X.NPZ", "wb") as file:
+        np.savez(file, x=np.array([[1, 2], [3, 4]], np.float32), y=[5, 6])
+    line = ["impute", "--data", "t.csv", "--backend", "numpy", "--seed", "3"]
+    assert main([*line, "--out", "o.csv", "--draws", "2", "--save", "s.npz", "--kind", "a=counts", "--members", "2", "--epochs", "9", "--threads", "1"]) == 0
+    arguments = {"epochs": 9, "backend": "numpy", "threads": 1, "random_state": 3, "verbose": True}
+    how = {"checkpoint": None, "checkpoint_seconds": 10.0, "resume": False}
+    assert found[-1].asked == [("made", {"a": "counts"}, 2, arguments), ("fit", how), ("save", "s.npz"), ("impute", 2, 3)]
+    assert [Path(name).read_text() for name in ("o.csv", "o-1.csv", "o-2.csv")] == [f"a,b\n1,2\n3,{value}\n5,4\n" for value in (7, 0, 1)]
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "3 rows, 2 columns, names in the first row; 1 cells filled in" and out[-1] == "wrote o.csv, o-1.csv, o-2.csv"
+    assert out[1:3] == ["  a: counts, 0 missing", "  b: counts, 1 missing (empty)"]
+    Path("o-2.csv").unlink()
+    assert main([*line, "--out", "o.csv", "--intervals", "i.csv", "--draws", "1", "--quiet", "--header", "yes"]) == 0
+    assert found[-1].asked[0] == ("made", {}, 5, {**arguments, "epochs": None, "threads": None, "verbose": False}) and found[-1].asked[-1] == ("impute", 200, 3)
+    assert Path("i.csv").read_text() == "a low,a high,b low,b high\n0.1,1.9,1.1,2.9\n2.1,3.9,6.1,7.9\n4.1,5.9,3.1,4.9\n"
+    assert not Path("o-2.csv").exists() and capsys.readouterr() == ("", "")
+    assert main(["impute", "--data", "X.NPZ", "--out", "o.npz"]) == 0
+    assert found[-1].table.dtype == np.float64
+    assert main([*line, "--out", "b.csv", "--backend", "numba:products=own", "--quiet"]) == 0
+    assert found[-1].asked[0][-1]["backend"] == {"name": "numba", "products": "own"}
+    with np.load("o.npz") as file:
+        assert file["x"].tolist() == [[1, 2], [3, 4]] and file["y"].tolist() == [5, 6]
+    assert capsys.readouterr().out.startswith("2 rows, 2 columns; 0 cells filled in\n")
+    Path("spaces.txt").write_text("1 2\n3 ?\n5 4\n")
+    assert main(["impute", "--data", "spaces.txt", "--out", "-", "--quiet"]) == 0 and capsys.readouterr() == ("1 2\n3 7\n5 4\n", "")
+    assert main(["impute", "--data", "n.csv", "--out", "-", "--header", "no", "--missing=3"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "1,2\n7,7\n5,4\n9,7\n" and said.err.startswith("4 rows, 2 columns, no names in the first row; 3 cells") and "wrote" not in said.err
+
+
+def test_an_imputer_that_is_there_and_one_that_was_interrupted(tmp_path, monkeypatch, capsys):
+    loaded = Imputer()
+    monkeypatch.setattr(impute.TableImputer, "load", lambda path, **where: loaded.asked.append((path, where)) or loaded)
+    for quiet in ([], ["--quiet"]):
+        options = parse(["impute", "--data", "t.csv", "--out", "o.csv", "--model", "i.npz", "--threads", "2", "--backend", "numpy", *quiet])
+        del loaded.asked[:]
+        assert impute._imputer(options, None) == (loaded, None, 0)
+        assert loaded.asked == [("i.npz", {"backend": "numpy", "threads": 2}), ("set", {"verbose": not quiet})]
+
+    class Interrupted(Imputer):
+        def fit(self, table, **how):
+            raise TrainingInterrupted("training interrupted", self)
+
+    monkeypatch.setattr(impute, "TableImputer", Interrupted)
+    imputer, _, code = impute._imputer(parse(["impute", "--data", "t.csv", "--out", "o.csv", "--checkpoint", "c.npz", "--save", "s.npz"]), None)
+    assert code == 130 and imputer.asked[-1] == ("save", "s.npz")
+    assert capsys.readouterr().err == \
+        "npvae: interrupted at model 1 of 5; filling in by what there is; 'npvae impute --checkpoint c.npz --resume' goes on\n"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import stat
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -317,6 +319,110 @@ def test_what_is_no_model_of_the_command_is_refused_in_one_line(here, capsys, co
     assert main([*command.split(), *data]) == 2
     out, err = capsys.readouterr()
     assert words in err and err.startswith("npvae: ") and err.count("\n") == 1 and out == "", err
+
+
+def refused(*written, read=(), **more) -> str:
+    with pytest.raises((InputError, OSError)) as error:
+        outputs.refuse(written, read, **more)
+    return str(error.value)
+
+
+def test_the_words_of_a_refusal(here, monkeypatch):
+    out, save = outputs.Output("--out", "x.npy"), outputs.Output("--save", "m2.npz", model=True)
+    is_read = "--out x.npy is the file of --data: ./x.npy is read from; choose another name"
+    for more, way in (
+        ({}, ""), ({"replaceable": ("--out", "--data")}, ""), ({"overwrite": False}, ""), ({"overwrite": True}, ""),
+        ({"overwrite": True, "replaceable": ("--out", "--model")}, ""), ({"overwrite": False, "replaceable": ("--out", "--data")}, ", or say --overwrite"),
+    ):
+        assert refused(None, out, read=[("--model", None), ("--data", "./x.npy")], **more) == is_read + way
+    outputs.refuse([out], [("--data", "./x.npy")], overwrite=True, replaceable=("--out", "--data"))
+    there = "m2.npz holds a model of npvae, which is not written over; choose another name"
+    assert refused(save) == f"--save {there}" and refused(save, overwrite=False) == f"--save {there}, or say --overwrite"
+    assert refused(outputs.Output("--out", "m2.npz"), overwrite=True) == f"--out {there}"
+    outputs.refuse([save], overwrite=True)
+    checkpoint = outputs.Output("--checkpoint", "m2.npz", model=True)
+    assert refused(checkpoint, overwrite=True) == "--checkpoint m2.npz holds a model of npvae, not a checkpoint; choose another name"
+    assert refused(outputs.Output("--checkpoint", "imputer.npz", model=True)).startswith("--checkpoint imputer.npz holds an imputer of npvae, not a")
+    np.savez("c.npz", header=np.frombuffer(b'{"format": "npvae-imputer-checkpoint"}', np.uint8))
+    assert refused(outputs.Output("--checkpoint", "c.npz", model=True), overwrite=False) == \
+        "--checkpoint c.npz holds an imputer-checkpoint of npvae, which is not written over; choose another name, or say --overwrite"
+    outputs.refuse([outputs.Output("--checkpoint", "c.npz", model=True)], overwrite=True)
+    twice = "--out new.csv and --json ./new.csv are one file: ./new.csv would be written twice; choose other names"
+    assert refused(outputs.Output("--out", "new.csv"), outputs.Output("--a", "b"), outputs.Output("--json", "./new.csv")) == twice
+    outputs.refuse([outputs.Output("--out", "/dev/null"), outputs.Output("--json", "/dev/null"), outputs.Output("--b", here / "b")])
+
+
+def test_what_cannot_be_written_to(here, monkeypatch):
+    assert refused(outputs.Output("--out", "")) == "--out is empty: it must name a file"
+    assert refused(outputs.Output("--save", "/dev/null", model=True)) == \
+        "--save /dev/null is no ordinary file, and a model is read back from one; choose another name"
+    assert refused(outputs.Output("--out", "pictures")) == "--out pictures is a folder; choose another name"
+    os.symlink("no/such.csv", "link.csv")
+    for name in ("no/such.csv", "link.csv"):
+        assert refused(outputs.Output("--out", name)) == f"the folder of --out {name} does not exist"
+    if hasattr(os, "mknod"):
+        os.mknod("socket", 0o600 | stat.S_IFSOCK)
+        assert refused(outputs.Output("--out", "socket")) == "--out socket is neither a file nor a stream; choose another name"
+    Path("old.csv").touch()
+    for closed, mode, words in ((here, os.W_OK, "the folder of --out old.csv cannot be written to"), (here, os.X_OK, "the folder of --out old.csv cannot be written to"),
+                                (Path("old.csv"), os.W_OK, "--out old.csv is write-protected")):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "access", lambda path, asked, closed=closed, mode=mode: not (path == closed and asked & mode))
+            assert refused(outputs.Output("--out", "old.csv")) == words
+            outputs.refuse([outputs.Output("--out", "pictures/new.csv")])
+    monkeypatch.setattr(sys, "stdout", None)
+    assert refused(outputs.Output("--out", "-")) == "--out - is standard output, which is closed"
+
+
+def test_whether_two_names_are_of_one_file(here, monkeypatch):
+    os.symlink("new.csv", "link.csv")
+    os.link("x.npy", "hard.npy")
+    for one, other, same in (
+        ("x.npy", "./x.npy", True), ("x.npy", "hard.npy", True), ("x.npy", "gaps.npy", False), ("new.csv", "link.csv", True), ("new.csv", "pictures/../new.csv", True),
+        ("new.csv", "x.npy", False), ("new.csv", "newer.csv", False), ("-", "/dev/stdout", True), ("-", "x.npy", False), ("/dev/null", "/dev/null", False),
+    ):
+        assert outputs._same_file(one, other) is same and outputs._same_file(other, one) is same, (one, other)
+    with monkeypatch.context() as patch:  # a standard output that is no open file
+        patch.setattr(sys, "stdout", None)
+        assert outputs._same_file("-", "./-") is False and outputs._same_file("-", "/dev/stdout") is True
+    with monkeypatch.context() as patch:  # where the names of files have no capitals
+        patch.setattr(os.path, "normcase", str.lower)
+        assert outputs._same_file("New.csv", "new.csv") is True
+    for null in ("nowhere", "x.npy"):  # a system without a null device, or with a file in its place
+        monkeypatch.setattr(os, "devnull", null)
+        assert outputs._same_file("x.npy", "hard.npy") is True and outputs._same_file("/dev/zero", "/dev/zero") is True
+
+
+def test_how_far_the_name_of_a_format_is_looked_for(here):
+    """In the first 64 KiB of a file, and of the header that is packed in it."""
+    name = b'"format": "npvae-model"'
+    for more, found in ((0, "model"), (1, "")):
+        Path("f.npz").write_bytes(b"PK" + bytes(2**16 - len(name) - 2 + more) + name)
+        assert outputs.npvae_format("f.npz") == found
+        with zipfile.ZipFile("packed.npz", "w", zipfile.ZIP_DEFLATED) as file:
+            file.writestr("header.npy", bytes(2**16 - len(name) + more) + name)
+        assert outputs.npvae_format("packed.npz") == found
+    Path("f.npz").write_bytes(b"PK")
+    assert outputs.npvae_format("f.npz") == "" and outputs.npvae_format(Path("m2.npz")) == "model" and outputs.npvae_format("imputer.npz") == "imputer"
+
+
+def test_the_form_of_an_array_goes_by_its_name(here, capsysbinary):
+    x = np.arange(12.0).reshape(2, 3, 2)
+    outputs.write_array("a.CSV", x, list("abcdef"))
+    outputs.write_array("a.npy", x, list("abcdef"))
+    assert Path("a.CSV").read_text() == "a,b,c,d,e,f\n0.0,1.0,2.0,3.0,4.0,5.0\n6.0,7.0,8.0,9.0,10.0,11.0\n" and np.load("a.npy").tolist() == x.tolist()
+    outputs.write_array("-", x, list("abcdef"))
+    assert capsysbinary.readouterr().out == Path("a.CSV").read_bytes().partition(b"\n")[2]
+    for name, refusal in (("a.csv", None), ("a.CSV", None), ("-", None), ("/dev/null", None), ("pictures", None), ("a.doc", "--out a.doc must be new, and end in .csv or .npz")):
+        if refusal is None:
+            outputs.refuse_suffix(outputs.Output("--out", name), (".csv", ".npz"), "be new, and ")
+        else:
+            with pytest.raises(InputError, match=f"^{refusal}$"):
+                outputs.refuse_suffix(outputs.Output("--out", name), (".csv", ".npz"), "be new, and ")
+    assert outputs.output_file("a") == outputs.output_folder("a") == "a"
+    for kind, text in ((outputs.output_file, ""), (outputs.output_folder, ""), (outputs.output_folder, "-")):
+        with pytest.raises(argparse.ArgumentTypeError, match="expected the name of a f"):
+            kind(text)
 
 
 # streams

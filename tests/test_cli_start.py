@@ -1,10 +1,13 @@
 """A Ctrl-C while the command line is being imported: exit code 130, at most a line, no traceback."""
 
 import os
+import signal
 import sys
 
 import processes
 import pytest
+
+from npvae import __main__ as start
 
 #: For every ``step``-th import from number ``at`` on: a Python that gets a SIGINT when ``main`` comes to it.
 PROGRAM = """
@@ -75,3 +78,35 @@ def test_nothing_heavy_is_imported_before_somebody_waits_for_an_interrupt():
     program = "import sys; before = {*sys.modules}; import npvae.__main__; print(*{*sys.modules} - before - {'__future__'})"
     done = processes.run([sys.executable, "-c", program])
     assert sorted(done.stdout.split()) == ["npvae", "npvae.__main__", "npvae._version"]
+
+
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN], ids=["raises", "ignored"])
+def test_ctrl_c_ends_the_process_at_once_until_the_command_begins(monkeypatch, handler):
+    """Only where it would raise KeyboardInterrupt; ``ready``, which the command line calls, puts that back."""
+    events = []
+    monkeypatch.setattr(signal, "getsignal", lambda number: events.append(("asked", number)) or handler)
+    monkeypatch.setattr(signal, "signal", lambda number, what: events.append((number, what)))
+    monkeypatch.setattr(os, "_exit", lambda code: events.append(("exit", code)))
+
+    def run(ready):
+        events.append("run")
+        if len(events) == 3:
+            events[1][1](signal.SIGINT, None)  # a Ctrl-C now
+        ready()
+        return 7
+
+    monkeypatch.setattr("npvae.cli.main", run)
+    assert start.main() == 7
+    if handler is signal.SIG_IGN:
+        assert events == [("asked", signal.SIGINT), "run"]
+    else:
+        (number, _), *rest = events[1:]
+        assert number == signal.SIGINT and rest == ["run", ("exit", 130), (signal.SIGINT, signal.default_int_handler)]
+
+
+def test_an_interrupt_that_nobody_catches_is_130(monkeypatch):
+    def run(ready):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("npvae.cli.main", run)
+    assert start.main() == 130

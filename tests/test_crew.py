@@ -1,9 +1,11 @@
 """The threads that take shares of short work: every share is done once, whoever does it."""
 
 import os
+import queue
 import threading
 import time
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -95,6 +97,33 @@ def test_a_caller_that_is_interrupted_takes_nothing_of_another_s():
             each.run(interrupted, 4)
     other.join(600.0)
     assert not other.is_alive() and sorted(finished) == list(range(6))
+
+
+def test_shares_that_the_crew_begins_at_the_last_moment(monkeypatch):
+    """Between the caller's look whether any are left and its taking one."""
+    done = []
+
+    class Numbers:
+        def __init__(self, job) -> None:
+            self.job = job
+
+        def popleft(self):
+            for number in (1, 2):
+                done.append(number)
+                self.job.ended.put(None)
+            raise IndexError
+
+        def clear(self):
+            pass
+
+    def job(work, count):
+        made = SimpleNamespace(ended=queue.SimpleQueue())
+        made.numbers = Numbers(made)
+        return made
+
+    monkeypatch.setattr(crew, "Job", job)
+    Crew().run(done.append, 3, threads=1)
+    assert done == [0, 1, 2]
 
 
 def test_work_within_work():

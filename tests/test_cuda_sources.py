@@ -47,6 +47,26 @@ def test_there_is_a_float_and_a_double_of_every_kernel():
     assert sorted(names) == sorted(f"{name}<{kind}>" for name in KERNELS for kind in ("float", "double"))
 
 
+def test_what_a_line_of_the_table_says():
+    """Arrays that are written, of whole numbers, of any size, or not needed; whole numbers, numbers, and a record by value."""
+    array = cuda_sources.Array
+    assert KERNELS["take_rows"] == cuda_sources.Kernel("take_rows", "rows.cu", (
+        array("x", False, None, ("n", "columns"), False), array("indices", False, "int64", ("rows",), False),
+        array("out", True, None, ("rows", "columns"), False),
+    ), ("n", "columns", "rows"), (), ())
+    assert KERNELS["bernoulli_nll"].arrays[-1] == array("residual", True, None, ("rows", "columns"), True)
+    assert KERNELS["advance"].arrays == (array("call", True, "int64", (), False),)
+    assert KERNELS["sgd_step"].numbers == ("rate",) and KERNELS["run_phase"].records == ("phase",)
+    assert cuda_sources.files() == sorted({kernel.file for kernel in KERNELS.values()})
+
+
+@pytest.mark.parametrize("file", cuda_sources.files())
+def test_the_fingerprint_depends_on_every_source(file, monkeypatch):
+    source, before = cuda_sources.source, cuda_sources.fingerprint.__wrapped__()
+    monkeypatch.setattr(cuda_sources, "source", lambda name: source(name) + "//" * (name == file))
+    assert cuda_sources.fingerprint.__wrapped__() != before
+
+
 def test_no_literal_is_of_another_type_than_its_kernel():
     """``0.5 * x`` would compute in double what is float: numbers in templates are T(...), or are in double on purpose."""
     doubles = {"philox.cu", "step_records.cu", "step_forward.cu", "step_backward.cu", "step_update.cu", "device.cu"}

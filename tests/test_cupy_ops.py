@@ -2,6 +2,7 @@
 
 import copy
 import importlib.machinery
+import importlib.metadata
 import pickle
 import re
 import sys
@@ -48,8 +49,14 @@ def test_numpy_arrays_are_refused_by_name(device_ops, dtype):
     for arrays, name in (((a, b, b), "mu"), ((b, a, b), "logvar"), ((b, b, a), "eps")):
         with pytest.raises(TypeError, match=rf"sample_forward: {name} must be .* on the GPU.*numpy\.ndarray.*asarray"):
             device_ops.sample_forward(*arrays)
-    with pytest.raises(TypeError, match="dense_forward: x must be an array on the GPU"):
-        device_ops.dense_forward(a, device_ops.asarray(np.ones((3, 1), dtype)), b[0, :1], "relu")
+    W, bias, dy = (np.ones(shape, dtype) for shape in ((3, 1), 1, (2, 1)))
+    for operation, arrays, more in (
+        ("dense_forward", {"x": a, "W": W, "b": bias}, ("relu",)), ("dense_backward", {"dy": dy, "x": a, "y": dy, "W": W}, ("relu", True)),
+    ):
+        for name in arrays:
+            given = [array if each == name else device_ops.asarray(array) for each, array in arrays.items()]
+            with pytest.raises(TypeError, match=rf"\w+: {name} must be an array on the GPU"):
+                getattr(device_ops, operation)(*given, *more)
     with pytest.raises(TypeError, match="the array must be an array on the GPU"):
         Model(Architecture(3), device_ops).views(np.zeros(2000))
 
@@ -228,12 +235,43 @@ def test_a_kernel_that_does_not_compile_or_is_wrong_is_found(module, monkeypatch
         assert "a trial kernel gave wrong numbers" in gpu.reason_against()
 
 
+class Wrong(np.ndarray):
+    """Arrays of a GPU whose products are wrong."""
+
+    def __matmul__(self, other):
+        return super().__matmul__(other) + 1
+
+
+@pytest.mark.parametrize(("kind", "factor", "error", "words"), [
+    (np.ndarray, 1.0, None, None), (np.ndarray, 1.5, None, r"gave wrong numbers: \[0\.0, 3\.0, 6\.0\], 5\.0$"),
+    (Wrong, 1.0, None, r"gave wrong numbers: \[0\.0, 2\.0, 4\.0\], 6\.0$"), (np.ndarray, 1.0, RuntimeError(" "), "failed: RuntimeError;"),
+    (np.ndarray, 1.0, RuntimeError("\n one\ntwo"), "failed: one;"), (np.ndarray, 1.0, MemoryError("10 bytes"), "no memory left: 10 bytes; end other"),
+])
+def test_what_a_trial_kernel_shows(monkeypatch, kind, factor, error, words):
+    class Kernels:
+        def __init__(self, cupy) -> None:
+            pass
+
+        def launch(self, name, dtype, arrays, integers, numbers, *, blocks):
+            if error is not None:
+                raise error
+            arrays[1][...] = factor * numbers[0] * arrays[0]
+
+    monkeypatch.setattr("npvae.kernels.cuda.Kernels", Kernels)
+    cupy = SimpleNamespace(
+        arange=lambda count, dtype: np.arange(count, dtype=dtype).view(kind), float32=np.float32, empty_like=np.empty_like, asnumpy=np.asarray,
+        cuda=SimpleNamespace(memory=SimpleNamespace(OutOfMemoryError=MemoryError)),
+    )
+    found = gpu._reason_against_kernels(cupy)
+    assert found is None if words is None else re.search(words, found)
+
+
 def fails(*arguments):
     raise RuntimeError("boom")
 
 
 @pytest.mark.parametrize(("driver", "runtime", "count", "capability", "words"), [
-    (12080, 12000, 1, "70", None), (12000, 12080, 1, "120", None), (13000, 13000, 1, "75", None), (13000, 12090, 1, "70", None),
+    (12080, 12000, 1, "70", None), (12990, 12990, 1, "70", None), (12000, 12080, 1, "120", None), (13000, 13000, 1, "75", None), (13000, 12090, 1, "70", None),
     (fails, 12000, 1, "70", "the CUDA driver does not answer: boom"), (0, 12000, 1, "70", "there is no NVIDIA driver on this machine"),
     (12080, 13000, 1, "90", r"the NVIDIA driver is for CUDA 12\.8, but .* needs CUDA 13\.0: install npvae\[cuda12\]"),
     (11990, 12000, 1, "90", r"the NVIDIA driver is for CUDA 11\.99, but .* needs CUDA 12\.0: install npvae\[cuda11\]"),
@@ -268,6 +306,21 @@ def test_what_a_gpu_is_called(monkeypatch):
     monkeypatch.setattr(gpu, "import_cupy", lambda: cupy)
     assert gpu.description(1) == "GPU 1, Tesla 1, 1.5 of 4.0 GiB free; cupy 13.1.0, CUDA 12.4, driver for CUDA 13.1"
     assert gpu.identity(cupy, 1) == {"GPU": "Tesla 1, compute capability 10.5", "CuPy": "13.1.0", "CUDA": "12.4"}
+
+
+def test_the_installed_package_of_cupy(monkeypatch):
+    versions = {}
+
+    def version(package):
+        if package not in versions:
+            raise importlib.metadata.PackageNotFoundError(package)
+        return versions[package]
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert gpu._wheel() == "this cupy"
+    for package in ("cupy", "cupy-cuda13x", "cupy-cuda12x", "cupy-cuda11x"):  # built by hand, or one that is made for a CUDA
+        versions[package] = "13.1"
+        assert gpu._wheel() == f"{package} 13.1"
 
 
 class Full(Exception):
@@ -344,3 +397,11 @@ def test_warm_up_compiles_every_source(module, capsys):
     assert main(["warmup"]) == 0
     said = capsys.readouterr().out
     assert all(f"{file}: loaded, " in said for file in cuda_sources.files())
+    assert sorted(module.compiled) == sorted(name for file in cuda_sources.files() for name in cuda_sources.instantiations(file))
+
+
+def test_one_source_is_compiled_without_the_others(module):
+    from npvae.kernels import cuda, cuda_sources
+
+    cuda.Kernels(module).compile("latent.cu")
+    assert sorted(module.compiled) == sorted(cuda_sources.instantiations("latent.cu"))

@@ -100,6 +100,14 @@ def make_program(ops, x, architecture=None, **settings):
     return CupyProgram.of(ops, model, x, settings), theta, gradient, state
 
 
+def test_no_rows_are_left_to_the_operations():
+    ops = gpu_backends.on_gpu_or_standin()
+    model, settings = trained.make(ops, trained.grey(1))
+    x = ops.asarray(trained.grey(1))
+    assert CupyProgram.of(ops, model, x, settings) is not None
+    assert CupyProgram.of(ops, model, x[:0], settings) is None
+
+
 def test_graphs_follow_other_vectors():
     x, results = trained.grey(2 * GRAPH_STEPS), []
     for launch in ("graph", "single"):

@@ -69,6 +69,8 @@ def test_nearest_class_mean_recognises_the_test_part(digits):
 
 def test_each_call_gives_fresh_arrays():
     first = load_dataset("digits")
+    for part in (first.x_train, first.y_train, first.x_test, first.y_test):  # none keeps the memory of the others
+        assert part.base is None and part.flags.c_contiguous
     first.x_train[:] = 7
     assert load_dataset("digits").x_train.max() == 255
 
@@ -81,7 +83,10 @@ def test_no_network_and_no_folder_is_needed(monkeypatch):
 def test_record_is_frozen_and_prints_in_one_line(digits):
     with pytest.raises(AttributeError):
         digits.name = "other"
-    assert "(4000, 784)" in repr(digits) and "\n" not in repr(digits)
+    assert repr(digits) == "Dataset('digits': x_train (4000, 784), x_test (1000, 784), labels, divide_by 255.0)"
+    x = np.zeros((3, 2), np.uint8)
+    assert repr(Dataset("own", x, None, x[:1], None, x[:2])) == \
+        "Dataset('own': x_train (3, 2), x_valid (2, 2), x_test (1, 2), no labels, divide_by 1.0)"
 
 
 @pytest.mark.parametrize("name", ["Digits", "mnist ", "", None, 3])

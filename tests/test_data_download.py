@@ -104,7 +104,7 @@ def test_corrupted_everywhere_leaves_nothing_behind(monkeypatch, server, small_m
 def test_cut_transfer_goes_on_where_it_stopped(monkeypatch, server, small_mnist):
     mirrors(monkeypatch, server, "a")
     offer(server, "a", small_mnist)
-    server.cut_after["/a/xa.gz"] = [100, None]
+    server.cut_after["/a/xa.gz"], server.padding = [100, None], "  "
     load_dataset("mnist")
     assert server.requests[:2] == [("/a/xa.gz", None), ("/a/xa.gz", "bytes=100-")]
     assert cached() == small_mnist
@@ -177,6 +177,17 @@ def test_a_page_in_place_of_the_file_is_refused(monkeypatch, server, small_mnist
     offer(server, "good", small_mnist)
     load_dataset("mnist")
     assert cached() == small_mnist
+    # What follows the bytes of the file is not even asked for, unless its length says before that this is another file.
+    assert (("/good/xa.gz", None) in server.requests) == (announce or change == "other")
+
+
+def test_bytes_are_on_the_disk_before_the_file_has_its_name(monkeypatch, server, small_mnist):
+    mirrors(monkeypatch, server, "a")
+    offer(server, "a", small_mnist)
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_size))
+    load_dataset("mnist")
+    assert synced == [len(body) for body in small_mnist.values()]
 
 
 def test_message_names_each_mirror_and_its_reason(monkeypatch, server, small_mnist):
@@ -210,6 +221,15 @@ def test_offline_message_says_what_to_put_where(monkeypatch, small_mnist, tmp_pa
     assert cached() == {}
 
 
+def test_what_was_fetched_before_an_error_is_not_missing(monkeypatch, server, small_mnist):
+    mirrors(monkeypatch, server, "a")
+    offer(server, "a", {name: small_mnist[name] for name in ("xa.gz", "ya.gz")})
+    with pytest.raises(DownloadError) as caught:
+        load_dataset("mnist")
+    assert [line.split()[0] for line in str(caught.value).splitlines()[-2:]] == ["mnist/xb.gz", "mnist/yb.gz"]
+    assert "mnist/ya.gz" not in str(caught.value) and set(cached()) == {"xa.gz", "ya.gz"}
+
+
 def test_only_the_missing_files_are_asked_for(monkeypatch, small_mnist):
     folder = cache_folder() / "mnist"
     folder.mkdir(parents=True)
@@ -233,6 +253,10 @@ def test_a_silent_server_is_left_after_the_timeout(monkeypatch, small_mnist):
         with pytest.raises(DownloadError, match="timed out"):
             load_dataset("mnist", timeout=0.1)
         assert waits == [0.1]
+        monkeypatch.setattr(urllib.request, "urlopen", lambda request, timeout: waits.append(timeout) or opened(request, timeout=0.1))
+        with pytest.raises(DownloadError, match="timed out"):
+            load_dataset("mnist")
+        assert waits[1:] == [30.0]
 
 
 def test_cache_that_cannot_be_written_is_named(monkeypatch, small_mnist, tmp_path):

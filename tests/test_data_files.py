@@ -6,14 +6,16 @@ import pickle
 import time
 import tracemalloc
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from npvae import io as npvae_io
-from npvae import machine_memory
+from npvae import machine_memory, zip_members
 from npvae.data import load_file, numpy_files, save_array, source
-from npvae.data.tables import form
+from npvae.data.tables import evidence, form
+from npvae.data.tables.spellings import SPELLINGS
 from npvae.errors import DataFileError, InputError, InputTypeError, UnknownNameError
 
 NAN = float("nan")
@@ -52,7 +54,7 @@ def test_every_delimiter_is_found_whatever_the_suffix(table, text, suffix):
 
 @pytest.mark.parametrize("text, names", [
     ("a,b\n1,2\n", ["a", "b"]), ("\ufeffa,b\r\n1,2\r\n", ["a", "b"]), ("a;b, c\n1;2\n", ["a", "b, c"]),
-    ('"width, cm","say ""hi"""\n1,2\n', ["width, cm", 'say "hi"']), (" a  b \n 1  2\n", ["a", "b"]),
+    ('"width, cm","say ""hi"""\n1,2\n', ["width, cm", 'say "hi"']), (" a  b \n 1  2\n", ["a", "b"]), ("a ,b \n1,2\n", ["a", "b"]),
     (",b\n1,2\n", ["", "b"]), ('"two\nlines",b\n1,2\n', ["two\nlines", "b"]),
     ("größe\tb\n1\t2\n", ["größe", "b"]),
 ])
@@ -160,6 +162,8 @@ def test_label_column_refusals(table):
         table("1,2\n", label_column="c")
     with pytest.raises(InputError, match="several columns are named 'a'"):
         table("a,a,b\n1,2,3\n", label_column="a")
+    with pytest.raises(TypeError):
+        table("1,2\n", label_column=1.0)
     for outside in (2, -3):
         with pytest.raises(InputError, match=f"label_column={outside} is outside a table of 2 columns"):
             table("1,2\n", label_column=outside)
@@ -217,6 +221,20 @@ def test_npz_choice_of_array(tmp_path):
     for key in (None, "z"):
         with pytest.raises(UnknownNameError, match="known: 'p', 'q'"):
             load_file(path, key=key)
+    for y in (np.float64(1), np.zeros((2, 0))):
+        np.savez(path, x=a, y=y)
+        with pytest.raises(DataFileError, match="expected one label for each of the 2 rows of 'x', got 'y' of shape"):
+            load_file(path)
+    np.savez(path, x=a, y=np.arange(6).reshape(2, 3))
+    assert load_file(path).y.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert np.array_equal(load_file(path, key="y").x, [[0, 1, 2], [3, 4, 5]]) and load_file(path, key="y").y is None
+
+
+def test_of_many_arrays_the_first_fifty_are_listed(tmp_path):
+    np.savez(tmp_path / "f.npz", **{f"a{i}": np.zeros(1) for i in range(52)})
+    with pytest.raises(UnknownNameError) as caught:
+        load_file(tmp_path / "f.npz")
+    assert "'a49'" in str(caught.value) and "'a50'" not in str(caught.value)
 
 
 class Trap:
@@ -258,8 +276,9 @@ def test_flipped_bits_in_npz_are_found(tmp_path, compress):
     data = bytearray(path.read_bytes())
     data[900] ^= 0x55
     path.write_bytes(data)
-    with pytest.raises(DataFileError, match="expected a whole NumPy file, got a damaged one"):
+    with pytest.raises(DataFileError, match="expected a whole NumPy file, got a damaged one") as caught:
         load_file(path)
+    assert "pickled" not in str(caught.value)
 
 
 @pytest.mark.parametrize("x", [np.float64(1), np.zeros((0, 3)), np.zeros((3, 0)), np.array(["a"]),
@@ -397,6 +416,21 @@ def test_limits():
     assert (npvae_io.LONGEST_HEADER, npvae_io.MOST_VALUES) == (256 * 2**20, 8 * 2**20)
 
 
+def test_limits_at_the_limits():
+    """A member of 256 MiB is unpacked whatever it takes in the file, or one of a hundred times what it takes."""
+    class Opened(Exception):
+        pass
+
+    def opened(name):
+        raise Opened
+
+    large = 2_700_000  # a hundred times as much is more than 256 MiB
+    for size, packed, error in ((2**28, 7, Opened), (2**28 + 1, 7, DataFileError), (100 * large, large, Opened), (100 * large + 1, large, DataFileError)):
+        member = SimpleNamespace(method=zip_members.DEFLATED, size=size, packed=packed)
+        with pytest.raises(error):
+            numpy_files._read_member("x.npz", SimpleNamespace(members={"x": member}, open=opened), "x")
+
+
 def test_a_file_that_is_cut_while_it_is_read(tmp_path, monkeypatch):
     save_array(tmp_path / "x.npy", np.ones(10))
     whole = (tmp_path / "x.npy").read_bytes()
@@ -410,8 +444,26 @@ def test_data_beyond_the_memory_are_refused_with_both_numbers(tmp_path, monkeypa
     monkeypatch.setattr(machine_memory, "available_bytes", lambda: 700_000)
     with pytest.raises(DataFileError, match=r"0\.0 GB do not fit into the 0\.0 GB"):
         load_file(tmp_path / "x.npy")
-    monkeypatch.setattr(machine_memory, "available_bytes", lambda: None)
-    assert load_file(tmp_path / "x.npy").x.shape == (1000, 100)
+    for free in (None, 800_000):
+        monkeypatch.setattr(machine_memory, "available_bytes", lambda free=free: free)
+        assert load_file(tmp_path / "x.npy").x.shape == (1000, 100)
+    with open(tmp_path / "large.npy", "wb") as file:  # 1.2 GB of which nothing is written
+        file.write(npy_header("{'descr': '|u1', 'fortran_order': False, 'shape': (1200000000,), }"))
+        file.truncate(file.tell() + 1_200_000_000)
+    with pytest.raises(DataFileError, match=r"its 1\.2 GB do not fit into the 0\.7 GB of memory"):
+        monkeypatch.setattr(machine_memory, "available_bytes", lambda: 700_000_000)
+        load_file(tmp_path / "large.npy")
+
+
+def test_an_array_is_read_into_its_own_memory(tmp_path):
+    """No second copy of it is made on the way."""
+    save_array(tmp_path / "x.npy", np.ones((500, 1000)))
+    tracemalloc.start()
+    try:
+        assert load_file(tmp_path / "x.npy").x.sum() == 500_000
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_bool_is_0_or_1(tmp_path):
@@ -444,6 +496,37 @@ def test_a_line_of_more_columns_than_a_table_has_is_refused(tmp_path, monkeypatc
 
 def test_blank_rows_of_a_column_are_no_rows(table):
     check(table("1\n\t\n  \n2\n"), [[1], [2]])
+    check(table("\n\t\nbody height\n1\n2\n"), [[1], [2]], ["body height"])
+
+
+def test_how_much_of_a_table_its_separator_is_guessed_from(monkeypatch):
+    """The last line has the only space: 200 rows are looked at, and 1 MiB, of blank lines too, which are no rows."""
+    def found(text, rows=evidence.ROWS, size=evidence.BYTES):
+        monkeypatch.setattr(evidence, "ROWS", rows)
+        monkeypatch.setattr(evidence, "BYTES", size)
+        return evidence.find_separator(text.encode())
+
+    assert (evidence.ROWS, evidence.BYTES) == (200, 2**20)
+    assert found("1\n" * 199 + "3 4\n") == " " and found("1\n" * 200 + "3 4\n") == ","
+    assert found("0" * (2**20 - 5) + "\n3 4\n") == " " and found("0" * (2**20 - 4) + "\n3 4\n") == ","
+    assert found("1\n\n\n2\n3 4\n", 2) == "," and found("1\n\n\n2\n3 4\n", 3) == " "
+    assert found("1\n\n2\n3 4\n", 9, 8) == "," and found("1\n\n2\n3 4\n", 9, 9) == " "
+    assert found("1 2 3", 9, 4) == " "  # a line without an end is looked at as far as it goes
+
+
+@pytest.mark.parametrize(("lines", "separator"), [
+    ([], ","), (["1"], ","), (["a b"], ","), (["1 2"], " "), (["a b", "1 2"], " "), (["a b", "1"], ","), (["1 b", "1"], " "),
+    (["1,2;3"], ";"), (["1,2", "1,2;3"], ","), (["1;2,3", "1;2,3,4"], ";"), (["1", "2", "3,4"], ","), (["1\t2;3"], "\t"), (['"1;2",3'], ","),
+    (["1,2,3", "1;2", "1;2"], ";"), (["1", "1", "1", "1;2", "1,2", "1,2"], ";"), (["", "1,2"], ","), (["1|2", "1|2;3"], "|"), (["1, 2", "1, 2"], ","),
+])
+def test_the_separator_cuts_most_evenly(lines, separator):
+    assert evidence.find_separator("".join(line + "\n" for line in lines).encode()) == separator
+
+
+@pytest.mark.parametrize(("cells", "names"), [(["a", "b"], True), (["a", "1"], False), (["a", "?"], False), (["", "a"], False), (["", ""], False), ([], False)])
+def test_the_answer_whether_cells_are_names(cells, names):
+    """Of a table with no row below them."""
+    assert evidence.are_names(cells, [], SPELLINGS) is names and [evidence.is_number(cell) for cell in ("1e3", "x")] == [True, False]
 
 
 @pytest.mark.parametrize("text, names", [("a\n1\n", ["a"]), ("a,\n1,2\n", ["a", ""]), (" ,\n1,2\n", None), ("a,?\n1,2\n", None), ("a,1\n1,2\n", None)])
@@ -532,6 +615,12 @@ def test_the_bytes_of_a_saved_table(tmp_path):
     assert (tmp_path / "x.csv").read_bytes() == b"a,b\n"
     save_array(tmp_path / "x.csv", np.zeros(0), ["a"])
     assert (tmp_path / "x.csv").read_bytes() == b"a\n"
+
+
+def test_a_suffix_in_capitals_is_the_same(tmp_path):
+    for suffix in (".NPY", ".Npz", ".CSV"):
+        save_array(tmp_path / f"x{suffix}", np.ones((3, 2)))
+        assert load_file(tmp_path / f"x{suffix}").x.tolist() == [[1.0, 1.0]] * 3
 
 
 def test_csv_of_one_axis_is_one_column(tmp_path):

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npvae.data import load_dataset, published
+from npvae.data import catalog, load_dataset, published
 from npvae.data.formats import read_amat, read_bytes, read_idx, read_labels
-from npvae.errors import DataFileError
+from npvae.errors import DataFileError, DownloadError
 
 
 def idx(array, code=8):
@@ -29,9 +29,12 @@ def images():
     return np.random.default_rng(1).integers(0, 256, (3, 28, 28), dtype=np.uint8)
 
 
+BITS = np.random.default_rng(2).integers(0, 2, (4, 784), dtype=np.uint8)
+
+
 @pytest.fixture
 def bits():
-    return np.random.default_rng(2).integers(0, 2, (4, 784), dtype=np.uint8)
+    return BITS.copy()
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
@@ -51,11 +54,12 @@ def test_idx_is_read_back(tmp_path, images, pack):
     (lambda data: b"\0\0\x08\x01" + data[4:], ["expected the idx magic number 00000803", "got 00000801"]),
     (lambda data: b"\0\0\x0d\x03" + data[4:], ["expected the idx magic number 00000803", "got 00000d03"]),
     (lambda data: data[:4] + struct.pack(">I", 2) + data[8:], ["(3, 28, 28)", "got (2, 28, 28)"]),
+    (lambda data: data[:4] + struct.pack(">I", 2**24 + 3) + data[8:], ["(3, 28, 28)", "got (16777219, 28, 28)"]),
     (lambda data: data[:8] + struct.pack(">II", 14, 56) + data[16:], ["(3, 28, 28)", "got (3, 14, 56)"]),
     (lambda data: gzip.compress(data)[:-9], ["expected a whole gzip file", "got a cut or damaged one"]),
     (lambda data: gzip.compress(data)[:-8] + bytes(8), ["expected a whole gzip file", "CRC"]),
     (lambda data: gzip.compress(data)[:10] + b"\xff" + gzip.compress(data)[11:], ["whole gzip", "invalid"]),
-], ids="cut long head-only empty labels floats count shape gz-cut gz-crc gz-bits".split())
+], ids="cut long head-only empty labels floats count high shape gz-cut gz-crc gz-bits".split())
 def test_damaged_idx_is_named_with_expected_and_got(tmp_path, images, spoil, words):
     path = tmp_path / "images.gz"
     path.write_bytes(spoil(idx(images)))
@@ -69,6 +73,8 @@ def test_labels_above_nine_are_refused(tmp_path):
     path = tmp_path / "labels"
     path.write_bytes(idx(np.array([0, 9, 5], np.uint8)))
     assert read_labels(path, 3).tolist() == [0, 9, 5]
+    path.write_bytes(idx(np.array([], np.uint8)))
+    assert read_labels(path, 0).shape == (0,)
     path.write_bytes(idx(np.array([0, 9, 10], np.uint8)))
     with pytest.raises(DataFileError, match="expected labels from 0 to 9, got 10 in row 2"):
         read_labels(path, 3)
@@ -88,19 +94,20 @@ def test_amat_is_read_back(tmp_path, bits, form):
 @pytest.mark.parametrize("spoil, words", [
     (lambda data: data[:-5], ["expected 4 lines", "6272 bytes", "got 6268"]),
     (lambda data: data[:-1568], ["expected 4 lines", "got 4704 bytes"]),
+    (lambda data: data + b"1 0 1", ["expected 4 lines", "got more than "]), (lambda data: data + b"1 0", ["expected 4 lines", "got 6276 bytes"]),
     (lambda data: b"", ["got 0 bytes"]),
-    (lambda data: data[:1568] + b"2" + data[1569:], ["in line 2", "got b'2 "]),
+    (lambda data: data[:1568] + b"2" + data[1569:], ["in line 2", "got " + repr(b"2" + amat(BITS)[1569:1592]) + "..."]),
     (lambda data: data[:1568] + b"/" + data[1569:], ["in line 2"]),
     (lambda data: data[:1569] + b"," + data[1570:], ["in line 2"]),
     (lambda data: data[:1567] + b" " + data[1568:], ["in line 1"]),
     (lambda data: data[:3136] + b" " + data[3136:-2] + b"\n", ["in line 3"]),
-], ids=["cut", "row missing", "empty", "two", "slash", "comma", "no newline", "shifted"])
+], ids=["cut", "row missing", "long", "longer", "empty", "two", "slash", "comma", "no newline", "shifted"])
 def test_damaged_amat_is_named_with_expected_and_got(tmp_path, bits, spoil, words):
     path = tmp_path / "rows.amat"
     path.write_bytes(spoil(amat(bits)))
     with pytest.raises(DataFileError) as caught:
         read_amat(path, 4)
-    assert str(caught.value).startswith(f"{path}: expected ")
+    assert str(caught.value).startswith(f"{path}: expected 4 lines of 784 digits, 6272 bytes in all, got " if "lines" in words[0] else f"{path}: expected ")
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
@@ -153,6 +160,14 @@ def test_binarized_has_three_parts_and_no_labels(small_binarized, bits):
     assert "order of their classes" in data.description and "x_valid (3, 784)" in repr(data)
 
 
+def test_files_of_a_user_without_a_home(small_binarized, monkeypatch, bits):
+    monkeypatch.setattr(catalog, "cache_folder", lambda: None)
+    assert np.array_equal(load_dataset("binarized-mnist", download=False).x_train, bits)
+    (small_binarized / "binarized_mnist_train.amat").write_bytes(b"0 1\n")
+    with pytest.raises(DataFileError, match="got 4 bytes$"):
+        load_dataset("binarized-mnist", download=False)
+
+
 def test_damage_in_the_users_folder_is_reported_not_replaced(small_binarized, tmp_path):
     shutil.copytree(tmp_path / "mine", tmp_path / "cache")  # a good copy, which comes second
     path = small_binarized / "binarized_mnist_valid.amat.gz"
@@ -192,6 +207,36 @@ def test_the_folder_argument_comes_before_the_environment(small_binarized, tmp_p
     (other / "binarized_mnist_test.amat").write_bytes(amat(1 - bits[2:]))
     data = load_dataset("binarized-mnist", folder=tmp_path / "other", download=False)
     assert np.array_equal(data.x_train, 1 - bits)
+
+
+#: Bytes and rows of the files of MNIST as on LeCun's page, of the others as they are served; a row of amat is 784 digits, each with a
+#: character behind it.
+PUBLISHED = {
+    "mnist": ((9912422, 60000), (28881, 60000), (1648877, 10000), (4542, 10000)),
+    "fashion-mnist": ((26421880, 60000), (29515, 60000), (4422102, 10000), (5148, 10000)),
+    "binarized-mnist": ((78_400_000, 50000), (15_680_000, 10000), (15_680_000, 10000)),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_files_are_those_that_their_publishers_describe(monkeypatch, tmp_path, name):
+    """As the user is told of them where they are missing; and read in their place, by readers that believe in the rows they are told."""
+    monkeypatch.setenv("NPVAE_HOME", str(tmp_path))
+    monkeypatch.delenv("NPVAE_DATA", raising=False)
+    with pytest.raises(DownloadError) as caught:
+        load_dataset(name, download=False)
+    lines = str(caught.value).splitlines()[-len(PUBLISHED[name]):]
+    assert [int(line.split()[1]) for line in lines] == [size for size, _ in PUBLISHED[name]]
+    monkeypatch.setattr(catalog, "obtain", lambda name, *rest: {part: tmp_path / file.name for part, file in published.FILES[name].items()})
+    nothing = np.broadcast_to(np.uint8(0), (60000, 784))
+    monkeypatch.setattr(catalog, "read_idx", lambda path, shape, _: nothing[:shape[0]])
+    monkeypatch.setattr(catalog, "read_labels", lambda path, rows, _: nothing[:rows, 0])
+    monkeypatch.setattr(catalog, "read_amat", lambda path, rows, _: nothing[:rows])
+    data = load_dataset(name)
+    parts = (data.x_train, data.x_valid, data.x_test) if data.y_train is None else (data.x_train, data.y_train, data.x_test, data.y_test)
+    assert [len(part) for part in parts] == [rows for _, rows in PUBLISHED[name]]
+    assert (data.name, data.image_shape, data.divide_by) == (name, (28, 28), 1.0 if name == "binarized-mnist" else 255.0)
+    assert all(part.shape[1:] == (784,) for part in (data.x_train, data.x_test)) and data.description == published.DESCRIPTIONS[name]
 
 
 def test_table_of_published_files_is_consistent():

@@ -34,9 +34,6 @@ DEFAULTS = {
     "data.dataset": """
         Dataset: divide_by=1.0, description=''
     """,
-    "data.obtain": """
-        obtain: download=True, timeout=30.0
-    """,
     "estimator": """
         VAE: latent_dim=2, hidden=(256,), activation='relu', missing=False, linear_path=False,
             likelihood='bernoulli', objective='elbo', beta=1.0, kl_warmup=0, optimizer='rmsprop',

@@ -343,15 +343,31 @@ def test_scikit_learns_own_checks():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_pipeline_and_clone():
+TAGS = """
+from npvae import VAE
+from npvae.sklearn_protocol import SklearnProtocol
+
+class Plain(SklearnProtocol):
+    pass
+
+tags = VAE(dtype="float64").__sklearn_tags__()
+assert tags.estimator_type is None and tags.target_tags.required is False and tags.transformer_tags.preserves_dtype == ["float64"]
+plain = Plain()
+assert plain.__sklearn_tags__().transformer_tags is None
+Plain.transform = lambda self, X: X
+assert plain.__sklearn_tags__().transformer_tags.preserves_dtype == []
+"""
+
+
+def test_pipeline_clone_and_tags():
     pytest.importorskip("sklearn")
     program = (
         "from sklearn.pipeline import make_pipeline; from sklearn.base import clone;"
         "from sklearn.preprocessing import StandardScaler; from npvae import VAE; import numpy as np;"
         "x = np.random.default_rng(0).normal(size=(50, 4));"
         "p = make_pipeline(StandardScaler(), VAE(3, (8,), likelihood='squared_error', epochs=2, random_state=0));"
-        "assert clone(p).fit_transform(x).shape == (50, 3)"
-    )
+        "assert clone(p).fit_transform(x).shape == (50, 3)\n"
+    ) + TAGS
     done = processes.run([sys.executable, "-W", "error::UserWarning", "-c", program])
     assert done.returncode == 0, done.stderr
 
@@ -374,3 +390,78 @@ def test_every_draw_of_a_fitted_model_is_that_of_its_purpose():
         np.testing.assert_array_equal(vae.model_input(x, draw=draw), random.bernoulli(vae.seed_, "evaluation binarize", 0, x, draw))
     plain = small_vae(dtype="float64", backend="numpy").fit(x)
     np.testing.assert_array_equal(plain.model_input(x), x)
+
+
+def test_what_is_learnt_has_plain_types_and_callbacks_stay_as_they_are(tmp_path):
+    x, path = grey_rows(), tmp_path / "c.npz"
+    seen = []
+    callbacks = [lambda state: seen.append(path.exists())]
+    vae = small_vae(divide_by=2, epochs=2)
+    assert vae.fit(x, callbacks=callbacks, checkpoint=path, checkpoint_seconds=1e9) is vae
+    assert seen == [True, True] and len(callbacks) == 1  # a checkpoint is there from the start
+    assert type(vae.divide_by_) is float and vae.best_epoch_ is None and vae.binarize_ == "none"
+    assert type(vae.elbo(x)) is float and type(vae.score(x)) is float
+    assert vae.score(x) == vae.score_samples(x).mean()
+    with pytest.raises(InputTypeError, match="callbacks must be a list of functions"):
+        vae.fit(x, callbacks=[print, 3])
+    vae.trained_on_ = {"data": "digits", "label_column": None}
+    assert not hasattr(vae.fit(x), "trained_on_")
+    np.testing.assert_array_equal(small_vae().fit_transform(x), small_vae().fit(x).transform(x))
+
+
+def test_numbers_below_1_and_latent_rows_of_another_width_are_refused():
+    vae = small_vae().fit(grey_rows())
+    for call, words in (
+        (lambda: vae.sample(0), "n must be at least 1, got 0"), (lambda: vae.elbo(grey_rows(), draws=0), "draws must be at least 1, got 0"),
+        (lambda: vae.inverse_transform(np.zeros((3, 5))), "Z has 5 features, but VAE is expecting 2 features as input"),
+        (lambda: vae.log_likelihood(grey_rows(), at_once=0), "at_once"),
+    ):
+        with pytest.raises(InputError, match=words):
+            call()
+    assert vae.sample().shape == vae.sample(1).shape == (1, 6)
+    x = grey_rows(5)
+    np.testing.assert_array_equal(vae.log_likelihood(x, samples=7).rows, vae.score_samples(x, samples=7))
+    np.testing.assert_array_equal(vae.log_likelihood(x, samples=7, random_state=3).rows, vae.score_samples(x, samples=7, random_state=3))
+
+
+def test_nothing_may_be_missing_where_nothing_was():
+    vae, x = small_vae().fit(grey_rows()), np.where(np.arange(6) == 1, np.nan, grey_rows(3))
+    for call in (vae.transform, vae.reconstruct, vae.elbo, vae.score_samples, vae.model_input):
+        with pytest.raises(InputError, match="X contains NaN or infinity: 3 NaN"):
+            call(x)
+    assert np.isfinite(vae.impute(x, method="pseudo_gibbs", steps=4, warm_up=1).mean).all()
+
+
+def test_progress_is_of_rows(capsys):
+    vae, x = small_vae().fit(grey_rows()), grey_rows(30)
+    vae.log_likelihood(x, samples=5)
+    holes = np.where(np.arange(180).reshape(30, 6) % 7 == 0, np.nan, x)
+    vae.impute(holes, method="importance", samples=5)
+    assert capsys.readouterr() == ("", "")
+    vae.log_likelihood(x, samples=5, verbose=True)
+    assert capsys.readouterr().err.splitlines()[-1] == "30 of 30 rows"
+    vae.impute(holes, method="importance", samples=5, verbose=True)
+    assert capsys.readouterr().err.splitlines()[-1] == "30 of 30 rows"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_imputed_tables_have_the_model_s_dtype_and_the_data_s_units(dtype):
+    x = grey_rows(30).reshape(30, 2, 3) * 255
+    x[::3, 1, 1] = np.nan
+    vae = small_vae(divide_by=255.0, dtype=dtype, missing=True).fit(x)
+    found = vae.impute(x, 2, method="importance", samples=5)
+    there = ~np.isnan(x)
+    for table in (found.mean, *found.draws):
+        assert table.dtype == dtype and table.shape == x.shape
+        np.testing.assert_array_equal(table[there], x[there].astype(dtype))
+    assert found.mean[~there].min() > 1.0  # of 255: not a share
+    assert vae.impute(x, method="importance", samples=5).draws is None
+
+
+def test_where_a_model_runs_is_all_that_rebuilds_it():
+    assert VAE().set_params(backend="numpy", threads=1).backend == "numpy"
+    vae = small_vae(backend="numpy").fit(grey_rows())
+    model = vae.model_
+    assert vae.set_params(beta=2.0, latent_dim=3).model_ is model
+    assert vae.set_params(threads=1).model_ is not model and vae.model_.architecture is model.architecture
+    np.testing.assert_allclose(vae.transform(grey_rows(3)), small_vae(backend="numpy").fit(grey_rows()).transform(grey_rows(3)), rtol=1e-5)

@@ -1,9 +1,12 @@
 """Log-likelihood by importance sampling, the aggregate posterior, nearest neighbours: against exact answers."""
 
 import decimal
+import json
 import math
 import sys
+from types import SimpleNamespace
 
+import gpu_backends
 import numpy as np
 import pytest
 from small import grey_rows, small_vae
@@ -13,6 +16,7 @@ from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError
 from npvae.evaluate.log_likelihood import _Weights
 from npvae.model import Architecture, Model
+from npvae.objectives import ImportanceWeighted
 
 
 class LinearGaussian:
@@ -176,8 +180,9 @@ def test_bad_numbers_are_refused(rng, change, error, words):
 
 def test_weights_that_are_not_finite_are_refused(rng):
     case = LinearGaussian(rng, Ops(np))
-    with np.errstate(all="ignore"), pytest.raises(InputError, match="a log-weight is not finite"):
-        evaluate.log_likelihood(case.model, case.theta, np.full((2, 5), 1e200), 0, 4)
+    for x in (np.full((2, 5), 1e200), np.array([[0.0] * 5, [1e200] * 5])):  # all of them, and one beside good ones
+        with np.errstate(all="ignore"), pytest.raises(InputError, match="a log-weight is not finite"):
+            evaluate.log_likelihood(case.model, case.theta, x, 0, 4)
 
 
 def test_the_error_of_weights_that_are_almost_equal(rng):
@@ -196,6 +201,105 @@ def test_the_error_of_weights_that_are_almost_equal(rng):
     decided = _Weights(1)  # by one sample of a hundred
     decided.add(np.array([[0.0]] + 99 * [[-700.0]]))
     assert decided.result()[1][0] == pytest.approx(1.0, rel=1e-12) and decided.result()[2][0] == pytest.approx(1.0)
+
+
+def test_an_effective_sample_size_is_at_least_one_whatever_the_rounding():
+    for count in range(2, 200):
+        weights = _Weights(1)
+        weights.add(np.array([[0.0]] + [[-800.0]] * (count - 1)))
+        assert 1.0 <= weights.result()[1][0] < 1.0 + 1e-12
+
+
+def test_averages_of_batches_of_any_size_are_those_of_all_rows(rng):
+    """Sums in float64, also of float32: at 2^24 the next float32 is 2 more."""
+    averages, sizes = evaluate.ElboAverages(np), (3, 1, 5)
+    mu = rng.standard_normal((9, 2)).astype(np.float32) * np.array([1.0, 1e-3], np.float32)
+    kl = rng.random((9, 2)).astype(np.float32)
+    kl[::2, 0] = 2.0**24
+    loss, reconstruction, bound = np.float32([2.0**24, 1.0, 0.5]), np.float32([1.0, 2.0**24, 3.0]), np.float32([5.0, 6.0, 2.0**24])
+    counts = [(2, 1, np.float32(2.0**24)), (0, 0, np.float32(0.0)), (3, 1, np.float32(1.0))]
+    for i, stop in enumerate(np.cumsum(sizes)):
+        part = slice(stop - sizes[i], stop)
+        averages.add(SimpleNamespace(
+            nll_rows=np.zeros(sizes[i]), mu=mu[part], kl_rows=kl[part], loss=loss[i], reconstruction=reconstruction[i], bound=bound[i],
+            labelled=counts[i],
+        ))
+    rows, sums = averages.sums()
+    assert rows == 9 and set(sums) == {"loss", "reconstruction", "kl_per_dimension", "mu", "mu_squared", "bound", "labelled", "wrong", "cross_entropy"}
+    found = averages.result(np.asarray)
+    found["first"], found["second"] = found.pop("kl_per_dimension")
+    mean = [math.fsum(float(v) * n for v, n in zip(values, sizes)) / 9 for values in (loss, reconstruction, bound)]
+    columns = [math.fsum(map(float, kl[:, j])) / 9 for j in range(2)]
+    assert found == pytest.approx({
+        "loss": mean[0], "elbo": -(mean[1] + sum(columns)), "bound": mean[2], "error": 2 / 5, "cross_entropy": (2.0**24 + 1.0) / 5,
+        "reconstruction": mean[1], "kl": sum(columns), "active_units": 1, "first": columns[0], "second": columns[1],
+    }, rel=1e-15)
+    assert type(found.pop("active_units")) is int and {type(value) for value in found.values()} == {float}  # no numbers of NumPy's
+
+
+def test_a_dimension_is_active_above_a_hundredth_and_no_label_gives_no_error():
+    averages = evaluate.ElboAverages(np)
+    averages.add_sums(
+        4, loss=4.0, reconstruction=2.0, kl_per_dimension=np.array([4.0, 4.0, 0.0]), mu=np.zeros(3), mu_squared=4 * np.array([0.01, 0.0101, 0.0]),
+        labelled=0.0, wrong=0.0, cross_entropy=0.0,
+    )
+    found = averages.result(np.asarray)
+    assert found["active_units"] == 1 and found["elbo"] == -2.5 and "bound" not in found
+    assert math.isnan(found["error"]) and math.isnan(found["cross_entropy"])
+
+
+def test_the_elbo_of_every_row_by_its_definition(ops, rng):
+    """Every draw of every batch has noise of its own; the KL term is summed over the dimensions in float64."""
+    case = LinearGaussian(rng, ops)
+    x = case.sample(rng, 7)
+    theta = ops.asarray(case.theta)
+    found = evaluate.elbo_rows(case.model, theta, ops.asarray(x), 4, draws=3, batch_size=3)
+    (mu, logvar), _ = case.model.encode(case.model.views(theta), ops.asarray(x))
+    mu, logvar = ops.to_numpy(mu), ops.to_numpy(logvar)
+    wanted = np.zeros(7)
+    for draw in range(3):
+        eps = np.concatenate([random.normal(4, "evaluation noise", 3 * draw + i, (n, 2)) for i, n in enumerate((3, 3, 1))])
+        residual = x - ((mu + np.exp(logvar / 2) * eps) @ case.W + case.b)
+        wanted -= ((residual**2 / 0.8) + 0.5 * math.log(2 * math.pi * 0.4)).sum(axis=1) / 3
+    wanted -= 0.5 * (mu**2 + np.exp(logvar) - 1.0 - logvar).sum(axis=1)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, wanted, rtol=1e-10)
+    parts = evaluate.evaluate_elbo(case.model, theta, ops.asarray(x), 4, batch_size=3)
+    one = evaluate.elbo_rows(case.model, theta, ops.asarray(x), 4, batch_size=3)
+    assert parts["elbo"] == pytest.approx(one.mean(), rel=1e-10) and parts["loss"] == pytest.approx(-one.mean(), rel=1e-10)
+    tempered = evaluate.evaluate_elbo(case.model, theta, ops.asarray(x), 4, beta=0.25, batch_size=3)
+    assert tempered["loss"] == pytest.approx(parts["reconstruction"] + 0.25 * parts["kl"], rel=1e-10)
+
+
+def test_on_the_device_s_own_arrays(rng):
+    """Which no function of NumPy takes, and whose functions take none of NumPy's."""
+    if gpu_backends.NO_GPU is not None and gpu_backends.NO_STANDIN is not None:
+        pytest.skip(gpu_backends.NO_STANDIN)
+    case, ops = LinearGaussian(rng, Ops(np)), gpu_backends.on_gpu_or_standin()
+    x, model = case.sample(rng, 5), Model(case.model.architecture, ops)
+    here, there = (case.model, case.theta, x, 3), (model, ops.asarray(case.theta), ops.asarray(x), 3)
+    for more in ({}, {"beta": 0.5, "objective": ImportanceWeighted(3)}):
+        found, wanted = (evaluate.evaluate_elbo(*arguments, batch_size=2, **more) for arguments in (there, here))
+        assert found.pop("kl_per_dimension") == pytest.approx(wanted.pop("kl_per_dimension"), rel=1e-9)
+        assert found == pytest.approx(wanted, rel=1e-9)
+    np.testing.assert_allclose(evaluate.elbo_rows(*there, batch_size=2), evaluate.elbo_rows(*here, batch_size=2), rtol=1e-9)
+    np.testing.assert_allclose(evaluate.log_likelihood(*there, 20).rows, evaluate.log_likelihood(*here, 20).rows, rtol=1e-9)
+    for rows in (x, there[2]):
+        for found, wanted in zip(evaluate.posterior(model, there[1], rows), evaluate.posterior(*here[:3]), strict=True):
+            assert type(found) is np.ndarray
+            np.testing.assert_allclose(found, wanted, rtol=1e-9)
+
+
+def test_posteriors_of_many_rows(ops, rng):
+    """NumPy's rows or the backend's, more of them than are encoded together."""
+    case = LinearGaussian(rng, ops)
+    x, theta = case.sample(rng, 1003), ops.asarray(case.theta)
+    for rows in (x, ops.asarray(x)):
+        mu, logvar = evaluate.posterior(case.model, theta, rows)
+        assert type(mu) is type(logvar) is np.ndarray
+        views = Model(case.model.architecture, Ops(np)).views(case.theta)
+        np.testing.assert_allclose(mu, x @ views["encoder/mean/W"] + views["encoder/mean/b"], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(logvar, np.tile(views["encoder/logvar/b"], (1003, 1)), rtol=1e-12)
 
 
 def test_what_an_evaluation_does_if_it_is_told_nothing(rng, monkeypatch):
@@ -225,6 +329,7 @@ def test_errors_of_the_mean(rng):
     assert found.standard_error == pytest.approx(math.sqrt(sum((rows - rows.mean()) ** 2) / 4 / 5))
     assert found.sampling_error == pytest.approx(math.sqrt(sum(errors**2)) / 5)
     one = evaluate.LogLikelihood(rows[:1], np.ones(1), errors[:1], 9)
+    assert {type(value) for each in (found, one) for value in (each.mean, each.standard_error, each.sampling_error)} == {float}
     assert math.isnan(one.standard_error) and one.sampling_error == pytest.approx(abs(errors[0])) and one.mean == rows[0]
 
 
@@ -252,6 +357,7 @@ def test_posteriors_that_are_all_the_prior_have_no_divergence():
 def test_one_row_is_the_kl_of_two_gaussians(rng):
     mu, logvar = rng.standard_normal((1, 3)), rng.standard_normal((1, 3))
     found = evaluate.aggregate_posterior(mu, logvar, 0, 100)
+    assert {type(value) for value in (found.estimate, found.standard_error, found.mean_kl, found.kl)} == {float} and found.rows == 1
     assert found.kl == pytest.approx(found.mean_kl, rel=1e-12) and found.standard_error < 1e-12
 
 
@@ -322,8 +428,9 @@ def test_information_by_its_definition_in_sixty_digits(rng):
 def test_blocks_of_samples_change_nothing(rng, monkeypatch):
     mu, logvar = rng.standard_normal((50, 3)), rng.standard_normal((50, 3))
     whole = evaluate.aggregate_posterior(mu, logvar, 0, 120)
-    monkeypatch.setattr(sys.modules["npvae.evaluate.aggregate_posterior"], "BLOCK", 350)  # seven samples a block
-    assert evaluate.aggregate_posterior(mu, logvar, 0, 120).estimate == pytest.approx(whole.estimate, rel=1e-12)
+    for block in (350, 1):  # seven samples a block, and one
+        monkeypatch.setattr(sys.modules["npvae.evaluate.aggregate_posterior"], "BLOCK", block)
+        assert evaluate.aggregate_posterior(mu, logvar, 0, 120).estimate == pytest.approx(whole.estimate, rel=1e-12)
 
 
 def test_an_impossible_estimate_is_refused_and_one_by_chance_is_said_to_be_held():
@@ -338,6 +445,7 @@ def test_an_impossible_estimate_is_refused_and_one_by_chance_is_said_to_be_held(
             f"the samples' estimate of I(row; z) is {estimate} +- 0.05, outside its bound {words}, which is given instead"
         )
     assert "outside its bound log N = 0.693147," in of(0.8, 0.05, 9.0, 2).note  # fewer nats than one
+    assert "outside its bound log N = 4.60517," in of(4.7, 0.05, 4.7, 100).note  # and not outside that of the mean KL
 
 
 def test_an_estimate_may_be_ten_errors_and_rounding_outside_its_bounds():
@@ -352,8 +460,14 @@ def test_an_estimate_may_be_ten_errors_and_rounding_outside_its_bounds():
         with pytest.raises(InputError, match="too large to be computed with"):
             found.check()
     # Without any error of sampling: rounding alone, of numbers of any size, is neither refused nor noted.
-    for estimate, mean_kl, rows in ((0.5, 1.0, 100), (0.0, 9.0, 1), (-5e-10, 9.0, 100), (1 + 5e-10, 1.0, 100), (upper + 2e-9, 9.0, 100)):
+    for estimate, mean_kl, rows in (
+        (0.5, 1.0, 100), (0.0, 9.0, 1), (-5e-10, 9.0, 100), (-1e-9, 1.0, 100), (1 + 5e-10, 1.0, 100), (upper + 2e-9, 9.0, 100),
+    ):
         assert of(estimate, 0.0, mean_kl, rows).check().note is None
+    assert of(1 + 1e-9, 0.0, 1.0, 100).check() and of(-9e-10, 0.0, 0.5, 100).check().note is None  # just as far as it may be
+    assert of(upper + 1e-7, 1.0, 1e3, 100).note is not None  # of the bound's size, not of the mean KL's
+    with pytest.raises(InputError, match="must hold"):
+        of(upper + 1e-7, 0.0, 1e3, 100).check()
     for estimate, mean_kl in ((-2e-9, 1.0), (1 + 2e-9, 1.0), (upper + 2e-8, 9.0)):
         assert of(estimate, 1.0, mean_kl, 100).note is not None
         with pytest.raises(InputError, match="must hold"):
@@ -361,9 +475,12 @@ def test_an_estimate_may_be_ten_errors_and_rounding_outside_its_bounds():
 
 
 def test_posteriors_that_are_not_finite_are_refused():
-    for name, arrays in (("mean", ([[0.0], [math.inf]], [[0.0], [0.0]])), ("log variance", ([[0.0], [0.0]], [[0.0], [math.nan]]))):
+    fine = [[0.0, 0.0]] * 3
+    for name, arrays in (("mean", ([[0.0, 0.0], [math.inf, 0.0], [1.0, 0.0]], fine)), ("log variance", (fine, [[0.0, 0.0], [0.0, math.nan], [0.0, 1.0]]))):
         with pytest.raises(InputError, match=f"the posterior of row 1 has a {name} that is not finite"):
             evaluate.aggregate_posterior(*map(np.array, arrays), 0, 10)
+    with pytest.raises(InputError, match="with a mean KL of inf, .* the posteriors' means and log variances are too large"):
+        evaluate.aggregate_posterior(np.zeros((3, 2)), np.full((3, 2), 1000.0), 0, 10)  # whose variances no float holds
 
 
 @pytest.mark.parametrize("logvar", [-80.0, -40.0, 0.0, 40.0, 80.0])
@@ -379,6 +496,8 @@ def test_every_figure_of_a_model_is_possible_whatever_its_variances(logvar):
     assert found["log_likelihood"] <= 0.0 and 0.0 <= found["sampling_error"] <= 1.0
     assert 1.0 <= found["effective_sample_size_smallest"] <= found["effective_sample_size_median"] <= 50.0
     assert "I(row; z)" in report.describe(found)
+    plain = [value for entry in found.values() for value in (entry if isinstance(entry, list) else [entry])]
+    assert {type(value) for value in plain} <= {int, float, str, bool, type(None), dict} and found == json.loads(json.dumps(found))
 
 
 def test_a_figure_that_is_not_finite_is_refused():
@@ -412,8 +531,13 @@ def test_fewer_samples_than_rows_are_of_all_rows():
 def test_fewer_samples_than_rows_and_bad_numbers(rng):
     mu, logvar = rng.standard_normal((50, 2)), rng.standard_normal((50, 2))
     assert math.isfinite(evaluate.aggregate_posterior(mu, logvar, 0, 20).kl)
+    assert math.isfinite(evaluate.aggregate_posterior(mu, logvar, 0, 2).standard_error)
+    narrow = mu.astype(np.float32), logvar.astype(np.float32)  # are computed with in float64
+    assert evaluate.aggregate_posterior(*narrow, 0, 20) == evaluate.aggregate_posterior(*(a.astype(np.float64) for a in narrow), 0, 20)
     with pytest.raises(InputError, match="samples must be at least 2"):
         evaluate.aggregate_posterior(mu, logvar, 0, 1)
+    with pytest.raises(InputError, match="the number of rows of mu must be at least 1, got 0"):
+        evaluate.aggregate_posterior(mu[:0], logvar[:0], 0)
     with pytest.raises(InputError, match="logvar has shape"):
         evaluate.aggregate_posterior(mu, logvar[:3], 0)
 
@@ -430,9 +554,23 @@ def test_neighbours_vote_as_in_scikit_learn(rng, neighbours):
     assert evaluate.neighbour_accuracy(train, labels, test, wanted, neighbours) == pytest.approx(other)
 
 
+def test_rows_in_question_are_those_that_rounding_leaves_open(rng):
+    """A ring around 0 and a row in its middle: how the ring's rows lie to z is lost in the squares of their lengths."""
+    for _ in range(20):
+        angle = rng.uniform(0, np.pi, 20)
+        half = 1e8 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        pairs = np.stack([half, -half], axis=1).reshape(40, 2)  # their mean is 0
+        train, labels = np.concatenate([pairs, np.zeros((1, 2))]), np.append(rng.integers(0, 2, 40), 1)
+        assert not train.mean(axis=0).any()
+        z = rng.uniform(-1e-8, 1e-8, (1, 2))
+        nearest = np.argsort(np.sum((train - z) ** 2, axis=1), kind="stable")[:4]
+        assert evaluate.neighbour_accuracy(train, labels, z, [1], 4) == float(labels[nearest].sum() > 2)
+
+
 def test_labels_may_be_words(rng):
     z = np.array([[0.0], [0.1], [5.0], [5.1]])
-    assert evaluate.neighbour_accuracy(z, ["a", "a", "b", "b"], z, ["a", "a", "b", "c"], 2) == 0.75
+    found = evaluate.neighbour_accuracy(z, ["a", "a", "b", "b"], z, ["a", "a", "b", "c"], 2)
+    assert found == 0.75 and type(found) is float
 
 
 def test_neighbours_that_are_not_there_are_refused():
@@ -491,9 +629,26 @@ def test_as_many_training_rows_as_neighbours_are_enough_and_no_test_rows_are_not
         evaluate.neighbour_accuracy(z, [0, 1, 2], z, [0, 1, 2], 0)
 
 
-def test_of_equal_distances_the_first_rows_count():
-    z = np.zeros((9, 2))
-    assert evaluate.neighbour_accuracy(z, [1, 1, 1, 0, 0, 0, 0, 0, 0], z[:1], [1], 3) == 1.0
+@pytest.mark.parametrize("rows", [9, 400])
+def test_of_equal_distances_the_first_rows_count(rows):
+    z = np.zeros((rows, 2))
+    assert evaluate.neighbour_accuracy(z, [1, 1, 1] + [0] * (rows - 3), z[:1], [1], 3) == 1.0
+    # So far from 0 that those a rounding farther off have to be measured: they stand between the others.
+    far = np.where(np.arange(rows // 3 * 3) % 3 == 0, 1e8, np.nextafter(1e8, 2e8)) * np.where(np.arange(rows // 3 * 3) % 2, 1.0, -1.0)
+    far, nearest = np.append(far, -far.sum()), np.flatnonzero(abs(far) == 1e8)
+    labels = np.zeros(len(far), int)
+    labels[nearest[:2]] = 1
+    assert evaluate.neighbour_accuracy(far[:, None], labels, z[:1, :1], [1], 3) == 1.0
+
+
+def test_neighbours_in_float32_are_those_of_the_same_numbers_in_float64(rng):
+    """A grid of 2^-14 around 1000 and -1000: float32 holds the numbers, but not their squares."""
+    side = np.where(np.arange(200) % 2, 1000.0, -1000.0)[:, None]
+    train, test = (side + rng.integers(0, 300, (2, 200, 2)) * 2.0**-14).astype(np.float32)
+    labels, wanted = rng.integers(0, 2, (2, 200))
+    accuracy = evaluate.neighbour_accuracy(train, labels, test, wanted, 3)
+    exact = ((test[:, None].astype(np.float64) - train) ** 2).sum(axis=2).argsort(axis=1, kind="stable")[:, :3]
+    assert accuracy == np.mean((labels[exact].sum(axis=1) > 1.5) == wanted)
 
 
 FIGURES = {
@@ -547,3 +702,13 @@ def test_an_evaluation_in_a_table():
     assert "15-NN" not in less and "note" not in less and len(less.splitlines()) == 9
     without = report.describe({**FIGURES, "log_likelihood": None, "aggregate_standard_error": None})
     assert "log p(x)" not in without and "samples of z" not in without and "KL(q(z) || p(z))              5.556\n" in without
+
+
+@pytest.mark.parametrize(("x", "how", "said"), [
+    ([[0.0, 1.0], [0.5, 1.0]], {}, True), ([[0.25, 0.75]], {}, True), ([[0.0, 1.0], [1.0, 0.0]], {}, False), ([[1.0, 1.0]], {}, False), ([[0.0, 0.0]], {}, False),
+    ([[0.0, 0.5]], {"binarize": "dynamic"}, False), ([[0.0, 0.5]], {"likelihood": "gaussian"}, False),
+])
+def test_of_grey_values_a_bernoulli_gives_cross_entropies(x, how, said):
+    vae = small_vae(epochs=1, backend="numpy", **how).fit(np.array([[0.0, 1.0], [1.0, 0.0]] * 4))
+    note = report.cross_entropy_note(vae, np.array(x, np.float32))
+    assert note == ("of grey values the bernoulli likelihood gives cross-entropies: what is called ELBO and log p(x) is no log-likelihood" if said else None)

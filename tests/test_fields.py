@@ -10,6 +10,7 @@ from npvae import declared
 from npvae.errors import InputError, ModelFileError
 from npvae.fields import COMMANDS, Anything, Built, Digest, Either, Flag, ListOf, MapOf, Maybe, OneOf, Real, Record, Text, Whole, shown
 from npvae.model import MOST_LAYERS, Architecture
+from npvae.training.checkpoint_fields import COMMAND, ENVIRONMENT
 
 
 def refused(field, value) -> str:
@@ -25,7 +26,7 @@ def refused(field, value) -> str:
     (Real(minimum=1.0, maximum=2.0), [1.0, 2.0, 1], [0.999, 2.001]),
     (Real(above=1.0), [1.001, 2], [1.0, 1]),
     (Flag(), [True, False], [0, 1, None, "true"]),
-    (Text(3), ["", "abc", "\n\x1b", "\U0001f600"], ["abcd", 3, None, "\ud800", "\udfff"]),
+    (Text(3), ["", "abc", "\n\x1b", "\U0001f600", "\ud7ff\ue000"], ["abcd", 3, None, "\ud800", "\udfff"]),
     (Text(3, plain=True), ["", "abc", "\u00e4"], ["a\n", "\x1b", "\x7f", "\u200e"]),
     (OneOf(("a", "b")), ["a", "b"], ["c", "", None, ["a"]]),
     (Digest(), ["0123456789abcdef" * 4], ["0" * 63, "0" * 65, "A" * 64, "g" * 64, 0, None]),
@@ -37,6 +38,8 @@ def refused(field, value) -> str:
     (Record({"a": Whole()}, {"b": Flag()}), [{"a": 1}, {"a": 1, "b": True}], [{}, {"b": True}, {"a": -1}, {"a": 1, "c": 1}, [], None]),
     (Built("a number", int, Text(2)), ["1", "12"], ["x", "123", 1, None]),
     (Anything(), [0.5, 2**63 - 1, 1 - 2**63, None, {"a": [True, "x"]}], [math.nan, -math.inf, 2**63, -(2**63), [[math.nan]], {"a": {"b": 2**63}}]),
+    (COMMAND, [None, ["x"], ["x" * 10_000], ["x"] * 10_000], [[], ["x" * 10_001], ["x"] * 10_001, "x"]),
+    (ENVIRONMENT, [{}, {"a": "x" * 1000}, {str(i): "" for i in range(100)}], [{"a": "x" * 1001}, {"a": "\n"}, {str(i): "" for i in range(101)}]),
     (declared.LABEL, [0, 2**63 - 1, -(2**63), True, "x" * 1000], [2**63, -(2**63) - 1, 0.5, None, "x" * 1001]),
     (declared.REASON, [None, "x" * 1000], ["x" * 1001, "\x1b[2J"]),
     (declared.COLUMN_NAMES, [None, ["x" * 10_000]], [[], ["x" * 10_001], [1]]),

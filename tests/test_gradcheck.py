@@ -704,3 +704,282 @@ def test_calls_that_mean_nothing_are_refused():
         check_gradient(identity, x)
     with pytest.raises(InputTypeError, match="an output must hold real numbers"):
         check_gradient(lambda x: (1j * x, lambda u: u), [x])
+
+
+# Sizes, steps and limits
+
+
+@pytest.mark.parametrize(("size", "checked"), [(200, "200 elements"), (201, "6 directions, 12 elements")])
+def test_tensors_of_up_to_200_elements_are_checked_one_by_one(rng, size, checked):
+    x = rng.standard_normal(size)
+    assert check_gradient(lambda x: (np.sum(x**2), 2 * x), [x]).rows[0].checked == checked
+
+
+def moved_by(rng, x, **how) -> tuple[list, list]:
+    """The first step of every element by its index, and along every direction, as the function sees them."""
+    elements, directions = {}, []
+
+    def function(moved):
+        difference = moved - x
+        if np.count_nonzero(difference) == 1:
+            i = int(np.flatnonzero(difference)[0])
+            elements.setdefault(i, difference.reshape(-1)[i])
+        elif difference.any():
+            directions.append(difference)
+        return float(np.sum(moved**2)), 2 * moved
+
+    check_gradient(function, [x], **how)
+    return elements, directions[::4]
+
+
+def test_the_first_steps_are_relative_to_sizes_above_1(rng):
+    x = np.array([0.25, -0.5, 1.0, 40.0, -3.0])
+    elements, _ = moved_by(rng, x)
+    assert list(elements) == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose(list(elements.values()), [1e-4, 1e-4, 1e-4, 4e-3, 3e-4], rtol=1e-9)
+    elements, _ = moved_by(rng, x, step=1e-2)
+    np.testing.assert_allclose(list(elements.values()), 1e-2, rtol=1e-9)
+
+
+@pytest.mark.parametrize("step", [None, 1e-2])
+def test_directions_are_unit_vectors_of_which_every_element_has_a_part_by_its_size(rng, step):
+    x = np.where(np.arange(300) % 3 == 0, 50.0, 0.5)
+    elements, directions = moved_by(rng, x, **({} if step is None else {"step": step}))
+    assert len(elements) == 12 and len(directions) == 6
+    for moved in directions:
+        v = moved / np.maximum(x, 1.0) / (1e-3 if step is None else step)
+        assert np.linalg.norm(v) == pytest.approx(1.0, rel=1e-6)
+        part = np.abs(v) * math.sqrt(300)  # between 1/2 and 3/2, over their root mean square
+        assert 0.45 < part.min() < 0.55 and 1.35 < part.max() < 1.55 and 0.3 < (v > 0).mean() < 0.7
+
+
+def test_an_element_is_measured_against_the_root_mean_square_of_its_tensor():
+    weights = np.array([4.0, 0.0, 0.0])
+    report = check_gradient(lambda x: (float(x @ weights), weights + np.array([0, 1e-3, 0])), [np.ones(3) / 2], raise_on_failure=False)
+    row = report.worst
+    assert row.error == pytest.approx(1e-3 / (4.0 / math.sqrt(3)), rel=1e-6) and row.where == "[1]"
+    assert (row.analytic, row.numeric) == (1e-3, pytest.approx(0.0, abs=1e-9))
+    assert {type(number) for number in (row.error, row.analytic, row.numeric)} == {float}
+    large = check_gradient(lambda x: (float(x @ weights), 2 * weights), [np.ones(3) / 2], raise_on_failure=False)
+    assert large.worst.error == pytest.approx(0.5) and large.worst.where == "[0]"
+
+
+def test_what_rounding_could_add_is_not_held_against_a_gradient():
+    """16 eps 1000 / 1e-4 = 3.55e-8, over rtol = 1e-6: smaller gradients are measured against that."""
+    report = check_gradient(
+        lambda x: (1000.0 + 1e-5 * float(x.sum()), np.full(1, 2e-5)), [np.array([0.5])], raise_on_failure=False,
+    )
+    assert report.worst.error == pytest.approx(1e-5 / (16 * 2.0**-52 * 1e3 / 1e-4 / 1e-6), rel=1e-2)
+
+
+@pytest.mark.parametrize(("slope", "refused"), [(3.5e-8, True), (3.6e-8, False), (-3.6e-8, False)])
+def test_a_slope_that_no_step_sees_is_refused_up_to_what_rounding_hides(slope, refused):
+    """16 eps 1000 / 1e-4 = 3.55e-8: a gradient of that size would change no value."""
+    error, words = (InputError, "leave differences a rounding error of 3.6e-08") if refused else (GradientCheckError, "FAIL")
+    with pytest.raises(error, match=words):
+        check_gradient(lambda x: (1000.0 + 0.0 * float(x.sum()), np.full(1, slope)), [np.array([0.5])])
+
+
+@pytest.mark.parametrize(("slope", "refused"), [(3.4e-6, True), (3.7e-6, False)])
+def test_a_gradient_must_be_a_hundred_times_its_rounding(slope, refused):
+    """Rounding of 3.55e-8 under a value of 1000. What is a multiple of its own step can be told apart nevertheless."""
+    def function(x):
+        return 1000.0 + slope * float(x.sum()), np.full(1, slope)
+
+    if refused:
+        with pytest.raises(InputError, match=f"the gradient of x is of the size {slope:.2g}, but the function's values of 1e\\+03"):
+            check_gradient(function, [np.array([0.5])])
+    else:
+        assert check_gradient(function, [np.array([0.5])]).passed
+
+
+def test_a_gradient_of_nothing_has_a_place_too():
+    row = check_gradient(lambda x: (3.0 + 0.0 * np.sum(x), np.zeros(3)), [np.ones(3)]).rows[0]
+    assert row.where in ("[0]", "[1]", "[2]") and (row.error, row.analytic, row.numeric) == (0.0, 0.0, 0.0)
+
+
+def test_the_differences_of_a_check_are_ten_times_as_exact_as_it(monkeypatch, rng):
+    """And of a numerical gradient as exact as was asked for; along a direction the gradient's length is the scale."""
+    asked = []
+
+    def watched(f, step, tolerance, scale, what, at):
+        asked.append((step, tolerance, scale, what, at))
+        return derivative(f, step, tolerance, scale, what, at)
+
+    monkeypatch.setattr("npvae.gradcheck.derivative", watched)
+    x = np.array([[0.5, -4.0]])
+    check_gradient(lambda data: (float(np.sum(data**2)), 2 * data), [x], rtol=1e-5)
+    scale = math.sqrt((1.0**2 + 8.0**2) / 2)
+    assert asked == [(1e-4, pytest.approx(1e-6), pytest.approx(scale), "data[0, 0]", 0.5), (4e-4, pytest.approx(1e-6), pytest.approx(scale), "data[0, 1]", 4.0)]
+    asked.clear()
+    numerical_gradient(np.square, [x], rtol=1e-5)
+    assert asked == [(1e-4, 1e-5, 0.0, "an input[0, 0]", 0.5), (4e-4, 1e-5, 0.0, "an input[0, 1]", 4.0)]
+    asked.clear()
+    x = rng.uniform(2.0, 3.0, 300)
+    check_gradient(lambda data: (float(np.sum(data**2)), 2 * data), [x], rtol=1e-5)
+    assert len(asked) == 18
+    for step, tolerance, scale, what, at in asked[12:]:
+        assert (step, tolerance, what) == (1e-3, pytest.approx(1e-6), "data + t v, a direction")
+        # Parts of x v with v between 1/2 and 3/2 over sqrt(300): 2 x x v in all, and x / (x v) at most.
+        assert 0.9 < scale / math.sqrt(np.mean((2 * x * x) ** 2)) < 1.1 and 1.7 < at / math.sqrt(300) < 2.2
+
+
+# What functions and backward passes may do, each in one of several arrays only
+
+
+def test_what_is_called_must_be_callable(rng):
+    for arguments in ((3, [np.ones(2)]), (product, arrays(rng), 3)):
+        with pytest.raises(InputTypeError, match="function and backward must be callable"):
+            check_gradient(*arguments)
+
+
+@pytest.mark.parametrize("value", [0, -1.0, math.inf, math.nan])
+def test_tolerance_and_step_are_finite_and_above_0(value):
+    for name in ("rtol", "step"):
+        with pytest.raises(InputError, match=f"{name} must be finite and above 0, got"):
+            check_gradient(lambda x: (x * x, lambda u: 2 * x * u), [np.ones(2)], **{name: value})
+    assert check_gradient(lambda x: (x * x, lambda u: 2 * x * u), [np.ones(2)], rtol=0.5, step=0.5).passed
+
+
+def test_inputs_are_a_sequence():
+    with pytest.raises(InputTypeError, match=r"inputs must be a list of arrays, \[x\] for one; got list_iterator"):
+        check_gradient(lambda x: (x, lambda u: u), iter([np.ones(2)]))
+    assert check_gradient(lambda x: (x, lambda u: u), (np.ones(2),)).passed
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_function_that_changes_one_of_its_inputs_is_refused(which):
+    def function(x, labels):
+        given = (x, labels)[which]
+        given += 1
+        return x * labels, lambda u: (u * labels, None)
+
+    with pytest.raises(InputError, match="the function changes its inputs"):
+        check_gradient(function, [np.ones(2), np.array([1, 2])])
+
+
+def test_numbers_without_axes_are_arrays_if_they_are_moved_and_numbers_if_not():
+    def power(x, n):
+        assert isinstance(x, np.ndarray) and x.shape == () and isinstance(n, np.integer)
+        return x**n, lambda u: (u * n * x ** (n - 1), None)
+
+    assert check_gradient(power, [1.5, 3]).passed
+
+
+def test_one_of_two_arrays_is_enough_for_a_note(rng):
+    a, b = rng.uniform(1.0, 2.0, (2, 3))
+
+    def outputs(a, b):
+        first, second = a * b, a + b
+
+        def backward(u, v):
+            second[...] = 0.0
+            return u * b + v, u * a + v
+
+        return (first, second), backward
+
+    def upstreams(a, b):
+        def backward(u, v):
+            v *= 2
+            return u * b + v / 2, u * a + v / 2
+
+        return (a * b, a + b), backward
+
+    def second_call(a, b):
+        saved = [a]
+        return a * b, lambda u: (u * b, u * (saved.pop() if saved else b))
+
+    def infinite_second_call(a, b):
+        calls = []
+
+        def backward(u):
+            calls.append(0.0 if calls else 1.0)
+            return u * b, u * a / np.float64(calls[-1])
+
+        return a * b, backward
+
+    for function, words in (
+        (outputs, "in place: the output."), (upstreams, "in place: the upstream gradient."), (second_call, "other gradients at a second call"),
+        (infinite_second_call, "other gradients at a second call"),
+    ):
+        with pytest.warns(GradientCheckWarning, match=words):
+            assert len(check_gradient(function, [a, b]).notes) == 1
+
+
+def test_a_value_with_its_gradient_is_one_number():
+    with pytest.raises(InputError, match="a function that returns \\(value, gradient\\) must return a scalar value"):
+        check_gradient(lambda x: ((1.0, x), [x]), [np.ones(2)])
+
+
+def test_a_function_that_is_not_a_number_at_the_point_is_not_finite():
+    with pytest.raises(InputError, match="the function is not finite within"):
+        check_gradient(lambda x: (float("nan") + 0 * x, lambda u: u), [np.ones(1)])
+
+
+@pytest.mark.parametrize(("change", "same"), [(1.8e-9, True), (2.2e-9, False), (-2.2e-9, False)])
+def test_two_runs_may_differ_by_rounding(change, same):
+    """By 1e-9 of the largest element, here of -2; and in the first element alone."""
+    runs = []
+
+    def square(x):
+        runs.append(None)
+        return float(x @ x), 2 * x + np.array([change * len(runs), 0.0])
+
+    if same:
+        assert check_gradient(square, [np.array([-1.0, 0.25])]).passed
+    else:
+        with pytest.raises(InputError, match="the gradient of x is another one when function and backward run again"):
+            check_gradient(square, [np.array([-1.0, 0.25])])
+
+
+def test_a_gradient_in_one_run_alone_is_no_gradient():
+    runs = []
+
+    def square(x, y):
+        runs.append(None)
+        return float(x @ x), (2 * x, 0 * y if len(runs) % 2 else None)
+
+    with pytest.raises(InputError, match="the gradient of y is another one"):
+        check_gradient(square, [np.ones(2), np.ones(2)])
+
+
+def test_a_gradient_of_one_whole_number_is_refused(rng):
+    with pytest.raises(InputError, match="backward gives a gradient for t, which holds int64 numbers"):
+        check_gradient(lambda x, t: (x * t, lambda u: (u * t, np.array([0.0, 1.0]))), [rng.standard_normal(2), np.array([3, -2])])
+
+
+def test_large_tensors_of_zeros_or_with_some(rng):
+    """Directions take parts in proportion to the sizes; of nothing, or where something is 0, there are none."""
+    assert check_gradient(lambda x: (np.sin(x), lambda u: u * np.cos(x)), [np.zeros(300)]).passed
+    odd = np.arange(300) % 2 == 1
+    x = np.where(odd, 0.0, rng.uniform(1e-9, 2e-9, 300))  # log x, and x itself where that is 0
+
+    def function(x):
+        return np.where(odd, x, np.log(np.where(odd, 1.0, x))), lambda u: u * np.where(odd, 1.0, 1 / np.where(odd, 1.0, x))
+
+    assert check_gradient(function, [x]).passed
+    with pytest.raises(GradientCheckError):
+        check_gradient(lambda x: (function(x)[0], lambda u: 1.001 * function(x)[1](u)), [x])
+
+
+@pytest.mark.parametrize(("left", "refused"), [(0.02, False), (-0.02, False), (0.024, True), (-0.024, True)])
+def test_what_rounding_leaves_of_a_zero_gradient_is_no_gradient(left, refused):
+    """Values of 1e12 step by 2^-13, which is all that changes here, and a backward may leave 100 eps 1e12 = 0.022."""
+    def function(x):
+        return 1e12 + 2.0**-13 * float(x[0] != 0.3), np.full(1, left)
+
+    if refused:
+        with pytest.raises(InputError, match="the gradient of x is of the size 0.024, but the function's values of 1e\\+12"):
+            check_gradient(function, [np.array([0.3])])
+    else:
+        assert check_gradient(function, [np.array([0.3])]).passed
+
+
+def test_a_kink_that_only_directions_meet_is_refused_by_name(rng):
+    """At an element that is not among those moved alone."""
+    x = rng.uniform(1.0, 2.0, 300)
+    elements, _ = moved_by(rng, x)
+    at = next(i for i in range(300) if i not in elements)
+    x[at] = 0.0
+    with pytest.raises(KinkError, match=r"no derivative found at data \+ t v, a direction: the slope is"):
+        check_gradient(lambda data: (float(np.sum(data**2) + 1e4 * abs(data[at])), 2 * data), [x])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from linear_gaussian import LinearGaussian
 
+from npvae.backend.base import Ops
 from npvae.errors import InputError
 from npvae.impute import chain_imputation
 from npvae.impute.chains import Chain
@@ -157,8 +158,62 @@ def test_rows_that_leave_the_dtype_begin_anew():
         assert np.isfinite(found.mean).all() and np.isfinite(found.draws).all()
 
 
+def test_only_the_row_that_is_lost_begins_anew():
+    """Its z at 0, and what is said to be expected of it where it began; the row beside it goes on as without it."""
+    known, states = LinearGaussian(), []
+    known.model.views(known.theta)["encoder/mean/W"][...] = [[1e300], [0.1], [0.1]]
+    for first in (1e300, 0.0):
+        x = np.array([[first, np.nan, 1.0], [0.0, np.nan, 1.0]])
+        start = np.where(np.isnan(x), 7.0, x)
+        chain = Chain(known.model, known.model.views(known.theta), x, start, Stream(3, "imputation chain", 0))
+        chain.step(0)
+        if first:
+            np.testing.assert_array_equal(chain.x[0], start[0])
+            np.testing.assert_array_equal(chain.expected[0], start[0])
+            assert chain.z[0] == 0.0
+        chain.step(2)
+        states.append((chain.x[1], chain.expected[1], chain.z[1]))
+    np.testing.assert_array_equal(*map(np.concatenate, states))
+    assert states[0][0][1] != 7.0 and states[0][2][0] != 0.0
+
+
+def test_a_row_of_which_what_is_observed_is_expected_beyond_the_dtype_begins_anew():
+    """Also where what is missing is not: the next z would be as far off."""
+    known = LinearGaussian()
+    views = known.model.views(known.theta)
+    views["encoder/mean/b"][...], views["decoder/mean/W"][...] = 1e150, [[1e200, 1.0, 1.0]]
+    start = np.array([[0.9, 7.0, 7.0]])
+    chain = Chain(known.model, views, X[None], start, Stream(3, "imputation chain", 0))
+    chain.step(0)
+    np.testing.assert_array_equal(chain.x, start)
+    np.testing.assert_array_equal(chain.expected, start)
+
+
+def test_backends_agree_on_chains(ops):
+    x = np.array([X, [np.nan, -1.0, 2.5], [0.1, 0.2, 0.3]])
+    for arguments in ({"metropolis": False}, {"proposals": 1}, {"proposals": 3}):
+        found = []
+        for each in (Ops(np), ops):
+            known = LinearGaussian(ops=each)
+            found.append(chain_imputation(
+                known.model, each.asarray(known.theta), x, np.where(np.isnan(x), 0.0, x), 4, steps=5, warm_up=2, draws=2, **arguments
+            ))
+        np.testing.assert_allclose(found[1].mean, found[0].mean, rtol=1e-9)
+        np.testing.assert_allclose(found[1].draws, found[0].draws, rtol=1e-9)
+
+
 def test_proposals_that_do_not_fit_into_memory(monkeypatch):
     known = LinearGaussian()
+    numbers = 4 * 1 + 3 + 3 * 3  # of a sample: four of z and of noise, what is decoded, three times the row
+    monkeypatch.setattr("npvae.impute.chains.ROWS", 6)
+    for rows in (3, 9):  # as many together as there are, or as run together
+        bytes_of_one = 8 * min(rows, 6) * numbers
+        monkeypatch.setattr(known.model.ops, "available_bytes", lambda: 5 * bytes_of_one, raising=False)
+        x = np.tile(X, (rows, 1))
+        chain_imputation(known.model, known.theta, x, np.zeros_like(x), 0, steps=4, warm_up=0, proposals=5)
+        with pytest.raises(InputError, match=f"^proposals=6 needs about {6 * bytes_of_one:,} bytes for those of {min(rows, 6)} rows, but"):
+            chain_imputation(known.model, known.theta, x, np.zeros_like(x), 0, steps=4, warm_up=0, proposals=6)
+    monkeypatch.undo()
     monkeypatch.setattr(known.model.ops, "available_bytes", lambda: 100_000, raising=False)
     x = np.tile(X, (10, 1))
     with pytest.raises(InputError, match="proposals=10000 needs about .* bytes for those of 10 rows"):
@@ -229,6 +284,38 @@ def test_what_is_summed_over_a_chain_s_steps(steps):
     for i in range(steps):
         alternating.add(np.full((1, 3), i % 2), accepted[0, :1])
     assert 1.0 <= alternating.effective_sample_size[0] <= steps
+
+
+@pytest.mark.parametrize("unit", [2.0**-60, 2.0**60])
+def test_diagnostics_do_not_depend_on_the_unit(unit):
+    """Of rows that move, and of one whose equal numbers have a mean that is a rounding off."""
+    from npvae.impute.chains import _diagnose, _Moments
+
+    expected = np.random.default_rng(2).standard_normal((2, 20, 3, 1)).cumsum(axis=1)
+    expected[:, :, 2] = np.array([3.7, 3.7 * (1 + 1e-14)])[:, None, None]
+    found = []
+    for factor in (1.0, unit):
+        runs = []
+        for chain in expected:
+            runs.append(_Moments(np.ones((3, 1), bool), 20))
+            for each in factor * chain:
+                runs[-1].add(each, np.ones(3, bool))
+        found.append(_diagnose(runs))
+    for name in ("effective_sample_size", "spread"):
+        np.testing.assert_array_equal(found[1][name], found[0][name])
+    assert found[0]["effective_sample_size"][2] == 2.0 and found[0]["spread"][2] == 1.0
+    assert (found[0]["effective_sample_size"][:2] > 2.0).all() and (found[0]["spread"][:2] > 1.0).all()
+
+
+def test_chains_that_stand_still_in_different_places_are_infinitely_far_apart():
+    from npvae.impute.chains import _diagnose, _Moments
+
+    runs = [_Moments(np.ones((1, 2), bool), 9) for _ in range(2)]
+    for run, place in zip(runs, (1.0, 2.0), strict=True):
+        for _ in range(9):
+            run.add(np.full((1, 2), place), np.array([False]))
+    found = _diagnose(runs)
+    assert found["spread"][0] == np.inf and found["effective_sample_size"][0] == 2.0 and found["acceptance"][0] == 0.0
 
 
 def test_every_chain_has_its_own_stream_and_steps(monkeypatch):

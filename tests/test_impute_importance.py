@@ -74,13 +74,65 @@ def test_progress_and_bad_numbers(rng):
     known, seen = LinearGaussian(missing=True), []
     x = rows_of(known, rng)
     importance_imputation(known.model, known.theta, x, 0, samples=100, at_once=100, progress=seen.append)
-    assert seen == [row + 1 for row in range(12) if np.isnan(x[row]).any()]
-    for name in ("samples", "at_once"):
-        with pytest.raises(InputError, match=name):
-            importance_imputation(known.model, known.theta, x, 0, **{name: 0})
+    rows = [row + 1 for row in range(12) if np.isnan(x[row]).any()]
+    assert seen == rows and {type(row) for row in seen} == {int}
+    for name, least in (("samples", 1), ("at_once", 4), ("draws", 0)):
+        importance_imputation(known.model, known.theta, x[:2], 0, **{"samples": 5, name: least})
+        with pytest.raises(InputError, match=f"^{name} must be at least {least}, got {least - 1}"):
+            importance_imputation(known.model, known.theta, x, 0, **{name: least - 1})
+    assert len(importance_imputation(known.model, known.theta, x[:2], 0, draws=1).draws) == 1
+    assert importance_imputation(known.model, known.theta, x[:2], 0).draws is None
+    far = np.array([[1.0, 2.0, 3.0], [1.0, np.nan, 3.0], [1e200, np.nan, 3.0], [1e200, np.nan, 3.0]])  # the first is complete
+    with pytest.raises(InputError, match="^a log-weight of row 2 is not finite"), np.errstate(all="ignore"):
+        importance_imputation(known.model, known.theta, far, 0, samples=20)
     known.theta[:] = np.inf
-    with pytest.raises(InputError, match="row 0 is not finite"), np.errstate(all="ignore"):
+    with pytest.raises(InputError, match="a log-weight of row 0 is not finite"), np.errstate(all="ignore"):
         importance_imputation(known.model, known.theta, x, 0)
+
+
+def test_what_is_expected_of_a_row_may_be_beyond_the_dtype():
+    model = Model(Architecture(2, 1, (), likelihood="poisson", missing=True), Ops(np))
+    theta = np.zeros(model.layout.size)
+    model.views(theta)["decoder/log_rate/b"][...] = [0.0, 1e4]
+    with pytest.raises(InputError, match="^what is expected of row 1 is not finite"), np.errstate(all="ignore"):
+        importance_imputation(model, theta, np.array([[1.0, 2.0], [2.0, np.nan]]), 0, samples=5)
+
+
+@pytest.mark.parametrize(("at_once", "kept", "together"), [
+    (100, 1 << 22, 1), (199, 1 << 22, 1), (200, 1 << 22, 2), (399, 1 << 22, 3), (10_000, 1 << 22, 10), (10_000, 3 * 100 * 2, 3),
+    (10_000, 3 * 100 * 2 - 1, 2), (10_000, 1, 1),
+])
+def test_rows_are_worked_on_together_as_many_as_fit(monkeypatch, at_once, kept, together):
+    """By the samples that are decoded at a time, and by the numbers of samples that are kept: K (Z + 1) a row."""
+    known, seen, holed = LinearGaussian(missing=True), [], np.arange(10)
+    monkeypatch.setattr("npvae.impute.importance.KEPT", kept)
+    x = np.tile([0.5, np.nan, 1.0], (10, 1))
+    found = importance_imputation(known.model, known.theta, x, 3, samples=100, draws=2, at_once=at_once, progress=seen.append)
+    assert seen == [int(holed[i:i + together][-1]) + 1 for i in range(0, 10, together)]
+    monkeypatch.undo()
+    whole = importance_imputation(known.model, known.theta, x, 3, samples=100, draws=2)
+    np.testing.assert_allclose(found.mean, whole.mean, rtol=1e-12)
+    np.testing.assert_allclose(found.draws, whole.draws, rtol=1e-12)
+
+
+def test_samples_are_drawn_again_by_their_shares():
+    """u below the first share is the first sample, and so on; a sample without weight is nobody's."""
+    from npvae.impute.importance import _Weighted
+
+    z = np.arange(8.0).reshape(4, 2, 1)  # four samples of two rows
+    shares = np.array([[0.25, 0.0], [0.5, 0.5], [0.125, 0.0], [0.125, 0.5]])
+    with np.errstate(divide="ignore"):
+        found = _Weighted(z, 700.0 + np.log(shares), None)
+    np.testing.assert_allclose(found.effective_sample_size, 1.0 / (shares**2).sum(axis=0), rtol=1e-12)
+    last = 1.0 - 2.0**-53
+    u = np.array([[0.0, 0.24, 0.26, 0.74, 0.76, 0.88, last], [0.0, 0.49, 0.51, 0.6, 0.7, 0.8, last]])
+    np.testing.assert_array_equal(found.resample(u)[:, :, 0], np.array([[0, 0, 2, 2, 4, 6, 6], [3, 3, 7, 7, 7, 7, 7]]).T)
+
+
+def test_a_single_sample_is_all_that_is_known():
+    known = LinearGaussian(missing=True)
+    found = importance_imputation(known.model, known.theta, np.array([[0.5, np.nan, 1.0], [1.0, 2.0, 3.0]]), 3, samples=1)
+    np.testing.assert_array_equal(found.diagnostics["effective_sample_size"], [1.0, 1.0])
 
 
 def test_the_effective_sample_size_is_that_of_the_weights(rng):
@@ -112,6 +164,53 @@ def test_a_sample_without_weight_has_no_say():
     with np.errstate(over="ignore"):
         found = importance_imputation(model, theta, np.array([[1.0, np.nan]]), 0, samples=200)
     assert np.isfinite(found.mean).all()
+
+
+@pytest.mark.parametrize(("log_weights", "expected", "words"), [
+    ([0.0, np.inf, 0.0], [1.0, 1.0, 1.0], "a log-weight"), ([np.inf] * 3, [1.0] * 3, "a log-weight"), ([0.0, np.nan, 0.0], [1.0] * 3, "a log-weight"),
+    ([-np.inf] * 3, [1.0] * 3, "a log-weight"), ([0.0, 0.0, 1.0], [1.0, np.inf, 1.0], "what is expected"),
+    ([0.0, -np.inf, 1.0], [1.0, np.inf, 2.0], None), ([-2000.0, -np.inf, -2001.0], [1.0, np.nan, 2.0], None),
+])
+def test_which_weights_and_expectations_there_may_be(monkeypatch, log_weights, expected, words):
+    """Of three samples of the second of two rows; of two features, one of which is always 5."""
+    from types import SimpleNamespace
+
+    from npvae.impute import importance
+
+    columns = np.array([[0.5, 0.25, 0.0], log_weights]).T
+    mean = np.full((3, 2, 2), 5.0)
+    mean[:, 1, 1] = expected
+    known = LinearGaussian(missing=True)
+    monkeypatch.setattr(importance, "Decoding", lambda *a, gradient: SimpleNamespace(
+        log_prior_ratio=columns, nll=np.zeros((3, 2)), z=np.arange(6.0).reshape(3, 2, 1), mean=lambda: mean,
+    ))
+    asked = known.model, known.model.views(known.theta), np.array([[1.0, np.nan, 0.0]] * 2), 0, "imputation noise", np.array([4, 7]), 3, 4
+    if words:
+        with np.errstate(all="ignore"), pytest.raises(InputError, match=f"^{words} of row 7 is not finite: the model's parameters or the data"):
+            importance._weighted(*asked)
+        return
+    found, w = importance._weighted(*asked), np.exp(np.array(log_weights) - max(log_weights))
+    wanted = sum(each * value for each, value in zip(w, expected, strict=True) if each) / w.sum()
+    np.testing.assert_allclose(found.mean, [[5.0, 5.0], [5.0, wanted]], rtol=1e-12)
+    assert found.effective_sample_size[1] == pytest.approx(w.sum() ** 2 / (w**2).sum())
+
+
+def test_weights_may_come_late():
+    """The first pieces have none at all: with them the sums begin when there is one."""
+    model = Model(Architecture(2, 1, (), likelihood="poisson", missing=True), Ops(np))
+    theta = np.zeros(model.layout.size)
+    views = model.views(theta)
+    views["decoder/log_rate/W"][...] = [[400.0, 0.5]]
+    views["encoder/mean/b"][...], views["encoder/logvar/b"][...] = 6.0, 2.0
+    x = np.array([[1.0, np.nan]])
+    with np.errstate(over="ignore"):
+        pieces, whole = (importance_imputation(model, theta, x, 0, samples=200, draws=3, at_once=at_once) for at_once in (4, 10_000))
+        with pytest.raises(InputError, match="a log-weight of row 0 is not finite"):
+            importance_imputation(model, theta, x, 0, samples=4)
+    assert np.isfinite(pieces.mean).all()
+    np.testing.assert_allclose(pieces.mean, whole.mean, rtol=1e-12)
+    np.testing.assert_array_equal(pieces.draws, whole.draws)
+    np.testing.assert_allclose(pieces.diagnostics["effective_sample_size"], whole.diagnostics["effective_sample_size"], rtol=1e-12)
 
 
 # The normal distribution
@@ -159,8 +258,43 @@ def test_without_missing_entries_it_is_mean_and_covariance(rng):
     np.testing.assert_allclose(found.covariance, np.cov(x.T, bias=True))
     ridged = fit_normal(x, 2, ridge=0.1)
     np.testing.assert_allclose(ridged.covariance - found.covariance, 0.1 * np.diag(x.var(axis=0)))
-    constant = fit_normal(np.ones((10, 2)))
-    assert np.isfinite(constant.covariance).all() and (np.diag(constant.covariance) > 0).all()
+    np.testing.assert_allclose(fit_normal(x, 2).covariance - found.covariance, 1e-3 * np.diag(x.var(axis=0)), atol=1e-14)
+    np.testing.assert_allclose(fit_normal(np.ones((10, 2))).covariance, 1e-3 * np.eye(2))  # columns of one value: of variance 1
+
+
+def test_one_step_of_em_by_its_definition(rng):
+    """Row by row with the conditional mean and covariance; also of float32, and in pieces of one row."""
+    known = LinearGaussian()
+    x = rows_of(known, rng, 40, share=0.4).astype(np.float32)
+    assert len({*np.isnan(x).sum(axis=1)}) == 4
+    begin = fit_normal(x, 0, ridge=0.01)
+    floor = 0.01 * np.nanvar(x.astype(np.float64), axis=0)
+    np.testing.assert_allclose(np.diag(begin.covariance), 101 * floor, rtol=1e-12)
+    np.testing.assert_allclose(begin.mean, np.nanmean(x.astype(np.float64), axis=0), rtol=1e-12)
+    m, S = begin.mean, begin.covariance
+    for _ in range(2):
+        completed, left = x.astype(np.float64), np.zeros((3, 3))
+        for row in completed:
+            h, o = np.flatnonzero(np.isnan(row)), np.flatnonzero(~np.isnan(row))
+            gain = S[np.ix_(h, o)] @ np.linalg.inv(S[np.ix_(o, o)])
+            row[h] = m[h] + gain @ (row[o] - m[o])
+            left[np.ix_(h, h)] += S[np.ix_(h, h)] - gain @ S[np.ix_(o, h)]
+        m = completed.mean(axis=0)
+        S = ((completed - m).T @ (completed - m) + left) / 40 + np.diag(floor)
+    for found in (fit_normal(x, 2, ridge=0.01), in_pieces_of_one(lambda: fit_normal(x, 2, ridge=0.01))):
+        np.testing.assert_allclose(found.mean, m, rtol=1e-10)
+        np.testing.assert_allclose(found.covariance, S, rtol=1e-9, atol=1e-12)
+    completed = Normal(m, S).complete(x)
+    assert completed.dtype == np.float64
+    np.testing.assert_array_equal(completed, Normal(m, S).complete(x.astype(np.float64)))
+
+
+def in_pieces_of_one(what):
+    from npvae.impute import normal
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(normal, "PIECE", 1)
+        return what()
 
 
 def test_factor_analysis_finds_the_factors_of_a_covariance(rng):
@@ -170,7 +304,55 @@ def test_factor_analysis_finds_the_factors_of_a_covariance(rng):
     np.testing.assert_allclose(found.T @ found, V.T @ V, atol=1e-3)
 
 
+def test_factors_step_by_step(rng):
+    """The first step by its definition, 200 steps unless it is told otherwise, and noise of a hundredth of the variance at least."""
+    A = rng.standard_normal((5, 5))
+    covariance = A @ A.T + np.diag([0.1, 1.0, 2.0, 3.0, 4.0])
+    variance = np.diag(covariance)
+    noise = 0.5 * variance
+    values, vectors = np.linalg.eigh(covariance / np.sqrt(np.outer(noise, noise)))
+    first, second = np.sqrt(values[-1] - 1.0) * vectors[:, -1] * np.sqrt(noise), np.sqrt(values[-2] - 1.0) * vectors[:, -2] * np.sqrt(noise)
+    explained = np.outer(first, first) + np.outer(second, second)
+    V, left = factors(covariance, 2, iterations=1)
+    np.testing.assert_allclose(V.T @ V, explained, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(left, np.maximum(variance - np.diag(explained), 0.01 * variance), rtol=1e-9)
+    assert [np.array_equal(factors(covariance, 2)[1], factors(covariance, 2, steps)[1]) for steps in (199, 200, 201)] == [False, True, False]
+    alike = np.ones((3, 3)) + 1e-6 * np.eye(3)  # one factor leaves nothing
+    for floor, more in ((0.01, {}), (0.05, {"floor": 0.05})):
+        V, left = factors(alike, 1, **more)
+        np.testing.assert_allclose(left, floor, rtol=1e-5)
+        V, left = factors(np.diag([1.0, 2.0]), 4, **more)  # more factors than columns, and nothing for any of them
+        assert V.shape == (4, 2) and not V[2:].any()
+
+
 # The start
+
+
+def test_parameters_to_begin_with_by_their_definition(rng):
+    """Latent dimensions that the table has no use for begin as the prior."""
+    normal = Normal(rng.standard_normal(3), np.diag([1.0, 2.0, 3.0]) + 0.5)
+    architecture = Architecture(3, 5, (4,), likelihood="gaussian_per_feature", missing=True, completed=True, linear_path=True)
+    model = Model(architecture, Ops(np))
+    theta = model.initial_parameters(3, "float32")
+    before, views = {name: view.copy() for name, view in model.views(theta).items()}, model.views(theta)
+    start_from(model, theta, normal)
+    V, noise = factors(normal.covariance, 5)
+    C = np.linalg.inv(np.eye(5) + V @ np.diag(1 / noise) @ V.T)
+    N = np.diag(1 / noise) @ V.T @ C
+    A = (V**2 / noise).T
+    used = A.sum(axis=0) > 0.0
+    assert 0 < used.sum() < 5
+    slopes = np.zeros((3, 5))
+    slopes[:, used] = np.log(np.diag(C)[used]) * A[:, used] / A[:, used].sum(axis=0)
+    close = {"rtol": 1e-5, "atol": 1e-6}
+    np.testing.assert_allclose(views["encoder/linear/mean/V"], np.concatenate([N, before["encoder/linear/mean/V"][3:]]), **close)
+    np.testing.assert_allclose(views["encoder/mean/b"], -normal.mean @ N, **close)
+    np.testing.assert_allclose(views["encoder/linear/logvar/V"], np.concatenate([before["encoder/linear/logvar/V"][:3], slopes]), **close)
+    np.testing.assert_allclose(views["encoder/logvar/b"], np.full(5, 0.2), **close)
+    np.testing.assert_allclose(views["decoder/linear/mean/V"], V, **close)
+    np.testing.assert_allclose(views["decoder/mean/b"], normal.mean, **close)
+    for head in ("encoder/mean", "encoder/logvar", "decoder/mean"):
+        np.testing.assert_allclose(views[f"{head}/W"], 0.1 * before[f"{head}/W"], rtol=1e-6)
 
 
 GAUSSIAN = ["squared_error", "gaussian_one_variance", "gaussian_per_feature", "gaussian_decoder"]

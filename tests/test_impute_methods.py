@@ -1,5 +1,6 @@
 """``VAE.impute``: every method on models of complete and of incomplete rows, in the data's units and shape."""
 
+import gpu_backends
 import numpy as np
 import pytest
 from linear_gaussian import LinearGaussian
@@ -8,6 +9,7 @@ from small import grey_rows
 from npvae import VAE
 from npvae.errors import InputError, NotFittedError, UnknownNameError
 from npvae.impute.methods import METHODS, impute
+from npvae.model import Model
 
 
 def holes(x, rng, share=0.4):
@@ -41,6 +43,59 @@ def test_a_single_pass_is_the_reconstruction_of_zeros(rng):
     np.testing.assert_allclose(found.mean, np.where(np.isnan(x), wanted, x), rtol=1e-12)
     with pytest.raises(InputError, match="draws must be at most 0"):
         vae.impute(x, 3, method="single_pass")
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_single_pass_decodes_the_encoder_s_mean(ops, missing):
+    """Of zeros in the place of what is missing, or of an encoder's own way to see it."""
+    known = LinearGaussian(missing=missing, ops=ops)
+    x = np.array([[0.9, np.nan, np.nan], [np.nan, 1.0, 2.0], [0.1, 0.2, 0.3]])
+    found = impute(known.model, ops.asarray(known.theta), x, 3, "single_pass")
+    here = LinearGaussian(missing=missing)
+    (mu, _), _ = here.model.encode(here.model.views(here.theta), x if missing else np.nan_to_num(x))
+    np.testing.assert_allclose(found.mean, np.where(np.isnan(x), mu @ known.V + known.b, x), rtol=1e-12)
+    assert found.draws is None and found.diagnostics == {}
+
+
+@pytest.mark.parametrize(("method", "missing"), [(name, False) for name in METHODS if name != "single_pass"] + [("auto", True), ("importance", True)])
+def test_rows_done_are_counted(method, missing):
+    known, seen = LinearGaussian(missing=missing), []
+    x = np.array([[0.9, np.nan, np.nan], [np.nan, 1.0, 2.0], [0.1, np.nan, 0.3]])
+    impute(known.model, known.theta, x, 3, method, samples=600, steps=4, warm_up=0, progress=seen.append)
+    assert seen == ([3] if not missing and method != "importance" else [1, 2, 3])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("missing", [False, True])
+def test_backends_and_dtypes_agree(ops, method, missing):
+    if missing and method in ("pseudo_gibbs", "metropolis"):
+        return
+    x = np.array([[0.9, np.nan, np.nan], [np.nan, 1.0, 2.0], [0.1, 0.2, 0.3]])
+    known, reference = LinearGaussian(missing=missing, ops=ops), LinearGaussian(missing=missing)
+    arguments = {"method": method, "draws": 0 if method == "single_pass" else 2, "samples": 20, "steps": 5, "warm_up": 1}
+    wanted = impute(reference.model, reference.theta, x, 3, **arguments)
+    for dtype, close in (("float64", 1e-9), ("float32", 0.05)):
+        found = impute(known.model, ops.asarray(known.theta.astype(dtype)), x.astype(dtype), 3, **arguments)
+        assert found.mean.dtype == dtype and (found.draws is None or found.draws.dtype == dtype)
+        np.testing.assert_allclose(found.mean, wanted.mean, atol=close)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("missing", [False, True])
+def test_on_the_device_s_own_arrays(method, missing):
+    """Which no function of NumPy takes, and whose functions take none of NumPy's."""
+    if missing and method in ("pseudo_gibbs", "metropolis"):
+        return
+    if gpu_backends.NO_GPU is not None and gpu_backends.NO_STANDIN is not None:
+        pytest.skip(gpu_backends.NO_STANDIN)
+    x = np.array([[0.1, 0.2, 0.3], [0.9, np.nan, np.nan], [np.nan, 1.0, 2.0]])
+    arguments = {"method": method, "draws": 0 if method == "single_pass" else 2, "samples": 20, "steps": 5, "warm_up": 1}
+    known, ops = LinearGaussian(missing=missing), gpu_backends.on_gpu_or_standin()
+    found = impute(Model(known.model.architecture, ops), ops.asarray(known.theta), x, 3, **arguments)
+    wanted = impute(known.model, known.theta, x, 3, **arguments)
+    np.testing.assert_allclose(found.mean, wanted.mean, rtol=1e-9)
+    if method != "single_pass":
+        np.testing.assert_allclose(found.draws, wanted.draws, rtol=1e-9)
 
 
 @pytest.mark.parametrize("missing", [False, True])

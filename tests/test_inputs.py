@@ -32,7 +32,9 @@ def test_rows_of_every_form(dtype):
     assert found.column_names is None and not np.shares_memory(found.values, x)
     assert as_rows([[1.5, 2.5]], dtype).values.tolist() == [[1.5, 2.5]] and rows_of(x) == 2
     assert as_rows(Table([[1.5, 2.5]], ["a", "b"]), dtype).column_names == ["a", "b"]
+    assert as_rows(Table([[1.5, 2.5]], ("a", "b")), dtype).column_names == ["a", "b"]
     assert as_rows(Table([[1.5, 2.5]], ["a", 1]), dtype).column_names is None
+    assert found.values.flags.c_contiguous and found.values.flags.owndata and rows_of(x[:1]) == 1
     assert np.isnan(as_rows([[1.5, np.nan]], dtype, missing=True).values).tolist() == [[False, True]]
 
 

@@ -112,6 +112,19 @@ def test_the_two_oracles_agree(name):
         assert wide == pytest.approx(float(EXACT[name](value)), rel=1e-13, abs=1e-15), value
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_series_are_cut_where_the_next_term_is_below_a_quarter_of_the_rounding(dtype):
+    """The next term beside the first one, at the end of the range to which the argument is brought."""
+    pytest.importorskip("numba")
+    from npvae.kernels.elementary import TERMS
+
+    terms, quarter = TERMS[dtype], np.finfo(dtype).eps / 8
+    assert (math.log(2) / 2) ** terms["expm1"] / math.factorial(terms["expm1"] + 1) < quarter
+    largest = (math.sqrt(2) - 1) / (math.sqrt(2) + 1)
+    assert largest ** (2 * terms["artanh"]) / (2 * terms["artanh"] + 1) < quarter
+    assert (math.pi / 4) ** (2 * terms["sine"]) / math.factorial(2 * terms["sine"]) / math.cos(math.pi / 4) < quarter
+
+
 # Where nothing is rounded
 
 

@@ -82,7 +82,7 @@ def test_every_small_shape(form, dtype):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("m", "n", "k"), [
-    (3, 5, 255), (3, 70, 256), (13, 37, 257), (7, 33, 513), (2, 3, 900),  # blocks of k
+    (3, 5, 255), (3, 70, 256), (13, 37, 257), (5, 40, 512), (7, 33, 513), (2, 3, 900),  # blocks of k
     (191, 3, 5), (193, 40, 3), (401, 17, 20),  # blocks of rows
     (200, 70, 300), (1, 700, 300), (397, 35, 519),  # both
     (33, 1, 600), (71, 8, 257), (130, 4, 1025), (65, 16, 300),  # few columns

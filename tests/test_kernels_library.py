@@ -124,6 +124,35 @@ def test_threads_that_come_together_compile_once(compilations, tmp_path, monkeyp
     assert len(compilations) == 1 and len(found) == 4 and len(set(map(id, found))) == 1
 
 
+def test_who_looks_for_kept_code_waits_for_nobody(compilations, tmp_path):
+    """Not for one who is compiling."""
+    fresh(tmp_path)
+    library._loaded.clear()
+    found = []
+    look = threading.Thread(target=lambda: found.append(library.kept(DTYPE, tmp_path)), daemon=True)
+    with library._loading:
+        look.start()
+        look.join(30.0)
+        assert found == [None]
+    assert library.kept(DTYPE, tmp_path) is library.load(DTYPE, None) and len(compilations) == 1
+
+
+def test_kept_code_that_another_thread_has_just_loaded_is_not_loaded_again(compilations, tmp_path, monkeypatch):
+    program = fresh(tmp_path)
+    library._loaded.clear()
+
+    class Lock:
+        def acquire(self, blocking):
+            library._loaded[DTYPE] = program
+            return True
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(library, "_loading", Lock())
+    assert library.kept(DTYPE, tmp_path) is program
+
+
 def test_files_are_named_after_the_dtype_and_what_they_depend_on(tmp_path):
     names = library.machine()
     paths = {dtype: library._path(dtype, tmp_path, names) for dtype in compiled.DTYPES}
@@ -182,6 +211,7 @@ def test_the_code_of_another_machine_is_not_looked_at(compilations, tmp_path, mo
 
 
 def test_without_a_folder_it_compiles_in_every_process(compilations):
+    assert library.is_kept(DTYPE, None) is False and library.kept(DTYPE, None) is None
     assert works(fresh(None)) and works(fresh(None))
     assert len(compilations) == 2
 
@@ -189,7 +219,7 @@ def test_without_a_folder_it_compiles_in_every_process(compilations):
 def test_a_folder_that_cannot_be_made(compilations, tmp_path):
     (tmp_path / "file").write_text("in the way")
     folder = tmp_path / "file" / "kernels"
-    assert not library.is_kept(DTYPE, folder)
+    assert library.is_kept(DTYPE, folder) is False
     assert works(fresh(folder)) and works(fresh(folder))
     assert len(compilations) == 2 and (tmp_path / "file").read_text() == "in the way"
 
@@ -283,14 +313,24 @@ def test_where_it_cannot_be_kept_the_message_names_the_folder_and_what_to_do(com
         f"compiling for float32, for this process alone, since the folder {folder} cannot be made: "
     )
     assert said_by_load(None)[0].endswith(", since there is no home folder to keep it in; set THIS ...")
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "access", lambda path, mode: False)
-        assert f"since the folder {tmp_path} cannot be written to; set THIS ..." in said_by_load(tmp_path)[0]
+    said = []
+    fresh(None, said.append)
+    assert said[0].endswith(", since there is no home folder to keep it in ...")
+    for refused in (os.W_OK, os.X_OK):  # a folder that may be looked into but not changed, and one that may not be entered
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "access", lambda path, mode, refused=refused: not mode & refused)
+            assert f"since the folder {tmp_path} cannot be written to; set THIS ..." in said_by_load(tmp_path)[0]
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         first, last = said_by_load(tmp_path)
         assert "once on this machine" in first
         assert last.endswith(f", but it cannot be kept in {tmp_path}: No space left on device; set THIS")
+
+
+def test_the_file_is_made_in_its_own_folder(compilations, tmp_path, monkeypatch):
+    """From another file system it could not be moved there."""
+    monkeypatch.setattr(library.tempfile, "tempdir", str(tmp_path / "nowhere"))
+    assert fresh(tmp_path / "kernels").origin == "compiled" and fresh(tmp_path / "kernels").origin == "cache"
 
 
 def test_a_file_that_cannot_be_read_is_compiled_for(compilations, tmp_path):
@@ -336,6 +376,15 @@ def test_the_fingerprint_depends_on_every_source(source, tmp_path, monkeypatch):
     with (tmp_path / source).open("a") as file:
         file.write("#\n")
     assert fingerprint() != before
+
+
+def test_the_fingerprint_does_not_depend_on_the_order_of_a_folder(monkeypatch):
+    """Which is the file system's."""
+    glob, found = Path.glob, set()
+    for reverse in (False, True):
+        monkeypatch.setattr(Path, "glob", lambda path, pattern, reverse=reverse: sorted(glob(path, pattern), reverse=reverse))
+        found.add(fingerprint())
+    assert len(found) == 1
 
 
 # Another process

@@ -10,6 +10,9 @@ from npvae.training import TrainingSettings
 def test_linear_rises_in_a_line():
     assert [kl_warmup.Linear(8).weight(t) for t in (0, 2, 4, 8, 100)] == [0.0, 0.25, 0.5, 1.0, 1.0]
     assert kl_warmup.Linear(0).weight(0) == 1.0  # no warm-up, and no division by it
+    assert [kl_warmup.Linear(2).is_over(epoch) for epoch in (1, 2, 3)] == [False, True, True]
+    for choice in (3, 2.5, {"name": "cyclic", "period": 3}):
+        kl_warmup.get(choice).check_length(3)  # as long as the run
     assert [kl_warmup.Linear(2.5).is_over(epoch) for epoch in (1, 2, 3)] == [False, False, True]
 
 

@@ -27,11 +27,15 @@ from npvae.semisupervised.labels import balanced_choice, frequencies, read_label
     (np.array([5, np.nan, 2], object), [1, -1, 0], [2, 5]),
     (["1.5", "NA", "b", "-1"], [0, -1, 1, -1], ["1.5", "b"]),  # texts, whatever they look like
     (np.array(["b", "NA"]), [0, -1], ["b"]),
+    ([True, None, np.bool_(False)], [1, -1, 0], [False, True]),
+    ([2.0, 1.0, -1.0], [1, 0, -1], [1, 2]), ([2.0, None, np.float32(1)], [1, -1, 0], [1, 2]), ((7, 3), [1, 0], [3, 7]),
+    ([None, None], [-1, -1], []),
 ])
 def test_labels_are_read(y, codes, classes):
     found, names = read_labels(y, len(y))
     assert found.tolist() == codes and found.dtype == np.int64
-    assert names.tolist() == classes
+    assert names.tolist() == classes and [type(name) for name in names.tolist()] == [type(name) for name in classes]
+    assert names.dtype == np.int64 or names.dtype.kind in "bU" and classes
 
 
 def test_the_order_of_given_classes_is_kept():
@@ -47,7 +51,8 @@ def test_the_order_of_given_classes_is_kept():
     ([np.inf, 1.0], InputError, "holds inf"),
     (["a", 1], InputTypeError, "must all be whole numbers or all texts, got int, str"),
     (["a", 1.5], InputTypeError, "must all be whole numbers or all texts, got float, str"),
-    (["a", True], InputTypeError, "got bool, str"),
+    (["a", True], InputTypeError, "got bool, str"), (np.array([1, True], object), InputTypeError, "got bool, int"),
+    ([1.5, None], InputTypeError, "must all be whole numbers or all texts, got float"),
     (["a", ["b"]], InputError, "label"),
     (["a", {}], InputTypeError, "must all be"),
     (np.array([1 + 2j, 1]), InputTypeError, "complex"),
@@ -217,4 +222,6 @@ def test_a_balanced_choice_is_the_first_of_a_permutation_by_class():
     assert len({tuple(np.flatnonzero(kept == c) // 4) for c in range(2)}) == 2
     with pytest.raises(InputError, match="^63 labels need 21 rows of class cat, but it has 20$"):
         balanced_choice(codes, 63, 0, ["cat", "dog", "hen"])
+    for nothing in (np.full(4, -1), np.zeros(0, np.int64)):
+        np.testing.assert_array_equal(balanced_choice(nothing, 0, 5), nothing)
     assert (balanced_choice(codes, 60, 0) == codes).all() and (balanced_choice(codes, 3, 0) >= 0).sum() == 3

@@ -53,6 +53,18 @@ def test_by_name(name):
         likelihood.check_data(np.array([[-1e5, 3.0]]))
 
 
+@pytest.mark.parametrize("features", [1, 2, 3, 4, 6])
+def test_examples_fit_any_number_of_features(features):
+    for kind in likelihoods.KNOWN.values():
+        example = kind.example(features)
+        assert isinstance(example, kind)
+        widths = list(example.heads(features).values())
+        if kind is not likelihoods.Table:
+            assert set(widths) == {features}
+    counts = [entry["columns"] for entry in likelihoods.Table.example(features).config()["columns"]]
+    assert counts == [1] * min(features - 1, 3) + [max(1, features - 3)]
+
+
 def test_errors_name_what_is_known():
     with pytest.raises(UnknownNameError, match="unknown likelihood 'cauchy'; known: 'bernoulli', 'squared_error'"):
         likelihoods.get("cauchy")
@@ -64,6 +76,19 @@ def test_errors_name_what_is_known():
         likelihoods.get(3)
     with pytest.raises(InputError, match="floor must be finite and at least 0"):
         likelihoods.GaussianDecoder(-1e-3)
+
+
+@pytest.mark.parametrize("name", ["", None, 3, "a:b", "a,b", "a=b"])
+def test_a_name_to_be_registered_is_a_text_that_the_command_line_can_say(monkeypatch, name):
+    monkeypatch.setattr(likelihoods, "KNOWN", dict(likelihoods.KNOWN))
+    kind = type("Mine", (likelihoods.Bernoulli,), {"name": name})
+    with pytest.raises(InputError, match="Mine.name must be a text without ':', ',' and '=', got "):
+        likelihoods.register(kind)
+    kind.name = "mine"
+    assert likelihoods.unknown_kinds(kind()) == "Mine" and likelihoods.register(kind) is kind and likelihoods.unknown_kinds(kind()) == ""
+    other = type("Other", (likelihoods.Bernoulli,), {"name": "other"})
+    table = likelihoods.Table([(kind(), 1), (other(), 1), ("poisson", 1), (other(), 2)])
+    assert likelihoods.unknown_kinds(table) == "Other" and likelihoods.unknown_kinds(likelihoods.Table([("poisson", 1)])) == ""
 
 
 @pytest.mark.parametrize("name", likelihoods.KNOWN)

@@ -166,6 +166,16 @@ def test_data_outside_the_support_name_column_row_and_remedy():
         bernoulli.check_data(np.array([[256.0]]))
 
 
+@pytest.mark.parametrize(("row", "eight_bit"), [
+    ([0.0, 2.0], True), ([1.0, 255.0], True), ([np.nan, 255.0], True), ([0.0, 256.0], False), ([-1.0, 255.0], False), ([0.5, 255.0], False),
+])
+def test_only_whole_numbers_up_to_255_are_taken_for_8_bit_images(row, eight_bit):
+    with pytest.raises(InputError) as error:
+        Bernoulli().check_data(np.array([row]))
+    assert ("divide_by=255" in str(error.value)) is eight_bit and "or use likelihood='gaussian_per_feature'" in str(error.value)
+    Bernoulli().check_data(np.full((1, 2), np.nan))
+
+
 def test_wrong_shapes_and_dtypes_name_the_argument(ops):
     logits, x = np.zeros((5, 3)), np.zeros((5, 3))
     evaluate = Bernoulli().negative_log_likelihood

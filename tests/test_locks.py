@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -100,6 +101,7 @@ def test_other_threads_are_refused_and_the_own_is_not(tmp_path):
     (b"", "another process"), (b"{", "another process"), (b"[1]", "another process"), (b'{"pid": "x"}', "another process"),
     (b'{"pid": 1, "host": "a"}', "another process"), (b'{"pid": 1, "host": "a", "since": 3}' + b" " * 5000, "process 1 on a, since 3"),
     (b" " * 4096 + b'{"pid": 1, "host": "a", "since": 3}', "another process"),
+    (b'{"pid": 1, "host": "a", "since": 3}'.rjust(4096), "process 1 on a, since 3"), (b'{"pid": 1, "host": "a", "since": 3}'.rjust(4097), "another process"),
     (b'{"pid": 1, "host": "\\u001b[31m", "since": "\\u009b"}', "process 1 on \\x1b[31m, since \\x9b"),
 ])
 def test_what_a_lock_s_file_says_is_not_trusted(tmp_path, text, who):
@@ -157,3 +159,53 @@ def test_a_second_fit_on_a_checkpoint_is_refused_before_anything_is_trained(tmp_
         thread.join()
     assert len(caught) == 1 and "c.npz" in caught[0] and "wait for it to end, or choose another path" in caught[0]
     assert not list(tmp_path.iterdir())
+
+
+def test_where_there_are_no_locks_nothing_is_locked(tmp_path, monkeypatch):
+    """No folder, a file system that knows none, a system that knows none."""
+    import fcntl
+
+    with locks.held(tmp_path / "no" / "c.npz", "wait"):
+        assert not list(tmp_path.iterdir())
+
+    def none(handle, how):
+        assert how == fcntl.LOCK_EX | fcntl.LOCK_NB
+        raise OSError(95, "Operation not supported")
+
+    before = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", none)
+        with locks.held(tmp_path / "c.npz", "wait"):
+            assert not list(tmp_path.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr(locks, "fcntl", None)
+        with locks.held(tmp_path / "c.npz", "wait"):
+            assert not list(tmp_path.iterdir())
+    assert before == (len(os.listdir("/proc/self/fd")) if before else 0) and locks._held == {}
+
+
+def test_a_lock_whose_file_its_last_holder_removed_is_taken_anew(tmp_path, monkeypatch):
+    looked, is_there = [], locks._is_there
+
+    def there(handle, file):
+        looked.append(handle)
+        if len(looked) == 1:
+            file.unlink()  # after it was opened
+        return is_there(handle, file)
+
+    monkeypatch.setattr(locks, "_is_there", there)
+    with locks.held(tmp_path / "c.npz", "wait"):
+        assert len(looked) == 2 and [each.name for each in tmp_path.iterdir()] == [".c.npz.lock"]
+        about = json.loads((tmp_path / ".c.npz.lock").read_text())
+        assert about["pid"] == os.getpid() and about["host"] == socket.gethostname() and len(about["since"]) == 19
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_s_file_is_no_link_and_holds_nothing_of_an_earlier_one(tmp_path):
+    (tmp_path / ".c.npz.lock").write_text("x" * 1000)
+    with locks.held(tmp_path / "c.npz", "wait"):
+        assert "x" not in json.loads((tmp_path / ".c.npz.lock").read_text())["since"]
+    (tmp_path / "other").write_text("other")
+    (tmp_path / ".c.npz.lock").symlink_to(tmp_path / "other")
+    with locks.held(tmp_path / "c.npz", "wait"):
+        assert (tmp_path / "other").read_text() == "other"

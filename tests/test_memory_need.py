@@ -2,12 +2,13 @@
 
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import evaluate, machine_memory, memory_need
+from npvae import cgroup, evaluate, machine_memory, memory_need
 from npvae.backend.base import Ops
 from npvae.errors import InputError
 from npvae.model import Architecture, Model
@@ -20,6 +21,7 @@ def little_memory(monkeypatch):
 
 
 def test_the_machine_says_what_it_has():
+    assert (cgroup.MEMBERSHIP, cgroup.MOUNT) == (Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))
     free = machine_memory.available_bytes()
     assert free is None or 2**20 < free < 2**60
 

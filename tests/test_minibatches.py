@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from npvae import TrainingSettings, backend, random
+from npvae.backend.base import Ops
 from npvae.semisupervised import SemiSupervisedArchitecture
 from npvae.training import minibatches
 
@@ -52,6 +53,54 @@ def test_features_are_drawn_anew_from_mean_and_deviation():
     assert (drawn[0][:, 0] != drawn[1][:, 0]).all() and (drawn[0][:, 1] == -2.0).all()
     np.testing.assert_allclose(drawn[0][:, :3].mean(axis=0), mean, atol=0.15)
     np.testing.assert_allclose(drawn[0][:, :3].std(axis=0), deviation, atol=0.1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_drawn_by_its_formula(dtype):
+    architecture = SemiSupervisedArchitecture(3, 2, (4,), likelihood="squared_error", n_classes=2)
+    data = np.random.default_rng(0).random((6, 7)).astype(dtype)
+    rows = np.array([4, 1, 5])
+    batch, eps = minibatches.draw(OPS, data, rows, noisy(), architecture, 2)
+    mean, deviation, label = data[rows, :3], data[rows, 3:6], data[rows, 6:]
+    wanted = np.concatenate([mean + deviation * random.normal(3, "feature noise", 2, (3, 3), dtype), label], axis=1)
+    np.testing.assert_array_equal(batch, wanted)
+    np.testing.assert_array_equal(eps, random.normal(3, "latent noise", 2, (3, 2), dtype))
+    once = minibatches.drawn_once(OPS, data, noisy(), architecture)
+    noise = random.normal(3, "validation feature noise", 0, (6, 3), dtype)
+    np.testing.assert_array_equal(once, np.concatenate([data[:, :3] + data[:, 3:6] * noise, data[:, 6:]], axis=1))
+    assert batch.dtype == eps.dtype == once.dtype == dtype
+
+    grey = data[:, :4]
+    for purpose, step, found in (
+        ("binarize", 2, minibatches.draw(OPS, grey, rows, TrainingSettings(seed=3, binarize="dynamic"), architecture, 2)[0]),
+        ("static binarize", 1, minibatches.drawn_once(OPS, grey[rows], TrainingSettings(seed=3, binarize="dynamic"), architecture)),
+    ):
+        ones = random.uniform(3, purpose, step, (3, 3), "float32") < grey[rows, :3]
+        np.testing.assert_array_equal(found, np.concatenate([ones, grey[rows, 3:]], axis=1))
+        assert found.dtype == dtype
+    whole = np.where(np.eye(4) == 1, np.nan, 0.5).astype(dtype)
+    drawn = minibatches.binarize(OPS, whole, 3, "binarize", 0)
+    np.testing.assert_array_equal(np.isnan(drawn), np.eye(4) == 1)
+    ones = random.uniform(3, "binarize", 0, (4, 4), "float32") < 0.5
+    np.testing.assert_array_equal(drawn[np.eye(4) == 0], ones[np.eye(4) == 0])
+    for settings in (TrainingSettings(seed=3), TrainingSettings(seed=3, binarize="static")):
+        np.testing.assert_array_equal(minibatches.draw(OPS, data, rows, settings, architecture, 2)[0], data[rows])
+        assert minibatches.drawn_once(OPS, data, settings, architecture) is data
+
+
+def test_what_is_drawn_is_drawn_for_any_array_api_module():
+    strict = pytest.importorskip("array_api_strict")
+    ops, architecture = Ops(strict), SemiSupervisedArchitecture(3, 2, (4,), likelihood="squared_error", n_classes=2)
+    data, rows = np.random.default_rng(0).random((6, 7)), np.array([4, 1, 5])
+    for settings in (noisy(), TrainingSettings(seed=3, binarize="dynamic")):
+        found = minibatches.draw(ops, ops.asarray(data), ops.asarray(rows), settings, architecture, 2)
+        for array, wanted in zip(found, minibatches.draw(OPS, data, rows, settings, architecture, 2), strict=True):
+            np.testing.assert_array_equal(ops.to_numpy(array), wanted)
+        once = minibatches.drawn_once(ops, ops.asarray(data), settings, architecture)
+        np.testing.assert_array_equal(ops.to_numpy(once), minibatches.drawn_once(OPS, data, settings, architecture))
+    for spread in (None, np.arange(6) < 2):
+        order = minibatches.epoch_order(ops, 3, 1, 6, spread)
+        np.testing.assert_array_equal(ops.to_numpy(order), minibatches.epoch_order(OPS, 3, 1, 6, spread))
 
 
 def test_validation_features_are_drawn_once():

@@ -17,6 +17,33 @@ from npvae.training import TrainingSettings, train
 N_FEATURES = 5
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_the_encoder_sees_and_what_means_are_filled_in(dtype):
+    """NaN is 0, or what somebody else completed, and marked; a column's mean is of what is observed of it, summed in float64."""
+    x = np.array([[16777216, 5, np.nan], [1, np.nan, np.nan], [1, np.nan, np.nan], [np.nan, np.nan, np.nan]], dtype)
+    observed = ~np.isnan(x)
+    filled, there = missing.split(np, x)
+    assert filled.dtype == dtype and there.tolist() == observed.tolist()
+    assert filled.tolist() == [[16777216, 5, 0], [1, 0, 0], [1, 0, 0], [0, 0, 0]]
+    seen = missing.encoder_input(np, x)
+    assert seen.dtype == dtype and seen.tolist() == np.hstack([filled, observed]).tolist()
+    completed = np.full((4, 3), 7, dtype)
+    assert missing.encoder_input(np, x, completed).tolist() == np.hstack([completed, observed]).tolist()
+    means = missing.fill_with_means(x)
+    assert means.dtype == dtype
+    mean = np.array(16777218 / 3).astype(dtype)
+    np.testing.assert_array_equal(means, [[16777216, 5, 0], [1, 5, 0], [1, 5, 0], [mean, 5, 0]])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_keeping_what_is_observed(dtype):
+    values, observed = np.array([1.0, np.inf, 3.0], dtype), np.array([True, False, True])
+    for otherwise, wanted in (({}, 0.0), ({"otherwise": 2.0}, 2.0), ({"otherwise": np.array([7, 8, 9], dtype)}, 8.0)):
+        kept = missing.keep(np, observed, values, **otherwise)
+        assert kept.dtype == dtype and kept.tolist() == [1.0, wanted, 3.0]
+    assert missing.keep(np, None, values) is values
+
+
 def pattern(kind, generator, rows, share=0.4):
     """Which entries are observed, (rows, 5): a categorical's columns together; one row of nothing, one of everything."""
     observed = generator.random((rows, N_FEATURES)) > share

@@ -365,3 +365,48 @@ def test_wrong_arguments_are_named(ops, rng):
         value_and_gradient(model, theta, x.astype(np.float32), eps)
     with pytest.raises(InputTypeError, match="eps has dtype float32, but mu has dtype float64"):
         value_and_gradient(model, theta, x, eps.astype(np.float32))
+
+
+def test_a_network_has_at_most_a_thousand_layers():
+    assert len(Architecture(2, 1, [1] * 1000, decoder_hidden=[]).hidden) == 1000
+    for more in ({"hidden": [1] * 1001}, {"decoder_hidden": [1] * 1001}):
+        with pytest.raises(InputError, match=f"the number of layers in {next(iter(more))} must be at most 1000 \\(a network that deep is not trained\\), got 1001"):
+            Architecture(2, 1, **more)
+    for wrong in ("256", 2.5, None):
+        with pytest.raises(InputTypeError, match="hidden must be a list of whole numbers, got"):
+            Architecture(2, 1, wrong)
+
+
+def test_rows_with_missing_entries_and_those_completed():
+    plain, holes, completed = (Architecture(4, 2, (3,), missing=missing, completed=done) for missing, done in ((False, False), (True, False), (True, True)))
+    assert [(each.data_columns, each.encoder_inputs, each.decoder_inputs) for each in (plain, holes, completed)] == [(4, 4, 2), (4, 8, 2), (8, 8, 2)]
+    assert plain.config().keys() == {"n_features", "latent_dim", "hidden", "decoder_hidden", "activation", "likelihood"}
+    assert completed.config() == {**plain.config(), "missing": True, "completed": True}
+    assert Architecture(4, 2, (3,), linear_path=True).config() == {**plain.config(), "linear_path": True}
+    with pytest.raises(InputError, match="completed rows have missing entries: completed=True needs missing=True"):
+        Architecture(4, completed=True)
+    for name in ("missing", "linear_path", "completed"):
+        with pytest.raises(InputTypeError, match=f"{name} must be True or False, got 1 of type int"):
+            Architecture(4, **{"missing": True, name: 1})
+
+
+def test_weights_of_which_entries_are_observed_start_at_zero_and_no_others():
+    model = Model(Architecture(4, 2, (9, 7), missing=True), Ops(np))
+    views = model.views(model.initial_parameters(3, "float64"))
+    assert not views["encoder/0/W"][4:].any()
+    assert all(views[name][...].all() for name in views if name.endswith("/W") and name != "encoder/0/W") and views["encoder/0/W"][:4].all()
+    # With data, their means count, of what is observed, whatever else stands behind the features.
+    x = np.array([[0.2, np.nan, 0.5, 1.0, 9.0], [0.6, 0.25, 0.5, 0.0, 9.0], [0.4, np.nan, 0.5, 0.5, 9.0]])
+    biases = model.views(model.initial_parameters(3, "float64", x))["decoder/logits/b"]
+    means = np.array([0.4, 0.25, 0.5, 0.5])
+    np.testing.assert_allclose(1 / (1 + np.exp(-biases)), means, atol=0.02)
+
+
+def test_vectors_of_parameters_are_of_two_types(ops):
+    model = Model(Architecture(3, 1, ()), ops)
+    for dtype in (np.int64, np.float16):
+        with pytest.raises(InputTypeError, match=f"a vector of parameters must be float32 or float64, got {np.dtype(dtype)}"):
+            model.views(np.zeros(model.layout.size, dtype))
+    layout = Layout(shapes := {"a": (2,)})
+    shapes["b"] = (3,)
+    assert layout.shapes == {"a": (2,)}  # its own

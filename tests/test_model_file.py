@@ -18,8 +18,9 @@ from small import grey_rows, small_vae
 
 from npvae import VAE, likelihoods
 from npvae import io as npvae_io
-from npvae.errors import InputError, ModelFileError, NonFiniteError, UnregisteredLikelihoodWarning
+from npvae.errors import InputError, InputTypeError, MissingDependencyError, ModelFileError, NonFiniteError, UnregisteredLikelihoodWarning
 from npvae.files import write_atomically
+from npvae.model_file import refuse_other_arrays, refusing, taken_out, within
 from npvae.optim import Adam
 from npvae.selfcheck import draw_data
 
@@ -99,6 +100,11 @@ def test_every_damaged_byte_of_the_parameters_is_noticed(saved):
     ({"format_version": 1}, "train again with this version"),
     ({"format_version": "1"}, "format version"),
     ({"format_version": True}, "format version"),
+    ({"format_version": 0}, "it has the format version 0; expected 2"),
+    ({"format_version": -1}, "it has the format version -1; expected 2"),
+    ({"library_version": "x" * 101}, "library_version must be a text of at most 100 characters"),
+    ({"format": "npvae-" + "x" * 31}, "which is none of npvae's"),
+    ({"format": None}, "it is of the form None, which is none of npvae's"),
     ({"format": "npvae-checkpoint"}, "npvae-checkpoint"),
     ({"format": "\x1b[31m"}, "'\\x1b[31m', which is none of npvae's"),
     ({"library_version": "\x1b[31m"}, "library_version"),
@@ -173,8 +179,12 @@ def test_a_likelihood_that_could_not_be_read_again_is_refused_at_save(tmp_path):
 
 
 def test_files_that_are_no_model_files(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nothing.npz"):
+    with pytest.raises(FileNotFoundError) as missing:
         VAE.load(tmp_path / "nothing.npz")
+    assert str(missing.value) == f"no model file at {str(tmp_path / 'nothing.npz')!r}"
+    with pytest.raises(FileNotFoundError, match="no model file at 'no such"):
+        VAE.load("no such file.npz")
+    assert npvae_io.kind_of(tmp_path / "nothing.npz") == npvae_io.kind_of(tmp_path) == ("", "")
     with pytest.raises(ModelFileError, match="folder"):
         VAE.load(tmp_path)
     np.save(tmp_path / "array.npy", np.zeros(3))
@@ -285,10 +295,14 @@ def packed(path, members, method=zipfile.ZIP_STORED):
             file.writestr(name, data)
 
 
-def with_header(text: bytes) -> bytes:
+def of_array(array) -> bytes:
     stream = io.BytesIO()
-    np.save(stream, np.frombuffer(text, np.uint8))
+    np.save(stream, array)
     return stream.getvalue()
+
+
+def with_header(text: bytes) -> bytes:
+    return of_array(np.frombuffer(text, np.uint8))
 
 
 @pytest.mark.parametrize(("change", "words"), [
@@ -309,6 +323,9 @@ def with_header(text: bytes) -> bytes:
     (lambda m: [("header.npy", with_header(b"\xff\xfe")), m[1]], "no JSON"),
     (lambda m: [("header.npy", with_header(b"9" * 5000)), m[1]], "no JSON"),
     (lambda m: [("header.npy", m[1][1]), m[1]], "'header' is <f4"),
+    (lambda m: [("header.npy", of_array(np.zeros((2, 1), "u1"))), m[1]], "'header' is |u1 of shape (2, 1); expected bytes, in C order"),
+    (lambda m: [("header.npy", of_array(np.zeros((), "u1"))), m[1]], "'header' is |u1 of shape (); expected bytes, in C order"),
+    (lambda m: [m[0], ("theta.npy", of_array(np.zeros((110, 1), "<f4")))], "'theta' is <f4 of shape (110, 1); expected <f4 of shape (110,), in C order"),
 ])
 def test_members_that_are_not_as_the_header_says(saved, change, words):
     packed(saved, change(members_of(saved)))
@@ -395,3 +412,79 @@ def test_parameters_so_large_that_nothing_comes_of_them_are_an_error_where_they_
         for use in (vae.transform, vae.reconstruct):
             with pytest.raises(NonFiniteError, match="would not be finite: the model's parameters are too large"):
                 use(grey_rows(5))
+
+
+def test_limits_of_headers_and_of_the_arrays_that_they_state():
+    """A header of 256 MiB and 2^23 values; up to 10,000 arrays of float32 or float64, with at most two axes."""
+    class Header:
+        def __init__(self, length, **counts):
+            self.length, self.counts = length, counts
+
+        def __len__(self):
+            return self.length
+
+        def count(self, what):
+            return self.counts.get({b",": "commas", b"[": "lists", b"{": "objects"}[what], 0)
+
+    most = 2**23
+    for fine in (Header(2**28), Header(3, commas=most), Header(3, lists=most), Header(3, objects=most), Header(2**28, commas=most - 3, lists=2, objects=1)):
+        npvae_io._bounded(fine)
+    for wrong in (Header(2**28 + 1), Header(3, commas=most + 1), Header(3, commas=most - 3, lists=2, objects=2), Header(3, commas=1, lists=most)):
+        with pytest.raises(InputError, match=f"a header of {wrong.length} bytes and .* values is too long: at most {2**28} and {most}; the history "):
+            npvae_io._bounded(wrong)
+    array = {"dtype": "<f4", "shape": [2, 0], "sha256": "0" * 64}
+    for fine in ({}, {"a": array}, {"a": {**array, "shape": [], "dtype": "<f8"}}, dict.fromkeys(map(str, range(10_000)), array)):
+        assert npvae_io._ARRAYS.read("arrays", fine) == fine
+    for wrong in (
+        {"a": {**array, "shape": [1, 1, 1]}}, {"a": {**array, "shape": [-1]}}, {"a": {**array, "dtype": "<i4"}}, {"a": {**array, "sha256": "0"}},
+        dict.fromkeys(map(str, range(10_001)), array),
+    ):
+        with pytest.raises(InputError):
+            npvae_io._ARRAYS.read("arrays", wrong)
+
+
+@pytest.mark.parametrize(("error", "message"), [
+    (ModelFileError("it is cut"), "m.npz: it is cut"), (InputError("x" * 600), "m.npz contradicts itself: " + "x" * 500),
+    (InputTypeError("a type"), "m.npz contradicts itself: a type"),
+    (MissingDependencyError("no cupy"), None), (NonFiniteError("nan"), None), (TypeError("a fault"), None), (KeyError("a fault"), None),
+])
+def test_what_contradicts_itself_in_a_file_is_the_file_s_fault_and_nothing_else(error, message):
+    with pytest.raises(type(error) if message is None else ModelFileError) as caught, refusing("m.npz"):
+        raise error
+    assert caught.value is error if message is None else str(caught.value) == message
+    with refusing("m.npz") as nothing:
+        pass
+    assert nothing is None
+
+
+def test_arrays_of_a_model_inside_another_s_file():
+    a, b = np.zeros(1), np.ones(2)
+    inside = within("features", {"theta": a, "other": b})
+    assert inside == {"features/theta": a, "features/other": b}
+    assert taken_out("features", {**inside, "theta": b, "features": b, "more/features/": a}) == {"theta": a, "other": b}
+    refuse_other_arrays({"a": a, "b": b}, ("b", "a"))
+    for arrays, words in (({"b": b}, "the array 'a' is missing"), ({"a": a, "b": b, "c": b}, "the array 'c' is of no use to it"), ({"c": b, "b": b}, "'a' is missing")):
+        with pytest.raises(ModelFileError, match=words):
+            refuse_other_arrays(arrays, ("a", "b"))
+
+
+def test_what_a_file_says_of_itself(saved):
+    assert npvae_io.kind_of(saved) == npvae_io.kind_of(str(saved)) == ("model", "VAE")
+    size = saved.stat().st_size
+    assert npvae_io.seal_of(str(saved)) == f"format version 2, {size:,} bytes; the header's fields, 1 array of 440 bytes and its SHA-256"
+    sealed.edit(saved, {"theta": np.zeros(3, "f4"), "other": np.zeros((2, 300))})
+    size = saved.stat().st_size
+    assert npvae_io.seal_of(saved) == f"format version 2, {size:,} bytes; the header's fields, 2 arrays of 4,812 bytes and their SHA-256"
+    sealed.edit(saved, estimator=3, library_version="x" * 100)
+    assert npvae_io.kind_of(saved) == ("model", "")
+
+
+def test_what_json_cannot_hold_is_null():
+    value = {"a": [1.5, float("nan"), (float("inf"), -1)], "b": {"c": -float("inf")}, "d": "x", "e": None, "f": True}
+    assert npvae_io._without_nan(value) == {"a": [1.5, None, [None, -1]], "b": {"c": None}, "d": "x", "e": None, "f": True}
+
+
+def test_arrays_longer_than_a_piece_are_read_whole(saved, monkeypatch):
+    theta = VAE.load(saved).theta_
+    monkeypatch.setattr("npvae.zip_members._PIECE", 16)
+    np.testing.assert_array_equal(VAE.load(saved).theta_, theta)

@@ -4,6 +4,7 @@ Their gradients are compared with automatic differentiation in test_model.py and
 """
 
 import decimal
+import fractions
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from npvae import VAE, likelihoods, random
 from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError
-from npvae.likelihoods import continuous_bernoulli
+from npvae.likelihoods import continuous_bernoulli, poisson
 from npvae.likelihoods.student_t import student_t_terms
 
 OPS = Ops(np)
@@ -21,6 +22,24 @@ OPS = Ops(np)
 def density(likelihood, x, *outputs):
     """exp(-nll) of each row."""
     return np.exp(-likelihood.negative_log_likelihood(OPS, outputs, x, {}, gradient=False)[0])
+
+
+class Given:
+    """A stream of random numbers that are given, in the order in which they are asked for."""
+
+    def __init__(self, **numbers) -> None:
+        self.left = {name: list(arrays) for name, arrays in numbers.items()}
+
+    def _next(self, name, shape):
+        number = self.left[name].pop(0)
+        assert np.shape(number) == tuple(shape)
+        return np.asarray(number)
+
+    def uniform(self, shape, dtype=None):
+        return self._next("uniform", shape)
+
+    def normal(self, shape, dtype=None):
+        return self._next("normal", shape)
 
 
 def draws(likelihood, outputs, rows=200_000):
@@ -95,6 +114,26 @@ def test_a_density_is_more_than_the_cross_entropy_by_its_normaliser(rng):
     assert plain[0] - proper[0] == pytest.approx(5 * math.log(2))
 
 
+def test_the_coefficients_of_langevin_s_function_are_those_of_bernoulli_numbers():
+    """c_n = 4^n B_2n / (2n)!, with sum_k (m + 1 choose k) B_k = 0."""
+    numbers = [fractions.Fraction(1)]
+    for m in range(1, 21):
+        numbers.append(-sum(math.comb(m + 1, k) * numbers[k] for k in range(m)) / (m + 1))
+    assert continuous_bernoulli._LANGEVIN == tuple(float(4**n * numbers[2 * n] / math.factorial(2 * n)) for n in range(1, 11))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_greys_are_drawn_by_the_inverse_of_their_distribution_function(dtype):
+    """log((exp(l) - 1) u + 1) / l, and u itself at l = 0; the logits of one sign are mirrored."""
+    logits = np.array([[-1000.0, -3.0, -1e-3, 0.0, 1e-3, 3.0, 50.0]], dtype)
+    for u in (0.0, 0.3, 1.0 - float(np.finfo(dtype).epsneg)):
+        found = likelihoods.ContinuousBernoulli().draw((logits,), {}, Given(uniform=[np.full(logits.shape, u, dtype)]))
+        assert found.dtype == dtype and found.min() >= 0.0 and found.max() <= 1.0
+        a = np.abs(logits[0].astype(np.float64))
+        y = np.array([-math.log1p(u * math.expm1(-v)) / v if v else u for v in a])
+        np.testing.assert_allclose(found[0], np.where(logits[0] > 0, 1.0 - y, y), rtol=1e-5, atol=8 * np.finfo(dtype).eps)
+
+
 # Student's t
 
 
@@ -156,7 +195,71 @@ def test_confident_logits_do_not_overflow():
     assert nll[0] == pytest.approx(1e4) and backward(1.0)[0][0].tolist() == [[1.0, -1.0, 0.0]]
 
 
+def test_the_category_drawn_is_the_first_that_the_probabilities_exceed():
+    """P(up to j) > u; also where a rounding leaves all of them together below u."""
+    likelihood = likelihoods.Categorical([1, 4])
+    logits = np.zeros((6, 5))
+    u = np.array([[0.0, 0.0], [0.9, 0.25], [0.5, np.nextafter(0.25, 0.0)], [0.0, 0.5], [0.2, 0.99], [0.1, 1.0]])
+    found = likelihood.draw((logits,), {}, Given(uniform=[u]))
+    assert (found[:, 0] == 1.0).all() and (found.sum(axis=1) == 2.0).all()
+    assert found[:, 1:].argmax(axis=1).tolist() == [0, 1, 0, 2, 3, 3]
+
+
+def test_one_number_is_one_block():
+    assert likelihoods.Categorical(3).config() == {"sizes": [3]} and likelihoods.Categorical(np.int8(3)) == likelihoods.Categorical([3])
+
+
+@pytest.mark.parametrize(("row", "words"), [
+    ([1, 0, 1, np.nan, 0], "row 1 of X lacks some of column 2 to column 4, and not all"),
+    ([1, 0, 1, 0, 0.5], r"X holds 0.5 in column 4 \(row 1\)"), ([1, 0, 0, 1, 1], "row 1 of X has 2 ones from column 2 to column 4"),
+    ([1, 0, np.nan, np.nan, np.nan], None), ([np.nan, np.nan, 0, 0, 1], None),
+])
+def test_blocks_after_the_first_are_looked_at(row, words):
+    x = np.array([[0.0, 1, 0, 1, 0], row, [1, 0, 1, 0, 0]])
+    likelihood = likelihoods.Categorical([2, 3])
+    if words is None:
+        likelihood.check_data(x)
+    else:
+        with pytest.raises(InputError, match=words):
+            likelihood.check_data(x)
+    likelihoods.Categorical([1, 2]).check_data(np.array([[1.0, 0, 1], [np.nan, 1, 0]]))
+
+
 # Poisson
+
+
+def test_counts_are_drawn_by_the_inverse_of_the_distribution_function():
+    """The smallest k with P(x <= k) > u, up to a rate of 64; above as a sum of such counts of equal rates, none of them larger."""
+    stats = pytest.importorskip("scipy.stats")
+    generator = np.random.default_rng(0)
+    rates = np.array([[1e-3, 0.5, 1.0, 20.0, 63.9]])
+    u = generator.random((500, 5))
+    u[:3, 2] = [0.0, np.exp(-1.0), np.nextafter(np.exp(-1.0), 0.0)]
+    log_rates = np.tile(np.log(rates), (500, 1))
+    found = likelihoods.Poisson().draw((log_rates,), {}, Given(uniform=[u], normal=[np.zeros(u.shape)]))
+    np.testing.assert_array_equal(found[3:], stats.poisson.ppf(u[3:], np.exp(log_rates[3:])))
+    assert found[:3, 2].tolist() == [0.0, 1.0, 0.0]
+    for rate, pieces in ((64.5, 2), (4000.0, 63)):
+        parts = generator.random((pieces, 50, 1))
+        rate = np.exp(np.full((50, 1), math.log(rate)))
+        found = likelihoods.Poisson().draw((np.log(rate),), {}, Given(uniform=parts, normal=[np.zeros((50, 1))]))
+        np.testing.assert_array_equal(found, stats.poisson.ppf(parts, rate / pieces).sum(axis=0))
+    assert likelihoods.Poisson().draw((np.zeros((0, 3)),), {}, random.Stream(0, "data sample", 0)).shape == (0, 3)
+
+
+def test_rates_of_single_precision_are_taken_in_double(monkeypatch):
+    log_rate, n = np.float32(16.1), np.linspace(-3.0, 3.0, 301)[:, None]
+    found = [
+        likelihoods.Poisson().draw((np.full(n.shape, log_rate, dtype),), {}, Given(uniform=[np.zeros(n.shape)], normal=[n]))
+        for dtype in (np.float32, np.float64)
+    ]
+    assert found[0].dtype == np.float32
+    np.testing.assert_array_equal(found[0], found[1])
+    # The largest rate that is drawn exactly is the limit itself.
+    monkeypatch.setattr(poisson, "NORMAL_RATE", float(np.exp(np.float64(2.0))))
+    for log_rate, wanted in ((2.0, 0.0), (2.01, 7.0)):
+        drawn = likelihoods.Poisson().draw((np.full((1, 1), log_rate),), {}, Given(uniform=[np.zeros((1, 1))], normal=[np.zeros((1, 1))]))
+        assert drawn.tolist() == [[wanted]]
 
 
 @pytest.mark.parametrize("rate", [0.01, 3.0, 64.5, 900.0])
@@ -296,6 +399,8 @@ def test_columns_are_called_by_their_names():
     ({"name": "table", "columns": []}, InputError, "columns is empty"),
     ({"name": "table", "columns": "bernoulli"}, InputTypeError, "columns must be a list of likelihoods"),
     ({"name": "table", "columns": ["bernoulli"]}, InputTypeError, "entry 0 of columns must be a likelihood and its number"),
+    ({"name": "table", "columns": [["bernoulli", 1, 1]]}, InputTypeError, "entry 0 of columns must be a likelihood and its number"),
+    ({"name": "table", "columns": [["bernoulli", 1], ["poisson", 0]]}, InputError, "the number of columns of entry 1 of columns must be at least 1"),
     ({"name": "table", "columns": [["bernoulli", 0]]}, InputError, "entry 0 of columns must be at least 1"),
     ({"name": "table", "columns": [{"likelihood": "poisson"}]}, InputError, "must have the keys 'likelihood' and 'columns'"),
     ({"name": "table", "columns": [[{"name": "table", "columns": [["poisson", 1]]}, 1]]}, InputError, "entry 0 of columns is a table"),

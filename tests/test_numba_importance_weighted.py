@@ -157,6 +157,13 @@ class Heavier(ImportanceWeighted):
         return super().loss(model, theta, x, eps, 2.0 * beta, gradient)
 
 
+def test_a_batch_of_fewer_rows_than_were_asked_for():
+    """What counts is how many rows are decoded together: all that there are, if a batch were more."""
+    for rows, known in ((7, True), (8, False)):
+        model, settings = make(on_numba(), grey(rows), objective=ImportanceWeighted(3, at_once=21), batch_size=100)
+        assert (model.ops.training_program(model, settings, grey(rows)) is not None) == known
+
+
 def test_objectives_that_a_user_wrote_are_left_to_the_operations():
     x = grey(23)
     model, made = make(on_numba(), x, objective=Heavier(3))

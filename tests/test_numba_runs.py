@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import processes
@@ -111,6 +112,19 @@ def test_the_length_of_a_call_changes_no_bit(monkeypatch, optimizer, dtype):
     assert_same_bits(*states)
 
 
+def test_a_trial_of_fewer_threads_is_short(monkeypatch):
+    """So many steps as the choice says, not all that were asked for."""
+    x = grey(40)
+    model, settings = make(on_numba(2), x, batch_size=4)
+    program, state = model.ops.training_program(model, settings, x), start(model.ops, x)
+    for steps, done in ((2, 2), (None, 5)):
+        monkeypatch.setattr(program._choice, "steps_of_trial", lambda steps=steps: steps)
+        stretch = program.train(
+            state.theta, np.empty_like(state.theta), state.optimizer_state, np.arange(40), 0, 0, [0.1] * 5, [1.0] * 5,
+        )
+        assert stretch.done == len(stretch.losses) == len(stretch.norms) == done
+
+
 def test_where_no_thread_can_be_started_a_run_goes_on_alone(monkeypatch):
     x = grey(40)
     wanted = run(on_numba(1), x)
@@ -140,6 +154,31 @@ def test_the_number_of_shares_changes_no_bit(monkeypatch, all_threads, each):
     monkeypatch.setattr(NumbaProgram, "_shares_of_a_thread", lambda self: each)
     for threads in (2, 3):
         assert_same_bits(run(on_numba(threads), x, **settings), wanted)
+
+
+@pytest.mark.parametrize(("threads", "rows", "samples", "shares"), [
+    (2, 2**13, 0, 4), (2, 2**13 - 1, 0, 1), (2, 2**11, 4, 4), (2, 2**11 - 1, 4, 1), (2, 2**13, 1, 4), (8, 2**13, 0, 2), (5, 2**13, 0, 3),
+    (16, 2**13, 0, 1), (64, 2**20, 0, 1),
+])
+def test_long_phases_have_several_shares_a_thread(threads, rows, samples, shares):
+    """From 2^26 multiplications of the largest product, here of 64 x 128 numbers of W: four, together not more than 16."""
+    layers = [SimpleNamespace(inputs=64, outputs=128), SimpleNamespace(inputs=128, outputs=3)]
+    model = SimpleNamespace(architecture=SimpleNamespace(dense_layers=lambda: layers))
+    program = SimpleNamespace(_model=model, _batch=rows, _samples=samples, _threads=threads)
+    assert NumbaProgram._shares_of_a_thread(program) == shares
+
+
+@pytest.mark.parametrize(("features", "hidden"), [(7, (300,)), (300, (7,))])
+def test_the_memory_of_a_run(features, hidden):
+    """Scratch memory for the widest product; counters a line of the cache each, wherever the first line begins; gradients
+    only where there is training."""
+    x = grey(40, features)
+    model, settings = make(on_numba(3), x, {"hidden": hidden})
+    program = model.ops.training_program(model, settings, x)
+    assert program._scratch >= sizes.scratch_numbers(program._program.target, 300)
+    assert program._counters.nbytes >= (sizes.TAKEN + 3) * CACHE_LINE + CACHE_LINE - program._counters.itemsize
+    evaluation = model.ops.evaluation_program(model, x, program._batch)
+    assert program._memory._size - evaluation._memory._size >= program._batch * (hidden[0] + 2)
 
 
 def never(program, plan, threads):
@@ -194,6 +233,82 @@ def test_what_a_late_thread_leaves_is_done_by_the_others(monkeypatch, all_thread
     assert set(calls) == {3}
 
 
+def test_each_thread_has_scratch_memory_of_its_own(monkeypatch, all_threads):
+    """The second of three does everything, and touches neither the first's nor the third's."""
+    x = grey(40, dtype="float32")
+    wanted = run(on_numba(1), x, binarize="dynamic")
+
+    def only_the_second(program, plan, threads):
+        plan[Train.THREADS] = threads
+        each = int(plan[Train.SCRATCH_BYTES])
+        scratch = np.frombuffer((ctypes.c_uint8 * (3 * each)).from_address(int(plan[Train.SCRATCH])), np.uint8).reshape(3, each)
+        scratch[...] = 165
+        program.run(plan.ctypes.data, 1)
+        assert [(part != 165).any() for part in scratch] == [False, True, False]
+
+    monkeypatch.setattr(together, "run", only_the_second)
+    with only_the_program():
+        assert_same_bits(run(on_numba(3), x, binarize="dynamic"), wanted)
+
+
+def test_what_the_system_is_asked_for_where_a_thread_waits(monkeypatch, all_threads):
+    """Linux's futex(2) for threads of one process: to wait (128) while the counter of shares is as it was seen, without a limit
+    of time, and to wake (129) everybody who waits for it."""
+    x, asked = grey(40, dtype="float32"), []
+
+    def with_a_system_of_our_own(program, plan, threads):
+        plan[Train.THREADS], plan[Train.FUTEX_CALL] = threads, 12345
+        sync = int(plan[Train.SYNC])
+        first = ctypes.c_int64.from_address(sync + sizes.TAKEN * CACHE_LINE)
+        first.value = 1  # as if the first thread had taken its share of phase 1
+        calls = []
+
+        @ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 5)
+        def system(*arguments):
+            calls.append(arguments)
+            if len(calls) == 1:
+                first.value = 0
+                program.run(plan.ctypes.data, 0)
+            return 0
+
+        plan[Train.FUTEX], plan[Train.YIELD] = ctypes.cast(system, ctypes.c_void_p).value, 0
+        program.run(plan.ctypes.data, 1)
+        done = sync + sizes.DONE * CACHE_LINE
+        assert calls[0] == (12345, done, 128, 1, 0) and set(calls[1:]) == {(12345, done, 129, 2**31 - 1, 0)}
+        assert ctypes.c_int64.from_address(sync + sizes.SLEEPERS * CACHE_LINE).value == 0
+        asked.append(len(calls))
+
+    wanted = run(on_numba(1), x)
+    monkeypatch.setattr(together, "run", with_a_system_of_our_own)
+    assert_same_bits(run(on_numba(2), x), wanted)
+    assert asked
+
+
+def test_a_thread_that_can_neither_sleep_nor_give_way_looks_again(monkeypatch, all_threads):
+    x = grey(40, dtype="float32")
+
+    def run_one_later(program, plan, threads):
+        plan[Train.THREADS], plan[Train.FUTEX], plan[Train.YIELD] = threads, 0, 0
+        first = ctypes.c_int64.from_address(int(plan[Train.SYNC]) + sizes.TAKEN * CACHE_LINE)
+        done = ctypes.c_int64.from_address(int(plan[Train.SYNC]) + sizes.DONE * CACHE_LINE)
+        first.value = 1  # as if the first thread had taken its share of phase 1
+        second = threading.Thread(target=program.run, args=(plan.ctypes.data, 1), daemon=True)
+        second.start()
+        end = time.monotonic() + 60.0
+        while done.value == 0:
+            assert time.monotonic() < end
+            time.sleep(0.001)
+        time.sleep(0.005)  # in which it looks many times
+        first.value = 0
+        program.run(plan.ctypes.data, 0)
+        second.join(60.0)
+        assert not second.is_alive()
+
+    wanted = run(on_numba(1), x)
+    monkeypatch.setattr(together, "run", run_one_later)
+    assert_same_bits(run(on_numba(2), x), wanted)
+
+
 def test_a_late_thread_of_a_refused_step_ends(monkeypatch, all_threads):
     """Its numbers are not finite: the others return in the middle of the call, and so does it."""
     x = grey(40)
@@ -233,6 +348,34 @@ def test_a_thread_that_waits_sleeps_until_it_is_woken(monkeypatch, all_threads):
     monkeypatch.setattr(together, "run", run_one_later)
     assert_same_bits(run(on_numba(2), x), wanted)
     assert set(slept) == {1}  # its own share alone was done
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("platform.machine", lambda: "riscv64"), ("sys.platform", "darwin"), ("sys.maxsize", 2**31 - 1), ("sys.byteorder", "big"),
+])
+def test_where_there_is_no_futex_that_is_known(monkeypatch, name, value):
+    """Another system, another processor, one of 32 bits, or one whose lower half of a number comes last."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(together.platform, "machine", lambda: "AMD64")
+    if sys.maxsize > 2**32 and sys.byteorder == "little":
+        assert together.futex()[1] == 202 and together.futex()[0] != 0
+    module, _, field = name.partition(".")
+    monkeypatch.setattr(getattr(together, module), field, value)
+    assert together.futex() == (0, 0)
+
+
+def test_a_c_library_without_these_functions(monkeypatch):
+    if sys.platform != "win32":
+        assert together.yield_address() == ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value
+    monkeypatch.setattr(sys, "platform", "linux")
+    for library in (SimpleNamespace(), None):
+        def load(name, library=library):
+            if library is None:
+                raise OSError("no library")
+            return library
+
+        monkeypatch.setattr(together.ctypes, "CDLL", load)
+        assert together.yield_address() == 0 and together.futex() == (0, 0)
 
 
 # How a run is cut

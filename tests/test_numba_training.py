@@ -172,6 +172,14 @@ def test_data_that_are_not_in_one_piece():
         assert_close(run(on_numba(), strided), run(specification(), x), rtol=1e-9)
 
 
+def test_no_rows_and_other_dtypes_are_left_to_the_operations():
+    model, settings = make(on_numba(), grey(5))
+    for x in (grey(5)[:0], grey(5).astype(np.float16)):
+        assert model.ops.training_program(model, settings, x) is None
+        assert model.ops.evaluation_program(model, x, 5) is None
+    assert model.ops.evaluation_program(model, grey(5), 5) is not None
+
+
 def test_what_the_program_knows_it_takes():
     for likelihood in (Bernoulli(), Gaussian(), "squared_error"):
         for optimizer in optim.KNOWN:

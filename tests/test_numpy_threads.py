@@ -94,6 +94,28 @@ def test_steps_with_cut_sums_are_the_specification_s(by_blas, architecture):
     specification_agrees(architecture)
 
 
+class CalledTwice(likelihoods.Bernoulli):
+    """A likelihood that a user wrote, which asks for the derivative a second time and looks at the first one again."""
+
+    name = "called_twice"
+
+    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True):
+        nll, backward = super().negative_log_likelihood(ops, outputs, x, parameters, gradient)
+
+        def twice(dnll):
+            ((first,), nothing), ((second,), _) = backward(dnll), backward(dnll)
+            return (0.5 * (first + second),), nothing
+
+        return nll, twice
+
+
+@pytest.mark.parametrize("way", ["", "by_blas", "by_pieces"])
+def test_a_likelihood_of_one_s_own_on_every_way(way, request):
+    if way:
+        request.getfixturevalue(way)
+    specification_agrees({"hidden": (9,), "latent_dim": 2, "likelihood": CalledTwice()})
+
+
 def test_several_pieces_are_what_was_tested(by_pieces, monkeypatch):
     counts, original = [], pieces.run
     monkeypatch.setattr(pieces, "run", lambda calls, threads: counts.append(len(calls)) or original(calls, threads))
@@ -134,12 +156,25 @@ def test_the_threads_of_blas_change_no_bit(hidden, rows):
 def test_a_blas_that_adds_in_another_order_is_not_believed(by_blas, monkeypatch):
     """A step of which several threads make other bits goes by pieces."""
     tried = []
-    monkeypatch.setattr(summation, "same_on_any_number", lambda compute, cores: bool(tried.append(compute)))
+
+    def another(compute, cores):
+        compute()[...] = np.nan
+        tried.append(np.isfinite(compute()).all())  # each trial computes the whole gradient
+        return False
+
+    monkeypatch.setattr(summation, "same_on_any_number", another)
     found = run(NumpyOps(threads=1), grey(40), SHAPES[0])
-    assert len(tried) == 2  # a full batch and the last one
+    assert tried == [True, True]  # a full batch and the last one
     monkeypatch.setattr(numpy_step, "LARGEST_OF_BLAS", 0)
     assert_same_bits(found, run(NumpyOps(threads=1), grey(40), SHAPES[0]))
     assert len(tried) == 2
+
+
+def test_the_way_of_a_step():
+    """By the multiplications of its largest product, here of 64 x 2 numbers a row: up to 2^18, up to 2^26, and beyond."""
+    architecture = Architecture(2, 1, (64,))
+    ways = [numpy_step.way_of(architecture, rows) for rows in (1, 2**11, 2**11 + 1, 2**19, 2**19 + 1)]
+    assert ways == [numpy_step.ALONE] * 2 + [numpy_step.BLAS] * 2 + [numpy_step.PIECES]
 
 
 def test_another_order_is_seen(monkeypatch):
@@ -308,6 +343,7 @@ def counted(monkeypatch):
 
 
 def test_one_thread_for_a_while(counted):
+    assert blas.held.usual() == 5
     with blas.one_thread():
         assert counted[-1] == 1 and blas.held.usual() == 5
         with blas.one_thread():
@@ -330,6 +366,10 @@ def test_a_limit_that_is_set_meanwhile_holds_afterwards(counted):
         assert blas.held.limit(3)
         assert counted[-1] == 1 and blas.held.usual() == 3
     assert counted[-1] == 3
+    assert blas.held.limit(4)
+    with blas.one_thread():
+        assert blas.held.usual() == 4
+    assert counted[-1] == 4
 
 
 def test_what_fails_leaves_the_number_as_it_was(counted):
@@ -351,6 +391,18 @@ def test_a_forked_child_has_the_usual_number(counted):
     with blas.one_thread():
         blas.held.begin_anew()
         assert counted[-1] == 5 and blas.held.usual() == 5
+
+
+def test_sums_of_single_numbers_go_on_in_double():
+    """Of a float32 run too: what is added up over an epoch must not lose the digits of a batch."""
+    model = Model(Architecture(24, 2, (9,)), NumpyOps(threads=1))
+    theta = model.initial_parameters(0, "float32")
+    bound = numpy_step.GradientOfBatch(model, model.ops, 17, theta, np.empty_like(theta))
+    bound.x[...], bound.eps[...] = grey(17, dtype="float32"), 0.5
+    loss, _, reconstruction = bound.run(0.3)
+    assert type(loss) is type(reconstruction) is float
+    kl = np.add.reduce(bound.latent[0].reshape(-1))
+    assert loss == (reconstruction + 0.3 * float(kl)) / 17
 
 
 def test_likelihoods_with_parameters_are_not_divided(by_pieces):

@@ -164,8 +164,8 @@ def test_rmsprop_without_memory_meets_a_zero_gradient_after_a_large_one(ops):
 
 
 def test_flush_tiny(ops, dtype):
-    a = np.array([0.0, 1e-31, -1e-31, 2e-30, -2e-30, 1.0, 1e-40], dtype)
-    wanted = np.array([0.0, 0.0, 0.0, 2e-30, -2e-30, 1.0, 0.0], dtype)
+    a = np.array([0.0, 0.99e-30, -0.99e-30, 1.01e-30, -1.01e-30, 1.0, 1e-40], dtype)
+    wanted = np.array([0.0, 0.0, 0.0, 1.01e-30, -1.01e-30, 1.0, 0.0], dtype)
     assert ops.flush_tiny(a) is None
     np.testing.assert_array_equal(a, wanted)
 
@@ -181,6 +181,8 @@ def test_clipping_by_the_length(rng):
 def test_configuration_round_trip(optimizer):
     again = optim.get({"name": optimizer.name, **optimizer.config()})
     assert type(again) is type(optimizer) and again.config() == optimizer.config()
+    optimizer.config().clear()
+    assert again.config() == optimizer.config() != {}  # a copy of its own
     assert eval(repr(optimizer), vars(optim).copy()).config() == optimizer.config()
 
 
@@ -240,3 +242,49 @@ def test_a_gradient_whose_square_is_beyond_float32_freezes_no_parameter(ops, kin
 def test_the_norm_of_what_is_not_finite_is_not_finite():
     assert optim.global_norm(np, np.array([1.0, np.inf])) == np.inf
     assert np.isnan(optim.global_norm(np, np.array([1.0, np.nan])))
+
+
+@pytest.mark.parametrize("decay", [0.0, 1e-12, 1e-9, 0.001, 0.05, 0.3, 0.5, 0.7, 0.75, 0.751, 0.76, 0.9, 0.999])
+def test_what_is_tiny_is_set_to_zero_before_it_can_become_denormal(decay):
+    """From 1e-30 to the smallest normal float32, 1.2e-38: so many steps, at least one, and at most 64."""
+    steps = [n for n in range(1, 65) if 1e-30 * decay**n >= 1.2e-38] if decay else range(1, 65)
+    interval = max(steps, default=1)
+    assert optim.Adam(beta1=decay, beta2=0.999).flush_intervals() == {"m": interval, "v": 64}
+    assert optim.SGD(decay).flush_intervals() == ({"velocity": interval} if decay else {})
+    assert optim.RMSprop(decay, epsilon_inside=False).flush_intervals() == {"accumulator": interval}
+    assert optim.RMSprop(decay).flush_intervals() == {}
+
+
+def test_states_before_the_first_step_and_what_is_never_negative(ops, dtype):
+    theta = np.array([1.0, -2.0], dtype)
+    for optimizer, state in (
+        (optim.RMSprop(epsilon=0.25), {"accumulator": 0.25}), (optim.RMSprop(epsilon=0.25, initial_accumulator=2.0), {"accumulator": 2.25}),
+        (optim.RMSprop(epsilon=0.25, epsilon_inside=False, initial_accumulator=2.0), {"accumulator": 2.0}),
+        (optim.Adam(), {"m": 0.0, "v": 0.0}), (optim.Adam(initial_accumulator=3.0), {"m": 0.0, "v": 3.0}), (optim.SGD(), {}), (optim.SGD(0.5), {"velocity": 0.0}),
+    ):
+        found = optimizer.initial_state(ops, theta)
+        assert {name: value.tolist() for name, value in found.items()} == {name: [value] * 2 for name, value in state.items()}
+        assert all(value.dtype == dtype and not np.shares_memory(value, theta) for value in found.values())
+    assert (optim.RMSprop.never_negative, optim.Adam.never_negative, optim.SGD.never_negative) == (("accumulator",), ("v",), ())
+
+
+def test_the_norm_where_squares_overflow():
+    assert optim.global_norm(np, np.array([3.0, -4.0])) == 5.0 and type(optim.global_norm(np, np.array([3.0, -4.0], np.float32))) is float
+    with np.errstate(over="ignore"):
+        assert optim.global_norm(np, np.array([3e30, -4e30], np.float32)) == pytest.approx(5e30, rel=1e-6)
+        assert optim.global_norm(np, np.array([-4e30, 0, 0, 0], np.float32)) == pytest.approx(4e30, rel=1e-6)
+        assert type(optim.global_norm(np, np.array([3e30, -4e30], np.float32))) is float
+    assert optim.longest_gradient(None) == optim.longest_gradient(1e16) == 1e15 and optim.longest_gradient(2.5) == 2.5
+
+
+def test_an_optimiser_of_somebody_s_own_needs_no_state(ops):
+    class Signs(optim.Optimizer):
+        name = "signs"
+
+        def _step(self, ops, theta, gradient, state, learning_rate, step):
+            theta -= learning_rate * np.sign(gradient)
+
+    optimizer, theta = Signs(), np.array([1.0, 2.0])
+    state = optimizer.initial_state(ops, theta)
+    optimizer.update(ops, theta, np.array([3.0, -4.0]), state, 0.5, 64)
+    assert state == {} and theta.tolist() == [0.5, 2.5] and optimizer.flush_intervals() == {} and repr(optimizer) == "Signs()"

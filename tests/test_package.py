@@ -55,7 +55,14 @@ def test_every_public_name_is_there_and_an_unknown_one_is_not():
 
 
 USE_OF_A_SOURCE_TREE = """
-import sys, npvae, npvae.kernels.plan
+import sys
+
+class OfAnotherTree:
+    def find_spec(name, path=None, target=None):
+        assert name != "npvae.kernels", "asked before the source tree's own"
+
+sys.meta_path.insert(0, OfAnotherTree)
+import npvae, npvae.kernels.plan
 from npvae import VAE, backend
 import numpy as np
 assert "kernels" not in sys.modules and not any("editable" in name for name in sys.modules)
@@ -72,7 +79,7 @@ def test_a_source_tree_works_without_an_install(tmp_path, where):
     """Folders copied to a machine, with no .pth file that would find an editable install: run inside, and from elsewhere."""
     tree = tmp_path / "tree"
     for folder in ("npvae", "kernels"):
-        shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__", "kernels"))
     packages = [folder for folder in sys.path if folder and folder not in (str(ROOT), str(ROOT / "tests"))]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tree)] * (where == "path") + packages)}
     cwd = tree if where == "folder" else tmp_path
@@ -92,6 +99,20 @@ def test_no_other_folder_of_a_source_tree_becomes_part_of_the_package():
     for name in ("tests", "benchmarks", "npvae", "kernel"):
         with pytest.raises(ModuleNotFoundError):
             importlib.import_module(f"npvae.{name}")
+
+
+def test_the_kernels_of_a_source_tree_are_found_beside_the_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(npvae, "_FOLDER", str(tmp_path / "npvae"))
+    find = npvae._SourceTree.find_spec
+    assert find("npvae.kernels") is None  # no such folder
+    folder = tmp_path / "kernels"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    assert find("npvae.kernels") is None  # another one of that name
+    (folder / "library.py").write_text("")
+    spec = find("npvae.kernels")
+    assert (spec.name, spec.origin, spec.submodule_search_locations) == ("npvae.kernels", str(folder / "__init__.py"), [str(folder)])
+    assert find("npvae.other") is None and find("kernels") is None
 
 
 def all_modules():

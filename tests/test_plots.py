@@ -153,7 +153,7 @@ def test_classes_are_drawn_as_they_are_asked_for(features, mean, expected):
 
 @pytest.mark.parametrize(("sample_shape", "picture"), [
     ((3, 5), (3, 5)), ((64,), (8, 8)), ((81,), (9, 9)), ((784,), (28, 28)), ((49,), None), ((63,), None), ((65,), None), ((80,), None),
-    ((8, 8, 3), None), ((), None),
+    ((8, 8, 3), None), ((), None), ([3, 5], (3, 5)),
 ])
 def test_what_a_picture_is(sample_shape, picture):
     assert plots.image_shape(sample_shape) == picture
@@ -246,6 +246,11 @@ def test_columns_of_the_legend(count, columns, large):
     assert len(sizes) == 1 and (sizes.pop() == 10.0) == large
     assert ax.figure.get_size_inches().tolist() == pytest.approx([6.0 + 0.6 * columns, 5.5])
     assert {handle.get_alpha() for handle in legend.legend_handles} == {1.0}
+    # Beside the axes, its middle at theirs, and marks twice as large as the points.
+    place = legend.get_bbox_to_anchor().transformed(ax.transAxes.inverted())
+    assert (place.x0, place.y0, place.width, place.height) == pytest.approx((1.02, 0.5, 0.0, 0.0)) and legend._loc == 6
+    assert (legend.markerscale, legend.columnspacing, legend.handletextpad) == (2, 1.0, 0.2)
+    assert ax.figure.get_layout_engine() is not None
 
 
 @pytest.mark.parametrize("rows", [1000, 1001])
@@ -284,3 +289,56 @@ def test_the_manifold_s_dimensions_can_be_chosen_and_others_are_zero():
     np.testing.assert_allclose(grid[0, 0], vae.inverse_transform(np.array([[-low, 0.0, low]]))[0], rtol=1e-5, atol=1e-6)
     ax = plots.plot_manifold(vae, side=3, dimensions=(2, 0))
     assert ax.get_xlabel() == "latent dimension 2" and ax.get_ylabel() == "latent dimension 0"
+
+
+def test_pictures_need_not_be_squares():
+    """3 high and 5 wide: what is across counts widths, what is down counts heights."""
+    x = np.random.default_rng(0).random((4, 3, 5))
+    vae = SimpleNamespace(
+        sample_shape_=(3, 5), model_=SimpleNamespace(architecture=SimpleNamespace(latent_dim=2)), reconstruct=lambda X: 1 - X,
+        inverse_transform=lambda z: z.sum(axis=1)[:, None, None] * np.ones((3, 5)), classes_=np.array([3, 5]),
+        analogies=lambda X, y: np.stack([X, 1 - X], axis=1),
+    )
+    manifold = plots.plot_manifold(vae, side=5)
+    found = marks(manifold)
+    assert list(found["x"]) == [2, 7, 12, 17, 22] and list(found["y"]) == [1, 4, 7, 10, 13]
+    assert manifold.images[0].get_array().shape == (15, 25)
+    pairs = plots.plot_reconstructions(vae, x, columns=2)
+    found = marks(pairs)
+    assert list(found["y"]) == [1, 4, 7, 10] and [y for _, y, _, _ in found["lines"]] == [{5.5}]
+    np.testing.assert_array_equal(pairs.images[0].get_array()[6:9, 5:], x[3])
+    np.testing.assert_array_equal(pairs.images[0].get_array()[9:], np.hstack([1 - x[2], 1 - x[3]]))
+    drawn = plots.plot_analogies(vae, x, 3)
+    tick = drawn.xaxis.get_major_ticks()[0]
+    assert tick.label2.get_visible() and not tick.label1.get_visible() and tick.tick1line.get_markersize() == 0
+    analogies = marks(drawn)
+    assert list(analogies["x"]) == [2, 7, 12] and [x for x, *_ in analogies["lines"]] == [{4.5}]
+    rows = marks(plots.plot_rows({"a": x, "b": x}, lines=(1,)))
+    assert list(rows["y"]) == [1, 4] and [y for _, y, _, _ in rows["lines"]] == [{2.5}]
+    assert plots.plot_samples(x, columns=2).images[0].get_array().shape == (6, 10)
+    for ax in (manifold, pairs, drawn):
+        assert ax.images[0].get_cmap().name == "gray_r" and ax.images[0].get_interpolation() == "nearest"
+
+
+def test_a_picture_has_120_dots_an_inch_and_is_a_png_without_another_suffix(tmp_path):
+    ax = plots.plot_loss({"epoch": [1, 2], "loss": [9.0, 8.0]})  # 6 inches by 4
+    plots.save(ax, tmp_path / "picture")
+    data = (tmp_path / "picture").read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n" and [int.from_bytes(data[at:at + 4], "big") for at in (16, 20)] == [720, 480]
+
+
+def test_lists_are_drawn_like_arrays():
+    mu, labels = np.random.default_rng(0).standard_normal((6, 2)), [1, 0, 1, 1, 0, 0]
+    ax = plots.plot_latent(mu.tolist(), labels)
+    np.testing.assert_array_equal(ax.collections[0].get_offsets(), mu[np.array(labels) == 0])
+    many = list(range(200))
+    shades = plots.plot_latent(np.zeros((200, 2)).tolist(), many).collections[0].get_array()
+    assert list(shades) == many
+    words = plots.plot_latent(np.zeros((200, 2)), [f"{i:03}" for i in range(199, -1, -1)]).collections[0].get_array()
+    assert list(words) == many[::-1]
+    x = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
+    vae = SimpleNamespace(sample_shape_=(2, 2), reconstruct=lambda X: X / 2)
+    pairs = plots.plot_reconstructions(vae, x.tolist(), columns=3).images[0].get_array()
+    np.testing.assert_array_equal(pairs, np.vstack([np.hstack(list(x)), np.hstack(list(x / 2))]))
+    np.testing.assert_array_equal(plots.plot_samples(x.tolist()).images[0].get_array(), np.hstack(list(x)))
+    np.testing.assert_array_equal(plots.plot_rows({"a": x.tolist(), "b": x / 2}).images[0].get_array(), pairs)

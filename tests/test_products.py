@@ -49,8 +49,9 @@ def test_rows_may_lie_apart(view, dtype):
 @pytest.mark.parametrize("array", [
     np.ones((4, 5))[::-1], np.ones((4, 5))[:, ::-1], np.ones((5, 4)).T, np.broadcast_to(np.ones((1, 5)), (4, 5)),
     np.ones((4, 10))[:, ::2], np.ones((4, 5), np.float16), np.ones((4, 5), np.int64), np.ones((4, 5), complex), np.ones(5),
+    np.lib.stride_tricks.sliding_window_view(np.ones(8), 5),
     np.frombuffer(bytes(161), np.uint8)[1:].view(np.float64).reshape(4, 5), np.ones((4, 5), ">f8" if sys.byteorder == "little" else "<f8"),
-], ids=["backwards", "mirrored", "turned", "one row again and again", "gaps", "half", "integers", "complex", "vector", "askew", "swapped"])
+], ids=["backwards", "mirrored", "turned", "one row again and again", "gaps", "half", "integers", "complex", "vector", "windows", "askew", "swapped"])
 def test_others_are_left_to_numpy(array):
     assert products.row_length(array) is None
     if array.ndim == 2:
@@ -97,6 +98,8 @@ def test_operations_refuse_what_does_not_fit():
         ops.dense_backward(dy[:4], x[:, :5], dy[:4], W, "identity", True, (np.ones((6, 3)), np.ones(3)))
     with pytest.raises(ValueError):
         ops.outer_forward(x, np.ones((3, 2)), "relu")
+    with pytest.raises(ValueError):
+        ops.scale_rows(x, np.ones(3))
 
 
 def test_small_products_are_left_to_numpy(monkeypatch):
@@ -123,6 +126,30 @@ def test_any_number_of_threads_gives_the_same_bits(m, n, k, dtype, monkeypatch):
             results.append(bits(out))
         for other in results[1:]:
             np.testing.assert_array_equal(other, results[0])
+
+
+@pytest.mark.parametrize("form", [sizes.PLAIN, sizes.A_TRANSPOSED])
+def test_each_thread_has_scratch_memory_of_its_own(monkeypatch, form, dtype):
+    """One thread after the other, each on its share of the tiles, and within its part of the scratch memory."""
+    monkeypatch.setattr(products, "WORK_OF_A_THREAD", 1.0)
+    taken, used = [], []
+
+    class Pool:
+        def empty(self, shape, dtype):
+            taken.append(np.full(shape, 7.0, dtype))
+            return taken[-1]
+
+    def run(work, count):
+        parts = taken[-1].reshape(count, -1)
+        for thread in range(count):
+            parts[...] = 7.0
+            work(thread)
+            used.append([bool((part != 7.0).any()) for part in parts])
+
+    monkeypatch.setattr(products.crew, "run", run)
+    a, b, out = np.ones((40, 40), dtype), np.ones((40, 50), dtype), np.empty((40, 50), dtype)
+    assert products.multiply(program(dtype), Pool(), 3, form, a, b, out)
+    assert used == np.eye(3, dtype=bool).tolist() and (out == 40.0).all()
 
 
 def test_threads_help_with_much_work_alone(monkeypatch):

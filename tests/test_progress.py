@@ -10,12 +10,12 @@ import pytest
 from small import grey_rows
 
 from npvae import VAE
-from npvae.progress import FIRST_LINES, Pace, describe, progress_bar, progress_reporter
+from npvae.progress import FIRST_LINES, Pace, _tqdm, describe, progress_bar, progress_reporter
 
 
 class Clock:
     def __init__(self):
-        self.seconds = 0.0
+        self.seconds = 5000.0
 
     def __call__(self):
         return self.seconds
@@ -85,11 +85,11 @@ def test_when_a_line_is_due():
     for seconds, due in ((0, True), (0, True), (0, True), (0, False), (0.99, False), (0.01, True), (0.5, False), (0.5, True), (0.9, False)):
         clock.seconds += seconds
         assert pace.due() is due, clock.seconds
-    clock.seconds = 100.0
+    clock.seconds = 5100.0
     assert pace.due() and not pace.due() and pace.due(last=True)
-    clock.seconds = 124.9
+    clock.seconds = 5124.9
     assert not pace.due()
-    clock.seconds = 125.0
+    clock.seconds = 5125.0
     assert pace.due()
 
 
@@ -132,7 +132,7 @@ def test_on_a_terminal_tqdm_s_bar(monkeypatch, capsys):
     monkeypatch.setattr(Bar, "made", [])
     monkeypatch.setattr("npvae.progress._tqdm", lambda: Bar)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    state = SimpleNamespace(epoch=4, history=SimpleNamespace(row=lambda index: {"loss": [3, 1.5][index], "kl": 2.0}))
+    state = SimpleNamespace(epoch=4, history=SimpleNamespace(row=lambda index: {"loss": [3, 7, 1.5][index], "kl": 2.0}))
     with progress_reporter(True, 9, state) as report:
         report(state)
         report(state)
@@ -161,3 +161,42 @@ def test_progress_that_nobody_reads_any_more_ends_nothing(monkeypatch):
         monkeypatch.setattr("sys.stderr", stream)
         with progress_bar(True, 1, "row") as progress:
             progress(1)
+
+
+def test_the_lines_of_a_run_are_the_first_the_last_and_one_that_was_the_last(monkeypatch, capsys):
+    """At a clock that stands still: three lines, then the last epoch, or that in which the run was stopped, or ended otherwise."""
+    monkeypatch.setattr("npvae.progress.Pace.__init__.__defaults__", (Clock(),))
+    rows = {"loss": 1.0, "kl": 2.0}
+
+    def said(epochs, last, stop_reason):
+        state = SimpleNamespace(epoch=0, stop_reason=None, history=SimpleNamespace(row=lambda index: rows))
+        with progress_reporter(True, epochs, state) as report:
+            for epoch in range(1, last + 1):
+                state.epoch, state.stop_reason = epoch, stop_reason if epoch == last else None
+                state.history = {"seconds": [0.25] * (epoch - 1) + [float(epoch)]}
+                state.history = type("History", (dict,), {"row": lambda self, index: rows})(state.history)
+                report(state)
+        return capsys.readouterr().err.splitlines()
+
+    def line(epoch, epochs):
+        return f"epoch {epoch}/{epochs}  loss 1.00, KL 2.00, {epoch:.2f} s"
+
+    assert said(9, 9, None) == said(9, 9, "finished") == [line(epoch, 9) for epoch in (1, 2, 3, 9)]
+    assert said(9, 6, "patience") == said(9, 6, None) == [line(epoch, 9) for epoch in (1, 2, 3, 6)]
+    assert said(2, 2, None) == [line(1, 2), line(2, 2)] and said(9, 0, None) == []
+
+
+def test_tqdm_s_bar_is_for_terminals_alone(monkeypatch, capsys):
+    monkeypatch.setattr(Bar, "made", [])
+    monkeypatch.setitem(sys.modules, "tqdm", SimpleNamespace(tqdm=Bar))
+    assert _tqdm() is Bar
+    state = SimpleNamespace(epoch=1, stop_reason=None, history=type("History", (dict,), {"row": lambda self, index: {"loss": 1.0, "kl": 2.0}})(seconds=[0.5]))
+    for terminal in (False, None):  # none at all
+        if terminal is None:
+            monkeypatch.setattr("sys.stderr", None)
+        with progress_reporter(True, 9, state) as report, progress_bar(True, 1, "row") as progress:
+            report(state)
+            progress(1)
+    assert Bar.made == []
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert _tqdm() is None

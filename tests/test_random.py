@@ -65,11 +65,15 @@ def test_purposes_seeds_and_steps_give_different_words():
 
 def test_the_numbers_of_the_purposes_never_change():
     """Runs made with earlier versions depend on these."""
-    fixed = {
+    assert random.PURPOSES == {
         "initial weights": 1, "shuffle": 2, "latent noise": 3, "binarize": 4, "validation noise": 5,
         "prior sample": 6, "data sample": 7, "validation split": 8, "evaluation noise": 9, "static binarize": 10,
+        "reconstruction noise": 11, "evaluation binarize": 12, "likelihood noise": 13,
+        "aggregate posterior order": 14, "aggregate posterior noise": 15, "initial biases": 16,
+        "imputation noise": 17, "imputation choice": 18, "imputation draw": 19, "imputation chain": 20,
+        "held-out cells": 21, "members": 22, "shuffle offset": 23, "feature noise": 24, "label choice": 25,
+        "validation feature noise": 26, "class sample": 27, "held-out noise": 28, "features": 29,
     }
-    assert {name: random.PURPOSES[name] for name in fixed} == fixed
 
 
 def test_uniform_numbers_are_the_upper_bits(dtype):
@@ -177,3 +181,45 @@ def test_a_stream_gives_every_draw_its_own_noise_and_repeats_itself():
     np.testing.assert_array_equal(
         first.uniform((4,)), random.uniform(3, "data sample", 5, (4,), draw=2)
     )
+
+
+def test_a_part_of_a_run_has_a_seed_of_its_own():
+    """The upper 63 bits of the part's first word."""
+    seeds = [random.seed_for_part(11, "members", part) for part in range(5)]
+    assert seeds == [naive_words(11, "members", part, 1)[0] // 2 for part in range(5)]
+    assert {type(seed) for seed in seeds} == {int} and len(set(seeds)) == 5
+    assert random.seed_for_part(12, "members", 0) != seeds[0] != random.seed_for_part(11, "features", 0)
+
+
+def test_seeds_of_generators_are_their_next_integers(monkeypatch):
+    for seed in range(20):
+        assert random.seed_from(np.random.default_rng(seed)) == np.random.default_rng(seed).integers(0, 2**63)
+        found = random.seed_from(np.random.RandomState(seed))
+        assert found == np.random.RandomState(seed).randint(0, 2**31) and type(found) is int
+    monkeypatch.setattr(random.secrets, "randbits", lambda bits: 2**bits - 1)
+    assert random.seed_from(None) == 2**63 - 1
+
+
+def test_ties_keep_their_order(monkeypatch):
+    monkeypatch.setattr(random, "words", lambda *_: (np.arange(3000) * 7 % 3).astype(np.uint64))
+    assert random.permutation(0, "shuffle", 1, 3000).tolist() == sorted(range(3000), key=lambda i: i * 7 % 3)
+
+
+def test_every_draw_of_a_stream_is_counted_whatever_it_is():
+    stream, p = random.Stream(3, "data sample", 5), np.full(200, 0.5)
+    np.testing.assert_array_equal(stream.bernoulli(p), random.bernoulli(3, "data sample", 5, p))
+    np.testing.assert_array_equal(stream.bernoulli(p), random.bernoulli(3, "data sample", 5, p, 1))
+    np.testing.assert_array_equal(stream.normal((5,), np.float32), random.normal(3, "data sample", 5, (5,), np.float32, 2))
+    np.testing.assert_array_equal(stream.uniform((5,), np.float32), random.uniform(3, "data sample", 5, (5,), np.float32, 3))
+    # Words of another draw are others from the first on.
+    drawn = [random.words(3, "data sample", 5, 4, draw).tolist() for draw in (0, 1, 2)]
+    assert drawn[0] == random.words(3, "data sample", 5, 4).tolist() and len({word for words in drawn for word in words}) == 12
+
+
+def test_zeros_and_ones_are_by_uniform_numbers_and_nan_stays(dtype):
+    p = np.array([[0.5, np.nan, 0.25], [0.75, 0.5, np.nan]] * 20, dtype)
+    for seed, step, draw in ((1, 0, 0), (2, 3, 0), (2, 3, 4)):
+        x = random.bernoulli(seed, "binarize", step, p, draw)
+        u = random.uniform(seed, "binarize", step, p.shape, np.float32, draw)
+        np.testing.assert_array_equal(x, np.where(np.isnan(p), np.nan, u < p))
+        assert x.dtype == dtype

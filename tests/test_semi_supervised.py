@@ -12,12 +12,13 @@ import numpy as np
 import processes
 import pytest
 
-from npvae import VAE, LatentClassifier, SemiSupervisedVAE, SoftmaxRegression
+from npvae import VAE, LatentClassifier, SemiSupervisedVAE, SoftmaxRegression, random
 from npvae.errors import (
-    DataScaleWarning, InputError, InputTypeError, ModelFileError, NonFiniteError, NotFittedError, PosteriorCollapseWarning,
+    DataScaleWarning, InputError, InputTypeError, ManyClassesWarning, ModelFileError, NonFiniteError, NotFittedError, PosteriorCollapseWarning,
     TrainingInterrupted,
 )
 from npvae.objectives import SemiSupervised
+from npvae.semisupervised.features import used_dimensions
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{PosteriorCollapseWarning.__module__}.PosteriorCollapseWarning")
 
@@ -343,6 +344,8 @@ def test_a_classifier_may_learn_from_samples_of_the_features(tmp_path):
     (X, labels), count = seen[0], int((y >= 0).sum())
     assert X.shape == (50 * count, model.used_dimensions_.size) and (labels.reshape(50, count) == y[:count]).all()
     mu, logvar = (part[:count, model.used_dimensions_] for part in vae.encode(x))
+    eps = random.normal(vae.seed_, "feature noise", 0, (50, *mu.shape), "float32")
+    np.testing.assert_allclose(X.reshape(50, count, -1), mu + np.exp(0.5 * logvar) * eps, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(X.reshape(50, count, -1).mean(axis=0), mu, atol=0.6)
     np.testing.assert_allclose(X.reshape(50, count, -1).std(axis=0).mean(), np.exp(0.5 * logvar).mean(), rtol=0.1)
     own = LatentClassifier(vae, samples=5).fit(x, y)
@@ -454,6 +457,38 @@ def test_a_refused_fit_leaves_what_was_fitted():
     with pytest.raises(InputTypeError):
         latent.fit(x.reshape(200, 6)[:, :4], y)
     np.testing.assert_array_equal(latent.predict(x), before)
+
+
+def test_a_refused_fit_leaves_nothing_behind(tmp_path):
+    x, y, _ = blobs()
+    for model in (small(standardize=True), small(small_features(epochs=1)), LatentClassifier(small_features(), samples=-1)):
+        before = dict(vars(model))
+        changes = {} if isinstance(model, LatentClassifier) else {"X_valid": x[:, :1]}
+        with pytest.raises(InputError):
+            model.fit(x, y, **changes)
+        assert vars(model) == before
+    path = tmp_path / "c.npz"
+    path.write_text("somebody's")
+    with pytest.raises(InputError, match="is no checkpoint of npvae"):  # before the features are trained
+        small(small_features()).fit(x, y, checkpoint=path)
+    assert [file.name for file in tmp_path.iterdir()] == ["c.npz"] and path.read_text() == "somebody's"
+    for model in (small(), LatentClassifier(small_features())):
+        with pytest.raises(InputError, match="checkpoint_seconds must be"):
+            model.fit(x, y, checkpoint=tmp_path / "d.npz", checkpoint_seconds=-1.0)
+
+
+def test_hardly_two_rows_a_class_draw_a_warning_of_fit():
+    x, *_ = blobs()
+    y = np.where(np.arange(200) < 15, np.arange(200) % 11, -1)
+    for model in (small(epochs=1), LatentClassifier(small_features())):
+        with pytest.warns(ManyClassesWarning, match="y holds 11 classes in 15 labelled rows"):
+            model.fit(x, y)
+
+
+def test_held_out_rows_may_take_the_last_label_of_a_class():
+    x, y, _ = blobs(labels=3)
+    with pytest.raises(InputError, match="is left to learn from|no labelled row"):
+        small(validation_fraction=0.9).fit(x, y)
 
 
 def test_nothing_of_an_earlier_fit_stays():
@@ -609,8 +644,6 @@ def test_no_global_state_is_touched():
 
 
 def test_classes_and_styles_of_samples_are_those_of_their_purposes():
-    from npvae import random
-
     x, y, _ = blobs()
     model = small(class_prior=(0.2, 0.5, 0.3), dtype="float64", backend="numpy").fit(x, y)
     u, z = random.uniform(1, "class sample", 0, (500,)), random.normal(1, "prior sample", 0, (500, 2), "float64")
@@ -624,13 +657,102 @@ def test_classes_and_styles_of_samples_are_those_of_their_purposes():
     np.testing.assert_array_equal(model.sample([2, 0, 1]), np.concatenate([model.sample(c, 3)[i:i + 1] for i, c in enumerate((2, 0, 1))]))
 
 
+def test_the_class_of_a_number_at_an_end_of_its_interval(monkeypatch):
+    """Class c has the numbers u from p_0 + ... + p_(c-1), that one included; the last has all that are left."""
+    x, y, _ = blobs()
+    u = np.array([0.0, 0.25, np.nextafter(0.25, 0.0), 0.5, 0.75, 1.0 - 2.0**-53])
+    drawn_by = random.uniform
+
+    def given(seed, purpose, *place, **more):
+        return u if purpose == "class sample" else drawn_by(seed, purpose, *place, **more)
+
+    for prior, wanted in (((0.25, 0.5, 0.25), [0, 1, 0, 1, 2, 2]), ((0.25, 0.5, 0.2499995), [0, 1, 0, 1, 2, 2])):
+        model = small(class_prior=prior, epochs=1).fit(x, y)
+        with monkeypatch.context() as patch:
+            patch.setattr(random, "uniform", given)
+            drawn = model.sample(n=6)
+        np.testing.assert_array_equal(drawn, model.sample(wanted))
+        np.testing.assert_array_equal(drawn, model.sample(np.array(wanted)))
+    for label in (None, 1):
+        with pytest.raises(InputError, match="n must be at least 1, got 0"):
+            model.sample(label, 0)
+    with pytest.raises(InputError, match="n must be at least 1, got 0"):
+        model.sample([])
+
+
+def test_dimensions_vary_whose_deviation_is_above_the_limit(monkeypatch):
+    assert used_dimensions(np.array([[-1.0], [1.0]]) * [0.099, 0.101, 0.0, 3.0]).tolist() == [1, 3]
+    monkeypatch.setattr("npvae.semisupervised.features.SMALLEST_DEVIATION", 0.5)
+    mu = np.array([[-0.5, 0.0, -0.75, 7.0], [0.5, 1.5, 0.75, 7.0]])
+    assert used_dimensions(mu).tolist() == [1, 2]
+
+
+def test_probabilities_of_a_classifier_of_one_s_own():
+    """From its predict_log_proba, or as the logarithm of its predict_proba, which may be 0."""
+    x, y, _ = blobs()
+
+    class Sure(Nearest):
+        def predict_proba(self, X):
+            return np.eye(3)[self.predict(X)]
+
+    model = LatentClassifier(small_features(), Sure()).fit(x, y)
+    np.testing.assert_array_equal(model.predict_log_proba(x), np.where(np.eye(3)[model.predict(x)] == 1, 0.0, -np.inf))
+    with pytest.raises(AttributeError, match="predict_proba"):
+        LatentClassifier(small_features(), Nearest()).fit(x, y).predict_proba(x)
+    for model in (model, small().fit(x, y)):
+        with pytest.raises(InputError, match="NaN"):
+            model.predict(np.full((2, 2, 3), np.nan))
+
+
+def test_ctrl_c_before_there_are_features():
+    x, y, _ = blobs()
+
+    class Collapsed(Pressed):
+        def transform(self, X):
+            return np.zeros((len(X), 3))
+
+    vae = Collapsed(**small_features().get_params())
+    model = LatentClassifier(vae)
+    with pytest.raises(TrainingInterrupted) as caught:
+        model.fit(x, y)
+    assert type(caught.value.estimator) is Collapsed and not hasattr(model, "classifier_")
+
+
+@pytest.mark.parametrize("rows", [7, 200])
+def test_how_many_rows_are_looked_at_together_changes_nothing(monkeypatch, rows):
+    x, y, _ = blobs()
+    model = small(dtype="float64", backend="numpy").fit(x, y)
+    whole = [model.predict_log_proba(x), model.transform(x), *model.encode(x), model.analogies(x)]
+    monkeypatch.setattr("npvae.semisupervised.inference.ROWS_AT_ONCE", rows)
+    parts = [model.predict_log_proba(x), model.transform(x), *model.encode(x), model.analogies(x)]
+    for a, b in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_a_classifier_on_features_that_is_not_fitted_says_so(tmp_path):
+    x, *_ = blobs()
+    model = LatentClassifier(small_features())
+    for use in (model.transform, model.predict, model.predict_log_proba, lambda _: model.save(tmp_path / "l.npz")):
+        with pytest.raises(NotFittedError, match="this LatentClassifier is not fitted yet: call fit or load first"):
+            use(x)
+    assert not list(tmp_path.iterdir())
+
+
+def test_arguments_of_a_classifier_on_features_are_set_by_name():
+    model = LatentClassifier(small_features())
+    assert model.set_params(samples=3, features__latent_dim=4) is model and (model.samples, model.features.latent_dim) == (3, 4)
+    with pytest.raises(InputError, match="Invalid parameter 'no_such'"):
+        model.set_params(no_such=1)
+
+
 def test_a_class_of_no_probability_is_no_error():
     x, y, _ = blobs()
     model = small(backend="numpy", dtype="float64").fit(x, y)
-    model.model_.views(model.theta_)["classifier/logits/b"][...] = [0.0, -1e308, -1e308]
-    assert (model.predict_proba(x)[:, 0] == 1.0).all() and (model.predict(x) == 0).all()
+    model.model_.views(model.theta_)["classifier/logits/b"][...] = [1e308, -1e308, 0.0]
     with np.errstate(over="ignore"):
-        assert not np.isnan(model.predict_log_proba(x)).any()
+        assert (model.predict_proba(x)[:, 0] == 1.0).all() and (model.predict(x) == 0).all()
+        log_p = model.predict_log_proba(x)
+    assert (log_p[:, 0] == 0.0).all() and (log_p[:, 1] == -np.inf).all() and np.isfinite(log_p[:, 2]).all()
 
 
 @pytest.mark.parametrize(("prior", "fits"), [

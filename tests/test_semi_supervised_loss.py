@@ -1,5 +1,6 @@
 """The loss of M2: against loops over Python floats, its gradient against finite differences, labelled and unlabelled parts apart."""
 
+import json
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ from npvae import backend, check_gradient
 from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError
 from npvae.objectives import SemiSupervised, semi_supervised_loss
+from npvae.objectives.semi_supervised import labelled_first
 from npvae.semisupervised import SemiSupervisedArchitecture, SemiSupervisedModel
 
 CLASSES, FEATURES, LATENT = 4, 5, 3
@@ -86,6 +88,48 @@ def test_the_loss_is_that_of_loops(labels):
     assert terms.kl_rows.shape == terms.mu.shape == eps.shape and float(terms.kl) == pytest.approx(float(terms.kl_rows.sum()) / len(eps))
 
 
+@pytest.mark.parametrize("labels", [MIXED, ALL, NONE, (1,), (-1,), (2, 0, -1), (-1, 3, 3)])
+def test_the_terms_of_rows_are_those_of_loops(labels):
+    """In the order that begins with the labelled rows; of an unlabelled one expected under q(y|x)."""
+    model, theta, batch, eps = problem(labels)
+    terms, _ = semi_supervised_loss(model, theta, batch, eps, 0.7, 1.3)
+    parameters = model.layout.views(np, theta)
+    order = sorted(range(len(labels)), key=lambda i: labels[i] < 0)
+    wanted, wrong, cross_entropy = [], 0, 0.0
+    for i in order:
+        x, noise = batch[i, :-1].tolist(), eps[i].tolist()
+        log_q = log_softmax(dense(parameters, "classifier/logits", dense(
+            parameters, "classifier/1", dense(parameters, "classifier/0", x, softplus), softplus)))
+        if labels[i] >= 0:
+            wrong += log_q[labels[i]] < max(log_q)
+            cross_entropy -= log_q[labels[i]]
+        mean = 0.0
+        for c, share in [(labels[i], 1.0)] if labels[i] >= 0 else [(c, math.exp(lq)) for c, lq in enumerate(log_q)]:
+            one_hot = [float(c == k) for k in range(CLASSES)]
+            h = dense(parameters, "encoder/1", dense(parameters, "encoder/0", x + one_hot, softplus), softplus)
+            mu, logvar = np.array(dense(parameters, "encoder/mean", h)), np.array(dense(parameters, "encoder/logvar", h))
+            kl = (mu**2 + np.exp(logvar) - 1.0 - logvar) / 2
+            nll = bound_of_pair(parameters, x, c, noise, 0.0) + math.log(PRIOR[c])
+            mean = mean + share * np.array([*mu, *kl, nll])
+        wanted.append(mean)
+    wanted = np.array(wanted)
+    np.testing.assert_allclose(terms.mu, wanted[:, :LATENT], rtol=1e-11)
+    np.testing.assert_allclose(terms.kl_rows, wanted[:, LATENT:-1], rtol=1e-11)
+    np.testing.assert_allclose(terms.nll_rows, wanted[:, -1], rtol=1e-11)
+    assert float(terms.reconstruction) == pytest.approx(wanted[:, -1].mean(), rel=1e-12)
+    known, found_wrong, found_cross_entropy = terms.labelled
+    assert (known, int(found_wrong)) == (sum(label >= 0 for label in labels), wrong)
+    assert float(found_cross_entropy) == pytest.approx(cross_entropy, rel=1e-12)
+
+
+def test_the_bound_is_that_of_beta_1_without_the_classifier_s_term():
+    for labels in (MIXED, ALL, NONE):
+        model, theta, batch, eps = problem(labels)
+        bound = by_loops(model.layout.views(np, theta), batch, eps, 1.0, 0.0)
+        for beta, weight in ((1.0, 0.0), (0.7, 1.3), (0.0, 5.0)):
+            assert float(semi_supervised_loss(model, theta, batch, eps, beta, weight)[0].bound) == pytest.approx(-bound, rel=1e-11)
+
+
 @pytest.mark.parametrize("labels", [MIXED, ALL, NONE])
 @pytest.mark.parametrize("hidden", [(6, 4), (5,), ()])
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian_decoder", "gaussian_per_feature", "squared_error"])
@@ -136,6 +180,22 @@ def test_the_order_of_rows_does_not_matter():
     np.testing.assert_allclose(*gradients, rtol=1e-9, atol=1e-12)
 
 
+def test_labelled_rows_are_those_of_which_every_batch_has_its_share():
+    model, _, batch, _ = problem(MIXED, likelihood="squared_error")
+    assert SemiSupervised().spread(model, batch).tolist() == [label >= 0 for label in MIXED]
+
+
+def test_many_rows_keep_their_labels_and_noise():
+    """The order that begins with the labelled rows is that of the batch otherwise."""
+    labels = np.random.default_rng(3).integers(-1, CLASSES, 300)
+    model, theta, batch, eps = problem(labels)
+    order = np.concatenate([np.flatnonzero(labels >= 0), np.flatnonzero(labels < 0)])
+    x, its_eps, pairs = labelled_first(model, batch, eps)
+    np.testing.assert_array_equal(x, batch[order, :-1])
+    np.testing.assert_array_equal(its_eps, eps[order])
+    assert pairs.labelled == (labels >= 0).sum() and pairs.one_hot_labels.argmax(axis=1).tolist() == labels[labels >= 0].tolist()
+
+
 def test_the_product_with_x_is_taken_once_a_row(monkeypatch):
     model, theta, batch, eps = problem(MIXED)
     rows, forward = [], model.ops.dense_forward
@@ -168,6 +228,22 @@ def test_large_logits_overflow_nowhere():
     model.views(theta)["classifier/logits/b"][...] = (0.0, 200.0, -200.0, 0.0)
     terms, backward = semi_supervised_loss(model, theta, batch.astype(np.float32), eps.astype(np.float32))
     assert np.isfinite(terms.loss) and np.isfinite(backward()).all()
+
+
+def test_without_a_prior_all_classes_are_alike():
+    for prior, wanted in ((None, [0.25] * 4), (PRIOR, PRIOR)):
+        architecture = SemiSupervisedArchitecture(3, 2, (4,), n_classes=CLASSES, class_prior=prior)
+        np.testing.assert_allclose(architecture.log_prior(), np.log(wanted), rtol=1e-15)
+        again = SemiSupervisedArchitecture.from_config(json.loads(json.dumps(architecture.config())))
+        assert again == architecture and again.class_prior == prior and again.classifier_hidden == (4,)
+        assert (architecture.data_columns, architecture.encoder_inputs, architecture.decoder_inputs) == (4, 7, 6)
+    model, theta, batch, eps = problem(MIXED)
+    alike, given = (
+        SemiSupervisedModel(SemiSupervisedArchitecture(FEATURES, LATENT, (6, 4), activation="softplus", n_classes=CLASSES, class_prior=prior), Ops(np))
+        for prior in (None, (0.25,) * 4)
+    )
+    losses = [float(semi_supervised_loss(each, theta, batch, eps)[0].loss) for each in (alike, given)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-14)
 
 
 def test_what_is_refused():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from npvae import SoftmaxRegression, check_gradient
-from npvae.errors import InputError, NotFittedError
+from npvae import LatentClassifier, SemiSupervisedVAE, SoftmaxRegression, check_gradient
+from npvae.errors import InputError, NonFiniteError, NotFittedError
 from npvae.semisupervised.softmax_regression import fit_softmax_regression, softmax_regression_loss
 
 
@@ -67,12 +67,49 @@ def test_the_descent_ends_where_no_element_of_the_gradient_is_above_the_toleranc
         assert 1e-3 * tolerance < max(np.abs(dW).max(), np.abs(db).max()) < tolerance
 
 
+def test_an_element_of_the_gradient_below_minus_the_tolerance_is_above_it():
+    """One of five classes has most rows: a step before the end its element of db is -4 times the others'."""
+    x, labels = np.zeros((50, 1)), np.repeat([0, 1, 2, 3, 4], [46, 1, 1, 1, 1])
+    one_hot = np.eye(5)[labels]
+    for tolerance in (0.5, 0.1, 1e-2, 1e-3, 1e-4):
+        W, b = fit_softmax_regression(x, labels, 5, 0.2, 100_000, tolerance)
+        assert np.abs(softmax_regression_loss(W, b, x, one_hot, 0.2)[1][1]).max() < tolerance
+    # The same of W, whose rows are what tells the classes apart.
+    x = np.repeat([[1.0], [-1.0]], [46, 4], axis=0)
+    for tolerance in (0.5, 0.1, 1e-2, 1e-3, 1e-4):
+        W, b = fit_softmax_regression(x, labels, 5, 0.2, 100_000, tolerance)
+        assert np.abs(softmax_regression_loss(W, b, x, one_hot, 0.2)[1][0]).max() < tolerance
+
+
+def test_errors_name_the_classifier_and_probabilities_may_vanish():
+    model = SoftmaxRegression().fit(np.eye(4)[:, :2], [0, 1, 0, 1])
+    with pytest.raises(InputError, match="X has 3 features, but SoftmaxRegression is expecting 2 features"):
+        model.predict(np.zeros((2, 3)))
+    with pytest.raises(InputError, match="NaN"):
+        model.predict(np.full((1, 2), np.nan))
+    model.coef_ = np.array([[1e308, -1e308], [0.0, 0.0]])
+    with np.errstate(over="ignore"):
+        assert model.predict_log_proba(np.array([[1.0, 0.0]])).tolist() == [[0.0, -np.inf]]
+        model.coef_ *= 10.0
+        with pytest.raises(NonFiniteError, match=r"log p\(y\|x\) would not be finite"), np.errstate(invalid="ignore"):
+            model.predict_log_proba(np.array([[1.0, 0.0]]))
+
+
 @pytest.mark.parametrize("l2", [0.0, -1.0])
 def test_without_a_weight_there_may_be_no_smallest_loss(l2):
     with pytest.raises(InputError, match="l2 must be finite and above 0"):
         SoftmaxRegression(l2).fit(np.eye(4), [0, 1, 0, 1])
     with pytest.raises(NotFittedError, match="SoftmaxRegression is not fitted yet: call fit first"):
         SoftmaxRegression().predict(np.eye(4))
+
+
+def test_what_scikit_learn_is_told():
+    pytest.importorskip("sklearn", minversion="1.6")
+    from sklearn import utils
+
+    for model in (SemiSupervisedVAE(), LatentClassifier(), SoftmaxRegression()):
+        tags = utils.get_tags(model)
+        assert tags.estimator_type == "classifier" and tags.classifier_tags.multi_class and tags.target_tags.required
 
 
 def test_rows_without_a_label_have_no_part_in_it(rng):

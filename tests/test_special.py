@@ -1,6 +1,7 @@
 """log Gamma and its derivative, against SciPy's and against exact values."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -16,6 +17,25 @@ def test_log_gamma_and_digamma_are_scipy_s():
     for ours, theirs in ((special.log_gamma, scipy.gammaln), (special.digamma, scipy.digamma)):
         wanted = theirs(POINTS)
         assert np.max(np.abs(ours(np, POINTS) - wanted) / np.maximum(1.0, np.abs(wanted))) < 1e-14
+
+
+def bernoulli_numbers(count: int) -> list[Fraction]:
+    """B_0, B_1, ... by their recurrence, sum_k binomial(n + 1, k) B_k = 0."""
+    found = [Fraction(1)]
+    for n in range(1, count):
+        found.append(-sum(math.comb(n + 1, k) * found[k] for k in range(n)) / (n + 1))
+    return found
+
+
+def test_the_coefficients_are_those_of_bernoulli_s_numbers():
+    """Abramowitz & Stegun (1964): 6.1.41, 6.3.18; and 6.1.47 with B_2k(1/2) = -(1 - 2^(1 - 2k)) B_2k, 23.1.21."""
+    B = bernoulli_numbers(15)
+    for k in range(1, 8):
+        half = -(1 - Fraction(2, 4**k)) * B[2 * k]
+        assert special._LOG_GAMMA[k - 1] == float(B[2 * k] / (2 * k * (2 * k - 1)))
+        assert special._DIGAMMA[k - 1] == float(-B[2 * k] / (2 * k))
+        assert special._HALF_STEP[k - 1] == float((half - B[2 * k]) / (2 * k * (2 * k - 1)))
+    assert {len(each) for each in (special._LOG_GAMMA, special._DIGAMMA, special._HALF_STEP)} == {7}
 
 
 def test_factorials():

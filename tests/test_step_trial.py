@@ -2,6 +2,7 @@
 
 import pickle
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -66,7 +67,10 @@ def test_the_faster_way_is_taken_and_remembered(monkeypatch, ways, capsys, way):
     trials = faster(monkeypatch, way)
     state = run(with_products("measured"), grey(20))
     assert set(ways) == {way} and len(trials) == 1 and state.steps_by == way
-    assert f"the {way} take" in capsys.readouterr().err
+    program, operations, words = (1, 2, "program takes") if way == "program" else (2, 1, "operations take")
+    assert capsys.readouterr().err == (
+        f"npvae: a step takes {program} ms by the program, {operations} ms by operations with BLAS: the {words} them\n"
+    )
 
 
 def test_both_ways_train_alike():
@@ -85,6 +89,33 @@ def test_a_trial_takes_both_ways_and_changes_nothing(quick, ways):
         assert_same_bits(state, untouched)
         assert (state.step, state.epoch) == (0, 0)
     assert set(ways) == set(step_trial.WAYS)
+
+
+def test_a_trial_waits_before_every_turn_and_takes_both_ways_in_each(monkeypatch):
+    x, ops, pauses = grey(20), with_products("measured"), []
+    monkeypatch.setattr(step_trial, "time", SimpleNamespace(sleep=pauses.append, perf_counter=time.perf_counter))
+    model, settings = make(ops, x)
+    seconds = step_trial.measure(model, settings, x, start(ops, x))
+    assert len(pauses) == 2 * step_trial.ROUNDS > 2 and all(0 < seconds < 0.03 for seconds in seconds.values())
+    assert len(set(pauses)) == 1 and pauses[0] > 0
+
+
+def test_the_best_turn_counts(monkeypatch):
+    """By a clock that a step moves: of the program's turns one is fast."""
+    x, ops, now = grey(20), with_products("measured"), [0.0]
+    monkeypatch.setattr(step_trial, "time", SimpleNamespace(sleep=lambda seconds: None, perf_counter=lambda: now[0]))
+    turns = iter([4.0, 4.0, 1.0, 4.0, 4.0])
+    cost = {"program": None, "operations": 2.0}
+
+    def take(self, epoch, state, index):
+        way = "operations" if self._program is None else "program"
+        now[0] += next(turns) if way == "program" else cost[way]
+        state.step += 1
+        return 1
+
+    monkeypatch.setattr(Stepper, "take", take)
+    model, settings = make(ops, x)
+    assert step_trial.measure(model, settings, x, start(ops, x)) == {"program": 1.0, "operations": 2.0}
 
 
 @pytest.mark.parametrize("rows", [1, 5, 7, 8])

@@ -303,7 +303,7 @@ def test_limits_of_an_imputer_s_arguments(name, least, wrong):
         TableImputer(**{**small, name: wrong}).fit(x)
 
 
-@pytest.mark.parametrize(("value", "fits"), [(0.99e15, True), (1.01e15, False), (-0.99e15, True), (-1.01e15, False)])
+@pytest.mark.parametrize(("value", "fits"), [(0.99e15, True), (1e15, True), (-1e15, True), (1.01e15, False), (-0.99e15, True), (-1.01e15, False)])
 def test_numbers_far_from_all_others(value, fits):
     column = Column("a", "continuous", mean=0.0, deviation=2.0)
     if fits:
@@ -311,6 +311,8 @@ def test_numbers_far_from_all_others(value, fits):
     else:
         with pytest.raises(InputError, match=r"column 'a' holds -?2.02e\+15 in row 0; too far from all others"):
             column.encode(np.array([2.0 * value]), np.array([True]))
+        with pytest.raises(InputError, match="^column 'a' holds the text 'x' in row 0"):
+            column.encode(np.array(["x"], dtype=object), np.array([True]))
 
 
 @pytest.mark.parametrize(("kind", "values", "row"), [

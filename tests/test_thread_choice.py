@@ -125,3 +125,29 @@ def test_a_trial_is_short_however_slow():
     assert 1 <= choice.steps_of_trial() <= 3
     choice.ran(1.0, 2)
     assert choice.number == 2 and choice.steps_of_trial() is None
+
+
+def test_a_trial_that_has_taken_no_step_takes_one():
+    choice = ThreadChoice(2)
+    for _ in range(2):
+        choice.ran(0.05, 50)
+    choice.ran(10 * TRIAL_SECONDS, 0)  # as where the first was refused
+    assert choice.is_trial and choice.steps_of_trial() == 1
+
+
+@pytest.mark.parametrize(("steps", "best", "trials"), [
+    (128, 1, 10),  # faster: in its place, and the other one's turn comes after the fewest trials that lie between
+    (66, 1, 10), (65, 2, 10), (64, 2, 10),  # as it must be faster by three hundredths at least
+    (32, 2, 50), (16, 2, 75),  # slower: until what was lost is a hundredth of the time
+])
+def test_how_long_the_other_number_is_left_alone(steps, best, trials):
+    """One thread takes so many steps in the time in which two take 64; all others are as fast as the number in use."""
+    choice, seconds = ThreadChoice(2), 0.03125
+    for taken in (64, 64, steps):
+        choice.ran(seconds, taken)
+    assert choice.number == best
+    count = 0
+    while choice.number == best:
+        choice.ran(seconds, max(steps, 64))
+        count += 1
+    assert count == trials

@@ -128,6 +128,18 @@ def test_the_least_share_of_all_groups_around_holds():
     assert threads.available_cores() == 5
 
 
+def test_every_group_says_its_version_and_what_its_files_hold():
+    group("0::/a/b\n", a__x="1", a__b__x="2", unified__a__x="3", x="4")
+    assert list(cgroup.limits("cpu", ("y",), ("x",))) == [(2, ["2"]), (2, ["1"]), (2, ["4"]), (2, ["3"])]
+    group("3:cpu,cpuacct:/a\n5:memory:/a\n", **{"cpu,cpuacct__a__y": "5", "cpu__y": "6", "memory__a__y": "7", "cpu,cpuacct__a__z": "8"})
+    assert list(cgroup.limits("cpu", ("y", "z"), ("x",))) == [(1, ["5", "8"])]
+    assert list(cgroup.limits("cpuacct", ("y",), ("x",))) == [(1, ["5"])]
+    group("3:cpu:/a\n", cpu__a__y="\u00e9", cpu__y="6")  # what is not ASCII is no limit
+    assert list(cgroup.limits("cpu", ("y",), ("x",))) == [(1, ["6"])]
+    cgroup.MEMBERSHIP.unlink()
+    assert list(cgroup.limits("cpu", ("y",), ("x",))) == []
+
+
 def test_the_memory_of_a_container(monkeypatch):
     monkeypatch.setattr(machine_memory, "_of_machine", lambda: 10**9)
     assert machine_memory.available_bytes() == 10**9

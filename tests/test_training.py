@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from small import grey_rows, small_vae
 from npvae import VAE, backend, likelihoods, objectives, random
 from npvae.backend.base import Ops
 from npvae.backend.numpy_program import LatentNoise
+from npvae.backend.stretch import Stretch
 from npvae.errors import InputError, InputTypeError, NonFiniteError, TrainingInterrupted
 from npvae.evaluate import evaluate_elbo
 from npvae.layers import activations
@@ -21,6 +23,7 @@ from npvae.model import Architecture, Model
 from npvae.optim import SGD
 from npvae.training import TrainingSettings, train
 from npvae.training.loop import initial_state
+from npvae.training.state import interruption, is_failure
 
 
 #: A backend without a training program: steps are taken one by one, where a test can look on.
@@ -39,10 +42,10 @@ def test_training_is_the_loop_written_out():
     x = grey_rows(16)
     state = train(model, settings, x)
 
-    theta, step, losses = model.initial_parameters(5, "float64"), 0, []
+    theta, step, losses, norms = model.initial_parameters(5, "float64"), 0, [], []
     for epoch in range(2):
         order = random.permutation(5, "shuffle", epoch, 16)
-        total = 0.0
+        total, norm = 0.0, 0.0
         for start in (0, 7, 14):
             batch = x[order[start:start + 7]]
             eps = random.normal(5, "latent noise", step, (len(batch), 2))
@@ -50,9 +53,12 @@ def test_training_is_the_loop_written_out():
             theta = theta - 0.01 * gradient
             step += 1
             total += float(loss) * len(batch)
+            norm += float(np.linalg.norm(gradient))
         losses.append(total / 16)
+        norms.append(norm / 3)
     np.testing.assert_allclose(state.theta, theta, rtol=1e-12)
     np.testing.assert_allclose(state.history["loss"], losses, rtol=1e-12)
+    np.testing.assert_allclose(state.history["gradient_norm"], norms, rtol=1e-12)
     assert state.step == 6 and state.epoch == 2 and state.stop_reason == "finished"
 
 
@@ -196,6 +202,145 @@ def test_validation_is_the_elbo_at_the_epochs_end_and_sees_the_same_noise():
     assert state.history["val_elbo"][0] == pytest.approx(-float(terms.loss), rel=1e-12)
 
 
+def test_validation_takes_a_thousand_samples_at_a_time_each_time_with_noise_of_its_own():
+    """Rows of the ELBO; of a bound with K samples a row, 1000 // K rows, and at least one."""
+    model, settings = model_and_settings(epochs=1, learning_rate=1e-300)
+    theta = model.initial_parameters(5, "float64")
+    for objective, rows, count in (("elbo", 1000, 1003), ({"name": "importance_weighted", "samples": 300}, 3, 7),
+                                   ({"name": "importance_weighted", "samples": 1001}, 1, 2)):
+        model, settings = model_and_settings(epochs=1, learning_rate=1e-300, objective=objective)
+        x_valid, total = grey_rows(count, seed=4), 0.0
+        for step, start in enumerate(range(0, count, rows)):
+            part = x_valid[start:start + rows]
+            eps = random.normal(5, "validation noise", step, settings.objective.noise_shape(len(part), 2))
+            total += len(part) * float(settings.objective.loss(model, theta, part, eps, gradient=False)[0].loss)
+        state = train(model, settings, grey_rows(8), x_valid)
+        assert state.history["val_loss"][0] == pytest.approx(total / count, rel=1e-10)
+
+
+def test_pixels_that_are_drawn_once_are_drawn_by_their_purpose(monkeypatch):
+    """Static: the data as number 0, validation rows as number 1; rows that training draws at every step are validated as number 1 too."""
+    from npvae.training import loop
+
+    x, x_valid = grey_rows(16), grey_rows(9, seed=4)
+
+    def drawn(rows, number):
+        return (random.uniform(5, "static binarize", number, rows.shape, "float32") < rows).astype(float)
+
+    plain = {"epochs": 2, "learning_rate": 0.01}
+    model, static = model_and_settings(ONE_BY_ONE, binarize="static", **plain)
+    found = train(model, static, x, x_valid)
+    wanted = train(model, model_and_settings(ONE_BY_ONE, **plain)[1], drawn(x, 0), drawn(x_valid, 1))
+    np.testing.assert_array_equal(found.theta, wanted.theta)
+    assert found.history["val_loss"] == wanted.history["val_loss"]
+    seen = []
+    monkeypatch.setattr(loop.evaluate, "evaluate_elbo", lambda model, theta, x, *rest: seen.append(x) or {"loss": 0.0, "elbo": 0.0})
+    train(*model_and_settings(ONE_BY_ONE, binarize="dynamic", epochs=1), x, x_valid)
+    np.testing.assert_array_equal(seen, [drawn(x_valid, 1)])
+
+
+def test_seconds_are_those_from_the_beginning_of_an_epoch_to_its_end(monkeypatch):
+    from npvae.training import loop
+
+    readings = iter([100.0, 107.5, 200.0, 200.25])
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(readings)))
+    assert train(*model_and_settings(ONE_BY_ONE), grey_rows(16)).history["seconds"] == [7.5, 0.25]
+
+
+@pytest.mark.parametrize("ops", ["one by one", "numpy", "numba"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_history_is_of_python_s_own_numbers(ops, dtype):
+    """They are written as text, where NumPy's look otherwise."""
+    if ops == "numba" and backend.reason_against("numba") is not None:
+        pytest.skip("no numba here")
+    model, settings = model_and_settings(ONE_BY_ONE if ops == "one by one" else backend.get(ops), objective="importance_weighted")
+    history = train(model, settings, grey_rows(20).astype(dtype), grey_rows(9).astype(dtype)).history
+    for name, column in history.items():
+        kind = int if name.removeprefix("val_") in ("epoch", "active_units") else list if name.endswith("kl_per_dimension") else float
+        assert {type(value) for value in column} == {kind}, name
+    assert {type(value) for row in history["kl_per_dimension"] for value in row} == {float}
+
+
+class Clocked:
+    """In the place of a backend's program: a step adds 1 to the parameters and takes so many seconds; some steps are left to the loop."""
+
+    def __init__(self, seconds, left=()) -> None:
+        self.now, self.seconds, self.left, self.calls = 50.0, seconds, set(left), []
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def train(self, theta, gradient, state, order, start, step, rates, betas):
+        taken = range(step, step + len(rates))
+        done = next((i for i, each in enumerate(taken) if each in self.left), len(rates))
+        self.calls.append((start, step, rates, betas))
+        theta += done
+        self.now += sum(self.seconds(each) for each in taken[:done])
+        return Stretch(done, np.zeros(done), np.arange(step, step + done, dtype=float))
+
+
+def stepper_of(clocked, monkeypatch, rows: int = 200, **changes):
+    from npvae import evaluate
+    from npvae.training import steps
+
+    monkeypatch.setattr(steps, "time", clocked)
+    x = grey_rows(rows)
+    model, settings = model_and_settings(ONE_BY_ONE, **{"batch_size": 1, **changes})
+    state = initial_state(model, settings, x)
+    state.theta[...] = 0.0
+    stepper = steps.Stepper(model, settings, x, state, by_program=False)
+    stepper._program, stepper._candidate = clocked, state.theta.copy()
+    return stepper, steps.Epoch(model, settings, x, np.arange(rows), evaluate.ElboAverages(np)), state
+
+
+@pytest.mark.parametrize(("seconds", "stretches"), [
+    (lambda step: 0.004, [1, 4, *[12] * 16, 3]), (lambda step: 1.0, [1] * 200), (lambda step: 1e-6, [1, 4, 16, 64, 115]),
+    (lambda step: 0.004 if step < 29 else 0.02, [1, 4, 12, 12, 12, *[2] * 79, 1]), (lambda step: 0.026, [1] * 200), (lambda step: 0.025, [1, *[2] * 99, 1]),
+])
+def test_a_call_of_compiled_steps_lasts_a_twentieth_of_a_second(monkeypatch, seconds, stretches):
+    """It begins with one step, and a call is at most four times as long as the one before."""
+    clocked = Clocked(seconds)
+    stepper, epoch, state = stepper_of(clocked, monkeypatch, kl_warmup=2, schedule={"name": "exponential", "decay": 0.9})
+    index, taken = 0, []
+    while index < 200:
+        taken.append(stepper.take(epoch, state, index))
+        index += taken[-1]
+    assert taken == stretches
+    assert [len(rates) for _, _, rates, _ in clocked.calls] == taken
+    assert state.step == 200 and epoch.norm_sum == sum(range(200)) and type(epoch.norm_sum) is float
+    for start, step, rates, betas in clocked.calls:
+        assert start == step
+        times = [(step + i) / 200 for i in range(len(rates))]
+        assert rates == pytest.approx([0.01 * 0.9**t for t in times]) and betas == pytest.approx([t / 2 for t in times])
+
+
+def test_the_parameters_before_a_call_are_kept_every_fifty_steps(monkeypatch):
+    """Of a call whose first step is good: those of step 0, and of the first call that begins 50 steps after a copy or later."""
+    clocked = Clocked(lambda step: 0.004)
+    stepper, epoch, state = stepper_of(clocked, monkeypatch)
+    index, kept, last = 0, 0.0, None
+    while index < 200:
+        begin, theta = state.step, state.theta.copy()
+        index += stepper.take(epoch, state, index)
+        if last is None or begin >= last + 50:
+            kept, last = theta, begin
+        np.testing.assert_array_equal(stepper._good, kept)
+    assert last == 173  # the calls begin at 0, 1, 5, 17, ..., 53, ..., 113, ..., 173
+    stepper.put_back(state)
+    np.testing.assert_array_equal(state.theta, kept)
+
+
+def test_a_step_that_the_program_leaves_is_taken_by_operations(monkeypatch):
+    clocked = Clocked(lambda step: 1e-6, left=[0, 3])
+    stepper, epoch, state = stepper_of(clocked, monkeypatch, rows=8)
+    index, taken = 0, []
+    while index < 8:
+        taken.append(stepper.take(epoch, state, index))
+        index += taken[-1]
+    # A call that stops early grows no longer than four times what it was to be.
+    assert taken == [1, 1, 1, 1, 4] and [step for _, step, _, _ in clocked.calls] == [0, 1, 2, 3, 4]
+
+
 def test_active_units_are_the_dimensions_whose_mean_varies():
     """Burda's definition, on a linear encoder whose second mean is constant."""
     model = Model(Architecture(6, 2, ()), backend.get("numpy"))
@@ -255,9 +400,24 @@ def test_early_stopping_waits_for_the_warm_up_and_restores_the_best(monkeypatch)
     assert "epoch 4" in state.stop_reason and "2 epochs" in state.stop_reason
 
 
-def test_min_delta_is_what_counts_as_better(monkeypatch):
+def test_a_run_that_ends_before_the_warm_up_is_over_keeps_its_parameters():
+    """None are the best yet."""
+    model, settings = model_and_settings(epochs=9, kl_warmup=3, patience=2)
+    thetas = []
+
+    def stop(state):
+        thetas.append(state.theta.copy())
+        state.stop("enough")
+
+    state = train(model, settings, grey_rows(20), grey_rows(5), callbacks=[stop])
+    assert state.best_theta is None and state.best_epoch == 0
+    np.testing.assert_array_equal(state.theta, thetas[0])
+
+
+@pytest.mark.parametrize("elbos", [[-10.0, -9.5, -9.2, -1.0], [-10.0, -9.0, -9.0, -1.0]])  # as much as it, but no more
+def test_min_delta_is_what_counts_as_better(monkeypatch, elbos):
     model, settings = model_and_settings(epochs=10, patience=2, min_delta=1.0)
-    Elbos(monkeypatch, [-10.0, -9.5, -9.2, -1.0])
+    Elbos(monkeypatch, elbos)
     state = train(model, settings, grey_rows(20), grey_rows(5))
     assert state.epoch == 3 and state.best_epoch == 1
 
@@ -332,7 +492,7 @@ def test_the_last_update_of_an_epoch_is_looked_at_too(monkeypatch):
     model, settings = model_and_settings(epochs=1, batch_size=20)
     monkeypatch.setattr(type(settings.optimizer), "update", lambda self, ops, theta, *rest: theta.fill(np.inf))
     state = initial_state(model, settings, grey_rows(20))
-    with pytest.raises(NonFiniteError, match="encoder/0/W not finite"):
+    with pytest.raises(NonFiniteError, match="epoch 1, step 1: the update made the parameter encoder/0/W not finite"):
         train(model, settings, grey_rows(20), state=state)
     np.testing.assert_array_equal(state.theta, model.initial_parameters(5, "float64"))
 
@@ -346,7 +506,7 @@ def test_a_validation_loss_that_is_not_finite_is_an_error():
 
 @pytest.mark.parametrize(("tensor", "spoil", "words"), [
     ("the parameter decoder/0/W", lambda v, x: v["decoder/0/W"].__setitem__((0, 0), np.nan), "learning_rate"),
-    ("the minibatch x", lambda v, x: x.__setitem__((2, 1), np.inf), "data"),
+    ("the minibatch x", lambda v, x: x.__setitem__((2, 1), np.inf), "data"), ("the minibatch x", lambda v, x: x.__setitem__((2, 1), np.nan), "data"),
     ("the latent sample z", lambda v, x: v["encoder/logvar/b"].__setitem__(0, 3000.0), "clip_norm"),
     ("the KL divergence", lambda v, x: v["encoder/logvar/b"].__setitem__(0, 800.0), "overflowed"),
 ])
@@ -361,16 +521,33 @@ def test_the_guard_finds_the_first_tensor(tensor, spoil, words):
     assert name == tensor and words in advice
 
 
-def test_at_the_first_step_the_advice_is_to_scale_the_data():
+def test_where_data_may_be_missing_they_are_not_what_is_wrong():
+    from npvae.training.guard import first_non_finite
+
+    model = Model(Architecture(6, 2, (5,), missing=True), backend.get("numpy"))
+    theta, x = model.initial_parameters(0, "float64"), grey_rows(5)
+    x[1, 2] = np.nan
+    assert first_non_finite(model, objectives.ELBO(), theta, x, np.ones((5, 2)), 1.0) == ("", "")
+    model.views(theta)["encoder/logvar/b"][0] = 3000.0
+    with np.errstate(all="ignore"):
+        assert first_non_finite(model, objectives.ELBO(), theta, x, np.ones((5, 2)), 1.0)[0] == "the latent sample z"
+    settings = model_and_settings()[1]
+    x[2, 3] = -1e200
+    with pytest.raises(NonFiniteError, match=r"largest value is 1e\+200"):
+        train(model, settings, x)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_at_the_first_step_the_advice_is_to_scale_the_data(sign):
     model, settings = model_and_settings()
     with pytest.raises(NonFiniteError, match=r"step 1: .*not scaled .*largest value is 1e\+200.*divide_by"):
-        train(model, settings, grey_rows(20) * 1e200)
+        train(model, settings, sign * grey_rows(20) * 1e200)
 
 
 def test_a_callback_that_ruins_the_parameters_is_noticed():
     model, settings = model_and_settings(epochs=1)
     state = initial_state(model, settings, grey_rows(20))
-    with pytest.raises(NonFiniteError):
+    with pytest.raises(NonFiniteError, match="epoch 1, step 3: the update made the parameter encoder/0/W not finite"):
         train(model, settings, grey_rows(20), state=state, callbacks=[lambda s: s.theta.fill(np.nan)])
     assert np.isfinite(state.theta).all()
 
@@ -454,6 +631,20 @@ def test_a_second_ctrl_c_interrupts_at_once():
         os.kill(os.getpid(), signal.SIGINT)
         assert interrupt.requested
         os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize(("reason", "failed"), [
+    (None, True), ("a number was not finite", True), ("ended by KeyError('x')", True), ("finished", False), ("interrupted", False),
+    ("no better validation ELBO for 3 epochs", False), ("as was ended by ", False), ("", False),
+])
+def test_which_ends_of_a_run_nobody_wanted(reason, failed):
+    assert is_failure(reason) is failed
+
+
+def test_when_ctrl_c_ended_a_run_in_words():
+    state = SimpleNamespace(stop_reason="interrupted", epoch=4)
+    assert interruption(state, 9) == "training interrupted in epoch 5 of 9"
+    assert interruption(SimpleNamespace(stop_reason="finished", epoch=9), 9) == "interrupted as the training ended"
 
 
 # Settings

@@ -8,6 +8,7 @@ from small import grey_rows, small_vae
 
 from npvae import VAE, LatentClassifier, SemiSupervisedVAE, TableImputer, backend
 from npvae.backend import blas
+from npvae.backend.base import Ops
 from npvae.errors import MissingDependencyError, UnknownNameError
 
 if backend.reason_against("numba") is not None:
@@ -117,6 +118,17 @@ def test_using_a_model_compiles_nothing(estimator, nothing_compiled):
         for use in uses:
             close(use(again), use(reference))
     assert nothing_compiled == [] and library._loaded == {}
+
+
+def test_compiled_code_is_looked_for_once(nothing_compiled, monkeypatch):
+    """For each dtype: a look into the folder lasts longer than a small operation."""
+    looked = []
+    monkeypatch.setattr(library, "kept", lambda dtype, folder: looked.append(dtype))
+    ops, x = backend.for_use("numba"), np.linspace(-1.0, 1.0, 6).reshape(2, 3)
+    for _ in range(3):
+        close(ops.kl_forward(x, x), Ops(np).kl_forward(x, x))
+    ops.kl_forward(x.astype(np.float32), x.astype(np.float32))
+    assert looked == ["float64", "float32"] and nothing_compiled == []
 
 
 def test_what_is_compiled_already_is_used(estimator, monkeypatch):

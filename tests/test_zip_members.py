@@ -60,6 +60,16 @@ def a_zip(*members, comment=b"", wide=False, before=b"", **stated) -> bytes:
     return data + b"PK\5\6" + struct.pack("<HHHHIIH", *right.values(), len(comment)) + comment
 
 
+def with_end(data: bytes, *numbers) -> bytes:
+    """The zip file with other numbers in its last record: entries twice, the directory's length and place."""
+    return data[:-22] + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, *numbers, 0)
+
+
+#: A ZIP64 end with everything in it, the directory of which is so long, at such a place.
+WIDE = a_zip(member(), wide=True)
+LENGTH_OF_IT, PLACE_OF_IT = len(member()[1](0)), len(member()[0])
+
+
 def short(value) -> str:
     """What a case is called."""
     return "zip" if isinstance(value, bytes) else value
@@ -92,6 +102,7 @@ def read(data: bytes) -> dict[str, bytes]:
     a_zip(member(extra=b"\7\0\0\0", wide=("size",))),
     a_zip(member(), wide=True), a_zip(member(method=8), wide=True, comment=b"c"),
     a_zip(member(), before=b"something in front of it"),
+    with_end(WIDE, 0xFFFF, 0xFFFF, LENGTH_OF_IT, PLACE_OF_IT), with_end(WIDE, 1, 1, FULL, FULL), with_end(WIDE, 1, 1, LENGTH_OF_IT, FULL),
 ], ids=short)
 def test_zips_in_every_legal_form(data):
     assert read(data) == {"a": CONTENT}
@@ -102,7 +113,8 @@ def test_several_members_in_the_order_of_the_directory():
     assert list(read(a_zip(one, two, empty)).items()) == [("a", CONTENT), ("b", b"x" * 1000), ("c", b"")]
     swapped = a_zip((one[0], member(b"b", offset=len(one[0]))[1]), (member(b"b")[0], member(b"a", offset=0)[1]))
     assert list(read(swapped)) == ["b", "a"]
-    assert read(a_zip()) == {}
+    assert read(a_zip()) == read(a_zip(comment=b"PK\5\6" + b"c" * 30)) == {}
+    assert list(read(a_zip(member(b"b"), member(b"a"))).items()) == [("b", CONTENT), ("a", CONTENT)]
 
 
 def test_names_are_of_the_code_page_or_utf_8():
@@ -139,6 +151,9 @@ LENGTH = NAMED + "has another length than it states"
     (a_zip(member(), wide=True, length=1), ELSEWHERE),
     (a_zip(member(), here=0xFFFF, count=0xFFFF), "it has 65535 members in a directory of 47 bytes; at most 10000 and 4194304 are read"),
     (a_zip(member(), wide=True).replace(b"PK\6\6", b"PK\6\0"), ELSEWHERE),
+    (with_end(WIDE, 1, 1, LENGTH_OF_IT, PLACE_OF_IT), ELSEWHERE),  # a ZIP64 end that nobody refers to
+    (WIDE[:-34] + struct.pack("<Q", 10**6) + WIDE[-26:], ELSEWHERE),
+    (a_zip()[:-2] + b"\1\0", "it has no zip directory at its end: it is cut, or no .npz file"),
     (a_zip(member(), here=2, count=2), "its directory has 1 entries and states 2"),
     (a_zip(member(), here=0, count=0), "its directory has 1 entries and states 0"),
     (a_zip(member(), member()), "it has two members named 'a'"),
@@ -151,6 +166,11 @@ LENGTH = NAMED + "has another length than it states"
     (a_zip(member(size=FULL, extra=b"\1\0\4\0" + bytes(4))), DIRECTORY + ": lengths above 4 GB are not stated"),
     (a_zip(member(size=FULL, extra=b"\2\0\10\0" + bytes(8))), DIRECTORY + ": lengths above 4 GB are not stated"),
     (a_zip(member(size=FULL, extra=b"\1\0\10\0" + bytes(7))), DIRECTORY + ": lengths above 4 GB are not stated"),
+    (a_zip(member(size=FULL, extra=b"\1\0\10\0" + bytes(7), comment=b"\0")), DIRECTORY + ": lengths above 4 GB are not stated"),
+    # Two are wanted, and one is there, by the field's length or by that of all extra fields.
+    *((a_zip(member(size=FULL, offset=FULL, extra=extra)), DIRECTORY + ": lengths above 4 GB are not stated") for extra in [
+        b"\1\0\10\0" + bytes(8), b"\1\0\20\0" + bytes(8), b"\1\0\20\0" + bytes(15), b"\7\0\1\0." + b"\1\0\20\0" + bytes(15),
+    ]),
     (a_zip(member(flags=1)), NAMED + "is encrypted"),
     *((a_zip(member(method=number)), f"{NAMED}is packed by {name}; write it without compression (numpy.savez)") for number, name in {
         1: "shrinking", 9: "DEFLATE64", 12: "BZIP2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 99: "encryption", 77: "method 77",
@@ -198,7 +218,10 @@ def test_a_member_that_was_not_read_to_its_end_is_not_whole():
         assert stream.read(199) == CONTENT[:199]
         with pytest.raises(BadZip, match=LENGTH):
             stream.finish()
-        assert stream.read(2) == CONTENT[199:]
+        with pytest.raises(BadZip, match=NAMED + "is cut or damaged"):
+            stream.read_into(memoryview(bytearray(2)))  # more than is left
+        rest = stream.read(2)
+        assert rest == CONTENT[199:] and type(rest) is bytes
         stream.finish()
 
 

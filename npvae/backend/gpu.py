@@ -9,8 +9,8 @@ import re
 
 from npvae.errors import MissingDependencyError
 
-#: The packages that CuPy comes in, with the CUDA version that each is for.
-WHEELS = {"cupy-cuda11x": 11, "cupy-cuda12x": 12, "cupy-cuda13x": 13}
+#: The packages that CuPy comes in.
+WHEELS = ("cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x", "cupy")
 
 #: The oldest compute capability that the kernels are compiled for in our checks (Volta), and the oldest that the
 #: compiler of CUDA 13 knows (Turing).
@@ -148,7 +148,7 @@ def _wheel() -> str:
     """The installed package of CuPy."""
     import importlib.metadata  # costs as much as all of npvae.backend
 
-    for package in (*WHEELS, "cupy"):
+    for package in WHEELS:
         try:
             return f"{package} {importlib.metadata.version(package)}"
         except importlib.metadata.PackageNotFoundError:

@@ -14,7 +14,6 @@ class Memory:
         self._line = CACHE_LINE // itemsize
         self._itemsize = itemsize
         self._size = 0
-        self._start = 0
 
     def take(self, numbers: int) -> int:
         """The place of a new array, in numbers; with a line's room behind it, since vectors may end beyond it."""

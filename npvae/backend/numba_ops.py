@@ -175,11 +175,12 @@ class NumbaOps(NumpyOps):
         return products.multiply(program, self._buffers, self.threads, form, a, b, out, epilogue, bias)
 
     def outer_forward(self, x, offsets, activation):
-        ready, ready_offsets = self._ready(x), self._ready(offsets)
-        if ready is None or ready_offsets is None or offsets.dtype != x.dtype or offsets.shape[1:] != x.shape[1:]:
+        ready = self._ready(x)
+        if ready is None or offsets.dtype != x.dtype or offsets.shape[1:] != x.shape[1:]:
             return super().outer_forward(x, offsets, activation)
+        (offsets,) = self._ready(offsets)
         y = self._buffers.empty((len(offsets) * len(x), x.shape[1]), x.dtype)
-        for part, offset in zip(y.reshape(len(offsets), *x.shape), ready_offsets[0], strict=True):
+        for part, offset in zip(y.reshape(len(offsets), *x.shape), offsets, strict=True):
             np.copyto(part, ready[0])  # a part is still in the cache when the activation comes
             self._run(x.dtype, Operation.ACTIVATION, FORWARD[activation], part.ctypes.data, *x.shape, offset.ctypes.data)
         return y

@@ -160,7 +160,7 @@ class NumbaProgram:
                 "INPUTS": layer.inputs, "OUTPUTS": layer.outputs, "EPILOGUE": FORWARD[layer.activation],
                 "INPUT": address(source), "OUTPUT": address(self._outputs[i]), "D_OUTPUT": address(self._gradients[i]),
                 "D_INPUT": 0 if d_source is None else address(d_source), "D_EPILOGUE": d_epilogue,
-                "ADD": int(i == first_head + 1), "SPARSE": int(in_encoder and before < 0),
+                "ADD": i == first_head + 1, "SPARSE": in_encoder and before < 0,
             }
             for name, value in record.items():
                 self._records[i, Layer[name]] = value

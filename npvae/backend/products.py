@@ -32,14 +32,12 @@ def row_length(array: np.ndarray) -> int | None:
     flags = array.flags
     if array.ndim != 2 or array.dtype not in DTYPES or not flags.aligned:
         return None
-    rows, columns = array.shape
+    columns = array.shape[1]
     if flags.c_contiguous:
-        return max(columns, 1)
+        return columns
     between, beside = array.strides
     if columns > 1 and beside != array.itemsize:
         return None
-    if rows <= 1:
-        return max(columns, 1)
     if between % array.itemsize or between < columns * array.itemsize:
         return None
     return between // array.itemsize

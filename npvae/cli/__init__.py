@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def parse(arguments=None) -> argparse.Namespace:
     """The options of a command line, where a preset has taken the place of the defaults."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = sys.argv[1:] if arguments is None else arguments
     parser = build_parser()
     options = parser.parse_args(words)
     if getattr(options, "preset", None) is not None:
@@ -100,9 +100,9 @@ def _run(arguments, ready) -> int:
         common.say_conversions_once(options)
         try:
             kinds.refuse_other_kinds(options)
-            return options.run(options) or 0
+            return options.run(options)
         except (InputError, InputTypeError, NonFiniteError) as error:
-            error.args = (common.with_flags(str(error), options), *error.args[1:])
+            error.args = (common.with_flags(str(error), options),)
             raise
 
 

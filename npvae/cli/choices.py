@@ -78,7 +78,7 @@ def _value(text: str, whole: str):
             raise InputError(f"{shown(whole)} has a number that is not finite or far too large: {shown(text)}")
         return value
     parts = [numbers.read_whole(part) for part in text.split("+")]
-    return parts if len(parts) > 1 and None not in parts else text
+    return text if None in parts else parts
 
 
 def _checked(meaning: Callable[[str], object]) -> Callable[[str], str]:

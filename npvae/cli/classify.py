@@ -236,7 +236,7 @@ def _given_labels(options, rows: _Rows) -> np.ndarray:
         codes = rows.codes
     else:
         count = DATASET_LABELS if options.labels is None else options.labels
-        codes = balanced_choice(rows.codes, count, options.seed, rows.classes.tolist())
+        codes = balanced_choice(rows.codes, count, options.seed, rows.classes)
     refuse_unusable(codes, rows.classes)
     return codes
 
@@ -301,7 +301,7 @@ def _report(say, classes, predicted, judged: _Rows) -> None:
     say(f"classes of {len(predicted)} rows: " + ", ".join(counts[:MOST_LISTED] + (["..."] if len(counts) > MOST_LISTED else [])))
     if judged.codes is None or not (known := judged.codes >= 0).any():
         return
-    wrong = float(np.mean(judged.classes[judged.codes[known]] != predicted[known]))
+    wrong = np.mean(judged.classes[judged.codes[known]] != predicted[known])
     say(f"of {int(known.sum())} rows {judged.what}, {100 * wrong:.2f} % are taken for another class")
 
 
@@ -361,7 +361,7 @@ def _check(options) -> None:
     read = [("--data", options.data), ("--predict", options.predict), ("--model", options.model)]
     overwrite = options.overwrite or options.resume
     if options.save is not None and _run_that_left(options.save) is not None:  # perhaps this very run: seen once the data are read
-        outputs.refuse(written[:2], read, overwrite=True)
+        outputs.refuse(written, read, overwrite=True)
         del written[1]
     outputs.refuse(written, read, overwrite=overwrite)
     if options.model is not None and (options.save is not None or options.labels is not None or options.classes):

@@ -92,7 +92,7 @@ def read_data(options, part: str, source=None, labelled: bool = True):
     try:
         loaded = load_file(source, label_column=label_column, **reading.arguments(options))
     except InputError as error:  # about an argument that is an option here
-        if label_column is not None and str(error).startswith("unknown column"):
+        if str(error).startswith("unknown column"):
             raise InputError(f"--label-column: {error}") from None
         if "label_column" in str(error):
             raise InputError(str(error).replace("label_column=", "--label-column ").replace("label_column", "--label-column")) from None

@@ -175,7 +175,7 @@ def _report(imputer, found, text, table, names) -> None:
         f"squared error of cells held out, standardised (of names: of their probabilities): {ours:.3f}; of a normal "
         f"distribution: {normal:.3f}"
     )
-    few = int((missing.any(axis=1) & (found.effective_sample_size < FEW_SAMPLES)).sum())
+    few = (missing.any(axis=1) & (found.effective_sample_size < FEW_SAMPLES)).sum()
     if few:
         output.say(
             f"of the rows filled in, {few} rest{'s' if few == 1 else ''} on fewer than {FEW_SAMPLES} of "

@@ -208,7 +208,7 @@ def _version(name: str) -> str:
         try:
             return importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            continue
+            pass
     return "not installed"
 
 

@@ -21,8 +21,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from npvae import data
 from npvae.cli import output
 from npvae.data import DATASETS, save_array
@@ -110,7 +108,7 @@ def refuse_suffix(one: Output, suffixes: tuple[str, ...], of_kind: str = "") -> 
 
 def suffix_of(path, default: str = ".csv") -> str:
     """The suffix that says in which form a file is written, lower case; of a stream without one, ``default``."""
-    suffix = "" if path == "-" else Path(path).suffix.lower()
+    suffix = Path(path).suffix.lower()
     return suffix or default if _is_stream(path) else suffix
 
 
@@ -121,11 +119,9 @@ def target(path, default: str = ".csv"):
 
 def write_array(path, x, column_names=None) -> None:
     """Write an array to a file, or to a stream: by its suffix, or as rows of numbers without names."""
-    x = np.asarray(x)
-    suffix = suffix_of(path)
-    if suffix == ".csv":
+    if suffix_of(path) == ".csv":
         x = x.reshape(len(x), -1)
-    save_array(target(path), x, column_names if suffix == ".csv" and not _is_stream(path) else None)
+    save_array(target(path), x, None if _is_stream(path) else column_names)
 
 
 def written_words(outputs: Iterable) -> str:
@@ -217,9 +213,7 @@ def _same_file(path, other) -> bool:
     one, two = _status(path), _status(other)
     if one is not None and two is not None:
         return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino) and not _is_null(one)
-    if "-" in (path, other) or (one is None) != (two is None):
-        return path == other
-    return _full_name(path) == _full_name(other)
+    return "-" not in (path, other) and _full_name(path) == _full_name(other)
 
 
 def _is_null(status) -> bool:

@@ -9,8 +9,6 @@ import io
 import json
 from pathlib import Path
 
-import numpy as np
-
 from npvae.cli import numbers, outputs
 from npvae.data import DATASETS
 from npvae.errors import InputError, ModelFileError
@@ -107,7 +105,7 @@ def identity(options, *arrays) -> str:
     """A SHA-256 of all that decides what a command trains: its options, but those of _FREE that change nothing, and its data."""
     unimportant = set(_FREE) - {"epochs"} | {"resume", "resume_anyway", "parser", "run", "words"}
     chosen = {name: str(value) for name, value in sorted(vars(options).items()) if name not in unimportant}
-    digests = [checkpoint.data_fingerprint(np.ascontiguousarray(array)) for array in arrays]
+    digests = [checkpoint.data_fingerprint(array) for array in arrays]
     return hashlib.sha256(json.dumps([chosen, digests]).encode()).hexdigest()
 
 
@@ -117,14 +115,14 @@ def resumed(options, *files, command_of=checkpoint.command_of):
     command_of: reads the command line that a checkpoint remembers. InputError: an option that was given differs from the run's,
     or its data are gone. ModelFileError, OSError: the checkpoint cannot be read.
     """
-    path = next((path for path in files if Path(path).exists()), None)
+    path = next((path for path in files if path.exists()), None)
     words = None if path is None else command_of(path)
     if words is None:
         return options
     kept, given = _parsed(path, words, options.command), _given(options)
     for name, value in given.items():
         before = getattr(kept, name, None)
-        free = name in _FREE or name in _NOT_KEPT or (name in _ELSEWHERE and options.resume_anyway)
+        free = name in _FREE or (name in _ELSEWHERE and options.resume_anyway)
         if not free and value != before:
             flag = "--" + name.replace("_", "-")
             instead = "without it" if before is None or before is False else f"with {before}"

@@ -131,7 +131,7 @@ def _train(options, vae, data, run, checkpoint, say) -> int:
         say("the run was complete already: nothing was left to train")
     seconds = time.perf_counter() - started
     if options.overwrite:
-        for name in PRODUCTS:  # a link is what is replaced, and not the file that it leads to
+        for name in ("model.npz", "history.csv", *PICTURES):  # a link is what is replaced, and not the file that it leads to
             if (folder / name).is_symlink():
                 (folder / name).unlink()
     _write_model(vae, folder, options)

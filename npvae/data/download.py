@@ -24,7 +24,6 @@ class AllMirrorsFailed(Exception):
     """No mirror gave the file; ``reasons`` is a list of (address, reason)."""
 
     def __init__(self, reasons: list[tuple[str, str]]) -> None:
-        super().__init__(f"{len(reasons)} mirrors failed")
         self.reasons = reasons
 
 

@@ -66,7 +66,7 @@ def read_idx(path, shape: tuple[int, ...], published: PublishedFile | None = Non
         raise DataFileError(f"{path}: expected the idx magic number {expected_magic.hex()} at its start, "
                             f"got {magic.hex() or 'an empty file'}")
     found = tuple(int.from_bytes(data[at : at + 4], "big") for at in range(4, header, 4))
-    if found != tuple(shape):
+    if found != shape:
         raise DataFileError(f"{path}: expected an array of shape {tuple(shape)}, got {found}")
     if len(data) != length:
         raise DataFileError(f"{path}: expected {length} bytes for an array of shape {found}, got {_count(data, length)}")

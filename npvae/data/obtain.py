@@ -9,8 +9,7 @@ from npvae.data.published import FILES, MIRRORS
 from npvae.errors import DownloadError
 
 
-def obtain(name: str, folder=None, download: bool = True, progress=None,
-           timeout: float = 30.0) -> dict[str, Path]:
+def obtain(name: str, folder, download: bool, progress, timeout: float) -> dict[str, Path]:
     """Return the path of each part ("x_train", ...) of the public data set ``name``.
 
     Parts that lie in none of the search folders are downloaded into the cache. DownloadError: parts are

@@ -148,7 +148,7 @@ def save_array(path, x, column_names=None, y=None) -> None:
 def _csv_text(x: np.ndarray, column_names) -> str:
     if x.ndim not in (1, 2):
         raise InputError(f"a .csv file holds one or two axes, got an array of shape {x.shape}")
-    table = x.reshape(len(x), -1) if x.size else x.reshape(len(x), x.shape[1] if x.ndim == 2 else 1)
+    table = x if x.ndim == 2 else x[:, np.newaxis]
     if x.dtype.kind == "b":
         table = table.astype(np.uint8)
     text = io.StringIO()

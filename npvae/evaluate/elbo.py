@@ -64,17 +64,17 @@ class ElboAverages:
             "loss": float(mean["loss"]),
             "elbo": -float(mean["reconstruction"] + kl.sum()),
             **({"bound": float(mean["bound"])} if "bound" in mean else {}),
-            **self._of_labelled(to_numpy),
+            **self._of_labelled(),
             "reconstruction": float(mean["reconstruction"]),
             "kl": float(kl.sum()),
             "active_units": int((variance > ACTIVE_VARIANCE).sum()),
             "kl_per_dimension": [float(value) for value in kl],
         }
 
-    def _of_labelled(self, to_numpy) -> dict:
+    def _of_labelled(self) -> dict:
         if "labelled" not in self._sums:
             return {}
-        count, *sums = (float(to_numpy(self._sums[name])) for name in ("labelled", "wrong", "cross_entropy"))
+        count, *sums = (float(self._sums[name]) for name in ("labelled", "wrong", "cross_entropy"))
         return dict(zip(("error", "cross_entropy"), (value / count if count else float("nan") for value in sums), strict=True))
 
 

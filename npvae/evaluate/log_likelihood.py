@@ -68,7 +68,8 @@ class _Weights:
 
     def __init__(self, rows: int) -> None:
         self._largest = np.full(rows, -np.inf)
-        self._mean, self._deviations, self._samples = np.zeros(rows), np.zeros(rows), 0
+        self._mean = self._deviations = np.zeros(rows)
+        self._samples = 0
 
     def add(self, log_weights: np.ndarray) -> None:
         """Count more samples, (samples, rows), float64."""
@@ -117,7 +118,7 @@ def log_likelihood(
     # A piece of a row's samples begins where a block of its random words does: at a multiple of four.
     piece = min(samples, at_once // 4 * 4)
     with model.ops.memory_guard(at_once, "at_once"):
-        for part in batches(rows, max(1, at_once // piece)):
+        for part in batches(rows, at_once // piece):
             weights = _Weights(part.stop - part.start)
             (mu, logvar), _ = model.encode(views, x[part, ...])
             for some in batches(samples, piece):

@@ -145,7 +145,7 @@ class Chain:
         if lost.any():
             self.x = np.where(lost[:, None], self._start, self.x)
             self.expected = np.where(lost[:, None], self._start, self.expected)
-            self.z = np.where(lost[:, None], 0.0, self.z).astype(self.z.dtype)
+            self.z = np.where(lost[:, None], 0.0, self.z)
 
     def _choose(self, log_weights: np.ndarray) -> np.ndarray:
         """The number of the sample to go to, (B,), from log-weights (N + 1, B), the present one's last."""
@@ -156,7 +156,7 @@ class Chain:
             return np.where(np.log1p(-u) < log_weights[0] - log_weights[1], 0, 1)
         weights = np.exp(log_weights - log_weights.max(axis=0))
         ends = np.cumsum(weights, axis=0)
-        return np.minimum((ends <= u * ends[-1]).sum(axis=0), len(weights) - 1)
+        return (ends <= u * ends[-1]).sum(axis=0)  # u is at most 1 - 2^-53, so the product is below the last
 
 
 class _Moments:

@@ -59,14 +59,14 @@ def importance_imputation(
     chosen = np.zeros((draws, rows, latent_dim), dtype)
     # A piece of a row's samples begins where a block of its random words does: at a multiple of four.
     piece = min(samples, at_once // 4 * 4)
-    of_rows = max(1, min(at_once // piece, KEPT // (samples * (latent_dim + 1)) or 1))
+    of_rows = min(at_once // piece, KEPT // (samples * (latent_dim + 1)) or 1)
     with ops.memory_guard(at_once, "at_once"):
         for part in batches(len(holed), of_rows):
             here = holed[part]
             found = _weighted(model, views, ops.take_rows(x, ops.asarray(here)), seed, purpose, here, samples, piece)
             mean[here], size[here] = found.mean, found.effective_sample_size
             if draws:
-                u = np.stack([random.uniform(seed, "imputation choice", int(row), (draws,)) for row in here])
+                u = np.stack([random.uniform(seed, "imputation choice", row, (draws,)) for row in here])
                 chosen[:, here] = found.resample(u)
             if progress is not None:
                 progress(int(here[-1]) + 1)
@@ -98,9 +98,9 @@ class _Weighted:
         """For uniform u (B, M) samples (M, B, Z), each chosen with the probability that is its share."""
         ends = np.cumsum(self._shares, axis=0)
         rows = range(len(u))
+        # u is at most 1 - 2^-53, so the product is below the last of the ends.
         places = np.stack([np.searchsorted(ends[:, b], u[b] * ends[-1, b], side="right") for b in rows])
-        places = np.minimum(places, len(ends) - 1)
-        return self._z[places.T, np.arange(len(u))[None, :]]
+        return self._z[places.T, np.arange(len(u))]
 
 
 def _weighted(model, views, x, seed, purpose, places, samples, piece) -> _Weighted:
@@ -112,9 +112,7 @@ def _weighted(model, views, x, seed, purpose, places, samples, piece) -> _Weight
     kept, log_weights = np.empty((samples, rows, latent_dim), dtype), np.empty((samples, rows))
     total, weighted, largest = np.zeros(rows), 0.0, np.full(rows, -math.inf)
     for some in batches(samples, piece):
-        noise = random.normal_of_rows(
-            seed, purpose, [int(place) for place in places], some.start, some.stop - some.start, latent_dim, dtype
-        )
+        noise = random.normal_of_rows(seed, purpose, places, some.start, some.stop - some.start, latent_dim, dtype)
         decoding = Decoding(model, views, x, mu, logvar, ops.asarray(noise), gradient=False)
         found = ops.to_numpy(decoding.log_prior_ratio - decoding.nll).astype(np.float64)
         _refuse_not_finite(found.max(axis=0) < math.inf, places, "a log-weight")
@@ -136,5 +134,5 @@ def _weighted(model, views, x, seed, purpose, places, samples, piece) -> _Weight
 def _refuse_not_finite(fine: np.ndarray, places, what: str) -> None:
     """InputError naming the first row that is not fine."""
     if not fine.all():
-        row = int(places[int(np.argmin(fine))])
+        row = places[np.argmin(fine)]
         raise InputError(f"{what} of row {row} is not finite: the model's parameters or the data are out of range")

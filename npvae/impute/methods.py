@@ -74,7 +74,7 @@ def impute(
         found = chain_imputation(
             model, theta, x, start, seed, metropolis=False, steps=STEPS_TO_COMPLETE, warm_up=STEPS_TO_COMPLETE
         )
-        rows = model.ops.asarray(np.concatenate([x, found.mean.astype(x.dtype)], axis=1))
+        rows = model.ops.asarray(np.concatenate([x, found.mean], axis=1))
         asked = OnIncompleteRows(model.architecture, model.ops)
         return importance_imputation(asked, theta, rows, seed, samples, draws, progress=progress)
     return chain_imputation(

@@ -58,7 +58,7 @@ class Normal:
         count = (~observed).sum(axis=1)
         for h in np.unique(count[count > 0]):
             alike = np.flatnonzero(count == h)
-            for part in batches(len(alike), max(1, PIECE // int(h) ** 2)):
+            for part in batches(len(alike), max(1, PIECE // h**2)):
                 rows = alike[part]
                 missing = np.nonzero(~observed[rows])[1].reshape(-1, h)
                 block = missing[:, :, None] * dimension + missing[:, None, :]
@@ -79,8 +79,9 @@ def fit_normal(x: np.ndarray, iterations: int | None = None, ridge: float = 1e-3
     if iterations is None:
         operations = (np.isnan(x).sum(axis=1, dtype=np.float64) ** 3).sum()
         iterations = int(np.clip(OPERATIONS // max(operations, 1.0), 3, 50))
-    filled = fill_with_means(x.astype(np.float64))
-    variance = np.nanvar(x, axis=0, dtype=np.float64)
+    x = x.astype(np.float64)
+    filled = fill_with_means(x)
+    variance = np.nanvar(x, axis=0)
     floor = ridge * np.where(variance > 0.0, variance, 1.0)
     normal = Normal(filled.mean(axis=0), np.diag(variance + floor))
     for _ in range(iterations):

@@ -37,7 +37,7 @@ def start_from(model, theta, normal: Normal, center=0.0, scale=1.0) -> None:
     V, noise = factors(normal.covariance, architecture.latent_dim)
 
     def put(name, value, where=slice(None)):
-        views[name][where, ...] = model.ops.asarray(value.astype(dtype))
+        views[name][where, ...] = model.ops.asarray(value, dtype)
 
     for _, heads in (architecture.encoder(), architecture.decoder()):
         for head in heads:

@@ -22,12 +22,9 @@ class Pairs:
     def __init__(self, ops, labels: np.ndarray, unlabelled: int, classes: int, dtype: str) -> None:
         self._ops, self._xp = ops, ops.xp
         self.labelled, self.unlabelled, self.classes = len(labels), unlabelled, classes
-        every = np.concatenate([labels.astype(np.int64), np.repeat(np.arange(classes), unlabelled)])
+        every = np.concatenate([labels, np.repeat(np.arange(classes), unlabelled)])
         self.one_hot = ops.asarray(np.eye(classes, dtype=dtype)[every])
         self.one_hot_labels = self.one_hot[:self.labelled, :]  #: (L, C)
-
-    def __len__(self) -> int:
-        return self.labelled + self.classes * self.unlabelled
 
     def spread(self, rows):
         """(P, K) of (L + U, K): each row for each of its pairs."""

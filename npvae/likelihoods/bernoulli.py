@@ -76,6 +76,6 @@ class Bernoulli(Likelihood):
     def check_data(self, x, column_names=None):
         advice = "scale the column to that range, or use likelihood='gaussian_per_feature'"
         there = x[~np.isnan(x)]
-        if there.size and 1 < there.max() <= 255 and there.min() >= 0 and (there == np.floor(there)).all():
+        if there.size and there.max() <= 255 and there.min() >= 0 and (there == np.trunc(there)).all():
             advice = "divide 8-bit images by 255 (divide_by=255); otherwise " + advice
         refuse_outside(x, 0.0, 1.0, "the bernoulli likelihood", advice, column_names)

@@ -9,6 +9,7 @@ A block is the columns of one variable: column j is 1 where the variable has its
 
 from __future__ import annotations
 
+import itertools
 import numbers
 from collections.abc import Iterable
 
@@ -42,8 +43,7 @@ class Categorical(Likelihood):
             raise InputError(
                 f"the categorical likelihood has blocks of {sizes}, {sum(sizes)} columns, but X has {n_features}"
             )
-        ends = np.cumsum(sizes)
-        return [slice(int(end) - size, int(end)) for end, size in zip(ends, sizes, strict=True)]
+        return [slice(end - size, end) for end, size in zip(itertools.accumulate(sizes), sizes, strict=True)]
 
     def heads(self, n_features):
         self._blocks(n_features)
@@ -95,7 +95,7 @@ class Categorical(Likelihood):
             part = x[:, block]
             there = ~np.isnan(part)
             if (there.any(axis=1) != there.all(axis=1)).any():
-                row = int(np.argmax(there.any(axis=1) != there.all(axis=1)))
+                row = np.argmax(there.any(axis=1) != there.all(axis=1))
                 first, last = (column_label(end, column_names) for end in (block.start, block.stop - 1))
                 raise InputError(
                     f"row {row} of X lacks some of {first} to {last}, and not all: they are one variable, which is missing "
@@ -111,7 +111,7 @@ class Categorical(Likelihood):
                 )
             ones = np.where(there[:, 0], part.sum(axis=1), 1.0)
             if (ones != 1).any():
-                row = int(np.argmax(ones != 1))
+                row = np.argmax(ones != 1)
                 first, last = (column_label(end, column_names) for end in (block.start, block.stop - 1))
                 raise InputError(
                     f"row {row} of X has {int(ones[row])} ones from {first} to {last}, but the categorical likelihood "

@@ -107,7 +107,7 @@ class ContinuousBernoulli(Likelihood):
         a = np.abs(logits)
         safe = np.where(a > 0.0, a, 1.0)
         y = np.where(a > 0.0, -np.log1p(u * np.expm1(-safe)) / safe, u)
-        return np.clip(np.where(logits > 0.0, 1.0 - y, y), 0.0, 1.0).astype(logits.dtype, copy=False)
+        return np.clip(np.where(logits > 0.0, 1.0 - y, y), 0.0, 1.0)
 
     def check_data(self, x, column_names=None):
         refuse_outside(

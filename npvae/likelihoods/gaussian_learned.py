@@ -96,7 +96,7 @@ class _LearnedVariance(Likelihood):
         if observed is not None:
             # Where nothing is observed x is the mean and the variance 1 / (2 pi): -log N is 0.
             x = keep(ops.xp, observed, x, mean)
-            logvar = keep(ops.xp, observed, logvar + ops.xp.zeros_like(mean), -LOG_TWO_PI)
+            logvar = keep(ops.xp, observed, logvar, -LOG_TWO_PI)
         nll, d_mean, d_logvar = ops.gaussian_nll(mean, logvar, x, gradient)
 
         def backward(dnll):

@@ -55,7 +55,7 @@ class Poisson(Likelihood):
         rate = np.maximum(mean, 0.1)
         s = np.sqrt((V * V).sum(axis=0))
         log_variance = np.log1p((s / rate) ** 2)
-        slope = np.where(s > 0.0, np.sqrt(log_variance) / np.maximum(s, 1e-30), 0.0)
+        slope = np.sqrt(log_variance) / np.maximum(s, 1e-30)
         return {"path": {"log_rate": V * slope}, "bias": {"log_rate": np.log(rate) - log_variance / 2.0}}
 
     def mean(self, ops, outputs, parameters):
@@ -70,17 +70,18 @@ class Poisson(Likelihood):
             rate = np.exp(outputs[0].astype(np.float64))
         if not np.isfinite(rate).all():
             raise InputError(f"a Poisson rate of exp({float(outputs[0].max()):g}) cannot be drawn from")
-        small = np.where(rate > NORMAL_RATE, 0.0, rate)
+        is_large = rate > NORMAL_RATE
+        small = np.where(is_large, 0.0, rate)
         pieces = max(1, int(np.ceil(small.max(initial=0.0) / LARGEST_RATE)))
         counts = np.zeros(rate.shape)
         for _ in range(pieces):
             counts += _draw_small(small / pieces, stream.uniform(rate.shape))
         n = stream.normal(rate.shape)
-        many = np.floor(np.maximum(rate + np.sqrt(rate) * n + (n * n - 1.0) / 6.0 + 0.5, 0.0))
-        return np.where(rate > NORMAL_RATE, many, counts).astype(outputs[0].dtype)
+        many = np.floor(rate + np.sqrt(rate) * n + (n * n - 1.0) / 6.0 + 0.5)
+        return np.where(is_large, many, counts).astype(outputs[0].dtype)
 
     def check_data(self, x, column_names=None):
-        outside = (x < 0) | (x != np.floor(x)) & ~np.isnan(x)
+        outside = (x < 0) | (x != np.trunc(x)) & ~np.isnan(x)
         if outside.any():
             row, column = np.argwhere(outside)[0]
             raise InputError(
@@ -91,13 +92,13 @@ class Poisson(Likelihood):
 
 def _draw_small(rate, u):
     """The smallest k with P(x <= k) > u: the distribution function, added up term by term."""
-    count, term = np.zeros(rate.shape), np.exp(-rate)
-    total = term.copy()
+    count = np.zeros(rate.shape)
+    term = total = np.exp(-rate)
     for k in range(1, 1000):
         left = u >= total
         if not left.any():
             break
         term = term * rate / k
         total = total + term
-        count = np.where(left, float(k), count)
+        count = np.where(left, k, count)
     return count

@@ -18,8 +18,7 @@ class Decoding:
         self._model, self._views, self._reshape, self.eps = model, views, xp.reshape, eps
         self.z, self.s = samples_of(xp, mu, logvar, eps)
         self._outputs, self._decoder_backward = model.decode(views, xp.reshape(self.z, (samples * rows, latent_dim)))
-        if samples > 1:
-            x = xp.reshape(xp.broadcast_to(x, (samples, *x.shape)), (samples * rows, x.shape[1]))
+        x = xp.reshape(xp.broadcast_to(x, (samples, *x.shape)), (samples * rows, x.shape[1]))
         nll, self._nll_backward = model.negative_log_likelihood(views, self._outputs, x, gradient)
         self.nll = xp.reshape(nll, (samples, rows))
         self.log_prior_ratio = log_prior_ratio(xp, self.z, logvar, eps)

@@ -91,7 +91,7 @@ def importance_weighted_loss(
     ops, xp = model.ops, model.ops.xp
     check_batch(model, theta, x)
     rows, latent_dim = x.shape[0], model.architecture.latent_dim
-    if len(eps.shape) != 3 or tuple(eps.shape[1:]) != (rows, latent_dim) or eps.shape[0] < 1:
+    if len(eps.shape) != 3 or eps.shape[1:] != (rows, latent_dim) or eps.shape[0] < 1:
         raise InputError(f"eps must have shape (samples, {rows}, {latent_dim}), got {tuple(eps.shape)}")
     check.same_dtype("eps", eps, "x", x)
     views = model.views(theta)

@@ -30,10 +30,9 @@ def why_continuous(labels: list, rows: int) -> str | None:
     if numeric and any(value != value // 1 for value in values):
         shown = next(label for label, value in zip(labels, numbers, strict=True) if value != value // 1)
         return f"it holds numbers that are not whole, such as {shown}"
-    low, high = (min(values), max(values)) if numeric else (0, 0)
-    numbered = numeric and low in (0, 1) and high - low + 1 == len(values)
+    numbered = numeric and min(values) in (0, 1) and max(values) - min(values) + 1 == len(values)
     if numeric and not numbered and len(values) > FEW_NUMBERS:
-        return f"it holds {len(values)} different numbers from {low:g} to {high:g}"
+        return f"it holds {len(values)} different numbers from {min(values):g} to {max(values):g}"
     if len(values) > max(FEW_VALUES, len(labels) / 2) and not (numbered and len(labels) < rows):
         return f"it holds {len(values)} different values in {len(labels)} rows"
     return None

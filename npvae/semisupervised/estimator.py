@@ -160,7 +160,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
         run = preparation.prepare(self, X, X_valid, codes, codes_valid)
         codes = run.x[:, -1].astype(np.int64)  # those that are not held out
         refuse_unusable(codes, classes)
-        weight = check.real_number("alpha", self.alpha, minimum=0.0) * len(codes) / int((codes >= 0).sum())
+        weight = check.real_number("alpha", self.alpha, minimum=0.0) * len(codes) / (codes >= 0).sum()
         return replace(run, settings=replace(run.settings, objective=SemiSupervised(weight)))
 
     @property
@@ -266,8 +266,7 @@ class SemiSupervisedVAE(Classifier, Estimator):
             ends = np.cumsum(np.exp(self.model_.architecture.log_prior()))
             codes = np.minimum((u[:, None] >= ends).sum(axis=1), len(self.classes_) - 1)
         else:
-            labels = [label] * n if np.ndim(label) == 0 else list(label)
-            codes = self._given_codes(labels, n, "label")
+            codes = self._given_codes([label] * n if np.ndim(label) == 0 else label, n, "label")
         return self._decode(z, codes, None if mean else seed)
 
     def analogies(self, X, y=None):

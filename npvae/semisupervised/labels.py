@@ -88,7 +88,7 @@ def balanced_choice(codes: np.ndarray, count: int, seed: int, names=None) -> np.
 def _values(y, rows: int, name: str) -> np.ndarray:
     if y is None:
         raise InputError(f"requires {name} to be passed, but the target {name} is None: give labels, -1 for rows without one")
-    values = np.asarray(y) if not isinstance(y, list) or all(isinstance(v, (int, np.integer)) for v in y) else _list_array(y)
+    values = _list_array(y) if isinstance(y, list) else np.asarray(y)
     if values.ndim == 2 and values.shape[1] == 1:
         warnings.warn(
             f"A column-vector {name} was passed when a 1d array was expected: {values.shape}", DataConversionWarning, stacklevel=4
@@ -103,8 +103,8 @@ def _values(y, rows: int, name: str) -> np.ndarray:
             whole = _values(np.where(nan, 0.0, values), rows, name).astype(object)
             whole[nan] = None
             return whole
-        if not np.isfinite(values).all() or (values != np.rint(values)).any():
-            wrong = values[~(np.isfinite(values) & (values == np.rint(values)))]
+        if not np.isfinite(values).all() or (values != np.trunc(values)).any():
+            wrong = values[~(np.isfinite(values) & (values == np.trunc(values)))]
             raise InputError(f"Unknown label type: {name} is continuous, it holds {wrong[0].item()!r}; labels are whole numbers or texts")
         if (np.abs(values) > 2.0**53).any():
             raise InputError(f"{name} holds {np.abs(values).max():g}: labels must be at most 2^53, or texts")
@@ -134,7 +134,7 @@ def is_unlabelled(value) -> bool:
         return True
     if isinstance(value, str):
         return value.strip() in UNLABELLED_TEXTS
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and value == -1
+    return isinstance(value, (int, float, np.integer, np.floating)) and value == -1
 
 
 def warn_of_many_classes(codes: np.ndarray, classes: np.ndarray) -> None:
@@ -154,7 +154,7 @@ def _of_one_type(given: np.ndarray, name: str) -> np.ndarray:
     values = given.tolist()
     if all(isinstance(v, str) for v in values):
         return np.array(values, dtype=str) if values else np.zeros(0, np.int64)
-    if all(isinstance(v, (int, float, np.integer, np.floating)) and not isinstance(v, bool) and abs(v) < 2**53 and v == np.rint(v) for v in values):
+    if all(isinstance(v, (int, float, np.integer, np.floating)) and not isinstance(v, bool) and abs(v) < 2**53 and v == np.trunc(v) for v in values):
         return np.array(values, np.int64)
     if all(isinstance(v, (bool, np.bool_)) for v in values):
         return np.array(values, bool)

@@ -216,7 +216,7 @@ def numbers(cells: np.ndarray, observed: np.ndarray, name: str) -> np.ndarray:
 def refuse(wrong: np.ndarray, v: np.ndarray, name: str, why: str) -> None:
     """InputError naming the first row where something is wrong."""
     if wrong.any():
-        row = int(np.argmax(wrong))
+        row = np.argmax(wrong)
         raise InputError(f"column {name!r} holds {v[row]:g} in row {row}; {why}")
 
 

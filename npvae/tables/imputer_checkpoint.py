@@ -17,7 +17,7 @@ from npvae.errors import ModelFileError
 from npvae.fields import Digest, Either, ListOf, MapOf, Maybe, OneOf, Real, Record, Whole
 from npvae.model import Architecture, Model
 from npvae.tables import imputer_file
-from npvae.tables.member import Member, Recipe, Standard, settings_of
+from npvae.tables.member import Member, Recipe, settings_of
 from npvae.training import checkpoint
 from npvae.training.checkpoint_fields import COMMAND, ENVIRONMENT, check_state
 from npvae.training.state import TrainingState
@@ -57,7 +57,7 @@ def inspect(path) -> tuple[int, int]:
         if theta.size:
             model = Model(declared.build_architecture(Architecture, header["architecture"], theta.size), backends.get("numpy"))
             recipe = {name: value for name, value in header["recipe"].items() if name != "seed"}
-            _checked(header, arrays, model, Standard(np.zeros(1), np.ones(1)), settings_of(Recipe(**recipe), 0), None)
+            _checked(header, arrays, model, None, settings_of(Recipe(**recipe), 0), None)
         elif header["members"] or header["state"] or arrays:
             raise ModelFileError("its parameters are missing")
     return len(header["members"]), header["state"]["epoch"] if header["state"] else 0
@@ -116,7 +116,7 @@ class ImputerCheckpoint(checkpoint.Keeper):
         with imputer_file.refusing(path):
             self._done, more = _checked(header, arrays, self._model, standard, settings, None)
         self._begun = None if header["state"] is None else (header["state"], more)
-        return list(self._done)
+        return self._done
 
     def state(self, watch) -> TrainingState | None:
         """The state from which the next member goes on, and what was seen of its hidden cells in ``watch``; None: from the start."""

@@ -84,7 +84,7 @@ def hide(x: np.ndarray, blocks: list[slice], share: float, seed: int) -> np.ndar
     """
     observed = np.stack([~np.isnan(x[:, block.start]) for block in blocks], axis=1)
     u = random.uniform(seed, "held-out cells", 0, observed.shape)
-    watched = np.sort(random.permutation(seed, "held-out cells", 1, len(x))[:WATCHED_ROWS])
+    watched = random.permutation(seed, "held-out cells", 1, len(x))[:WATCHED_ROWS]
     hidden = np.zeros(observed.shape, bool)
     hidden[watched] = (observed & (u < share))[watched]
     beside = len(blocks) > 1
@@ -94,7 +94,7 @@ def hide(x: np.ndarray, blocks: list[slice], share: float, seed: int) -> np.ndar
     most = np.maximum(np.minimum(seen // 2, seen - 2), 0)
     for column in range(len(blocks)):
         gone = np.flatnonzero(hidden[:, column])
-        hidden[gone[np.argsort(u[gone, column], kind="stable")][most[column]:], column] = False
+        hidden[gone[np.argsort(u[gone, column])][most[column]:], column] = False
     if not hidden.any():
         possible = observed & (observed.sum(axis=1) > beside)[:, None] & (most > 0)
         hidden.flat[np.argmin(np.where(possible, u, np.inf))] = possible.any()

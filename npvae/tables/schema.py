@@ -33,7 +33,7 @@ class Schema:
         self.names = [column.name for column in columns] if names is None else names
         self.carried = carried or {}
         ends = np.cumsum([column.width for column in columns])
-        self.slices = [slice(int(end) - c.width, int(end)) for end, c in zip(ends, columns, strict=True)]
+        self.slices = [slice(end - c.width, end) for end, c in zip(ends, columns, strict=True)]
         self.width = int(ends[-1])
 
     @property

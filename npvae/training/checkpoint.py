@@ -80,7 +80,7 @@ def _is_foreign(path: Path) -> bool:
             start = file.read(_START)
     except OSError:
         return False
-    return bool(start.strip(b"\0")) and b'"npvae-' not in start
+    return start.strip(b"\0") != b"" and b'"npvae-' not in start
 
 
 def check_resume(resume):
@@ -93,7 +93,7 @@ def check_resume(resume):
 def data_fingerprint(x) -> str:
     """SHA-256 of a NumPy array's shape, dtype and bytes."""
     digest = hashlib.sha256(f"{x.shape} {x.dtype}".encode())
-    digest.update(memoryview(x if x.flags.c_contiguous else x.copy()).cast("B"))
+    digest.update(np.ascontiguousarray(x))
     return digest.hexdigest()
 
 

@@ -75,4 +75,4 @@ def _columns(settings, validated: bool) -> set[str]:
 class _NumpyArrays:
     """What an optimiser needs to say which arrays it has."""
 
-    xp, copy = np, staticmethod(np.copy)
+    xp, copy = np, np.copy

@@ -39,7 +39,7 @@ def first_non_finite(model, objective, theta, x, eps, beta) -> tuple[str, str]:
             yield "gradient", f"the gradient of {name}", value
 
     for kind, name, value in tensors():
-        if not bool(xp.all(xp.isfinite(value))):
+        if not xp.all(xp.isfinite(value)):
             return name, _ADVICE[kind]
     return "", ""
 
@@ -69,8 +69,8 @@ def raise_non_finite(model, objective, theta, x, eps, beta, epoch: int, step: in
 def refuse_non_finite_theta(model, theta, epoch: int, step: int) -> None:
     """NonFiniteError if the update of an epoch's last step, which no loss has seen yet, was not finite."""
     xp = model.ops.xp
-    if not bool(xp.all(xp.isfinite(theta))):
-        names = [name for name, view in model.views(theta).items() if not bool(xp.all(xp.isfinite(view)))]
+    if not xp.all(xp.isfinite(theta)):
+        names = [name for name, view in model.views(theta).items() if not xp.all(xp.isfinite(view))]
         raise NonFiniteError(
             f"epoch {epoch}, step {step}: the update made the parameter {names[0]} not finite; likely cause: "
             f"{_ADVICE['theta']}"

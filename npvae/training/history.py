@@ -59,7 +59,7 @@ class History(dict):
             flat = self._flat_row(index)
             if index == 0:
                 writer.writerow(flat)
-            writer.writerow([repr(value) if isinstance(value, float) else value for value in flat.values()])
+            writer.writerow(flat.values())
         write_text_atomically(path, text.getvalue())
 
     def _flat_row(self, index: int) -> dict:

@@ -17,7 +17,7 @@ def epoch_order(ops, seed: int, epoch: int, rows: int, spread: np.ndarray | None
     if spread is None or not spread.any():
         return ops.sorting_order(words)
     order = np.argsort(words, kind="stable")
-    count = int(spread.sum())
+    count = spread.sum()
     u = random.uniform(seed, "shuffle offset", epoch, ())
     taken = np.zeros(rows, bool)
     taken[np.minimum((np.arange(count) + u) * rows / count, rows - 1).astype(np.int64)] = True

@@ -63,7 +63,7 @@ class Stepper:
             by_program = step_trial.decide(model, settings, x, state)
         self._model, self._settings = model, settings
         copy = model.ops.copy
-        self._gradient, self._good = copy(model.ops.xp.zeros_like(state.theta)), copy(state.theta)
+        self._gradient, self._good = copy(state.theta), copy(state.theta)
         self._program = model.ops.training_program(model, settings, x) if by_program else None
         if self._program is None and model.ops.reads_wait:
             self._program = DeferredProgram(model, settings, x)

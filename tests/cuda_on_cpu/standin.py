@@ -20,8 +20,9 @@ import numpy as np
 
 #: The functions of the module that are NumPy's own, on arrays of here.
 FUNCTIONS = (
-    "abs", "all", "any", "argsort", "exp", "expm1", "isfinite", "log1p", "matmul", "max", "maximum", "minimum", "reshape",
-    "sqrt", "sum", "take", "tanh", "where", "zeros_like", "ones_like", "empty_like", "full_like", "broadcast_to",
+    "abs", "all", "any", "argsort", "exp", "expm1", "isfinite", "isnan", "log", "log1p", "logical_not", "matmul", "max", "maximum",
+    "minimum", "reshape", "sqrt", "sum", "take", "tanh", "where", "zeros_like", "ones_like", "empty_like", "full_like", "broadcast_to",
+    "concatenate",
 )
 DTYPES = ("float32", "float64", "int64", "bool_")
 ALIGNMENT = 256
@@ -47,6 +48,7 @@ class Standin(types.ModuleType):
         self.current_device, self.devices, self.capability = 0, devices, "80"
         self.capturing: list | None = None
         self.launched: list[str] = []
+        self.compiled: list[str] = []
         self.versions = {"driver": driver, "runtime": runtime}
         standin = self
 
@@ -84,7 +86,7 @@ class Standin(types.ModuleType):
             return value.inside
         if isinstance(value, np.ndarray):
             raise TypeError(f"Unsupported type {type(value)}")
-        return value
+        return type(value)(map(self._inside, value)) if isinstance(value, (tuple, list)) else value
 
     def wrap(self, result, copy: bool = True):
         """A new array of here, in memory of its own, or on the very memory of the result."""
@@ -277,10 +279,14 @@ class RawKernel:
         self.kernel = types.SimpleNamespace(ptr=hash(name))
 
     def compile(self) -> None:
-        """Nothing is left to be compiled."""
+        """Nothing is left to be compiled: it is written down that it was asked for."""
+        self._standin.compiled.append(self._name)
 
     def __call__(self, grid, block, arguments, *, shared_mem=0) -> None:
         standin = self._standin
+        for argument in arguments:  # a record is passed by value, an array of the host not at all
+            if isinstance(argument, np.ndarray) and argument.shape != ():
+                raise TypeError(f"Unsupported type {type(argument)}")
         held = [a.inside if isinstance(a, ndarray) else a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
 
         def launch():

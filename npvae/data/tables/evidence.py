@@ -61,12 +61,13 @@ def find_separator(text: bytes) -> str:
     for separator in SEPARATORS:
         cells = split(sample, separator)
         filled = np.concatenate([[0], np.cumsum(cells.end > cells.start)])
-        widths = np.diff(cells.rows)[np.diff(filled[cells.rows]) > 0][:ROWS]
+        rows = np.flatnonzero(np.diff(filled[cells.rows]) > 0)[:ROWS]
+        widths = np.diff(cells.rows)[rows]
         if not len(widths) or widths.max() < 2:
             continue
         usual = Counter(widths.tolist()).most_common(1)[0]
         share = usual[1] / len(widths) if usual[0] > 1 else 0.5 / len(widths)
-        if separator == " " and (most or (usual[0] == 1 and widths[1:].max(initial=1) == 1 and not is_number(cells.row(0, 1)[0]))):
+        if separator == " " and (most or (widths[1:].max(initial=1) == 1 and not is_number(cells.row(rows[0], 1)[0]))):
             continue  # a header of several words above a single column
         if share > most:
             best, most = separator, share

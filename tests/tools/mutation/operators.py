@@ -27,7 +27,11 @@ FUNCTIONS = {
     "zeros_like": "ones_like", "startswith": "endswith", "lower": "upper", "less": "greater", "append": "count",
 }
 #: Functions of which the order of arguments is nothing to.
-SYMMETRIC = {"min", "max", "minimum", "maximum", "add", "multiply", "array_equal", "zip", "hypot", "logaddexp"}
+SYMMETRIC = {
+    "min", "max", "minimum", "maximum", "add", "multiply", "array_equal", "zip", "hypot", "logaddexp",
+    "fadd", "mul", "fmul", "or_", "and_", "high",  # LLVM's operations, and the upper half of a product: kernels/
+    "identical", "row_dots", "_in_place",
+}
 #: Functions that draw random numbers for a purpose, which is their second argument.
 DRAWS = {"normal", "uniform", "bernoulli", "permutation", "words", "Stream"}
 #: Keywords that only say where a warning points or what help reads like, or guard against what cannot happen.

@@ -22,6 +22,8 @@ COMPILED = {
 }
 #: What the tests of compiled code are called.
 OF_COMPILED = re.compile(r"test_kernels_|test_numba_|test_products|test_crew")
+#: The tests that read signatures and fields, which executes none of their lines.
+OF_SIGNATURES = re.compile(r"test_defaults")
 
 
 @dataclass(frozen=True)
@@ -149,8 +151,9 @@ def tests_of(mutant: Mutant, known: Sources, contexts) -> tuple[list[str], str]:
         # Each dtype is a program of its own, to be compiled first: those of one dtype together.
         return sorted(found, key=lambda test: "float32" in test), "compiled"
     lines, at_import, names = known.statement(path, line)
+    signatures = contexts.of_files(OF_SIGNATURES) if at_import or mutant.fault.kind == "default changed" else set()
     if not at_import:
-        tests = contexts.of_lines(path, lines)
+        tests = contexts.of_lines(path, lines) | signatures
         if tests:
             return fastest(tests, contexts), "line"
         # No test is known to execute it, or none since it was changed: those of its function, or else of its file.
@@ -160,8 +163,8 @@ def tests_of(mutant: Mutant, known: Sources, contexts) -> tuple[list[str], str]:
     for user, at in known.users(names).items() if names else ():
         tests |= contexts.of_lines(user, at)
     if tests:
-        return fastest(tests, contexts), "names"
-    return fastest(contexts.of_lines(path, lines) or contexts.of_lines(path, None), contexts), "file"
+        return fastest(tests | signatures, contexts), "names"
+    return fastest((contexts.of_lines(path, lines) or contexts.of_lines(path, None)) | signatures, contexts), "file"
 
 
 def fastest(tests: set[str], contexts, longest: float = LONGEST) -> list[str]:
