@@ -277,7 +277,7 @@ def test_what_m2_is_trained_with(made, words, x, of_the_data, likelihood, divide
     assert (kind, features, code) == ("SemiSupervisedVAE", None, 0) and type(model).__name__ == kind and fitted is rows.x
     assert y == ["b"] and type(y[0]) is str and how == {"checkpoint": None, "checkpoint_seconds": 10.0, "resume": False}
     assert arguments == {
-        "likelihood": likelihood, "alpha": 3.0, "divide_by": divide_by, "standardize": standardize, "backend": "auto", "threads": None,
+        "likelihood": likelihood, "alpha": 3.0, "classes": None, "divide_by": divide_by, "standardize": standardize, "backend": "auto", "threads": None,
         "random_state": 4, "verbose": False, "latent_dim": 50, "hidden": (500,), "activation": "softplus", "optimizer": "adam", "epochs": 50, **steps,
     }
 
@@ -288,21 +288,35 @@ def test_what_m2_is_trained_with(made, words, x, of_the_data, likelihood, divide
 ])
 def test_what_the_methods_on_features_are_trained_with(made, words, x, likelihood, binarize):
     rows, words = rows_of([x, x], np.array([0, -1]), [7, 9]), f"{words} --backend numba:products=own"
-    for method, second, alpha in (("m1", "LatentClassifier", {}), ("m1+m2", "SemiSupervisedVAE", {"alpha": 0.5})):
+    for method, second, alpha in (("m1", "LatentClassifier", {}), ("m1+m2", "SemiSupervisedVAE", {"alpha": 0.5, "classes": None})):
         del made[1:]
         model, _ = classify._train(parse(["classify", "--method", method, *words.split(), "--alpha", "0.5"]), rows, np.array([0, -1]))
         (first, _, of_features), (kind, features, arguments), (_, _, y, _) = made[1:]
         assert (first, kind, type(features).__name__, type(model).__name__) == ("VAE", second, "VAE", second) and y == [7, None]
         shared = {name: value for name, value in of_features.items() if name not in ("likelihood", "divide_by", "binarize")}
-        assert shared.items() >= {**OTHER, "backend": {"name": "numba", "products": "own"}}.items() and arguments == ({**shared, **alpha} if alpha else {})
+        assert shared.items() >= {**OTHER, "backend": {"name": "numba", "products": "own"}}.items() and arguments == ({**shared, **alpha} if alpha else {"classes": None})
         assert (of_features["likelihood"], of_features["divide_by"], of_features["binarize"]) == (likelihood, 3.0 if "--divide" in words else 1.0, binarize)
     for x in ([0, 3], [-1, 0]):
         with pytest.raises(InputError, match="m1 and m1.m2 need data from 0 to 1, --divide-by, or a --likelihood"):
             classify._train(parse(["classify", "--method", "m1"]), rows_of([x]), np.array([-1]))
 
 
+@pytest.mark.parametrize(("classes", "said"), [
+    (["b", "NA"], ["b", "NA"]), (["-1", "0"], ["-1", "0"]), ([0, -1], [0, -1]), (["None"], ["None"]), (["b", "-2"], None), ([0, 1], None),
+])
+def test_classes_that_look_like_no_label_are_said_to_the_model(made, classes, said):
+    """--observed made labels of them; the model would take them for none."""
+    rows = rows_of([[0.0, 1.0]] * 2, np.array([0, -1]), classes)
+    for method, places in (("m2", [1]), ("m1", [2]), ("m1+m2", [2])):
+        del made[1:]
+        classify._train(parse(["classify", "--method", method]), rows, np.array([0, -1]))
+        for place in places:
+            assert made[place][0] in ("SemiSupervisedVAE", "LatentClassifier") and made[place][2].get("classes") == said
+        assert made[-1][2] == [classes[0], None]
+
+
 def test_an_interrupt_of_a_classifier_and_of_its_features(made, capsys):
-    rows, estimator = rows_of([[0, 1]]), made[0]
+    rows, estimator = rows_of([[0, 1]], np.array([-1]), ["a"]), made[0]
     for method, epochs in (("m2", 2), ("m1", 1), ("m1+m2", 2)):
         options = parse(["classify", "--method", method, "--epochs", "9", "--checkpoint", "c.npz"])
         estimator.error = "own"
@@ -463,8 +477,9 @@ def test_what_a_run_says_writes_and_keeps(monkeypatch, capsys, method, overwrite
     monkeypatch.setattr(classify, "_run_that_left", lambda path: None)
     line = ["classify", "--data", "d.npz", "--save", "m.npz", "--method", method]
     assert main(line) == 130
+    without = "; without: 1 of -1 (if that is a class: --observed=-1)"
     counts = ["classes of 5 rows: 0 2, 1 2, 2 1", "wrote m.npz, classes.csv"]  # every label was given: nothing is left to judge by
-    assert capsys.readouterr() == ("\n".join(["5 rows, 4 of them with a label", *counts, ""]), "")
+    assert capsys.readouterr() == ("\n".join([f"5 rows, 4 of them with a label{without}", *counts, ""]), "")
     for part in filter(None, (model, getattr(model, "features_", None))):
         assert part.trained_on_.keys() == {"data", "label_column", "run"} and part.trained_on_["data"] == "d.npz" and len(part.trained_on_["run"]) == 64
     assert [row[0] for row in read_table("classes.csv")] == ["class", "0", "1", "2", "0", "1"]
@@ -472,7 +487,7 @@ def test_what_a_run_says_writes_and_keeps(monkeypatch, capsys, method, overwrite
     said = capsys.readouterr()
     assert said.out == "class,p(0),p(1),p(2)\n0,0.9,0.1,0.1\n1,0.1,0.9,0.1\n"
     judged = ["classes of 2 rows: 0 1, 1 1, 2 0", "of 2 rows with a label, 50.00 % are taken for another class", "wrote m.npz"]
-    assert said.err.splitlines() == ["5 rows, 3 of them with a label", *judged]
+    assert said.err.splitlines() == [f"5 rows, 3 of them with a label{without}", *judged]
     assert main([*line, "--labels", "3", "--quiet"]) == 130 and capsys.readouterr() == ("", "")
     assert main([*line[:3], "--labels", "3"]) == 130 and "of 1 rows whose label was not given, " in capsys.readouterr().out
     x[0], names = 0.5, np.array(["a", "b"])

@@ -24,7 +24,14 @@ from npvae.errors import (
     DataConversionWarning, DataScaleWarning, InputError, ManyClassesWarning, ModelFileError, PosteriorCollapseWarning,
     ResumedElsewhereWarning,
 )
+from npvae.tables.columns import Column
 from npvae.training.history import History
+
+
+@pytest.fixture(autouse=True)
+def prepared():
+    """As a command begins, whatever was printed by one before."""
+    output.prepare()
 
 
 def rows(codes=None, classes=None, what="with a label"):
@@ -500,11 +507,19 @@ def test_what_is_in_a_checkpoint_and_in_an_imputer(monkeypatch):
         def __repr__(self):
             return "TableImputer()"
 
-    columns = [SimpleNamespace(kind=kind) for kind in ("counts", "binary", "counts")]
+    columns = [Column("a", "counts"), Column("b", "binary", (0.0, 1.0)), Column("c", "categorical", tuple("stuvwxy")), Column("d", "continuous", form="date")]
     members = [SimpleNamespace(model="one", error=0.25), SimpleNamespace(model="two", error=0.5)]
-    assert info._imputer_info(Imputer(schema_=SimpleNamespace(columns=columns), members_=members, seed_=9)) == [
-        "TableImputer()", "", "summary of one", "", "columns     3: 2 counts, 1 binary", "members     2, errors of hidden cells 0.250, 0.500; seed 9",
-    ]
+    listed = ["  a: counts", "  b: binary (0.0, 1.0)", "  c: categorical (s, t, u, v, w, x, ...)", "  d: continuous of dates"]
+    for carried, lines in (({}, []), ({"id": "identifiers", "x": "empty"}, ["carried     2: id (identifiers), x (empty)"])):
+        assert info._imputer_info(Imputer(schema_=SimpleNamespace(columns=columns), members_=members, seed_=9, carried_=carried)) == [
+            "TableImputer()", "", "summary of one", "", "columns     4: 1 continuous, 1 counts, 1 binary, 1 categorical", *listed, *lines,
+            "members     2, errors of hidden cells 0.250, 0.500; seed 9",
+        ]
+    many = Imputer(schema_=SimpleNamespace(columns=columns[:1] * 31), members_=members, seed_=9, carried_={f"c{i}": "empty" for i in range(31)})
+    lines = info._imputer_info(many)
+    assert lines.count("  a: counts") == 30 and lines[-3] == "  ... and 1 more" and lines[-2].startswith("carried     31: c0 (empty), ") and "c30" not in lines[-2]
+    many.schema_.columns = columns[:1] * 30
+    assert not any("more" in line for line in info._imputer_info(many))
 
 
 def test_versions_of_packages(monkeypatch):
@@ -552,18 +567,6 @@ def test_columns_with_names_are_an_array():
     assert np.asarray(named) is values and np.asarray(named, dtype="float64").dtype == np.float64
 
 
-@pytest.mark.parametrize(("kind", "estimator", "words"), [
-    ("model", "SemiSupervisedVAE", "a SemiSupervisedVAE"), ("imputer", "", "a TableImputer"), ("imputer-checkpoint", "", "a checkpoint of a TableImputer"),
-    ("checkpoint", "", "a checkpoint"), ("new", "", "a new"),
-])
-def test_what_a_file_holds_in_the_place_of_a_model(monkeypatch, kind, estimator, words):
-    monkeypatch.setattr(npvae_io, "kind_of", lambda path: (kind, estimator))
-    for others, needed in (((), "a VAE"), ((LatentClassifier,), "a VAE or a LatentClassifier")):
-        with pytest.raises(InputError) as error:
-            common.load_model(options("encode", "m.npz"), *others)
-        assert str(error.value) == f"m.npz holds {words}, but 'npvae encode' needs {needed}; 'npvae info m.npz' says more"
-
-
 def test_a_model_that_was_not_trained_to_its_end_is_told_of(capsys):
     whole = SimpleNamespace(stop_reason_="finished", history_=SimpleNamespace(epochs=1))
     for reason, epochs, words in (
@@ -603,7 +606,7 @@ def test_options_without_long_names_change_nothing():
     (["train", "--data", "nothing.csv"], "nothing.csv: No such file or directory"), (["train", "--data", "plain"], "unknown file type ''; known: "),
     (["train", "--data", "nothing"], "--data 'nothing' is neither a known data set (digits, mnist, fashion-mnist, binarized-mnist) nor a file"),
     (["train", "--data", "."], "--data '.' is neither a known data set"), (["classify", "--predict", "nothing"], "--predict 'nothing' is neither a known"),
-    (["train", "--data", "x.npy", "--label-column", "3"], "--label-column and header are for text tables, not for .npy files"),
+    (["train", "--data", "x.npy", "--label-column", "3"], "--label-column: for text tables, not for .npy files\n"),
     (["train", "--data", "x.csv", "--label-column", "3"], "--label-column 3 is outside a table of 2 columns (0 to 1)"),
     (["train", "--data", "x.csv", "--label-column", "c"], "--label-column: unknown column 'c'; known: 'a', 'b'"),
     (["train", "--data", "x.csv", "--patience", "2"], "--patience needs --validation-fraction: what it waits for is a better validation ELBO"),
@@ -667,11 +670,14 @@ def test_choices_word_for_word():
 #: Every option of every command that has a default, as its help tells it, and those that have none.
 BACKEND, SEED, LABELLED = {"backend": "auto"}, {"seed": 0}, {"label_column": None}
 RESUMED = {"resume": False, "resume_anyway": False, "checkpoint_seconds": 10.0}
-OF_A_MODEL = {"model": "m.npz", "data": None, "part": "test", **LABELLED, **BACKEND}
+READ = {
+    **dict.fromkeys(("encoding", "separator", "decimal", "skip", "comment", "header", "header_rows")), "missing": [], "observed": [], "ignore": [],
+}
+OF_A_MODEL = {"model": "m.npz", "data": None, "part": "test", **LABELLED, **READ, **BACKEND}
 PARSED = {
     "train": {
-        "preset": None, "data": "digits", **LABELLED, "out": None, **RESUMED, "overwrite": False, "latent_dim": 2, "hidden": "256",
-        "decoder_hidden": None, "activation": "relu", "likelihood": "bernoulli", "missing": False, "linear_path": False, "dtype": "float32",
+        "preset": None, "data": "digits", **LABELLED, **READ, "out": None, **RESUMED, "overwrite": False, "latent_dim": 2, "hidden": "256",
+        "decoder_hidden": None, "activation": "relu", "likelihood": "bernoulli", "allow_missing": False, "linear_path": False, "dtype": "float32",
         "objective": "elbo", "epochs": 50, "batch_size": 100, "optimizer": "rmsprop", "learning_rate": 0.001, "schedule": "constant", "clip_norm": None,
         "beta": 1.0, "kl_warmup": "0", "validation_fraction": 0.0, "patience": None, "min_delta": 0.0, "binarize": "none", "initial_weights": "glorot",
         "output_bias": "zero", "divide_by": None, **SEED, **BACKEND, "threads": None, "quiet": False, "no_plots": False,
@@ -680,16 +686,16 @@ PARSED = {
     "sample m.npz": {"model": "m.npz", "number": 100, "out": None, "label": None, "noise": False, **SEED, **BACKEND},
     "encode m.npz": {**OF_A_MODEL, "out": "latent.csv", "logvar": False}, "reconstruct m.npz": {**OF_A_MODEL, "out": None, "sample": False, **SEED},
     "impute": {
-        "data": None, "out": None, "draws": 0, "intervals": None, "kind": [], "missing": [], "header": None, "model": None, "save": None, "members": None,
+        "data": None, "out": None, "draws": 0, "intervals": None, "kind": [], **READ, "report": None, "model": None, "save": None, "members": None,
         "epochs": None, "overwrite": False, "checkpoint": None, **RESUMED, **SEED, **BACKEND, "threads": None, "quiet": False,
     },
     "classify": {
-        "data": "digits", **LABELLED, "labels": None, "classes": False, "predict": None, "out": "classes.csv", "save": None, "overwrite": False,
+        "data": "digits", **LABELLED, **READ, "labels": None, "classes": False, "predict": None, "out": "classes.csv", "save": None, "overwrite": False,
         "model": None, "pictures": None, "method": "m2", "latent_dim": 50, "hidden": "500", "likelihood": None, "alpha": 1.0, "epochs": 50,
         "batch_size": None, "learning_rate": None, "schedule": None, "divide_by": None, "checkpoint": None, **RESUMED, **SEED, **BACKEND,
         "threads": None, "quiet": False,
     },
-    "gradcheck": {"model": None, **SEED, **BACKEND}, "info": {"model": None, **BACKEND}, "info m.npz": {"model": "m.npz", **BACKEND}, "warmup": {},
+    "table": {"data": None, **READ, "report": None}, "gradcheck": {"model": None, **SEED, **BACKEND}, "info": {"model": None, **BACKEND}, "info m.npz": {"model": "m.npz", **BACKEND}, "warmup": {},
 }
 
 

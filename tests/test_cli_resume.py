@@ -84,12 +84,13 @@ def test_a_run_that_is_ended_goes_on_to_the_same_bits(tmp_path, monkeypatch, com
     ([*CLASSIFY, "--checkpoint", "m.npz"], "--checkpoint m.npz holds a checkpoint of npvae"),
     ([*CLASSIFY, "--checkpoint", "m.npz", "--resume", "--alpha", "3"], "--alpha 3.0: the run in m.npz was begun with 1.0"),
     ([*CLASSIFY, "--checkpoint", "m.npz", "--resume", "--method", "m1"], "--method m1: the run in m.npz was begun with m2"),
-    (["impute", "--checkpoint", "m.npz", "--resume"], "npvae-checkpoint"),
+    (["impute", "--checkpoint", "m.npz", "--resume"], "m.npz holds a checkpoint of training, but --checkpoint of 'npvae impute' needs a checkpoint of a TableImputer"),
+    (["classify", "--model", "m.npz"], "m.npz holds a checkpoint of training, but --model of 'npvae classify' needs a SemiSupervisedVAE or a LatentClassifier"),
     (["train", "--out", "run", "--resume"], "belongs to a run of npvae classify, not of npvae train"),
     ([*IMPUTE, "--out", "o.csv", "--checkpoint", "i.npz", "--resume", "--kind", "one=counts"],
      "--kind ['one=counts']: the run in i.npz was begun with []"),
     ([*IMPUTE, "--out", "t.csv", "--checkpoint", "i.npz", "--resume"], "is read from"),
-    (["classify", "--model", "m.npz", "--checkpoint", "c.npz"], "leave out --checkpoint"),
+    (["classify", "--model", "model.npz", "--checkpoint", "c.npz"], "leave out --checkpoint"),
 ])
 def test_what_cannot_be_resumed_is_said_in_a_line(tmp_path, capsys, words, said):
     assert main([*CLASSIFY, "--checkpoint", "m.npz"]) == 0

@@ -88,6 +88,8 @@ def filled(text, values, **how) -> str:
      "d,b\n2024-01-31 10:00:00 UTC,1\n2024-01-31 11:20:00 UTC,2\n2024-01-31 11:30:00 UTC,3.5\n"),
     ("d,b\n2024-01,1\n,2\n2024-03,3.5\n", {"d": 649.2}, "d,b\n2024-01,1\n2024-02,2\n2024-03,3.5\n"), ("a,b\n1.50,x\n2.00,y\n,x\n", {"a": 3.0}, "a,b\n1.50,x\n2.00,y\n3.00,x\n"), ("a,b\n1.5,x\n2,y\n,x\n", {"a": 3.0}, "a,b\n1.5,x\n2,y\n3,x\n"),
     ("a;b\n-1,5;x\n2;y\n;x\n", {"a": -0.01}, "a;b\n-1,5;x\n2;y\n0;x\n"),
+    # Blanks around cells are none of theirs, and stay; a code is a text, whatever number it looks like.
+    ("code , x\n 03,NA \n3 , 1.50\n03,\n,2.00\n", {"code": "03", "x": 1.5}, "code , x\n 03,1.50 \n3 , 1.50\n03,1.50\n03,2.00\n"),
 ])
 def test_cells_are_written_as_their_column_is(text, values, expected):
     assert filled(text, values) == expected

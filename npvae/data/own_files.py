@@ -54,7 +54,8 @@ def load_file(path, *, key: str | None = None, label_column: int | str | None = 
     suffix = "" if path == "-" else text_suffix(path)
     if suffix in NUMPY_SUFFIXES:
         if label_column is not None or reading:
-            raise InputError(f"{', '.join((['label_column'] if label_column is not None else []) + [*reading])} are for text tables, not for {suffix} files")
+            given = (["label_column"] if label_column is not None else []) + [*reading]
+            raise InputError(f"{', '.join(given)}: for text tables, not for {suffix} files")
         return LoadedFile(*read_numpy_file(path, key))
     if path == "-" or suffix in TEXT_SUFFIXES + FRAME_SUFFIXES:
         if key is not None:
