@@ -199,6 +199,11 @@ def test_numbers_in_floats_notation():
     table = read("a,b,c\n1e-5,0.12345678901234567,+1\n2.5E3,-7.1,2\n,1e300,3\n")
     assert values(table, "a") == [1e-5, 2500.0, None] and values(table, "b") == [0.12345678901234567, -7.1, 1e300]
     assert table["a"].notation.write(1 / 3) == "0.33" and Notation(digits=12).write(1 / 3) == "0.333333333333"
+    assert table["b"].notation.digits == 12 and table["c"].notation.write(12.3) == "12"
+    artefact = column_of(["0.1", "0.30000000000000004", "0.2", "0.5"])
+    assert artefact.notation.write(0.4321) == "0.4" and artefact.values[1] == 0.1 + 0.2
+    assert column_of(["0.10000000000000001", "0.30000000000000004", "0.2"]).notation.write(1 / 3) == "0.333333333333"
+    assert column_of(["+1", "+2", "10"]).notation.write(123.4) == "123" and column_of(["+1.5", "2"]).notation.write(123.44) == "123.4"
 
 
 # what columns are

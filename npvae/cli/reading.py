@@ -17,7 +17,7 @@ def add_options(parser) -> None:
     group = parser.add_argument_group("how a text table is read (by default found by evidence; 'npvae table FILE' says what was found)")
     group.add_argument("--encoding", metavar="NAME", help="encoding of the text: utf-8, gb18030, cp1252, latin-1, ...")
     group.add_argument("--separator", metavar="TEXT", help="what separates cells: a character, tab, or blank (runs of blanks and tabs)")
-    group.add_argument("--decimal", choices=(".", ","), help="decimal separator of numbers")
+    group.add_argument("--decimal", choices=(".", ","), metavar="MARK", help="decimal separator of numbers: . or ,")
     group.add_argument("--skip", type=numbers.whole(0), metavar="LINES", help="lines above the names, which are kept as they are")
     group.add_argument("--comment", metavar="TEXT", help="beginning of lines that are kept as they are")
     group.add_argument("--header", choices=("yes", "no"), help="whether the first row has the names of the columns")

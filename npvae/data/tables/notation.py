@@ -65,7 +65,7 @@ def is_code(text: str) -> bool:
 @dataclass(frozen=True)
 class Notation:
     """How a column writes numbers. decimals: the most; fixed: whether all cells have as many. digits: significant ones, of numbers
-    written with an exponent or to the last bit, which ``decimals`` does not say."""
+    with an exponent, in the place of decimals."""
 
     decimals: int = 0
     fixed: bool = True

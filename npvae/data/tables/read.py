@@ -21,6 +21,8 @@ from npvae.errors import DataFileError, InputError, UnknownNameError
 #: Cells whose numbers are read in one go; rows and columns that have a say in the decimal separator.
 BLOCK, VOTERS = 1 << 15, 1000
 SEPARATORS = {"tab": "\t", "\\t": "\t", "blank": " ", "space": " "}
+#: Decimals, and significant digits, of numbers that are filled in, at most.
+MOST_PLACES = 12
 #: Larger whole numbers are not all floats.
 LARGEST_WHOLE = 2.0**53
 _HEADS, _DIGITS = (np.isin(np.arange(256), list(some)) for some in (b"0123456789+-.", b"0123456789"))
@@ -113,7 +115,11 @@ class _ColumnReader:
             rows = np.flatnonzero(~column.missing)
             self._read_texts(column, rows, self._cells.of(start[rows], end[rows]), self._mark != ",")
         else:
-            column.notation = Notation(max(places, default=0), len(places) < 2, digits=_digits(self._cells.of(start[wild[:VOTERS]], end[wild[:VOTERS]])))
+            found = _notation(self._cells.of(start[wild[:VOTERS]], end[wild[:VOTERS]]))
+            if not found.digits and len(wild) <= len(plain):  # 0.30000000000000004 among tenths is one of them
+                places |= {found.decimals} if len(wild) and found.decimals < MOST_PLACES else set()
+                found = Notation(max(places, default=0), len(places) < 2)
+            column.notation = found
         self._judge(column, first)
         return column
 
@@ -147,7 +153,7 @@ class _ColumnReader:
         elif None not in floats.values() and any(text.lstrip("+-").isdecimal() and abs(floats[text]) >= LARGEST_WHOLE for text in counts):
             self._keep(column, "identifier", rows, [*map(int, texts)] if all(map(str.isdecimal, counts)) else texts, counts)
         elif None not in floats.values() and plainly:
-            column.values[rows], column.notation = [floats[text] for text in texts], Notation(digits=_digits(texts[:VOTERS]))
+            column.values[rows], column.notation = [floats[text] for text in texts], _notation(texts[:VOTERS])
         elif dates := evidence.read_dates(texts, counts):
             column.kind, column.unit, column.values[rows], column.example = "date", *dates, texts[0]
         elif lower <= {"true", "false"} and len(lower) == len(counts):
@@ -155,7 +161,7 @@ class _ColumnReader:
         else:
             notation = find_notation(counts, self._mark)
             readings = [(notation, {text: notation.read(text) for text in counts})] if notation else []
-            for notation, reading in [*readings, (Notation(digits=_digits(texts[:VOTERS])), floats)]:
+            for notation, reading in [*readings, (_notation([text for text in texts[:VOTERS] if floats[text] is not None]), floats)]:
                 others = Counter({text: counts[text] for text, value in reading.items() if value is None})
                 if not others or evidence.are_few_others(others, len(texts) - sum(others.values())):
                     column.values[rows] = [np.nan if reading[text] is None else reading[text] for text in texts]
@@ -184,6 +190,9 @@ class _ColumnReader:
             column.suspicious = evidence.suspicious(seen)
 
 
-def _digits(texts) -> int:
-    """Significant digits of numbers that are not plain, at most 12; 0 of none."""
-    return max((min(12, len(text.lower().partition("e")[0].lstrip("+-0.").replace(".", ""))) for text in texts), default=0)
+def _notation(texts) -> Notation:
+    """The notation of numbers that are not plain: as many significant digits, where some have an exponent, else decimals; at most MOST_PLACES."""
+    if any("e" in text.lower() for text in texts):
+        return Notation(digits=max(min(MOST_PLACES, len(text.lower().partition("e")[0].lstrip("+-0.").replace(".", ""))) for text in texts))
+    places = {len(text.partition(".")[2]) for text in texts}
+    return Notation(min(MOST_PLACES, max(places, default=0)), len(places) < 2)
