@@ -298,7 +298,7 @@ def test_what_the_methods_on_features_are_trained_with(made, words, x, likelihoo
         assert (of_features["likelihood"], of_features["divide_by"], of_features["binarize"]) == (likelihood, 3.0 if "--divide" in words else 1.0, binarize)
     for x in ([0, 3], [-1, 0]):
         with pytest.raises(InputError, match="m1 and m1.m2 need data from 0 to 1, --divide-by, or a --likelihood"):
-            classify._train(parse(["classify", "--method", "m1"]), rows_of([x]), np.array([-1]))
+            classify._train(parse(["classify", "--method", "m1"]), rows_of([x], np.array([-1]), ["a"]), np.array([-1]))
 
 
 @pytest.mark.parametrize(("classes", "said"), [
