@@ -17,8 +17,7 @@ import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import VAE, LatentClassifier, SemiSupervisedVAE, plots
-from npvae import io as npvae_io
+from npvae import LatentClassifier, SemiSupervisedVAE, plots
 from npvae.cli import choices, classify, common, gradcheck, impute, info, main, output, outputs, resuming, train
 from npvae.errors import (
     DataConversionWarning, DataScaleWarning, InputError, ManyClassesWarning, ModelFileError, PosteriorCollapseWarning,

@@ -35,7 +35,7 @@ from collections import Counter
 import numpy as np
 
 from npvae.data.tables.notation import find_notation, is_code, plain_float
-from npvae.data.tables.splitter import Cells, split
+from npvae.data.tables.splitter import split
 
 MOST_OTHERS, SHARE_OF_OTHERS, FEWEST_NUMBERS = 3, 0.05, 8
 MOST_CATEGORIES, FEW_CATEGORIES = 100, 20
