@@ -552,8 +552,8 @@ def test_labels_as_they_are_kept(table, labels, expected):
 
 def test_options_of_the_other_kind_are_refused(tmp_path, table):
     save_array(tmp_path / "x.npy", np.ones((2, 2)))
-    for options in ({"label_column": 0}, {"header": True}):
-        with pytest.raises(InputError, match="for text tables"):
+    for options, named in (({"label_column": 0}, "label_column"), ({"header": True}, "header"), ({"missing": "-", "label_column": 0}, "label_column, missing")):
+        with pytest.raises(InputError, match=f"^{named}: for text tables, not for .npy files$"):
             load_file(tmp_path / "x.npy", **options)
     with pytest.raises(InputError, match="one array without a name"):
         load_file(tmp_path / "x.npy", key="x")
