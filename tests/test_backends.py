@@ -573,6 +573,13 @@ def test_a_numpy_that_does_not_say_how_it_was_built(monkeypatch, config):
     assert found == {"NumPy": np.__version__, "instructions": "", "BLAS": "unknown"}
 
 
+def test_the_blas_that_numpy_was_built_with_where_none_can_be_asked(monkeypatch):
+    build = {"Build Dependencies": {"blas": {"name": "mkl", "version": "2024.1"}}}
+    monkeypatch.setattr(np, "show_config", lambda mode="stdout": build if mode == "dicts" else None)
+    monkeypatch.setattr(blas, "_libraries", lambda: [])
+    assert blas.name() == "mkl 2024.1"
+
+
 def test_the_pool_does_not_grow_with_the_number_of_sizes(monkeypatch):
     monkeypatch.setattr(buffers, "LARGEST_POOL", 10 * SMALLEST_POOLED)
     pool = BufferPool()

@@ -712,3 +712,29 @@ def test_of_grey_values_a_bernoulli_gives_cross_entropies(x, how, said):
     vae = small_vae(epochs=1, backend="numpy", **how).fit(np.array([[0.0, 1.0], [1.0, 0.0]] * 4))
     note = report.cross_entropy_note(vae, np.array(x, np.float32))
     assert note == ("of grey values the bernoulli likelihood gives cross-entropies: what is called ELBO and log p(x) is no log-likelihood" if said else None)
+
+
+def test_the_elbo_of_plain_rows_is_what_a_program_says_that_there_is(monkeypatch):
+    vae, asked = small_vae(epochs=1).fit(grey_rows()), []
+    x, model = grey_rows(6).astype(np.float32), vae.model_
+    width = model.architecture.latent_dim
+
+    class Program:
+        def evaluate(self, theta, seed, purpose, beta):
+            asked.append((theta is vae.theta_, seed, beta, purpose))
+            return 2, {
+                "loss": np.float64(8.0), "reconstruction": np.float64(6.0), "kl_per_dimension": np.full(width, 1.0),
+                "mu": np.full(width, 0.0), "mu_squared": np.full(width, 2.0),
+            }
+
+    def program(of, rows, batch_size):
+        asked.append((of is model, rows is x, batch_size))
+        return Program()
+
+    monkeypatch.setattr(type(model.ops), "evaluation_program", lambda self, *arguments: program(*arguments))
+    found = evaluate.evaluate_elbo(model, vae.theta_, x, 7, 0.25, 3, "validation noise")
+    assert asked == [(True, True, 3), (True, 7, 0.25, "validation noise")]
+    assert (found["loss"], found["reconstruction"], found["kl"], found["active_units"]) == (4.0, 3.0, 0.5 * width, width)
+    asked.clear()  # of no rows, and of another objective, there is none
+    evaluate.evaluate_elbo(model, vae.theta_, x, 7, objective=ImportanceWeighted(2))
+    assert not asked

@@ -622,6 +622,11 @@ def test_a_gradient_hidden_by_rounding_is_refused_not_passed():
         check_gradient(lambda x: (1e12 + x * x, lambda u: 2.2 * x * u), [np.array([1.0, 2.0])])
 
 
+def test_a_gradient_claimed_where_there_is_next_to_none_is_wrong_not_hidden():
+    with pytest.raises(GradientCheckError):
+        check_gradient(lambda x: (1e6 + 1e-6 * x * x, lambda u: u), [np.array([1.0, 2.0])])
+
+
 def test_a_zero_gradient_under_a_large_value_is_right():
     assert check_gradient(lambda x: (0 * x + 1e12, lambda u: 0 * u), [np.array([1.0, 2.0])]).passed
 

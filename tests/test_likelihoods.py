@@ -130,6 +130,8 @@ def test_what_is_not_like_the_data_is_refused_by_its_name(likelihood):
         backward(np.zeros(4, np.float32))
     with pytest.raises(InputError, match=r"has shape \(4, .\), but x has shape \(3, .\)"):
         likelihood.negative_log_likelihood(ops, outputs, x[:3], own)
+    with pytest.raises(InputError, match=r"has shape \(1, .\), but x has shape \(4, .\)"):
+        likelihood.negative_log_likelihood(ops, (outputs[0][:1], *outputs[1:]), x, own)
 
 
 @pytest.mark.parametrize(("kind", "argument", "lowest", "refused"), [

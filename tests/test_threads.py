@@ -346,6 +346,8 @@ def test_the_backend_takes_its_number_from_the_same_places(monkeypatch):
     assert limits == []  # nothing was asked for, so BLAS stays as it is
     ops = backend.get("numba", threads=1)
     assert ops.threads == 1 and "1 thread (asked for)" in ops.description() and limits == [1]
+    monkeypatch.setenv("NPVAE_NUM_THREADS", "4")  # npvae's own variable is meant for its BLAS, too
+    assert backend.get("numba").threads == 4 and limits == [1, 4]
     with pytest.raises(InputError, match="threads must be at least 1, got 0"):
         backend.get("numba", threads=0)
 

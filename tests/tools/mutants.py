@@ -2,7 +2,7 @@
 
     python tests/tools/mutants.py collect --state S             record which tests execute which lines (once; again after changes)
     python tests/tools/mutants.py run --state S --seed 7        draw 300 mutants and run the tests of each; started again, it goes on
-    python tests/tools/mutants.py whole --state S --seed 7      the survivors, once more, against every other test
+    python tests/tools/mutants.py whole --state S --seed 7      the survivors, once more, against every other test, but equivalents
     python tests/tools/mutants.py report --state S --seed 7     tables by kind and folder, and the survivors
 
 Everything happens in copies of the tree, in the folder S: it must be outside the repository, or ignored by git. ``--equivalents`` names a
@@ -59,7 +59,7 @@ def _run(options) -> int:
     mutants = [plan.Mutant.of_record(record) for record in json.loads(plan_file.read_text())]
     first, _, step = options.worker.partition("/")
     done = _results(folder)
-    todo = [mutant for mutant in mutants[int(first) - 1::int(step)] if _is_due(options, done.get(mutant.name))]
+    todo = [mutant for mutant in mutants[int(first) - 1::int(step)] if _is_due(options, mutant.name, done.get(mutant.name))]
     todo.sort(key=lambda mutant: mutant.path.startswith("kernels/"))  # each has to be compiled: last
     recorded = contexts.Contexts(folder / "tree", options.state)
     known, name = plan.Sources(folder / "tree"), f"worker-{first}"
@@ -87,16 +87,19 @@ def _run(options) -> int:
     return 0
 
 
-def _is_due(options, result: dict | None) -> bool:
+def _is_due(options, name: str, result: dict | None) -> bool:
     if options.command == "run":
         return result is None or (options.again and result["verdict"] not in table.KILLED)
-    return result is not None and result["verdict"] not in table.KILLED and (options.again or result["stage"] != "whole")
+    return result is not None and name not in _equivalents(options) and result["verdict"] not in table.KILLED and (options.again or result["stage"] != "whole")
 
 
 def _report(options) -> int:
-    equivalents = json.loads(options.equivalents.read_text()) if options.equivalents else {}
-    print(table.report(list(_results(_folder(options)).values()), equivalents))
+    print(table.report(list(_results(_folder(options)).values()), _equivalents(options)))
     return 0
+
+
+def _equivalents(options) -> dict[str, str]:
+    return json.loads(options.equivalents.read_text()) if options.equivalents else {}
 
 
 def _folder(options) -> Path:
