@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -33,7 +34,11 @@ def code_of(dtype):
     if not library.is_kept(dtype, folder):
         library._load(dtype, folder, print, '')
     if not library.is_kept(dtype, folder):
-        pytest.skip(f"{folder} cannot be written to")
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError:
+            pytest.skip(f"{folder} cannot be written to")
+        pytest.fail(f"{folder} can be written to, but the code is not kept")
     body = library._path(dtype, folder, library.machine()).read_bytes()[len(library._MAGIC) + 32:]
     name, code = body.split(b"\n", 1)
     return code, name.decode()
