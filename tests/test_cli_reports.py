@@ -530,6 +530,8 @@ def test_versions_of_packages(monkeypatch):
         return there[name]
 
     monkeypatch.setattr(importlib.metadata, "version", version)
+    for name in info.THREAD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
     assert [info._version(name) for name in ("tqdm", "numba", "cupy")] == ["4.1", "not installed", "13.5"]
     monkeypatch.setattr(info.backends, "KNOWN", {"numpy": info.backends.KNOWN["numpy"], "other": None})
     monkeypatch.setattr(info.backends, "reason_against", {"numpy": None, "other": "no such thing"}.get)
