@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import sys
 import zipfile
 
 import numpy as np
+import processes
 import pytest
 
 import npvae
@@ -369,3 +371,12 @@ def test_too_many_columns_are_refused(monkeypatch):
     monkeypatch.setattr(form, "MOST_COLUMNS", 10)
     with pytest.raises(DataFileError, match="line 1 has 11 columns, more than 10"):
         read(",".join("1" * 11) + "\n")
+
+
+@pytest.mark.parametrize("cell", [b"x", b"1", b" ", b"-", b"jan ", b"1.", b"$", b'"', b'""', b"a1", b"\xe9", b"\xb0\xa1", b"\x83\x41"])
+def test_reading_takes_time_in_proportion_to_a_cell(tmp_path, cell):
+    """A cell of two million bytes in a table with a byte that is not UTF-8: what takes its square takes hours."""
+    (tmp_path / "long.csv").write_bytes(b"a,b\n1,\xe9t\n" + b"2," + cell * (2_000_000 // len(cell)) + b"\n3,c\n")
+    program = "import npvae, sys\ntry: print(len(npvae.read_table(sys.argv[1]).describe()) > 0)\nexcept npvae.NpvaeError as error: print(error)"
+    said = processes.run([sys.executable, "-c", program, tmp_path / "long.csv"], cpu_seconds=30.0, check=True)
+    assert said.stdout.strip()

@@ -101,7 +101,7 @@ def _line(data: bytes, at: int) -> int:
 
 def _share(encoding: str, data: bytes) -> float:
     """The share of usual characters among those above ASCII, of lines that have some."""
-    lines = b"\n".join(re.findall(rb"[^\r\n]*[\x80-\xff][^\r\n]*", data[:16 * SAMPLE]))[:SAMPLE]
+    lines = b"\n".join(line for line in re.split(rb"[\r\n]+", data[:16 * SAMPLE]) if not line.isascii())[:SAMPLE]
     if encoding in _BYTES:
         usual = sum(len(re.findall(rb"[\x80-\xff]", part)) for part in re.findall(_BYTES[encoding], lines))
         return usual / max(1, len(re.findall(rb"[\x80-\xff]", lines)))
