@@ -20,6 +20,8 @@ from npvae.files import write_atomically, write_text_atomically
 NUMPY_SUFFIXES = (".npy", ".npz")
 TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
 SAVE_SUFFIXES = (".npy", ".npz", ".csv")
+#: Characters of a label: an array gives every label the room of the longest, and files of models hold none that is longer.
+LONGEST_LABEL = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +122,11 @@ def _labels(label: Column, table: Table) -> np.ndarray:
     """Labels as they are written; whole numbers where none is written otherwise, or missing."""
     j = table.columns.index(label)
     texts = ["" if gone else text for text, gone in zip(table.cells.of(table.start[:, j], table.end[:, j]), label.missing.tolist(), strict=True)]
+    for row, text in enumerate(texts):
+        if len(text) > LONGEST_LABEL:
+            raise DataFileError(
+                f"{table.name}: line {table.line(row)}: expected a label of at most {LONGEST_LABEL:,} characters, got {len(text):,}"
+            )
     if all(text.lstrip("-").isdecimal() and len(text) < 20 and str(int(text)) == text and abs(int(text)) <= 2**53 for text in set(texts)):
         return np.array([*map(int, texts)], np.int64)
     return np.array(texts)
