@@ -646,9 +646,9 @@ def test_saved_npz_opens_in_plain_numpy(tmp_path):
         assert arrays.files == ["x"] and arrays["x"].tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
-def test_labels_have_at_most_a_thousand_characters(tmp_path):
-    (tmp_path / "t.csv").write_text(f"x,kind\n1.5,a\n2.5,{'b' * 1000}\n3.5,a\n")
-    assert load_file(tmp_path / "t.csv", label_column="kind").y.tolist() == ["a", "b" * 1000, "a"]
-    (tmp_path / "t.csv").write_text(f"# so\nx,kind\n1.5,a\n2.5,{'b' * 1001}\n3.5,a\n")
-    with pytest.raises(DataFileError, match=r"t\.csv: line 4: expected a label of at most 1,000 characters, got 1,001$"):
+def test_labels_have_at_most_ten_thousand_characters(tmp_path):
+    (tmp_path / "t.csv").write_text(f"x,kind\n1.5,a\n2.5,{'b' * 10_000}\n3.5,a\n")
+    assert load_file(tmp_path / "t.csv", label_column="kind").y.tolist() == ["a", "b" * 10_000, "a"]
+    (tmp_path / "t.csv").write_text(f"# so\nx,kind\n1.5,a\n2.5,{'b' * 10_001}\n3.5,a\n")
+    with pytest.raises(DataFileError, match=r"t\.csv: line 4: expected a label of at most 10,000 characters, got 10,001$"):
         load_file(tmp_path / "t.csv", label_column="kind")

@@ -20,8 +20,8 @@ from npvae.files import write_atomically, write_text_atomically
 NUMPY_SUFFIXES = (".npy", ".npz")
 TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
 SAVE_SUFFIXES = (".npy", ".npz", ".csv")
-#: Characters of a label: an array gives every label the room of the longest, and files of models hold none that is longer.
-LONGEST_LABEL = 1000
+#: Characters of a label, at most: an array gives every label the room of the longest.
+LONGEST_LABEL = 10_000
 
 
 @dataclass(frozen=True, eq=False)
