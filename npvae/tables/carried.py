@@ -22,9 +22,8 @@ from collections import Counter
 import numpy as np
 
 from npvae.data.tables.evidence import are_few_others, why_no_categories
+from npvae.data.tables.notation import LARGEST_WHOLE
 
-#: Whole numbers above it are not all floats.
-LARGEST_WHOLE = 2**53
 #: Names of columns that identify rows: the whole name, or its last word.
 _WHOLE_NAMES = re.compile(r"unnamed: \d+|index|idx|key|nr|no|number|row|row ?names?", re.IGNORECASE)
 _LAST_WORDS = re.compile(r"(.*[\W_])?(id|ids|uuid|guid|nr|no)|.*[a-z](ID|Id)", re.DOTALL)

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from npvae.data.tables.missing import missing_among
+from npvae.data.tables.notation import LARGEST_WHOLE
 from npvae.tables import times
-from npvae.tables.carried import LARGEST_WHOLE
 
 #: What a column's cells are, if not names: a model of dates takes no plain numbers, nor the other way round.
 FORMS = ("number", "date", "duration")

@@ -75,7 +75,9 @@ def decode(name, data: bytes, encoding: str | None = None) -> Decoded:
             return _decoded(data, *guess)
         except UnicodeError:
             continue
-    shares = sorted(((_share(kind, data), kind) for kind in (*_PAIRS, *_BYTES)), reverse=True)
+    # Lines without a character above ASCII say nothing of it.
+    lines = b"\n".join(line for line in re.split(rb"[\r\n]+", data[:16 * SAMPLE]) if not line.isascii())[:SAMPLE]
+    shares = sorted(((_share(kind, lines), kind) for kind in (*_PAIRS, *_BYTES)), reverse=True)
     for share, kind in [*(each for each in shares if each[0] >= LEAST_SHARE), (0.0, "cp1252"), (0.0, "latin-1")]:
         try:
             return _decoded(data, kind, b"", f"guessed: {share:.0%} of its characters above ASCII are usual ones" if share else "guessed")
@@ -99,9 +101,8 @@ def _line(data: bytes, at: int) -> int:
     return data.count(b"\n", 0, at) + 1
 
 
-def _share(encoding: str, data: bytes) -> float:
-    """The share of usual characters among those above ASCII, of lines that have some."""
-    lines = b"\n".join(line for line in re.split(rb"[\r\n]+", data[:16 * SAMPLE]) if not line.isascii())[:SAMPLE]
+def _share(encoding: str, lines: bytes) -> float:
+    """The share of usual characters among those above ASCII."""
     if encoding in _BYTES:
         usual = sum(len(re.findall(rb"[\x80-\xff]", part)) for part in re.findall(_BYTES[encoding], lines))
         return usual / max(1, len(re.findall(rb"[\x80-\xff]", lines)))

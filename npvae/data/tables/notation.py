@@ -14,6 +14,8 @@ import numpy as np
 #: Digits of a number that a float holds, whatever they are.
 MOST_DIGITS = 15
 LONGEST = 40
+#: Larger whole numbers are not all floats.
+LARGEST_WHOLE = 2**53
 _POWERS = 10.0 ** np.arange(MOST_DIGITS + 1)
 _AFFIXED = re.compile(r"([+\-−]?)([^\d.,+\-−]*)([+\-−]?)((?:\d|[.,]\d)(?:[\d.,'’\u00a0\u202f ]*\d)?)([^\d].*|)", re.DOTALL)
 _GROUPS = ",.'’\u00a0\u202f "

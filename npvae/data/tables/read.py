@@ -12,7 +12,7 @@ from npvae.data.source import read_source
 from npvae.data.tables import evidence
 from npvae.data.tables.encoding import decode
 from npvae.data.tables.form import Form
-from npvae.data.tables.notation import Notation, find_notation, is_code, marks_of, plain_float, plain_numbers
+from npvae.data.tables.notation import LARGEST_WHOLE, Notation, find_notation, is_code, marks_of, plain_float, plain_numbers
 from npvae.data.tables.spellings import spellings, texts_of
 from npvae.data.tables.splitter import Cells, split
 from npvae.data.tables.table import Column, Table
@@ -23,8 +23,6 @@ BLOCK, VOTERS = 1 << 15, 1000
 SEPARATORS = {"tab": "\t", "\\t": "\t", "blank": " ", "space": " "}
 #: Decimals, and significant digits, of numbers that are filled in, at most.
 MOST_PLACES = 12
-#: Larger whole numbers are not all floats.
-LARGEST_WHOLE = 2.0**53
 _HEADS, _DIGITS = (np.isin(np.arange(256), list(some)) for some in (b"0123456789+-.", b"0123456789"))
 
 

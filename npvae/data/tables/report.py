@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from npvae.data.tables.evidence import SHARE_OF_WORD, short
 from npvae.data.tables.notation import Notation
-from npvae.data.tables.table import Column, Table
+
+if TYPE_CHECKING:
+    from npvae.data.tables.table import Column, Table
 
 _SEPARATORS = {"\t": "tab", " ": "blank"}
 #: Values and lines named, characters of a name, and carried columns named.

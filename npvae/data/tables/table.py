@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from npvae.data.tables import report
 from npvae.data.tables.encoding import Decoded
 from npvae.data.tables.evidence import date_length
 from npvae.data.tables.notation import Notation
 from npvae.data.tables.splitter import Cells
+from npvae.data.tables.write import write_table
 from npvae.errors import InputError, MissingDependencyError, UnknownNameError
 
 
@@ -125,8 +127,6 @@ class Table:
     def write(self, path, values) -> None:
         """Write the table with ``values``, a mapping of names to (N,) as :meth:`to_dict` has them, in its missing cells; those of columns
         whose values are not complete, or not given, stay missing. UnknownNameError, OSError."""
-        from npvae.data.tables.write import write_table
-
         columns, filled = [], []
         for name in values:
             column, found = self[name], np.asarray(values[name])
@@ -139,9 +139,7 @@ class Table:
 
     def describe(self) -> str:
         """What was read and why, column by column, with the options that overrule it."""
-        from npvae.data.tables.report import describe
-
-        return describe(self)
+        return report.describe(self)
 
 
 class Selection:

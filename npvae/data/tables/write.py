@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from npvae.data.source import packed
-from npvae.data.tables.table import Column, Table
 from npvae.files import write_atomically
+
+if TYPE_CHECKING:
+    from npvae.data.tables.table import Column, Table
 
 #: Cells of a column by which it is seen whether all stand in quotes.
 LOOKED_AT = 1000
