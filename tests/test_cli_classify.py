@@ -12,7 +12,7 @@ from small import grey_rows
 from test_semi_supervised import patterns
 
 from npvae import VAE, LatentClassifier, SemiSupervisedVAE, TableImputer, plots
-from npvae.cli import classify, common, main, parse
+from npvae.cli import classes_out, classify, classify_rows, classify_train, common, main, parse
 from npvae.errors import DataFileError, InputError, InputTypeError, TrainingInterrupted
 
 QUICK = [
@@ -230,7 +230,7 @@ def test_missing_labels_in_any_spelling(tmp_path, monkeypatch, capsys):
 
 
 def rows_of(x, codes=None, classes=None, divide_by=None):
-    return classify._Rows(np.asarray(x, float), codes, None if classes is None else np.array(classes), None, divide_by)
+    return classify_rows.Rows(np.asarray(x, float), codes, None if classes is None else np.array(classes), None, divide_by)
 
 
 @pytest.fixture
@@ -250,7 +250,7 @@ def made(monkeypatch):
         error, history_, features_ = None, SimpleNamespace(epochs=2), SimpleNamespace(history_=SimpleNamespace(epochs=1))
 
     for name in ("VAE", "SemiSupervisedVAE", "LatentClassifier"):
-        monkeypatch.setattr(classify, name, type(name, (Estimator,), {}))
+        monkeypatch.setattr(classify_train, name, type(name, (Estimator,), {}))
     made.append(Estimator)
     return made
 
@@ -272,7 +272,7 @@ OTHER = {"learning_rate": 1e-3, "schedule": "constant", "batch_size": 100}
 ])
 def test_what_m2_is_trained_with(made, words, x, of_the_data, likelihood, divide_by, standardize, steps):
     rows = rows_of([x], np.array([0]), ["a", "b"], of_the_data)
-    model, code = classify._train(parse(["classify", *words.split(), "--quiet", "--alpha", "3", "--seed", "4"]), rows, np.array([1]))
+    model, code = classify_train.train(parse(["classify", *words.split(), "--quiet", "--alpha", "3", "--seed", "4"]), rows, np.array([1]))
     (kind, features, arguments), (_, fitted, y, how) = made[1:]
     assert (kind, features, code) == ("SemiSupervisedVAE", None, 0) and type(model).__name__ == kind and fitted is rows.x
     assert y == ["b"] and type(y[0]) is str and how == {"checkpoint": None, "checkpoint_seconds": 10.0, "resume": False}
@@ -290,7 +290,7 @@ def test_what_the_methods_on_features_are_trained_with(made, words, x, likelihoo
     rows, words = rows_of([x, x], np.array([0, -1]), [7, 9]), f"{words} --backend numba:products=own"
     for method, second, alpha in (("m1", "LatentClassifier", {}), ("m1+m2", "SemiSupervisedVAE", {"alpha": 0.5, "classes": None})):
         del made[1:]
-        model, _ = classify._train(parse(["classify", "--method", method, *words.split(), "--alpha", "0.5"]), rows, np.array([0, -1]))
+        model, _ = classify_train.train(parse(["classify", "--method", method, *words.split(), "--alpha", "0.5"]), rows, np.array([0, -1]))
         (first, _, of_features), (kind, features, arguments), (_, _, y, _) = made[1:]
         assert (first, kind, type(features).__name__, type(model).__name__) == ("VAE", second, "VAE", second) and y == [7, None]
         shared = {name: value for name, value in of_features.items() if name not in ("likelihood", "divide_by", "binarize")}
@@ -298,7 +298,7 @@ def test_what_the_methods_on_features_are_trained_with(made, words, x, likelihoo
         assert (of_features["likelihood"], of_features["divide_by"], of_features["binarize"]) == (likelihood, 3.0 if "--divide" in words else 1.0, binarize)
     for x in ([0, 3], [-1, 0]):
         with pytest.raises(InputError, match="m1 and m1.m2 need data from 0 to 1, --divide-by, or a --likelihood"):
-            classify._train(parse(["classify", "--method", "m1"]), rows_of([x], np.array([-1]), ["a"]), np.array([-1]))
+            classify_train.train(parse(["classify", "--method", "m1"]), rows_of([x], np.array([-1]), ["a"]), np.array([-1]))
 
 
 @pytest.mark.parametrize(("classes", "said"), [
@@ -309,7 +309,7 @@ def test_classes_that_look_like_no_label_are_said_to_the_model(made, classes, sa
     rows = rows_of([[0.0, 1.0]] * 2, np.array([0, -1]), classes)
     for method, places in (("m2", [1]), ("m1", [2]), ("m1+m2", [2])):
         del made[1:]
-        classify._train(parse(["classify", "--method", method]), rows, np.array([0, -1]))
+        classify_train.train(parse(["classify", "--method", method]), rows, np.array([0, -1]))
         for place in places:
             assert made[place][0] in ("SemiSupervisedVAE", "LatentClassifier") and made[place][2].get("classes") == said
         assert made[-1][2] == [classes[0], None]
@@ -320,13 +320,13 @@ def test_an_interrupt_of_a_classifier_and_of_its_features(made, capsys):
     for method, epochs in (("m2", 2), ("m1", 1), ("m1+m2", 2)):
         options = parse(["classify", "--method", method, "--epochs", "9", "--checkpoint", "c.npz"])
         estimator.error = "own"
-        model, code = classify._train(options, rows, np.array([-1]))
+        model, code = classify_train.train(options, rows, np.array([-1]))
         assert code == 130 and isinstance(model, estimator)
         goes_on = "; 'npvae classify --checkpoint c.npz --resume' goes on"
         assert capsys.readouterr().err == f"npvae: interrupted after {epochs} of 9 epochs; classifying by the model so far{goes_on}\n"
         estimator.error = "of its features"
         with pytest.raises(KeyboardInterrupt) as error:
-            classify._train(options, rows, np.array([-1]))
+            classify_train.train(options, rows, np.array([-1]))
         assert str(error.value) == f"training interrupted in epoch 3 of 9, of the VAE of features: there is no classifier yet{goes_on}"
 
 
@@ -343,7 +343,7 @@ def test_rows_with_and_without_their_column_of_labels(tmp_path):
     options = parse(["classify", "--label-column", "y"])
 
     def found(source, part="train", width=None):
-        rows = classify._rows(options, source, part, width)
+        rows = classify_rows.read_rows(options, source, part, width)
         labels = None if rows.codes is None else [None if code < 0 else rows.classes.tolist()[code] for code in rows.codes]
         return rows.x.shape, labels, rows.names
 
@@ -361,49 +361,49 @@ def test_rows_with_and_without_their_column_of_labels(tmp_path):
         ("flat.npz", 3, "a row of flat.npz has 1 numbers, but the model's have 3"),
     ):
         with pytest.raises(InputError, match=f"^{words}$"):
-            classify._rows(options, source, "test", width)
+            classify_rows.read_rows(options, source, "test", width)
     with pytest.raises(InputError, match="--label-column: unknown column 'y'"):
         found("bare.csv")
     with pytest.raises(DataFileError, match="t.csv: line 2, column 3 .'y'.: expected a number, got 'oak'"):
-        classify._rows(parse(["classify"]), "t.csv", "test", 3)
-    digits = classify._rows(parse(["classify"]), "digits", "test", 784)
+        classify_rows.read_rows(parse(["classify"]), "t.csv", "test", 3)
+    digits = classify_rows.read_rows(parse(["classify"]), "digits", "test", 784)
     assert digits.x.shape == (1000, 28, 28) and digits.width() == 784 and digits.divide_by == 255.0 and digits.classes.tolist() == list(range(10))
     np.savez("short.npz", x=np.eye(3), y=[1, 2, 0.5])
     with pytest.raises(InputError, match="^short.npz: Unknown label type: y is continuous"):
-        classify._rows(options, "short.npz", "test")
+        classify_rows.read_rows(options, "short.npz", "test")
 
 
 def test_which_labels_are_given():
     rows = rows_of(np.zeros((6, 1)), np.array([0, 1, 0, 1, -1, 0]), ["a", "b"])
-    assert classify._given_labels(parse(["classify", "--data", "d.npz"]), rows).tolist() == [0, 1, 0, 1, -1, 0]
+    assert classify_rows.given_labels(parse(["classify", "--data", "d.npz"]), rows).tolist() == [0, 1, 0, 1, -1, 0]
     for words in (["--data", "d.npz", "--labels", "3"], ["--data", "digits", "--labels", "3"]):
-        given = classify._given_labels(parse(["classify", *words]), rows)
+        given = classify_rows.given_labels(parse(["classify", *words]), rows)
         assert [int((given == code).sum()) for code in (0, 1)] == [2, 1] and (given == np.where(given >= 0, rows.codes, -1)).all()
-    by_seed = [classify._given_labels(parse(["classify", "--data", "d.npz", "--labels", "2", "--seed", str(seed)]), rows).tolist() for seed in range(9)]
+    by_seed = [classify_rows.given_labels(parse(["classify", "--data", "d.npz", "--labels", "2", "--seed", str(seed)]), rows).tolist() for seed in range(9)]
     assert any(given != by_seed[0] for given in by_seed)
     many = rows_of(np.zeros((500, 1)), np.arange(500) % 2, ["a", "b"])
-    assert (classify._given_labels(parse(["classify"]), many) >= 0).sum() == 200
+    assert (classify_rows.given_labels(parse(["classify"]), many) >= 0).sum() == 200
     with pytest.raises(InputError, match="^8 labels need 4 rows of class a, but it has 3$"):
-        classify._given_labels(parse(["classify", "--labels", "8"]), rows)
+        classify_rows.given_labels(parse(["classify", "--labels", "8"]), rows)
     with pytest.raises(InputError, match="^digits has no labels: name their column with --label-column, or put them in an .npz as y$"):
-        classify._given_labels(parse(["classify"]), rows_of([[0]]))
+        classify_rows.given_labels(parse(["classify"]), rows_of([[0]]))
     with pytest.raises(InputError, match="^y has no labelled row"):
-        classify._given_labels(parse(["classify", "--data", "d.npz"]), rows_of([[0]], np.array([-1]), []))
+        classify_rows.given_labels(parse(["classify", "--data", "d.npz"]), rows_of([[0]], np.array([-1]), []))
 
 
 def test_measured_numbers_are_names_if_the_command_says_so():
     labels = [None, *(i + 0.5 for i in range(30)), 0.1]
     for words, column in (([], "the array y"), (["--label-column", "c"], "--label-column c")):
         with pytest.raises(InputError, match=f"^{column} looks continuous, not like a class: "):
-            classify._names_of_classes(parse(["classify", *words]), labels)
+            classify_rows.names_of_classes(parse(["classify", *words]), labels)
     options = parse(["classify", "--classes"])
-    assert classify._names_of_classes(options, labels) == [None, *(f"{i}.5" for i in range(30)), "0.1"]
+    assert classify_rows.names_of_classes(options, labels) == [None, *(f"{i}.5" for i in range(30)), "0.1"]
     texts, numbers = [f"person {i}" for i in range(30)], [3, 4, None, 3]
-    assert classify._names_of_classes(options, texts) is texts and classify._names_of_classes(parse(["classify"]), numbers) is numbers
+    assert classify_rows.names_of_classes(options, texts) is texts and classify_rows.names_of_classes(parse(["classify"]), numbers) is numbers
     for judged, classes in ((["a"], [1]), ([1], ["a"])):
         with pytest.raises(InputTypeError, match="cannot be compared"):
-            classify._refuse_other_labels(rows_of([[0]], np.array([0]), judged), np.array(classes))
-    classify._refuse_other_labels(rows_of([[0]]), np.array(["a"]))
+            classify_rows.refuse_other_labels(rows_of([[0]], np.array([0]), judged), np.array(classes))
+    classify_rows.refuse_other_labels(rows_of([[0]]), np.array(["a"]))
 
 
 def test_the_run_that_left_a_model():
@@ -473,7 +473,7 @@ def test_what_a_run_says_writes_and_keeps(monkeypatch, capsys, method, overwrite
     model = SimpleNamespace(classes_=np.arange(3), predict_proba=lambda x: np.asarray(x) * 0.8 + 0.1, save=lambda path: Path(path).write_text("model"))
     if method == "m1+m2":
         model.features_ = SimpleNamespace()
-    monkeypatch.setattr(classify, "_train", lambda options, rows, given: (model, 130))
+    monkeypatch.setattr(classify_train, "train", lambda options, rows, given: (model, 130))
     monkeypatch.setattr(classify, "_run_that_left", lambda path: None)
     line = ["classify", "--data", "d.npz", "--save", "m.npz", "--method", method]
     assert main(line) == 130
@@ -508,6 +508,6 @@ def test_pictures_of_rows_are_refused_before_the_classes_are_written(monkeypatch
     monkeypatch.setattr(plots, "plot_classes", lambda model, random_state: ("classes", random_state))
     monkeypatch.setattr(plots, "plot_analogies", lambda model, x: ("analogies", len(x)))
     monkeypatch.setattr(plots, "save", lambda ax, path: drawn.append((*ax, str(path))))
-    found = classify._pictures(None, x, parse(["classify", "--pictures", "p", "--seed", "4"]))
+    found = classes_out.pictures(None, x, parse(["classify", "--pictures", "p", "--seed", "4"]))
     assert drawn == [("classes", 4, "p/classes.png"), ("analogies", 10, "p/analogies.png")] and list(map(str, found)) == [name for _, _, name in drawn]
-    assert common.writable_folder("p") == classify._picture_folder(parse(["classify", "--pictures", "p"]), (2, 3))
+    assert common.writable_folder("p") == classes_out.picture_folder(parse(["classify", "--pictures", "p"]), (2, 3))

@@ -18,7 +18,8 @@ import pytest
 from small import grey_rows, small_vae
 
 from npvae import LatentClassifier, SemiSupervisedVAE, plots
-from npvae.cli import choices, classify, common, gradcheck, impute, info, main, output, outputs, resuming, train
+from npvae.cli import choices, classes_out, common, gradcheck, impute, info, main, output, outputs, resuming, train
+from npvae.cli.classify_rows import Rows, without_missing
 from npvae.errors import (
     DataConversionWarning, DataScaleWarning, InputError, ManyClassesWarning, ModelFileError, PosteriorCollapseWarning,
     ResumedElsewhereWarning,
@@ -34,13 +35,13 @@ def prepared():
 
 
 def rows(codes=None, classes=None, what="with a label"):
-    return classify._Rows(np.zeros((4, 2)), codes, classes, None, None, what)
+    return Rows(np.zeros((4, 2)), codes, classes, None, None, what)
 
 
 def test_the_report_of_classify():
     def report(classes, predicted, judged):
         lines = []
-        classify._report(lines.append, np.array(classes), np.array(predicted), judged)
+        classes_out.report(lines.append, np.array(classes), np.array(predicted), judged)
         return lines
 
     assert report(["a", "b"], ["a", "a", "b", "a"], rows()) == ["classes of 4 rows: a 3, b 1"]
@@ -58,9 +59,9 @@ def test_the_report_of_classify():
 
 def test_the_classes_of_rows_as_they_are_written(tmp_path):
     p, classes = np.array([[0.25, 0.75], [2 / 3, 1 / 3]]), np.array(["a", "b"])
-    classify._write(tmp_path / "c.csv", classes, p)
+    classes_out.write(tmp_path / "c.csv", classes, p)
     assert (tmp_path / "c.csv").read_bytes() == b"class,p(a),p(b)\nb,0.25,0.75\na,0.666667,0.333333\n"
-    classify._write(tmp_path / "c.npz", classes, p)
+    classes_out.write(tmp_path / "c.npz", classes, p)
     with np.load(tmp_path / "c.npz") as file:
         assert sorted(file) == ["classes", "probabilities", "y"]
         assert file["y"].tolist() == ["b", "a"] and file["classes"].tolist() == ["a", "b"] and np.array_equal(file["probabilities"], p)
@@ -72,12 +73,12 @@ def test_the_classes_of_rows_as_they_are_written(tmp_path):
 ])
 def test_labels_of_files(labels, expected):
     options = Namespace(observed=[])
-    assert classify._without_missing(options, np.array([3, -1])) == ([3, None], "1 of -1 (if that is a class: --observed=-1)")
-    assert classify._without_missing(options, np.array(labels))[0] == expected
-    assert classify._without_missing(Namespace(observed=["NA"]), np.array(["NA", "?", "-1"])) == (
+    assert without_missing(options, np.array([3, -1])) == ([3, None], "1 of -1 (if that is a class: --observed=-1)")
+    assert without_missing(options, np.array(labels))[0] == expected
+    assert without_missing(Namespace(observed=["NA"]), np.array(["NA", "?", "-1"])) == (
         ["NA", None, None], "1 missing, 1 of -1 (if that is a class: --observed=-1)")
-    assert classify._without_missing(Namespace(observed=["-1"]), np.array([1, -1])) == ([1, -1], "")
-    assert classify._without_missing(options, np.array(["-1", "0", "+1"])) == (["-1", "0", "+1"], "")
+    assert without_missing(Namespace(observed=["-1"]), np.array([1, -1])) == ([1, -1], "")
+    assert without_missing(options, np.array(["-1", "0", "+1"])) == (["-1", "0", "+1"], "")
 
 
 def test_the_report_of_impute(capsys):

@@ -211,7 +211,9 @@ DEFAULTS = {
             epochs=100, validation_fraction=0.0, min_delta=0.0, binarize='none', initial_weights='glorot',
             output_bias='zero', divide_by=1.0, backend='auto', dtype='float32', verbose=False
         SemiSupervisedVAE.fit: callbacks=(), checkpoint_seconds=10.0, resume=False
-        SemiSupervisedVAE.sample: n=1, mean=True
+    """,
+    "semisupervised.fitted": """
+        FittedSemiSupervisedVAE.sample: n=1, mean=True
     """,
     "semisupervised.labels": """
         read_labels: name='y'

@@ -7,23 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from npvae import check, declared, inputs, model_file, preparation, random
-from npvae.batches import batches
-from npvae.errors import InputError, ModelFileError
-from npvae.estimator import VAE
-from npvae.estimator_base import Estimator
-from npvae.fields import ListOf, Maybe, Real, Record, Whole
-from npvae.memory_need import refuse_too_many_samples
+from npvae import check, inputs, preparation
+from npvae.errors import InputError
 from npvae.objectives import SemiSupervised
 from npvae.semisupervised import features as latent_features
-from npvae.semisupervised import inference
-from npvae.semisupervised.classifier import Classifier
+from npvae.semisupervised.fitted import FittedSemiSupervisedVAE
 from npvae.semisupervised.labels import frequencies, read_labels, refuse_unusable, warn_of_many_classes
 from npvae.semisupervised.model import SemiSupervisedArchitecture, SemiSupervisedModel, probabilities
 from npvae.training.checkpoint import CheckpointFile
 
 
-class SemiSupervisedVAE(Classifier, Estimator):
+class SemiSupervisedVAE(FittedSemiSupervisedVAE):
     """A classifier that learns from labelled and unlabelled rows, and generates rows of a class: M2, or M1+M2.
 
     A class y and a latent vector z make x. Training maximises, in nats a row,
@@ -226,147 +220,3 @@ class SemiSupervisedVAE(Classifier, Estimator):
         vae = latent_features.unfrozen(self.features)
         vae = latent_features.fitted(vae, X, self.random_state, checkpoint=beside, **checkpoints)
         return vae, latent_features.used_dimensions(vae.transform(X))
-
-    # what a fitted model can do
-
-    def predict_log_proba(self, X):
-        """log q(y|x) of every class, (N, C), in the order of ``classes_``. Of grey values as they are, also if training drew them.
-
-        NotFittedError, and the errors of ``fit`` about data; the same for every method that takes X.
-        """
-        x = self._input(X)
-        log_q = inference.log_probabilities(self.model_, self.device_theta(), x)
-        return check.finite_result("log q(y|x)", log_q, infinite=True)
-
-    def encode(self, X, y=None):
-        """``(mu, logvar)`` of q(z|x, y), each (N, Z); y (N,): classes, by default those predicted."""
-        x = self._input(X)
-        mu, logvar = inference.posterior_of_labelled(self.model_, self.device_theta(), x, self._codes(x, y))
-        check.finite_result("q(z|x, y)", mu, logvar)
-        return mu, logvar
-
-    def transform(self, X):
-        """E[z|x], (N, Z), under q, the class summed out: the same every call."""
-        x = self._input(X)
-        return check.finite_result("E[z|x]", inference.expected_latent(self.model_, self.device_theta(), x))
-
-    def sample(self, label=None, n=1, *, mean=True, random_state=None):
-        """``n`` new rows of the class ``label``: z from the prior N(0, I), then E[x|y, z], or a draw if ``mean=False``.
-
-        label: one of ``classes_``; a list of them, one a row; None: drawn from p(y). With ``random_state=None`` the model's own seed
-        is used. Of M1+M2 the features are expected or drawn, then the VAE's data.
-        """
-        self._check_fitted()
-        n = check.whole_number("n", n if label is None or np.ndim(label) == 0 else len(label), 1)
-        refuse_too_many_samples(self.model_, n)
-        seed = self.seed_of(random_state)
-        z = random.normal(seed, "prior sample", 0, (n, self.model_.architecture.latent_dim), self.theta_.dtype)
-        if label is None:
-            u = random.uniform(seed, "class sample", 0, (n,))
-            ends = np.cumsum(np.exp(self.model_.architecture.log_prior()))
-            codes = np.minimum((u[:, None] >= ends).sum(axis=1), len(self.classes_) - 1)
-        else:
-            codes = self._given_codes([label] * n if np.ndim(label) == 0 else label, n, "label")
-        return self._decode(z, codes, None if mean else seed)
-
-    def analogies(self, X, y=None):
-        """Every row of X in every class: E[x|c, z] at z = the mean of q(z|x, y), so that what is not the class stays.
-
-        y (N,): the rows' classes, by default those predicted. Returns (N, C, ...), in the data's units and shape.
-        """
-        mu, _ = self.encode(X, y)
-        count = len(self.classes_)
-        made = self._decode(np.repeat(mu, count, axis=0), np.tile(np.arange(count), len(mu)))
-        return made.reshape(len(mu), count, *self.sample_shape_)
-
-    # helpers
-
-    def _output(self, x):
-        return super()._output(x if self.center_ is None else (x * self.scale_ + self.center_).astype(x.dtype))
-
-    def _input(self, X, missing=False):
-        if getattr(self, "features_", None) is None:
-            x = super()._input(X, missing)
-            return self.scaled(x)
-        self._check_fitted()
-        return latent_features.mean_and_deviation(self.features_, X, self.used_dimensions_)[0].astype(self.theta_.dtype)
-
-    def _codes(self, x, y) -> np.ndarray:
-        if y is None:
-            return inference.log_probabilities(self.model_, self.device_theta(), x).argmax(axis=1)
-        return self._given_codes(y, len(x), "y")
-
-    def _given_codes(self, labels, rows: int, name: str) -> np.ndarray:
-        codes, _ = read_labels(labels, rows, self.classes_.tolist(), name)
-        if (codes < 0).any():
-            raise InputError(f"{name} must be a class for every row, but row {int(np.argmax(codes < 0))} has none")
-        return codes
-
-    def _decode(self, z, codes, draw_seed: int | None = None) -> np.ndarray:
-        """E[x|y, z], or a draw, in the data's units and shape."""
-        model, ops, views = self.model_, self.model_.ops, self.model_.views(self.device_theta())
-        seen = inference.with_class(model, z, codes)
-        if draw_seed is not None:
-            x = model.draw(views, seen, random.Stream(draw_seed, "data sample", 0))
-        else:
-            x = np.concatenate([
-                ops.to_numpy(model.expected(views, ops.asarray(seen[part]))) for part in batches(len(seen), inference.ROWS_AT_ONCE)
-            ])
-        if self.features_ is None:
-            return self._output(x)
-        check.finite_result("the features", x)
-        return latent_features.decode(self.features_, x, self.used_dimensions_)
-
-    # its file
-
-    _more_architecture = declared.CLASSES_OF_ARCHITECTURE
-    _more_header = {
-        "classes": ListOf(declared.LABEL, shortest=2), "class_prior": ListOf(Real(above=0.0)),
-        "features": Maybe(Record({"header": model_file.declaration(VAE), "used_dimensions": ListOf(Whole(0), shortest=1)})),
-    }
-
-    def _widths_of(self, architecture):
-        if self.features_ is None:
-            return super()._widths_of(architecture)
-        return 2 * architecture.n_features, self.features_.n_features_in_
-
-    def _more_for_file(self):
-        header = {
-            "classes": self.classes_.tolist(), "class_prior": self.class_prior_.tolist(), "features": None,
-        }
-        if self.features_ is None:
-            return header, {} if self.center_ is None else {"center": self.center_, "scale": self.scale_}
-        inner, arrays = model_file.describe(self.features_)
-        header["features"] = {"header": inner, "used_dimensions": self.used_dimensions_.tolist()}
-        return header, model_file.within("features", arrays)
-
-    def set_params(self, **parameters):
-        """Change constructor arguments; ``backend`` and ``threads`` also of the fitted models."""
-        super().set_params(**parameters)
-        if hasattr(self, "features_"):
-            self.features_ = latent_features.moved(self.features_, parameters)
-        return self
-
-    def _restore_more(self, header, arrays, backend, threads):
-        _, self.classes_ = read_labels(header["classes"], len(header["classes"]), header["classes"])
-        self.class_prior_ = np.array(header["class_prior"], np.float64)
-        if not len(self.classes_) == len(self.class_prior_) == header["architecture"]["n_classes"]:
-            raise ModelFileError(f"it has {len(self.classes_)} classes and a prior of {len(self.class_prior_)}")
-        self.features_ = self.used_dimensions_ = None
-        self.center_, self.scale_ = arrays.get("center"), arrays.get("scale")
-        features, used = header["features"], ["theta"]
-        # As it was fitted, whatever the argument was since.
-        self.standardize = features is None and not (self.center_ is None and self.scale_ is None)
-        if self.standardize:
-            used += ["center", "scale"]
-        if features is not None:
-            inner = model_file.taken_out("features", arrays)
-            used += model_file.within("features", inner)
-        model_file.refuse_other_arrays(arrays, used)
-        if self.standardize:
-            latent_features.check_scale(self.center_, self.scale_, self.n_features_in_)
-        if features is not None:
-            self.features_ = self.features = model_file.restore(VAE, features["header"], inner, backend, threads)
-            self.used_dimensions_ = latent_features.checked_dimensions(self.features_, features["used_dimensions"])
-            if len(self.used_dimensions_) != header["architecture"]["n_features"]:
-                raise ModelFileError("its architecture is for another number of features")
