@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from pathlib import Path
 
 import numpy as np
 
-from npvae.cli import choices, common, numbers, output, outputs, reading, resuming
+from npvae.cli import choices, columns, common, numbers, output, outputs, reading, resuming
 from npvae.data import load_file, save_array
 from npvae.data.own_files import NUMPY_SUFFIXES, TEXT_SUFFIXES
 from npvae.data.source import PACKED_SUFFIXES, text_suffix
@@ -73,12 +72,10 @@ def run_command(options) -> int:
         reading.write_report(options, text)
         reading.say_what_was_read((lambda line: None) if options.quiet else output.say, text)
         table = text
-    try:
+    with columns.naming_lines(text):
         imputer, table, code = _imputer(options, table)
         draws = max(options.draws, INTERVAL_DRAWS if options.intervals is not None else 0)
         found = imputer.impute(table, draws=draws, random_state=options.seed)
-    except InputError as error:
-        raise error if text is None else InputError(_with_lines(str(error), text)) from None
     names = [options.out]
     _write(outputs.target(options.out, _suffix(options)), text, table, labels, found.filled)
     for i, draw in enumerate(found.draws[:options.draws], start=1):
@@ -97,10 +94,11 @@ def _imputer(options, table):
     for; of a text table the columns that are modelled."""
     if options.model is not None:
         imputer = TableImputer.load(options.model, **common.where_to_run(options))
-        return imputer.set_params(verbose=not options.quiet), _columns_of_model(imputer, table), 0
+        table = columns.of_model(imputer.schema_, table) if isinstance(table, Table) else table
+        return imputer.set_params(verbose=not options.quiet), table, 0
     kinds = dict(_kind(entry) for entry in options.kind)
     if isinstance(table, Table):
-        table = _modelled(table, kinds)
+        table = columns.modelled(table, kinds)
     imputer = TableImputer(
         kinds, epochs=options.epochs, backend=choices.parse_choice(options.backend),
         threads=options.threads, random_state=options.seed, verbose=not options.quiet,
@@ -124,42 +122,10 @@ def _imputer(options, table):
     return imputer, table, code
 
 
-def _modelled(table: Table, kinds) -> Selection:
-    """The columns that are not carried, or whose kind is said. InputError: there are none."""
-    columns = table.modelled(kinds)
-    if not columns:
-        reasons = ", ".join(f"{column.name} ({column.carried})" for column in table.columns[:20])
-        raise InputError(f"{table.name}: no column can be modelled: {reasons}; a kind that is said overrules that: --kind NAME=KIND")
-    return Selection(columns)
-
-
-def _columns_of_model(imputer: TableImputer, table):
-    """The table's columns that the model has, in its order. InputError: some are not there."""
-    if not isinstance(table, Table):
-        return table
-    there = {column.name: column for column in table.columns}
-    absent = [column.name for column in imputer.schema_.columns if column.name not in there]
-    if absent:
-        raise InputError(
-            f"{table.name} has no column {', '.join(map(repr, absent[:20]))}, which the model has; it has {', '.join(map(repr, [*there][:20]))}"
-        )
-    names = {column.name for column in imputer.schema_.columns if any(isinstance(value, str) for value in column.values)}
-    columns = [there[column.name] for column in imputer.schema_.columns]
-    return Selection(columns, names & {column.name for column in columns if column.kind in ("number", "date")})
-
-
-def _with_lines(message: str, table: Table) -> str:
-    """A message with the lines of the file in the place of rows."""
-    def line(found) -> str:
-        return f"in line {table.line(int(found[1]))}" if int(found[1]) < len(table) else found[0]
-
-    return re.sub(r"\bin row (\d+)\b", line, message)
-
-
 def _report(imputer, found, text, table, names) -> None:
     """What was filled in, how well cells held out were, and where it was written."""
-    columns = {column.name: column for column in table.chosen} if text is not None else {}
-    gone = {name: int(columns[name].missing.sum()) if text is not None else int(found.filled_in[:, i].sum()) for i, name in enumerate(found.columns)}
+    there = {column.name: column for column in table.chosen} if text is not None else {}
+    gone = {name: int(there[name].missing.sum()) if text is not None else int(found.filled_in[:, i].sum()) for i, name in enumerate(found.columns)}
     modelled = [column.name for column in imputer.schema_.columns]
     missing = found.filled_in
     header = "" if text is None else ", names in the first row" if text.form.has_names else ", no names in the first row"
@@ -167,7 +133,7 @@ def _report(imputer, found, text, table, names) -> None:
     output.say(f"{len(missing)} rows, {width} columns{header}; {total} cells filled in")
     for column in imputer.schema_.columns:
         values = ", ".join(map(_as_text, column.values[:6])) + (", ..." if len(column.values) > 6 else "")
-        words = report.missing(columns[column.name]) if text is not None and gone[column.name] else f"{gone[column.name]} missing"
+        words = report.missing(there[column.name]) if text is not None and gone[column.name] else f"{gone[column.name]} missing"
         output.say(f"  {column.name}: {column.kind}{f' ({values})' if values else ''}, {words}")
     better = [(member.error, member.normal_error) for member in imputer.members_]
     ours, normal = np.mean(better, axis=0)
