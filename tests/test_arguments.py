@@ -578,7 +578,7 @@ HEADERS = {
         "features.used_dimensions": ([[0], [3, 4]], [[], [-1]]),
     },
     "npvae.tables.imputer_file:ColumnField._entries": {
-        "kind": (["continuous", "categorical"], ["other"]), "deviation": ABOVE_0, "mean": ([0.0, -1e300], [None, "1"]), "whole": ([True], [1]),
+        "kind": (["continuous", "categorical"], ["other"]), "deviation": ABOVE_0, "mean": ([0.0, -1e300], [None, "1"]), "decimals": ([None, 0, 8], [-1, 9, True]),
         "form": (["number", "date", "duration"], ["text", None]), "words": ([[], ["a", "b", "c"]], [["a", "b", "c", "d"], [1]]),
         "values": ([[], [1, 2.5], [True, "a"]], [[None], "ab"]), "likelihood": (["", "poisson", {"name": "x"}], [None, {}]),
     },
@@ -622,12 +622,12 @@ def test_values_of_columns_in_files(kind, values, fits):
     from npvae.errors import InputError
     from npvae.tables.imputer_file import ColumnField
 
-    entry = {"name": "n", "kind": kind, "values": values, "mean": 0.0, "deviation": 1.0, "whole": False, "likelihood": "x"}
+    entry = {"name": "n", "kind": kind, "likelihood": "x", **({"values": values} if values or kind in ("binary", "categorical") else {})}
     if fits:
         found = ColumnField().read("schema[0]", entry)
-        assert found == entry and [type(v) for v in found["values"]] == [float if type(v) is int else type(v) for v in values]
+        assert found == entry and [type(v) for v in found.get("values", [])] == [float if type(v) is int else type(v) for v in values]
     else:
-        with pytest.raises(InputError, match=rf"schema\[0\].values are not those of a {kind} column: {len(values)}, {len(set(values))} of them different"):
+        with pytest.raises(InputError, match=r"schema\[0\].*values"):
             ColumnField().read("schema[0]", entry)
 
 

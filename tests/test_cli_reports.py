@@ -24,7 +24,7 @@ from npvae.errors import (
     DataConversionWarning, DataScaleWarning, InputError, ManyClassesWarning, ModelFileError, PosteriorCollapseWarning,
     ResumedElsewhereWarning,
 )
-from npvae.tables.columns import Column
+from npvae.tables.kinds import KINDS
 from npvae.training.history import History
 
 
@@ -507,7 +507,10 @@ def test_what_is_in_a_checkpoint_and_in_an_imputer(monkeypatch):
         def __repr__(self):
             return "TableImputer()"
 
-    columns = [Column("a", "counts"), Column("b", "binary", (0.0, 1.0)), Column("c", "categorical", tuple("stuvwxy")), Column("d", "continuous", form="date")]
+    columns = [
+        KINDS["counts"]("a"), KINDS["binary"]("b", values=(0.0, 1.0)), KINDS["categorical"]("c", values=tuple("stuvwxy")),
+        KINDS["continuous"]("d", form="date"),
+    ]
     members = [SimpleNamespace(model="one", error=0.25), SimpleNamespace(model="two", error=0.5)]
     listed = ["  a: counts", "  b: binary (0.0, 1.0)", "  c: categorical (s, t, u, v, w, x, ...)", "  d: continuous of dates"]
     for carried, lines in (({}, []), ({"id": "identifiers", "x": "empty"}, ["carried     2: id (identifiers), x (empty)"])):

@@ -234,8 +234,10 @@ DEFAULTS = {
     "sklearn_protocol": """
         SklearnProtocol.get_params: deep=True
     """,
-    "tables.columns": """
-        Column: values=(), mean=0.0, deviation=1.0, whole=False, likelihood='', form='number', words=()
+    "tables.kinds.base": """
+        Column: likelihood='', form='number', words=(), why='', rivals=()
+        NumberColumn: likelihood='', form='number', words=(), why='', rivals=()
+        LevelsColumn: likelihood='', form='number', words=(), why='', rivals=(), values=()
     """,
     "tables.cells": """
         Given: form='number', declared=False

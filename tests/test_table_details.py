@@ -17,9 +17,9 @@ from npvae.impute import Imputation
 from npvae.tables import TableImputation
 from npvae.tables import member as member_module
 from npvae.tables.carried import why_carried
-from npvae.tables.columns import Column, fit_column
 from npvae.tables.member import Member, Recipe, Standard, hide, train_member
 from npvae.tables.frames import as_cells
+from npvae.tables.kinds import KINDS, fit_column
 from npvae.tables.schema import Schema
 
 
@@ -39,7 +39,7 @@ def test_a_column_is_scaled_by_its_own_mean_and_deviation():
     v = np.array([1.5, 3.0, 6.5, 9.0])
     assert (column.mean, column.deviation) == pytest.approx((5.0, np.sqrt(np.mean((v - 5.0) ** 2))))
     np.testing.assert_allclose(x[[0, 1, 3, 4]], (v - 5.0) / column.deviation, rtol=1e-14)
-    assert np.isnan(x[2]) and not column.whole and (column.center, column.scale) == (0.0, 1.0)
+    assert np.isnan(x[2]) and column.decimals == 1 and (column.center, column.scale) == (0.0, 1.0)
     np.testing.assert_allclose(column.decode(x[:, None])[[0, 1, 3, 4]], v, rtol=1e-14)
 
 
@@ -48,6 +48,7 @@ def test_a_positive_column_is_scaled_by_its_logarithms():
     assert (column.mean, column.deviation) == pytest.approx((2.0, np.sqrt((4 + 1 + 9) / 3)))
     np.testing.assert_allclose(x[:3], (np.array([0.0, 1.0, 5.0]) - 2.0) / column.deviation, rtol=1e-14)
     np.testing.assert_allclose(column.decode(np.array([[0.0], [1.0]])), [np.exp(2.0), np.exp(2.0 + column.deviation)], rtol=1e-14)
+    assert column.decimals is None
     with pytest.raises(InputError, match="0 in row 1; a positive column needs values above 0"):
         fitted([1.0, 0.0, 2.0], "positive")
 
@@ -57,18 +58,22 @@ def test_counts_are_themselves_and_only_the_encoder_s_numbers_are_scaled():
     np.testing.assert_array_equal(x, [0.0, 2.0, 4.0, 6.0])
     assert (column.center, column.scale) == pytest.approx((3.0, np.sqrt(5.0))) and column.whole
     np.testing.assert_array_equal(column.decode(np.array([[2.4], [2.6], [-0.7]])), [2.0, 3.0, 0.0])
-    np.testing.assert_array_equal(Column("c", "counts", whole=False).decode(np.array([[2.4], [-0.7]])), [2.4, 0.0])
 
 
-def test_numbers_that_were_whole_are_whole_again():
-    whole, _ = fitted([10.0, 20.0, 35.0])
-    broken, _ = fitted([10.0, 20.0, 35.5])
-    np.testing.assert_array_equal(whole.round(np.array([1.4, 1.6])), [1.0, 2.0])
-    np.testing.assert_array_equal(broken.round(np.array([1.4, 1.6])), [1.4, 1.6])
-    positive, _ = fitted([1.0, 2.0, 8.0], "positive")
-    np.testing.assert_array_equal(positive.round(np.array([0.2, 2.6])), [1.0, 3.0])
-    names, _ = fitted(["a", "b", "c"])
-    assert list(names.round(np.array(["a"], object))) == ["a"]
+@pytest.mark.parametrize(("values", "decimals", "rounded"), [
+    ([10.0, 20.0, 35.0], 0, [1.0, 2.0]), ([10.0, 20.0, 35.5], 1, [1.4, 1.6]), ([0.285, 1.0, 2.5], 3, [1.444, 1.556]),
+    ([1e-8, 1.0], 8, [1.44444444, 1.55555556]), ([1e-9, 1.0], None, [1.44444444444, 1.5555555555555]), ([np.pi, 1.0], None, [1.44444444444, 1.5555555555555]),
+    ([1e15, -3.0], 0, [1.0, 2.0]),
+])
+def test_values_have_as_many_decimals_as_the_column(values, decimals, rounded):
+    column, _ = fitted(values, "continuous")
+    assert column.decimals == decimals and column.whole == (decimals == 0)
+    np.testing.assert_array_equal(column.rounded(np.array([1.44444444444, 1.5555555555555])), rounded)
+
+
+def test_a_positive_number_is_never_rounded_to_0():
+    np.testing.assert_array_equal(fitted([1.0, 2.0, 8.0], "positive")[0].rounded(np.array([0.2, 2.6])), [1.0, 3.0])
+    np.testing.assert_array_equal(fitted([0.5, 2.0, 8.0], "positive")[0].rounded(np.array([0.01, 2.63])), [0.1, 2.6])
 
 
 def test_values_of_binary_and_categorical_columns_have_an_order():
@@ -79,7 +84,7 @@ def test_values_of_binary_and_categorical_columns_have_an_order():
     column = fit_column("c", cells, np.ones(4, bool))
     np.testing.assert_array_equal(column.encode(cells, np.ones(4, bool)), np.eye(3)[[2, 0, 1, 0]])
     assert list(column.decode(np.array([[0.2, 0.5, 0.3], [0.4, 0.3, 0.3]]))) == ["b", "a"] and column.width == 3
-    assert fitted([5.0, 3.0, 5.0])[0].is_binary_number and not fitted(["x", "y"])[0].is_binary_number
+    assert fitted([5.0, 3.0, 5.0])[0].is_numeric and not fitted(["x", "y"])[0].is_numeric and not fitted([True, False])[0].is_numeric
 
 
 @pytest.mark.parametrize(("values", "kind"), [
@@ -118,7 +123,7 @@ def test_cells_become_what_python_has():
     assert {type(value) for value in fitted([np.int64(3), np.float32(4)])[0].values} == {float}
     column, _ = fitted([np.int64(3), np.float32(4), 5, 9.0])
     assert type(column.mean) is type(column.deviation) is float and type(column.whole) is bool
-    assert {type(value) for value in fitted([1.5, 2.5, 9.0])[0].config().values()} == {str, list, float, bool}
+    assert {type(value) for value in fitted([1.5, 2.5, 9.0])[0].config().values()} == {str, int, float}
     narrow = np.float32([16777216.0, 1.0, 1.0, 2.0])  # whose sum float32 does not hold
     assert fit_column("c", narrow, np.ones(4, bool)).mean == 16777220.0 / 4
     assert np.isnan(fit_column("c", narrow, np.ones(4, bool)).encode(narrow, np.arange(4) > 0)[0, 0])

@@ -8,9 +8,9 @@ from npvae.errors import InputError, InputTypeError, ModelFileError, NotFittedEr
 from npvae.impute import fit_normal
 from npvae.likelihoods import StudentT
 from npvae.tables import TableImputation
-from npvae.tables.columns import Column, fit_column
 from npvae.tables.member import Standard
 from npvae.tables.frames import as_cells
+from npvae.tables.kinds import KINDS, fit_column
 from npvae.tables.schema import Schema
 
 QUICK = {"members": 1, "epochs": 20, "hidden": (16,), "imputation_samples": 200, "random_state": 0, "every": 5}
@@ -59,12 +59,12 @@ def test_guessed_kinds(values, kind):
 
 
 @pytest.mark.parametrize(("column", "values"), [
-    (Column("c", "continuous", mean=3.0, deviation=2.0), [1.0, 3.5, -7.25]),
-    (Column("c", "positive", mean=0.5, deviation=1.5), [0.25, 3.5, 100.0]),
-    (Column("c", "counts", mean=2.0, deviation=1.0, whole=True), [0.0, 3.0, 7.0]),
-    (Column("c", "binary", ("no", "yes")), ["yes", "no", "no"]),
-    (Column("c", "categorical", ("a", "b", "c")), ["c", "a", "b"]),
-    (Column("c", "categorical", (1.0, 2.0, 5.0)), [5.0, 1.0, 2.0]),
+    (KINDS["continuous"]("c", mean=3.0, deviation=2.0), [1.0, 3.5, -7.25]),
+    (KINDS["positive"]("c", mean=0.5, deviation=1.5), [0.25, 3.5, 100.0]),
+    (KINDS["counts"]("c", mean=2.0, deviation=1.0), [0.0, 3.0, 7.0]),
+    (KINDS["binary"]("c", values=("no", "yes")), ["yes", "no", "no"]),
+    (KINDS["categorical"]("c", values=("a", "b", "c")), ["c", "a", "b"]),
+    (KINDS["categorical"]("c", values=(1.0, 2.0, 5.0)), [5.0, 1.0, 2.0]),
 ])
 def test_numbers_of_a_column_and_back(column, values):
     cells = np.array([*values, None], dtype=object)
@@ -305,7 +305,7 @@ def test_limits_of_an_imputer_s_arguments(name, least, wrong):
 
 @pytest.mark.parametrize(("value", "fits"), [(0.99e15, True), (1e15, True), (-1e15, True), (1.01e15, False), (-0.99e15, True), (-1.01e15, False)])
 def test_numbers_far_from_all_others(value, fits):
-    column = Column("a", "continuous", mean=0.0, deviation=2.0)
+    column = KINDS["continuous"]("a", mean=0.0, deviation=2.0)
     if fits:
         assert column.encode(np.array([2.0 * value]), np.array([True]))[0, 0] == value
     else:
@@ -319,7 +319,7 @@ def test_numbers_far_from_all_others(value, fits):
     ("positive", [1.0, 0.0], 1), ("positive", [-1.0, 1.0], 0), ("counts", [1.0, -1.0], 1), ("counts", [0.5, 2.0], 0), ("counts", [2.0, 3.5], 1),
 ])
 def test_values_that_a_kind_has_not_are_named_by_their_row(kind, values, row):
-    column = Column("a", kind)
+    column = KINDS[kind]("a")
     with pytest.raises(InputError, match=f"column 'a' holds {values[row]:g} in row {row}; a (positive )?column"):
         column.encode(np.array(values), np.array([True, True]))
     seen = np.arange(2) != row
@@ -328,7 +328,7 @@ def test_values_that_a_kind_has_not_are_named_by_their_row(kind, values, row):
 
 def test_at_most_ten_known_values_are_named():
     for count, shown in ((10, "8.0, 9.0$"), (11, r"8.0, 9.0, \.\.\.$")):
-        column = Column("a", "categorical", tuple(map(float, range(count))))
+        column = KINDS["categorical"]("a", values=tuple(map(float, range(count))))
         with pytest.raises(InputError, match="column 'a' holds 99.0 in row 1, which it did not when the model was fitted; known: 0.0, 1.0.*" + shown):
             column.encode(np.array([1.0, 99.0]), np.array([True, True]))
 

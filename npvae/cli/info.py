@@ -25,7 +25,7 @@ from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE
 from npvae.semisupervised.model import SemiSupervisedArchitecture
 from npvae.summary import model_summary
 from npvae.tables import TableImputer, imputer_checkpoint
-from npvae.tables.columns import KINDS
+from npvae.tables.kinds import KINDS
 from npvae.training.checkpoint import inspect_checkpoint
 from npvae.zip_members import BadZip, ZipMembers
 

@@ -47,7 +47,7 @@ class TableImputer(SklearnProtocol):
     Parameters
     ----------
     kinds : a mapping of columns' names (or numbers, as text) to "continuous", "positive", "counts", "binary" or
-        "categorical", or to ``{"kind": ..., "likelihood": ...}``; guessed for the others (columns.py).
+        "categorical", or to ``{"kind": ..., "likelihood": ...}``; guessed for the others (kinds/).
     ignore : names of columns that are not modelled but carried as they are, one or a list. Empty and constant columns, identifiers,
         names and free text always are, unless ``kinds`` names them (carried.py); a CarriedColumnsWarning says which, and why.
     missing : values that are missing, too, one or a list: ``("NA", "?", -999)``.
@@ -250,7 +250,7 @@ class TableImputer(SklearnProtocol):
         filled = self._table(X, table, places, np.mean(means, axis=0, dtype=np.float64))
         numeric, modelled = [False] * len(table.names), np.zeros(len(table.names), bool)
         for column, place in zip(self.schema_.columns, places, strict=True):
-            numeric[place], modelled[place] = column.is_numeric or column.is_binary_number, True
+            numeric[place], modelled[place] = column.is_numeric, True
         observed = table.observed
         return TableImputation(filled, tables, np.min(sizes, axis=0), table.names, numeric, observed, ~observed & modelled)
 
@@ -263,7 +263,7 @@ class TableImputer(SklearnProtocol):
             if not len(rows):
                 continue
             check.finite_result(f"column {column.name!r}", x[rows, block])
-            values = column.round(column.decode(x[:, block]))[rows]
+            values = column.decode(x[:, block])[rows]
             if values.dtype != object:
                 check.finite_result(f"column {column.name!r}", values)
             if column.form != given.form:  # nothing of the column is there to say what its cells are

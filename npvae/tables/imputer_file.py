@@ -11,33 +11,40 @@ from npvae import declared, io, registry
 from npvae.data.tables.evidence import MOST_OTHERS
 from npvae.data.tables.missing import values_of
 from npvae.errors import InputError, ModelFileError, NpvaeError
-from npvae.fields import Anything, Either, Field, Flag, ListOf, MapOf, Maybe, OneOf, Real, Record, Text, Whole
+from npvae.fields import Anything, Either, Field, ListOf, MapOf, Maybe, OneOf, Real, Record, Text, Whole
 from npvae.impute import Normal
 from npvae.model import Architecture, Model
 from npvae.tables.cells import FORMS
-from npvae.tables.columns import KINDS
+from npvae.tables.kinds import KINDS, from_config
 from npvae.tables.member import Member, Standard
 from npvae.tables.schema import UNSEEN, Schema
 
 _NAME_OR_CONFIGURATION = Either(Text(100, plain=True), declared.Configuration())
 
 
-class ColumnField(Field):
-    """A column's configuration: see Column in columns.py."""
+_REQUIRED = {"name": Text(), "kind": OneOf(tuple(KINDS)), "likelihood": _NAME_OR_CONFIGURATION}
+_OPTIONAL = {
+    "form": OneOf(FORMS), "words": ListOf(Text(), longest=MOST_OTHERS), "why": Text(), "rivals": ListOf(OneOf(tuple(KINDS)), longest=len(KINDS)),
+}
 
-    _entries = Record({
-        "name": Text(), "kind": OneOf(KINDS), "values": ListOf(Either(Flag(), Real(), Text())), "mean": Real(),
-        "deviation": Real(above=0.0), "whole": Flag(), "likelihood": _NAME_OR_CONFIGURATION,
-    }, {"form": OneOf(FORMS), "words": ListOf(Text(), longest=MOST_OTHERS)})
+
+class ColumnField(Field):
+    """A column's configuration: entries that all kinds have, and those of its own; see npvae/tables/kinds/."""
+
+    _entries = Record(_REQUIRED, _OPTIONAL | {name: field for each in KINDS.values() for name, field in each.entries.items()})
+    _by_kind = {kind: Record(_REQUIRED, _OPTIONAL | each.entries) for kind, each in KINDS.items()}
     expected = _entries.expected
 
     def read(self, name, value):
-        column = self._entries.read(name, value)
-        values, count = column["values"], len(set(column["values"]))
-        wanted = {"binary": count == 2, "categorical": count >= 2}.get(column["kind"], count == 0)
-        if not wanted or count != len(values):
-            raise InputError(f"{name}.values are not those of a {column['kind']} column: {len(values)}, {count} of them different")
-        return {**column, "values": [float(v) if type(v) is int else v for v in values]}
+        kind = self._entries.read(name, value)["kind"]
+        column = self._by_kind[kind].read(name, value)
+        if "values" in KINDS[kind].entries:
+            column["values"] = [float(v) if type(v) is int else v for v in column.get("values", [])]
+        try:
+            from_config(column).check()
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
+        return column
 
 
 #: What is kept of a member beside its arrays.

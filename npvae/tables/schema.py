@@ -11,8 +11,8 @@ from npvae import likelihoods, registry
 from npvae.errors import InputError, InputTypeError
 from npvae.likelihoods import Table
 from npvae.tables.carried import why_carried, words_among_numbers
-from npvae.tables.columns import Column, fit_column
 from npvae.tables.frames import Cells, column_name, numbered
+from npvae.tables.kinds import Column, fit_column, from_config
 
 #: What is done with a value that a column of names had not when the model was fitted.
 UNSEEN = ("error", "missing")
@@ -146,8 +146,7 @@ class Schema:
     @classmethod
     def from_config(cls, config, names=None, carried=None) -> Schema:
         """The schema of :meth:`config`, and of the names of all columns and reasons of those that are carried."""
-        columns = [{**entry, "values": tuple(entry["values"]), "words": tuple(entry.get("words", ()))} for entry in config]
-        return cls([Column(**entry) for entry in columns], names, carried)
+        return cls([from_config(entry) for entry in config], names, carried)
 
 
 def _wanted(kinds, names: list[str]) -> dict[str, dict]:
@@ -183,14 +182,14 @@ def _fit_column(name: str, given, observed: np.ndarray, entry: dict, continuous_
         kind = "categorical" if len(set(given.cells[observed])) > 2 else "binary"
     elif kind is None and given.form != "number":
         kind = "continuous"
-    column = fit_column(name, given.cells, observed, kind, entry.get("likelihood"))
+    column = fit_column(name, given.cells, observed, kind)
     found = () if words is None else tuple(sorted(set(given.cells[words])))
     column = replace(column, form=given.form, words=found)
     said = entry.get("likelihood")
-    if said is None and column.kind in ("continuous", "positive"):
+    if said is None and column.default_likelihood == "gaussian_decoder":
         said = continuous_likelihood
     if said is None:
-        return column
+        return replace(column, likelihood=column.default_likelihood)
     config = registry.to_config(likelihoods.get(said))
     column = replace(column, likelihood=config)
     encoded = column.encode(given.cells, observed)

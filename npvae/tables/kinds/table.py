@@ -1,0 +1,18 @@
+"""The kinds by name. One a file; a new one is a file, a line in ``KINDS`` and one in evidence.py."""
+
+from __future__ import annotations
+
+from npvae.tables.kinds.base import Column
+from npvae.tables.kinds.binary import Binary
+from npvae.tables.kinds.categorical import Categorical
+from npvae.tables.kinds.continuous import Continuous
+from npvae.tables.kinds.counts import Counts
+from npvae.tables.kinds.positive import Positive
+
+KINDS: dict[str, type[Column]] = {kind.kind: kind for kind in (Continuous, Positive, Counts, Binary, Categorical)}
+
+
+def from_config(config: dict) -> Column:
+    """The column of :meth:`Column.config`."""
+    entries = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items() if name != "kind"}
+    return KINDS[config["kind"]](**entries)
