@@ -7,6 +7,8 @@ turns exactly these, and the operating system's own errors, into one line and ex
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class NpvaeError(Exception):
     """Base of every error raised on purpose by npvae."""
@@ -14,6 +16,18 @@ class NpvaeError(Exception):
 
 class InputError(NpvaeError, ValueError):
     """An argument has the wrong value, shape or range."""
+
+
+class RowError(InputError):
+    """Something is wrong in rows of a table. parts: the message, as texts and the numbers of rows, counted from 0."""
+
+    def __init__(self, *parts: str | int) -> None:
+        self.parts = parts
+        super().__init__(self.message(lambda row: f"row {row}"))
+
+    def message(self, name: Callable[[int], str]) -> str:
+        """The message with ``name(row)`` for every row: of a file, whose reader knows the lines, "line 7"."""
+        return "".join(part if isinstance(part, str) else name(int(part)) for part in self.parts)
 
 
 class InputTypeError(NpvaeError, TypeError):

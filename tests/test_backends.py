@@ -216,6 +216,20 @@ def steps_of(theta, gradient, first, second):
     yield "flush_tiny", (theta,)
 
 
+def test_tiny_numbers_are_flushed_in_place(ops, rng):
+    """Whole vectors and a rest of single numbers: 0 below the limit, the limit itself and NaN stay; nothing beyond the array is touched."""
+    for dtype in ("float32", "float64"):
+        limit = np.dtype(dtype).type(optim.TINY)
+        below = np.nextafter(limit, np.dtype(dtype).type(0))
+        kept = np.array([limit, -limit, 1.0, -3.0, np.nan, 0.0, np.inf], dtype)
+        around = ops.asarray(np.tile(np.concatenate([kept, [below, -below, 1e-37]]).astype(dtype), 9))
+        array = around[:83]
+        ops.flush_tiny(array)
+        wanted = np.tile(np.concatenate([kept, np.zeros(3, dtype)]), 9)
+        wanted[83:] = np.tile(np.concatenate([kept, [below, -below, 1e-37]]).astype(dtype), 9)[83:]
+        np.testing.assert_array_equal(ops.to_numpy(around), wanted)
+
+
 def test_steps_on_arrays_that_are_not_alike(ops, rng):
     """Strided, or of two dtypes: changed where they are, as the specification changes them; of two lengths: refused."""
     wide, dtypes = rng.random((4, 12)), [("float64", "float32"), ("float32", "float64"), ("float64", "float64")]

@@ -48,7 +48,7 @@ def test_a_table_of_names_and_numbers(table, tmp_path, capsys):
     ]) == 0
     printed = capsys.readouterr().out
     for words in (
-        "9 rows, 5 columns, names in the first row; 6 cells filled in", "price: positive, 2 missing (1 empty, 1 null)",
+        "9 rows, 5 columns, names in line 1; 6 cells filled in", "price: positive, 2 missing (1 empty, 1 null)",
         "name of town: binary (A, B), 1 missing (empty)",
     ):
         assert words in printed
@@ -248,7 +248,7 @@ def test_what_an_imputer_is_made_with_and_asked(tmp_path, monkeypatch, capsys):
     assert found[-1].asked == [("made", {"a": "counts"}, 2, arguments), ("fit", how), ("save", "s.npz"), ("impute", 2, 3)]
     assert [Path(name).read_text() for name in ("o.csv", "o-1.csv", "o-2.csv")] == [f"a,b\n1,2\n3,{value}\n5,4\n" for value in (7, 0, 1)]
     out = capsys.readouterr().out.splitlines()
-    assert out[0] == "3 rows, 2 columns, names in the first row; 1 cells filled in" and out[-1] == "wrote o.csv, o-1.csv, o-2.csv"
+    assert out[0] == "3 rows, 2 columns, names in line 1; 1 cells filled in" and out[-1] == "wrote o.csv, o-1.csv, o-2.csv"
     assert out[1:3] == ["  a: counts, 0 missing", "  b: counts, 1 missing (empty)"]
     Path("o-2.csv").unlink()
     assert main([*line, "--out", "o.csv", "--intervals", "i.csv", "--draws", "1", "--quiet", "--header", "yes"]) == 0
@@ -266,7 +266,7 @@ def test_what_an_imputer_is_made_with_and_asked(tmp_path, monkeypatch, capsys):
     assert main(["impute", "--data", "spaces.txt", "--out", "-", "--quiet"]) == 0 and capsys.readouterr() == ("1 2\n3 7\n5 4\n", "")
     assert main(["impute", "--data", "n.csv", "--out", "-", "--header", "no", "--missing=3"]) == 0
     said = capsys.readouterr()
-    assert said.out == "1,2\n7,7\n5,4\n9,7\n" and said.err.startswith("4 rows, 2 columns, no names in the first row; 3 cells") and "wrote" not in said.err
+    assert said.out == "1,2\n7,7\n5,4\n9,7\n" and said.err.startswith("4 rows, 2 columns, no names; 3 cells") and "wrote" not in said.err
 
 
 def test_an_imputer_that_is_there_and_one_that_was_interrupted(tmp_path, monkeypatch, capsys):

@@ -367,8 +367,10 @@ def test_columns_that_are_others_are_named_all_at_once(fitted):
 
 def test_categories_that_are_new_are_named_or_stay(fitted):
     given = {"x": [0.5, "?", None], "s": ["town 9", None, "town 8"], "d": COLUMNS["d"][1:4]}
-    with pytest.raises(InputError, match="column 'x' holds the text '.'.*; column 's' holds 'town 9' in row 0.*unseen=\"missing\""):
+    with pytest.raises(InputError, match="column 'x' holds the text '.'.*; column 's' holds 'town 9' in row 0.*unseen=\"missing\"") as said:
         fitted.transform(given)
+    lines = said.value.message(lambda row: f"line {row + 2}")
+    assert "holds the text '?' in line 3, but" in lines and "holds 'town 9' in line 2, which" in lines and lines.endswith("the model does without them")
     with pytest.raises(UnknownNameError, match="unseen"):
         TableImputer(unseen="ignore", **QUICK).fit(np.eye(4))
     lenient = TableImputer(unseen="missing", **QUICK).fit({name: COLUMNS[name] for name in ("x", "s", "d")})

@@ -224,7 +224,7 @@ def column_of(cells, **how):
     ([f"{i + 1}/1/85" for i in range(12)] + [f"{i + 1}/1/86" for i in range(12)], "text", "dates in another form"), (["TRUE", "FALSE", "TRUE"], "truth", ""),
     (["2024-01-31 10:00:00 UTC", "2024-01-31 11:30:00 UTC"], "date", ""), (["2024-02-30", "2024-02-28"] * 3, "text", ""), (["2024-01-31", "2024-02"] * 3, "text", ""),
     (["True", "TRUE", "False"] * 2, "text", ""), ([f"{i % 9}.5" for i in range(40)] + ["-"] * 9, "text", ""),
-    ([f"{i}.25" for i in range(40)] + ["-"] * 9, "text", "numbers with 1 other text among them: '-' (9 times); if they mean missing, say missing='-'"),
+    ([f"{i}.25" for i in range(40)] + ["-"] * 9, "text", "numbers with 1 other text among them: '-' in 9 cells; if it means missing: --missing=-"),
     ([f"n{i % 101}" for i in range(300)], "text", "names or free text: 101 different ones in 300 cells"), ([f"n{i % 100}" for i in range(300)], "text", ""),
     ([f"n{i % 30}" for i in range(50)], "text", "names or free text"), (["Infinity", "1", "2"], "text", "numbers with 1 other text"),
 ])

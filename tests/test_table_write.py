@@ -191,7 +191,7 @@ def test_a_model_takes_the_columns_by_name(tmp_path, capsys):
     assert lines[0] == "z,c,b,a" and lines[1].startswith("n1,u,1") and lines[2] in ("n2,u,11.5,2", "n2,v,11.5,2")
     (tmp_path / "u.csv").write_text("z,c\nn1,u\n")
     code, _, error = run(capsys, "impute", tmp_path / "u.csv", "--out", tmp_path / "o3.csv", "--model", tmp_path / "m.npz", "--backend", "numpy")
-    assert code == 2 and "has no column 'a', 'b', which the model has" in error
+    assert code == 2 and "the columns should be those of the fitted table: 'a', 'b' missing" in error
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, capsys):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import re
 
 from npvae.data.tables.table import Selection, Table
-from npvae.errors import InputError
+from npvae.errors import InputError, RowError
 
 
 def modelled(table: Table, also=(), without=()) -> Selection:
@@ -21,28 +20,16 @@ def modelled(table: Table, also=(), without=()) -> Selection:
 def of_model(schema, table: Table) -> Selection:
     """The columns of a table that a model of this schema has, in its order. InputError: some are not there, all of them named."""
     there = {column.name: column for column in table.columns}
-    absent = [column.name for column in schema.columns if column.name not in there]
-    if absent:
-        raise InputError(
-            f"{table.name} has no column {', '.join(map(repr, absent[:20]))}, which the model has; it has {', '.join(map(repr, [*there][:20]))}"
-        )
+    schema.refuse_others([*there])
     names = {column.name for column in schema.columns if any(isinstance(value, str) for value in column.values)}
     columns = [there[column.name] for column in schema.columns]
     return Selection(columns, names & {column.name for column in columns if column.kind in ("number", "date")})
 
 
-def with_lines(message: str, table: Table) -> str:
-    """A message with the lines of the file in the place of rows."""
-    def line(found) -> str:
-        return f"in line {table.line(int(found[1]))}" if int(found[1]) < len(table) else found[0]
-
-    return re.sub(r"\bin row (\d+)\b", line, message)
-
-
 @contextlib.contextmanager
 def naming_lines(table: Table | None):
-    """A context in which an InputError about rows of the table speaks of lines of its file; without a table it stays as it is."""
+    """A context in which an error about rows of the table speaks of lines of its file; without a table it stays as it is."""
     try:
         yield
-    except InputError as error:
-        raise error if table is None else InputError(with_lines(str(error), table)) from None
+    except RowError as error:
+        raise error if table is None else InputError(error.message(lambda row: f"line {table.line(row)}")) from None

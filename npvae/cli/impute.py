@@ -128,7 +128,7 @@ def _report(imputer, found, text, table, names) -> None:
     gone = {name: int(there[name].missing.sum()) if text is not None else int(found.filled_in[:, i].sum()) for i, name in enumerate(found.columns)}
     modelled = [column.name for column in imputer.schema_.columns]
     missing = found.filled_in
-    header = "" if text is None else ", names in the first row" if text.form.has_names else ", no names in the first row"
+    header = "" if text is None else f", {report.names(text)}"
     width, total = missing.shape[1] if text is None else len(text.columns), sum(gone[name] for name in modelled)
     output.say(f"{len(missing)} rows, {width} columns{header}; {total} cells filled in")
     for column in imputer.schema_.columns:

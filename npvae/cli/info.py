@@ -11,6 +11,7 @@ import numpy as np
 from npvae import backend as backends
 from npvae import io, npy
 from npvae._version import __version__
+from npvae.backend import blas
 from npvae.cli import common, kinds, output
 from npvae.data import DATASETS
 from npvae.data.places import REMEDY, cache_folder
@@ -177,7 +178,7 @@ def _installation_info() -> str:
     lines = [
         f"npvae       {__version__}",
         f"python      {platform.python_version()} on {platform.machine()}, {os.cpu_count()} cores",
-        f"numpy       {np.__version__}, BLAS: {_blas()}" + (f", {threads}" if threads else ""),
+        f"numpy       {np.__version__}, BLAS: {blas.name()}" + (f", {threads}" if threads else ""),
         f"backends    auto takes {backends.get('auto').name}",
         *(f"  {name:<12}{_backend(name)}" for name in backends.KNOWN),
         "optional",
@@ -210,11 +211,3 @@ def _version(name: str) -> str:
         except importlib.metadata.PackageNotFoundError:
             pass
     return "not installed"
-
-
-def _blas() -> str:
-    try:
-        blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-        return f"{blas['name']} {blas['version']}"
-    except (KeyError, TypeError):
-        return "unknown"

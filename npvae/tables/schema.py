@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from npvae import likelihoods, registry
-from npvae.errors import InputError, InputTypeError
+from npvae.errors import InputError, InputTypeError, RowError
 from npvae.likelihoods import Table
 from npvae.tables.carried import why_carried, words_among_numbers
 from npvae.tables.frames import Cells, column_name, numbered
@@ -92,12 +92,8 @@ class Schema:
                 raise InputError(f"X has {len(table.names)} features, but TableImputer is expecting {len(self.names)} features as input")
             place = {name: i for i, name in enumerate(self.names)}
         else:
+            self.refuse_others(table.names, [name for name in table.names if name not in set(self.names)])
             place = {name: i for i, name in enumerate(table.names)}
-            missing = [column.name for column in self.columns if column.name not in place]
-            unknown = [name for name in table.names if name not in set(self.names)]
-            if missing or unknown:
-                said = [f"{_listed(names)} {words}" for names, words in ((missing, "missing"), (unknown, "not seen in fit")) if names]
-                raise InputError(f"the columns should be those of the fitted table: {'; '.join(said)}")
         others = []
         for column in self.columns:
             given = table.columns[place[column.name]]
@@ -106,6 +102,13 @@ class Schema:
         if others:
             raise InputError("; ".join(others))
         return [place[column.name] for column in self.columns]
+
+    def refuse_others(self, names: list[str], unknown=()) -> None:
+        """InputError: a modelled column is not among the names of a table's, or there are unknown ones; all of them named."""
+        missing = [column.name for column in self.columns if column.name not in set(names)]
+        if missing or unknown:
+            said = [f"{_listed(some)} {words}" for some, words in ((missing, "missing"), (unknown, "not seen in fit")) if some]
+            raise InputError(f"the columns should be those of the fitted table: {'; '.join(said)}")
 
     def encode(self, table: Cells, unseen: str = "error") -> np.ndarray:
         """(N, width) float64 with NaN, in the likelihoods' numbers. unseen: "missing" for taking values that a column of names had not for
@@ -124,9 +127,9 @@ class Schema:
             except InputError as error:
                 if not new.any():
                     raise
-                complaints.append(str(error))
+                complaints += ["; ", *(error.parts if isinstance(error, RowError) else error.args)]
         if complaints:
-            raise InputError("; ".join(complaints) + '. With unseen="missing" such cells stay as they are, and the model does without them')
+            raise RowError(*complaints[1:], '. With unseen="missing" such cells stay as they are, and the model does without them')
         return np.concatenate(parts, axis=1)
 
     @property

@@ -146,8 +146,8 @@ def date_length(text: str) -> int:
     return len(re.match(r"[\d\-T:. ]*\d", text)[0])
 
 
-def why_no_categories(counts: Counter) -> str | None:
-    """Why texts are no categories, in words; None: they are."""
+def why_no_categories(counts: Counter, option: str = "missing={!r}") -> str | None:
+    """Why texts are no categories, in words; None: they are. option: how it is said that a text is missing."""
     number, total = len(counts), sum(counts.values())
     example = short(next(iter(counts)))
     recurring = sum(count for count in counts.values() if count > 1)
@@ -156,8 +156,9 @@ def why_no_categories(counts: Counter) -> str | None:
     some = dict(counts.most_common(1000))
     others = Counter({text: count for text, count in some.items() if not is_code(text) and not is_number(text)})
     if others and 2 * sum(others.values()) < sum(some.values()):
-        shown = ", ".join(f"{short(text)} ({count} times)" for text, count in others.most_common(3))
-        way = f"; if they mean missing, say missing={others.most_common(1)[0][0]!r}" if len(others) <= MOST_OTHERS else ""
+        shown = ", ".join(f"{short(text)} in {count:,} cell{'s' if count > 1 else ''}" for text, count in others.most_common(3))
+        ways = " ".join(option.format(text) for text, _ in others.most_common())
+        way = f"; if {'they mean' if len(others) > 1 else 'it means'} missing: {ways}" if len(others) <= MOST_OTHERS else ""
         return f"numbers with {len(others)} other text{'s' if len(others) > 1 else ''} among them: {shown}{way}"
     if sum(len(text) <= 40 and bool(_OTHER_DATE.fullmatch(text)) for text in list(counts)[:ROWS]) > min(number, ROWS) / 2:
         return f"dates in another form than 2024-01-31, such as {example}"

@@ -181,7 +181,7 @@ class _ColumnReader:
         elif column.kind == "identifier":
             column.carried = "identifiers: whole numbers of more digits than a float holds"
         elif column.kind == "text":
-            column.carried = evidence.why_no_categories(column.counts) or ""
+            column.carried = evidence.why_no_categories(column.counts, "--missing={}") or ""
         elif column.kind == "number" and first and len(seen) == len(column.values) and evidence.counts_rows(seen):
             column.carried = "numbers of the rows"
         elif column.kind == "number":

@@ -30,13 +30,17 @@ def describe(table: Table) -> str:
 def how_read(table: Table) -> str:
     """The text's encoding, separator, names and decimal separator."""
     why = f" ({table.decoded.why}; --encoding NAME)" if table.decoded.why else ""
-    names = "names in line " + str(table.form.names_line) if table.form.has_names else "no names"
     separator = _SEPARATORS.get(table.cells.separator, table.cells.separator)
     decimal = f", decimal {table.mark!r} (--decimal)" if table.mark != "." else ""
     return (
         f"{table.name}: {len(table)} rows, {len(table.columns)} columns; {table.decoded.encoding}{why}, separator {separator!r} (--separator), "
-        f"{names} (--header yes|no){decimal}"
+        f"{names(table)} (--header yes|no){decimal}"
     )
+
+
+def names(table: Table) -> str:
+    """Where the names of the columns are."""
+    return f"names in line {table.form.names_line}" if table.form.has_names else "no names"
 
 
 def outside(table: Table) -> str:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from npvae.errors import InputError
+from npvae.errors import InputError, RowError
 from npvae.fields import Either, Field, Flag, ListOf, Maybe, Real, Text, Whole
 from npvae.tables.kinds.reading import MOST_DECIMALS, different, numbers, plain, refuse
 
@@ -179,9 +179,9 @@ class LevelsColumn(Column):
         if (places < 0).any():
             row = rows[np.argmax(places < 0)]
             known = ", ".join(map(repr, self.values[:10])) + (", ..." if len(self.values) > 10 else "")
-            raise InputError(
-                f"column {self.name!r} holds {plain(cells[row], self.name)!r} in row {row}, which it did not when the model was fitted; "
-                f"known: {known}"
+            raise RowError(
+                f"column {self.name!r} holds {plain(cells[row], self.name)!r} in ", row, ", which it did not when the model was fitted; "
+                f"known: {known}",
             )
         x[rows] = self.numbers_of_places(places)
         return x

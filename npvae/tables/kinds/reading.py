@@ -7,7 +7,7 @@ import numbers as number_types
 
 import numpy as np
 
-from npvae.errors import InputError, InputTypeError
+from npvae.errors import InputError, InputTypeError, RowError
 
 #: Most decimals that a column is said to have; a column with more is not rounded.
 MOST_DECIMALS = 8
@@ -22,7 +22,7 @@ def numbers(cells: np.ndarray, observed: np.ndarray, name: str) -> np.ndarray:
         for row in np.flatnonzero(observed):
             cell = plain(cells[row], name)
             if isinstance(cell, str):
-                raise InputError(f"column {name!r} holds the text {cell!r} in row {row}, but it is a column of numbers")
+                raise RowError(f"column {name!r} holds the text {cell!r} in ", row, ", but it is a column of numbers")
             v[row] = cell
     refuse(np.isinf(v), v, name, "infinity is not a value")
     return v
@@ -32,7 +32,7 @@ def refuse(wrong: np.ndarray, v: np.ndarray, name: str, why: str) -> None:
     """InputError naming the first row where something is wrong."""
     if wrong.any():
         row = np.argmax(wrong)
-        raise InputError(f"column {name!r} holds {v[row]:g} in row {row}; {why}")
+        raise RowError(f"column {name!r} holds {v[row]:g} in ", row, f"; {why}")
 
 
 def different(there: np.ndarray) -> list:
