@@ -92,9 +92,12 @@ DEFAULTS = {
     "impute.methods": """
         impute: method='auto', draws=0, samples=1000, steps=200, warm_up=50, chains=1, proposals=10
     """,
+    "impute.factor_analysis": """
+        factors_of: iterations=200, floor=0.01, tolerance=0.0001
+        fit_factor_analysis: iterations=100, tolerance=0.001
+    """,
     "impute.normal": """
         fit_normal: ridge=0.001
-        factors: iterations=200, floor=0.01
     """,
     "impute.start": """
         start_from: center=0.0, scale=1.0

@@ -139,7 +139,7 @@ def test_long_tables_have_fewer_epochs(rng, monkeypatch, rows, given, epochs, ev
     class Seen(Exception):
         pass
 
-    def seen(x, likelihood, blocks, standard, recipe, ops, seed, report, checkpoint):
+    def seen(x, likelihood, blocks, standard, recipe, ops, seed, report, checkpoint, first):
         raise Seen(recipe.epochs, recipe.every)
 
     monkeypatch.setattr(imputer_module, "train_member", seen)

@@ -4,15 +4,19 @@
     importance    weighted samples of z: E[x_h|x_o], and draws by resampling
     chains        pseudo-Gibbs and Metropolis-within-Gibbs
     normal        a multivariate normal distribution by EM: a start, and a rival
+    factor_analysis   the same with a covariance of few factors, for wide tables
     start         a network's parameters from it
 """
 
 from __future__ import annotations
 
 from npvae.impute.chains import chain_imputation
+from npvae.impute.factor_analysis import FactorAnalysis, fit_factor_analysis
 from npvae.impute.importance import importance_imputation
 from npvae.impute.imputation import Imputation
 from npvae.impute.normal import Normal, fit_normal
 from npvae.impute.start import start_from
 
-__all__ = ["Imputation", "Normal", "chain_imputation", "fit_normal", "importance_imputation", "start_from"]
+__all__ = [
+    "FactorAnalysis", "Imputation", "Normal", "chain_imputation", "fit_factor_analysis", "fit_normal", "importance_imputation", "start_from",
+]

@@ -8,7 +8,8 @@
     S <- mean of (completed - m)(completed - m)^T + Cov[x_h | x_o] at its place, + ridge
 
 It is the linear-Gaussian model with as many latent dimensions as features, its maximum found without a gradient. To a
-network it gives a start: a completed row for the encoder to see, and by factor analysis the linear paths (start.py).
+network it gives a start: a completed row for the encoder to see, and by factor analysis (factor_analysis.py) the linear paths
+(start.py).
 
 Both come from the precision P = S^-1, which is computed once a step: with P_hh the block of what is missing,
 
@@ -17,8 +18,7 @@ Both come from the precision P = S^-1, which is computed once a step: with P_hh 
 so a row costs the inverse of a matrix as large as its missing entries are many, and a complete row nothing. Rows with equally
 many missing entries are worked on together, in pieces.
 
-Sources: Little & Rubin (2002), "Statistical analysis with missing data", section 11.2; Joreskog (1967), "Some
-contributions to maximum likelihood factor analysis", for ``factors``.
+Source: Little & Rubin (2002), "Statistical analysis with missing data", section 11.2.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npvae.batches import batches
+from npvae.impute.factor_analysis import factors_of
 from npvae.missing import fill_with_means, split
 
 #: Numbers of a piece's matrices.
@@ -46,6 +47,10 @@ class Normal:
     def complete(self, x: np.ndarray) -> np.ndarray:
         """x (N, D) with E[x_h | x_o] in the place of its NaN, float64."""
         return self._expect(x)[0]
+
+    def factors(self, count: int):
+        """``(V, noise)``, (count, D) and (D,): V^T V + diag(noise) near the covariance."""
+        return factors_of(lambda Q: self.covariance @ Q, np.diag(self.covariance), count)
 
     def _expect(self, x):
         """The completed rows, and the sum over them of Cov[x_h | x_o], (D, D)."""
@@ -69,6 +74,11 @@ class Normal:
         return completed, spread.reshape(dimension, dimension)
 
 
+def operations_of(x: np.ndarray) -> float:
+    """Multiplications that a step of EM takes for x (N, D) with NaN: h^3 for a row with h missing entries."""
+    return float((np.isnan(x).sum(axis=1, dtype=np.float64) ** 3).sum())
+
+
 def fit_normal(x: np.ndarray, iterations: int | None = None, ridge: float = 1e-3) -> Normal:
     """The normal distribution of x (N, D) with NaN after so many steps of EM from independent columns; None: 50, or as many
     of a table of hundreds of columns as take about a minute, at least 3.
@@ -77,8 +87,7 @@ def fit_normal(x: np.ndarray, iterations: int | None = None, ridge: float = 1e-3
     likelihood would grow without end.
     """
     if iterations is None:
-        operations = (np.isnan(x).sum(axis=1, dtype=np.float64) ** 3).sum()
-        iterations = int(np.clip(OPERATIONS // max(operations, 1.0), 3, 50))
+        iterations = int(np.clip(OPERATIONS // max(operations_of(x), 1.0), 3, 50))
     x = x.astype(np.float64)
     filled = fill_with_means(x)
     variance = np.nanvar(x, axis=0)
@@ -90,20 +99,3 @@ def fit_normal(x: np.ndarray, iterations: int | None = None, ridge: float = 1e-3
         difference = completed - mean
         normal = Normal(mean, (difference.T @ difference + spread) / len(x) + np.diag(floor))
     return normal
-
-
-def factors(covariance: np.ndarray, count: int, iterations: int = 200, floor: float = 0.01):
-    """``(V, noise)``, (count, D) and (D,): V^T V + diag(noise) near the covariance (D, D), by the fixed point of the likelihood's
-    equations: factors of the covariance scaled by the noise, then the noise from what they leave.
-
-    noise is at least ``floor`` times each column's variance. More factors than columns are zero.
-    """
-    variance = np.diag(covariance)
-    noise = 0.5 * variance
-    for _ in range(iterations):
-        scale = np.sqrt(noise)
-        values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
-        values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count]
-        V = (vectors * np.sqrt(np.maximum(values - 1.0, 0.0))).T * scale
-        noise = np.maximum(variance - (V * V).sum(axis=0), floor * variance)
-    return np.concatenate([V, np.zeros((count - len(V), len(variance)))]), noise

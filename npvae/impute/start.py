@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae.impute.normal import Normal, factors
+from npvae.impute.factor_analysis import FactorAnalysis
+from npvae.impute.normal import Normal
 
 #: What the weights that follow the hidden layers are multiplied by.
 QUIET = 0.1
@@ -27,14 +28,14 @@ QUIET = 0.1
 WIDER = 0.2
 
 
-def start_from(model, theta, normal: Normal, center=0.0, scale=1.0) -> None:
+def start_from(model, theta, normal: Normal | FactorAnalysis, center=0.0, scale=1.0) -> None:
     """Change theta (P,), in place, of a model with linear paths and completed rows, to what the normal distribution says.
 
     center, scale: numbers or (D,), where the normal distribution is of (x - center) / scale, as completed rows are too.
     """
     views, architecture = model.views(theta), model.architecture
     dtype = model.ops.dtype_name(theta)
-    V, noise = factors(normal.covariance, architecture.latent_dim)
+    V, noise = normal.factors(architecture.latent_dim)
 
     def put(name, value, where=slice(None)):
         views[name][where, ...] = model.ops.asarray(value, dtype)

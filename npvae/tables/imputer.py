@@ -143,7 +143,8 @@ class TableImputer(SklearnProtocol):
                         progress(i * recipe.epochs + state.epoch)
 
                 member, state = train_member(
-                    x, likelihood, schema.slices, standard, recipe, ops, seed_of_member(seed, i), report, keeper
+                    x, likelihood, schema.slices, standard, recipe, ops, seed_of_member(seed, i), report, keeper,
+                    trained[0] if trained else None,
                 )
                 trained.append(member)
                 interrupted = state.interrupted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from npvae.data.tables.evidence import MOST_OTHERS
 from npvae.data.tables.missing import values_of
 from npvae.errors import InputError, ModelFileError, NpvaeError
 from npvae.fields import Anything, Either, Field, ListOf, MapOf, Maybe, OneOf, Real, Record, Text, Whole
-from npvae.impute import Normal
+from npvae.impute import FactorAnalysis, Normal
 from npvae.model import Architecture, Model
 from npvae.tables.cells import FORMS
 from npvae.tables.kinds import KINDS, from_config
@@ -85,7 +86,8 @@ def described(members: list[Member]) -> tuple[list[dict], dict]:
     arrays = {}
     for i, member in enumerate(members):
         arrays[f"theta_{i}"] = member.theta
-        arrays[f"mean_{i}"], arrays[f"covariance_{i}"] = member.normal.mean, member.normal.covariance
+        for field in dataclasses.fields(member.normal):
+            arrays[f"{field.name}_{i}"] = getattr(member.normal, field.name)
     return [{"error": m.error, "normal_error": m.normal_error, "epoch": m.epoch} for m in members], arrays
 
 
@@ -136,23 +138,25 @@ def _restore(cls, header: dict, arrays: dict, where: dict, ops):
 
 def members_of(entries: list[dict], arrays: dict, model, standard) -> list[Member]:
     """The members that :func:`described` described. ModelFileError: they do not fit the model, or their arrays are others."""
-    width, members = model.architecture.n_features, []
-    names = [f"{part}_{i}" for i in range(len(entries)) for part in ("theta", "mean", "covariance")]
-    if sorted(names) != sorted(arrays):
+    members, kind = [], Normal if "covariance_0" in arrays else FactorAnalysis
+    parts = ["theta", *(field.name for field in dataclasses.fields(kind))]
+    if sorted(f"{part}_{i}" for i in range(len(entries)) for part in parts) != sorted(arrays):
         raise ModelFileError(f"it has {len(entries)} members, but not their arrays and no others")
     for i, entry in enumerate(entries):
-        theta, mean, covariance = (arrays[f"{name}_{i}"] for name in ("theta", "mean", "covariance"))
-        shapes = (theta.shape, mean.shape, covariance.shape)
-        dtypes = [str(array.dtype) for array in (theta, mean, covariance)]
-        if shapes != ((model.layout.size,), (width,), (width,) * 2) or dtypes != ["float32", "float64", "float64"]:
+        theta, *linear = (arrays[f"{part}_{i}"] for part in parts)
+        width = model.architecture.n_features
+        factors = len(linear[1]) if linear[1].ndim else 0
+        shapes = [(model.layout.size,), (width,), *([(width, width)] if kind is Normal else [(factors, width), (width,)])]
+        given = [theta, *linear]
+        if [array.shape for array in given] != shapes or [str(array.dtype) for array in given] != ["float32"] + ["float64"] * len(linear):
             raise ModelFileError(f"member {i} does not fit its architecture")
-        if not all(np.isfinite(array).all() for array in (theta, mean, covariance)):
+        if not all(np.isfinite(array).all() for array in given):
             raise ModelFileError(f"the parameters of member {i} are not all finite")
-        if not _is_covariance(covariance):
+        if kind is Normal and not _is_covariance(linear[1]):
             raise ModelFileError(f"the covariance of member {i} is none: it is not symmetric and positive definite")
-        members.append(Member(
-            model, theta, Normal(mean, covariance), standard, entry["error"], entry["normal_error"], entry["epoch"]
-        ))
+        if kind is FactorAnalysis and not (factors and (linear[2] > 0.0).all()):
+            raise ModelFileError(f"the factors of member {i} are none, or their noise is not positive")
+        members.append(Member(model, theta, kind(*linear), standard, entry["error"], entry["normal_error"], entry["epoch"]))
     return members
 
 

@@ -2,7 +2,8 @@
 
 1. A tenth of the observed cells are hidden (of a thousand rows, where there are more): they decide when to stop, and nobody
    looks at what was missing to begin with.
-2. A normal distribution is fitted to the rest by EM; it completes the rows for the encoder and gives the network its start.
+2. A normal distribution, of wide tables factor analysis (linear.py), is fitted to the rest by EM; it completes the rows for the
+   encoder and gives the network its start.
 3. The network is trained on the importance-weighted bound of the rest, K = 20.
 4. Every so many epochs the hidden cells are filled in; the best parameters are kept, and training ends when none were
    better for long, or where a number is not finite.
@@ -20,9 +21,10 @@ import numpy as np
 
 from npvae import random
 from npvae.errors import InputError, NonFiniteError, PosteriorCollapseWarning
-from npvae.impute import Imputation, Normal, fit_normal, importance_imputation, start_from
+from npvae.impute import FactorAnalysis, Imputation, Normal, importance_imputation, start_from
 from npvae.model import Architecture, Model
 from npvae.objectives import ImportanceWeighted
+from npvae.tables.linear import choose_linear, fit_linear
 from npvae.training import TrainingSettings, train
 from npvae.training.state import TrainingState
 
@@ -53,7 +55,7 @@ class Member:
 
     model: Model
     theta: np.ndarray
-    normal: Normal
+    normal: Normal | FactorAnalysis
     standard: Standard
     error: float  #: of the hidden cells, in squared standard units
     normal_error: float  #: that of the normal distribution on the same cells
@@ -173,17 +175,27 @@ def settings_of(recipe: Recipe, seed: int) -> TrainingSettings:
 
 
 def train_member(
-    x: np.ndarray, likelihood, blocks, standard: Standard, recipe: Recipe, ops, seed: int, report=None, checkpoint=None,
+    x: np.ndarray, likelihood, blocks, standard: Standard, recipe: Recipe, ops, seed: int, report=None, checkpoint=None, first=None,
 ):
     """``(member, state)`` for x (N, D) with NaN, float64, in the numbers of ``likelihood``; blocks: the columns of each
     cell. The state says whether Ctrl-C ended its training; the member is then what it was so far.
 
     report: called with the TrainingState after every epoch. checkpoint: an ImputerCheckpoint, to go on from and to keep the states in.
+    first: the first of the members, whose kind of linear model this one has too.
     InputError: the table is too small.
     """
     hidden = hide(x, blocks, recipe.held_out, seed)
     rest = np.where(hidden, np.nan, x)
-    normal = fit_normal(standard.of(rest))
+    watched = np.flatnonzero(hidden.any(axis=1))
+    wanted, where = standard.of(x[watched]), hidden[watched]
+
+    def linear_error(normal) -> float:
+        return float(np.square(normal.complete(standard.of(rest[watched])) - wanted)[where].mean())
+
+    if first is None:
+        normal, _ = choose_linear(standard.of(rest), linear_error)
+    else:
+        normal = fit_linear(standard.of(rest), len(first.normal.loadings) if isinstance(first.normal, FactorAnalysis) else None)
     model = model_of(x.shape[1], likelihood, recipe, ops)
     settings = settings_of(recipe, seed)
     theta = model.initial_parameters(seed, "float32")
@@ -202,6 +214,4 @@ def train_member(
         warnings.simplefilter("ignore", PosteriorCollapseWarning)
         with contextlib.suppress(NonFiniteError):  # training ends there; the best parameters until then are kept
             train(model, settings, data, state=state, callbacks=callbacks)
-    completed = normal.complete(standard.of(rest[watch.rows])) * standard.scale + standard.center
-    member = Member(model, watch.theta, normal, standard, watch.error, watch.error_of(completed), watch.epoch)
-    return member, state
+    return Member(model, watch.theta, normal, standard, watch.error, linear_error(normal), watch.epoch), state

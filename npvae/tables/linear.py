@@ -1,0 +1,44 @@
+"""The linear-Gaussian model that a table's networks start from: with a full covariance, or of few factors.
+
+A full covariance is all there is to know where rows are many and columns few. Of wide tables it is not learnt: factor analysis
+then predicts better, and costs less. How many factors there are is decided by the cells that are held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from npvae.impute import FactorAnalysis, Normal, fit_factor_analysis, fit_normal
+from npvae.impute.normal import operations_of
+
+#: Tables of at most so many columns, and more rows than that, have a full covariance.
+FEW_COLUMNS = 20
+#: Numbers of factors that are tried.
+FACTORS = 2, 5, 10, 20
+#: Multiplications that a step of EM with a full covariance may take, and rows at most that the model is fitted to.
+LARGEST_STEP, MOST_ROWS = 2 * 10**9, 50_000
+
+
+def fit_linear(x: np.ndarray, factors: int | None) -> Normal | FactorAnalysis:
+    """The model of x (N, D) with NaN; factors: how many, None for a full covariance."""
+    x = x[:: -(-len(x) // MOST_ROWS)]
+    return fit_normal(x) if factors is None else fit_factor_analysis(x, factors)
+
+
+def choose_linear(x: np.ndarray, error_of: Callable) -> tuple[Normal | FactorAnalysis, int | None]:
+    """``(model, factors)``: the one of the least ``error_of(model)``; more factors are tried as long as they do better."""
+    rows, columns = x.shape
+    full = rows > columns and operations_of(x) <= LARGEST_STEP
+    if columns <= FEW_COLUMNS and full:
+        return fit_linear(x, None), None
+    best = np.inf
+    for factors in ([None] if full else []) + [count for count in FACTORS if count <= max(FACTORS[0], columns // 2)]:
+        model = fit_linear(x, factors)
+        error = error_of(model)
+        if error < best:
+            best, found = error, (model, factors)
+        elif factors is not None and found[1] is not None:
+            break
+    return found
