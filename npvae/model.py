@@ -197,8 +197,8 @@ class Model:
     def initial_parameters(self, seed: int, dtype="float32", x=None, rule: str = "glorot"):
         """A new theta, (P,): weights and biases by a rule of layers/initial.py, the likelihood's own initial values.
 
-        With data x, a NumPy array whose first columns are the features, the biases of the decoder's outputs are the likelihood's ``initial_biases``. Weights
-        of which entries are observed start at 0.
+        With data x, a NumPy array whose first columns are the features, the biases of the decoder's outputs are the likelihood's ``initial_biases``, its
+        own parameters its ``initial_own``. Weights of which entries are observed start at 0.
         """
         theta = np.zeros(self.layout.size)
         views = self.layout.views(np, theta)
@@ -215,6 +215,8 @@ class Model:
             views[f"likelihood/{name}"][...] = value
         if x is not None:
             x = x[:, :self.architecture.n_features]
+            for name, value in self.likelihood.initial_own(x).items():
+                views[f"likelihood/{name}"][...] = value
             if self.architecture.missing:
                 x = missing.fill_with_means(x)
             for name, value in self.likelihood.initial_biases(x).items():

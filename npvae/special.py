@@ -9,9 +9,17 @@ and the differences over half a step, which cancel digits when they are taken of
 
     log Gamma(x + 1/2) - log Gamma(x) ~ log(x)/2 - 1/(8 x) + 1/(192 x^3) - 1/(640 x^5) + ...
 
+What is left of log Gamma beside Stirling's formula, and what is left of log(1 + e) beside e:
+
+    delta(x)     = log Gamma(x) - (x - 1/2) log x + x - log(2 pi)/2
+    delta'(x)    = psi(x) - log x + 1/(2 x)
+    e - log(1 + e) = e v - 2 v^3 (1/3 + v^2/5 + v^4/7 + ...)                    v = e / (2 + e), for small e
+
 All for x > 0, of a floating dtype, to a few units in its last place; in the differences also relative to them.
 
-Source: Abramowitz & Stegun (1964), 6.1.41 and 6.3.18; the last series from 6.1.47 and the Bernoulli polynomials at 1/2.
+Source: Abramowitz & Stegun (1964), 6.1.41, 6.3.18 and 4.1.27; the series of half a step from 6.1.47 and the Bernoulli polynomials
+at 1/2. Why probabilities of counts are written in delta and e - log(1 + e): Loader (2000), "Fast and accurate computation of
+binomial probabilities".
 """
 
 from __future__ import annotations
@@ -88,3 +96,28 @@ def digamma_half_step(xp, x):
     for step in steps:
         value = value + xp.where(small, 0.5 / (step * (step + 0.5)), xp.zeros_like(step))
     return value
+
+
+def stirling_remainder(xp, x):
+    """delta(x) = log Gamma(x) - (x - 1/2) log x + x - log(2 pi)/2 for x > 0: 1/(12 x) for large x."""
+    small, raised, steps = _raised(xp, x)
+    # What Stirling's formula changes by over the steps, which multiply Gamma by their product.
+    change = (x + (LARGE - 0.5)) * xp.log(raised) - (x - 0.5) * xp.log(x) - LARGE - xp.log(_product(steps))
+    return _odd_powers(_LOG_GAMMA, 1.0 / raised) + xp.where(small, change, xp.zeros_like(x))
+
+
+def stirling_remainder_slope(xp, x):
+    """delta'(x) = psi(x) - log x + 1/(2 x) for x > 0: -1/(12 x^2) for large x."""
+    small, raised, steps = _raised(xp, x)
+    change = xp.log1p(LARGE / x) - 0.5 / raised + 0.5 / x - sum(1.0 / step for step in steps)
+    return _even_powers(_DIGAMMA, 1.0 / raised) + xp.where(small, change, xp.zeros_like(x))
+
+
+def log1p_shortfall(xp, e, log):
+    """e - log(1 + e) for e > -1, also where both are nearly equal. log: log(1 + e), as exact as it is known, used for larger e."""
+    v = e / (2.0 + e)
+    square = v * v
+    total = xp.full_like(square, 1.0 / 17.0)
+    for divisor in (15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0):
+        total = total * square + 1.0 / divisor
+    return xp.where(xp.abs(e) < 0.1, v * (e - 2.0 * square * total), e - log)

@@ -84,7 +84,7 @@ def negative_log_likelihood(architecture, tensors, z, x):
     return sum(minus_log_density(part, own, *a, **b) for (part, own), a, b in zip(parts, heads, raw, strict=True))
 
 
-def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=None):
+def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=None, log_size=None):
     """-log p(x|z) by row from the decoder's outputs, by the textbook."""
     kind = likelihood.name
     if kind == "bernoulli":
@@ -105,6 +105,10 @@ def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=N
     if kind == "poisson":
         rate = anp.exp(head)
         return -anp.sum(x * anp.log(rate) - rate - gammaln(x + 1), axis=1)
+    if kind == "negative_binomial":
+        mean, size = anp.exp(head), anp.exp(log_size)
+        log_p = gammaln(x + size) - gammaln(size) - gammaln(x + 1) + size * anp.log(size / (size + mean))
+        return -anp.sum(log_p + x * anp.log(mean / (size + mean)), axis=1)
     if kind == "student_t":
         scale, n = likelihood.floor + anp.logaddexp(0.0, second), likelihood.smallest + anp.logaddexp(0.0, third)
         density = (

@@ -137,6 +137,9 @@ DEFAULTS = {
     "likelihoods.gaussian_learned": """
         GaussianDecoder: floor=0.001
     """,
+    "likelihoods.negative_binomial": """
+        NegativeBinomial.negative_log_likelihood: gradient=True
+    """,
     "likelihoods.poisson": """
         Poisson.negative_log_likelihood: gradient=True
     """,

@@ -102,6 +102,14 @@ def test_training(more):
     ])
 
 
+@pytest.mark.parametrize("likelihood", ["negative_binomial"])
+def test_training_by_likelihoods_of_whole_numbers(likelihood):
+    counts = np.floor(4.0 * X)
+    check_uses(lambda ops: small_vae(backend=ops, dtype="float64", likelihood=likelihood, output_bias="data").fit(counts), [
+        lambda vae: vae.theta_, lambda vae: vae.elbo(counts), lambda vae: vae.sample(4, mean=False), lambda vae: vae.sample(4),
+    ])
+
+
 def test_missing_entries():
     check_uses(lambda ops: small_vae(backend=ops, dtype="float64", missing=True, linear_path=True).fit(HOLED), [
         lambda vae: vae.encode(HOLED), lambda vae: vae.impute(HOLED, 3, samples=20), lambda vae: vae.elbo(HOLED),

@@ -14,7 +14,7 @@ EXAMPLES = [
     likelihoods.Bernoulli(), likelihoods.SquaredError(), likelihoods.Gaussian(), likelihoods.Gaussian(0.1),
     likelihoods.GaussianOneVariance(), likelihoods.GaussianPerFeature(0.01), likelihoods.GaussianDecoder(0.0),
     likelihoods.ContinuousBernoulli(), likelihoods.StudentT(0.01, smallest=1.0), likelihoods.Categorical(),
-    likelihoods.Categorical([3, 4]), likelihoods.Poisson(),
+    likelihoods.Categorical([3, 4]), likelihoods.Poisson(), likelihoods.NegativeBinomial(),
     likelihoods.Table([("bernoulli", 2), {"likelihood": {"name": "gaussian", "variance": 0.5}, "columns": 1}]),
 ]
 
@@ -46,7 +46,9 @@ def test_by_name(name):
     widths = likelihood.heads(7)
     assert set(widths.values()) == {7} and len(widths) == {"gaussian_decoder": 2, "student_t": 3}.get(name, 1)
     shapes = {key: value.shape for key, value in likelihood.parameters(7).items()}
-    own = {"gaussian_one_variance": {"raw_logvar": (1,)}, "gaussian_per_feature": {"raw_logvar": (7,)}}
+    own = {
+        "gaussian_one_variance": {"raw_logvar": (1,)}, "gaussian_per_feature": {"raw_logvar": (7,)}, "negative_binomial": {"log_size": (7,)},
+    }
     assert shapes == own.get(name, {})
     assert likelihood.reconstruction_label
     if name.startswith(("gaussian", "squared", "student")):

@@ -14,6 +14,7 @@ from npvae.likelihoods.gaussian_learned import (
     GaussianOneVariance,
     GaussianPerFeature,
 )
+from npvae.likelihoods.negative_binomial import NegativeBinomial
 from npvae.likelihoods.poisson import Poisson
 from npvae.likelihoods.student_t import StudentT
 from npvae.likelihoods.table import Table
@@ -22,7 +23,7 @@ KNOWN: dict[str, type[Likelihood]] = {
     kind.name: kind
     for kind in (
         Bernoulli, SquaredError, Gaussian, GaussianOneVariance, GaussianPerFeature, GaussianDecoder, ContinuousBernoulli,
-        StudentT, Categorical, Poisson, Table,
+        StudentT, Categorical, Poisson, NegativeBinomial, Table,
     )
 }
 
@@ -72,6 +73,6 @@ def get(likelihood) -> Likelihood:
 
 __all__ = [
     "KNOWN", "Bernoulli", "Categorical", "ContinuousBernoulli", "Gaussian", "GaussianDecoder", "GaussianOneVariance",
-    "GaussianPerFeature", "Likelihood", "Poisson", "SquaredError", "StudentT", "Table", "get", "is_known",
+    "GaussianPerFeature", "Likelihood", "NegativeBinomial", "Poisson", "SquaredError", "StudentT", "Table", "get", "is_known",
     "register", "unknown_kinds",
 ]

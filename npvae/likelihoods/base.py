@@ -63,6 +63,13 @@ class Likelihood(ABC):
         """
         return {}
 
+    def initial_own(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Values of the likelihood's own parameters, by name, that go with ``initial_biases``; x (N, I) has NaN where it is missing.
+
+        Parameters that are not named start as ``parameters`` says.
+        """
+        return {}
+
     def linear_start(self, mean, V, noise) -> dict[str, dict[str, np.ndarray]]:
         """Where x is about N(mean + z V, diag(noise)): tensors at which p(x|z) is that, or near it.
 

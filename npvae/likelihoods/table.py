@@ -99,6 +99,12 @@ class Table(Likelihood):
             for name, value in likelihood.initial_biases(x[:, columns]).items()
         }
 
+    def initial_own(self, x):
+        return {
+            prefix + name: value for prefix, likelihood, columns in self.parts(x.shape[1])
+            for name, value in likelihood.initial_own(x[:, columns]).items()
+        }
+
     def linear_start(self, mean, V, noise):
         result: dict = {}
         for prefix, likelihood, columns in self.parts(len(mean)):
