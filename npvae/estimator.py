@@ -44,7 +44,8 @@ class VAE(FittedVAE):
     patience, min_delta : early stopping on the validation ELBO; None for none.
     binarize : "none", "static" or "dynamic": draw zeros and ones from grey values, once or every step.
     initial_weights : "glorot", "he" or "fan_in": how weights and biases start (npvae/layers/initial.py).
-    output_bias : "zero", or "data": start the biases of the decoder's outputs where they fit the data's columns.
+    output_bias : "data": start the biases of the decoder's outputs where they fit the data's columns; "zero"; "auto": the first for
+        likelihoods of counts, the second for others.
     divide_by : what raw data are divided by first, and outputs multiplied by (255 for 8-bit images).
     backend : "auto", "cupy", "numba", "numpy", a mapping with arguments, or an object of npvae.backend.
     threads : how many to run on, at most; None for what the environment says, or all cores.
@@ -57,6 +58,7 @@ class VAE(FittedVAE):
     theta_ : the parameters, a flat NumPy vector. parameters_ : the same by name, as views.
     model_ : the Model. history_ : a mapping of equally long columns, an entry an epoch.
     seed_, n_features_in_, sample_shape_, divide_by_, binarize_.
+    encoder_view_ : what the encoder sees of counts, their logarithms standardised (npvae/encoder_view.py); None: the data themselves.
     stop_reason_ : why training ended. best_epoch_ : the epoch whose parameters early stopping kept, or None.
 
     Examples
@@ -73,7 +75,7 @@ class VAE(FittedVAE):
         likelihood="bernoulli", objective="elbo", beta=1.0, kl_warmup=0, optimizer="rmsprop", learning_rate=1e-3,
         schedule="constant",
         clip_norm=None, batch_size=100, epochs=50, validation_fraction=0.0, patience=None, min_delta=0.0, binarize="none",
-        initial_weights="glorot", output_bias="zero", divide_by=1.0, backend="auto", threads=None, dtype="float32",
+        initial_weights="glorot", output_bias="auto", divide_by=1.0, backend="auto", threads=None, dtype="float32",
         random_state=None, verbose=False,
     ):
         self.latent_dim = latent_dim

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from npvae import backend as backends
-from npvae import check, inputs, model_file, preparation, random
+from npvae import check, inputs, likelihoods, model_file, preparation, random
 from npvae.errors import InputError, InputTypeError, NonFiniteError, TrainingInterrupted
 from npvae.model import Architecture, Model
 from npvae.progress import progress_reporter
@@ -49,10 +49,15 @@ class Estimator(SklearnProtocol):
 
     def build_architecture(self, columns: int) -> Architecture:
         """The architecture that the arguments describe, for rows of so many numbers; the arguments are checked."""
+        likelihood = likelihoods.get(self.likelihood)
         return Architecture(
-            columns, self.latent_dim, self.hidden, self.decoder_hidden, self.activation, self.likelihood, self.missing,
-            self.linear_path,
+            columns, self.latent_dim, self.hidden, self.decoder_hidden, self.activation, likelihood, self.missing,
+            self.linear_path, self._sees_counts(likelihood, columns),
         )
+
+    def _sees_counts(self, likelihood, columns: int) -> bool:
+        """Whether some features are counts, of which the encoder is to see logarithms: see encoder_view.py. What is binarised is none."""
+        return self.binarize == "none" and bool(likelihood.count_columns(columns).any())
 
     def _widths_of(self, architecture) -> tuple[int, int]:
         """What :meth:`build_architecture` was given for it, and how many features the data have that the user gives."""
@@ -114,7 +119,7 @@ class Estimator(SklearnProtocol):
         return self
 
     def _keep(self, run: preparation.Run, state: TrainingState) -> None:
-        self.model_ = run.model
+        self.model_, self.encoder_view_ = run.model, run.encoder_view
         self.theta_ = run.model.ops.to_numpy(state.theta)
         self.history_ = state.history
         self.seed_ = run.settings.seed
@@ -178,8 +183,11 @@ class Estimator(SklearnProtocol):
     def model_input(self, X, draw: int = 0):
         """X on the device, checked against the likelihood, and binarised if the model was trained so; ``draw``: of several data
         sets that are compared each has its own."""
-        x = self._checked_input(X, draw=draw)
-        return self.model_.ops.asarray(x)
+        return self.model_.ops.asarray(self._rows(self._checked_input(X, draw=draw)))
+
+    def _rows(self, x: np.ndarray) -> np.ndarray:
+        """x (N, I) as rows of the model: beside what the encoder sees of it, where that is something else."""
+        return x if self.encoder_view_ is None else self.encoder_view_.beside(x)
 
     def _checked_input(self, X, missing: bool = False, draw: int = 0) -> np.ndarray:
         x = self._input(X, missing)

@@ -21,7 +21,7 @@ class FittedVAE(Estimator):
 
         NotFittedError, and the errors of ``fit`` about data; the same for every method that takes X.
         """
-        x = self._input(X)
+        x = self._rows(self._input(X))
         mu, logvar = evaluate.posterior(self.model_, self.device_theta(), x)
         check.finite_result("q(z|x)", mu, logvar)
         return mu, logvar
@@ -80,7 +80,7 @@ class FittedVAE(Estimator):
         with progress_bar(verbose, len(x), "row") as progress:
             found = methods.impute(
                 self.model_, self.device_theta(), x, self.seed_of(random_state), method, draws=draws, samples=samples,
-                steps=steps, warm_up=warm_up, chains=chains, proposals=proposals, progress=progress,
+                steps=steps, warm_up=warm_up, chains=chains, proposals=proposals, progress=progress, view=self.encoder_view_,
             )
         given = np.asarray(X, dtype=x.dtype).reshape(len(x), *self.sample_shape_)
 

@@ -42,8 +42,8 @@ class Architecture:
     of the decoder from the latent space on, by default the encoder's in reverse. Either may be empty: the
     model is then linear. ``missing``: NaN in the data is what is missing (missing.py). ``linear_path``: linear layers from
     the data to the posterior's mean and log-variance, and from z to what the likelihood's mean depends on, beside the hidden
-    ones. ``completed``: a row of data is its features, with NaN, and behind them the same features completed by somebody
-    else, for the encoder.
+    ones. ``completed``: a row of data is its features, and behind them the same features as the encoder is to see them: on another
+    scale (encoder_view.py), or completed where they are missing.
     InputError, InputTypeError, UnknownNameError: a size or name that cannot be.
     """
 
@@ -66,8 +66,6 @@ class Architecture:
         check.one_of("activation", self.activation, activations.NAMES)
         for name in ("missing", "linear_path", "completed"):
             check.true_or_false(name, getattr(self, name))
-        if self.completed and not self.missing:
-            raise InputError("completed rows have missing entries: completed=True needs missing=True")
         object.__setattr__(self, "likelihood", likelihoods.get(self.likelihood))
 
     def config(self) -> dict:
@@ -239,14 +237,13 @@ class Model:
         return views
 
     def encode(self, parameters, x):
-        """Return ``((mu, logvar), backward)`` for x (B, I), NaN where something is missing (and (B, 2 I), completed); both are
+        """Return ``((mu, logvar), backward)`` for x (B, I), NaN where something is missing, or (B, 2 I), completed; both are
         (B, Z).
 
         ``backward(dmu, dlogvar, gradient)`` overwrites the encoder's tensors in ``gradient``, a mapping of
         views by name. The gradient by x is not computed.
         """
-        if self.architecture.missing:
-            x = missing.encoder_input(self.ops.xp, *self._parts(x))
+        x = self.encoder_input(x)
         outputs, network_backward = network.network(
             self.ops, parameters, x, *self._encoder, need_dx=False, paths=self._encoder_paths
         )
@@ -278,14 +275,21 @@ class Model:
 
     def negative_log_likelihood(self, parameters, outputs, x, gradient=True):
         """The likelihood's (see there) at outputs and x (B, I): of what is observed, where something may be missing."""
-        own = self.likelihood_parameters(parameters)
+        own, (x, _) = self.likelihood_parameters(parameters), self._parts(x)
         if not self._has_holes:
             return self.likelihood.negative_log_likelihood(self.ops, outputs, x, own, gradient)
-        filled, observed = missing.split(self.ops.xp, self._parts(x)[0])
+        filled, observed = missing.split(self.ops.xp, x)
         return self.likelihood.negative_log_likelihood(self.ops, outputs, filled, own, gradient, observed)
 
+    def encoder_input(self, x):
+        """What the first layer sees of rows of data, (B, encoder's inputs) for a plain architecture."""
+        features, seen = self._parts(x)
+        if self.architecture.missing:
+            return missing.encoder_input(self.ops.xp, features, seen)
+        return features if seen is None else seen
+
     def _parts(self, x):
-        """The features of rows of data, and the completed ones, None where there are none."""
+        """The features of rows of data, and what the encoder sees of them, None where it sees them as they are."""
         features = self.architecture.n_features
         return (x[:, :features], x[:, features:]) if self._has_completed else (x, None)
 

@@ -7,12 +7,14 @@ import math
 import numpy as np
 
 from npvae import backend as backends
-from npvae import declared, inputs, io, kl_warmup, likelihoods, objectives, optim, registry, schedules
+from npvae import declared, encoder_view, inputs, io, kl_warmup, likelihoods, objectives, optim, registry, schedules
+from npvae.encoder_view import EncoderView
 from npvae.errors import InputError, ModelFileError, NpvaeError
 from npvae.fields import Anything, Built, Either, Flag, ListOf, Maybe, OneOf, Real, Record, Text, Whole, shown
 from npvae.layers import activations, initial
 from npvae.training.history import History
-from npvae.training.settings import BINARIZE, OUTPUT_BIAS
+from npvae.preparation import OUTPUT_BIAS_OR_AUTO
+from npvae.training.settings import BINARIZE
 
 
 def _built(what: str, get) -> Maybe:
@@ -30,7 +32,7 @@ ARGUMENTS = {
     "learning_rate": Real(above=0.0), "schedule": _built("a learning-rate schedule", schedules.get),
     "clip_norm": Maybe(Real(above=0.0)), "batch_size": Whole(1), "epochs": Whole(1),
     "validation_fraction": Real(minimum=0.0, maximum=1.0), "patience": Maybe(Whole(1)), "min_delta": Real(minimum=0.0),
-    "binarize": OneOf(BINARIZE), "initial_weights": OneOf(initial.RULES), "output_bias": OneOf(OUTPUT_BIAS),
+    "binarize": OneOf(BINARIZE), "initial_weights": OneOf(initial.RULES), "output_bias": OneOf(OUTPUT_BIAS_OR_AUTO),
     "divide_by": Real(above=0.0), "backend": Maybe(Either(Text(100, plain=True), declared.Configuration())),
     "threads": Maybe(Whole(1)), "dtype": OneOf(inputs.DTYPES),
     "random_state": Maybe(Whole(0)), "verbose": Anything(1), "features": Maybe(Text(0)), "alpha": Real(minimum=0.0),
@@ -50,7 +52,7 @@ def declaration(cls) -> Record:
         "parameters": arguments, "seed": declared.SEED, "sample_shape": ListOf(Whole(1), shortest=1, longest=32),
         "column_names": declared.COLUMN_NAMES, "stop_reason": declared.REASON, "best_epoch": Maybe(Whole(1)),
         "history": declared.HISTORY, **cls._more_header,
-    }, {"trained_on": declared.TRAINED_ON})
+    }, {"trained_on": declared.TRAINED_ON, "encoder_view": encoder_view.DECLARATION})
 
 
 def save(estimator, path) -> None:
@@ -111,6 +113,8 @@ def describe(estimator) -> tuple[dict, dict]:
     }
     if getattr(estimator, "trained_on_", None) is not None:
         header["trained_on"] = estimator.trained_on_
+    if estimator.encoder_view_ is not None:
+        header["encoder_view"] = estimator.encoder_view_.config()
     return header, {"theta": estimator.theta_, **arrays}
 
 
@@ -132,6 +136,10 @@ def restore(cls, header: dict, arrays: dict, backend, threads=None):
         raise ModelFileError(f"sample_shape {estimator.sample_shape_} does not have the model's features")
     if estimator.build_architecture(columns).config() != architecture.config():
         raise ModelFileError("its parameters describe another architecture than the one it states")
+    view = header.get("encoder_view")
+    if architecture.completed != (view is not None):
+        raise ModelFileError("its encoder's view of counts is missing" if view is None else "its encoder sees the data as they are")
+    estimator.encoder_view_ = None if view is None else EncoderView.from_config(view, architecture.n_features)
     model = cls._model_type(architecture, ops)
     if theta.size != model.layout.size or str(theta.dtype) != estimator.dtype:
         raise ModelFileError(

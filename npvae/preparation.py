@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from npvae import backend as backends
 from npvae import check, inputs, likelihoods, random
+from npvae.encoder_view import EncoderView
 from npvae.errors import DataScaleWarning, InputError, UnregisteredLikelihoodWarning
 from npvae.likelihoods.base import column_label, refuse_outside
 from npvae.memory_need import refuse_large_model
 from npvae.model import Model
-from npvae.training.settings import TrainingSettings
+from npvae.training.settings import OUTPUT_BIAS, TrainingSettings
 
 #: Data whose root mean square is above this draw a warning.
 LARGEST_SCALE = 20.0
+#: An estimator's ``output_bias``: one of training's, or "auto", which is "data" for likelihoods of counts, "zero" for others.
+OUTPUT_BIAS_OR_AUTO = ("auto", *OUTPUT_BIAS)
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Run:
     x_valid: np.ndarray | None  #: (M, data columns), to validate on
     sample_shape: tuple[int, ...]
     column_names: list[str] | None
+    encoder_view: EncoderView | None = None  #: None: the encoder sees the features as they are
 
 
 def prepare(estimator, X, X_valid=None, labels=None, labels_valid=None) -> Run:
@@ -57,17 +61,26 @@ def prepare(estimator, X, X_valid=None, labels=None, labels_valid=None) -> Run:
     model = estimator._model_type(
         estimator.build_architecture(x.shape[1]), backends.get(estimator.backend, estimator.threads)
     )
+    features = model.architecture.n_features
+    counts = model.likelihood.count_columns(features)
+    if estimator.output_bias == "auto" and counts.any():
+        settings = replace(settings, output_bias="data")
     refuse_large_model(model, x.dtype.itemsize)
     for values in (x, x_valid):
         if values is not None:
-            _check_values(model, settings, values[:, :model.architecture.n_features], rows.column_names)
+            _check_values(model, settings, values[:, :features], rows.column_names)
     settings.objective.check_memory(model, min(settings.batch_size, len(x)), x.dtype.itemsize)
-    _warn_of_scale(x)
     _warn_of_unknown(model.likelihood)
+    view, seen = None, x
+    if model.architecture.completed:
+        view = EncoderView.fit(x, counts)
+        x, x_valid = view.beside(x), None if x_valid is None else view.beside(x_valid)
+        seen = x[:, features:]
+    _warn_of_scale(seen)
     if labels is not None:
         x = with_labels(x, labels)
         x_valid = None if x_valid is None else with_labels(x_valid, labels_valid)
-    return Run(settings, model, x, x_valid, rows.sample_shape, rows.column_names)
+    return Run(settings, model, x, x_valid, rows.sample_shape, rows.column_names, view)
 
 
 def with_labels(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -86,12 +99,15 @@ def training_settings(estimator) -> TrainingSettings:
     """The estimator's arguments about training, checked; the seed drawn if there is none."""
     check.one_of("dtype", estimator.dtype, inputs.DTYPES)
     check.real_number("divide_by", estimator.divide_by, above=0.0)
+    check.one_of("output_bias", estimator.output_bias, OUTPUT_BIAS_OR_AUTO)
     check.real_number("validation_fraction", estimator.validation_fraction, minimum=0.0, below=1.0)
     names = (
         "epochs", "batch_size", "learning_rate", "optimizer", "schedule", "beta", "kl_warmup", "clip_norm", "patience",
         "min_delta", "binarize", "initial_weights", "output_bias", "objective", "noisy_features",
     )
     arguments = {name: getattr(estimator, name) for name in names}
+    if estimator.output_bias == "auto":
+        arguments["output_bias"] = "zero"
     return TrainingSettings(seed=random.seed_from(estimator.random_state), **arguments)
 
 
@@ -114,7 +130,7 @@ def _warn_of_unknown(likelihood) -> None:
 
 
 def _warn_of_scale(x: np.ndarray) -> None:
-    """Initial weights suit data of about unit size; far above it the first losses are astronomic."""
+    """Of what the encoder sees: initial weights suit data of about unit size; far above it the first losses are astronomic."""
     size = np.sqrt(np.nanmean(np.square(x, dtype=np.float64)))
     if size > LARGEST_SCALE:
         warnings.warn(

@@ -134,7 +134,7 @@ def _number(value: float) -> float | None:
 
 def _squared_error(vae, x, mu) -> float:
     """Of E[x|z] at z = mu, against the data as the model sees them."""
-    total, x = 0.0, vae.model_.ops.to_numpy(x)
+    total, x = 0.0, vae.model_.ops.to_numpy(x)[:, :vae.model_.architecture.n_features]
     for part in batches(len(mu), 1000):
         mean = vae.inverse_transform(mu[part]).reshape(x[part].shape) / vae.divide_by_
         total += float(np.sum(np.square(mean - x[part], dtype=np.float64)))

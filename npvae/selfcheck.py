@@ -112,7 +112,7 @@ def model_case(
     if theta is None:
         theta = model.initial_parameters(0, "float64") + 0.1 * generator.standard_normal(model.layout.size)
     if x is None:
-        x = draw_data(architecture.likelihood, generator, rows, architecture.n_features)
+        x = _draw_rows(architecture, generator, rows)
     eps = generator.standard_normal((len(x), architecture.latent_dim))
     views = model.layout.views(np, theta)
 
@@ -128,7 +128,7 @@ def bound_case(ops, architecture, generator, rows: int, samples: int, beta: floa
     """The importance-weighted bound by theta: the standard estimator, which is the gradient of what is computed."""
     model = Model(architecture, ops)
     theta = model.initial_parameters(0, "float64") + 0.1 * generator.standard_normal(model.layout.size)
-    x = draw_data(architecture.likelihood, generator, rows, architecture.n_features)
+    x = _draw_rows(architecture, generator, rows)
     eps = generator.standard_normal((samples, rows, architecture.latent_dim))
 
     def function(theta):
@@ -162,7 +162,7 @@ def program_case(ops, architecture, generator, rows: int, beta: float, objective
     The step draws its own noise and updates theta: here it is the same noise every time, and a rate of next to nothing.
     """
     model = Model(architecture, ops)
-    x = ops.asarray(draw_data(architecture.likelihood, generator, rows, architecture.n_features))
+    x = ops.asarray(_draw_rows(architecture, generator, rows))
     settings = TrainingSettings(seed=0, batch_size=rows, optimizer=SGD(), objective=objective)
     program = ops.training_program(model, settings, x)
     if program is None:
@@ -180,6 +180,12 @@ def program_case(ops, architecture, generator, rows: int, beta: float, objective
     bound = "" if objective == objectives.ELBO() else f", {objective.samples} samples"
     title = f"compiled training step{bound}, {sizes}, {architecture.activation}, {architecture.likelihood.name}"
     return Case(title, function, model.layout.views(np, theta))
+
+
+def _draw_rows(architecture, generator, rows: int) -> np.ndarray:
+    """Rows of data from p(x|z), beside them what the encoder sees of them where it does not see them as they are."""
+    x = draw_data(architecture.likelihood, generator, rows, architecture.n_features)
+    return np.concatenate([x, generator.standard_normal(x.shape)], axis=1) if architecture.completed else x
 
 
 def draw_data(likelihood, generator, rows: int, n_features: int) -> np.ndarray:

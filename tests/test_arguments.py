@@ -392,7 +392,7 @@ OF_IMPUTE = {
 def test_arguments_of_impute_arrive(monkeypatch):
     given = {}
 
-    def note(model, theta, x, seed, method, *, progress, **arguments):
+    def note(model, theta, x, seed, method, *, progress, view, **arguments):
         given.update({**arguments, "method": method, "random_state": seed})
         return Imputation(np.nan_to_num(x), np.zeros((3, *x.shape)), {})
 
@@ -415,8 +415,7 @@ def test_arguments_of_the_chains_arrive(method, monkeypatch):
 
     monkeypatch.setattr(methods, "chain_imputation", note)
     methods.impute(known.model, known.theta, np.full((2, 3), np.nan), 29, method, draws=3, steps=13, warm_up=17, chains=19, proposals=23)
-    progress = given.pop("progress")
-    assert progress is None and given == {
+    assert given.pop("progress") is None and given.pop("view") is None and given == {
         "metropolis": method == "metropolis", "steps": 13, "warm_up": 17, "chains": 19, "proposals": 23, "draws": 3, "seed": 29,
     }
 
@@ -518,7 +517,7 @@ HEADERS = {
         "hidden": (LAYERS[0], [*LAYERS[1], None]), **dict.fromkeys(("decoder_hidden", "classifier_hidden"), ([*LAYERS[0], None], LAYERS[1])),
         "clip_norm": ([None, 1e-300, 2.5], [0.0, -1.0, "1"]), "validation_fraction": ([0, 1.0, 0.5], [-1e-9, 1.00001, None]),
         "activation": (["relu", "softplus"], ["sigmoid", None]), "binarize": (["none", "static", "dynamic"], ["always", None]),
-        "initial_weights": (["glorot", "he", "fan_in"], ["zero", None]), "output_bias": (["zero", "data"], ["none", None]),
+        "initial_weights": (["glorot", "he", "fan_in"], ["zero", None]), "output_bias": (["auto", "zero", "data"], ["none", None]),
         "dtype": (["float32", "float64"], ["float16", None]), **dict.fromkeys(("missing", "linear_path", "standardize"), ([True, False], [0, None])),
         "likelihood": ([{"name": "x"}], ["bernoulli", None, {}]), "verbose": ([True, 0, None], [[1]]), "features": ([None, ""], ["x", 3]),
         "backend": ([None, "numpy", "x" * 100, {"name": "numba", "threads": 2}], ["x" * 101, "a\x1b", 3, {}]),

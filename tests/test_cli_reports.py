@@ -681,7 +681,7 @@ PARSED = {
         "decoder_hidden": None, "activation": "relu", "likelihood": "bernoulli", "allow_missing": False, "linear_path": False, "dtype": "float32",
         "objective": "elbo", "epochs": 50, "batch_size": 100, "optimizer": "rmsprop", "learning_rate": 0.001, "schedule": "constant", "clip_norm": None,
         "beta": 1.0, "kl_warmup": "0", "validation_fraction": 0.0, "patience": None, "min_delta": 0.0, "binarize": "none", "initial_weights": "glorot",
-        "output_bias": "zero", "divide_by": None, **SEED, **BACKEND, "threads": None, "quiet": False, "no_plots": False,
+        "output_bias": "auto", "divide_by": None, **SEED, **BACKEND, "threads": None, "quiet": False, "no_plots": False,
     },
     "evaluate m.npz": {**OF_A_MODEL, "rows": None, "samples": 1000, "at_once": None, "json": None, "seed": None, "threads": None, "quiet": False},
     "sample m.npz": {"model": "m.npz", "number": 100, "out": None, "label": None, "noise": False, **SEED, **BACKEND},

@@ -38,7 +38,7 @@ DEFAULTS = {
         VAE: latent_dim=2, hidden=(256,), activation='relu', missing=False, linear_path=False,
             likelihood='bernoulli', objective='elbo', beta=1.0, kl_warmup=0, optimizer='rmsprop',
             learning_rate=0.001, schedule='constant', batch_size=100, epochs=50, validation_fraction=0.0,
-            min_delta=0.0, binarize='none', initial_weights='glorot', output_bias='zero', divide_by=1.0,
+            min_delta=0.0, binarize='none', initial_weights='glorot', output_bias='auto', divide_by=1.0,
             backend='auto', dtype='float32', verbose=False
         VAE.fit: callbacks=(), checkpoint_seconds=10.0, resume=False
     """,
@@ -215,7 +215,7 @@ DEFAULTS = {
         SemiSupervisedVAE: latent_dim=50, hidden=(500,), activation='softplus', alpha=1.0, standardize=False,
             beta=1.0, kl_warmup=0, optimizer='adam', learning_rate=0.001, schedule='constant', batch_size=100,
             epochs=100, validation_fraction=0.0, min_delta=0.0, binarize='none', initial_weights='glorot',
-            output_bias='zero', divide_by=1.0, backend='auto', dtype='float32', verbose=False
+            output_bias='auto', divide_by=1.0, backend='auto', dtype='float32', verbose=False
         SemiSupervisedVAE.fit: callbacks=(), checkpoint_seconds=10.0, resume=False
     """,
     "semisupervised.fitted": """

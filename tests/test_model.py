@@ -383,8 +383,8 @@ def test_rows_with_missing_entries_and_those_completed():
     assert plain.config().keys() == {"n_features", "latent_dim", "hidden", "decoder_hidden", "activation", "likelihood"}
     assert completed.config() == {**plain.config(), "missing": True, "completed": True}
     assert Architecture(4, 2, (3,), linear_path=True).config() == {**plain.config(), "linear_path": True}
-    with pytest.raises(InputError, match="completed rows have missing entries: completed=True needs missing=True"):
-        Architecture(4, completed=True)
+    seen = Architecture(4, 2, (3,), completed=True)
+    assert (seen.data_columns, seen.encoder_inputs) == (8, 4) and seen.config() == {**plain.config(), "completed": True}
     for name in ("missing", "linear_path", "completed"):
         with pytest.raises(InputTypeError, match=f"{name} must be True or False, got 1 of type int"):
             Architecture(4, **{"missing": True, name: 1})

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from npvae import TableImputer, random
+from npvae.encoder_view import EncoderView
 from npvae.errors import InputError, InputTypeError, NonFiniteError
 from npvae.impute import Imputation
 from npvae.tables import TableImputation
 from npvae.tables import member as member_module
 from npvae.tables.carried import why_carried
-from npvae.tables.member import Member, Recipe, Standard, hide, train_member
+from npvae.tables.member import Member, Recipe, hide, train_member
 from npvae.tables.frames import as_cells
 from npvae.tables.kinds import KINDS, fit_column
 from npvae.tables.schema import Schema
@@ -217,7 +218,7 @@ def test_columns_of_a_likelihood_are_neighbours_and_categories_their_own():
     counts = schema.columns[2]
     np.testing.assert_allclose(schema.center, [0, 0, counts.mean, *[0] * 8])
     np.testing.assert_allclose(schema.scale, [1, 1, counts.deviation, *[1] * 8])
-    np.testing.assert_array_equal(Standard(np.array([1.0, 2.0]), np.array([2.0, 4.0])).of(np.array([[5.0, 4.0]])), [[2.0, 0.5]])
+    np.testing.assert_array_equal(EncoderView(np.array([1.0, 2.0]), np.array([2.0, 4.0])).of(np.array([[5.0, 4.0]])), [[2.0, 0.5]])
     by_kind = Schema.fit(table, {"2": "continuous"}, "student_t")
     assert [c.kind for c in by_kind.columns[:3]] == ["continuous"] * 3
     assert {c.likelihood["name"] for c in by_kind.columns if c.kind == "continuous"} == {"student_t"}
@@ -274,7 +275,7 @@ def small_table(rows: int = 30):
     cells[:, 2] = np.maximum(np.rint(cells[:, 2]), 0.0)
     cells[generator.random(cells.shape) < 0.2] = np.nan
     schema = Schema.fit(as_cells(cells), {"2": "counts"})
-    return schema.encode(as_cells(cells)), schema, Standard(schema.center, schema.scale)
+    return schema.encode(as_cells(cells)), schema, EncoderView(schema.center, schema.scale)
 
 
 @pytest.fixture
@@ -362,7 +363,7 @@ def test_columns_that_have_nothing_in_common_are_no_accident():
 
     x = np.stack([np.tile([-1.0, 1.0], 32), np.tile([-1.0, -1.0, 1.0, 1.0], 16)], axis=1)
     schema = Schema.fit(as_cells(x), {"0": "continuous", "1": "continuous"})
-    arguments = schema.likelihood(), schema.slices, Standard(schema.center, schema.scale)
+    arguments = schema.likelihood(), schema.slices, EncoderView(schema.center, schema.scale)
     quick = {**RECIPE, "latent_dim": 1, "held_out": 0.01, "batch_size": 64, "epochs": collapse.PATIENCE, "learning_rate": 1e-9}
     with warnings.catch_warnings():
         warnings.simplefilter("error", PosteriorCollapseWarning)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from npvae import TableImputer
+from npvae.encoder_view import EncoderView
 from npvae.errors import InputError, InputTypeError, ModelFileError, NotFittedError
 from npvae.impute import fit_normal
 from npvae.likelihoods import StudentT
 from npvae.tables import TableImputation
-from npvae.tables.member import Standard
 from npvae.tables.frames import as_cells
 from npvae.tables.kinds import KINDS, fit_column
 from npvae.tables.schema import Schema
@@ -104,7 +104,7 @@ def test_a_schema_of_every_kind(rng):
     x = schema.encode(table)
     assert np.array_equal(np.isnan(x[:, 0]), ~table.observed[:, 0])
     schema.likelihood().check_data(x)
-    standard = Standard(schema.center, schema.scale).of(x)
+    standard = EncoderView(schema.center, schema.scale).of(x)
     assert (abs(np.nanmean(standard, axis=0)) < 1.0).all() and (np.nanstd(standard, axis=0) < 1.5).all()
 
 

@@ -26,8 +26,8 @@ def is_known(model, settings) -> bool:
 
 
 def is_plain(architecture) -> bool:
-    """Whether it is the dense layers and nothing else: no missing entries, no linear paths."""
-    return not (architecture.missing or architecture.linear_path)
+    """Whether it is the dense layers and nothing else: no missing entries, no linear paths, no view for the encoder alone."""
+    return not (architecture.missing or architecture.linear_path or architecture.completed)
 
 
 def is_plain_elbo(settings) -> bool:

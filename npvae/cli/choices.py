@@ -12,7 +12,8 @@ from npvae.cli import numbers
 from npvae.errors import InputError, NpvaeError, UnknownNameError
 from npvae.fields import shown
 from npvae.layers import activations, initial
-from npvae.training.settings import BINARIZE, OUTPUT_BIAS
+from npvae.preparation import OUTPUT_BIAS_OR_AUTO
+from npvae.training.settings import BINARIZE
 
 #: A larger value is a slip of the hand: its square is infinite, and an int of that size is no float.
 _LARGEST_VALUE = 1e150
@@ -113,6 +114,6 @@ initial_weights = _word("rule", initial.RULES)
 likelihood = _checked(lambda text: registry.build("likelihood", parse_choice(text), likelihoods.KNOWN, likelihoods.Likelihood))
 objective = _checked(lambda text: objectives.get(parse_choice(text)))
 optimizer = _checked(lambda text: optim.get(parse_choice(text)))
-output_bias = _word("choice", OUTPUT_BIAS)
+output_bias = _word("choice", OUTPUT_BIAS_OR_AUTO)
 schedule = _checked(lambda text: schedules.get(parse_schedule(text)))
 warmup = _checked(lambda text: kl_warmup.get(parse_warmup(text)))

@@ -75,7 +75,7 @@ def add_parser(commands) -> None:
     run.add_argument(
         "--initial-weights", type=choices.initial_weights, default="glorot", help="glorot (default), he, or fan_in, which is torch.nn.Linear's"
     )
-    run.add_argument("--output-bias", type=choices.output_bias, default="zero", help="zero (default), or data: start where the columns are fitted")
+    run.add_argument("--output-bias", type=choices.output_bias, default="auto", help="data: start where the columns are fitted; zero; auto (default): data for counts, else zero")
     run.add_argument("--divide-by", type=numbers.real(above=0.0), help="scale the data: 255 for 8-bit images")
     common.add_seed(parser)
     common.add_backend(parser)

@@ -53,12 +53,12 @@ ROWS = 1000
 
 def chain_imputation(
     model, theta, x, completed, seed: int, *, metropolis: bool = True, steps: int = 200, warm_up: int = 50, chains: int = 1,
-    proposals: int = 1, draws: int = 0, progress=None,
+    proposals: int = 1, draws: int = 0, progress=None, view=None,
 ) -> Imputation:
     """Fill in x (N, I) with NaN by ``chains`` chains of ``steps`` steps each, after ``warm_up`` steps of pseudo-Gibbs.
 
     model: of complete rows (``Architecture.missing`` False). x, completed: NumPy arrays of theta's dtype; completed: x with
-    numbers in the place of NaN, where the chains begin. proposals: N, a step of Metropolis-within-Gibbs. draws: M, at most
+    numbers in the place of NaN, where the chains begin. view: the EncoderView of a model with one. proposals: N, a step of Metropolis-within-Gibbs. draws: M, at most
     chains * steps, equally far from each other.
     diagnostics: ``acceptance``, ``effective_sample_size`` (of all chains together), ``spread`` (nan for one chain).
     InputError: a number is out of range, or so many proposals do not fit into memory.
@@ -80,7 +80,7 @@ def chain_imputation(
         runs = []
         for number in range(chains):
             stream = random.Stream(seed, "imputation chain", piece * chains + number)
-            chain = Chain(model, views, x[part], completed[part], stream)
+            chain = Chain(model, views, x[part], completed[part], stream, view)
             for _ in range(warm_up):
                 chain.step(0)
             moments = _Moments(chain.missing, steps)
@@ -109,8 +109,8 @@ def _places(total: int, count: int) -> list[int]:
 class Chain:
     """One chain for each of some rows."""
 
-    def __init__(self, model, views, x: np.ndarray, completed: np.ndarray, stream) -> None:
-        self._model, self._views, self._stream = model, views, stream
+    def __init__(self, model, views, x: np.ndarray, completed: np.ndarray, stream, view=None) -> None:
+        self._model, self._views, self._stream, self._view = model, views, stream, view
         self.missing = np.isnan(x)
         self._start = np.where(self.missing, completed, x)
         self.x = self._start  #: (B, I), the completed rows
@@ -125,7 +125,7 @@ class Chain:
 
     def _step(self, proposals: int) -> None:
         to_numpy = self._model.ops.to_numpy
-        x = self._model.ops.asarray(self.x)
+        x = self._model.ops.asarray(self.x if self._view is None else self._view.beside(self.x))
         (mu, logvar), _ = self._model.encode(self._views, x)
         mu_here, deviation = to_numpy(mu), np.exp(0.5 * to_numpy(logvar))
         eps = self._stream.normal((max(proposals, 1), *mu_here.shape), mu_here.dtype)

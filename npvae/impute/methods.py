@@ -30,7 +30,8 @@ PRIOR_DRAWS = 1000
 
 
 class OnIncompleteRows(Model):
-    """A model of complete rows, asked about incomplete ones: rows are x with NaN, and behind it x completed, (B, 2 I).
+    """A model of complete rows, asked about incomplete ones: rows are x with NaN, and behind it what the encoder sees of x completed,
+    (B, 2 I).
 
     The encoder sees the completed row, the likelihood what is observed.
     """
@@ -39,15 +40,12 @@ class OnIncompleteRows(Model):
         super().__init__(architecture, ops)
         self._has_holes = self._has_completed = True
 
-    def encode(self, parameters, x):
-        return super().encode(parameters, self._parts(x)[1])
-
 
 def impute(
     model, theta, x: np.ndarray, seed: int, method: str = "auto", *, draws: int = 0, samples: int = 1000, steps: int = 200,
-    warm_up: int = 50, chains: int = 1, proposals: int = 10, progress=None,
+    warm_up: int = 50, chains: int = 1, proposals: int = 10, progress=None, view=None,
 ) -> Imputation:
-    """Fill in x (N, I), NumPy, of theta's dtype, with NaN; theta: (P,), on the backend.
+    """Fill in x (N, I), NumPy, of theta's dtype, with NaN; theta: (P,), on the backend; view: the EncoderView of a model with one.
 
     samples: of importance. steps, warm_up, chains: of the chains; proposals: a step of "metropolis". progress: called with the
     number of rows done.
@@ -62,32 +60,34 @@ def impute(
     if method == "auto":
         method = "importance" if incomplete else "metropolis"
     if method == "importance" and incomplete:
-        return importance_imputation(model, theta, model.ops.asarray(x), seed, samples, draws, progress=progress)
+        rows = x if view is None else view.beside(x)
+        return importance_imputation(model, theta, model.ops.asarray(rows), seed, samples, draws, progress=progress)
     if method == "single_pass":
         check.at_most("draws", draws, 0, "a single pass has none")
-        return _single_pass(model, theta, x)
+        return _single_pass(model, theta, x, view)
     if incomplete:
         raise InputError(f"method {method!r} needs a model of complete rows; this one was trained with missing=True: "
                          "use 'importance'")
     start = np.broadcast_to(_prior_mean(model, theta, seed, x.dtype), x.shape)
     if method == "importance":
         found = chain_imputation(
-            model, theta, x, start, seed, metropolis=False, steps=STEPS_TO_COMPLETE, warm_up=STEPS_TO_COMPLETE
+            model, theta, x, start, seed, metropolis=False, steps=STEPS_TO_COMPLETE, warm_up=STEPS_TO_COMPLETE, view=view
         )
-        rows = model.ops.asarray(np.concatenate([x, found.mean], axis=1))
+        seen = found.mean if view is None else view.of(found.mean).astype(x.dtype)
+        rows = model.ops.asarray(np.concatenate([x, seen], axis=1))
         asked = OnIncompleteRows(model.architecture, model.ops)
         return importance_imputation(asked, theta, rows, seed, samples, draws, progress=progress)
     return chain_imputation(
         model, theta, x, start, seed, metropolis=method == "metropolis", steps=steps, warm_up=warm_up, chains=chains,
-        proposals=proposals, draws=draws, progress=progress,
+        proposals=proposals, draws=draws, progress=progress, view=view,
     )
 
 
-def _single_pass(model, theta, x) -> Imputation:
+def _single_pass(model, theta, x, view) -> Imputation:
     views, ops = model.views(theta), model.ops
     observed = ~np.isnan(x)
     given = x if model.architecture.missing else np.where(observed, x, np.zeros((), x.dtype))
-    (mu, _), _ = model.encode(views, ops.asarray(given))
+    (mu, _), _ = model.encode(views, ops.asarray(given if view is None else view.beside(x)))
     return Imputation(np.where(observed, x, ops.to_numpy(model.expected(views, mu))), None, {})
 
 

@@ -24,6 +24,8 @@ class Likelihood(ABC):
     name: str
     #: What the printed reconstruction term is, in words: read by summaries and plots.
     reconstruction_label = "-log p(x|z)"
+    #: Whether the data are counts, of which an encoder sees the logarithm (encoder_view.py), and the biases fit the data by default.
+    counts = False
 
     def config(self) -> dict:
         """The constructor's arguments, JSON-able: ``type(self)(**config)`` is an equal object."""
@@ -36,6 +38,10 @@ class Likelihood(ABC):
     def parameters(self, n_features: int) -> dict[str, np.ndarray]:
         """The likelihood's own learnt parameters: name and initial value of each."""
         return {}
+
+    def count_columns(self, n_features: int) -> np.ndarray:
+        """Which features are counts, (I,), booleans."""
+        return np.full(n_features, self.counts)
 
     @abstractmethod
     def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True, observed=None):

@@ -62,6 +62,10 @@ class Table(Likelihood):
             for name, value in likelihood.parameters(columns.stop - columns.start).items()
         }
 
+    def count_columns(self, n_features):
+        parts = self.parts(n_features)
+        return np.concatenate([likelihood.count_columns(columns.stop - columns.start) for _, likelihood, columns in parts])
+
     def _split(self, n_features: int, outputs, parameters):
         """Every part with its own outputs and parameters."""
         outputs = list(outputs)

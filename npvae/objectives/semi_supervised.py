@@ -33,7 +33,7 @@ from npvae.objectives.base import Objective, Terms, check_batch
 def semi_supervised_loss(model, theta, batch, eps, beta: float = 1.0, classifier_weight: float = 1.0, gradient: bool = True):
     """Return ``(terms, backward)``; ``backward(dloss=1.0, out=None)`` gives dtheta, (P,).
 
-    batch: (B, I + 1), features and label, -1 for none. eps: (B, Z). classifier_weight: a. terms: those of an unlabelled row
+    batch: (B, I + 1), or (B, 2 I + 1) of a completed architecture, features and label, -1 for none. eps: (B, Z). classifier_weight: a. terms: those of an unlabelled row
     are expected ones under q(y|x); ``bound``: the mean of L and U.
     """
     ops, xp, architecture = model.ops, model.ops.xp, model.architecture
@@ -93,17 +93,17 @@ def semi_supervised_loss(model, theta, batch, eps, beta: float = 1.0, classifier
 
 
 def labelled_first(model, batch, eps):
-    """``(x, eps, pairs)``: features (B, I) and noise (B, Z) of a batch in an order that begins with the labelled rows, and what
+    """``(x, eps, pairs)``: rows without labels and noise (B, Z) of a batch in an order that begins with the labelled rows, and what
     is paired."""
-    ops, features = model.ops, model.architecture.n_features
-    labels = ops.to_numpy(batch[:, features]).astype(np.int64)
+    ops = model.ops
+    labels = ops.to_numpy(batch[:, -1]).astype(np.int64)
     known = labels >= 0
     count = int(known.sum())
     if not known[:count].all():
         order = ops.asarray(np.argsort(~known, kind="stable"))
         batch, eps = ops.take_rows(batch, order), ops.take_rows(eps, order)
     pairs = Pairs(ops, labels[known], len(known) - count, model.architecture.n_classes, ops.dtype_name(batch))
-    return batch[:, :features], eps, pairs
+    return batch[:, :-1], eps, pairs
 
 
 class SemiSupervised(Objective):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from npvae import check, inputs, preparation
+from npvae import check, inputs, likelihoods, preparation
 from npvae.errors import InputError
 from npvae.objectives import SemiSupervised
 from npvae.semisupervised import features as latent_features
@@ -71,7 +71,7 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
         self, features=None, latent_dim=50, hidden=(500,), *, decoder_hidden=None, classifier_hidden=None,
         activation="softplus", likelihood=None, alpha=1.0, classes=None, class_prior=None, standardize=False, beta=1.0, kl_warmup=0,
         optimizer="adam", learning_rate=1e-3, schedule="constant", clip_norm=None, batch_size=100, epochs=100,
-        validation_fraction=0.0, patience=None, min_delta=0.0, binarize="none", initial_weights="glorot", output_bias="zero",
+        validation_fraction=0.0, patience=None, min_delta=0.0, binarize="none", initial_weights="glorot", output_bias="auto",
         divide_by=1.0, backend="auto", threads=None, dtype="float32", random_state=None, verbose=False,
     ):
         self.features = features
@@ -189,9 +189,10 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
         likelihood = self.likelihood
         if likelihood is None:
             likelihood = "bernoulli" if self.features is None and not self.standardize else "gaussian_decoder"
+        likelihood = likelihoods.get(likelihood)
         return SemiSupervisedArchitecture(
             columns if self.features is None else columns // 2, self.latent_dim, self.hidden, self.decoder_hidden, self.activation,
-            likelihood, n_classes=len(self.classes_), classifier_hidden=self.classifier_hidden, class_prior=tuple(self.class_prior_.tolist()),
+            likelihood, completed=self.features is None and self._sees_counts(likelihood, columns), n_classes=len(self.classes_), classifier_hidden=self.classifier_hidden, class_prior=tuple(self.class_prior_.tolist()),
         )
 
     def _check_arguments(self, y_valid, X_valid) -> None:

@@ -78,8 +78,7 @@ class FittedSemiSupervisedVAE(Classifier, Estimator):
 
     def _input(self, X, missing=False):
         if getattr(self, "features_", None) is None:
-            x = super()._input(X, missing)
-            return self.scaled(x)
+            return self._rows(self.scaled(super()._input(X, missing)))
         self._check_fitted()
         return latent_features.mean_and_deviation(self.features_, X, self.used_dimensions_)[0].astype(self.theta_.dtype)
 

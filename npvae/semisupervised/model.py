@@ -60,7 +60,7 @@ class SemiSupervisedArchitecture(Architecture):
 
     @property
     def data_columns(self) -> int:
-        return self.n_features + 1
+        return super().data_columns + 1
 
     @property
     def encoder_inputs(self) -> int:
@@ -104,13 +104,15 @@ class SemiSupervisedModel(Model):
         self._classifier = architecture.classifier()
 
     def classify(self, parameters, x):
-        """Return ``(logits, backward)`` for x (B, I); logits (B, C). ``backward(dlogits, gradient)`` overwrites the classifier's
+        """Return ``(logits, backward)`` for x (B, I), or (B, 2 I), completed; logits (B, C). ``backward(dlogits, gradient)`` overwrites the classifier's
         tensors in ``gradient``."""
+        x = self.encoder_input(x)
         (logits,), network_backward = network.network(self.ops, parameters, x, *self._classifier, need_dx=False)
         return logits, lambda dlogits, gradient: network_backward((dlogits,), gradient)
 
     def encode_pairs(self, parameters, x, pairs: Pairs):
-        """Return ``((mu, logvar), backward)``, both (P, Z), for x (L + U, I); ``backward`` as that of ``encode``."""
+        """Return ``((mu, logvar), backward)``, both (P, Z), for x (L + U, I), or (L + U, 2 I), completed; ``backward`` as that of ``encode``."""
+        x = self.encoder_input(x)
         hidden, heads = self._encoder
         first, rest = (hidden[:1], hidden[1:]) if hidden else (heads, [])
         entered = [self._enter(parameters, layer, x, pairs) for layer in first]

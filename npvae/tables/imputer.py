@@ -12,6 +12,7 @@ import numpy as np
 from npvae import backend as backends
 from npvae import check, random
 from npvae.data.tables.missing import values_of
+from npvae.encoder_view import EncoderView
 from npvae.errors import CarriedColumnsWarning, InputError, TrainingInterrupted
 from npvae.model import Model
 from npvae.progress import progress_bar
@@ -20,7 +21,7 @@ from npvae.tables import imputer_file, times
 from npvae.tables.frames import OUTPUTS, as_cells, in_container
 from npvae.tables.imputation import TableImputation
 from npvae.tables.imputer_checkpoint import ImputerCheckpoint
-from npvae.tables.member import Member, Recipe, Standard, model_of, train_member
+from npvae.tables.member import Member, Recipe, model_of, train_member
 from npvae.tables.schema import IGNORED, UNSEEN, Schema
 from npvae.training.checkpoint import CheckpointFile, check_resume
 from npvae.training.state import INTERRUPTED
@@ -125,7 +126,7 @@ class TableImputer(SklearnProtocol):
         seed = random.seed_from(self.random_state)
         ops = backends.get(self.backend, self.threads)
         x, likelihood = schema.encode(table), schema.likelihood()
-        standard = Standard(schema.center, schema.scale)
+        standard = EncoderView(schema.center, schema.scale)
         with contextlib.ExitStack() as stack:
             keeper, trained, interrupted = None, [], False
             if checkpoint is not None:

@@ -11,13 +11,14 @@ from npvae import backend as backends
 from npvae import declared, io, registry
 from npvae.data.tables.evidence import MOST_OTHERS
 from npvae.data.tables.missing import values_of
+from npvae.encoder_view import EncoderView
 from npvae.errors import InputError, ModelFileError, NpvaeError
 from npvae.fields import Anything, Either, Field, ListOf, MapOf, Maybe, OneOf, Real, Record, Text, Whole
 from npvae.impute import FactorAnalysis, Normal
 from npvae.model import Architecture, Model
 from npvae.tables.cells import FORMS
 from npvae.tables.kinds import KINDS, from_config
-from npvae.tables.member import Member, Standard
+from npvae.tables.member import Member
 from npvae.tables.schema import UNSEEN, Schema
 
 _NAME_OR_CONFIGURATION = Either(Text(100, plain=True), declared.Configuration())
@@ -131,7 +132,7 @@ def _restore(cls, header: dict, arrays: dict, where: dict, ops):
         raise ModelFileError("its columns are not those of its model")
     if not (architecture.missing and architecture.completed):
         raise ModelFileError("its model knows of no missing entries")
-    members = members_of(header["members"], arrays, Model(architecture, ops), Standard(schema.center, schema.scale))
+    members = members_of(header["members"], arrays, Model(architecture, ops), EncoderView(schema.center, schema.scale))
     imputer._keep(schema, members, header["seed"])
     return imputer
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npvae import random
+from npvae.encoder_view import EncoderView
 from npvae.errors import InputError, NonFiniteError, PosteriorCollapseWarning
 from npvae.impute import FactorAnalysis, Imputation, Normal, importance_imputation, start_from
 from npvae.model import Architecture, Model
@@ -38,25 +39,13 @@ LONGEST_GRADIENT = 100.0
 
 
 @dataclass(frozen=True)
-class Standard:
-    """From the likelihoods' numbers to ones of about unit size, (D,) each."""
-
-    center: np.ndarray
-    scale: np.ndarray
-
-    def of(self, x: np.ndarray) -> np.ndarray:
-        """(x - center) / scale"""
-        return (x - self.center) / self.scale
-
-
-@dataclass(frozen=True)
 class Member:
     """A trained model of a table's numbers: the network and the normal distribution that completes its rows."""
 
     model: Model
     theta: np.ndarray
     normal: Normal | FactorAnalysis
-    standard: Standard
+    standard: EncoderView
     error: float  #: of the hidden cells, in squared standard units
     normal_error: float  #: that of the normal distribution on the same cells
     epoch: int  #: after which that was
@@ -175,7 +164,7 @@ def settings_of(recipe: Recipe, seed: int) -> TrainingSettings:
 
 
 def train_member(
-    x: np.ndarray, likelihood, blocks, standard: Standard, recipe: Recipe, ops, seed: int, report=None, checkpoint=None, first=None,
+    x: np.ndarray, likelihood, blocks, standard: EncoderView, recipe: Recipe, ops, seed: int, report=None, checkpoint=None, first=None,
 ):
     """``(member, state)`` for x (N, D) with NaN, float64, in the numbers of ``likelihood``; blocks: the columns of each
     cell. The state says whether Ctrl-C ended its training; the member is then what it was so far.

@@ -54,7 +54,7 @@ def raise_non_finite(model, objective, theta, x, eps, beta, epoch: int, step: in
     name, advice = first_non_finite(model, objective, theta, x, eps, beta)
     if not name:  # the tensors are finite, a sum of them is not
         name, advice = "the loss", _ADVICE["nll"]
-    if step == 1:
+    if step == 1 and not model.architecture.completed:
         largest = float(model.ops.xp.max(model.ops.xp.abs(given(model, x))))
         advice = (
             f"the data are not scaled for a network (the largest value is {largest:g}): divide them, with divide_by, "

@@ -1,0 +1,89 @@
+"""What an encoder sees of its data where they are no numbers of about unit size.
+
+    seen_i = (t_i(x_i) - center_i) / scale_i         t_i(x) = log(1 + x) for counts, else x
+
+Counts span orders of magnitude: of a rate of 10^6 a network makes nothing, of a logarithm it does. The likelihood is of the counts
+themselves, so a model's row has both, side by side: (x, seen), of which the decoder's likelihood takes the first half and the encoder
+the second (``Architecture.completed``).
+
+    estimator           which columns are counts                           center, scale
+    VAE                 those of a count likelihood (``Likelihood.counts``)  of those columns: mean and deviation of log(1 + x)
+    TableImputer        none                                                of every column
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from npvae.errors import InputError, ModelFileError
+from npvae.fields import Flag, ListOf, Real, Record
+from npvae.likelihoods.base import column_label
+
+#: A view in the header of a file.
+DECLARATION = Record({
+    "center": ListOf(Real(), shortest=1), "scale": ListOf(Real(above=0.0), shortest=1), "log1p": ListOf(Flag(), shortest=1),
+})
+
+
+@dataclass(frozen=True, eq=False)
+class EncoderView:
+    """From data to what an encoder sees of them, column by column.
+
+    center, scale : (I,), subtracted, and divided by.
+    log1p : (I,), booleans: columns of which the logarithm of x + 1 is taken first; None: none.
+    """
+
+    center: np.ndarray
+    scale: np.ndarray
+    log1p: np.ndarray | None = None
+
+    @classmethod
+    def fit(cls, x: np.ndarray, log1p: np.ndarray) -> EncoderView:
+        """The view in which the columns ``log1p`` of x (N, I), NaN where something is missing, have mean 0 and deviation 1; the others
+        stay as they are."""
+        view = cls(np.zeros(x.shape[1]), np.ones(x.shape[1]), log1p)
+        for column in np.flatnonzero(log1p):
+            seen = np.log1p(x[:, column].astype(np.float64))
+            seen = seen[~np.isnan(seen)]
+            if len(seen):
+                view.center[column] = seen.mean()
+                # Not by its deviation: the mean of equal numbers is rounded.
+                view.scale[column] = seen.std() if seen.min() < seen.max() else 1.0
+        return view
+
+    def of(self, x: np.ndarray) -> np.ndarray:
+        """What is seen of x (N, I), float64; NaN stays NaN. InputError: a count is negative."""
+        if self.log1p is not None and self.log1p.any():
+            counts = np.where(self.log1p, x, 0.0)
+            if (counts < 0.0).any():
+                row, column = np.argwhere(counts < 0.0)[0]
+                raise InputError(f"X holds {float(x[row, column])!r} in {column_label(column)} (row {row}), but counts are not negative")
+            x = np.where(self.log1p, np.log1p(counts), x)
+        return (x - self.center) / self.scale
+
+    def inverse(self, seen: np.ndarray) -> np.ndarray:
+        """The x (N, I) of which ``seen`` would be seen."""
+        x = seen * self.scale + self.center
+        return x if self.log1p is None else np.where(self.log1p, np.expm1(np.where(self.log1p, x, 0.0)), x)
+
+    def beside(self, x: np.ndarray) -> np.ndarray:
+        """Rows of a model with ``completed``: x (N, I) and, beside it, what is seen of it, 0 where it is missing: (N, 2 I), of x's dtype."""
+        seen = self.of(x)
+        return np.concatenate([x, np.where(np.isnan(seen), 0.0, seen).astype(x.dtype)], axis=1)
+
+    def config(self) -> dict:
+        """JSON-able, as ``DECLARATION`` says; :meth:`from_config` is the inverse."""
+        log1p = np.zeros(len(self.center), bool) if self.log1p is None else self.log1p
+        return {"center": self.center.tolist(), "scale": self.scale.tolist(), "log1p": log1p.tolist()}
+
+    @classmethod
+    def from_config(cls, config: Mapping, n_features: int) -> EncoderView:
+        """The view of :meth:`config`. ModelFileError: it is not one of so many features."""
+        arrays = {name: np.array(config[name], bool if name == "log1p" else np.float64) for name in ("center", "scale", "log1p")}
+        for name, array in arrays.items():
+            if array.shape != (n_features,):
+                raise ModelFileError(f"the {name} of the encoder's view has {len(array)} entries for {n_features} features")
+        return cls(**arrays)
