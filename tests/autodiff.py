@@ -84,7 +84,7 @@ def negative_log_likelihood(architecture, tensors, z, x):
     return sum(minus_log_density(part, own, *a, **b) for (part, own), a, b in zip(parts, heads, raw, strict=True))
 
 
-def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=None, log_size=None):
+def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=None, log_size=None, raw_thresholds=None):
     """-log p(x|z) by row from the decoder's outputs, by the textbook."""
     kind = likelihood.name
     if kind == "bernoulli":
@@ -109,6 +109,16 @@ def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=N
         mean, size = anp.exp(head), anp.exp(log_size)
         log_p = gammaln(x + size) - gammaln(size) - gammaln(x + 1) + size * anp.log(size / (size + mean))
         return -anp.sum(log_p + x * anp.log(mean / (size + mean)), axis=1)
+    if kind == "ordinal":
+        total, start = 0.0, 0
+        for i, size in enumerate(likelihood.sizes or [x.shape[1]]):
+            raw, part = raw_thresholds[start:start + size], x[:, start:start + size]
+            steps = [raw[0], *(1e-3 + anp.exp(a) for a in raw[1:])]
+            above = [1 / (1 + anp.exp(sum(steps[:k + 1]) - head[:, i])) for k in range(size)]
+            levels = [a - b for a, b in zip([1.0, *above], [*above, 0.0], strict=True)]
+            level = part.sum(axis=1)
+            total, start = total - anp.log(sum((level == v) * p for v, p in enumerate(levels))), start + size
+        return total
     if kind == "student_t":
         scale, n = likelihood.floor + anp.logaddexp(0.0, second), likelihood.smallest + anp.logaddexp(0.0, third)
         density = (

@@ -140,6 +140,9 @@ DEFAULTS = {
     "likelihoods.negative_binomial": """
         NegativeBinomial.negative_log_likelihood: gradient=True
     """,
+    "likelihoods.ordinal": """
+        Ordinal.negative_log_likelihood: gradient=True
+    """,
     "likelihoods.poisson": """
         Poisson.negative_log_likelihood: gradient=True
     """,

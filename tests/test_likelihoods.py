@@ -15,6 +15,7 @@ EXAMPLES = [
     likelihoods.GaussianOneVariance(), likelihoods.GaussianPerFeature(0.01), likelihoods.GaussianDecoder(0.0),
     likelihoods.ContinuousBernoulli(), likelihoods.StudentT(0.01, smallest=1.0), likelihoods.Categorical(),
     likelihoods.Categorical([3, 4]), likelihoods.Poisson(), likelihoods.NegativeBinomial(),
+    likelihoods.Ordinal(), likelihoods.Ordinal([3, 4]),
     likelihoods.Table([("bernoulli", 2), {"likelihood": {"name": "gaussian", "variance": 0.5}, "columns": 1}]),
 ]
 
@@ -44,10 +45,11 @@ def test_by_name(name):
     likelihood = likelihoods.get(name)
     assert type(likelihood) is likelihoods.KNOWN[name]
     widths = likelihood.heads(7)
-    assert set(widths.values()) == {7} and len(widths) == {"gaussian_decoder": 2, "student_t": 3}.get(name, 1)
+    assert set(widths.values()) == {1 if name == "ordinal" else 7} and len(widths) == {"gaussian_decoder": 2, "student_t": 3}.get(name, 1)
     shapes = {key: value.shape for key, value in likelihood.parameters(7).items()}
     own = {
         "gaussian_one_variance": {"raw_logvar": (1,)}, "gaussian_per_feature": {"raw_logvar": (7,)}, "negative_binomial": {"log_size": (7,)},
+        "ordinal": {"raw_thresholds": (7,)},
     }
     assert shapes == own.get(name, {})
     assert likelihood.reconstruction_label
@@ -62,7 +64,7 @@ def test_examples_fit_any_number_of_features(features):
         assert isinstance(example, kind)
         widths = list(example.heads(features).values())
         if kind is not likelihoods.Table:
-            assert set(widths) == {features}
+            assert set(widths) == {1 if kind is likelihoods.Ordinal else features}
     counts = [entry["columns"] for entry in likelihoods.Table.example(features).config()["columns"]]
     assert counts == [1] * min(features - 1, 3) + [max(1, features - 3)]
 
@@ -110,7 +112,7 @@ def test_everything_is_of_the_data_s_dtype_and_of_its_shape(ops, dtype, rng, nam
             assert isinstance(doutputs, tuple) and dparameters.keys() == own.keys()
             for found, like in (*zip(doutputs, outputs, strict=True), *((dparameters[key], own[key]) for key in own)):
                 assert found.dtype == dtype and found.shape == like.shape
-        if observed and name not in ("gaussian_one_variance", "gaussian_per_feature", "table"):
+        if observed and name not in ("gaussian_one_variance", "gaussian_per_feature", "ordinal", "table"):
             for found in doutputs:
                 assert not found[~there].any() and found[there].any()
     mean = likelihood.mean(ops, outputs, own)
@@ -148,4 +150,5 @@ def test_ranges_of_arguments(kind, argument, lowest, refused):
         with pytest.raises(InputError, match=f"{argument} must be finite and"):
             likelihoods.get({"name": kind, argument: value})
     for sizes in ([1], [1, 4]):
-        assert likelihoods.get({"name": "categorical", "sizes": sizes}).config() == {"sizes": sizes}
+        for name in ("categorical", "ordinal"):
+            assert likelihoods.get({"name": name, "sizes": sizes}).config() == {"sizes": sizes}

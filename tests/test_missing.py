@@ -45,9 +45,9 @@ def test_keeping_what_is_observed(dtype):
 
 
 def pattern(kind, generator, rows, share=0.4):
-    """Which entries are observed, (rows, 5): a categorical's columns together; one row of nothing, one of everything."""
+    """Which entries are observed, (rows, 5): the columns of one variable together; one row of nothing, one of everything."""
     observed = generator.random((rows, N_FEATURES)) > share
-    if kind.name == "categorical":
+    if kind.name in ("categorical", "ordinal"):
         observed[:] = observed[:, :1]
     if kind.name == "table":  # its example has one column each of three kinds, then a block
         observed[:, 3:] = observed[:, 3:4]
@@ -62,7 +62,7 @@ def some(likelihood, generator, rows=7):
     return outputs, own, draw_data(likelihood, generator, rows, N_FEATURES)
 
 
-@pytest.mark.parametrize("name", [name for name in likelihoods.KNOWN if name not in ("categorical", "table")])
+@pytest.mark.parametrize("name", [name for name in likelihoods.KNOWN if name not in ("categorical", "ordinal", "table")])
 def test_a_likelihood_of_what_is_observed_is_that_of_fewer_features(ops, rng, name):
     """Row by row: the observed columns alone, in a likelihood of so many features."""
     likelihood = likelihoods.get(name)
@@ -100,6 +100,9 @@ def test_derivatives_are_exactly_zero_where_something_is_missing(ops, rng, name)
         filled = np.where(observed, x, value)
         nll, backward = likelihood.negative_log_likelihood(ops, outputs, filled, own, True, observed)
         for doutput in backward(dnll)[0]:
+            if name == "ordinal":
+                assert (doutput[~observed[:, 0]] == 0.0).all() and (doutput[observed[:, 0]] != 0.0).all()
+                continue
             assert doutput.shape == observed.shape or name == "table"
             if doutput.shape == observed.shape:
                 assert (doutput[~observed] == 0.0).all() and (doutput[observed] != 0.0).any()

@@ -36,7 +36,7 @@ def test_outputs_that_are_not_like_the_data(name):
     likelihood = likelihoods.KNOWN[name].example(4)
     outputs = tuple(ones(3, width) for width in likelihood.heads(4).values())
     parameters = {key: np.broadcast_to(value, np.shape(value)).astype(float) for key, value in likelihood.parameters(4).items()}
-    x = np.eye(4)[:3]
+    x = np.eye(4)[:3] if name != "ordinal" else np.tri(4)[:3]
     nll, backward = likelihood.negative_log_likelihood(OPS, outputs, x, parameters)
     assert nll.shape == (3,)
     with pytest.raises(InputError) as error:
@@ -46,7 +46,11 @@ def test_outputs_that_are_not_like_the_data(name):
         backward(ones(3, dtype=np.float32))
     with pytest.raises(InputError) as error:
         likelihood.negative_log_likelihood(OPS, outputs, x[:2], parameters)
-    assert str(error.value) == message(HEADS[name], (3, 4), "x", (2, 4))
+    if name == "ordinal":
+        words = "location has shape (3, 1), but x has shape (2, 4); it must have as many rows, and a column for each of 1 variables"
+        assert str(error.value) == words
+    else:
+        assert str(error.value) == message(HEADS[name], (3, 4), "x", (2, 4))
 
 
 def test_layers():

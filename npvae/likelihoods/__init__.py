@@ -15,6 +15,7 @@ from npvae.likelihoods.gaussian_learned import (
     GaussianPerFeature,
 )
 from npvae.likelihoods.negative_binomial import NegativeBinomial
+from npvae.likelihoods.ordinal import Ordinal
 from npvae.likelihoods.poisson import Poisson
 from npvae.likelihoods.student_t import StudentT
 from npvae.likelihoods.table import Table
@@ -23,7 +24,7 @@ KNOWN: dict[str, type[Likelihood]] = {
     kind.name: kind
     for kind in (
         Bernoulli, SquaredError, Gaussian, GaussianOneVariance, GaussianPerFeature, GaussianDecoder, ContinuousBernoulli,
-        StudentT, Categorical, Poisson, NegativeBinomial, Table,
+        StudentT, Categorical, Ordinal, Poisson, NegativeBinomial, Table,
     )
 }
 
@@ -73,6 +74,6 @@ def get(likelihood) -> Likelihood:
 
 __all__ = [
     "KNOWN", "Bernoulli", "Categorical", "ContinuousBernoulli", "Gaussian", "GaussianDecoder", "GaussianOneVariance",
-    "GaussianPerFeature", "Likelihood", "NegativeBinomial", "Poisson", "SquaredError", "StudentT", "Table", "get", "is_known",
-    "register", "unknown_kinds",
+    "GaussianPerFeature", "Likelihood", "NegativeBinomial", "Ordinal", "Poisson", "SquaredError", "StudentT", "Table", "get",
+    "is_known", "register", "unknown_kinds",
 ]

@@ -9,50 +9,29 @@ A block is the columns of one variable: column j is 1 where the variable has its
 
 from __future__ import annotations
 
-import itertools
-import numbers
-from collections.abc import Iterable
-
 import numpy as np
 
 from npvae import check
-from npvae.errors import InputError, InputTypeError
+from npvae.errors import InputError
 from npvae.layers.softmax import log_softmax
-from npvae.likelihoods.base import Likelihood, check_upstream, column_label
+from npvae.likelihoods.base import check_upstream
+from npvae.likelihoods.blocks import InBlocks, block_label
 from npvae.missing import keep
 
 
-class Categorical(Likelihood):
+class Categorical(InBlocks):
     """One-hot columns. sizes: the number of columns of each block, in order; None for one block of all columns."""
 
     name = "categorical"
 
-    def __init__(self, sizes=None) -> None:
-        if isinstance(sizes, numbers.Integral):
-            sizes = [sizes]
-        if sizes is not None and (isinstance(sizes, str) or not isinstance(sizes, Iterable)):
-            raise InputTypeError(f"sizes must be a list of whole numbers, got {sizes!r}")
-        self.sizes = None if sizes is None else [check.whole_number("each of sizes", size, 1) for size in sizes]
-
-    def config(self):
-        return {"sizes": self.sizes}
-
-    def _blocks(self, n_features: int) -> list[slice]:
-        sizes = [n_features] if self.sizes is None else self.sizes
-        if sum(sizes) != n_features:
-            raise InputError(
-                f"the categorical likelihood has blocks of {sizes}, {sum(sizes)} columns, but X has {n_features}"
-            )
-        return [slice(end - size, end) for end, size in zip(itertools.accumulate(sizes), sizes, strict=True)]
-
     def heads(self, n_features):
-        self._blocks(n_features)
+        self.blocks(n_features)
         return {"logits": n_features}
 
     def _log_probabilities(self, xp, logits):
         """log softmax over every block."""
         result = xp.empty_like(logits)
-        for block in self._blocks(logits.shape[1]):
+        for block in self.blocks(logits.shape[1]):
             result[:, block] = log_softmax(xp, logits[:, block])
         return result
 
@@ -83,37 +62,20 @@ class Categorical(Likelihood):
     def draw(self, outputs, parameters, stream):
         probabilities = np.exp(self._log_probabilities(np, outputs[0]))
         x = np.zeros_like(probabilities)
-        u = stream.uniform((len(x), len(self._blocks(x.shape[1]))))
-        for i, block in enumerate(self._blocks(x.shape[1])):
+        u = stream.uniform((len(x), len(self.blocks(x.shape[1]))))
+        for i, block in enumerate(self.blocks(x.shape[1])):
             below = np.cumsum(probabilities[:, block], axis=1) <= u[:, i:i + 1]
             chosen = np.minimum(below.sum(axis=1), block.stop - block.start - 1)  # the sum may end a rounding below 1
             x[np.arange(len(x)), block.start + chosen] = 1.0
         return x
 
     def check_data(self, x, column_names=None):
-        for block in self._blocks(x.shape[1]):
-            part = x[:, block]
-            there = ~np.isnan(part)
-            if (there.any(axis=1) != there.all(axis=1)).any():
-                row = np.argmax(there.any(axis=1) != there.all(axis=1))
-                first, last = (column_label(end, column_names) for end in (block.start, block.stop - 1))
-                raise InputError(
-                    f"row {row} of X lacks some of {first} to {last}, and not all: they are one variable, which is missing "
-                    "or is not"
-                )
-            wrong = there & (part != 0) & (part != 1)
-            if wrong.any():
-                row, column = np.argwhere(wrong)[0]
-                where = column_label(block.start + column, column_names)
-                raise InputError(
-                    f"X holds {float(part[row, column])!r} in {where} (row {row}), but the categorical likelihood needs "
-                    "one-hot columns: 0 or 1"
-                )
-            ones = np.where(there[:, 0], part.sum(axis=1), 1.0)
+        for block in self.blocks(x.shape[1]):
+            there = self.refuse_all_but_0_and_1(x, block, "one-hot", column_names)
+            ones = np.where(there, x[:, block].sum(axis=1), 1.0)
             if (ones != 1).any():
                 row = np.argmax(ones != 1)
-                first, last = (column_label(end, column_names) for end in (block.start, block.stop - 1))
                 raise InputError(
-                    f"row {row} of X has {int(ones[row])} ones from {first} to {last}, but the categorical likelihood "
+                    f"row {row} of X has {int(ones[row])} ones from {block_label(block, column_names)}, but the categorical likelihood "
                     "needs exactly one in each block: see its argument sizes"
                 )

@@ -1,0 +1,187 @@
+"""Ordinal likelihood of few ordered levels, by cumulative logits, from a location.
+
+    P(v >= k | z) = sigmoid(l - t_k)                         k = 1, ..., K-1;  t_1 < ... < t_(K-1)
+
+    p(v)    = sigmoid(l - t_v) - sigmoid(l - t_(v+1))        t_0 = -infinity, t_K = infinity
+    nll     = sum over variables of softplus(t_v - l) + softplus(l - t_(v+1)) - log(1 - exp(t_v - t_(v+1)))
+    dl      = dnll * (sigmoid(l - t_(v+1)) - sigmoid(t_v - l))
+    dt_v    = dnll * (sigmoid(t_v - l) + 1 / (exp(t_(v+1) - t_v) - 1))
+    dt_v+1  = dnll * (-sigmoid(l - t_(v+1)) - 1 / (exp(t_(v+1) - t_v) - 1))                   terms with t_0 and t_K are 0
+
+A variable of K levels 0, ..., K-1 has K-1 columns, x_k = 1 where v >= k and 0 elsewhere. So means are probabilities, and so are
+averages of them over z: P(v >= k), whose differences are the probabilities of the levels. The decoder has one number l a
+variable, (B, C). Thresholds are parameters of its own, a (I,) with the I columns:
+
+    t_1 = a_1,  t_(k+1) = t_k + smallest + exp(a_(k+1))      da_1 = sum_k dt_k,  da_j = exp(a_j) sum_(k >= j) dt_k
+
+Source: McCullagh (1980), "Regression models for ordinal data".
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from npvae import check, missing
+from npvae.errors import InputError
+from npvae.layers.activations import sigmoid, softplus_forward
+from npvae.likelihoods.base import check_upstream
+from npvae.likelihoods.blocks import InBlocks, block_label
+from npvae.missing import keep
+
+#: The least distance of two thresholds: a level that never occurs keeps a probability.
+SMALLEST_GAP = 1e-3
+#: The least probability of a level that thresholds start with.
+SMALLEST_SHARE = 1e-3
+#: The largest variance of the linear path that starts are made with: far more makes every level certain.
+LARGEST_VARIANCE = 10.0
+
+
+class Ordinal(InBlocks):
+    """Ordered levels as cumulative indicators. sizes: the columns of each variable, one fewer than its levels; None: one variable."""
+
+    name = "ordinal"
+
+    def heads(self, n_features):
+        return {"location": len(self.blocks(n_features))}
+
+    def parameters(self, n_features):
+        """Thresholds at which all levels are equally likely where l = 0."""
+        columns = [np.arange(block.stop - block.start, 0, -1) for block in self.blocks(n_features)]
+        return {"raw_thresholds": np.concatenate([_raw_of(-_logit(k / (k[0] + 1.0))) for k in columns])}
+
+    def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True, observed=None):
+        (location,) = outputs
+        xp, raw, blocks = ops.xp, parameters["raw_thresholds"], self.blocks(x.shape[1])
+        _refuse_other_shape(location, x, len(blocks))
+        nll, by_block = xp.zeros_like(x[:, 0]), []
+        for i, block in enumerate(blocks):
+            term, d_distance, d_thresholds = _terms(xp, location[:, i:i + 1], raw[block], x[:, block])
+            there = None if observed is None else observed[:, block]
+            nll = nll + xp.sum(keep(xp, there, term), axis=1)
+            by_block.append((block, keep(xp, there, d_distance), keep(xp, there, d_thresholds)))
+
+        def backward(dnll):
+            check_upstream(nll, dnll)
+            by_row = xp.full_like(nll, dnll) if isinstance(dnll, float) else dnll
+            d_location, d_raw = xp.empty_like(location), xp.empty_like(raw)
+            for i, (block, d_distance, d_thresholds) in enumerate(by_block):
+                d_location[:, i] = xp.sum(d_distance, axis=1)
+                d_raw[block] = _by_raw(xp, raw[block], by_row @ d_thresholds)
+            return (ops.scale_rows(d_location, dnll),), {"raw_thresholds": d_raw}
+
+        return nll, (backward if gradient else None)
+
+    def initial_biases(self, x):
+        return {"location": np.zeros(len(self.blocks(x.shape[1])))}
+
+    def initial_own(self, x):
+        """Thresholds at which the levels have the shares that they have in the data."""
+        filled, observed = missing.split(np, x.astype(np.float64))
+        p = filled.sum(axis=0) / np.maximum(observed.sum(axis=0), 1)
+        thresholds = [-_logit(_cumulative(p[block])) for block in self.blocks(x.shape[1])]
+        return {"raw_thresholds": np.concatenate([_raw_of(t) for t in thresholds])}
+
+    def linear_start(self, mean, V, noise):
+        """Thresholds t and a path b, l = z b, with the columns' means p and covariances with z. With s^2 = b b^T and z ~ N(0, I)
+
+            E[sigmoid(z b - t)] ~ sigmoid(-t / c) = p,  c^2 = 1 + pi s^2 / 8        E[z sigmoid(z b - t)] ~ p (1 - p) b / c
+
+        b / c is the slope that fits all columns of a variable best by least squares.
+
+        Source of the approximation: MacKay (1992), "The evidence framework applied to classification networks", eq. 10.
+        """
+        path, thresholds = [], []
+        for block in self.blocks(len(mean)):
+            p = _cumulative(mean[block])
+            weight = p * (1.0 - p)
+            slope = V[:, block] @ weight / (weight @ weight)
+            square = slope @ slope
+            variance = min(square / max(1.0 - math.pi / 8.0 * square, 1e-9), LARGEST_VARIANCE)
+            path.append(slope * math.sqrt(variance / max(square, 1e-30)))
+            thresholds.append(_raw_of(-_logit(p) * math.sqrt(1.0 + math.pi / 8.0 * variance)))
+        bias = {"location": np.zeros(len(path))}
+        return {"path": {"location": np.stack(path, axis=1)}, "bias": bias, "parameters": {"raw_thresholds": np.concatenate(thresholds)}}
+
+    def mean(self, ops, outputs, parameters):
+        """P(v >= k) of every column."""
+        xp, raw = ops.xp, parameters["raw_thresholds"]
+        result = xp.empty((outputs[0].shape[0], raw.shape[0]), dtype=outputs[0].dtype)
+        for i, block in enumerate(self.blocks(raw.shape[0])):
+            result[:, block] = sigmoid(xp, outputs[0][:, i:i + 1] - _thresholds(xp, raw[block])[0])
+        return result
+
+    def draw(self, outputs, parameters, stream):
+        raw, dtype = parameters["raw_thresholds"], outputs[0].dtype
+        u, x = stream.uniform(outputs[0].shape), np.empty((len(outputs[0]), len(raw)), dtype)
+        for i, block in enumerate(self.blocks(len(raw))):
+            # One number for all columns of a variable: where it is below P(v >= k) it is below P(v >= j) for all j < k.
+            x[:, block] = u[:, i:i + 1] < sigmoid(np, outputs[0][:, i:i + 1] - _thresholds(np, raw[block])[0])
+        return x
+
+    def check_data(self, x, column_names=None):
+        for block in self.blocks(x.shape[1]):
+            there = self.refuse_all_but_0_and_1(x, block, "cumulative", column_names)
+            rises = there & (np.diff(x[:, block], axis=1) > 0).any(axis=1)
+            if rises.any():
+                raise InputError(
+                    f"row {np.argmax(rises)} of X rises from 0 to 1 within {block_label(block, column_names)}, but the ordinal "
+                    "likelihood needs cumulative columns: ones up to the level, zeros after it; see its argument sizes"
+                )
+
+
+def _refuse_other_shape(location, x, variables: int) -> None:
+    if location.shape != (x.shape[0], variables):
+        raise InputError(
+            f"location has shape {location.shape}, but x has shape {x.shape}; it must have as many rows, and a column for each of "
+            f"{variables} variables"
+        )
+    check.same_dtype("x", x, "location", location)
+
+
+def _thresholds(xp, raw):
+    """Thresholds t (K-1,) of a variable, and the distances between them, (K-2,)."""
+    steps = xp.where(xp.arange(raw.shape[0]) == 0, raw, SMALLEST_GAP + xp.exp(raw))
+    return xp.tril(xp.ones((raw.shape[0], raw.shape[0]), dtype=raw.dtype)) @ steps, steps[1:]
+
+
+def _by_raw(xp, raw, d_thresholds):
+    """The derivative by a, (K-1,), from that by t."""
+    above = xp.triu(xp.ones((raw.shape[0], raw.shape[0]), dtype=raw.dtype)) @ d_thresholds
+    return xp.where(xp.arange(raw.shape[0]) == 0, above, above * xp.exp(raw))
+
+
+def _terms(xp, location, raw, x):
+    """Of one variable -log p, by column, and its derivatives by l - t and by t, all (B, K-1); location (B, 1), x (B, K-1)."""
+    thresholds, gaps = _thresholds(xp, raw)
+    distance = location - thresholds
+    reached, missed = x + 0.0, -x  # 1 in column v, and in column v + 1
+    reached[:, :-1] -= x[:, 1:]
+    missed[:, 1:] += x[:, :-1]
+    missed[:, :1] += 1.0
+    share = -xp.expm1(-gaps)  # 1 - exp(t_v - t_(v+1))
+    term = reached * softplus_forward(xp, -distance) + missed * softplus_forward(xp, distance)
+    term[:, :-1] -= reached[:, :-1] * xp.log(share)
+    d_distance = missed * sigmoid(xp, distance) - reached * sigmoid(xp, -distance)
+    d_thresholds = -d_distance
+    d_gaps = reached[:, :-1] * (xp.exp(-gaps) / share)
+    d_thresholds[:, :-1] += d_gaps
+    d_thresholds[:, 1:] -= d_gaps
+    return term, d_distance, d_thresholds
+
+
+def _cumulative(p: np.ndarray) -> np.ndarray:
+    """P(v >= k), falling: p, with no level rarer than SMALLEST_SHARE."""
+    shares = np.maximum(-np.diff(p, prepend=1.0, append=0.0), SMALLEST_SHARE)
+    return 1.0 - np.cumsum(shares)[:-1] / shares.sum()
+
+
+def _logit(p: np.ndarray) -> np.ndarray:
+    return np.log(p) - np.log1p(-p)
+
+
+def _raw_of(thresholds: np.ndarray) -> np.ndarray:
+    """a of thresholds t."""
+    gaps = np.maximum(np.diff(thresholds) - SMALLEST_GAP, 1e-6)
+    return np.concatenate([thresholds[:1], np.log(gaps)])
