@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +12,7 @@ from npvae import backend as backends
 from npvae import check, random
 from npvae.data.tables.missing import values_of
 from npvae.encoder_view import EncoderView
-from npvae.errors import CarriedColumnsWarning, InputError, TrainingInterrupted
+from npvae.errors import InputError, TrainingInterrupted
 from npvae.model import Model
 from npvae.progress import progress_bar
 from npvae.sklearn_protocol import WHERE, SklearnProtocol
@@ -22,7 +21,8 @@ from npvae.tables.frames import OUTPUTS, as_cells, in_container
 from npvae.tables.imputation import TableImputation
 from npvae.tables.imputer_checkpoint import ImputerCheckpoint
 from npvae.tables.member import Member, Recipe, model_of, train_member
-from npvae.tables.schema import IGNORED, UNSEEN, Schema
+from npvae.tables.rows import warn_of_carried
+from npvae.tables.schema import UNSEEN, Schema
 from npvae.training.checkpoint import CheckpointFile, check_resume
 from npvae.training.state import INTERRUPTED
 
@@ -122,7 +122,7 @@ class TableImputer(SklearnProtocol):
         table = as_cells(X, also=values_of(self.missing))
         schema = Schema.fit(table, self.kinds, self.continuous_likelihood, self.ignore)
         recipe = self._recipe(schema, table.rows)
-        _warn_of_carried({name: reason for name, reason in schema.carried.items() if reason != IGNORED})
+        warn_of_carried(schema.carried)
         seed = random.seed_from(self.random_state)
         ops = backends.get(self.backend, self.threads)
         x, likelihood = schema.encode(table), schema.likelihood()
@@ -296,16 +296,3 @@ class TableImputer(SklearnProtocol):
         FileNotFoundError, ModelFileError: it cannot be read.
         """
         return imputer_file.load(cls, path, backend, threads)
-
-
-def _warn_of_carried(carried: dict[str, str]) -> None:
-    """CarriedColumnsWarning, naming columns and reasons, if there are any."""
-    if carried:
-        listed = "; ".join(f"{name!r} ({reason})" for name, reason in carried.items())
-        what = "1 column cannot be modelled and is kept as it is"
-        if len(carried) > 1:
-            what = f"{len(carried)} columns cannot be modelled and are kept as they are"
-        warnings.warn(
-            f"{what}: {listed}; to model one all the same, say its kind with kinds; to carry it without a word, name it with ignore",
-            CarriedColumnsWarning, stacklevel=3,
-        )

@@ -49,6 +49,8 @@ class ColumnField(Field):
         return column
 
 
+#: A table's schema: what a header has of it, and what it may have.
+SCHEMA = {"schema": ListOf(ColumnField(), shortest=1)}, {"columns": ListOf(Text(), shortest=1), "carried": MapOf(Text())}
 #: What is kept of a member beside its arrays.
 MEMBER = Record({"error": Real(minimum=0.0, nan=True), "normal_error": Real(minimum=0.0, nan=True), "epoch": Whole(0)})
 
@@ -60,10 +62,10 @@ DECLARATION = Record({
         "patience": Whole(1), "imputation_samples": Whole(1), "backend": Maybe(Anything()), "threads": Maybe(Whole(1)),
         "random_state": Maybe(Whole(0)), "verbose": Anything(1),
     }, {"ignore": Maybe(Anything()), "missing": ListOf(Either(Text(), Real())), "unseen": OneOf(UNSEEN)}),
-    "schema": ListOf(ColumnField(), shortest=1), "seed": declared.SEED,
+    **SCHEMA[0], "seed": declared.SEED,
     "architecture": Record(declared.ARCHITECTURE, declared.ARCHITECTURE_OPTIONS),
     "members": ListOf(MEMBER, shortest=1, longest=3000),
-}, {"columns": ListOf(Text(), shortest=1), "carried": MapOf(Text())})
+}, SCHEMA[1])
 
 
 def save(imputer, path) -> None:
@@ -120,14 +122,8 @@ def _restore(cls, header: dict, arrays: dict, where: dict, ops):
     imputer = cls(**{**parameters, **told, **where})
     if "theta_0" not in arrays:
         raise ModelFileError("the parameters of its members are missing")
-    modelled, carried = [column["name"] for column in header["schema"]], header.get("carried", {})
-    names = header.get("columns", modelled)
-    if len(set(names)) != len(names):
-        raise ModelFileError("two of its columns have one name")
-    if [name for name in names if name not in carried] != modelled or not carried.keys() <= set(names):
-        raise ModelFileError("its columns are not those that are modelled or carried")
+    schema = schema_of(header)
     architecture = declared.build_architecture(Architecture, header["architecture"], arrays["theta_0"].size)
-    schema = Schema.from_config(header["schema"], names, carried)
     if architecture.n_features != schema.width or architecture.likelihood != schema.likelihood():
         raise ModelFileError("its columns are not those of its model")
     if not (architecture.missing and architecture.completed):
@@ -135,6 +131,32 @@ def _restore(cls, header: dict, arrays: dict, where: dict, ops):
     members = members_of(header["members"], arrays, Model(architecture, ops), EncoderView(schema.center, schema.scale))
     imputer._keep(schema, members, header["seed"])
     return imputer
+
+
+def schema_of(header: dict) -> Schema:
+    """The schema that a header has, as ``SCHEMA`` declares it. ModelFileError: it does not fit together."""
+    modelled, carried = [column["name"] for column in header["schema"]], header.get("carried", {})
+    names = header.get("columns", modelled)
+    if len(set(names)) != len(names):
+        raise ModelFileError("two of its columns have one name")
+    if [name for name in names if name not in carried] != modelled or not carried.keys() <= set(names):
+        raise ModelFileError("its columns are not those that are modelled or carried")
+    return Schema.from_config(header["schema"], names, carried)
+
+
+def normal_of(kind, arrays: list[np.ndarray], width: int, of: str) -> Normal | FactorAnalysis:
+    """The normal distribution of so many numbers, of the kind that has these arrays. ModelFileError: they do not fit, or are none."""
+    factors = len(arrays[1]) if arrays[1].ndim else 0
+    shapes = [(width,), *([(width, width)] if kind is Normal else [(factors, width), (width,)])]
+    if [array.shape for array in arrays] != shapes or {str(array.dtype) for array in arrays} != {"float64"}:
+        raise ModelFileError(f"{of} does not fit its architecture")
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ModelFileError(f"the parameters of {of} are not all finite")
+    if kind is Normal and not _is_covariance(arrays[1]):
+        raise ModelFileError(f"the covariance of {of} is none: it is not symmetric and positive definite")
+    if kind is FactorAnalysis and not (factors and (arrays[2] > 0.0).all()):
+        raise ModelFileError(f"the factors of {of} are none, or their noise is not positive")
+    return kind(*arrays)
 
 
 def members_of(entries: list[dict], arrays: dict, model, standard) -> list[Member]:
@@ -145,19 +167,12 @@ def members_of(entries: list[dict], arrays: dict, model, standard) -> list[Membe
         raise ModelFileError(f"it has {len(entries)} members, but not their arrays and no others")
     for i, entry in enumerate(entries):
         theta, *linear = (arrays[f"{part}_{i}"] for part in parts)
-        width = model.architecture.n_features
-        factors = len(linear[1]) if linear[1].ndim else 0
-        shapes = [(model.layout.size,), (width,), *([(width, width)] if kind is Normal else [(factors, width), (width,)])]
-        given = [theta, *linear]
-        if [array.shape for array in given] != shapes or [str(array.dtype) for array in given] != ["float32"] + ["float64"] * len(linear):
+        if theta.shape != (model.layout.size,) or str(theta.dtype) != "float32":
             raise ModelFileError(f"member {i} does not fit its architecture")
-        if not all(np.isfinite(array).all() for array in given):
+        if not np.isfinite(theta).all():
             raise ModelFileError(f"the parameters of member {i} are not all finite")
-        if kind is Normal and not _is_covariance(linear[1]):
-            raise ModelFileError(f"the covariance of member {i} is none: it is not symmetric and positive definite")
-        if kind is FactorAnalysis and not (factors and (linear[2] > 0.0).all()):
-            raise ModelFileError(f"the factors of member {i} are none, or their noise is not positive")
-        members.append(Member(model, theta, kind(*linear), standard, entry["error"], entry["normal_error"], entry["epoch"]))
+        normal = normal_of(kind, linear, model.architecture.n_features, f"member {i}")
+        members.append(Member(model, theta, normal, standard, entry["error"], entry["normal_error"], entry["epoch"]))
     return members
 
 

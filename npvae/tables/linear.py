@@ -27,10 +27,18 @@ def fit_linear(x: np.ndarray, factors: int | None) -> Normal | FactorAnalysis:
     return fit_normal(x) if factors is None else fit_factor_analysis(x, factors)
 
 
+def fit_unwatched(x: np.ndarray) -> Normal | FactorAnalysis:
+    """The model of x (N, D) with NaN where no cells are held out to choose it by: a full covariance, if the rows bear it, or ten factors."""
+    return fit_linear(x, None if _bears_full_covariance(x) else min(FACTORS[2], max(1, x.shape[1] // 2)))
+
+
+def _bears_full_covariance(x: np.ndarray) -> bool:
+    return len(x) > x.shape[1] and operations_of(x) <= LARGEST_STEP
+
+
 def choose_linear(x: np.ndarray, error_of: Callable) -> tuple[Normal | FactorAnalysis, int | None]:
     """``(model, factors)``: the one of the least ``error_of(model)``; more factors are tried as long as they do better."""
-    rows, columns = x.shape
-    full = rows > columns and operations_of(x) <= LARGEST_STEP
+    columns, full = x.shape[1], _bears_full_covariance(x)
     if columns <= FEW_COLUMNS and full:
         return fit_linear(x, None), None
     best = np.inf
