@@ -84,6 +84,10 @@ def negative_log_likelihood(architecture, tensors, z, x):
     return sum(minus_log_density(part, own, *a, **b) for (part, own), a, b in zip(parts, heads, raw, strict=True))
 
 
+def logistic(a):
+    return 1 / (1 + anp.exp(-a))
+
+
 def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=None, log_size=None, raw_thresholds=None):
     """-log p(x|z) by row from the decoder's outputs, by the textbook."""
     kind = likelihood.name
@@ -119,6 +123,13 @@ def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=N
             level = part.sum(axis=1)
             total, start = total - anp.log(sum((level == v) * p for v, p in enumerate(levels))), start + size
         return total
+    if kind == "bounded":
+        scale, half = likelihood.floor + anp.exp(second), likelihood.step / 2
+        is_low, is_high = x <= likelihood.low + half, x >= likelihood.high - half
+        # By the tail that is the smaller, of which digits are left.
+        below = anp.where(is_high, 1.0, logistic((x + half - head) / scale)) - anp.where(is_low, 0.0, logistic((x - half - head) / scale))
+        above = anp.where(is_low, 1.0, logistic((head - x + half) / scale)) - anp.where(is_high, 0.0, logistic((head - x - half) / scale))
+        return -anp.sum(anp.log(anp.where(x < head, below, above)), axis=1)
     if kind == "student_t":
         scale, n = likelihood.floor + anp.logaddexp(0.0, second), likelihood.smallest + anp.logaddexp(0.0, third)
         density = (

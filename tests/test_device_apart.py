@@ -102,11 +102,13 @@ def test_training(more):
     ])
 
 
-@pytest.mark.parametrize("likelihood", ["negative_binomial", "ordinal"])
+@pytest.mark.parametrize("likelihood", ["bounded", "negative_binomial", "ordinal"])
 def test_training_by_likelihoods_of_whole_numbers(likelihood):
     counts = np.floor(4.0 * X)
     if likelihood == "ordinal":
         counts = (counts[:, :1] > np.arange(3)).astype(float)
+    if likelihood == "bounded":
+        counts = counts / 4.0
     check_uses(lambda ops: small_vae(backend=ops, dtype="float64", likelihood=likelihood, output_bias="data").fit(counts), [
         lambda vae: vae.theta_, lambda vae: vae.elbo(counts), lambda vae: vae.sample(4, mean=False), lambda vae: vae.sample(4),
     ])

@@ -16,6 +16,7 @@ EXAMPLES = [
     likelihoods.ContinuousBernoulli(), likelihoods.StudentT(0.01, smallest=1.0), likelihoods.Categorical(),
     likelihoods.Categorical([3, 4]), likelihoods.Poisson(), likelihoods.NegativeBinomial(),
     likelihoods.Ordinal(), likelihoods.Ordinal([3, 4]),
+    likelihoods.Bounded(), likelihoods.Bounded(None, 2.0, 0.5, floor=0.1),
     likelihoods.Table([("bernoulli", 2), {"likelihood": {"name": "gaussian", "variance": 0.5}, "columns": 1}]),
 ]
 
@@ -45,7 +46,7 @@ def test_by_name(name):
     likelihood = likelihoods.get(name)
     assert type(likelihood) is likelihoods.KNOWN[name]
     widths = likelihood.heads(7)
-    assert set(widths.values()) == {1 if name == "ordinal" else 7} and len(widths) == {"gaussian_decoder": 2, "student_t": 3}.get(name, 1)
+    assert set(widths.values()) == {1 if name == "ordinal" else 7} and len(widths) == {"gaussian_decoder": 2, "student_t": 3, "bounded": 2}.get(name, 1)
     shapes = {key: value.shape for key, value in likelihood.parameters(7).items()}
     own = {
         "gaussian_one_variance": {"raw_logvar": (1,)}, "gaussian_per_feature": {"raw_logvar": (7,)}, "negative_binomial": {"log_size": (7,)},

@@ -6,6 +6,7 @@ from npvae import registry
 from npvae.errors import InputError, InputTypeError, NpvaeError, UnknownNameError
 from npvae.likelihoods.base import Likelihood
 from npvae.likelihoods.bernoulli import Bernoulli
+from npvae.likelihoods.bounded import Bounded
 from npvae.likelihoods.categorical import Categorical
 from npvae.likelihoods.continuous_bernoulli import ContinuousBernoulli
 from npvae.likelihoods.gaussian_fixed import Gaussian, SquaredError
@@ -24,7 +25,7 @@ KNOWN: dict[str, type[Likelihood]] = {
     kind.name: kind
     for kind in (
         Bernoulli, SquaredError, Gaussian, GaussianOneVariance, GaussianPerFeature, GaussianDecoder, ContinuousBernoulli,
-        StudentT, Categorical, Ordinal, Poisson, NegativeBinomial, Table,
+        StudentT, Bounded, Categorical, Ordinal, Poisson, NegativeBinomial, Table,
     )
 }
 
@@ -73,7 +74,7 @@ def get(likelihood) -> Likelihood:
 
 
 __all__ = [
-    "KNOWN", "Bernoulli", "Categorical", "ContinuousBernoulli", "Gaussian", "GaussianDecoder", "GaussianOneVariance",
+    "KNOWN", "Bernoulli", "Bounded", "Categorical", "ContinuousBernoulli", "Gaussian", "GaussianDecoder", "GaussianOneVariance",
     "GaussianPerFeature", "Likelihood", "NegativeBinomial", "Ordinal", "Poisson", "SquaredError", "StudentT", "Table", "get",
     "is_known", "register", "unknown_kinds",
 ]
