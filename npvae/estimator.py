@@ -31,7 +31,7 @@ class VAE(FittedVAE):
     linear_path : linear layers beside the hidden ones, to the posterior's mean and variance and the decoder's mean.
     likelihood : "bernoulli", "continuous_bernoulli", "squared_error", "gaussian", "gaussian_one_variance",
         "gaussian_per_feature", "gaussian_decoder", "student_t", "bounded", "categorical", "ordinal", "poisson", "negative_binomial",
-        "table"; ``{"name": ..., argument: value}``; or a Likelihood.
+        "multinomial", "table"; ``{"name": ..., argument: value}``; or a Likelihood.
     beta, kl_warmup : weight of the KL term, and the epochs over which it rises to it in a line; or ``{"name": "cyclic",
         "period": 10}``; or a Warmup.
     objective : what training maximises: "elbo"; ``{"name": "elbo", "free_bits": 0.5}``; ``{"name": "importance_weighted",

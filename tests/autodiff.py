@@ -84,11 +84,16 @@ def negative_log_likelihood(architecture, tensors, z, x):
     return sum(minus_log_density(part, own, *a, **b) for (part, own), a, b in zip(parts, heads, raw, strict=True))
 
 
+def log_negative_binomial(x, mean, size):
+    log_p = gammaln(x + size) - gammaln(size) - gammaln(x + 1) + size * anp.log(size / (size + mean))
+    return log_p + x * anp.log(mean / (size + mean))
+
+
 def logistic(a):
     return 1 / (1 + anp.exp(-a))
 
 
-def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=None, log_size=None, raw_thresholds=None):
+def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=None, log_size=None, raw_thresholds=None, log_total_mean=None, log_total_size=None):
     """-log p(x|z) by row from the decoder's outputs, by the textbook."""
     kind = likelihood.name
     if kind == "bernoulli":
@@ -110,9 +115,11 @@ def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=N
         rate = anp.exp(head)
         return -anp.sum(x * anp.log(rate) - rate - gammaln(x + 1), axis=1)
     if kind == "negative_binomial":
-        mean, size = anp.exp(head), anp.exp(log_size)
-        log_p = gammaln(x + size) - gammaln(size) - gammaln(x + 1) + size * anp.log(size / (size + mean))
-        return -anp.sum(log_p + x * anp.log(mean / (size + mean)), axis=1)
+        return -anp.sum(log_negative_binomial(x, anp.exp(head), anp.exp(log_size)), axis=1)
+    if kind == "multinomial":
+        total, p = x.sum(axis=1), anp.exp(head) / anp.sum(anp.exp(head), axis=1, keepdims=True)
+        shares = gammaln(total + 1) + anp.sum(x * anp.log(p) - gammaln(x + 1), axis=1)
+        return -shares - log_negative_binomial(total, anp.exp(log_total_mean), anp.exp(log_total_size))
     if kind == "ordinal":
         total, start = 0.0, 0
         for i, size in enumerate(likelihood.sizes or [x.shape[1]]):

@@ -144,6 +144,9 @@ DEFAULTS = {
         Bounded: low=0.0, high=1.0, step=0.01, floor=0.001
         Bounded.negative_log_likelihood: gradient=True
     """,
+    "likelihoods.multinomial": """
+        Multinomial.negative_log_likelihood: gradient=True
+    """,
     "likelihoods.ordinal": """
         Ordinal.negative_log_likelihood: gradient=True
     """,

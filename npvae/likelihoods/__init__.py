@@ -15,6 +15,7 @@ from npvae.likelihoods.gaussian_learned import (
     GaussianOneVariance,
     GaussianPerFeature,
 )
+from npvae.likelihoods.multinomial import Multinomial
 from npvae.likelihoods.negative_binomial import NegativeBinomial
 from npvae.likelihoods.ordinal import Ordinal
 from npvae.likelihoods.poisson import Poisson
@@ -25,7 +26,7 @@ KNOWN: dict[str, type[Likelihood]] = {
     kind.name: kind
     for kind in (
         Bernoulli, SquaredError, Gaussian, GaussianOneVariance, GaussianPerFeature, GaussianDecoder, ContinuousBernoulli,
-        StudentT, Bounded, Categorical, Ordinal, Poisson, NegativeBinomial, Table,
+        StudentT, Bounded, Categorical, Ordinal, Poisson, NegativeBinomial, Multinomial, Table,
     )
 }
 
@@ -75,6 +76,6 @@ def get(likelihood) -> Likelihood:
 
 __all__ = [
     "KNOWN", "Bernoulli", "Bounded", "Categorical", "ContinuousBernoulli", "Gaussian", "GaussianDecoder", "GaussianOneVariance",
-    "GaussianPerFeature", "Likelihood", "NegativeBinomial", "Ordinal", "Poisson", "SquaredError", "StudentT", "Table", "get",
-    "is_known", "register", "unknown_kinds",
+    "GaussianPerFeature", "Likelihood", "Multinomial", "NegativeBinomial", "Ordinal", "Poisson", "SquaredError", "StudentT", "Table",
+    "get", "is_known", "register", "unknown_kinds",
 ]
