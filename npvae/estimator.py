@@ -5,11 +5,15 @@ The constructor only stores its arguments; ``fit`` learns, and what it learns en
 
 from __future__ import annotations
 
-
-
 from npvae import preparation
 from npvae.fitted import FittedVAE
 from npvae.model import Model
+
+#: What arguments that are None stand for: the study note's model.
+DEFAULTS = {
+    "latent_dim": 2, "hidden": (256,), "activation": "relu", "linear_path": False, "objective": "elbo", "optimizer": "rmsprop",
+    "batch_size": 100, "epochs": 50, "validation_fraction": 0.0,
+}
 
 
 class VAE(FittedVAE):
@@ -23,24 +27,24 @@ class VAE(FittedVAE):
 
     Parameters
     ----------
-    latent_dim : number of latent dimensions, Z.
-    hidden : widths of the encoder's hidden layers; () makes it linear.
+    latent_dim : number of latent dimensions, Z; None: 2.
+    hidden : widths of the encoder's hidden layers; () makes it linear; None: one of 256.
     decoder_hidden : widths of the decoder's, from z on; None mirrors the encoder.
-    activation : "relu", "tanh", "softplus" or "identity".
+    activation : "relu" (also for None), "tanh", "softplus" or "identity".
     missing : whether NaN in the data is a missing entry; training is then on what is observed.
-    linear_path : linear layers beside the hidden ones, to the posterior's mean and variance and the decoder's mean.
+    linear_path : linear layers beside the hidden ones, to the posterior's mean and variance and the decoder's mean; None: none.
     likelihood : "bernoulli", "continuous_bernoulli", "squared_error", "gaussian", "gaussian_one_variance",
         "gaussian_per_feature", "gaussian_decoder", "student_t", "bounded", "categorical", "ordinal", "poisson", "negative_binomial",
         "multinomial", "table"; ``{"name": ..., argument: value}``; or a Likelihood.
     beta, kl_warmup : weight of the KL term, and the epochs over which it rises to it in a line; or ``{"name": "cyclic",
         "period": 10}``; or a Warmup.
-    objective : what training maximises: "elbo"; ``{"name": "elbo", "free_bits": 0.5}``; ``{"name": "importance_weighted",
+    objective : what training maximises: "elbo" (also for None); ``{"name": "elbo", "free_bits": 0.5}``; ``{"name": "importance_weighted",
         "samples": 5, "estimator": "dreg"}``; or an Objective.
-    optimizer : "rmsprop", "adam", "sgd"; a mapping with arguments; or an Optimizer.
+    optimizer : "rmsprop" (also for None), "adam", "sgd"; a mapping with arguments; or an Optimizer.
     learning_rate, schedule : the rate, and how it changes ("constant", "cosine", a mapping, or a Schedule).
     clip_norm : longest gradient allowed; None for any.
-    batch_size, epochs : rows a step, passes over the data.
-    validation_fraction : part of the rows held out from training, at the seed's choice.
+    batch_size, epochs : rows a step, passes over the data; None: 100 and 50.
+    validation_fraction : part of the rows held out from training, at the seed's choice; None: none.
     patience, min_delta : early stopping on the validation ELBO; None for none.
     binarize : "none", "static" or "dynamic": draw zeros and ones from grey values, once or every step.
     initial_weights : "glorot", "he" or "fan_in": how weights and biases start (npvae/layers/initial.py).
@@ -71,10 +75,9 @@ class VAE(FittedVAE):
     """
 
     def __init__(
-        self, latent_dim=2, hidden=(256,), *, decoder_hidden=None, activation="relu", missing=False, linear_path=False,
-        likelihood="bernoulli", objective="elbo", beta=1.0, kl_warmup=0, optimizer="rmsprop", learning_rate=1e-3,
-        schedule="constant",
-        clip_norm=None, batch_size=100, epochs=50, validation_fraction=0.0, patience=None, min_delta=0.0, binarize="none",
+        self, latent_dim=None, hidden=None, *, decoder_hidden=None, activation=None, missing=False, linear_path=None,
+        likelihood="bernoulli", objective=None, beta=1.0, kl_warmup=0, optimizer=None, learning_rate=1e-3, schedule="constant",
+        clip_norm=None, batch_size=None, epochs=None, validation_fraction=None, patience=None, min_delta=0.0, binarize="none",
         initial_weights="glorot", output_bias="auto", divide_by=1.0, backend="auto", threads=None, dtype="float32",
         random_state=None, verbose=False,
     ):
@@ -106,6 +109,8 @@ class VAE(FittedVAE):
         self.dtype = dtype
         self.random_state = random_state
         self.verbose = verbose
+
+    _defaults = DEFAULTS
 
     # learning
 

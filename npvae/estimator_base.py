@@ -9,7 +9,8 @@ import numpy as np
 
 from npvae import backend as backends
 from npvae import check, inputs, likelihoods, model_file, preparation, random
-from npvae.errors import InputError, InputTypeError, NonFiniteError, TrainingInterrupted
+from npvae.encoder_view import EncoderView
+from npvae.errors import InputError, InputTypeError, ModelFileError, NonFiniteError, TrainingInterrupted
 from npvae.model import Architecture, Model
 from npvae.progress import progress_reporter
 from npvae.sklearn_protocol import WHERE, SklearnProtocol
@@ -32,6 +33,21 @@ class Estimator(SklearnProtocol):
 
     #: Arguments of training that a subclass may have in its constructor.
     missing, linear_path, noisy_features, objective = False, False, False, "elbo"
+    #: What arguments that are None stand for, by name.
+    _defaults: dict = {}
+
+    def argument(self, name: str):
+        """A constructor's argument, or what it stands for where it is None."""
+        value = getattr(self, name)
+        return self._defaults.get(name) if value is None else value
+
+    def rows_for_training(self):
+        """What reads and scales the rows of a new run and chooses its model: the estimator itself, or an object with the same methods, which
+        :meth:`_keep_rows` keeps once the model is trained."""
+        return self
+
+    def _keep_rows(self, run: preparation.Run) -> None:
+        """Keep of :meth:`rows_for_training` what the fitted model needs; the other attributes are set."""
 
     def read_rows(self, X, name: str, n_features: int | None = None) -> inputs.Rows:
         """X as rows of what the model is trained on."""
@@ -47,17 +63,43 @@ class Estimator(SklearnProtocol):
         """Rows as the model sees them."""
         return x
 
+    def held_out_rows(self, x: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Which rows of x (N, I) to train and which to validate on, where validation rows are held out at the seed's choice; None: none are."""
+        return preparation.held_out_rows(self.argument("validation_fraction"), len(x), seed)
+
+    def choose_model(self, settings, x: np.ndarray, x_valid: np.ndarray | None, ops):
+        """``(model, settings)`` to train on the scaled rows x (N, columns): here those that the arguments describe."""
+        return self._model_type(self.build_architecture(x.shape[1]), ops), settings
+
+    def start(self, model: Model, theta) -> None:
+        """Change the initial parameters theta (P,) in place. Here they stay."""
+
+    def learn_view(self, model: Model, x: np.ndarray) -> EncoderView | None:
+        """What makes rows of the model from the scaled rows x (N, I), of which it is learnt; None: the encoder sees them as they are."""
+        counts = model.likelihood.count_columns(model.architecture.n_features)
+        return EncoderView.fit(x, counts) if model.architecture.completed else None
+
     def build_architecture(self, columns: int) -> Architecture:
         """The architecture that the arguments describe, for rows of so many numbers; the arguments are checked."""
         likelihood = likelihoods.get(self.likelihood)
         return Architecture(
-            columns, self.latent_dim, self.hidden, self.decoder_hidden, self.activation, likelihood, self.missing,
-            self.linear_path, self._sees_counts(likelihood, columns),
+            columns, self.argument("latent_dim"), self.argument("hidden"), self.decoder_hidden, self.argument("activation"),
+            likelihood, self.missing, self.argument("linear_path"), self._sees_counts(likelihood, columns),
         )
 
     def _sees_counts(self, likelihood, columns: int) -> bool:
         """Whether some features are counts, of which the encoder is to see logarithms: see encoder_view.py. What is binarised is none."""
         return self.binarize == "none" and bool(likelihood.count_columns(columns).any())
+
+    def is_described(self, architecture: Architecture) -> bool:
+        """Whether an architecture is the one that the arguments and what was learnt of the rows describe."""
+        return self.build_architecture(self._widths_of(architecture)[0]).config() == architecture.config()
+
+    def arguments_as_fitted(self) -> dict:
+        """The arguments that decide what the model does to data, by name, as they were when it was fitted."""
+        arguments = self.get_params(deep=False)
+        built = {name: value for name, value in self.model_.architecture.config().items() if name in arguments}
+        return {"divide_by": self.divide_by_, "binarize": self.binarize_, "dtype": str(self.theta_.dtype), **built}
 
     def _widths_of(self, architecture) -> tuple[int, int]:
         """What :meth:`build_architecture` was given for it, and how many features the data have that the user gives."""
@@ -66,13 +108,25 @@ class Estimator(SklearnProtocol):
     #: The classes of the architecture and of the model.
     _architecture_type, _model_type = Architecture, Model
 
-    #: What the header of its file holds beside what every estimator's does, and the architecture in it: npvae.fields by name.
+    #: What the header of its file holds beside what every estimator's does, or may hold, and the architecture in it: npvae.fields by name.
     _more_header: dict = {}
+    _header_options: dict = {}
     _more_architecture: dict = {}
 
     def _more_for_file(self) -> tuple[dict, dict]:
         """What the file holds beside what every estimator's does: entries of the header, and arrays."""
         return {}, {}
+
+    def _describe_view(self) -> dict:
+        """The entry of the header for ``encoder_view_``, if it has one."""
+        return {} if self.encoder_view_ is None else {"encoder_view": self.encoder_view_.config()}
+
+    def _restore_view(self, header: dict, architecture) -> EncoderView | None:
+        """``encoder_view_`` of a file. ModelFileError: it does not fit the architecture."""
+        view = header.get("encoder_view")
+        if architecture.completed != (view is not None):
+            raise ModelFileError("its encoder's view of counts is missing" if view is None else "its encoder sees the data as they are")
+        return None if view is None else EncoderView.from_config(view, architecture.n_features)
 
     def _restore_more(self, header: dict, arrays: dict, backend, threads) -> None:
         """Take back what :meth:`_more_for_file` gave. ModelFileError: it does not fit, or there are other arrays."""
@@ -104,6 +158,7 @@ class Estimator(SklearnProtocol):
             x, x_valid = model.ops.asarray(run.x), None if run.x_valid is None else model.ops.asarray(run.x_valid)
             if state is None:
                 state = initial_state(model, settings, x)
+                run.rows.start(model, state.theta)
                 if checkpoint is not None:
                     keeper.write(state)
             try:
@@ -131,6 +186,7 @@ class Estimator(SklearnProtocol):
         self.sample_shape_ = run.sample_shape
         self.n_features_in_ = math.prod(run.sample_shape)
         self._set_feature_names(run.column_names)
+        self._keep_rows(run)
 
     def fit_transform(self, X, y=None, **arguments):
         """``fit`` and then ``transform``."""
@@ -183,7 +239,8 @@ class Estimator(SklearnProtocol):
     def model_input(self, X, draw: int = 0):
         """X on the device, checked against the likelihood, and binarised if the model was trained so; ``draw``: of several data
         sets that are compared each has its own."""
-        return self.model_.ops.asarray(self._rows(self._checked_input(X, draw=draw)))
+        x = self._rows(self._checked_input(X, draw=draw))
+        return self.model_.ops.asarray(x)
 
     def _rows(self, x: np.ndarray) -> np.ndarray:
         """x (N, I) as rows of the model: beside what the encoder sees of it, where that is something else."""

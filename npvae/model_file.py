@@ -8,7 +8,6 @@ import numpy as np
 
 from npvae import backend as backends
 from npvae import declared, encoder_view, inputs, io, kl_warmup, likelihoods, objectives, optim, registry, schedules
-from npvae.encoder_view import EncoderView
 from npvae.errors import InputError, ModelFileError, NpvaeError
 from npvae.fields import Anything, Built, Either, Flag, ListOf, Maybe, OneOf, Real, Record, Text, Whole, shown
 from npvae.layers import activations, initial
@@ -24,14 +23,14 @@ def _built(what: str, get) -> Maybe:
 
 #: The arguments of estimators.
 ARGUMENTS = {
-    "latent_dim": Whole(1), "hidden": Either(Whole(1), declared.WIDTHS), "decoder_hidden": Maybe(Either(Whole(1), declared.WIDTHS)),
-    "classifier_hidden": Maybe(Either(Whole(1), declared.WIDTHS)), "activation": OneOf(activations.NAMES),
-    "missing": Flag(), "linear_path": Flag(), "likelihood": declared.Configuration(),
+    "latent_dim": Maybe(Whole(1)), "hidden": Maybe(Either(Whole(1), declared.WIDTHS)), "decoder_hidden": Maybe(Either(Whole(1), declared.WIDTHS)),
+    "classifier_hidden": Maybe(Either(Whole(1), declared.WIDTHS)), "activation": Maybe(OneOf(activations.NAMES)),
+    "missing": Flag(), "linear_path": Maybe(Flag()), "likelihood": declared.Configuration(),
     "objective": _built("an objective", objectives.get), "beta": Real(minimum=0.0),
     "kl_warmup": _built("a warm-up of the KL term", kl_warmup.get), "optimizer": _built("an optimizer", optim.get),
     "learning_rate": Real(above=0.0), "schedule": _built("a learning-rate schedule", schedules.get),
-    "clip_norm": Maybe(Real(above=0.0)), "batch_size": Whole(1), "epochs": Whole(1),
-    "validation_fraction": Real(minimum=0.0, maximum=1.0), "patience": Maybe(Whole(1)), "min_delta": Real(minimum=0.0),
+    "clip_norm": Maybe(Real(above=0.0)), "batch_size": Maybe(Whole(1)), "epochs": Maybe(Whole(1)),
+    "validation_fraction": Maybe(Real(minimum=0.0, maximum=1.0)), "patience": Maybe(Whole(1)), "min_delta": Real(minimum=0.0),
     "binarize": OneOf(BINARIZE), "initial_weights": OneOf(initial.RULES), "output_bias": OneOf(OUTPUT_BIAS_OR_AUTO),
     "divide_by": Real(above=0.0), "backend": Maybe(Either(Text(100, plain=True), declared.Configuration())),
     "threads": Maybe(Whole(1)), "dtype": OneOf(inputs.DTYPES),
@@ -52,7 +51,7 @@ def declaration(cls) -> Record:
         "parameters": arguments, "seed": declared.SEED, "sample_shape": ListOf(Whole(1), shortest=1, longest=32),
         "column_names": declared.COLUMN_NAMES, "stop_reason": declared.REASON, "best_epoch": Maybe(Whole(1)),
         "history": declared.HISTORY, **cls._more_header,
-    }, {"trained_on": declared.TRAINED_ON, "encoder_view": encoder_view.DECLARATION})
+    }, {"trained_on": declared.TRAINED_ON, "encoder_view": encoder_view.DECLARATION, **cls._header_options})
 
 
 def save(estimator, path) -> None:
@@ -113,8 +112,7 @@ def describe(estimator) -> tuple[dict, dict]:
     }
     if getattr(estimator, "trained_on_", None) is not None:
         header["trained_on"] = estimator.trained_on_
-    if estimator.encoder_view_ is not None:
-        header["encoder_view"] = estimator.encoder_view_.config()
+    header |= estimator._describe_view()
     return header, {"theta": estimator.theta_, **arrays}
 
 
@@ -131,15 +129,11 @@ def restore(cls, header: dict, arrays: dict, backend, threads=None):
     estimator.sample_shape_ = tuple(header["sample_shape"])
     estimator.n_features_in_ = math.prod(estimator.sample_shape_)
     estimator._restore_more(header, arrays, backend, threads)
-    columns, features = estimator._widths_of(architecture)
-    if estimator.n_features_in_ != features:
+    if estimator.n_features_in_ != estimator._widths_of(architecture)[1]:
         raise ModelFileError(f"sample_shape {estimator.sample_shape_} does not have the model's features")
-    if estimator.build_architecture(columns).config() != architecture.config():
+    if not estimator.is_described(architecture):
         raise ModelFileError("its parameters describe another architecture than the one it states")
-    view = header.get("encoder_view")
-    if architecture.completed != (view is not None):
-        raise ModelFileError("its encoder's view of counts is missing" if view is None else "its encoder sees the data as they are")
-    estimator.encoder_view_ = None if view is None else EncoderView.from_config(view, architecture.n_features)
+    estimator.encoder_view_ = estimator._restore_view(header, architecture)
     model = cls._model_type(architecture, ops)
     if theta.size != model.layout.size or str(theta.dtype) != estimator.dtype:
         raise ModelFileError(
@@ -182,7 +176,7 @@ def taken_out(name: str, arrays: dict) -> dict:
 
 def _arguments(estimator) -> dict:
     """The constructor's arguments as a file holds them."""
-    arguments = registry.plain({**estimator.get_params(deep=False), **_fitted_arguments(estimator)})
+    arguments = registry.plain({**estimator.get_params(deep=False), **estimator.arguments_as_fitted()})
     for name in ("objective", "kl_warmup", "optimizer", "schedule"):  # somebody's own cannot be made again of its name
         try:
             if name in arguments:
@@ -190,12 +184,3 @@ def _arguments(estimator) -> dict:
         except InputError:
             arguments[name] = None
     return {**arguments, "features": None} if "features" in arguments else arguments
-
-
-def _fitted_arguments(estimator) -> dict:
-    """The arguments that decide what the model does to data, as they were when it was fitted."""
-    arguments = estimator.get_params(deep=False)
-    built = {name: value for name, value in estimator.model_.architecture.config().items() if name in arguments}
-    return {
-        "divide_by": estimator.divide_by_, "binarize": estimator.binarize_, "dtype": str(estimator.theta_.dtype), **built,
-    }

@@ -33,7 +33,8 @@ class Run:
     x_valid: np.ndarray | None  #: (M, data columns), to validate on
     sample_shape: tuple[int, ...]
     column_names: list[str] | None
-    encoder_view: EncoderView | None = None  #: None: the encoder sees the features as they are
+    encoder_view: EncoderView | None  #: what makes rows of the model, or something else with its ``beside``; None: rows are as they are
+    rows: object  #: what read and scaled them: see :meth:`npvae.estimator_base.Estimator.rows_for_training`
 
 
 def prepare(estimator, X, X_valid=None, labels=None, labels_valid=None) -> Run:
@@ -42,28 +43,24 @@ def prepare(estimator, X, X_valid=None, labels=None, labels_valid=None) -> Run:
     labels, labels_valid: whole numbers, one a row, for a model whose rows end in a label.
     InputError, InputTypeError, UnknownNameError: an argument or the data are not what they must be.
     """
-    settings = training_settings(estimator)
-    rows = estimator.read_rows(X, "X")
+    settings, by = training_settings(estimator), estimator.rows_for_training()
+    rows = by.read_rows(X, "X")
     x, x_valid = rows.values, None
     if X_valid is not None:
-        x_valid = estimator.read_rows(X_valid, "X_valid", math.prod(rows.sample_shape)).values
-    elif held_out := _validation_rows(estimator.validation_fraction, len(x)):
-        order = random.permutation(settings.seed, "validation split", 0, len(x))
-        x, x_valid = x[order[held_out:]], x[order[:held_out]]
+        x_valid = by.read_rows(X_valid, "X_valid", math.prod(rows.sample_shape)).values
+    elif (parts := by.held_out_rows(x, settings.seed)) is not None:
+        x, x_valid = (x[part] for part in parts)
         if labels is not None:
-            labels, labels_valid = labels[order[held_out:]], labels[order[:held_out]]
+            labels, labels_valid = (labels[part] for part in parts)
     if settings.patience is not None and x_valid is None:
         raise InputError("patience needs validation data: set validation_fraction, or give X_valid")
     if estimator.missing:
         _refuse_empty_columns(x, rows.column_names)
-    estimator.learn_scale(x)
-    x, x_valid = estimator.scaled(x), None if x_valid is None else estimator.scaled(x_valid)
-    model = estimator._model_type(
-        estimator.build_architecture(x.shape[1]), backends.get(estimator.backend, estimator.threads)
-    )
+    by.learn_scale(x)
+    x, x_valid = by.scaled(x), None if x_valid is None else by.scaled(x_valid)
+    model, settings = by.choose_model(settings, x, x_valid, backends.get(estimator.backend, estimator.threads))
     features = model.architecture.n_features
-    counts = model.likelihood.count_columns(features)
-    if estimator.output_bias == "auto" and counts.any():
+    if estimator.output_bias == "auto" and model.likelihood.count_columns(features).any():
         settings = replace(settings, output_bias="data")
     refuse_large_model(model, x.dtype.itemsize)
     for values in (x, x_valid):
@@ -71,16 +68,14 @@ def prepare(estimator, X, X_valid=None, labels=None, labels_valid=None) -> Run:
             _check_values(model, settings, values[:, :features], rows.column_names)
     settings.objective.check_memory(model, min(settings.batch_size, len(x)), x.dtype.itemsize)
     _warn_of_unknown(model.likelihood)
-    view, seen = None, x
-    if model.architecture.completed:
-        view = EncoderView.fit(x, counts)
+    view = by.learn_view(model, x)
+    if view is not None:
         x, x_valid = view.beside(x), None if x_valid is None else view.beside(x_valid)
-        seen = x[:, features:]
-    _warn_of_scale(seen)
+    _warn_of_scale(x if view is None else x[:, features:])
     if labels is not None:
         x = with_labels(x, labels)
         x_valid = None if x_valid is None else with_labels(x_valid, labels_valid)
-    return Run(settings, model, x, x_valid, rows.sample_shape, rows.column_names, view)
+    return Run(settings, model, x, x_valid, rows.sample_shape, rows.column_names, view, by)
 
 
 def with_labels(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -100,12 +95,12 @@ def training_settings(estimator) -> TrainingSettings:
     check.one_of("dtype", estimator.dtype, inputs.DTYPES)
     check.real_number("divide_by", estimator.divide_by, above=0.0)
     check.one_of("output_bias", estimator.output_bias, OUTPUT_BIAS_OR_AUTO)
-    check.real_number("validation_fraction", estimator.validation_fraction, minimum=0.0, below=1.0)
+    check.real_number("validation_fraction", estimator.argument("validation_fraction"), minimum=0.0, below=1.0)
     names = (
         "epochs", "batch_size", "learning_rate", "optimizer", "schedule", "beta", "kl_warmup", "clip_norm", "patience",
         "min_delta", "binarize", "initial_weights", "output_bias", "objective", "noisy_features",
     )
-    arguments = {name: getattr(estimator, name) for name in names}
+    arguments = {name: estimator.argument(name) for name in names}
     if estimator.output_bias == "auto":
         arguments["output_bias"] = "zero"
     return TrainingSettings(seed=random.seed_from(estimator.random_state), **arguments)
@@ -139,11 +134,12 @@ def _warn_of_scale(x: np.ndarray) -> None:
         )
 
 
-def _validation_rows(fraction: float, rows: int) -> int:
-    """How many rows to hold out: at least one of each part if any are."""
+def held_out_rows(fraction: float, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """The rows to train and those to validate on, at least one of each, at the seed's choice; None: none are held out."""
     if fraction == 0.0:
-        return 0
+        return None
     held_out = round(rows * fraction)
     if not 0 < held_out < rows:
         raise InputError(f"validation_fraction={fraction:g} of {rows} rows leaves a part without rows")
-    return held_out
+    order = random.permutation(seed, "validation split", 0, rows)
+    return order[held_out:], order[:held_out]

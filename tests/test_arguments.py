@@ -512,14 +512,14 @@ ERROR = ([0.0, 2.0, None], [-1e-9, "0"])
 FROM_0, LAYERS = ([0, 0.0, 2.5], [-1e-9, None, "1"]), ([7, [], [5, 4]], [0, [0], "7", 2.5])
 HEADERS = {
     "npvae.model_file:ARGUMENTS": {
-        **dict.fromkeys(("latent_dim", "batch_size", "epochs"), WHOLE_FROM_1), **dict.fromkeys(("patience", "threads"), MAYBE_FROM_1),
+        **dict.fromkeys(("latent_dim", "batch_size", "epochs", "patience", "threads"), MAYBE_FROM_1),
         "random_state": MAYBE_FROM_0, **dict.fromkeys(("beta", "min_delta", "alpha"), FROM_0), **dict.fromkeys(("learning_rate", "divide_by"), ABOVE_0),
-        "hidden": (LAYERS[0], [*LAYERS[1], None]), **dict.fromkeys(("decoder_hidden", "classifier_hidden"), ([*LAYERS[0], None], LAYERS[1])),
-        "clip_norm": ([None, 1e-300, 2.5], [0.0, -1.0, "1"]), "validation_fraction": ([0, 1.0, 0.5], [-1e-9, 1.00001, None]),
-        "activation": (["relu", "softplus"], ["sigmoid", None]), "binarize": (["none", "static", "dynamic"], ["always", None]),
+        **dict.fromkeys(("hidden", "decoder_hidden", "classifier_hidden"), ([*LAYERS[0], None], LAYERS[1])),
+        "clip_norm": ([None, 1e-300, 2.5], [0.0, -1.0, "1"]), "validation_fraction": ([0, 1.0, 0.5, None], [-1e-9, 1.00001]),
+        "activation": (["relu", "softplus", None], ["sigmoid"]), "binarize": (["none", "static", "dynamic"], ["always", None]),
         "initial_weights": (["glorot", "he", "fan_in"], ["zero", None]), "output_bias": (["auto", "zero", "data"], ["none", None]),
-        "dtype": (["float32", "float64"], ["float16", None]), **dict.fromkeys(("missing", "linear_path", "standardize"), ([True, False], [0, None])),
-        "likelihood": ([{"name": "x"}], ["bernoulli", None, {}]), "verbose": ([True, 0, None], [[1]]), "features": ([None, ""], ["x", 3]),
+        "dtype": (["float32", "float64"], ["float16", None]), **dict.fromkeys(("missing", "standardize"), ([True, False], [0, None])),
+        "linear_path": ([True, False, None], [0]), "likelihood": ([{"name": "x"}], ["bernoulli", None, {}]), "verbose": ([True, 0, None], [[1]]), "features": ([None, ""], ["x", 3]),
         "backend": ([None, "numpy", "x" * 100, {"name": "numba", "threads": 2}], ["x" * 101, "a\x1b", 3, {}]),
         "objective": ([None, "elbo", {"name": "elbo", "free_bits": 0.5}], ["nothing", 3, {"name": "elbo", "bits": 1}]),
         "kl_warmup": ([None, 4, 2.5, {"name": "cyclic", "period": 3}], [-1, "slow", {"name": "cyclic"}]),
@@ -535,7 +535,7 @@ HEADERS = {
         "architecture.likelihood": ([{"name": "x"}], ["bernoulli", {}]),
         **dict.fromkeys(("architecture.missing", "architecture.linear_path", "architecture.completed"), ([True, False], [0, None])),
         "trained_on": ([None, {"data": "digits", "label_column": None}], [{}, "digits"]),
-        "parameters.latent_dim": WHOLE_FROM_1,
+        "parameters.latent_dim": MAYBE_FROM_1,
     },
     "npvae.declared:CLASSES_OF_ARCHITECTURE": {
         "n_classes": ([2, 3], [1, 2.0, None]), "classifier_hidden": ([[], [5]], [[0], 5]), "class_prior": ([[], [0.5, 1]], [[0.0], None]),

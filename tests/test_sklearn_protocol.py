@@ -38,7 +38,7 @@ def test_arguments_are_set_by_name():
 
 def test_a_repr_has_what_is_not_the_default():
     assert repr(Outer()) == "Outer()" and repr(Outer(Outer(size=4), size=5)) == "Outer(inner=Outer(size=4), size=5)"
-    assert repr(VAE(2, (256,), beta=2.0)) == "VAE(beta=2.0)"
+    assert repr(VAE(None, None, beta=2.0)) == "VAE(beta=2.0)" and repr(VAE(2)) == "VAE(latent_dim=2)"
 
 
 def test_names_of_columns_are_objects_and_can_be_forgotten():

@@ -155,7 +155,7 @@ def _train(options, vae, data, run, checkpoint, say) -> int:
 def _is_kept(vae, options, folder: Path) -> bool:
     """Whether the model of a run that Ctrl-C ended before its time is written, which is said: it takes no other's place."""
     epochs, model = vae.history_.epochs, folder / "model.npz"
-    ended = f"npvae: interrupted after {epochs} of {vae.epochs} epochs"
+    ended = f"npvae: interrupted after {epochs} of {vae.argument('epochs')} epochs"
     goes_on = f"'npvae train --out {folder} --resume' goes on"
     if not epochs:
         output.tell(f"{ended}: there is no model of it yet; {goes_on}")
