@@ -8,7 +8,7 @@ the second (``Architecture.completed``).
 
     estimator           which columns are counts                           center, scale
     VAE                 those of a count likelihood (``Likelihood.counts``)  of those columns: mean and deviation of log(1 + x)
-    TableImputer        none                                                of every column
+    TableImputer        those of the kind counts                            of these columns the same; see npvae/tables/kinds/
 """
 
 from __future__ import annotations
@@ -68,6 +68,23 @@ class EncoderView:
         """The x (N, I) of which ``seen`` would be seen."""
         x = seen * self.scale + self.center
         return x if self.log1p is None else np.where(self.log1p, np.expm1(np.where(self.log1p, x, 0.0)), x)
+
+    def moments(self, mean: np.ndarray, V: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of x, where what is seen of it is mean + z V + noise: mean (I,), V (Z, I) and the variances of the noise (I,) of the same kind.
+
+        Of counts 1 + x is then log-normal: with s^2 what z explains of its logarithm, n what the noise does, and m its mean,
+
+            E[1 + x] = exp(m + (s^2 + n) / 2) = e       what z explains: e^2 (exp(s^2) - 1)       the rest: e^2 exp(s^2) (exp(n) - 1)
+        """
+        mean, V, noise = mean * self.scale + self.center, V * self.scale, noise * self.scale**2
+        if self.log1p is None or not self.log1p.any():
+            return mean, V, noise
+        explained = np.minimum((V * V).sum(axis=0), 20.0)
+        rest = np.minimum(noise, 20.0)
+        level = np.exp(np.minimum(mean + 0.5 * (explained + rest), 60.0))
+        longer = level * np.sqrt(np.expm1(explained) / np.maximum(explained, 1e-30))
+        of_counts = level - 1.0, V * longer, level**2 * np.exp(explained) * np.expm1(rest)
+        return tuple(np.where(self.log1p, *pair) for pair in zip(of_counts, (mean, V, noise), strict=True))
 
     def beside(self, x: np.ndarray) -> np.ndarray:
         """Rows of a model with ``completed``: x (N, I) and, beside it, what is seen of it, 0 where it is missing: (N, 2 I), of x's dtype."""

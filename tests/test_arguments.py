@@ -234,7 +234,7 @@ class Member:
     def __init__(self, seen) -> None:
         self.seen = seen
 
-    def impute(self, x, seed, samples, draws, progress=None):
+    def impute(self, x, seed, samples, draws, progress=None, curves=None):
         self.seen["asked"] = (x.shape, samples)
         self.seen.setdefault("seeds of members", []).append(seed)
         self.seen.setdefault("draws of members", []).append(draws)
@@ -288,9 +288,9 @@ def every_column(name: str, count: int = 3) -> dict:
 
 
 OF_IMPUTER = {
-    "kinds": ({"1": "positive"}, {"kinds": ["continuous", "positive", "continuous"]}, {}),
+    "kinds": ({"1": "continuous"}, {"kinds": ["continuous", "continuous", "positive"]}, {}),
     "ignore": (["1"], {
-        "kinds": ["continuous"] * 2, "width": 2, "observed": OBSERVED - int((~np.isnan(TABLE[:, 1])).sum()), "asked": ((50, 2), 2000),
+        "kinds": ["continuous", "positive"], "width": 2, "observed": OBSERVED - int((~np.isnan(TABLE[:, 1])).sum()), "asked": ((50, 2), 2000),
         "likelihood": every_column("gaussian_decoder", 2), **recipe(latent_dim=2),
     }, {}),
     "missing": ([float(np.nanmax(TABLE))], {"observed": OBSERVED - 1}, {}),

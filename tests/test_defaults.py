@@ -98,7 +98,6 @@ DEFAULTS = {
         fit_normal: ridge=0.001
     """,
     "impute.start": """
-        start_from: center=0.0, scale=1.0
     """,
     "inputs": """
         as_rows: name='X', divide_by=1.0, model='VAE', missing=False
@@ -277,6 +276,7 @@ DEFAULTS = {
     """,
     "tables.schema": """
         Schema.fit: continuous_likelihood='gaussian_decoder', ignore=()
+        Schema.refuse_others: unknown=()
         Schema.encode: unseen='error'
     """,
     "training.checkpoint": """

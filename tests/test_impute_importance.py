@@ -7,6 +7,7 @@ from linear_gaussian import VARIANCE, LinearGaussian
 from npvae import likelihoods
 from npvae.backend.base import Ops
 from npvae.errors import InputError
+from npvae.encoder_view import EncoderView
 from npvae.impute import fit_normal, importance_imputation, start_from
 from npvae.impute.factor_analysis import factors_of
 from npvae.impute.normal import Normal
@@ -183,9 +184,9 @@ def test_which_weights_and_expectations_there_may_be(monkeypatch, log_weights, e
     mean[:, 1, 1] = expected
     known = LinearGaussian(missing=True)
     monkeypatch.setattr(importance, "Decoding", lambda *a, gradient: SimpleNamespace(
-        log_prior_ratio=columns, nll=np.zeros((3, 2)), z=np.arange(6.0).reshape(3, 2, 1), mean=lambda: mean,
+        log_prior_ratio=columns, nll=np.zeros((3, 2)), z=np.arange(6.0).reshape(3, 2, 1), mean=lambda curves: mean,
     ))
-    asked = known.model, known.model.views(known.theta), np.array([[1.0, np.nan, 0.0]] * 2), 0, "imputation noise", np.array([4, 7]), 3, 4
+    asked = known.model, known.model.views(known.theta), np.array([[1.0, np.nan, 0.0]] * 2), 0, "imputation noise", np.array([4, 7]), 3, 4, {}
     if words:
         with np.errstate(all="ignore"), pytest.raises(InputError, match=f"^{words} of row 7 is not finite: the model's parameters or the data"):
             importance._weighted(*asked)
@@ -406,7 +407,7 @@ def test_the_start_in_the_likelihoods_own_units(rng):
         architecture = Architecture(5, 2, (), likelihood=likelihood, missing=True, completed=True, linear_path=True)
         model = Model(architecture, Ops(np))
         theta = model.initial_parameters(0, "float64")
-        start_from(model, theta, normal, center, scale)
+        start_from(model, theta, normal, EncoderView(center, scale))
         views = model.views(theta)
         for head in ("encoder/mean", "encoder/logvar", *(f"decoder/{head}" for head in model.likelihood.heads(5))):
             views[f"{head}/W"][...] = 0.0

@@ -36,9 +36,9 @@ def fitted(values, kind=None) -> tuple[Column, np.ndarray]:
 
 
 def test_a_column_is_scaled_by_its_own_mean_and_deviation():
-    column, x = fitted([1.5, 3.0, None, 6.5, 9.0])
-    v = np.array([1.5, 3.0, 6.5, 9.0])
-    assert (column.mean, column.deviation) == pytest.approx((5.0, np.sqrt(np.mean((v - 5.0) ** 2))))
+    column, x = fitted([-1.5, 3.0, None, 6.5, 12.0])
+    v = np.array([-1.5, 3.0, 6.5, 12.0])
+    assert (column.mean, column.deviation) == pytest.approx((5.0, np.sqrt(np.mean((v - 5.0) ** 2)))) and not column.is_curved
     np.testing.assert_allclose(x[[0, 1, 3, 4]], (v - 5.0) / column.deviation, rtol=1e-14)
     assert np.isnan(x[2]) and column.decimals == 1 and (column.center, column.scale) == (0.0, 1.0)
     np.testing.assert_allclose(column.decode(x[:, None])[[0, 1, 3, 4]], v, rtol=1e-14)
@@ -57,7 +57,8 @@ def test_a_positive_column_is_scaled_by_its_logarithms():
 def test_counts_are_themselves_and_only_the_encoder_s_numbers_are_scaled():
     column, x = fitted([0.0, 2.0, 4.0, 6.0], "counts")
     np.testing.assert_array_equal(x, [0.0, 2.0, 4.0, 6.0])
-    assert (column.center, column.scale) == pytest.approx((3.0, np.sqrt(5.0))) and column.whole
+    logarithms = np.log1p([0.0, 2.0, 4.0, 6.0])
+    assert (column.center, column.scale) == pytest.approx((logarithms.mean(), logarithms.std())) and column.whole and column.log1p
     np.testing.assert_array_equal(column.decode(np.array([[2.4], [2.6], [-0.7]])), [2.0, 3.0, 0.0])
 
 
@@ -89,7 +90,7 @@ def test_values_of_binary_and_categorical_columns_have_an_order():
 
 
 @pytest.mark.parametrize(("values", "kind"), [
-    ([0.0, 1.0, 2.0, 1000.0], "continuous"), ([*([998.0, 999.0, 1000.0] * 2)], "counts"), ([999.0, 1000.0, 1001.0], "continuous"),
+    ([0.0, 1.0, 2.0, 1000.0], "continuous"), ([*([998.0, 999.0, 1000.0] * 2)], "continuous"), ([999.0, 1000.0, 1001.0], "continuous"),
     ([0.0, 3.0, 6.0], "counts"),  # variance 6, mean 3
     ([0.0, 0.0, 0.0, 8.0, 2.0], "continuous"),  # variance 9.6, mean 2
     ([0.0, 0.0, 6.0, 2.0], "counts"),  # variance 6, mean 2: three times it
@@ -125,8 +126,8 @@ def test_cells_become_what_python_has():
     column, _ = fitted([np.int64(3), np.float32(4), 5, 9.0])
     assert type(column.mean) is type(column.deviation) is float and type(column.whole) is bool
     assert {type(value) for value in fitted([1.5, 2.5, 9.0])[0].config().values()} == {str, int, float}
-    narrow = np.float32([16777216.0, 1.0, 1.0, 2.0])  # whose sum float32 does not hold
-    assert fit_column("c", narrow, np.ones(4, bool)).mean == 16777220.0 / 4
+    narrow = np.float32([16777216.0, 1.0, 1.0, -2.0])  # whose sum float32 does not hold
+    assert fit_column("c", narrow, np.ones(4, bool)).mean == 16777216.0 / 4
     assert np.isnan(fit_column("c", narrow, np.ones(4, bool)).encode(narrow, np.arange(4) > 0)[0, 0])
 
 
@@ -192,7 +193,7 @@ def test_columns_may_be_named_by_number_and_have_likelihoods_of_their_own():
     schema = Schema.fit(as_cells(x), kinds)
     assert [column.kind for column in schema.columns] == ["continuous", "positive", "counts", "categorical"]
     named = [entry["likelihood"]["name"] for entry in schema.likelihood().config()["columns"]]
-    assert named == ["gaussian_decoder", "student_t", "poisson", "categorical"] and type(schema.width) is int
+    assert named == ["gaussian_decoder", "student_t", "negative_binomial", "categorical"] and type(schema.width) is int
     other = Schema.fit(as_cells(x[:, :2]), {"1": "positive"}, "student_t")
     assert [(entry["likelihood"]["name"], entry["columns"]) for entry in other.likelihood().config()["columns"]] == [("student_t", 2)]
 
@@ -214,10 +215,11 @@ def test_columns_of_a_likelihood_are_neighbours_and_categories_their_own():
     assert [column.kind for column in schema.columns] == ["continuous"] * 2 + ["counts"] + ["categorical"] * 2 + ["binary"] * 2
     assert [(s.start, s.stop) for s in schema.slices] == [(0, 1), (1, 2), (2, 3), (3, 6), (6, 9), (9, 10), (10, 11)] and schema.width == 11
     named = [(entry["likelihood"]["name"], entry["columns"]) for entry in schema.likelihood().config()["columns"]]
-    assert named == [("gaussian_decoder", 2), ("poisson", 1), ("categorical", 3), ("categorical", 3), ("bernoulli", 2)]
+    assert named == [("gaussian_decoder", 2), ("negative_binomial", 1), ("categorical", 3), ("categorical", 3), ("bernoulli", 2)]
     counts = schema.columns[2]
-    np.testing.assert_allclose(schema.center, [0, 0, counts.mean, *[0] * 8])
-    np.testing.assert_allclose(schema.scale, [1, 1, counts.deviation, *[1] * 8])
+    np.testing.assert_allclose(schema.view.center, [0, 0, counts.mean, *[0] * 8])
+    np.testing.assert_allclose(schema.view.scale, [1, 1, counts.deviation, *[1] * 8])
+    assert schema.view.log1p.tolist() == [False, False, True, *[False] * 8]
     np.testing.assert_array_equal(EncoderView(np.array([1.0, 2.0]), np.array([2.0, 4.0])).of(np.array([[5.0, 4.0]])), [[2.0, 0.5]])
     by_kind = Schema.fit(table, {"2": "continuous"}, "student_t")
     assert [c.kind for c in by_kind.columns[:3]] == ["continuous"] * 3
@@ -275,7 +277,7 @@ def small_table(rows: int = 30):
     cells[:, 2] = np.maximum(np.rint(cells[:, 2]), 0.0)
     cells[generator.random(cells.shape) < 0.2] = np.nan
     schema = Schema.fit(as_cells(cells), {"2": "counts"})
-    return schema.encode(as_cells(cells)), schema, EncoderView(schema.center, schema.scale)
+    return schema.encode(as_cells(cells)), schema, schema.view
 
 
 @pytest.fixture
@@ -363,7 +365,7 @@ def test_columns_that_have_nothing_in_common_are_no_accident():
 
     x = np.stack([np.tile([-1.0, 1.0], 32), np.tile([-1.0, -1.0, 1.0, 1.0], 16)], axis=1)
     schema = Schema.fit(as_cells(x), {"0": "continuous", "1": "continuous"})
-    arguments = schema.likelihood(), schema.slices, EncoderView(schema.center, schema.scale)
+    arguments = schema.likelihood(), schema.slices, schema.view
     quick = {**RECIPE, "latent_dim": 1, "held_out": 0.01, "batch_size": 64, "epochs": collapse.PATIENCE, "learning_rate": 1e-9}
     with warnings.catch_warnings():
         warnings.simplefilter("error", PosteriorCollapseWarning)
@@ -421,7 +423,7 @@ def test_a_member_on_the_device_s_own_arrays():
 
 def members_that_say(monkeypatch, imputer, answers, sizes, dtype=float):
     """Each member fills in its answer, with its effective sample size; draws count up from it."""
-    def answer(self, x, seed, samples, draws, progress=None):
+    def answer(self, x, seed, samples, draws, progress=None, curves=None):
         i = next(i for i, member in enumerate(imputer.members_) if member is self)
         drawn = np.stack([np.broadcast_to(answers[i] + 0.01 * (k + 1), x.shape) for k in range(draws)]) if draws else None
         return Imputation(np.broadcast_to(answers[i], x.shape).astype(dtype), drawn, {"effective_sample_size": sizes[i]})
@@ -430,7 +432,7 @@ def members_that_say(monkeypatch, imputer, answers, sizes, dtype=float):
 
 
 def test_members_are_averaged_and_the_fewest_samples_are_reported(monkeypatch):
-    x = np.random.default_rng(0).standard_normal((30, 2)) + 4.0
+    x = np.random.default_rng(0).standard_normal((30, 2)) + 0.5
     x[0, 0] = x[7, 1] = np.nan
     imputer = TableImputer(members=3, epochs=1, hidden=(3,), random_state=0, backend="numpy").fit(x)
     sizes = [np.arange(30.0), np.full(30, 10.0), 40.0 - np.arange(30.0)]
@@ -472,11 +474,11 @@ def test_names_of_columns_and_their_number_are_remembered():
 
 
 def test_answers_that_are_not_finite_are_refused(monkeypatch):
-    """Also where only what becomes of them is not: the exponential of a number that float64 holds."""
-    x = np.random.default_rng(0).lognormal(size=(30, 2))
+    """Also where only what becomes of them is not: a number in a column's own units."""
+    x = np.random.default_rng(0).lognormal(size=(30, 2)) * 1e100
     x[3, 1] = np.nan
     quick = {"members": 1, "epochs": 1, "hidden": (3,), "random_state": 0, "backend": "numpy"}
-    for kind, answer in (("continuous", np.nan), ("continuous", np.inf), ("positive", 1e4)):
+    for kind, answer in (("continuous", np.nan), ("continuous", np.inf), ("positive", 1e300)):
         imputer = TableImputer({"1": kind}, **quick).fit(x)
         members_that_say(monkeypatch, imputer, [np.array([np.nan, answer])], [np.ones(30)])  # of the first nothing is asked
         with np.errstate(over="ignore"), pytest.raises(NonFiniteError, match="^column '1' would not be finite"):

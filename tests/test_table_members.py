@@ -33,7 +33,7 @@ def test_members_take_turns_and_are_averaged(rng, monkeypatch):
     assert not {m.theta.tobytes() for m in imputer.members_} & {m.theta.tobytes() for m in neighbour.members_}
     column = imputer.schema_.columns[0]
 
-    def constant(self, x, seed, samples, draws, progress=None):
+    def constant(self, x, seed, samples, draws, progress=None, curves=None):
         value = float(next(i for i, member in enumerate(imputer.members_) if member is self))
         return Imputation(np.full(x.shape, value), np.full((draws, *x.shape), value), {"effective_sample_size": np.ones(len(x))})
 

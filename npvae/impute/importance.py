@@ -34,11 +34,12 @@ KEPT = 1 << 22
 
 def importance_imputation(
     model, theta, x, seed: int, samples: int = 1000, draws: int = 0, at_once: int = AT_ONCE, progress=None,
-    purpose: str = "imputation noise",
+    purpose: str = "imputation noise", curves=None,
 ) -> Imputation:
     """Fill in x (N, D), an array of the backend, NaN where something is missing, from ``samples`` samples of z a row.
 
-    draws: M, how many times. purpose: of the samples' random numbers. progress: called with the number of rows done. diagnostics: ``effective_sample_size``.
+    draws: M, how many times. purpose: of the samples' random numbers. progress: called with the number of rows done. curves: functions of
+    the array module and an array, by column: there the mean is E[curve(x_h) | x_o]. diagnostics: ``effective_sample_size``.
     InputError: a number is out of range.
     """
     samples = check.whole_number("samples", samples, 1)
@@ -63,7 +64,9 @@ def importance_imputation(
     with ops.memory_guard(at_once, "at_once"):
         for part in batches(len(holed), of_rows):
             here = holed[part]
-            found = _weighted(model, views, ops.take_rows(x, ops.asarray(here)), seed, purpose, here, samples, piece)
+            gone = ~observed[here].all(axis=0)
+            curved = {i: curve for i, curve in (curves or {}).items() if gone[i]}
+            found = _weighted(model, views, ops.take_rows(x, ops.asarray(here)), seed, purpose, here, samples, piece, curved)
             mean[here], size[here] = found.mean, found.effective_sample_size
             if draws:
                 u = np.stack([random.uniform(seed, "imputation choice", row, (draws,)) for row in here])
@@ -103,7 +106,7 @@ class _Weighted:
         return self._z[places.T, np.arange(len(u))]
 
 
-def _weighted(model, views, x, seed, purpose, places, samples, piece) -> _Weighted:
+def _weighted(model, views, x, seed, purpose, places, samples, piece, curves) -> _Weighted:
     """``samples`` samples of z for the rows x, which stand at ``places`` among all, decoded ``piece`` at a time; sums have the
     largest weight taken out."""
     ops, latent_dim = model.ops, model.architecture.latent_dim
@@ -120,7 +123,7 @@ def _weighted(model, views, x, seed, purpose, places, samples, piece) -> _Weight
         before, largest = largest, np.maximum(largest, found.max(axis=0))
         safe = np.where(largest > -math.inf, largest, 0.0)
         shrunk, weights = np.exp(before - safe), np.exp(found - safe)
-        expected = ops.to_numpy(decoding.mean()).astype(np.float64)
+        expected = ops.to_numpy(decoding.mean(curves)).astype(np.float64)
         total = total * shrunk + weights.sum(axis=0)
         # A sample without weight has no say, also where what it expects is beyond the dtype.
         expected = np.where(weights[:, :, None] > 0.0, expected, 0.0)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from npvae.encoder_view import EncoderView
 from npvae.impute.factor_analysis import FactorAnalysis
 from npvae.impute.normal import Normal
 
@@ -28,10 +29,10 @@ QUIET = 0.1
 WIDER = 0.2
 
 
-def start_from(model, theta, normal: Normal | FactorAnalysis, center=0.0, scale=1.0) -> None:
+def start_from(model, theta, normal: Normal | FactorAnalysis, view: EncoderView | None = None) -> None:
     """Change theta (P,), in place, of a model with linear paths and completed rows, to what the normal distribution says.
 
-    center, scale: numbers or (D,), where the normal distribution is of (x - center) / scale, as completed rows are too.
+    view: where the normal distribution is of what the encoder sees of x, as completed rows are too; None: of x.
     """
     views, architecture = model.views(theta), model.architecture
     dtype = model.ops.dtype_name(theta)
@@ -43,7 +44,8 @@ def start_from(model, theta, normal: Normal | FactorAnalysis, center=0.0, scale=
     for _, heads in (architecture.encoder(), architecture.decoder()):
         for head in heads:
             views[head.W] *= QUIET
-    start = model.likelihood.linear_start(center + scale * normal.mean, scale * V, scale**2 * noise)
+    moments = (normal.mean, V, noise) if view is None else view.moments(normal.mean, V, noise)
+    start = model.likelihood.linear_start(*moments)
     for kind, place in (("path", "decoder/linear/{}/V"), ("bias", "decoder/{}/b"), ("parameters", "likelihood/{}")):
         for name, value in start.get(kind, {}).items():
             put(place.format(name), value)

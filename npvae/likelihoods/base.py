@@ -58,6 +58,13 @@ class Likelihood(ABC):
     def mean(self, ops, outputs, parameters):
         """E[x|z], (B, I)."""
 
+    def quadrature(self, ops, outputs, parameters):
+        """Pairs of a weight and points (B, I), such that E[f(x)|z] is about the weighted sum of f(points), for smooth f elementwise.
+
+        A likelihood that knows no better gives its mean, of weight 1.
+        """
+        yield 1.0, self.mean(ops, outputs, parameters)
+
     @abstractmethod
     def draw(self, outputs, parameters, stream) -> np.ndarray:
         """One draw from p(x|z), (B, I), from NumPy arrays and the noise of a :class:`npvae.random.Stream`."""
@@ -101,6 +108,17 @@ class Likelihood(ABC):
 
     def __hash__(self) -> int:
         return hash(repr(self))
+
+
+#: Gauss-Hermite quadrature of the standard normal distribution: exact for polynomials of degree 9.
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
+NORMAL_QUADRATURE = [(float(weight), float(node)) for weight, node in zip(_WEIGHTS / _WEIGHTS.sum(), _NODES, strict=True)]
+
+
+def normal_quadrature(mean, deviation):
+    """Weights and points (B, I) for N(mean, deviation^2); see :meth:`Likelihood.quadrature`."""
+    for weight, node in NORMAL_QUADRATURE:
+        yield weight, mean + node * deviation
 
 
 def check_upstream(nll, dnll) -> None:

@@ -39,6 +39,15 @@ MOST_STEPS = 128
 VARIANCE = math.pi**2 / 3.0
 
 
+def _logistic_nodes(count: int) -> list[float]:
+    p = (np.arange(count) + 0.5) / count
+    nodes = np.log(p) - np.log1p(-p)
+    return (nodes * math.sqrt(VARIANCE / np.mean(nodes**2))).tolist()
+
+
+LOGISTIC_QUADRATURE = _logistic_nodes(9)
+
+
 class Bounded(Likelihood):
     """Numbers recorded to a step, from low to high. Two heads: location and the logarithm of the scale.
 
@@ -121,6 +130,14 @@ class Bounded(Likelihood):
         distance = xp.abs(location - middle)
         short = scale * (softplus_forward(xp, (half - distance) / scale) - softplus_forward(xp, (-half - distance) / scale))
         return middle + xp.sign(location - middle) * (half - short)
+
+    def quadrature(self, ops, outputs, parameters):
+        """Quantiles in the middle of equal shares, stretched to the variance of the distribution, what is beyond an end at the end."""
+        scale = self.floor + ops.xp.exp(outputs[1])
+        for node in LOGISTIC_QUADRATURE:
+            points = outputs[0] + node * scale
+            points = points if self.low is None else ops.xp.maximum(points, self.low)
+            yield 1.0 / len(LOGISTIC_QUADRATURE), points if self.high is None else ops.xp.minimum(points, self.high)
 
     def draw(self, outputs, parameters, stream):
         location, raw = (output.astype(np.float64) for output in outputs)

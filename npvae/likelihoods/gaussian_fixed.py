@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from npvae import check
-from npvae.likelihoods.base import Likelihood, check_upstream
+from npvae.likelihoods.base import Likelihood, normal_quadrature, check_upstream
 from npvae.missing import as_numbers, keep
 
 
@@ -69,6 +69,9 @@ class Gaussian(Likelihood):
 
     def mean(self, ops, outputs, parameters):
         return outputs[0]
+
+    def quadrature(self, ops, outputs, parameters):
+        return normal_quadrature(outputs[0], math.sqrt(self.variance))
 
     def draw(self, outputs, parameters, stream):
         (mean,) = outputs

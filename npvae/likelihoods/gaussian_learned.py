@@ -30,7 +30,7 @@ import numpy as np
 
 from npvae import check
 from npvae.layers.activations import sigmoid, softplus_forward
-from npvae.likelihoods.base import Likelihood, check_upstream
+from npvae.likelihoods.base import Likelihood, check_upstream, normal_quadrature
 from npvae.missing import keep
 
 LOG_TWO_PI = math.log(2.0 * math.pi)
@@ -109,6 +109,10 @@ class _LearnedVariance(Likelihood):
 
     def mean(self, ops, outputs, parameters):
         return outputs[0]
+
+    def quadrature(self, ops, outputs, parameters):
+        logvar, _ = floored_logvar(ops.xp, self.raw_logvar(outputs, parameters), self.floor)
+        return normal_quadrature(outputs[0], ops.xp.exp(logvar * 0.5))
 
     def draw(self, outputs, parameters, stream):
         mean = outputs[0]

@@ -116,11 +116,18 @@ class Table(Likelihood):
                 result.setdefault(kind, {}).update({prefix + name: value for name, value in tensors.items()})
         return result
 
-    def mean(self, ops, outputs, parameters):
+    def mean(self, ops, outputs, parameters, curves=None):
+        """E[x|z], (B, I); in the columns i of ``curves``, functions of xp and an array by column, E[curve_i(x_i)|z], by quadrature."""
         n_features = self._n_features()
         result = ops.xp.zeros((outputs[0].shape[0], n_features), dtype=outputs[0].dtype)
         for _, likelihood, columns, own_outputs, own in self._split(n_features, outputs, parameters):
             result[:, columns] = likelihood.mean(ops, own_outputs, own)
+            curved = {i: curve for i, curve in (curves or {}).items() if columns.start <= i < columns.stop}
+            if curved:
+                result[:, list(curved)] = 0.0
+                for weight, points in likelihood.quadrature(ops, own_outputs, own):
+                    for i, curve in curved.items():
+                        result[:, i] += weight * curve(ops.xp, points[:, i - columns.start])
         return result
 
     def draw(self, outputs, parameters, stream):

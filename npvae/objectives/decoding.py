@@ -23,10 +23,11 @@ class Decoding:
         self.nll = xp.reshape(nll, (samples, rows))
         self.log_prior_ratio = log_prior_ratio(xp, self.z, logvar, eps)
 
-    def mean(self):
-        """E[x|z] of every sample, (K, B, I)."""
+    def mean(self, curves=None):
+        """E[x|z] of every sample, (K, B, I). curves: of columns of a table whose curve's expectation is wanted; see Table.mean."""
         own = self._model.likelihood_parameters(self._views)
-        mean = self._model.likelihood.mean(self._model.ops, self._outputs, own)
+        of_curves = {"curves": curves} if curves else {}
+        mean = self._model.likelihood.mean(self._model.ops, self._outputs, own, **of_curves)
         return self._reshape(mean, (*self.z.shape[:2], mean.shape[1]))
 
     def backward(self, dnll, into):

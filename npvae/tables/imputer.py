@@ -11,7 +11,6 @@ import numpy as np
 from npvae import backend as backends
 from npvae import check, random
 from npvae.data.tables.missing import values_of
-from npvae.encoder_view import EncoderView
 from npvae.errors import InputError, TrainingInterrupted
 from npvae.model import Model
 from npvae.progress import progress_bar
@@ -126,7 +125,7 @@ class TableImputer(SklearnProtocol):
         seed = random.seed_from(self.random_state)
         ops = backends.get(self.backend, self.threads)
         x, likelihood = schema.encode(table), schema.likelihood()
-        standard = EncoderView(schema.center, schema.scale)
+        standard = schema.view
         with contextlib.ExitStack() as stack:
             keeper, trained, interrupted = None, [], False
             if checkpoint is not None:
@@ -244,20 +243,20 @@ class TableImputer(SklearnProtocol):
                         progress(i * len(x) + row)
 
                 mine = len(range(i, draws, count))  # members take turns
-                found = member.impute(x, seed_of_member(seed, i), self.imputation_samples, mine, report)
+                found = member.impute(x, seed_of_member(seed, i), self.imputation_samples, mine, report, self.schema_.curves)
                 means.append(found.mean)
                 drawn.append([] if found.draws is None else list(found.draws))
                 sizes.append(found.diagnostics["effective_sample_size"])
         tables = [self._table(X, table, places, drawn[i % count][i // count]) for i in range(draws)]
-        filled = self._table(X, table, places, np.mean(means, axis=0, dtype=np.float64))
+        filled = self._table(X, table, places, np.mean(means, axis=0, dtype=np.float64), best=True)
         numeric, modelled = [False] * len(table.names), np.zeros(len(table.names), bool)
         for column, place in zip(self.schema_.columns, places, strict=True):
             numeric[place], modelled[place] = column.is_numeric, True
         observed = table.observed
         return TableImputation(filled, tables, np.min(sizes, axis=0), table.names, numeric, observed, ~observed & modelled)
 
-    def _table(self, X, table, places: list[int], x: np.ndarray):
-        """The table with numbers x (N, D) in the place of what is missing; what is observed stays as it came."""
+    def _table(self, X, table, places: list[int], x: np.ndarray, best: bool = False):
+        """The table with numbers x (N, D), drawn or expected, in the place of what is missing; what is observed stays as it came."""
         new = {}
         for column, block, place in zip(self.schema_.columns, self.schema_.slices, places, strict=True):
             given = table.columns[place]
@@ -265,7 +264,7 @@ class TableImputer(SklearnProtocol):
             if not len(rows):
                 continue
             check.finite_result(f"column {column.name!r}", x[rows, block])
-            values = column.decode(x[:, block])[rows]
+            values = (column.guess if best else column.decode)(x[rows, block])
             if values.dtype != object:
                 check.finite_result(f"column {column.name!r}", values)
             if column.form != given.form:  # nothing of the column is there to say what its cells are

@@ -11,7 +11,6 @@ from npvae import backend as backends
 from npvae import declared, io, registry
 from npvae.data.tables.evidence import MOST_OTHERS
 from npvae.data.tables.missing import values_of
-from npvae.encoder_view import EncoderView
 from npvae.errors import InputError, ModelFileError, NpvaeError
 from npvae.fields import Anything, Either, Field, ListOf, MapOf, Maybe, OneOf, Real, Record, Text, Whole
 from npvae.impute import FactorAnalysis, Normal
@@ -128,7 +127,7 @@ def _restore(cls, header: dict, arrays: dict, where: dict, ops):
         raise ModelFileError("its columns are not those of its model")
     if not (architecture.missing and architecture.completed):
         raise ModelFileError("its model knows of no missing entries")
-    members = members_of(header["members"], arrays, Model(architecture, ops), EncoderView(schema.center, schema.scale))
+    members = members_of(header["members"], arrays, Model(architecture, ops), schema.view)
     imputer._keep(schema, members, header["seed"])
     return imputer
 

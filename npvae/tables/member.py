@@ -54,10 +54,10 @@ class Member:
         """x (N, D) with NaN as the network takes it, on the backend: beside the completed rows."""
         return _with_completed(self.model, x, self.normal, self.standard)
 
-    def impute(self, x: np.ndarray, seed: int, samples: int, draws: int, progress=None) -> Imputation:
-        """Fill in x (N, D) with NaN, in the likelihoods' numbers."""
+    def impute(self, x: np.ndarray, seed: int, samples: int, draws: int, progress=None, curves=None) -> Imputation:
+        """Fill in x (N, D) with NaN, in the likelihoods' numbers; with what is expected of their curves in columns that have one."""
         theta = self.model.ops.asarray(self.theta)
-        return importance_imputation(self.model, theta, self.data(x), seed, samples, draws, progress=progress)
+        return importance_imputation(self.model, theta, self.data(x), seed, samples, draws, progress=progress, curves=curves)
 
 
 def _with_completed(model, x, normal, standard):
@@ -188,7 +188,7 @@ def train_member(
     model = model_of(x.shape[1], likelihood, recipe, ops)
     settings = settings_of(recipe, seed)
     theta = model.initial_parameters(seed, "float32")
-    start_from(model, theta, normal, standard.center, standard.scale)
+    start_from(model, theta, normal, standard)
     data = _with_completed(model, rest, normal, standard)
     watch = _Watch(model, theta, x, data, hidden, standard, seed, recipe, report)
     callbacks = [watch]

@@ -18,7 +18,6 @@ import numpy as np
 from npvae import inputs
 from npvae.data.tables.missing import values_of
 from npvae.data.tables.table import Table
-from npvae.encoder_view import EncoderView
 from npvae.errors import CarriedColumnsWarning, ModelFileError
 from npvae.fields import Record
 from npvae.impute import FactorAnalysis, Normal
@@ -87,11 +86,7 @@ class TableRows:
 
     def fitted(self, x: np.ndarray) -> TableRows:
         """The same, with the normal distribution of rows x (N, D) with NaN."""
-        return replace(self, normal=fit_unwatched(self._standard.of(x)))
-
-    @property
-    def _standard(self) -> EncoderView:
-        return EncoderView(self.schema.center, self.schema.scale)
+        return replace(self, normal=fit_unwatched(self.schema.view.of(x)))
 
     @property
     def names(self) -> list[str] | None:
@@ -116,7 +111,7 @@ class TableRows:
 
     def beside(self, x: np.ndarray) -> np.ndarray:
         """Rows of a model: x (N, D) and, beside it, what the encoder sees of it, (N, 2 D), of x's dtype."""
-        seen = np.clip(self.normal.complete(self._standard.of(x)), -FARTHEST, FARTHEST)
+        seen = np.clip(self.normal.complete(self.schema.view.of(x)), -FARTHEST, FARTHEST)
         return np.concatenate([x, seen.astype(x.dtype)], axis=1)
 
     def described(self) -> tuple[dict, dict]:

@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from npvae import likelihoods, registry
+from npvae.encoder_view import EncoderView
 from npvae.errors import InputError, InputTypeError, RowError
 from npvae.likelihoods import Table
 from npvae.tables.carried import why_carried, words_among_numbers
 from npvae.tables.frames import Cells, column_name, numbered
-from npvae.tables.kinds import Column, fit_column, from_config
+from npvae.tables.kinds import KINDS, Column, decisions, from_config
 
 #: What is done with a value that a column of names had not when the model was fitted.
 UNSEEN = ("error", "missing")
@@ -51,7 +52,7 @@ class Schema:
         wanted, ignored = _wanted(kinds, table.names), _ignored(ignore, table.names)
         for name in ignored & wanted.keys():
             raise InputError(f"kinds and ignore both name the column {name!r}; leave out one of them")
-        columns, carried = [], {}
+        chosen, carried = [], {}
         for name, given in zip(table.names, table.columns, strict=True):
             entry, observed = wanted.get(name, {}), ~given.missing
             reason = IGNORED if name in ignored else None
@@ -63,23 +64,30 @@ class Schema:
             words = words_among_numbers(given.cells, observed) if entry.get("kind") != "categorical" else None
             if words is not None:
                 observed = observed & ~words
-            columns.append(_fit_column(name, given, observed, entry, continuous_likelihood, words))
-        if not columns:
+            chosen.append((name, given, observed, entry, words))
+        if not chosen:
             listed = "; ".join(f"{name!r}: {reason}" for name, reason in carried.items())
             size = f"{table.rows} sample{'s' if table.rows > 1 else ''}"
             raise InputError(f"no column of the table of {size} can be modelled: {listed}")
+        found = decisions([(name, given.cells, observed, _said(given, observed, entry)) for name, given, observed, entry, _ in chosen])
+        columns = [_fit_column(*each, decision, continuous_likelihood) for each, decision in zip(chosen, found, strict=True)]
         return cls(columns, list(table.names), carried)
 
     def likelihood(self) -> Table:
         """A likelihood for every column; neighbours with the same one share it."""
         entries: list = []
         for column in self.columns:
-            like_last = entries and entries[-1][0] == column.likelihood and column.kind != "categorical"
+            like_last = entries and entries[-1][0] == column.likelihood and not column.stands_alone
             if like_last:
                 entries[-1][1] += 1
             else:
                 entries.append([column.likelihood, column.width])
         return Table([{"likelihood": likelihood, "columns": count} for likelihood, count in entries])
+
+    @property
+    def curves(self) -> dict:
+        """By number, where what is expected of a column is not of the likelihood's number but of its curve: the curve."""
+        return {block.start: column.curve for column, block in zip(self.columns, self.slices, strict=True) if column.is_curved}
 
     def places(self, table: Cells) -> list[int]:
         """Where the modelled columns are in a table: by name, where both have names, else in the order of the fitted table. Those that are
@@ -133,14 +141,10 @@ class Schema:
         return np.concatenate(parts, axis=1)
 
     @property
-    def center(self) -> np.ndarray:
-        """(width,): what is taken off the likelihoods' numbers for the encoder's."""
-        return np.concatenate([np.full(column.width, column.center) for column in self.columns])
-
-    @property
-    def scale(self) -> np.ndarray:
-        """(width,): what they are divided by."""
-        return np.concatenate([np.full(column.width, column.scale) for column in self.columns])
+    def view(self) -> EncoderView:
+        """What the encoder sees of the likelihoods' numbers."""
+        center, scale, log1p = ([getattr(c, name) for c in self.columns for _ in range(c.width)] for name in ("center", "scale", "log1p"))
+        return EncoderView(np.array(center), np.array(scale), np.array(log1p))
 
     def config(self) -> list[dict]:
         """JSON-able; :meth:`from_config` is the inverse."""
@@ -179,20 +183,20 @@ def _ignored(ignore, names: list[str]) -> set[str]:
     return set(ignored)
 
 
-def _fit_column(name: str, given, observed: np.ndarray, entry: dict, continuous_likelihood, words) -> Column:
-    kind = entry.get("kind")
-    if kind is None and given.declared:
-        kind = "categorical" if len(set(given.cells[observed])) > 2 else "binary"
-    elif kind is None and given.form != "number":
-        kind = "continuous"
-    column = fit_column(name, given.cells, observed, kind)
+def _said(given, observed: np.ndarray, entry: dict) -> str | None:
+    """The kind of a column that its cells need not be asked for."""
+    if entry.get("kind") is None and given.declared and observed.any():
+        return "categorical" if len(set(given.cells[observed])) > 2 else "binary"
+    return entry.get("kind", "continuous" if given.form != "number" else None)
+
+
+def _fit_column(name: str, given, observed: np.ndarray, entry: dict, words, decision, continuous_likelihood) -> Column:
+    column = KINDS[decision.kind].fit(name, given.cells, observed)
+    column.encode(given.cells, observed)
     found = () if words is None else tuple(sorted(set(given.cells[words])))
-    column = replace(column, form=given.form, words=found)
+    column = replace(column, form=given.form, words=found, why=decision.why, rivals=decision.rivals)
     said = entry.get("likelihood")
-    if said is None and column.default_likelihood == "gaussian_decoder":
-        said = continuous_likelihood
-    if said is None:
-        return replace(column, likelihood=column.default_likelihood)
+    said = column.modelled_by(continuous_likelihood) if said is None else said
     config = registry.to_config(likelihoods.get(said))
     column = replace(column, likelihood=config)
     encoded = column.encode(given.cells, observed)

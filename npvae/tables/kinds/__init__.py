@@ -13,7 +13,7 @@ modelled at all: carried.py.
 """
 
 from npvae.tables.kinds.base import Column
-from npvae.tables.kinds.fit import fit_column
+from npvae.tables.kinds.fit import decisions, fit_column
 from npvae.tables.kinds.table import KINDS, from_config
 
-__all__ = ["KINDS", "Column", "fit_column", "from_config"]
+__all__ = ["KINDS", "Column", "decisions", "fit_column", "from_config"]

@@ -36,6 +36,12 @@ class Column(ABC):
     #: The different values of a kind that has few.
     values: ClassVar[tuple] = ()
     whole: ClassVar[bool] = False
+    #: Whether values come of a curve of the likelihood's numbers, so that what is expected of them is not that of the numbers.
+    is_curved: ClassVar[bool] = False
+    #: Whether its numbers are one variable of its likelihood, which no other column's can be joined to.
+    stands_alone: ClassVar[bool] = False
+    #: Whether the encoder sees the logarithm of 1 + x, and center and scale are of that.
+    log1p: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
@@ -44,6 +50,10 @@ class Column(ABC):
 
     def check(self) -> None:
         """InputError: entries of a file do not fit together."""
+
+    def modelled_by(self, continuous):
+        """The likelihood where none is said of the column, a name or a configuration; continuous: of those that are Gaussian by default."""
+        return continuous if self.default_likelihood == "gaussian_decoder" else self.default_likelihood
 
     @property
     def width(self) -> int:
@@ -103,8 +113,6 @@ class NumberColumn(Column):
     decimals: int | None = None
 
     entries: ClassVar[dict[str, Field]] = {"decimals": Maybe(Whole(0, MOST_DECIMALS))}
-    #: Whether the curve is another than the identity, so that what is expected of v is not that of x.
-    is_curved: ClassVar[bool] = False
 
     @property
     def whole(self) -> bool:

@@ -16,6 +16,7 @@ class Categorical(LevelsColumn):
 
     kind: ClassVar[str] = "categorical"
     default_likelihood: ClassVar[str] = "categorical"
+    stands_alone: ClassVar[bool] = True
 
     @property
     def width(self):

@@ -1,4 +1,4 @@
-"""How often something happened: x = v; a distribution of 0, 1, 2, ..."""
+"""How often something happened: x = v; negative binomial, its mean from the decoder."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from npvae.tables.kinds.reading import numbers, refuse
 
 @dataclass(frozen=True)
 class Counts(NumberColumn):
-    """0, 1, 2, ..."""
+    """0, 1, 2, ... mean, deviation: of log(1 + v), of which the encoder sees the standardised."""
 
     decimals: int | None = 0
     mean: float = 0.0
     deviation: float = 1.0
 
     kind: ClassVar[str] = "counts"
-    default_likelihood: ClassVar[str] = "poisson"
+    default_likelihood: ClassVar[str] = "negative_binomial"
+    log1p: ClassVar[bool] = True
     entries: ClassVar[dict[str, Field]] = {**NumberColumn.entries, "mean": Real(), "deviation": Real(above=0.0)}
 
     @classmethod
     def fit(cls, name, cells, observed):
         v = numbers(cells, observed, name)
         cls(name).refuse_others(v)
-        mean, deviation = moments(v[observed], name)
+        mean, deviation = moments(np.log1p(v[observed]), name)
         return cls(name, mean=mean, deviation=deviation)
 
     @property

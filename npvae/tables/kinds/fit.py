@@ -1,4 +1,4 @@
-"""From a column's cells to its kind."""
+"""From a table's cells to the kinds of its columns."""
 
 from __future__ import annotations
 
@@ -7,18 +7,38 @@ import numpy as np
 from npvae import check
 from npvae.errors import InputError
 from npvae.tables.kinds.base import Column, values_of
-from npvae.tables.kinds.reading import numbers
+from npvae.tables.kinds.evidence import Asked, Decision, decide
+from npvae.tables.kinds.reading import numbers, plain
 from npvae.tables.kinds.table import KINDS
 
-#: Whole numbers from 0 are counts if their variance is at most so many times their mean: a Poisson distribution's is equal.
-LARGEST_DISPERSION = 3.0
+
+def decisions(columns: list[tuple[str, np.ndarray, np.ndarray, str | None]]) -> list[Decision]:
+    """The kinds of columns: each a name, cells (N,), floats or objects, which are observed, and its kind if that is said.
+
+    InputError naming the column: nothing is observed, all values are equal, or one is infinite.
+    """
+    asked = [_asked(*column) for column in columns]
+    found = []
+    for (_, _, observed, kind), column, decision in zip(columns, asked, decide(asked), strict=True):
+        if kind is None and decision is None:
+            count = len(np.unique(column.places[observed]))
+            decision = Decision("binary", "two values") if count == 2 else Decision("categorical", "names")
+        found.append(decision or Decision(kind, "as was said"))
+    return found
 
 
 def fit_column(name: str, cells: np.ndarray, observed: np.ndarray, kind: str | None = None) -> Column:
-    """The column of cells (N,), floats or objects; the kind is guessed where none is given.
+    """The column of cells (N,), floats or objects, of a kind; None: of the one for which the evidence speaks, other columns aside.
 
     InputError naming the column: nothing is observed, all values are equal, or they are not of the kind.
     """
+    (decision,) = decisions([(name, cells, observed, kind)])
+    column = KINDS[decision.kind].fit(name, cells, observed)
+    column.encode(cells, observed)
+    return column
+
+
+def _asked(name: str, cells: np.ndarray, observed: np.ndarray, kind: str | None) -> Asked:
     if not observed.any():
         raise InputError(f"column {name!r} is empty: nothing can be learnt of it; remove it first")
     if kind is not None:
@@ -26,20 +46,9 @@ def fit_column(name: str, cells: np.ndarray, observed: np.ndarray, kind: str | N
     values = values_of(cells, observed, name)
     if len(values) == 1:
         raise InputError(f"column {name!r} has one value, {values[0]!r}: nothing can be learnt of it; remove it first")
-    column = KINDS[kind or guess(name, cells, observed, values)].fit(name, cells, observed)
-    column.encode(cells, observed)
-    return column
-
-
-def guess(name: str, cells: np.ndarray, observed: np.ndarray, values: list) -> str:
-    """The kind that the values look like."""
-    if any(isinstance(value, str) for value in values):
-        return "binary" if len(values) == 2 else "categorical"
-    if len(values) == 2:
-        return "binary"
-    v = np.array(values, float)
-    if (v >= 0.0).all() and (v == np.rint(v)).all():
-        all_of_them = numbers(cells, observed, name)[observed]
-        if all_of_them.var() <= LARGEST_DISPERSION * all_of_them.mean() and v.max() <= 1000:
-            return "counts"
-    return "continuous"
+    if all(isinstance(value, float) for value in values):
+        return Asked(numbers(cells, observed, name), open=kind is None)
+    known = {value: i for i, value in enumerate(values)}
+    places = np.zeros(len(cells), int)
+    places[observed] = [known[plain(cell, name)] for cell in cells[observed]]
+    return Asked(None, places, observed)

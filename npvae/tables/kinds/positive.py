@@ -1,4 +1,10 @@
-"""Numbers above 0, skewed: x = (log v - mean) / deviation; Gaussian, so that v is log-normal. Mean and deviation are of the logarithms."""
+"""Numbers above 0, skewed: x = (log v - mean) / deviation; Gaussian, so that v is log-normal. Mean and deviation are of the logarithms.
+
+    v = exp(mean + deviation x)                                       up to the largest number that was there, of x = top
+    v = exp(mean + deviation top) (1 + deviation (x - top))           beyond: the tangent
+
+A log-normal distribution's largest numbers, and with them its expected value, hang on a tail that nobody has seen.
+"""
 
 from __future__ import annotations
 
@@ -19,28 +25,34 @@ class Positive(NumberColumn):
 
     mean: float = 0.0
     deviation: float = 1.0
+    top: float = 10.0
 
     kind: ClassVar[str] = "positive"
     default_likelihood: ClassVar[str] = "gaussian_decoder"
-    entries: ClassVar[dict[str, Field]] = {**NumberColumn.entries, "mean": Real(), "deviation": Real(above=0.0)}
+    entries: ClassVar[dict[str, Field]] = {
+        **NumberColumn.entries, "mean": Real(), "deviation": Real(above=0.0), "top": Real(minimum=-1e6, maximum=1e6),
+    }
     is_curved: ClassVar[bool] = True
 
     @classmethod
     def fit(cls, name, cells, observed):
         v = numbers(cells, observed, name)
         cls(name).refuse_others(v)
-        mean, deviation = moments(np.log(v[observed]), name)
-        return cls(name, decimals=decimals_of(v[observed]), mean=mean, deviation=deviation)
+        logarithms = np.log(v[observed])
+        mean, deviation = moments(logarithms, name)
+        return cls(name, decimals=decimals_of(v[observed]), mean=mean, deviation=deviation, top=float((logarithms.max() - mean) / deviation))
 
     @property
     def unit(self):
-        return float(np.exp(self.mean))
+        return float(np.exp(self.mean + self.deviation * self.top))
 
     def curve(self, xp, x):
-        return xp.exp(self.deviation * x)
+        beyond = self.deviation * (x - self.top)
+        return xp.exp(xp.minimum(beyond, 0.0)) + xp.maximum(beyond, 0.0)
 
     def numbers_of(self, v):
-        return (np.log(v) - self.mean) / self.deviation
+        x = (np.log(v) - self.mean) / self.deviation
+        return np.where(x > self.top, self.top + (v / self.unit - 1.0) / self.deviation, x)
 
     def refuse_others(self, v):
         refuse(v <= 0.0, v, self.name, "a positive column needs values above 0")

@@ -59,9 +59,9 @@ def plain(cell, name: str):
     raise InputTypeError(f"column {name!r} holds {cell!r} of type {type(cell).__name__}; cells are numbers, text or bools")
 
 
-def decimals_of(v: np.ndarray) -> int | None:
-    """The fewest decimals that all of the numbers v (n,) have, at most MOST_DECIMALS; None: they have more."""
+def decimals_of(v: np.ndarray, share: float = 1.0) -> int | None:
+    """The fewest decimals that this share of the numbers v (n,) have, at most MOST_DECIMALS; None: they have more."""
     for decimals in range(MOST_DECIMALS + 1):
-        if (np.round(v, decimals) == v).all():
+        if (np.round(v, decimals) == v).mean() >= share:
             return decimals
     return None

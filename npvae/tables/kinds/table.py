@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from npvae.tables.kinds.base import Column
 from npvae.tables.kinds.binary import Binary
+from npvae.tables.kinds.bounded import Bounded
 from npvae.tables.kinds.categorical import Categorical
 from npvae.tables.kinds.continuous import Continuous
 from npvae.tables.kinds.counts import Counts
+from npvae.tables.kinds.ordinal import Ordinal
 from npvae.tables.kinds.positive import Positive
+from npvae.tables.kinds.shaped import Shaped
 
-KINDS: dict[str, type[Column]] = {kind.kind: kind for kind in (Continuous, Positive, Counts, Binary, Categorical)}
+KINDS: dict[str, type[Column]] = {kind.kind: kind for kind in (Continuous, Positive, Shaped, Counts, Ordinal, Bounded, Binary, Categorical)}
 
 
 def from_config(config: dict) -> Column:

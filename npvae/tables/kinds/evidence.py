@@ -1,0 +1,163 @@
+"""Which kind a column of numbers is of: evidence, not a guess. All rules stand here; ``kinds`` and --kind overrule them.
+
+    kind          is a candidate if
+    continuous    always
+    positive      all numbers are above 0
+    counts        whole numbers from 0 whose variance is not below the mean: under-dispersed ones count nothing
+    bounded       SHARE_OF_END of the cells are at the smallest or the largest number, or it is a scale from 0 to 1 or to 100
+    ordinal       at most MOST_LEVELS different numbers, each in FEWEST_OF_LEVEL cells on average
+    categorical   at most MOST_CODES of them
+    shaped        more than MOST_CODES different numbers in FEWEST_SHAPED cells and more
+
+The candidates compete by the probability of recorded cells that they have not been fitted to, given what a linear model says of them from
+the other columns (predicted.py, candidates.py): nats a cell, mean over the cells. Whoever is behind the best by at most TIE, or by two
+standard errors of the difference, ties with it; of those the plainest is taken, in the order of the table below, and the others are its
+rivals: for them about as much speaks.
+
+Columns of two values are binary, of texts categorical; in fewer than FEWEST cells there is no evidence, and whole numbers from 0 are counts
+if their variance is between mean and three times the mean, others continuous.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from npvae.tables.kinds import candidates
+from npvae.tables.kinds.ends import ends_of
+from npvae.tables.kinds.predicted import entries_of, indicators_of, predictions, some_rows
+from npvae.tables.kinds.reading import decimals_of
+from npvae.tables.kinds.table import KINDS
+
+MOST_LEVELS, MOST_CODES, FEWEST_OF_LEVEL = 20, 10, 5
+FEWEST, FEWEST_SHAPED, TIE = 40, 60, 0.05
+#: Plainest first: of few different numbers, and of many.
+FEW, MANY = ("counts", "ordinal", "continuous", "positive", "bounded", "categorical"), ("continuous", "counts", "positive", "ordinal", "bounded", "shaped")
+#: Of whole numbers from 0: variances, in means, between which they are counts, where there is no evidence.
+LEAST_DISPERSION, LARGEST_DISPERSION = 0.9, 3.0
+#: Cells are recorded to as many decimals as this share of them has: a few with more do not make all of them finer.
+MOST_CELLS = 0.8
+#: What a kind has to be ahead by besides: a bent axis bends what was a straight line between columns.
+HANDICAP = {"shaped": 0.05}
+#: What any value within the range is given of probability, at least, so that a single cell does not decide.
+SHARE_OF_ANY = 1e-3
+
+
+#: Columns of 1, the prediction by numbers as they are, that by normal scores: what a kind is linear in.
+PREDICTED_BY = {
+    **dict.fromkeys(("continuous", "bounded"), [0, 1]), **dict.fromkeys(("positive", "shaped"), [0, 2]),
+    **dict.fromkeys(("counts", "ordinal", "categorical"), [0, 1, 2]),
+}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A kind, what speaks for it in words, and kinds for which about as much speaks."""
+
+    kind: str
+    why: str = ""
+    rivals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A column of a table: numbers v (N,) with NaN, or None and places (N,) among values of names and which are there; open: whether its
+    kind is to be decided, and not only that of others with its help."""
+
+    v: np.ndarray | None
+    places: np.ndarray | None = None
+    there: np.ndarray | None = None
+    open: bool = False
+
+
+def decide(columns: list[Asked]) -> list[Decision | None]:
+    """The kinds of the open ones among a table's columns."""
+    result: list = [None] * len(columns)
+    wanted = []
+    for i, column in enumerate(columns):
+        if column.open:
+            result[i] = without_evidence(column.v[~np.isnan(column.v)])
+            wanted += [i] if result[i] is None else []
+    if not wanted:
+        return result
+    rows = some_rows(len(columns[wanted[0]].v))
+    names = [indicators_of(c.places[rows], c.there[rows]) for c in columns if c.v is None]
+    predicted = predictions([None if c.v is None else entries_of(c.v[rows]) for c in columns], names)
+    for i in wanted:
+        result[i] = _by_evidence(columns[i].v, rows, predicted[i])
+    return result
+
+
+def without_evidence(v: np.ndarray) -> Decision | None:
+    """The kind of numbers v (n,) about which nothing needs to be asked, or too few are there to be asked; None: ask."""
+    count = len(np.unique(v[:1000]))
+    count = len(np.unique(v)) if count <= 2 else count
+    if count == 2:
+        return Decision("binary", "two values")
+    if len(v) >= FEWEST:
+        return None
+    few = f"only {len(v)} cells, too few for evidence"
+    if is_whole(v) and v.min() >= 0.0 and LEAST_DISPERSION * v.mean() <= v.var() <= LARGEST_DISPERSION * v.mean():
+        return Decision("counts", few)
+    return Decision("continuous", few)
+
+
+def is_whole(v: np.ndarray) -> bool:
+    """Whether all numbers are whole."""
+    return bool((v == np.rint(v)).all())
+
+
+def _by_evidence(v: np.ndarray, rows: np.ndarray, predicted: np.ndarray) -> Decision:
+    seen = v[~np.isnan(v)]
+    values = np.unique(seen)
+    here = ~np.isnan(v[rows])
+    some = v[rows][here]
+    z = np.concatenate([np.ones((len(some), 1)), predicted[here]], axis=1)
+    usual, deviation = decimals_of(seen, MOST_CELLS), float(seen.std())
+    half = 0.5 * 10.0**-usual if usual is not None else candidates.FINEST * deviation
+    few = len(values) <= MOST_LEVELS and len(seen) >= FEWEST_OF_LEVEL * len(values)
+    ends = ends_of(seen)
+    allowed = {
+        "continuous": True, "positive": values[0] > 0.0, "shaped": len(values) > MOST_CODES and len(seen) >= FEWEST_SHAPED,
+        "counts": is_whole(seen) and values[0] >= 0.0 and seen.var() >= LEAST_DISPERSION * seen.mean(),
+        "ordinal": few, "categorical": few and len(values) <= MOST_CODES, "bounded": ends != (None, None) and not (few and len(values) <= MOST_CODES),
+    }
+    order = [kind for kind in (FEW if few and len(values) <= MOST_CODES else MANY) if allowed[kind] and kind in KINDS]
+    halves = [np.arange(len(some)) % 2 == half for half in (0, 1)]
+    if min(len(np.unique(some[train])) for train in halves) < 2:
+        return Decision("continuous", "hardly any cell differs from the others")
+    floor = np.log(SHARE_OF_ANY * min(1.0, 2.0 * half / (values[-1] - values[0] + 2.0 * half)))
+    found = {}
+    for kind in order:
+        log_p = np.empty(len(some))
+        for train in halves:
+            log_p[~train] = _log_probabilities(kind, some, half, z[:, PREDICTED_BY[kind]], train, ends, values)[~train]
+        found[kind] = -HANDICAP.get(kind, 0.0) + np.logaddexp(np.log1p(-SHARE_OF_ANY) + np.where(np.isnan(log_p), -np.inf, log_p), floor)
+    return _chosen(found, order)
+
+
+def _log_probabilities(kind, v, half, z, train, ends, values):
+    if kind in ("ordinal", "categorical"):
+        return candidates.by_levels(np.searchsorted(values, v), len(values), z, train, kind == "ordinal")
+    if kind == "counts":
+        return candidates.by_counts(v, z, train)
+    if kind == "bounded":
+        low, high = ends
+        return candidates.by_bounded(v, half, z, train, (-np.inf if low is None else low, np.inf if high is None else high))
+    return candidates.by_normal(kind, v, half, z, train)
+
+
+def _chosen(found: dict[str, np.ndarray], order: list[str]) -> Decision:
+    best = max(order, key=lambda kind: found[kind].mean())
+    ties = []
+    for kind in order:
+        behind = found[best] - found[kind]
+        if behind.mean() <= max(TIE, 2.0 * behind.std() / np.sqrt(len(behind))):
+            ties.append(kind)
+    kind = ties[0]
+    others = {other: found[kind].mean() - found[other].mean() for other in order if other not in ties}
+    if not others:
+        return Decision(kind, "the plainest of those that fit" if len(order) > 1 else "the only one that is possible", tuple(ties[1:]))
+    next_best = min(others, key=others.get)
+    return Decision(kind, f"{others[next_best]:.2g} nats a cell ahead of {next_best}", tuple(ties[1:]))
