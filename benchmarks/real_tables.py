@@ -55,18 +55,16 @@ class Real:
         rows = records(data, self.separator)
         self.rows = rows[entry["first"]:len(rows) - entry.get("end", 0)]
         self.width = Counter(map(len, self.rows)).most_common(1)[0][0]
+        self.cells = [[self._text(*span) for span in row] for row in self.rows]
 
-    def text(self, row: int, column: int) -> str:
-        if column >= len(self.rows[row]):
-            return ""
-        a, b = self.rows[row][column]
-        return self.data[a:b].decode(self.encoding).strip().strip('"').strip()
+    def _text(self, start: int, end: int) -> str:
+        return self.data[start:end].decode(self.encoding).strip().strip('"').strip()
 
     def column(self, j: int) -> list[str]:
-        return [self.text(i, j) for i in range(len(self.rows))]
+        return [row[j] if j < len(row) else "" for row in self.cells]
 
     def is_missing(self, i: int, j: int) -> bool:
-        return self.text(i, j) in MISSING
+        return j >= len(self.cells[i]) or self.cells[i][j] in MISSING
 
     def gaps(self, columns) -> dict[int, list[int]]:
         found = {j: [i for i in range(len(self.rows)) if self.is_missing(i, j)] for j in columns}
@@ -91,6 +89,16 @@ class Real:
         recurring = sum(count for count in counts.values() if count > 1)
         return "answers" if len(counts) <= 50 and 2 * len(counts) <= len(seen) and 2 * recurring > len(seen) else ""
 
+    def observed(self, gaps_of: Real | None = None) -> list[bytes]:
+        """The bytes between the cells that are missing, here or in another table of as many cells."""
+        parts, last = [], 0
+        for i, row in enumerate(self.rows):
+            for j, (a, b) in enumerate(row):
+                if (gaps_of or self).is_missing(i, j):
+                    parts.append(self.data[last:a])
+                    last = b
+        return [*parts, self.data[last:]]
+
     def with_gaps(self, columns, seed: int) -> bytes:
         """The bytes with one in twenty cells of these columns emptied."""
         generator, empty = random.Random(seed), b"NA" if self.separator == b" " else b""
@@ -102,24 +110,12 @@ class Real:
         return b"".join([*data, self.data[last:]])
 
 
-def outcome(before: Real, after: Real, columns) -> tuple[str, int, int]:
-    """"filled", or what is wrong; how many columns with gaps there were, and how many are filled."""
-    gaps = before.gaps(columns)
-    if len(before.rows) != len(after.rows) or before.data == after.data:
-        return "nothing filled in" if before.data == after.data else "other lines", len(gaps), 0
-    there, kept = 0, []
-    for table, other in ((before, after), (after, before)):
-        last, part = 0, []
-        for i, row in enumerate(table.rows):
-            for j, (a, b) in enumerate(row):
-                if before.is_missing(i, j):
-                    part.append(table.data[last:a])
-                    last = b
-        kept.append(b"\0".join([*part, table.data[last:]]).rstrip(b"\0"))
-    if kept[0] != kept[1]:
-        return "observed cells changed", len(gaps), 0
-    there = sum(not any(after.is_missing(i, j) for i in rows) for j, rows in gaps.items())
-    return "filled" if there >= 0.95 * len(gaps) else "columns left", len(gaps), there
+def outcome(before: Real, after: Real, gaps: dict[int, list[int]]) -> tuple[str, list[int]]:
+    """"filled", or what is wrong; the columns with gaps that are left."""
+    if before.observed() != after.observed(before):
+        return "observed cells changed", [*gaps]
+    left = [j for j, rows in gaps.items() if any(after.is_missing(i, j) for i in rows)]
+    return "filled" if len(left) <= 0.05 * len(gaps) else "columns left", left
 
 
 def run(path: Path, entry: dict, folder: Path, options: list[str]) -> dict:
@@ -135,12 +131,12 @@ def run(path: Path, entry: dict, folder: Path, options: list[str]) -> dict:
     begin = time.monotonic()
     done = subprocess.run(["npvae", "impute", str(source), "--out", str(out), *options], capture_output=True, text=True, timeout=1200)
     seconds = time.monotonic() - begin
+    gaps = before.gaps(columns)
     if done.returncode:
-        words, count, there = done.stderr.strip().splitlines()[-1][-300:], len(before.gaps(columns)), 0
+        words, left = done.stderr.strip().splitlines()[-1][-300:], [*gaps]
     else:
-        words, count, there = outcome(before, Real(entry, out.read_bytes()), columns)
-    left = [] if done.returncode else [j for j, rows in before.gaps(columns).items() if any(Real(entry, out.read_bytes()).is_missing(i, j) for i in rows)]
-    return {"table": path.name, "outcome": words, "columns": count, "filled": there, "left": left, "seconds": round(seconds, 1)}
+        words, left = outcome(before, Real(entry, out.read_bytes()), gaps)
+    return {"table": path.name, "outcome": words, "columns": len(gaps), "left": left, "seconds": round(seconds, 1)}
 
 
 def main() -> int:

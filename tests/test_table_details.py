@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from npvae import TableImputer, random
+from npvae.data.tables.carried import why_carried
 from npvae.encoder_view import EncoderView
 from npvae.errors import InputError, InputTypeError, NonFiniteError
 from npvae.impute import Imputation
 from npvae.tables import TableImputation
 from npvae.tables import member as member_module
-from npvae.tables.carried import why_carried
 from npvae.tables.member import Member, Recipe, hide, train_member
 from npvae.tables.frames import as_cells
 from npvae.tables.kinds import KINDS, fit_column

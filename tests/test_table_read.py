@@ -62,7 +62,7 @@ def test_plain_numbers_are_what_float_makes_of_them():
     other = ["007", "1e5", "", "-", ".", "1.2.3", "+1", "1234567890123456", "00", "0x1", "1_0", "12a", "--1"]
     data = ",".join(texts + other).encode()
     cells = split(data, ",")
-    found, decimals = plain_numbers(cells.bytes, cells.start, cells.end)
+    found, decimals = plain_numbers(cells.bytes, cells.start, cells.start + cells.length)
     np.testing.assert_array_equal(found[:len(texts)], [float(text) for text in texts])
     assert np.signbit(found[texts.index("-0")]) and np.isnan(found[len(texts):]).all() and (decimals[len(texts):] == -1).all()
     assert decimals[:len(texts)].tolist() == [len(text.partition(".")[2]) for text in texts]
@@ -152,7 +152,7 @@ def test_a_second_row_of_names_is_refused_until_it_is_said():
 
 
 def test_what_separates_cells():
-    assert read("a;b\n1,5;2\n").cells.separator == ";" and read("a|b\n1|2\n").cells.separator == "|" and read("1 2\n3 4\n").cells.separator == " "
+    assert read("a;b\n1,5;2\n").form.cells.separator == ";" and read("a|b\n1|2\n").form.cells.separator == "|" and read("1 2\n3 4\n").form.cells.separator == " "
     assert read("a,b;c\n1,2;3\n", separator=";")["a,b"].values.tolist() == [1.2]
     assert len(read("a\tb c\n1\t2 3\n", separator="tab").columns) == 2 and len(read("a\tb c\n1\t2 3\n", separator="blank").columns) == 3
     for wrong in (";;", '"', "\n", ""):

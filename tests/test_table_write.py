@@ -49,7 +49,7 @@ def test_only_the_cells_filled_in_are_others(seed):
     data, rows, made = random_table(np.random.default_rng(seed))
     table = read(data)
     assert table.decoded.encode(fill(table, [], np.empty((len(table), 0)))) == data
-    assert (len(table), table.cells.separator) == (len(rows), made["separator"])
+    assert (len(table), table.form.cells.separator) == (len(rows), made["separator"])
     names, missing = ["color", "x", "n", "day"], [[cell in ("", "NA", "?") for cell in row] for row in rows]
     assert [[bool(table[name].missing[i]) for name in names] for i in range(len(rows))] == missing
     columns = [table[name] for name in names]
@@ -61,8 +61,9 @@ def test_only_the_cells_filled_in_are_others(seed):
     for i in range(len(rows)):
         for j, name in enumerate(names):
             if missing[i][j]:
-                expected += text[at:table.start[i, j]] + written[name].encode()
-                at = int(table.end[i, j])
+                (start,), (end,) = table.form.spans(np.array([i]), j)
+                expected += text[at:start] + written[name].encode()
+                at = int(end)
     expected += text[at:]
     assert fill(table, columns, filled) == expected
     again = read(table.decoded.encode(expected))
@@ -135,7 +136,7 @@ def test_a_file_comes_back_with_only_its_gaps_filled(tmp_path, capsys):
     (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbf" + TABLE.replace("\n", "\r\n").encode())
     code, said, error = run(capsys, "impute", tmp_path / "t.csv", "--out", tmp_path / "o.csv", "--report", tmp_path / "r.json", *QUICK[:-1])
     assert code == 0, error
-    assert "carried as they are: id (names or free text: all 60 differ, such as 'P000'), note (ticked or empty)" in said
+    assert "carried as they are: id (names or free text: all 60 differ, such as 'P000'), note (ticked or empty: 'tick' and nothing else)" in said
     before, after = (tmp_path / "t.csv").read_bytes(), (tmp_path / "o.csv").read_bytes()
     assert after.startswith(b"\xef\xbb\xbfid;") and after.count(b"\r\n") == before.count(b"\r\n") == after.count(b"\n")
     for a, b in zip(before.decode().split("\r\n"), after.decode().split("\r\n"), strict=True):

@@ -121,7 +121,7 @@ def _position(label_column: int | str, table: Table) -> int:
 def _labels(label: Column, table: Table) -> np.ndarray:
     """Labels as they are written; whole numbers where none is written otherwise, or missing."""
     j = table.columns.index(label)
-    texts = ["" if gone else text for text, gone in zip(table.cells.of(table.start[:, j], table.end[:, j]), label.missing.tolist(), strict=True)]
+    texts = ["" if gone else text for text, gone in zip(table.form.texts(np.arange(len(table)), j), label.missing.tolist(), strict=True)]
     for row, text in enumerate(texts):
         if len(text) > LONGEST_LABEL:
             raise DataFileError(

@@ -120,7 +120,7 @@ def _columns_of_text(table: Table) -> dict:
         rows = np.flatnonzero(~column.missing & ~column.observed)
         if column.kind == "number" and len(rows):
             cells = columns[column.name].astype(object)
-            cells[rows] = boxed(table.cells.of(table.start[rows, j], table.end[rows, j]))
+            cells[rows] = boxed(table.form.texts(rows, j))
             columns[column.name] = cells
     return columns
 

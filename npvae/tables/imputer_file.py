@@ -9,7 +9,7 @@ import numpy as np
 
 from npvae import backend as backends
 from npvae import declared, io, registry
-from npvae.data.tables.evidence import MOST_OTHERS
+from npvae.data.tables.carried import MOST_OTHERS
 from npvae.data.tables.missing import values_of
 from npvae.errors import InputError, ModelFileError, NpvaeError
 from npvae.fields import Anything, Either, Field, ListOf, MapOf, Maybe, OneOf, Real, Record, Text, Whole

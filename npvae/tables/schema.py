@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from npvae import likelihoods, registry
+from npvae.data.tables.carried import why_carried, words_among_numbers
 from npvae.encoder_view import EncoderView
 from npvae.errors import InputError, InputTypeError, RowError
 from npvae.likelihoods import Table
-from npvae.tables.carried import why_carried, words_among_numbers
 from npvae.tables.frames import Cells, column_name, numbered
 from npvae.tables.kinds import KINDS, Column, decisions, from_config
 

@@ -1,4 +1,4 @@
-"""What a table's text is evidence of. All rules stand here, each with the option that overrules it.
+"""What a table's text is evidence of. Each rule has an option that overrules it.
 
     what                 evidence                                                                              option
     separator            cuts most lines into equally many cells; of equals tab ; | , before blanks            separator
@@ -13,15 +13,11 @@
     decimal separator    the only one that all numbers of a column can be read with, by most such columns;     decimal
                          without such a column the comma where cells are separated by ; and the point elsewhere
     number               a plain number, or one with separators, prefix and suffix that all cells share        kind
-    other spellings      at most MOST_OTHERS texts, in at most SHARE_OF_OTHERS of the cells of a number        missing
+    other spellings      few texts in few cells of a number, see carried.py                                    missing
     code                 a whole number with a leading zero: text                                              kind
-    identifier           whole numbers beyond 2^53; 0 or 1, 2, 3, ... in the first column: carried             kind
     date                 2024-01-31, with a time perhaps, or 2024-01, in all cells                             kind
     truth values         true and false                                                                        kind
-    categories           texts that recur: at most MOST_CATEGORIES, and each given twice or more on average,   kind
-                         or at most FEW_CATEGORIES and half of the cells recur
-    names, free text     other texts: carried                                                                  kind
-    constant, empty      one value, or none; ticked or empty: carried                                          kind, missing
+    carried              empty, constant, identifiers, names, free text, ..., see carried.py                   kind
     suspicious number    the smallest or largest, given several times, farther off than the others' range,     missing
                          or the only negative one
     suspicious spelling  a word for missing in SHARE_OF_WORD of the cells of categories                        observed
@@ -34,22 +30,14 @@ from collections import Counter
 
 import numpy as np
 
-from npvae.data.tables.notation import find_notation, is_code, plain_float
+from npvae.data.tables.notation import find_notation, is_number, plain_float
 from npvae.data.tables.splitter import split
 
-MOST_OTHERS, SHARE_OF_OTHERS, FEWEST_NUMBERS = 3, 0.05, 8
-MOST_CATEGORIES, FEW_CATEGORIES = 100, 20
 SHARE_OF_WORD, FEWEST_REPEATED = 0.05, 3
 #: Rows and bytes looked at for the form of a table; rows above the names, at most.
 ROWS, BYTES, TITLES = 200, 1 << 20, 30
 SEPARATORS = ("\t", ";", "|", ",", " ")
 _DATE = re.compile(r"[12]\d{3}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?( ?(Z|UTC)|\+00:?00)?)?)?")
-_OTHER_DATE = re.compile(r"\d{1,4}[/.\-]\d{1,2}[/.\-]\d{1,4}\b.*|.*\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b.*\d.*", re.I)
-
-
-def is_number(text: str) -> bool:
-    """Whether a text is a number in any notation that is known here."""
-    return plain_float(text) is not None or find_notation(Counter([text]), ".") is not None
 
 
 def find_separator(text: bytes) -> str:
@@ -60,7 +48,7 @@ def find_separator(text: bytes) -> str:
     best, most = ",", 0.0
     for separator in SEPARATORS:
         cells = split(sample, separator)
-        filled = np.concatenate([[0], np.cumsum(cells.end > cells.start)])
+        filled = np.concatenate([[0], np.cumsum(cells.length > 0)])
         rows = np.flatnonzero(np.diff(filled[cells.rows]) > 0)[:ROWS]
         widths = np.diff(cells.rows)[rows]
         if not len(widths) or widths.max() < 2:
@@ -146,36 +134,6 @@ def date_length(text: str) -> int:
     return len(re.match(r"[\d\-T:. ]*\d", text)[0])
 
 
-def why_no_categories(counts: Counter, option: str = "missing={!r}") -> str | None:
-    """Why texts are no categories, in words; None: they are. option: how it is said that a text is missing."""
-    number, total = len(counts), sum(counts.values())
-    example = short(next(iter(counts)))
-    recurring = sum(count for count in counts.values() if count > 1)
-    if not (number == total > 1 or number > MOST_CATEGORIES or (2 * number > total if number > FEW_CATEGORIES else 2 * recurring < total)):
-        return None
-    some = dict(counts.most_common(1000))
-    others = Counter({text: count for text, count in some.items() if not is_code(text) and not is_number(text)})
-    if others and 2 * sum(others.values()) < sum(some.values()):
-        shown = ", ".join(f"{short(text)} in {count:,} cell{'s' if count > 1 else ''}" for text, count in others.most_common(3))
-        ways = " ".join(option.format(text) for text, _ in others.most_common())
-        way = f"; if {'they mean' if len(others) > 1 else 'it means'} missing: {ways}" if len(others) <= MOST_OTHERS else ""
-        return f"numbers with {len(others)} other text{'s' if len(others) > 1 else ''} among them: {shown}{way}"
-    if sum(len(text) <= 40 and bool(_OTHER_DATE.fullmatch(text)) for text in list(counts)[:ROWS]) > min(number, ROWS) / 2:
-        return f"dates in another form than 2024-01-31, such as {example}"
-    return f"names or free text: {'all' if number == total else ''} {number} {'differ' if number == total else f'different ones in {total} cells'}, such as {example}".replace(":  ", ": ")
-
-
-def are_few_others(others: Counter, numbers: int) -> bool:
-    """Whether texts among numbers may stay as they are while the rest is modelled."""
-    cells = sum(others.values())
-    return len(others) <= MOST_OTHERS and numbers >= FEWEST_NUMBERS and cells <= max(1, SHARE_OF_OTHERS * (cells + numbers))
-
-
-def counts_rows(values: np.ndarray) -> bool:
-    """Whether numbers are 0, 1, 2, ... or 1, 2, 3, ..."""
-    return len(values) > 2 and values[0] in (0.0, 1.0) and bool((np.diff(values) == 1.0).all())
-
-
 def suspicious(values: np.ndarray) -> list[float]:
     """Numbers that look like a sign for missing: the smallest or largest, whole, given several times, far from all others or the only one
     below 0; a positive one of nines or eights alone."""
@@ -189,8 +147,3 @@ def suspicious(values: np.ndarray) -> list[float]:
             if breadth > 0.0 and (gap > breadth or lone):
                 found.append(float(end))
     return found
-
-
-def short(text: str) -> str:
-    """A text as messages have it."""
-    return repr(text if len(text) <= 30 else f"{text[:27]}...")

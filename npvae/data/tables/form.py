@@ -6,6 +6,7 @@ import numpy as np
 
 from npvae import check
 from npvae.data.tables import evidence
+from npvae.data.tables.notation import is_number
 from npvae.data.tables.splitter import Cells, split
 from npvae.errors import DataFileError
 
@@ -46,21 +47,22 @@ class Form:
         """The number of a row's first line."""
         return self.cells.line(int(self.cells.row_start[r]))
 
-    def spans(self) -> tuple[np.ndarray, np.ndarray]:
-        """Starts and ends of the cells, (N, width); of those that a row does not have, the row's end."""
-        cells, first = self.cells, self.cells.rows[self.rows]
-        if (self.present == self.width).all() and (np.diff(first) == self.width).all():
-            part = slice(first[0], first[0] + len(first) * self.width)
-            return cells.start[part].reshape(-1, self.width), cells.end[part].reshape(-1, self.width)
-        there = np.arange(self.width) < self.present[:, None]
-        place = np.where(there, first[:, None] + np.arange(self.width), 0)
-        return tuple(np.where(there, ends[place], cells.row_end[self.rows][:, None]) for ends in (cells.start, cells.end))
+    def spans(self, rows, j) -> tuple[np.ndarray, np.ndarray]:
+        """Starts and ends of the cells of rows of data in column j, both perhaps arrays; of a cell that its row does not have, the row's end."""
+        cells, there = self.cells, j < self.present[rows]
+        place = np.where(there, cells.rows[self.rows[rows]] + j, 0)
+        start = np.where(there, cells.start[place], cells.row_end[self.rows[rows]])
+        return start, start + np.where(there, cells.length[place], 0)
+
+    def texts(self, rows, j: int) -> list[str]:
+        """The texts of the cells of rows of data in column j."""
+        return self.cells.texts(*self.spans(rows, j))
 
     def _not_blank(self) -> np.ndarray:
         cells, first = self.cells, np.minimum(self.cells.rows[:-1], max(0, len(self.cells.start) - 1))
         if not len(cells.start):
             return first[:0]
-        nothing = (cells.start[first] == cells.end[first]) & ~cells.quoted(cells.start[first], cells.end[first])
+        nothing = (cells.length[first] == 0) & ~cells.quoted(cells.start[first], cells.start[first])
         return np.flatnonzero(~((self.widths == 0) | ((self.widths == 1) & nothing)))
 
     def _without_comments(self, rows, skip, comment) -> np.ndarray:
@@ -73,7 +75,7 @@ class Form:
             marked[:] = [self.cells.text.startswith(begin, place) for place in self.cells.row_start[rows].tolist()]
         if comment is None and marked.any() and not marked.all():
             first = int(marked.argmin())  # names may begin with #, right above numbers, and rows, below
-            names = any(map(evidence.is_number, self.cells.row(rows[first], 64)))
+            names = any(map(is_number, self.cells.row(rows[first], 64)))
             as_wide = self.widths[rows] == evidence.usual_width(self.widths[rows[~marked]])
             marked &= ~as_wide | (np.arange(len(rows)) < first - names)
         if comment is not None or not marked.all():
@@ -90,12 +92,12 @@ class Form:
         if evidence.is_note(row, several, width):
             return self._names_otherwise_separated(rows[0], rows[1], width) is None
         later = self.widths[rows[1:evidence.TITLES]]
-        return several <= width / 2 and bool((later >= width - 1).any()) and not any(map(evidence.is_number, row[:1]))
+        return several <= width / 2 and bool((later >= width - 1).any()) and not any(map(is_number, row[:1]))
 
     def _names_otherwise_separated(self, r, following, width: int) -> list[str] | None:
         """Names that another separator cuts into as many as the rows have cells; None: it does not, or no row with a number follows."""
         text = self.cells.text[self.cells.row_start[r]:self.cells.row_end[r]]
-        if self.widths[r] == 1 < width and any(map(evidence.is_number, self.cells.row(following))):
+        if self.widths[r] == 1 < width and any(map(is_number, self.cells.row(following))):
             for separator in evidence.SEPARATORS:
                 names = split(text, separator).row(0)
                 if len(names) == width and all(names):
@@ -132,13 +134,13 @@ class Form:
 
     def _quotes_differ(self, rows) -> bool:
         """Whether all cells of the first row stand in quotes, and those of the next ones do not."""
-        quoted = [self.cells.quoted(self.cells.start[part], self.cells.end[part]) for r in rows[:3] for part in [slice(*self.cells.rows[r:r + 2])]]
+        quoted = [self.cells.quoted(*self.cells.spans(r, MOST_COLUMNS)) for r in rows[:3]]
         return self.cells.has_quotes and len(quoted) == 3 and bool(quoted[0].all()) and not any(row[1:].any() for row in quoted[1:])
 
     def _refuse_long_rows(self) -> None:
         cells = self.cells
         parts = ((r, slice(cells.rows[r] + self.width, cells.rows[r + 1])) for r in self.rows[self.widths[self.rows] > self.width])
-        long = [r for r, part in parts if (cells.end[part] > cells.start[part]).any()]
+        long = [r for r, part in parts if cells.length[part].any()]
         if long:
             more = f", as have {len(long) - 1} more lines" if len(long) > 1 else ""
             raise DataFileError(

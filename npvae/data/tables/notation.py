@@ -33,7 +33,7 @@ def plain_numbers(a, start, end) -> tuple[np.ndarray, np.ndarray]:
     negative = (a.take(start, mode="clip") == ord("-")) & (length > 0)
     start, length = start + negative, length - negative
     good = (length > 0) & (length <= MOST_DIGITS + 1)
-    whole, decimals, point = np.zeros(len(start), np.int64), np.zeros(len(start), np.int8), np.zeros(len(start), bool)
+    whole, decimals, point = np.zeros(start.shape, np.int64), np.zeros(start.shape, np.int8), np.zeros(start.shape, bool)
     leading = a.take(start, mode="clip") == ord("0")
     for i in range(int(min(length.max(initial=0), MOST_DIGITS + 1))):
         byte = a.take(start + i, mode="clip")
@@ -138,6 +138,11 @@ def find_notation(counts: Counter, mark: str) -> Notation | None:
     group = next((part[2] for part in readings[mark] if part[2]), "")
     inner = any(match[3] and match[2] for match in shared)
     return Notation(max(decimals), min(decimals) == max(decimals), mark, group, prefix, suffix, inner)
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number in any notation that is known here."""
+    return plain_float(text) is not None or find_notation(Counter([text]), ".") is not None
 
 
 def _parts(core: str, mark: str) -> tuple[str, str, str] | None:

@@ -10,11 +10,12 @@ import numpy as np
 from npvae import check
 from npvae.data.source import read_source
 from npvae.data.tables import evidence
+from npvae.data.tables.carried import are_few_others, why_carried
 from npvae.data.tables.encoding import decode
 from npvae.data.tables.form import Form
 from npvae.data.tables.notation import LARGEST_WHOLE, Notation, find_notation, is_code, marks_of, plain_float, plain_numbers
 from npvae.data.tables.spellings import spellings, texts_of
-from npvae.data.tables.splitter import Cells, split
+from npvae.data.tables.splitter import split
 from npvae.data.tables.table import Column, Table
 from npvae.errors import DataFileError, InputError, UnknownNameError
 
@@ -23,7 +24,7 @@ BLOCK, VOTERS = 1 << 15, 1000
 SEPARATORS = {"tab": "\t", "\\t": "\t", "blank": " ", "space": " "}
 #: Decimals, and significant digits, of numbers that are filled in, at most.
 MOST_PLACES = 12
-_HEADS, _DIGITS = (np.isin(np.arange(256), list(some)) for some in (b"0123456789+-.", b"0123456789"))
+_HEADS = np.isin(np.arange(256), list(b"0123456789+-."))
 
 
 def read_table(
@@ -51,15 +52,14 @@ def read_table(
     if cells.unclosed >= 0:
         raise DataFileError(f"{name}: line {cells.line(cells.unclosed)}: the quote that opens here is never closed; close it, or remove it")
     form = Form(name, cells, skip, comment, header, header_rows, nothing)
-    start, end = form.spans()
-    values, decimals = np.empty(start.shape), np.empty(start.shape, np.int8)
-    for i in range(0, len(start), rows := max(1, BLOCK // form.width)):
-        found = plain_numbers(cells.bytes, start[i:i + rows].ravel(), end[i:i + rows].ravel())
-        values[i:i + rows], decimals[i:i + rows] = (array.reshape(-1, form.width) for array in found)
-    mark = decimal or _decimal_mark(cells, start, end, decimals, nothing)
-    reader = _ColumnReader(cells, nothing, mark)
+    values, decimals = np.empty((len(form.rows), form.width)), np.empty((len(form.rows), form.width), np.int8)
+    for i in range(0, len(values), step := max(1, BLOCK // form.width)):
+        rows = np.arange(i, min(i + step, len(values)))
+        values[rows], decimals[rows] = plain_numbers(cells.bytes, *form.spans(rows[:, None], np.arange(form.width)))
+    mark = decimal or _decimal_mark(form, decimals, nothing)
+    reader = _ColumnReader(form, nothing, mark)
     columns = [
-        reader.read(Column(inside, written, values[:, j]), start[:, j], end[:, j], decimals[:, j], j == 0)
+        reader.read(Column(inside, written, values[:, j]), j, decimals[:, j])
         for j, (inside, written) in enumerate(zip(form.names, form.written, strict=True))
     ]
     for text in sorted(ignored):
@@ -68,57 +68,54 @@ def read_table(
             raise UnknownNameError("column", text, form.names)
         for column in named:
             column.carried = "as said"
-    return Table(name, decoded, cells, mark, form, start, end, columns)
+    return Table(name, decoded, mark, form, columns)
 
 
-def _decimal_mark(cells: Cells, start, end, decimals, nothing) -> str:
+def _decimal_mark(form: Form, decimals, nothing) -> str:
     """The table's decimal separator: each column has a vote, those of plain numbers if they have not three decimals throughout."""
     votes: Counter = Counter()
-    for j in range(min(start.shape[1], VOTERS)):
+    for j in range(min(form.width, VOTERS)):
         places = set(decimals[:VOTERS, j].tolist())
         if -1 in places:
-            rest = np.flatnonzero(decimals[:VOTERS, j] < 0)
-            found = marks_of(text for text in cells.of(start[rest, j], end[rest, j]) if text not in nothing)
+            found = marks_of(text for text in form.texts(np.flatnonzero(decimals[:VOTERS, j] < 0), j) if text not in nothing)
             votes[found.pop() if len(found) == 1 else ""] += 1
         elif places - {0, 3}:
             votes["."] += 1
-    return "," if votes[","] > votes["."] or (votes[","] == votes["."] and cells.separator == ";") else "."
+    return "," if votes[","] > votes["."] or (votes[","] == votes["."] and form.cells.separator == ";") else "."
 
 
 class _ColumnReader:
-    """Reads columns, each from its plain numbers and the spans of its cells."""
+    """Reads columns, each from its plain numbers and the texts of its other cells."""
 
-    def __init__(self, cells: Cells, nothing: frozenset[str], mark: str) -> None:
-        self._cells, self._nothing, self._mark = cells, nothing, mark
-        self._underscores = b"_" in cells.text
+    def __init__(self, form: Form, nothing: frozenset[str], mark: str) -> None:
+        self._form, self._nothing, self._mark = form, nothing, mark
         self._numbers = {number: text for text in nothing if (number := plain_float(text)) is not None}
 
-    def read(self, column: Column, start, end, decimals, first: bool) -> Column:
-        """Complete the column, which has plain numbers for values, with ``decimals`` places, -1 elsewhere. first: whether it is the first."""
+    def read(self, column: Column, j: int, decimals) -> Column:
+        """Complete column j, which has plain numbers for values, with ``decimals`` places, -1 elsewhere."""
         for number, text in self._numbers.items():
             self._miss(column, np.flatnonzero(column.values == number), text)
         rest = np.flatnonzero((decimals < 0) & ~column.missing)
-        wild = self._floats(column.values, rest, start, end)
+        wild = self._floats(column.values, rest, j)
         rest = rest[np.isnan(column.values[rest])]
-        if "" in self._nothing:
-            empty = start[rest] == end[rest]
-            self._miss(column, rest[empty], "")
-            rest = rest[~empty]
-        texts = self._cells.of(start[rest], end[rest])
+        texts = self._form.texts(rest, j)
         for text in set(texts) & self._nothing:
             self._miss(column, rest[[each == text for each in texts]], text)
         plain = decimals[(decimals >= 0) & ~column.missing]
         places = set(np.unique(plain).tolist())
         if not self._nothing.issuperset(texts) or (self._mark == "," and 3 in places <= {0, 3} and not len(wild)):  # 1.234 may be a thousand
             rows = np.flatnonzero(~column.missing)
-            self._read_texts(column, rows, self._cells.of(start[rows], end[rows]), self._mark != ",")
+            self._read_texts(column, rows, self._form.texts(rows, j), self._mark != ",")
         else:
-            found = _notation(self._cells.of(start[wild[:VOTERS]], end[wild[:VOTERS]]))
+            found = _notation(self._form.texts(wild[:VOTERS], j))
             if not found.digits and len(wild) <= len(plain):  # 0.30000000000000004 among tenths is one of them
                 places |= {found.decimals} if len(wild) and found.decimals < MOST_PLACES else set()
                 found = Notation(max(places, default=0), len(places) < 2)
             column.notation = found
-        self._judge(column, first)
+        name = column.name if self._form.has_names else ""
+        column.carried = why_carried(name, column.values, column.observed, j == 0, "--missing={}") or ""
+        if column.kind == "number" and not column.carried:
+            column.suspicious = evidence.suspicious(column.values[column.observed])
         return column
 
     def _miss(self, column: Column, rows, text: str) -> None:
@@ -126,17 +123,17 @@ class _ColumnReader:
             column.missing[rows], column.values[rows] = True, np.nan
             column.spellings[text] = column.spellings.get(text, 0) + len(rows)
 
-    def _floats(self, values, rows, start, end) -> np.ndarray:
+    def _floats(self, values, rows, j: int) -> np.ndarray:
         """Read numbers with an exponent, or to the last bit, if all that begin like numbers are such; their rows, or none."""
-        a, text = self._cells.bytes, self._cells.text
-        rows = rows[_HEADS[a.take(start[rows], mode="clip")] & (end[rows] > start[rows])]
-        raw = [text[i:j] for i, j in zip(start[rows].tolist(), end[rows].tolist(), strict=True)]
+        cells, (start, end) = self._form.cells, self._form.spans(rows, j)
+        there = _HEADS[cells.bytes.take(start, mode="clip")] & (end > start)
+        rows, texts = rows[there], [cells.text[a:b] for a, b in zip(start[there].tolist(), end[there].tolist(), strict=True)]
         try:
-            found = np.fromiter(map(float, raw), float, len(raw))
+            found = np.fromiter(map(float, texts), float, len(texts))
         except ValueError:
             return rows[:0]
-        code = (a.take(start[rows], mode="clip") == ord("0")) & _DIGITS[a.take(start[rows] + 1, mode="clip")] & (end[rows] > start[rows] + 1)
-        if code.any() or not (np.abs(found) < LARGEST_WHOLE).all() or (self._underscores and any(b"_" in each for each in raw)):
+        code = any(b"_" in text or (text[:1] == b"0" and len(text) > 1 and text[:2].isdigit()) for text in texts)
+        if code or not (np.abs(found) < LARGEST_WHOLE).all():
             return rows[:0]
         values[rows] = found
         return rows
@@ -148,8 +145,8 @@ class _ColumnReader:
         lower = {text.lower() for text in counts}
         if any(map(is_code, counts)):
             self._keep(column, "text", rows, texts, counts)
-        elif None not in floats.values() and any(text.lstrip("+-").isdecimal() and abs(floats[text]) >= LARGEST_WHOLE for text in counts):
-            self._keep(column, "identifier", rows, [*map(int, texts)] if all(map(str.isdecimal, counts)) else texts, counts)
+        elif None not in floats.values() and all(text.lstrip("+-").isdecimal() for text in counts) and max(map(abs, floats.values())) >= LARGEST_WHOLE:
+            self._keep(column, "identifier", rows, [*map(int, texts)], counts)
         elif None not in floats.values() and plainly:
             column.values[rows], column.notation = [floats[text] for text in texts], _notation(texts[:VOTERS])
         elif dates := evidence.read_dates(texts, counts):
@@ -161,7 +158,7 @@ class _ColumnReader:
             readings = [(notation, {text: notation.read(text) for text in counts})] if notation else []
             for notation, reading in [*readings, (_notation([text for text in texts[:VOTERS] if floats[text] is not None]), floats)]:
                 others = Counter({text: counts[text] for text, value in reading.items() if value is None})
-                if not others or evidence.are_few_others(others, len(texts) - sum(others.values())):
+                if not others or are_few_others(others, len(texts) - sum(others.values())):
                     column.values[rows] = [np.nan if reading[text] is None else reading[text] for text in texts]
                     column.notation, column.others = notation, dict(others)
                     return
@@ -170,22 +167,6 @@ class _ColumnReader:
     def _keep(self, column: Column, kind: str, rows, found: list, counts: Counter) -> None:
         column.kind, column.counts, column.values = kind, counts, np.full(len(column.values), None, object)
         column.values[rows] = found
-
-    def _judge(self, column: Column, first: bool) -> None:
-        """Say why a column is carried, and what is suspicious in it."""
-        seen = column.values[column.observed]
-        if not len(seen):
-            column.carried = "empty"
-        elif (seen == seen[0]).all():
-            column.carried = "ticked or empty" if column.missing.any() else "constant"
-        elif column.kind == "identifier":
-            column.carried = "identifiers: whole numbers of more digits than a float holds"
-        elif column.kind == "text":
-            column.carried = evidence.why_no_categories(column.counts, "--missing={}") or ""
-        elif column.kind == "number" and first and len(seen) == len(column.values) and evidence.counts_rows(seen):
-            column.carried = "numbers of the rows"
-        elif column.kind == "number":
-            column.suspicious = evidence.suspicious(seen)
 
 
 def _notation(texts) -> Notation:

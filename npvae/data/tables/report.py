@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from npvae.data.tables.evidence import SHARE_OF_WORD, short
+from npvae.data.tables.carried import short
+from npvae.data.tables.evidence import SHARE_OF_WORD
 from npvae.data.tables.notation import Notation
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def describe(table: Table) -> str:
 def how_read(table: Table) -> str:
     """The text's encoding, separator, names and decimal separator."""
     why = f" ({table.decoded.why}; --encoding NAME)" if table.decoded.why else ""
-    separator = _SEPARATORS.get(table.cells.separator, table.cells.separator)
+    separator = _SEPARATORS.get(table.form.cells.separator, table.form.cells.separator)
     decimal = f", decimal {table.mark!r} (--decimal)" if table.mark != "." else ""
     return (
         f"{table.name}: {len(table)} rows, {len(table.columns)} columns; {table.decoded.encoding}{why}, separator {separator!r} (--separator), "
@@ -118,7 +119,7 @@ def notes(table: Table) -> list[str]:
 def to_json(table: Table) -> dict:
     """The same for programs."""
     return {
-        "file": table.name, "rows": len(table), "encoding": table.decoded.encoding, "why": table.decoded.why, "separator": table.cells.separator,
+        "file": table.name, "rows": len(table), "encoding": table.decoded.encoding, "why": table.decoded.why, "separator": table.form.cells.separator,
         "decimal": table.mark, "names": table.form.has_names, "outside": [{"line": line, "why": why} for line, why in sorted(table.form.outside)],
         "columns": [
             {

@@ -10,14 +10,16 @@ A cell's span is its content, without its quotes and the blanks around it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 
-_SEPARATOR, _LINE_END, _QUOTE = 1, 2, 3
+_SEPARATOR, _LINE_END = 1, 2
 #: Bytes looked at in one go, and blanks around a cell that are taken off here (more are when it is read).
 CHUNK, MOST_BLANKS = 1 << 20, 64
 BLANKS = np.isin(np.arange(256), [9, 32])
+_QUOTED = re.compile(rb'"[^"]*(?:""[^"]*)*("?)')
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,27 +30,31 @@ class Cells:
     text: bytes
     bytes: np.ndarray  # the same as numbers
     start: np.ndarray  # (M,)
-    end: np.ndarray  # (M,)
+    length: np.ndarray  # (M,)
     rows: np.ndarray  # (R + 1,)
     row_start: np.ndarray  # (R,)
     row_end: np.ndarray  # (R,), without the line end
     unclosed: int
     has_quotes: bool
 
-    def of(self, starts, ends) -> list[str]:
-        """The texts of some cells."""
+    def texts(self, starts, ends) -> list[str]:
+        """The texts of some spans."""
         found = [self.text[a:b].decode("utf-8").strip() for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
         if self.has_quotes:  # doubled in a quoted cell
             return [cell.replace('""', '"') if inside and '"' in cell else cell for cell, inside in zip(found, self.quoted(starts, ends), strict=True)]
         return found
 
+    def spans(self, r: int, most: int = 1000) -> tuple[np.ndarray, np.ndarray]:
+        """Starts and ends of the cells of a row, the first ``most``."""
+        part = slice(self.rows[r], min(self.rows[r + 1], self.rows[r] + most))
+        return self.start[part], self.start[part] + self.length[part]
+
     def row(self, r: int, most: int = 1000) -> list[str]:
         """The texts of a row, the first ``most``."""
-        part = slice(self.rows[r], min(self.rows[r + 1], self.rows[r] + most))
-        return self.of(self.start[part], self.end[part])
+        return self.texts(*self.spans(r, most))
 
     def quoted(self, starts, ends) -> np.ndarray:
-        """Which cells stand in quotes."""
+        """Which spans stand in quotes."""
         before, after = self.bytes.take(starts - 1, mode="clip"), self.bytes.take(ends, mode="clip")
         return (before == ord('"')) & (after == ord('"')) & (starts > 0) & (ends < len(self.text))
 
@@ -61,81 +67,63 @@ def split(text: bytes, separator: str) -> Cells:
     """The cells of a text."""
     a, size = np.frombuffer(text, np.uint8), np.int32 if len(text) < 2**31 - 2 else np.int64
     kinds = np.zeros(256, np.uint8)
-    kinds[[10, 13]], kinds[ord('"')], kinds[[9, 32] if separator == " " else [ord(separator)]] = _LINE_END, _QUOTE, _SEPARATOR
+    kinds[[10, 13]], kinds[[9, 32] if separator == " " else [ord(separator)]] = _LINE_END, _SEPARATOR
     at = np.concatenate([np.zeros(0, size), *(np.flatnonzero(kinds[a[i:i + CHUNK]]).astype(size) + size(i) for i in range(0, len(a), CHUNK))])
-    pairs = b"\r\n" in text
-    if pairs:  # a line end of two bytes is at its first
-        at = at[(a[at] != 10) | (a[np.maximum(at, 1) - 1] != 13) | (at == 0)]
-    kind, unclosed, has_quotes = kinds[a[at]], -1, b'"' in text
+    if b"\r\n" in text:  # a line end of two bytes is at its second
+        at = at[(a[at] != 13) | (a.take(at + 1, mode="clip") != 10) | (at + 1 == len(a))]
+    unclosed, has_quotes = -1, b'"' in text
     if has_quotes:
-        outside, unclosed = _outside_quotes(text, a, at, kind, kinds)
-        at, kind = at[outside], kind[outside]
-    ends_line = kind == _LINE_END
-    start, end = np.zeros(len(at) + 1, size), np.append(at, size(len(text)))
-    np.add(at, 1, out=start[1:])
-    if pairs:
-        start[1:] += ends_line & (a[at] == 13) & (a.take(at + 1, mode="clip") == 10) & (at + 1 < len(text))
-    rows = np.concatenate([[0], np.flatnonzero(ends_line) + 1, [len(start)]]).astype(np.int64)
+        at, unclosed = _outside_quotes(text, a, at)
+    ends_line = kinds[a[at]] == _LINE_END
+    rows = np.concatenate([[0], np.flatnonzero(ends_line) + 1, [len(at) + 1]]).astype(size)
+    start, end = _between(a, at)
     if start[-1] == len(text) and (not len(at) or ends_line[-1]):  # nothing after the last line end
         start, end, rows = start[:-1], end[:-1], rows[:-1]
-    del at, kind, ends_line
+    del at, ends_line
     row_start, row_end = start[rows[:-1]], end[rows[1:] - 1]
     if separator == " ":  # between two separators is nothing
         there = end > start
-        rows, start, end = np.concatenate([[0], np.cumsum(there)])[rows], start[there], end[there]
-    for i in range(0, len(start), CHUNK):
-        _trim(a, start[i:i + CHUNK], end[i:i + CHUNK])
+        rows, start, end = np.concatenate([[0], np.cumsum(there)]).astype(size)[rows], start[there], end[there]
+    _trim(a, start, end)
     if has_quotes:
-        inside = ((end - start >= 2) & (a.take(start, mode="clip") == ord('"')) & (a.take(end - 1, mode="clip") == ord('"'))).astype(size)
+        inside = (end - start >= 2) & (a.take(start, mode="clip") == ord('"')) & (a.take(end - 1, mode="clip") == ord('"'))
         start, end = start + inside, end - inside
-    return Cells(separator, text, a, start, end, rows, row_start, row_end, unclosed, has_quotes)
+    end -= start
+    return Cells(separator, text, a, start, end.astype(np.min_scalar_type(end.max(initial=0))), rows, row_start, row_end, unclosed, has_quotes)
+
+
+def _between(a, at) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and ends of what is between separators and line ends."""
+    line_ends = np.flatnonzero(a[at] == 10)
+    start, end = np.zeros(len(at) + 1, at.dtype), np.append(at, at.dtype.type(len(a)))
+    np.add(at, 1, out=start[1:])
+    end[line_ends] -= (a.take(at[line_ends] - 1, mode="clip") == 13) & (at[line_ends] > 0)
+    return start, end
 
 
 def _trim(a, start, end) -> None:
     """Take blanks off both ends of spans, in place."""
-    for ends, step in ((start, 1), (end, -1)):
-        which = np.flatnonzero((start < end) & BLANKS[a.take(ends - (step < 0), mode="clip")])
-        for _ in range(MOST_BLANKS if len(which) else 0):
-            ends[which] += step
-            which = which[(start[which] < end[which]) & BLANKS[a.take(ends[which] - (step < 0), mode="clip")]]
+    for i in range(0, len(start), CHUNK):
+        some = start[i:i + CHUNK], end[i:i + CHUNK]
+        for ends, step in zip(some, (1, -1), strict=True):
+            which = np.flatnonzero((some[0] < some[1]) & BLANKS[a.take(ends - (step < 0), mode="clip")])
+            for _ in range(MOST_BLANKS if len(which) else 0):
+                ends[which] += step
+                which = which[(some[0][which] < some[1][which]) & BLANKS[a.take(ends[which] - (step < 0), mode="clip")]]
 
 
-def _outside_quotes(text, a, at, kind, kinds) -> tuple[np.ndarray, int]:
-    """Which separators and line ends are no part of a quoted cell, and where a quote is never closed.
-
-    Where all quotes stand at the ends of cells, or are doubled, those after an even number of quotes; else one after the other.
-    """
-    quote = kind == _QUOTE
-    inside = np.cumsum(quote, dtype=np.int64) & 1
-    if not inside[-1] and _at_the_end(a, at[quote & (inside == 1)], -1, kinds) and _at_the_end(a, at[quote & (inside == 0)], 1, kinds):
-        return ~quote & (inside == 0), -1
-    outside, within, plain, doubled, begin, opened = ~quote, False, False, -1, 0, -1
-    for i in range(0, len(at), CHUNK):
-        for j, (place, what) in enumerate(zip(at[i:i + CHUNK].tolist(), kind[i:i + CHUNK].tolist(), strict=True), start=i):
-            if what != _QUOTE and within:
-                outside[j] = False
-            elif what != _QUOTE:
-                begin, plain = place + 1, False
-            elif within and place != doubled:
-                if text[place + 1:place + 2] == b'"':
-                    doubled = place + 1
-                else:
-                    within, plain = False, True
-            elif not within and not plain:
-                within = not text[begin:place].strip()
-                plain, opened = not within, place
-    return outside, opened if within else -1
-
-
-def _at_the_end(a, at, step: int, kinds) -> bool:
-    """Whether beyond each of these quotes, and blanks, a cell ends; or at once another quote comes."""
-    at = at + step
-    at = at[(at >= 0) & (at < len(a))]
-    at = at[a[at] != ord('"')]
-    for _ in range(MOST_BLANKS):
-        at = at[kinds[a[at]] == 0]
-        if not len(at) or not BLANKS[a[at]].all():
-            return not len(at)
-        at = at + step
-        at = at[(at >= 0) & (at < len(a))]
-    return False
+def _outside_quotes(text: bytes, a, at) -> tuple[np.ndarray, int]:
+    """Separators and line ends that are no part of a quoted cell, and where a quote opens that never closes, or -1."""
+    start, end = _between(a, at)
+    _trim(a, start, end)
+    spans, last, unclosed = [], 0, -1
+    for place in start[a.take(start, mode="clip") == ord('"')].tolist():
+        if last <= place < len(text):
+            found = _QUOTED.match(text, place)
+            last, unclosed = found.end(), -1 if found[1] else place
+            spans.append((place, last))
+    if not spans:
+        return at, -1
+    begin, end = np.array(spans).T
+    which = np.searchsorted(begin, at, "right") - 1
+    return at[(which < 0) | (at >= end[which])], unclosed

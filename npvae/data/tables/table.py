@@ -9,8 +9,8 @@ import numpy as np
 from npvae.data.tables import report
 from npvae.data.tables.encoding import Decoded
 from npvae.data.tables.evidence import date_length
+from npvae.data.tables.form import Form
 from npvae.data.tables.notation import Notation
-from npvae.data.tables.splitter import Cells
 from npvae.data.tables.write import write_table
 from npvae.errors import InputError, MissingDependencyError, UnknownNameError
 
@@ -63,7 +63,7 @@ class Column:
         if self.kind in ("number", "date") and not self.others:
             return self.values
         j, rows = table.columns.index(self), np.flatnonzero(~self.missing)
-        texts, found = table.cells.of(table.start[rows, j], table.end[rows, j]), np.full(len(self.values), np.nan)
+        texts, found = table.form.texts(rows, j), np.full(len(self.values), np.nan)
         for row, text in zip(rows.tolist(), texts, strict=True):
             try:
                 if "_" in text:
@@ -86,12 +86,11 @@ class Column:
 class Table:
     """What :func:`npvae.read_table` returns: ``columns``, a list of :class:`Column`, and all that writing the table again needs."""
 
-    def __init__(self, name, decoded: Decoded, cells: Cells, mark: str, form, start, end, columns: list[Column]) -> None:
-        self.name, self.decoded, self.cells, self.mark, self.columns = name, decoded, cells, mark, columns
-        self.form, self.start, self.end = form, start, end
+    def __init__(self, name, decoded: Decoded, mark: str, form: Form, columns: list[Column]) -> None:
+        self.name, self.decoded, self.mark, self.form, self.columns = name, decoded, mark, form, columns
 
     def __len__(self) -> int:
-        return len(self.start)
+        return len(self.form.rows)
 
     def __repr__(self) -> str:
         return f"Table({self.name!r}: {len(self)} rows, {len(self.columns)} columns)"

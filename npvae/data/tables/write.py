@@ -25,28 +25,28 @@ def write_table(path, table: Table, columns: list[Column], filled: np.ndarray) -
 
 def fill(table: Table, columns: list[Column], filled: np.ndarray) -> bytes:
     """The text of the table, in UTF-8, with ``filled`` in the missing cells of these columns."""
-    cells, present, width = table.cells, table.form.present, len(table.columns)
+    form, cells, width = table.form, table.form.cells, len(table.columns)
     separator, places, parts = cells.separator.encode(), {id(column): j for j, column in enumerate(table.columns)}, {}
     for k, column in enumerate(columns):
         j, rows = places[id(column)], np.flatnonzero(column.missing)
-        inside = cells.quoted(table.start[rows, j], table.end[rows, j]) & (j < present[rows])
+        start, end = form.spans(rows, j)
+        inside = cells.quoted(start, end) & (j < form.present[rows])
         seen = np.flatnonzero(column.observed)[:LOOKED_AT]
-        all_quoted = len(seen) > 0 and bool(cells.quoted(table.start[seen, j], table.end[seen, j]).all())
-        for row, value, quoted in zip(rows.tolist(), filled[rows, k].tolist(), inside.tolist(), strict=True):
+        all_quoted = len(seen) > 0 and bool(cells.quoted(*form.spans(seen, j)).all())
+        for row, *span, value, quoted in zip(rows.tolist(), start.tolist(), end.tolist(), filled[rows, k].tolist(), inside.tolist(), strict=True):
             cell = column.write(value).encode()
             if quoted or all_quoted or _needs_quotes(cell, separator):
                 cell = cell.replace(b'"', b'""')
                 cell = cell if quoted else b'"' + cell + b'"'
-            parts[row * width + j] = cell
+            parts[row * width + j] = *span, cell
     pieces, at, last = [], 0, (-1, 0)
     for key in sorted(parts):
-        row, j = divmod(key, width)
-        start = int(table.start[row, j])
+        (row, j), (start, end, cell) = divmod(key, width), parts[key]
         pieces.append(cells.text[at:start])
-        if j >= present[row]:  # the row ends before this cell
-            pieces.append(separator * (j - (last[1] if last[0] == row and last[1] >= present[row] else int(present[row]) - 1)))
-        pieces.append(parts[key])
-        at, last = int(table.end[row, j]), (row, j)
+        if j >= form.present[row]:  # the row ends before this cell
+            pieces.append(separator * (j - (last[1] if last[0] == row and last[1] >= form.present[row] else int(form.present[row]) - 1)))
+        pieces.append(cell)
+        at, last = end, (row, j)
     return b"".join([*pieces, cells.text[at:]])
 
 
