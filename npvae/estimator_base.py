@@ -53,7 +53,7 @@ class Estimator(SklearnProtocol):
         """X as rows of what the model is trained on."""
         return inputs.as_rows(
             X, self.dtype, name=name, n_features=n_features, divide_by=self.divide_by, model=type(self).__name__,
-            missing=self.missing,
+            missing=bool(self.missing),
         )
 
     def learn_scale(self, x: np.ndarray) -> None:
@@ -104,6 +104,9 @@ class Estimator(SklearnProtocol):
     def _widths_of(self, architecture) -> tuple[int, int]:
         """What :meth:`build_architecture` was given for it, and how many features the data have that the user gives."""
         return architecture.n_features, architecture.n_features
+
+    #: Arguments that its file need not have.
+    later_arguments: tuple[str, ...] = ()
 
     #: The classes of the architecture and of the model.
     _architecture_type, _model_type = Architecture, Model

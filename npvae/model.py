@@ -113,6 +113,11 @@ class Architecture:
         outputs = self.likelihood.heads(self.n_features)
         return hidden, [DenseLayer(f"decoder/{head}", width, units) for head, units in outputs.items()]
 
+    def layers_on_rows(self) -> list[DenseLayer]:
+        """Those whose input is a row of data, and not what a layer has made of it."""
+        hidden, heads = self.encoder()
+        return hidden[:1] or heads
+
     def dense_layers(self) -> list[DenseLayer]:
         """Every dense layer in order of evaluation."""
         return [layer for part in (*self.encoder(), *self.decoder()) for layer in part]
@@ -206,9 +211,9 @@ class Model:
                 if r > 0.0:
                     views[name][...] = r * (2.0 * random.uniform(seed, purpose, step, views[name].shape) - 1.0)
         if self.architecture.missing:
-            hidden, heads = self._encoder
-            for layer in hidden[:1] or heads:
-                views[layer.W][self.architecture.n_features:] = 0.0  # or what is missing by chance would be noise at first
+            features = self.architecture.n_features
+            for layer in self.architecture.layers_on_rows():
+                views[layer.W][features:2 * features] = 0.0  # or what is missing by chance would be noise at first
         for name, value in self.likelihood.parameters(self.architecture.n_features).items():
             views[f"likelihood/{name}"][...] = value
         if x is not None:

@@ -11,6 +11,7 @@ from npvae import declared, encoder_view, inputs, io, kl_warmup, likelihoods, ob
 from npvae.errors import InputError, ModelFileError, NpvaeError
 from npvae.fields import Anything, Built, Either, Flag, ListOf, Maybe, OneOf, Real, Record, Text, Whole, shown
 from npvae.layers import activations, initial
+from npvae.tables.schema import UNSEEN
 from npvae.training.history import History
 from npvae.preparation import OUTPUT_BIAS_OR_AUTO
 from npvae.training.settings import BINARIZE
@@ -25,7 +26,8 @@ def _built(what: str, get) -> Maybe:
 ARGUMENTS = {
     "latent_dim": Maybe(Whole(1)), "hidden": Maybe(Either(Whole(1), declared.WIDTHS)), "decoder_hidden": Maybe(Either(Whole(1), declared.WIDTHS)),
     "classifier_hidden": Maybe(Either(Whole(1), declared.WIDTHS)), "activation": Maybe(OneOf(activations.NAMES)),
-    "missing": Flag(), "linear_path": Maybe(Flag()), "likelihood": declared.Configuration(),
+    "missing": Either(Flag(), ListOf(Either(Text(), Real()))), "linear_path": Maybe(Flag()),
+    "likelihood": Either(OneOf(("auto",)), declared.Configuration()), "kinds": Maybe(Anything()), "ignore": Maybe(Anything()), "unseen": OneOf(UNSEEN),
     "objective": _built("an objective", objectives.get), "beta": Real(minimum=0.0),
     "kl_warmup": _built("a warm-up of the KL term", kl_warmup.get), "optimizer": _built("an optimizer", optim.get),
     "learning_rate": Real(above=0.0), "schedule": _built("a learning-rate schedule", schedules.get),
@@ -42,7 +44,10 @@ ARGUMENTS = {
 
 def declaration(cls) -> Record:
     """The header of a file of this class of estimator; beside what every one has, what the class says of itself."""
-    arguments = Record({name: ARGUMENTS[name] for name in cls._parameter_defaults()})
+    names = [*cls._parameter_defaults()]
+    arguments = Record(
+        {name: ARGUMENTS[name] for name in names if name not in cls.later_arguments}, {name: ARGUMENTS[name] for name in names if name in cls.later_arguments}
+    )
     return Record({
         "estimator": OneOf((cls.__name__,)),
         "architecture": Record(

@@ -55,7 +55,7 @@ def prepare(estimator, X, X_valid=None, labels=None, labels_valid=None) -> Run:
     if settings.patience is not None and x_valid is None:
         raise InputError("patience needs validation data: set validation_fraction, or give X_valid")
     if estimator.missing:
-        _refuse_empty_columns(x, rows.column_names)
+        refuse_empty_columns(x, rows.column_names)
     by.learn_scale(x)
     x, x_valid = by.scaled(x), None if x_valid is None else by.scaled(x_valid)
     model, settings = by.choose_model(settings, x, x_valid, backends.get(estimator.backend, estimator.threads))
@@ -106,7 +106,7 @@ def training_settings(estimator) -> TrainingSettings:
     return TrainingSettings(seed=random.seed_from(estimator.random_state), **arguments)
 
 
-def _refuse_empty_columns(x: np.ndarray, column_names) -> None:
+def refuse_empty_columns(x: np.ndarray, column_names) -> None:
     """InputError naming the first column of which nothing is observed."""
     empty = np.isnan(x).all(axis=0)
     if empty.any():

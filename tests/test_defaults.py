@@ -219,7 +219,7 @@ DEFAULTS = {
         Cosine: final=0.0
     """,
     "semisupervised.estimator": """
-        SemiSupervisedVAE: latent_dim=50, hidden=(500,), activation='softplus', alpha=1.0, standardize=False,
+        SemiSupervisedVAE: latent_dim=50, hidden=(500,), activation='softplus', ignore=(), missing=(), unseen='error', alpha=1.0, standardize=False,
             beta=1.0, kl_warmup=0, optimizer='adam', learning_rate=0.001, schedule='constant', batch_size=100,
             epochs=100, validation_fraction=0.0, min_delta=0.0, binarize='none', initial_weights='glorot',
             output_bias='auto', divide_by=1.0, backend='auto', dtype='float32', verbose=False

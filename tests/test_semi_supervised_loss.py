@@ -47,28 +47,30 @@ def log_softmax(logits):
     return [v - total for v in logits]
 
 
-def bound_of_pair(parameters, x, y, eps, beta):
-    """-L(x, y): one sample of z."""
+def bound_of_pair(parameters, x, y, eps, beta, seen=None):
+    """-L(x, y): one sample of z. seen: by the encoder in the place of x, of which NaN is missing."""
     one_hot = [float(c == y) for c in range(CLASSES)]
-    h = dense(parameters, "encoder/1", dense(parameters, "encoder/0", x + one_hot, softplus), softplus)
+    h = dense(parameters, "encoder/1", dense(parameters, "encoder/0", (seen or x) + one_hot, softplus), softplus)
     mu, logvar = dense(parameters, "encoder/mean", h), dense(parameters, "encoder/logvar", h)
     z = [m + math.exp(v / 2) * e for m, v, e in zip(mu, logvar, eps, strict=True)]
     h = dense(parameters, "decoder/1", dense(parameters, "decoder/0", z + one_hot, softplus), softplus)
-    nll = math.fsum(softplus(l) - v * l for l, v in zip(dense(parameters, "decoder/logits", h), x, strict=True))
+    nll = math.fsum(softplus(l) - v * l for l, v in zip(dense(parameters, "decoder/logits", h), x, strict=True) if v == v)
     kl = math.fsum((m * m + math.exp(v) - 1.0 - v) / 2 for m, v in zip(mu, logvar, strict=True))
     return nll + beta * kl - math.log(PRIOR[y])
 
 
 def by_loops(parameters, batch, eps, beta, weight):
     total = 0.0
-    for (*x, label), noise in zip(batch.tolist(), eps.tolist(), strict=True):
+    for (*row, label), noise in zip(batch.tolist(), eps.tolist(), strict=True):
+        x, completed = row[:FEATURES], row[FEATURES:]
+        seen = completed + [float(v == v) for v in x] if completed else x
         log_q = log_softmax(dense(parameters, "classifier/logits", dense(
-            parameters, "classifier/1", dense(parameters, "classifier/0", x, softplus), softplus)))
+            parameters, "classifier/1", dense(parameters, "classifier/0", seen, softplus), softplus)))
         if label >= 0:
-            total += bound_of_pair(parameters, x, int(label), noise, beta) - weight * log_q[int(label)]
+            total += bound_of_pair(parameters, x, int(label), noise, beta, seen) - weight * log_q[int(label)]
         else:
             total += math.fsum(
-                math.exp(lq) * (bound_of_pair(parameters, x, c, noise, beta) + lq) for c, lq in enumerate(log_q)
+                math.exp(lq) * (bound_of_pair(parameters, x, c, noise, beta, seen) + lq) for c, lq in enumerate(log_q)
             )
     return total / len(batch)
 
@@ -86,6 +88,37 @@ def test_the_loss_is_that_of_loops(labels):
     assert float(plain.bound) == pytest.approx(-float(plain.loss), rel=1e-12)
     assert float(terms.reconstruction) == pytest.approx(float(terms.nll_rows.mean()), rel=1e-12)
     assert terms.kl_rows.shape == terms.mu.shape == eps.shape and float(terms.kl) == pytest.approx(float(terms.kl_rows.sum()) / len(eps))
+
+
+def with_gaps(batch, seed=1):
+    """A batch of which a third of the entries are missing, one row has none and one has all, beside what completes it."""
+    rng = np.random.default_rng(seed)
+    x, gone = batch[:, :-1].copy(), rng.random((len(batch), FEATURES)) < 0.35
+    gone[0], gone[-1] = True, False
+    x[gone] = np.nan
+    return np.concatenate([x, rng.standard_normal(x.shape), batch[:, -1:]], axis=1)
+
+
+@pytest.mark.parametrize("labels", [MIXED, ALL, NONE])
+def test_what_is_missing_is_in_no_likelihood_and_both_networks_see_what_completes_it(labels):
+    model, theta, batch, eps = problem(labels, missing=True, completed=True)
+    batch, views = with_gaps(batch), model.layout.views(np, theta)
+    terms, _ = semi_supervised_loss(model, theta, batch, eps, 0.7, 1.3)
+    assert float(terms.loss) == pytest.approx(by_loops(views, batch, eps, 0.7, 1.3), rel=1e-12)
+
+    def function(*tensors):
+        terms, backward = semi_supervised_loss(model, np.concatenate([tensor.reshape(-1) for tensor in tensors]), batch, eps, 0.7, 1.3)
+        return terms.loss, tuple(model.layout.views(np, backward()).values())
+
+    check_gradient(function, list(views.values()), names=list(views))
+
+
+def test_which_entries_are_observed_has_no_weight_at_first():
+    model, _, _, _ = problem(MIXED, missing=True, completed=True)
+    views = model.layout.views(np, model.initial_parameters(0, "float64"))
+    for name, after in (("encoder/0/W", CLASSES), ("classifier/0/W", 0)):
+        seen, observed, classes = np.split(views[name], [FEATURES, 2 * FEATURES])
+        assert seen.all() and not observed.any() and classes.all() and len(classes) == after
 
 
 @pytest.mark.parametrize("labels", [MIXED, ALL, NONE, (1,), (-1,), (2, 0, -1), (-1, 3, 3)])
@@ -254,7 +287,7 @@ def test_what_is_refused():
         SemiSupervised(-1.0)
     for arguments, words in (
         ({"n_classes": 1}, "n_classes"), ({"n_classes": 2, "class_prior": (0.5, 0.6)}, "class_prior"),
-        ({"n_classes": 2, "class_prior": (0.5,)}, "class_prior"), ({"n_classes": 2, "missing": True}, "missing"),
+        ({"n_classes": 2, "class_prior": (0.5,)}, "class_prior"), ({"n_classes": 2, "linear_path": True}, "linear_path"),
     ):
         with pytest.raises(InputError, match=words):
             SemiSupervisedArchitecture(3, **arguments)

@@ -14,6 +14,7 @@ from npvae.semisupervised import features as latent_features
 from npvae.semisupervised.fitted import FittedSemiSupervisedVAE
 from npvae.semisupervised.labels import frequencies, read_labels, refuse_unusable, warn_of_many_classes
 from npvae.semisupervised.model import SemiSupervisedArchitecture, SemiSupervisedModel, probabilities
+from npvae.tables.rows import rows_of
 from npvae.training.checkpoint import CheckpointFile
 
 
@@ -27,6 +28,10 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
 
     with a classifier q(y|x), N rows and N_l labelled ones. See npvae/objectives/semi_supervised.py.
 
+    X is an array of numbers or pictures, or a table as :class:`npvae.TableImputer` takes it: a frame, columns, records or rows with text,
+    truth values, dates and gaps, or named numbers that are not all from 0 to 1. Of a table every column is scaled and modelled by its own
+    kind; log p(x|y, z) is of the cells that are observed, and q(y|x) and q(z|x, y) see what a normal distribution expects in the gaps.
+
     Parameters
     ----------
     features : None: x are the data (M2). A VAE: x are its latent features, a fresh sample of q(z1|x) at every step, and their
@@ -34,7 +39,11 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
         ``clone``, and so cross-validation, makes an unfitted one of it, unless it is in a ``FrozenEstimator``.
     latent_dim, hidden, decoder_hidden, activation : of the encoder q(z|x, y) and the decoder, as in :class:`npvae.VAE`.
     classifier_hidden : widths of the classifier q(y|x); None for those of the encoder.
-    likelihood : as in VAE; None for "bernoulli" on data, "gaussian_decoder" on features and on standardised data.
+    likelihood : as in VAE; None for "bernoulli" on data, "gaussian_decoder" on features and on standardised data, and of tables one a column;
+        "auto": X is a table, whatever it holds.
+    kinds, ignore, missing, unseen : of tables, as in :class:`npvae.TableImputer`: kinds of columns; columns that are not to be looked at, as
+        those never are that cannot be modelled, which a CarriedColumnsWarning names; values that are missing, beside None and NaN;
+        "error" or "missing" for categories that the fitted table had not.
     alpha : weight of the classifier's term; the authors take 0.1, with which few rows of one's own are soon outvoted.
     classes : the classes, in the order that ``classes_`` is to have, every one with a labelled row; None for those that occur in y,
         sorted, as scikit-learn's scorers expect.
@@ -49,7 +58,8 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
     Attributes
     ----------
     classes_ : (C,), in the order of the columns of ``predict_proba``. features_ : the fitted VAE of M1+M2, else None.
-    center_, scale_ : means and deviations of the columns, if they are standardised, else None.
+    center_, scale_ : means and deviations of the columns, if they are standardised, else None. table_ : of tables the schema, and what
+        completes rows, else None (npvae/tables/rows.py).
     used_dimensions_ : those of its latent dimensions that are features. class_prior_ : p(y), (C,).
     theta_, parameters_, model_, history_, seed_, n_features_in_, sample_shape_, stop_reason_, best_epoch_ : as in VAE.
 
@@ -64,12 +74,13 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
     (3,)
     """
 
-    missing, linear_path, objective = False, False, "semi_supervised"
+    linear_path, objective = False, "semi_supervised"
     _architecture_type, _model_type = SemiSupervisedArchitecture, SemiSupervisedModel
 
     def __init__(
         self, features=None, latent_dim=50, hidden=(500,), *, decoder_hidden=None, classifier_hidden=None,
-        activation="softplus", likelihood=None, alpha=1.0, classes=None, class_prior=None, standardize=False, beta=1.0, kl_warmup=0,
+        activation="softplus", likelihood=None, kinds=None, ignore=(), missing=(), unseen="error", alpha=1.0, classes=None,
+        class_prior=None, standardize=False, beta=1.0, kl_warmup=0,
         optimizer="adam", learning_rate=1e-3, schedule="constant", clip_norm=None, batch_size=100, epochs=100,
         validation_fraction=0.0, patience=None, min_delta=0.0, binarize="none", initial_weights="glorot", output_bias="auto",
         divide_by=1.0, backend="auto", threads=None, dtype="float32", random_state=None, verbose=False,
@@ -81,6 +92,10 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
         self.classifier_hidden = classifier_hidden
         self.activation = activation
         self.likelihood = likelihood
+        self.kinds = kinds
+        self.ignore = ignore
+        self.missing = missing
+        self.unseen = unseen
         self.alpha = alpha
         self.classes = classes
         self.class_prior = class_prior
@@ -141,12 +156,13 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
         """
         check.true_or_false("standardize", self.standardize)
         self._check_arguments(y_valid, X_valid)
-        codes, classes = read_labels(y, inputs.rows_of(X), self.classes)
+        self.table_ = self._table_of(X)
+        codes, classes = read_labels(y, rows_of(X), self.classes)
         refuse_unusable(codes, classes)
         warn_of_many_classes(codes, classes)
         codes_valid = None
         if X_valid is not None:
-            rows = inputs.rows_of(X_valid, "X_valid")
+            rows = rows_of(X_valid, "X_valid")
             codes_valid = np.full(rows, -1) if y_valid is None else read_labels(y_valid, rows, classes, "y_valid")[0]
         self.classes_ = classes
         self.class_prior_ = self._prior(codes)
@@ -174,6 +190,7 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
 
     def learn_scale(self, x):
         """Mean and deviation of the columns, if they are to be standardised; of one that is constant the deviation is taken for 1."""
+        super().learn_scale(x)
         self.center_ = self.scale_ = None
         if self.standardize:
             self.center_, deviation = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
@@ -187,22 +204,23 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
     def build_architecture(self, columns):
         """As of :class:`npvae.estimator_base.Estimator`; a row of M1+M2 has means and deviations."""
         likelihood = self.likelihood
-        if likelihood is None:
+        if self.table_ is not None:
+            likelihood = self.table_.schema.likelihood()
+        elif likelihood is None:
             likelihood = "bernoulli" if self.features is None and not self.standardize else "gaussian_decoder"
         likelihood = likelihoods.get(likelihood)
         return SemiSupervisedArchitecture(
             columns if self.features is None else columns // 2, self.latent_dim, self.hidden, self.decoder_hidden, self.activation,
-            likelihood, completed=self.features is None and self._sees_counts(likelihood, columns), n_classes=len(self.classes_), classifier_hidden=self.classifier_hidden, class_prior=tuple(self.class_prior_.tolist()),
+            likelihood, missing=self.table_ is not None,
+            completed=self.table_ is not None or (self.features is None and self._sees_counts(likelihood, columns)),
+            n_classes=len(self.classes_), classifier_hidden=self.classifier_hidden, class_prior=tuple(self.class_prior_.tolist()),
         )
 
     def _check_arguments(self, y_valid, X_valid) -> None:
         if y_valid is not None and X_valid is None:
             raise InputError("y_valid needs X_valid")
-        if self.features is None:
-            return
-        for name, default in (("divide_by", 1.0), ("binarize", "none"), ("standardize", False)):
-            if getattr(self, name) != default:
-                raise InputError(f"{name} is an argument of the VAE of features, which sees the data: give it there")
+        for name in (*self._said_of_numbers(), *self._said_of_tables()) if self.features is not None else ():
+            raise InputError(f"{name} is an argument of the VAE of features, which sees the data: give it there")
 
     def _prior(self, codes) -> np.ndarray:
         """p(y), (C,), by ``class_prior``."""

@@ -8,16 +8,16 @@ from npvae import check, declared, model_file, random
 from npvae.batches import batches
 from npvae.errors import InputError, ModelFileError
 from npvae.estimator import VAE
-from npvae.estimator_base import Estimator
 from npvae.fields import ListOf, Maybe, Real, Record, Whole
 from npvae.memory_need import refuse_too_many_samples
 from npvae.semisupervised import features as latent_features
 from npvae.semisupervised import inference
 from npvae.semisupervised.classifier import Classifier
 from npvae.semisupervised.labels import read_labels
+from npvae.semisupervised.tables import TakesTables
 
 
-class FittedSemiSupervisedVAE(Classifier, Estimator):
+class FittedSemiSupervisedVAE(Classifier, TakesTables):
     """The methods of a :class:`npvae.SemiSupervisedVAE` that need it fitted; ``fit`` and ``load`` set the attributes that end in an
     underscore."""
 
@@ -124,6 +124,8 @@ class FittedSemiSupervisedVAE(Classifier, Estimator):
     }
 
     def _widths_of(self, architecture):
+        if self.table_ is not None:
+            return architecture.n_features, len(self.table_.schema.names)
         if self.features_ is None:
             return super()._widths_of(architecture)
         return 2 * architecture.n_features, self.features_.n_features_in_
@@ -133,7 +135,8 @@ class FittedSemiSupervisedVAE(Classifier, Estimator):
             "classes": self.classes_.tolist(), "class_prior": self.class_prior_.tolist(), "features": None,
         }
         if self.features_ is None:
-            return header, {} if self.center_ is None else {"center": self.center_, "scale": self.scale_}
+            scale = {} if self.center_ is None else {"center": self.center_, "scale": self.scale_}
+            return header, {**scale, **self._arrays_of_table()}
         inner, arrays = model_file.describe(self.features_)
         header["features"] = {"header": inner, "used_dimensions": self.used_dimensions_.tolist()}
         return header, model_file.within("features", arrays)
@@ -145,7 +148,7 @@ class FittedSemiSupervisedVAE(Classifier, Estimator):
             raise ModelFileError(f"it has {len(self.classes_)} classes and a prior of {len(self.class_prior_)}")
         self.features_ = self.used_dimensions_ = None
         self.center_, self.scale_ = arrays.get("center"), arrays.get("scale")
-        features, used = header["features"], ["theta"]
+        features, used = header["features"], ["theta", *self._restore_table(header, arrays)]
         # As it was fitted, whatever the argument was since.
         self.standardize = features is None and not (self.center_ is None and self.scale_ is None)
         if self.standardize:

@@ -3,7 +3,8 @@
     p(y) = pi_y        p(z) = N(0, I)        p(x|y, z)  the likelihood at the decoder's outputs for (z, y)
     q(y|x) = softmax(classifier(x))          q(z|x, y) = N(mu, diag(exp(logvar))),  the encoder for (x, y)
 
-y is one-hot where a network sees it. The encoder's first layer is a product with x, the same for every class, and a row of a
+y is one-hot where a network sees it. Of a row with missing entries both networks see what completes it and which entries are
+observed, as of any model (model.py). The encoder's first layer is a product with x, the same for every class, and a row of a
 second matrix for the class:
 
     h = f(x W_x + b + W_y[y])          ds = sum over the pairs of a row of da,   dW_x = x^T ds,   db = sum ds
@@ -46,9 +47,8 @@ class SemiSupervisedArchitecture(Architecture):
         object.__setattr__(self, "n_classes", check.whole_number("n_classes", self.n_classes, 2))
         widths = self.hidden if self.classifier_hidden is None else self.classifier_hidden
         object.__setattr__(self, "classifier_hidden", _widths("classifier_hidden", widths))
-        for name in ("missing", "linear_path"):
-            if getattr(self, name):
-                raise InputError(f"a semi-supervised model knows no {name}")
+        if self.linear_path:
+            raise InputError("a semi-supervised model knows no linear_path")
         if self.class_prior is not None:
             object.__setattr__(self, "class_prior", probabilities("class_prior", self.class_prior, self.n_classes))
 
@@ -63,8 +63,13 @@ class SemiSupervisedArchitecture(Architecture):
         return super().data_columns + 1
 
     @property
+    def row_inputs(self) -> int:
+        """How many numbers of a row the classifier sees, and the encoder before the class."""
+        return super().encoder_inputs
+
+    @property
     def encoder_inputs(self) -> int:
-        return self.n_features + self.n_classes
+        return self.row_inputs + self.n_classes
 
     @property
     def decoder_inputs(self) -> int:
@@ -72,9 +77,13 @@ class SemiSupervisedArchitecture(Architecture):
 
     def classifier(self) -> tuple[list[DenseLayer], list[DenseLayer]]:
         """The classifier's hidden layers, and its head."""
-        hidden = network.chain("classifier", self.n_features, self.classifier_hidden, self.activation)
-        width = self.classifier_hidden[-1] if hidden else self.n_features
+        hidden = network.chain("classifier", self.row_inputs, self.classifier_hidden, self.activation)
+        width = self.classifier_hidden[-1] if hidden else self.row_inputs
         return hidden, [DenseLayer("classifier/logits", width, self.n_classes)]
+
+    def layers_on_rows(self) -> list[DenseLayer]:
+        hidden, heads = self.classifier()
+        return [*super().layers_on_rows(), *(hidden[:1] or heads)]
 
     def dense_layers(self) -> list[DenseLayer]:
         return [*super().dense_layers(), *(layer for part in self.classifier() for layer in part)]
@@ -132,7 +141,7 @@ class SemiSupervisedModel(Model):
 
     def _enter(self, parameters, layer: DenseLayer, x, pairs: Pairs):
         """A first layer: f(x W_x + b + W_y[y]) for every pair, (P, H)."""
-        ops, xp, features, known = self.ops, self.ops.xp, self.architecture.n_features, pairs.labelled
+        ops, xp, features, known = self.ops, self.ops.xp, self.architecture.row_inputs, pairs.labelled
         W, b = parameters[layer.W], parameters[layer.b]
         by_row, by_class = ops.dense_forward(x, W[:features, :], b, "identity"), W[features:, :]
         labelled = activations.FORWARD[layer.activation](xp, by_row[:known, :] + pairs.one_hot_labels @ by_class)

@@ -42,12 +42,13 @@ def is_table(X) -> bool:
     Else it is plain numbers, or pictures."""
     if isinstance(X, (Table, Mapping)) or (isinstance(X, (list, tuple)) and len(X) and all(isinstance(row, Mapping) for row in X)):
         return True
-    array = _array_of(X)
+    array, named = _array_of(X), hasattr(X, "columns") or hasattr(X, "column_names")
+    if array is None and named:
+        return True
     if array is None or array.ndim != 2 or array.dtype.kind not in "buifOUmM":
         return False
     if not is_plain(array):
         return True
-    named = hasattr(X, "columns") or hasattr(X, "column_names")
     return bool(named and array.size and (array.min() < 0 or array.max() > 1))
 
 
@@ -57,7 +58,7 @@ def _array_of(X) -> np.ndarray | None:
         return None
     try:
         return np.asarray(X)
-    except ValueError:
+    except (ValueError, TypeError):  # rows of several lengths; dates beside numbers in a frame
         return None
 
 

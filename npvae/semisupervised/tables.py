@@ -1,0 +1,111 @@
+"""M2 on tables: every column by its own kind, cells that are missing left out of the likelihood and completed for both networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from npvae import check, inputs, model_file
+from npvae.errors import InputError, ModelFileError
+from npvae.estimator_base import Estimator
+from npvae.preparation import refuse_empty_columns
+from npvae.tables import rows
+from npvae.tables.rows import TableRows, is_plain, is_table
+from npvae.tables.schema import UNSEEN
+
+
+class TakesTables(Estimator):
+    """The base of an estimator whose rows may be those of a table: while it is prepared and once it is fitted, ``table_`` has the schema
+    and what completes rows; None: the rows are plain numbers."""
+
+    table_: TableRows | None = None
+    later_arguments = ("kinds", "ignore", "missing", "unseen")
+    _header_options = {"table": rows.DECLARATION}
+
+    def _said_of_numbers(self) -> list[str]:
+        """The arguments that are for plain numbers alone, and say anything."""
+        return [name for name, default in (("divide_by", 1.0), ("binarize", "none"), ("standardize", False)) if getattr(self, name) != default]
+
+    def _said_of_tables(self) -> list[str]:
+        """The arguments that are for tables alone, and say anything."""
+        given = {name: getattr(self, name) for name in ("kinds", "ignore", "missing")}
+        return [name for name, value in given.items() if value is not None and not (hasattr(value, "__len__") and len(value) == 0)]
+
+    def _table_of(self, X) -> TableRows | None:
+        """The schema of X, if it is a table; None: it is plain numbers, or for a VAE of features. InputError: arguments exclude each other."""
+        if self.features is not None:
+            return None
+        said, of_numbers = self._said_of_tables(), self._said_of_numbers()
+        automatic = isinstance(self.likelihood, str) and self.likelihood == "auto"
+        if self.likelihood is not None and not automatic:
+            of_numbers = ["likelihood", *of_numbers]
+        if not (said or automatic) and (not is_table(X) or (of_numbers and is_plain(X))):
+            return None
+        if of_numbers:
+            why = f"{said[0]} is for tables" if said else "likelihood='auto' is for tables" if automatic else "X is a table with text, dates or gaps"
+            raise InputError(f"{why}, of which every column is scaled and modelled by its own kind: leave out {', '.join(of_numbers)}")
+        return TableRows.fit(X, self.kinds, self.ignore, self.missing)
+
+    def read_rows(self, X, name, n_features=None):
+        if self.table_ is None:
+            return super().read_rows(X, name, n_features)
+        return inputs.Rows(self._numbers_of(X, self.dtype, name), (len(self.table_.schema.names),), self.table_.names_of_numbers)
+
+    def learn_scale(self, x):
+        super().learn_scale(x)
+        if self.table_ is not None:
+            refuse_empty_columns(x, self.table_.names_of_numbers)
+
+    def choose_model(self, settings, x, x_valid, ops):
+        model, settings = super().choose_model(settings, x, x_valid, ops)
+        fits_data = self.table_ is not None and self.output_bias == "auto"
+        return model, replace(settings, output_bias="data") if fits_data else settings
+
+    def learn_view(self, model, x):
+        if self.table_ is None:
+            return super().learn_view(model, x)
+        self.table_ = self.table_.fitted(x)
+        return self.table_
+
+    def _keep_rows(self, run):
+        super()._keep_rows(run)
+        if self.table_ is not None:
+            self._set_feature_names(self.table_.names)
+
+    def _input(self, X, missing=False):
+        self._check_fitted()
+        return super()._input(X, missing) if self.table_ is None else self._numbers_of(X, str(self.theta_.dtype))
+
+    def _numbers_of(self, X, dtype: str, name: str = "X"):
+        """The cells of a table in the likelihoods' numbers, (N, D), NaN where one is missing. InputError: another table than the fitted one."""
+        x = self.table_.read(X, check.one_of("unseen", self.unseen, UNSEEN), name)
+        return x.astype(dtype)
+
+    # its file
+
+    def arguments_as_fitted(self):
+        said = {} if self.table_ is None else {"kinds": None, "ignore": None, "likelihood": "auto"}  # what they said is in the schema
+        missing = [] if self.table_ is None else list(self.table_.missing)
+        return {**super().arguments_as_fitted(), **said, "missing": missing}
+
+    def _describe_view(self):
+        return super()._describe_view() if self.table_ is None else {"table": self.table_.described()[0]}
+
+    def _arrays_of_table(self) -> dict:
+        """The arrays of the table in a file, if there is one."""
+        return {} if self.table_ is None else model_file.within("table", self.table_.described()[1])
+
+    def _restore_table(self, header: dict, arrays: dict) -> list[str]:
+        """Take back the table of a file, if it has one; the names of its arrays. ModelFileError: they do not fit together."""
+        self.table_ = None
+        if "table" not in header:
+            return []
+        inner = model_file.taken_out("table", arrays)
+        self.table_ = TableRows.restored(header["table"], inner, header["parameters"].get("missing", ()))
+        return [*model_file.within("table", inner)]
+
+    def _restore_view(self, header, architecture):
+        if self.table_ is None:
+            return super()._restore_view(header, architecture)
+        if "encoder_view" in header:
+            raise ModelFileError("it has a table and another view of the encoder's")
+        return self.table_
