@@ -86,7 +86,7 @@ def imputer(**changes) -> dict:
 
 def table_of(path: str) -> dict:
     """How a table is read without options."""
-    nothing = ("encoding", "separator", "decimal", "skip", "comment", "header", "header_rows")
+    nothing = ("encoding", "separator", "decimal", "skip", "comment", "header", "header_rows", "sheet")
     return {"table.path": path, **{f"table.{name}": None for name in nothing}, **{f"table.{name}": () for name in ("missing", "observed", "ignore")}}
 
 
@@ -224,7 +224,7 @@ FLAGS = [
         for words, name, value in (
             ("--encoding latin-1", "encoding", "latin-1"), (f"--separator {';' if command in ('table', 'impute') else ','}", "separator", ";" if command in ("table", "impute") else ","),
             ("--decimal .", "decimal", "."), ("--skip 0", "skip", 0), ("--comment //", "comment", "//"), ("--header yes", "header", True),
-            ("--header-rows 1", "header_rows", 1), ("--missing=-999 --missing=none", "missing", ["-999", "none"]), ("--observed NA", "observed", ["NA"]),
+            ("--header-rows 1", "header_rows", 1), ("--sheet 2", "sheet", "2"), ("--missing=-999 --missing=none", "missing", ["-999", "none"]), ("--observed NA", "observed", ["NA"]),
             ("--ignore s" if command in ("table", "impute") else "--ignore f", "ignore", ["s"] if command in ("table", "impute") else ["f"]),
         )
         if not (name == "ignore" and command in ("impute", "evaluate", "encode", "reconstruct"))

@@ -672,7 +672,7 @@ def test_choices_word_for_word():
 BACKEND, SEED, LABELLED = {"backend": "auto"}, {"seed": 0}, {"label_column": None}
 RESUMED = {"resume": False, "resume_anyway": False, "checkpoint_seconds": 10.0}
 READ = {
-    **dict.fromkeys(("encoding", "separator", "decimal", "skip", "comment", "header", "header_rows")), "missing": [], "observed": [], "ignore": [],
+    **dict.fromkeys(("encoding", "separator", "decimal", "skip", "comment", "header", "header_rows", "sheet")), "missing": [], "observed": [], "ignore": [],
 }
 OF_A_MODEL = {"model": "m.npz", "data": None, "part": "test", **LABELLED, **READ, **BACKEND}
 PARSED = {

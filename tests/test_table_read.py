@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import io
 import lzma
@@ -13,6 +14,7 @@ import processes
 import pytest
 
 import npvae
+from npvae.cli import main
 from npvae.data import source
 from npvae.data.tables import form
 from npvae.data.tables.encoding import decode
@@ -340,12 +342,59 @@ def test_workbooks_and_frames(tmp_path):
         npvae.read_table(tmp_path / "t.xlsx")
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
-    frame = pandas.DataFrame({"a": [1, 2, 4], "b": [0.5, None, 1.5], "c": ["x", "y", None]})
-    frame.to_parquet(tmp_path / "t.parquet")
-    assert npvae.read_table(tmp_path / "t.parquet").to_dict()["a"].tolist() == [1, 2, 4]
+    day = pandas.to_datetime
+    frame = pandas.DataFrame({"a": pandas.array([1, None, 4], "Int64"), "b": [0.5, None, 1.5], "c": ["x", "y", None], "d": day(["2024-01-01", None, "2024-01-03"]),
+                              "t": day(["2024-01-01 00:00", "2024-01-02 10:30", "2024-01-03 11:00"])}, index=pandas.Index(["u", "v", "w"], name="key"))
+    for suffix, write in ((".parquet", frame.to_parquet), (".feather", frame.reset_index().to_feather)):
+        write(tmp_path / f"t{suffix}")
+        table = npvae.read_table(tmp_path / f"t{suffix}")
+        assert [column.name for column in table.columns] == ["key", "a", "b", "c", "d", "t"] and table["key"].counts == {"u": 1, "v": 1, "w": 1}
+        assert values(table, "a") == [1.0, None, 4.0] and table["a"].is_whole and values(table, "b") == [0.5, None, 1.5]
+        assert table["d"].unit == "D" and table["t"].unit == "s" and table["t"].write(table["t"].values[0]) == "2024-01-01 00:00:00"
+    with pytest.raises(InputError, match="sheet='a': for .xlsx files"):
+        npvae.read_table(tmp_path / "t.parquet", sheet="a")
     (tmp_path / "t.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataFileError, match="t.parquet"):
         npvae.read_table(tmp_path / "t.parquet")
+
+
+def test_workbooks_of_several_sheets(tmp_path, capsys):
+    """Rows above the names, merged and empty; dates, truth values, times and formulas; the sheet that is read is said."""
+    openpyxl = pytest.importorskip("openpyxl")
+    pytest.importorskip("pandas")
+    book = openpyxl.Workbook()
+    first = book.active
+    first.title = "Sales"
+    first["A1"] = "Sales of all shops"
+    first.merge_cells("A1:E1")
+    first.append([])
+    first.append(["day", "open", "sold", "share", "shop"])
+    days = [dt.datetime(2024, 1, 1 + i) for i in range(20)]
+    for i, day in enumerate(days):
+        first.append([day if i != 3 else None, i % 4 > 0, i * i if i != 5 else None, 0.25 * i, "north" if i % 2 else "south"])
+    first["F3"], first["F4"] = "double", "=2*C4"  # no program has computed it: there is no result to read
+    other = book.create_sheet("Time")
+    other.append(["at", "n"])
+    for i in range(4):
+        other.append([dt.time(i, 30), i])
+    book.create_sheet("Empty")
+    book.save(tmp_path / "t.xlsx")
+    table = npvae.read_table(tmp_path / "t.xlsx")
+    assert [column.name for column in table.columns][:5] == ["day", "open", "sold", "share", "shop"] and len(table) == 20
+    assert table["day"].kind == "date" and table["day"].unit == "D" and table["day"].missing.sum() == 1 and table["open"].kind == "truth"
+    assert table["sold"].is_whole and values(table, "sold")[4:7] == [16.0, None, 36.0] and table["double"].carried == "empty"
+    assert "sheet 'Sales' of 3 (--sheet NAME), 20 rows, 6 columns" in table.describe() and table.form.outside[0] == (1, "title")
+    for sheet in ("Time", 2, "2"):
+        assert values(npvae.read_table(tmp_path / "t.xlsx", sheet=sheet), "n") == [0.0, 1.0, 2.0, 3.0]
+    with pytest.raises(UnknownNameError, match="unknown sheet 4; known: 'Sales', 'Time', 'Empty'"):
+        npvae.read_table(tmp_path / "t.xlsx", sheet=4)
+    with pytest.raises(DataFileError, match="expected a table in sheet 'Empty', which is empty; the sheets are 'Sales'"):
+        npvae.read_table(tmp_path / "t.xlsx", sheet="Empty")
+    quick = ["--members", "1", "--epochs", "1", "--backend", "numpy"]
+    assert main(["impute", str(tmp_path / "t.xlsx"), "--out", str(tmp_path / "o.csv"), *quick]) == 0
+    said, lines = capsys.readouterr().out, (tmp_path / "o.csv").read_text().splitlines()
+    assert "read sheet 'Sales' of 3 (--sheet NAME)" in said and lines[0].startswith("Sales of all shops,") and len(lines) == 23
+    assert lines[3].startswith("2024-01-01,False,0,0,south") and lines[6].startswith("2024-01-") and lines[8].split(",")[2].isdecimal()
 
 
 # hostile texts

@@ -9,7 +9,7 @@ from npvae.data.tables import report
 from npvae.files import write_text_atomically
 
 #: Arguments of ``npvae.read_table``, each an option.
-ARGUMENTS = ("encoding", "separator", "decimal", "skip", "comment", "header", "header_rows", "missing", "observed", "ignore")
+ARGUMENTS = ("encoding", "separator", "decimal", "skip", "comment", "header", "header_rows", "missing", "observed", "ignore", "sheet")
 
 
 def add_options(parser) -> None:
@@ -27,6 +27,7 @@ def add_options(parser) -> None:
         ("--observed", "text of cells that are not missing, such as NA or None"),
     ):
         group.add_argument(flag, action="append", default=[], metavar="TEXT", help=f"{text}; may be given several times")
+    group.add_argument("--sheet", metavar="NAME", help="sheet of an .xlsx, by its name or number (default: the first)")
     group.add_argument("--ignore", action="append", default=[], metavar="NAME", help="column to leave out of the model; may be given several times")
 
 
@@ -57,6 +58,8 @@ def say_what_was_read(say, table, carried: bool = True) -> None:
 
     carried: whether the command leaves such columns alone.
     """
+    if table.sheet:
+        say(f"read {table.sheet} (--sheet NAME)")
     if table.decoded.why:
         say(f"read as {table.decoded.encoding} ({table.decoded.why}; --encoding NAME)")
     if table.form.outside:

@@ -1,13 +1,12 @@
-"""The bytes of a table: of a file, of standard input, unpacked, or of a workbook that pandas turns into text.
+"""The bytes of a table: of a file, of standard input, unpacked, or of a workbook as text.
 
     .gz, .xz, .zip with one member     known by their first bytes, whatever the name
-    .xlsx, .parquet, .feather          read only, through pandas with openpyxl or pyarrow
+    .xlsx, .parquet, .feather          read only, see workbooks.py
     -                                  standard input
 """
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import lzma
@@ -18,7 +17,8 @@ import zlib
 from pathlib import Path
 
 from npvae import machine_memory
-from npvae.errors import DataFileError, MissingDependencyError
+from npvae.data.workbooks import frame_as_text
+from npvae.errors import DataFileError, InputError
 from npvae.reading import open_file
 
 FRAME_SUFFIXES = (".xlsx", ".parquet", ".feather")
@@ -35,8 +35,14 @@ def text_suffix(path) -> str:
     return Path(path.stem).suffix.lower() if path.suffix.lower() in PACKED_SUFFIXES else path.suffix.lower()
 
 
-def read_source(path) -> bytes:
-    """All bytes of a table's file, or of a binary file object. DataFileError: damaged, no ordinary file, or too large for the memory."""
+def read_source(path, sheet=None) -> tuple[bytes, str]:
+    """``(bytes, words)``: all bytes of a table's file, or of a binary file object; which of a workbook's sheets they are of.
+
+    DataFileError: damaged, no ordinary file, or too large for the memory. Those of workbooks.py.
+    """
+    suffix = text_suffix(path) if isinstance(path, (str, os.PathLike)) else ""
+    if sheet is not None and suffix != ".xlsx":
+        raise InputError(f"sheet={sheet!r}: for .xlsx files")
     name = getattr(path, "name", "the file") if hasattr(path, "read") else os.fspath(path)
     if hasattr(path, "read"):
         data = path.read()
@@ -45,15 +51,15 @@ def read_source(path) -> bytes:
         if sys.stdin is None:
             raise DataFileError("- is standard input, which is closed")
         data = sys.stdin.buffer.read()
-    elif text_suffix(path) in FRAME_SUFFIXES:
-        return _frame_as_text(Path(name), text_suffix(path))
     else:
         file, size = open_file(path, DataFileError)
         with file:
             _refuse_beyond_memory(name, size)
             data = file.read()
+        if suffix in FRAME_SUFFIXES:
+            return frame_as_text(name, suffix, data, sheet)
     try:
-        return _unpacked(name, data)
+        return _unpacked(name, data), ""
     except (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError) as error:
         raise DataFileError(f"{name}: expected a whole compressed file, got a cut or damaged one ({error})") from None
 
@@ -100,40 +106,3 @@ def _refuse_beyond_memory(name, size: int) -> None:
     free = machine_memory.available_bytes()
     if free is not None and size > free:
         raise DataFileError(f"{name}: its {size / 1e9:.1f} GB do not fit into the {free / 1e9:.1f} GB of memory that are free; use fewer rows")
-
-
-def _frame_as_text(path: Path, suffix: str) -> bytes:
-    """A workbook's first sheet, or a frame, as comma-separated text in UTF-8."""
-    file, size = open_file(path, DataFileError)
-    with file:
-        _refuse_beyond_memory(path, size)
-        data = file.read()
-    if suffix == ".xlsx" and not zipfile.is_zipfile(io.BytesIO(data)):
-        raise DataFileError(f"{path}: expected a workbook, got a cut or damaged one, or none")
-    try:
-        import pandas
-
-        if suffix == ".xlsx":
-            frame = pandas.read_excel(io.BytesIO(data), header=None, dtype=object, engine="openpyxl", keep_default_na=False)
-        else:
-            frame = {".parquet": pandas.read_parquet, ".feather": pandas.read_feather}[suffix](io.BytesIO(data))
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{path}: {suffix} files are read through pandas and {'openpyxl' if suffix == '.xlsx' else 'pyarrow'}: install npvae[tables], "
-            f"or save the table as .csv ({error})"
-        ) from None
-    except Exception as error:  # each library has its own for a damaged file
-        raise DataFileError(f"{path}: expected a whole {suffix} file, got a damaged one or none ({type(error).__name__}: {error})") from None
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if suffix != ".xlsx":
-        writer.writerow(frame.columns)
-    for row in frame.itertuples(index=False, name=None):
-        writer.writerow(["" if cell is None or cell != cell else _cell(cell) for cell in row])
-    return text.getvalue().encode()
-
-
-def _cell(cell) -> str:
-    """A cell as text: a date without the time of midnight, a whole number without a point."""
-    text = str(cell)
-    return text[: -len(" 00:00:00")] if text.endswith(" 00:00:00") else text

@@ -89,6 +89,8 @@ class Form:
     def _is_title(self, rows, width: int) -> bool:
         """Whether the first of these rows is above the table."""
         row, several = self.cells.row(rows[0], 64), self.widths[rows[0]]
+        if width > 1 and not any(row) and not any(self.cells.row(rows[0], width)):  # separators alone
+            return True
         if evidence.is_note(row, several, width):
             return self._names_otherwise_separated(rows[0], rows[1], width) is None
         later = self.widths[rows[1:evidence.TITLES]]

@@ -29,14 +29,14 @@ _HEADS = np.isin(np.arange(256), list(b"0123456789+-."))
 
 def read_table(
     path, *, encoding=None, separator=None, decimal=None, skip=None, comment=None, header=None, header_rows=None, missing=(), observed=(),
-    ignore=(),
+    ignore=(), sheet=None,
 ) -> Table:
     """The table in a file, ``-`` for standard input, or a binary file object: text that may be packed, or a workbook.
 
     encoding, separator ("," ";" "|" "tab" "blank"), decimal ("." or ","), header (whether there are names), header_rows (lines of names):
     by default found by evidence, as are lines above and below the table. skip: lines above the names. comment: how lines that are no
     rows begin. missing, observed: texts of cells that are missing, too, or are not though they are among ``spellings.SPELLINGS``.
-    ignore: names of columns to be carried. What was found is in :meth:`Table.describe`.
+    ignore: names of columns to be carried. sheet: of a workbook, a name or a number counted from 1, by default the first. What was found is in :meth:`Table.describe`.
 
     DataFileError naming the line: no table. InputError, InputTypeError, UnknownNameError: an argument. OSError: it cannot be read.
     """
@@ -47,7 +47,8 @@ def read_table(
     if decimal is not None:
         check.one_of("decimal", decimal, (".", ","))
     nothing, ignored = spellings(missing, observed), texts_of("ignore", ignore)
-    decoded = decode(name, read_source(path), encoding)
+    data, words = read_source(path, sheet)
+    decoded = decode(name, data, encoding)
     cells = split(decoded.text, separator or evidence.find_separator(decoded.text))
     if cells.unclosed >= 0:
         raise DataFileError(f"{name}: line {cells.line(cells.unclosed)}: the quote that opens here is never closed; close it, or remove it")
@@ -68,7 +69,7 @@ def read_table(
             raise UnknownNameError("column", text, form.names)
         for column in named:
             column.carried = "as said"
-    return Table(name, decoded, mark, form, columns)
+    return Table(name, words, decoded, mark, form, columns)
 
 
 def _decimal_mark(form: Form, decimals, nothing) -> str:

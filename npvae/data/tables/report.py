@@ -34,7 +34,7 @@ def how_read(table: Table) -> str:
     separator = _SEPARATORS.get(table.form.cells.separator, table.form.cells.separator)
     decimal = f", decimal {table.mark!r} (--decimal)" if table.mark != "." else ""
     return (
-        f"{table.name}: {len(table)} rows, {len(table.columns)} columns; {table.decoded.encoding}{why}, separator {separator!r} (--separator), "
+        f"{table.name}: {f'{table.sheet} (--sheet NAME), ' if table.sheet else ''}{len(table)} rows, {len(table.columns)} columns; {table.decoded.encoding}{why}, separator {separator!r} (--separator), "
         f"{names(table)} (--header yes|no){decimal}"
     )
 
@@ -119,7 +119,7 @@ def notes(table: Table) -> list[str]:
 def to_json(table: Table) -> dict:
     """The same for programs."""
     return {
-        "file": table.name, "rows": len(table), "encoding": table.decoded.encoding, "why": table.decoded.why, "separator": table.form.cells.separator,
+        "file": table.name, "sheet": table.sheet, "rows": len(table), "encoding": table.decoded.encoding, "why": table.decoded.why, "separator": table.form.cells.separator,
         "decimal": table.mark, "names": table.form.has_names, "outside": [{"line": line, "why": why} for line, why in sorted(table.form.outside)],
         "columns": [
             {

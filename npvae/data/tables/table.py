@@ -86,8 +86,8 @@ class Column:
 class Table:
     """What :func:`npvae.read_table` returns: ``columns``, a list of :class:`Column`, and all that writing the table again needs."""
 
-    def __init__(self, name, decoded: Decoded, mark: str, form: Form, columns: list[Column]) -> None:
-        self.name, self.decoded, self.mark, self.form, self.columns = name, decoded, mark, form, columns
+    def __init__(self, name, sheet: str, decoded: Decoded, mark: str, form: Form, columns: list[Column]) -> None:
+        self.name, self.sheet, self.decoded, self.mark, self.form, self.columns = name, sheet, decoded, mark, form, columns
 
     def __len__(self) -> int:
         return len(self.form.rows)
