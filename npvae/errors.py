@@ -120,5 +120,13 @@ class ResumedElsewhereWarning(UserWarning):
     """A run was resumed, as its user insisted, where its bits are others than those of a run never interrupted."""
 
 
+class FitWarning(UserWarning):
+    """A model's training has plainly not converged, or the model overfits."""
+
+
+class FewSamplesWarning(UserWarning):
+    """What was drawn rests on so few effective samples that it is all alike."""
+
+
 class PosteriorCollapseWarning(UserWarning):
     """No latent dimension carries anything about the data."""

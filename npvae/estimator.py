@@ -8,15 +8,16 @@ from __future__ import annotations
 from npvae import preparation
 from npvae.fitted import FittedVAE
 from npvae.model import Model
+from npvae.tables.vae import TakesTables
 
-#: What arguments that are None stand for: the study note's model.
+#: What arguments that are None stand for, unless the likelihood is "auto": the study note's model.
 DEFAULTS = {
     "latent_dim": 2, "hidden": (256,), "activation": "relu", "linear_path": False, "objective": "elbo", "optimizer": "rmsprop",
     "batch_size": 100, "epochs": 50, "validation_fraction": 0.0,
 }
 
 
-class VAE(FittedVAE):
+class VAE(TakesTables, FittedVAE):
     """A variational autoencoder.
 
     Training maximises the ELBO, in nats, summed over features and averaged over rows:
@@ -36,6 +37,9 @@ class VAE(FittedVAE):
     likelihood : "bernoulli", "continuous_bernoulli", "squared_error", "gaussian", "gaussian_one_variance",
         "gaussian_per_feature", "gaussian_decoder", "student_t", "bounded", "categorical", "ordinal", "poisson", "negative_binomial",
         "multinomial", "table"; ``{"name": ..., argument: value}``; or a Likelihood.
+        "auto": X is a table of columns of any kind, with gaps perhaps, each with the likelihood that suits it; or ``{"name": "auto",
+        "kinds": {...}, "ignore": [...], "missing": [...], "unseen": "missing"}``, as of TableImputer. Columns are scaled inside, and
+        arguments that are None are then chosen by the table: see npvae/tables/vae/choices.py.
     beta, kl_warmup : weight of the KL term, and the epochs over which it rises to it in a line; or ``{"name": "cyclic",
         "period": 10}``; or a Warmup.
     objective : what training maximises: "elbo" (also for None); ``{"name": "elbo", "free_bits": 0.5}``; ``{"name": "importance_weighted",
@@ -63,6 +67,8 @@ class VAE(FittedVAE):
     model_ : the Model. history_ : a mapping of equally long columns, an entry an epoch.
     seed_, n_features_in_, sample_shape_, divide_by_, binarize_.
     encoder_view_ : what the encoder sees of counts, their logarithms standardised (npvae/encoder_view.py); None: the data themselves.
+    latent_dim_, hidden_ : of the fitted model, given or chosen. Of a table also epochs_, batch_size_, schema_ (its columns), carried_
+        (columns that are not modelled, and why), nearness_ (how near synthetic rows are to rows trained on), table_.
     stop_reason_ : why training ended. best_epoch_ : the epoch whose parameters early stopping kept, or None.
 
     Examples

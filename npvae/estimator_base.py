@@ -65,7 +65,7 @@ class Estimator(SklearnProtocol):
 
     def held_out_rows(self, x: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Which rows of x (N, I) to train and which to validate on, where validation rows are held out at the seed's choice; None: none are."""
-        return preparation.held_out_rows(self.argument("validation_fraction"), len(x), seed)
+        return inputs.held_out_rows(self.argument("validation_fraction"), len(x), seed)
 
     def choose_model(self, settings, x: np.ndarray, x_valid: np.ndarray | None, ops):
         """``(model, settings)`` to train on the scaled rows x (N, columns): here those that the arguments describe."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from npvae import random
 from npvae.errors import DataConversionWarning, InputError, InputTypeError
 
 DTYPES = ("float32", "float64")
@@ -60,6 +61,17 @@ def rows_of(X, name: str = "X") -> int:
     return _as_two_dimensional(_as_array(X, name), name).shape[0]
 
 
+def held_out_rows(fraction: float, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """The rows to train and those to validate on, at least one of each, at the seed's choice; None: none are held out."""
+    if fraction == 0.0:
+        return None
+    held_out = round(rows * fraction)
+    if not 0 < held_out < rows:
+        raise InputError(f"validation_fraction={fraction:g} of {rows} rows leaves a part without rows")
+    order = random.permutation(seed, "validation split", 0, rows)
+    return order[held_out:], order[:held_out]
+
+
 def _as_array(X, name: str) -> np.ndarray:
     if hasattr(X, "toarray"):
         raise InputTypeError(f"{name} is a sparse matrix; pass dense data, for instance {name}.toarray()")
@@ -72,7 +84,8 @@ def _as_array(X, name: str) -> np.ndarray:
     if array.dtype.kind == "c":
         raise InputError(f"Complex data not supported: {name} has dtype {array.dtype}")
     if array.dtype.kind not in "buif":
-        raise InputTypeError(f"{name} must hold numbers, got dtype {array.dtype}")
+        advice = "; a table of names and numbers needs likelihood='auto'" if name == "X" else ""
+        raise InputTypeError(f"{name} must hold numbers, got dtype {array.dtype}{advice}")
     return array
 
 

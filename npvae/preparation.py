@@ -132,14 +132,3 @@ def _warn_of_scale(x: np.ndarray) -> None:
             f"the data are of the size {size:.3g} (root mean square); a network trains badly on them: divide them, "
             "with divide_by, or standardise their columns first", DataScaleWarning, stacklevel=4,
         )
-
-
-def held_out_rows(fraction: float, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """The rows to train and those to validate on, at least one of each, at the seed's choice; None: none are held out."""
-    if fraction == 0.0:
-        return None
-    held_out = round(rows * fraction)
-    if not 0 < held_out < rows:
-        raise InputError(f"validation_fraction={fraction:g} of {rows} rows leaves a part without rows")
-    order = random.permutation(seed, "validation split", 0, rows)
-    return order[held_out:], order[:held_out]

@@ -57,6 +57,9 @@ PURPOSES = {
     "class sample": 27,
     "held-out noise": 28,
     "features": 29,
+    "posterior of a row": 30,
+    "marginal sample": 31,
+    "given columns": 32,
 }
 
 
