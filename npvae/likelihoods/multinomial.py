@@ -41,6 +41,10 @@ class Multinomial(Likelihood):
     def parameters(self, n_features):
         return {"log_total_mean": np.full(1, math.log(n_features)), "log_total_size": np.zeros(1)}
 
+    def variables(self, n_features):
+        """One: a row's counts share its total."""
+        return [slice(0, n_features)]
+
     def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True, observed=None):
         (logits,) = outputs
         check.same_shape(x=x, logits=logits)

@@ -82,6 +82,7 @@ class NegativeBinomial(Likelihood):
     """Counts: 0, 1, 2, ..., of any variance above their mean. One head: the logarithm of the mean. Own: each feature's size."""
 
     name = "negative_binomial"
+    elementwise = True
     counts = True
 
     def heads(self, n_features):

@@ -20,6 +20,7 @@ class Poisson(Likelihood):
     """Counts: 0, 1, 2, ... One head: the logarithm of the rate."""
 
     name = "poisson"
+    elementwise = True
     counts = True
 
     def heads(self, n_features):
