@@ -229,7 +229,7 @@ class Imputer:
         filled = [np.where(observed, table, value) for value in (7.0, *range(draws))]
         return SimpleNamespace(
             filled=filled[0], draws=filled[1:], columns=names, observed=observed, filled_in=~observed, effective_sample_size=np.full(len(table), 9.0),
-            interval=lambda level: (filled[0] - level, filled[0] + level),
+            interval=lambda level: (filled[0] - level, filled[0] + level), smallest_sets=lambda level: {},
         )
 
 

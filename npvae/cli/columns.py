@@ -6,6 +6,8 @@ import contextlib
 
 from npvae.data.tables.table import Selection, Table
 from npvae.errors import InputError, RowError
+from npvae.tables.frames import as_cells
+from npvae.tables.schema import Schema
 
 
 def modelled(table: Table, also=(), without=()) -> Selection:
@@ -24,6 +26,22 @@ def of_model(schema, table: Table) -> Selection:
     names = {column.name for column in schema.columns if any(isinstance(value, str) for value in column.values)}
     columns = [there[column.name] for column in schema.columns]
     return Selection(columns, names & {column.name for column in columns if column.kind in ("number", "date")})
+
+
+def kinds_of(table: Table, kinds=None) -> dict[str, str]:
+    """By column of a table that can be modelled, what it is modelled as and why; nothing where a model would refuse the table. kinds: those
+    that are said."""
+    try:
+        schema = Schema.fit(as_cells(modelled(table, kinds or {})), kinds)
+    except InputError:
+        return {}
+    return {column.name: kind_in_words(column) for column in schema.columns}
+
+
+def kind_in_words(column) -> str:
+    """A column's kind, what speaks for it, and which other kinds may be."""
+    rivals = f"; {' or '.join(column.rivals)} would do as well" if column.rivals else ""
+    return f"{column.kind}: {column.why}{rivals}"
 
 
 @contextlib.contextmanager

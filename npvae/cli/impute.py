@@ -20,6 +20,7 @@ from npvae.data.tables.write import write_table
 from npvae.errors import InputError, TrainingInterrupted
 from npvae.files import write_text_atomically
 from npvae.tables import TableImputer, imputer_checkpoint
+from npvae.tables.kinds import KINDS
 
 #: A row whose effective sample size is below this is spoken of.
 FEW_SAMPLES = 5
@@ -39,19 +40,15 @@ def add_parser(commands) -> None:
         help="where to write the completed table, of the same kind, or - for standard output",
     )
     parser.add_argument("--draws", type=numbers.whole(0, 100_000), default=0, help="write so many tables drawn as well: OUT-1.csv, OUT-2.csv, ...")
-    parser.add_argument("--intervals", type=outputs.output_file, help="write 90%% intervals of the numeric cells to this .csv, or -")
+    parser.add_argument("--intervals", type=outputs.output_file, help="write 90%% intervals of the numbers to this .csv, or -; of columns of few values the smallest sets with 90%%")
     parser.add_argument(
         "--kind", action="append", default=[], metavar="COLUMN=KIND",
-        help="of a column: continuous, positive, counts, binary or categorical (default: guessed; may be given several times)",
+        help=f"of a column: {', '.join(KINDS)} (default: by evidence; may be given several times)",
     )
     reading.add_options(parser)
     reading.add_report(parser)
     parser.add_argument("--model", help="use this imputer, which --save left, instead of training one")
     parser.add_argument("--save", type=outputs.output_file, help="keep the trained imputer in this .npz")
-    parser.add_argument(
-        "--time", type=numbers.real(above=0.0), metavar="SECONDS",
-        help="take about so long in all: the best until then is the answer, which another run may not repeat (default: until nothing gets better)",
-    )
     parser.add_argument("--members", type=numbers.whole(1), help="models that are averaged (default 5)")
     parser.add_argument("--epochs", type=numbers.whole(1), help="of each of them, at most (default: 400, of long tables fewer)")
     parser.add_argument(
@@ -73,7 +70,7 @@ def run_command(options) -> int:
         table, labels, text = loaded.x.astype(np.float64), loaded.y, None
     else:
         text, labels = read_table(options.data, **reading.arguments(options)), None
-        reading.write_report(options, text)
+        reading.write_report(options, text, dict(_kind(entry) for entry in options.kind))
         reading.say_what_was_read((lambda line: None) if options.quiet else output.say, text)
         table = text
     with columns.naming_lines(text):
@@ -99,15 +96,14 @@ def _imputer(options, table):
     if options.model is not None:
         imputer = TableImputer.load(options.model, **common.where_to_run(options))
         table = columns.of_model(imputer.schema_, table) if isinstance(table, Table) else table
-        limit = {} if options.time is None else {"time": options.time}
-        return imputer.set_params(verbose=not options.quiet, **limit), table, 0
+        return imputer.set_params(verbose=not options.quiet), table, 0
     kinds = dict(_kind(entry) for entry in options.kind)
     if isinstance(table, Table):
         table = columns.modelled(table, kinds)
     imputer = TableImputer(
         kinds, epochs=options.epochs, backend=choices.parse_choice(options.backend),
         threads=options.threads, random_state=options.seed, verbose=not options.quiet,
-        **{name: value for name in ("members", "time") if (value := getattr(options, name)) is not None},
+        **({} if options.members is None else {"members": options.members}),
     )
     code = 0
     try:
@@ -120,11 +116,6 @@ def _imputer(options, table):
             f"{resuming.how_to_go_on(options)}"
         )
         code = 130
-    if options.time is not None and imputer.out_of_time_ and not options.quiet:
-        output.tell(
-            f"npvae: --time {options.time:g} ended training in member {len(imputer.members_)} of {imputer.members}; more time may give better "
-            "answers, and another run other ones"
-        )
     if options.save is not None:
         imputer.save(options.save)
     if isinstance(table, Selection):
@@ -228,13 +219,23 @@ def _write(path, text, table, labels, filled) -> None:
 
 
 def _write_intervals(path, found, table) -> None:
-    """Write the ends of the intervals, columns ``NAME low`` and ``NAME high``; empty cells for names."""
+    """Write ``NAME low`` and ``NAME high``, the ends of the intervals of a column of numbers, or of one of few values ``NAME set``, the smallest
+    set of values; columns that are not filled in have the value, or nothing."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([f"{name} {end}" for name in found.columns for end in ("low", "high")])
     written = [column.write if column.kind == "date" else _as_text for column in table.chosen] if isinstance(table, Selection) else [_as_text] * len(found.columns)
-    for rows in zip(*found.interval(0.9), strict=True):
-        writer.writerow(["" if np.isnan(value) else write(value) for *ends, write in zip(*rows, written, strict=True) for value in ends])
+    low, high = found.interval(0.9)
+    names, texts = [], []
+    sets = found.smallest_sets(0.9)
+    for i, (name, write) in enumerate(zip(found.columns, written, strict=True)):
+        if name in sets:
+            names.append(f"{name} set")
+            texts.append([" | ".join(map(write, values)) for values in sets[name]])
+        else:
+            names += [f"{name} low", f"{name} high"]
+            texts += [["" if np.isnan(value) else write(value) for value in ends[:, i]] for ends in (low, high)]
+    writer.writerow(names)
+    writer.writerows(zip(*texts, strict=True))
     write_text_atomically(path, stream.getvalue())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from npvae.cli import numbers, output, outputs
+from npvae.cli import columns, numbers, output, outputs
 from npvae.data.tables import report
 from npvae.files import write_text_atomically
 
@@ -45,11 +45,12 @@ def arguments(options) -> dict:
     return given | ({"header": given["header"] == "yes"} if "header" in given else {})
 
 
-def write_report(options, table) -> None:
-    """Write the file of ``--report``, if it is asked for."""
+def write_report(options, table, kinds=None) -> None:
+    """Write the file of ``--report``, if it is asked for. kinds: that are said of columns."""
     if options.report is not None:
+        modelled = columns.kinds_of(table, kinds)
         suffix = outputs.suffix_of(options.report, ".txt")
-        text = json.dumps(report.to_json(table), indent=2, ensure_ascii=False) if suffix == ".json" else output.printable(report.describe(table))
+        text = json.dumps(report.to_json(table, modelled), indent=2, ensure_ascii=False) if suffix == ".json" else output.printable(report.describe(table, modelled))
         write_text_atomically(outputs.target(options.report, ".txt"), text + "\n")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from npvae.cli import common, output, outputs, reading
+from npvae.cli import columns, common, output, outputs, reading
+from npvae.data.tables import report
 from npvae.data.tables.read import read_table
 from npvae.errors import InputError
 
@@ -26,5 +27,5 @@ def run_command(options) -> int:
         outputs.refuse([outputs.Output("--report", options.report)], [("--data", options.data)])
     table = read_table(options.data, **reading.arguments(options))
     reading.write_report(options, table)
-    output.say(table.describe())
+    output.say(report.describe(table, columns.kinds_of(table)))
     return 0

@@ -18,13 +18,15 @@ _SEPARATORS = {"\t": "tab", " ": "blank"}
 FEW, LONGEST, MOST_NAMED = 5, 60, 100
 
 
-def describe(table: Table) -> str:
-    """A line about the text, one for what was left out of it, one a column, and what to look at."""
+def describe(table: Table, kinds=None) -> str:
+    """A line about the text, one for what was left out of it, one a column, and what to look at. kinds: by column, what it is modelled as,
+    in words."""
     lines = [how_read(table)]
     if table.form.outside:
         lines.append("lines that are no rows, kept as they are: " + outside(table) + " (--skip N, --comment TEXT)")
     width = min(30, max(len(column.name) for column in table.columns))
-    lines += [f"  {column.name[:LONGEST]:{width}} {summary(column)}" for column in table.columns]
+    lines += [f"  {column.name[:LONGEST]:{width}} {summary(column)}{modelled(kinds, column)}" for column in table.columns]
+    lines += ["kinds are chosen by evidence; another is said by --kind NAME=KIND"] if kinds else []
     return "\n".join([*lines, *notes(table)])
 
 
@@ -75,6 +77,11 @@ def _words(notation: Notation) -> str:
     return ", ".join(filter(None, [*said, *affixes]))
 
 
+def modelled(kinds, column: Column) -> str:
+    """What a column is modelled as, if that is known."""
+    return f"; modelled as {kinds[column.name]}" if kinds and column.name in kinds else ""
+
+
 def missing(column: Column) -> str:
     """How many cells are missing, by spelling: "26,937 missing (N/A)"."""
     total = int(column.missing.sum())
@@ -116,7 +123,7 @@ def notes(table: Table) -> list[str]:
     return found
 
 
-def to_json(table: Table) -> dict:
+def to_json(table: Table, kinds=None) -> dict:
     """The same for programs."""
     return {
         "file": table.name, "sheet": table.sheet, "rows": len(table), "encoding": table.decoded.encoding, "why": table.decoded.why, "separator": table.form.cells.separator,
@@ -125,7 +132,7 @@ def to_json(table: Table) -> dict:
             {
                 "name": column.name, "written": column.written, "kind": column.kind, "carried": column.carried, "notation": _words(column.notation),
                 "decimals": column.notation.decimals if column.kind == "number" else None, "missing": int(column.missing.sum()),
-                "spellings": column.spellings, "others": column.others, "suspicious": column.suspicious,
+                "modelled": (kinds or {}).get(column.name), "spellings": column.spellings, "others": column.others, "suspicious": column.suspicious,
                 "values": dict(sorted(column.counts.items(), key=lambda item: -item[1])[:FEW]) if column.kind == "text" else {},
             }
             for column in table.columns

@@ -47,15 +47,10 @@ def edge(column, v: np.ndarray, upper: bool) -> np.ndarray:
         floor = 0.0 if isinstance(column, Positive) else -column.half if column.is_curved else -np.inf
         least = floor + 1e-9 * column.unit
         return np.where(v <= least, -np.inf, column.numbers_of(np.maximum(v, least)))
-    scores = np.array(column.scores)
-    values, first, counts = np.unique(np.array(column.quantiles), return_index=True, return_counts=True)
-    low, high = scores[first], scores[first + counts - 1]  # an atom's interval
-    place = np.clip(np.searchsorted(values, v, side="left" if upper else "right"), 1, len(values) - 1)
-    share = (v - values[place - 1]) / (values[place] - values[place - 1])
-    x = high[place - 1] + share * (low[place] - high[place - 1])
     lower, above = column.slopes
-    x = np.where(v < values[0], column.numbers_of(v) if lower > 0.0 else -np.inf, x)
-    x = np.where(v > values[-1], column.numbers_of(v) if above > 0.0 else np.inf, x)
+    x = column.limit(v, "left" if upper else "right")
+    x = np.where((v < column.quantiles[0]) & (lower == 0.0), -np.inf, x)
+    x = np.where((v > column.quantiles[-1]) & (above == 0.0), np.inf, x)
     return np.where((v <= 0.0) & column.positive, -np.inf, x)
 
 

@@ -28,22 +28,23 @@ from npvae.tables.kinds import candidates
 from npvae.tables.kinds.ends import ends_of
 from npvae.tables.kinds.predicted import entries_of, indicators_of, predictions, some_rows
 from npvae.tables.kinds.reading import decimals_of
-from npvae.tables.kinds.table import KINDS
 
 MOST_LEVELS, MOST_CODES, FEWEST_OF_LEVEL = 20, 10, 5
 FEWEST, FEWEST_SHAPED, TIE = 40, 60, 0.05
-#: Plainest first: of few different numbers, and of many.
-FEW, MANY = ("counts", "ordinal", "continuous", "positive", "bounded", "categorical"), ("continuous", "counts", "positive", "ordinal", "bounded", "shaped")
-#: Of whole numbers from 0: variances, in means, between which they are counts, where there is no evidence.
-LEAST_DISPERSION, LARGEST_DISPERSION = 0.9, 3.0
+#: Plainest first: of at most MOST_CODES different numbers that recur, and of others.
+FEW = ("counts", "ordinal", "continuous", "positive", "categorical")
+MANY = ("continuous", "counts", "positive", "ordinal", "bounded", "shaped")
+#: Of counts the variance in means: at least, whatever the standard error, and at most, where there is no evidence.
+LEAST_DISPERSION, LARGEST_DISPERSION = 0.7, 3.0
 #: Cells are recorded to as many decimals as this share of them has: a few with more do not make all of them finer.
 MOST_CELLS = 0.8
-#: What a kind has to be ahead by besides: a bent axis bends what was a straight line between columns.
-HANDICAP = {"shaped": 0.05}
+#: Nats a cell by which a kind has to be ahead besides: a bent axis bends what was a straight line between columns.
+HANDICAPS = {"shaped": 0.05}
+#: The same of few different values: what is not among them can be answered by the others.
+HANDICAPS_OF_FEW = {"continuous": 0.2, "positive": 0.2}
+_FITTER = dict.fromkeys(HANDICAPS_OF_FEW, "answers by its own values alone")
 #: What any value within the range is given of probability, at least, so that a single cell does not decide.
 SHARE_OF_ANY = 1e-3
-
-
 #: Columns of 1, the prediction by numbers as they are, that by normal scores: what a kind is linear in.
 PREDICTED_BY = {
     **dict.fromkeys(("continuous", "bounded"), [0, 1]), **dict.fromkeys(("positive", "shaped"), [0, 2]),
@@ -98,45 +99,48 @@ def without_evidence(v: np.ndarray) -> Decision | None:
     if len(v) >= FEWEST:
         return None
     few = f"only {len(v)} cells, too few for evidence"
-    if is_whole(v) and v.min() >= 0.0 and LEAST_DISPERSION * v.mean() <= v.var() <= LARGEST_DISPERSION * v.mean():
+    if may_be_counts(v) and v.var() <= LARGEST_DISPERSION * v.mean():
         return Decision("counts", few)
     return Decision("continuous", few)
 
 
-def is_whole(v: np.ndarray) -> bool:
-    """Whether all numbers are whole."""
-    return bool((v == np.rint(v)).all())
+def may_be_counts(v: np.ndarray) -> bool:
+    """Whether numbers v (n,) are whole, from 0, and not under-dispersed: the variance of Poisson counts is the mean, give or take its standard
+    error, sqrt(2 / n) of it."""
+    least = max(LEAST_DISPERSION, 1.0 - 3.0 * np.sqrt(2.0 / len(v)))
+    return bool((v == np.rint(v)).all() and v.min() >= 0.0 and v.var() >= least * v.mean())
 
 
 def _by_evidence(v: np.ndarray, rows: np.ndarray, predicted: np.ndarray) -> Decision:
-    seen = v[~np.isnan(v)]
-    values = np.unique(seen)
-    here = ~np.isnan(v[rows])
-    some = v[rows][here]
+    seen, here = v[~np.isnan(v)], ~np.isnan(v[rows])
+    values, some = np.unique(seen), v[rows][here]
     z = np.concatenate([np.ones((len(some), 1)), predicted[here]], axis=1)
-    usual, deviation = decimals_of(seen, MOST_CELLS), float(seen.std())
-    half = 0.5 * 10.0**-usual if usual is not None else candidates.FINEST * deviation
-    few = len(values) <= MOST_LEVELS and len(seen) >= FEWEST_OF_LEVEL * len(values)
-    ends = ends_of(seen)
-    allowed = {
-        "continuous": True, "positive": values[0] > 0.0, "shaped": len(values) > MOST_CODES and len(seen) >= FEWEST_SHAPED,
-        "counts": is_whole(seen) and values[0] >= 0.0 and seen.var() >= LEAST_DISPERSION * seen.mean(),
-        "ordinal": few, "categorical": few and len(values) <= MOST_CODES, "bounded": ends != (None, None) and not (few and len(values) <= MOST_CODES),
-    }
-    order = [kind for kind in (FEW if few and len(values) <= MOST_CODES else MANY) if allowed[kind] and kind in KINDS]
     halves = [np.arange(len(some)) % 2 == half for half in (0, 1)]
     if min(len(np.unique(some[train])) for train in halves) < 2:
         return Decision("continuous", "hardly any cell differs from the others")
-    floor = np.log(SHARE_OF_ANY * min(1.0, 2.0 * half / (values[-1] - values[0] + 2.0 * half)))
+    usual = decimals_of(seen, MOST_CELLS)
+    half = 0.5 * 10.0**-usual if usual is not None else candidates.FINEST * float(seen.std())
+    recur = len(seen) >= FEWEST_OF_LEVEL * len(values)
+    codes, ends = recur and len(values) <= MOST_CODES, ends_of(seen)
+    allowed = {
+        "continuous": True, "positive": values[0] > 0.0, "shaped": len(seen) >= FEWEST_SHAPED, "bounded": ends != (None, None),
+        "counts": may_be_counts(seen),
+        "ordinal": recur and len(values) <= MOST_LEVELS, "categorical": codes,
+    }
+    order, handicaps = (FEW, HANDICAPS_OF_FEW) if codes else (MANY, HANDICAPS)
+    order = [kind for kind in order if allowed[kind]]
+    any_value = np.log(SHARE_OF_ANY * min(1.0, 2.0 * half / (values[-1] - values[0] + 2.0 * half)))
     found = {}
     for kind in order:
         log_p = np.empty(len(some))
         for train in halves:
             log_p[~train] = _log_probabilities(kind, some, half, z[:, PREDICTED_BY[kind]], train, ends, values)[~train]
-        found[kind] = -HANDICAP.get(kind, 0.0) + np.logaddexp(np.log1p(-SHARE_OF_ANY) + np.where(np.isnan(log_p), -np.inf, log_p), floor)
-    return _chosen(found, order)
+        log_p = np.where(np.isnan(log_p), -np.inf, log_p)
+        found[kind] = np.logaddexp(np.log1p(-SHARE_OF_ANY) + log_p, any_value)
+    return _chosen(found, handicaps)
 
 
+@np.errstate(all="ignore")  # what is not finite is no evidence
 def _log_probabilities(kind, v, half, z, train, ends, values):
     if kind in ("ordinal", "categorical"):
         return candidates.by_levels(np.searchsorted(values, v), len(values), z, train, kind == "ordinal")
@@ -148,16 +152,20 @@ def _log_probabilities(kind, v, half, z, train, ends, values):
     return candidates.by_normal(kind, v, half, z, train)
 
 
-def _chosen(found: dict[str, np.ndarray], order: list[str]) -> Decision:
-    best = max(order, key=lambda kind: found[kind].mean())
+def _chosen(found: dict[str, np.ndarray], handicaps: dict[str, float]) -> Decision:
+    """The plainest of those that tie with the best; found: log-probabilities (n,) by kind, the plainest first."""
+    judged = {kind: log_p - handicaps.get(kind, 0.0) for kind, log_p in found.items()}
+    best = max(judged, key=lambda kind: judged[kind].mean())
     ties = []
-    for kind in order:
-        behind = found[best] - found[kind]
+    for kind, log_p in judged.items():
+        behind = judged[best] - log_p
         if behind.mean() <= max(TIE, 2.0 * behind.std() / np.sqrt(len(behind))):
             ties.append(kind)
-    kind = ties[0]
-    others = {other: found[kind].mean() - found[other].mean() for other in order if other not in ties}
+    kind, rivals = ties[0], tuple(ties[1:])
+    others = [other for other in found if other not in ties]
     if not others:
-        return Decision(kind, "the plainest of those that fit" if len(order) > 1 else "the only one that is possible", tuple(ties[1:]))
-    next_best = min(others, key=others.get)
-    return Decision(kind, f"{others[next_best]:.2g} nats a cell ahead of {next_best}", tuple(ties[1:]))
+        return Decision(kind, "the plainest of those that fit" if rivals else "the only one that is possible", rivals)
+    other = max(others, key=lambda each: judged[each].mean())
+    ahead = found[kind].mean() - found[other].mean()
+    words = f"{ahead:.2g} nats a cell ahead of {other}" if ahead >= 0.01 else f"about as good as {other}, and {_FITTER.get(other, 'plainer')}"
+    return Decision(kind, words, rivals)

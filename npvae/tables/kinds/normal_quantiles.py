@@ -29,15 +29,19 @@ def log_upper_tail(a: np.ndarray) -> np.ndarray:
 
 def log_between(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """log(Phi(high) - Phi(low)), elementwise, for low <= high, infinite perhaps; the density times the width where that is small."""
+    with np.errstate(all="ignore"):  # of infinities
+        return _log_between(low, high)
+
+
+def _log_between(low, high):
     swap = low + high < 0.0  # so that the nearer end is positive, or both lie around 0
     near, far = np.where(swap, -high, low), np.where(swap, -low, high)
     positive = np.maximum(near, 0.0)
     tail, beyond = log_upper_tail(positive), np.where(np.isfinite(far), log_upper_tail(np.maximum(far, 0.0)), -np.inf)
     apart = tail + np.log1p(-np.exp(np.minimum(beyond - tail, -1e-15)))
     around = np.log1p(-np.exp(log_upper_tail(np.maximum(-near, 0.0))) - np.exp(beyond))
-    with np.errstate(invalid="ignore"):
-        width, middle = far - near, 0.5 * (near + far)
-        small = np.log(np.maximum(width, 1e-300)) - 0.5 * middle * middle - 0.5 * math.log(2.0 * math.pi)
+    width, middle = far - near, 0.5 * (near + far)
+    small = np.log(np.maximum(width, 1e-300)) - 0.5 * middle * middle - 0.5 * math.log(2.0 * math.pi)
     narrow = np.isfinite(middle) & (width * np.maximum(1.0, np.abs(np.where(np.isfinite(middle), middle, 0.0))) < 1e-2)
     return np.where(narrow, small, np.where(near >= 0.0, apart, around))
 

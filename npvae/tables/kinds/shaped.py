@@ -30,7 +30,9 @@ from npvae.tables.kinds.reading import decimals_of, numbers
 KNOTS, SHARE_OF_ATOM = 100, 0.01
 #: Fewer quantiles where there are fewer cells: straight lines between all of few numbers would say more than they know.
 FEWEST_KNOTS, CELLS_OF_KNOT = 10, 10
-#: Beyond the ends: the slope is that of so many of the outermost knots' scores, in scores.
+#: How far an end is put from where its neighbour's interval begins: enough for a float32 to tell them apart.
+ASIDE = 1e-3
+#: Beyond the others: the slope is that of so many of the outermost knots' scores, in scores.
 OUTERMOST = 0.7
 
 
@@ -61,7 +63,10 @@ class Shaped(NumberColumn):
         ends = tuple(bool((v == end).mean() >= SHARE_OF_END) for end in (v.min(), v.max()))
         scores, quantiles = knots_of(v, knots, ends)
         kept = slice(int(ends[0]), len(scores) - int(ends[1]))  # an end goes on for ever
-        column = cls(name, scores=tuple(scores[kept].tolist()), quantiles=tuple(quantiles[kept].tolist()), positive=bool(v.min() >= 0.0), ends=ends)
+        scores, quantiles = scores[kept], quantiles[kept]
+        scores[0] -= ASIDE * ends[0]
+        scores[-1] += ASIDE * ends[1]
+        column = cls(name, scores=tuple(scores.tolist()), quantiles=tuple(quantiles.tolist()), positive=bool(v.min() >= 0.0), ends=ends)
         center, scale = moments(column.numbers_of(v), name)
         return replace(column, decimals=decimals_of(v), center=center, scale=scale)
 
@@ -105,19 +110,26 @@ class Shaped(NumberColumn):
         return v.astype(x.dtype)
 
     def numbers_of(self, v):
-        values, places = np.unique(np.array(self.quantiles), return_inverse=True)
-        middle = np.bincount(places, np.array(self.scores)) / np.bincount(places)
-        x = np.interp(v, values, middle)
+        return 0.5 * (self.limit(v, "left") + self.limit(v, "right"))
+
+    def limit(self, v: np.ndarray, side: str) -> np.ndarray:
+        """x at v (N,) as v is reached from below, side "left", or from above, "right": the two sides of an atom's interval."""
+        scores = np.array(self.scores)
+        values, begins, counts = np.unique(np.array(self.quantiles), return_index=True, return_counts=True)
+        low, high = scores[begins], scores[begins + counts - 1]
+        place = np.searchsorted(values, v, side)
+        left, right = np.clip(place - 1, 0, len(values) - 1), np.clip(place, 0, len(values) - 1)
+        share = (v - values[left]) / np.where(left < right, values[right] - values[left], 1.0)
+        x = np.where(left < right, high[left] + share * (low[right] - high[left]), np.where(place == 0, low[0], high[-1]))
         lower, upper = self.slopes
-        first, last = self.quantiles[0], self.quantiles[-1]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            if self.positive:
-                below = np.log(np.maximum(v, 1e-6 * first) / first) * (first / lower) if first > 0.0 and lower > 0.0 else 0.0 * v
-            else:
-                below = (v - first) / lower if lower > 0.0 else 0.0 * v
-            above = (v - last) / upper if upper > 0.0 else 0.0 * v
-        x = np.where(v < first, self.scores[0] + below, x)
-        return np.where(v > last, self.scores[-1] + above, x)
+        first, last = values[0], values[-1]
+        if self.positive:
+            below = np.log(np.maximum(v, 1e-6 * first) / first) * (first / lower) if first > 0.0 and lower > 0.0 else 0.0
+        else:
+            below = (v - first) / lower if lower > 0.0 else 0.0
+        above = (v - last) / upper if upper > 0.0 else 0.0
+        x = np.where(v < first, low[0] + below, np.where(v > last, high[-1] + above, x))
+        return np.where(np.isnan(v), np.nan, x)
 
 
 def knots_of(v: np.ndarray, knots: int | None, ends: tuple[bool, bool]) -> tuple[np.ndarray, np.ndarray]:
