@@ -60,8 +60,8 @@ def test_a_table_of_names_and_numbers(table, tmp_path, capsys):
     assert after[4][0] in ("A", "B") and after[3][2] in ("yes", "no") and float(after[5][4]) > 0
     assert [cells(tmp_path / f"filled-{i}.csv")[0] for i in (1, 2, 3)] == [before[0]] * 3
     ends = cells(intervals, ",")
-    assert ends[0][2:4] == ["height low", "height high"] and ends[1][0] == ends[1][1] == ""
-    assert float(ends[2][2]) < float(ends[2][3]) and float(ends[1][2]) == float(ends[1][3]) == 1.5
+    assert ends[0][:4] == ["name of town set", "height low", "height high", "smokes set"] and ends[4][0] in ("A", "B", "A | B", "B | A")
+    assert float(ends[2][1]) < float(ends[2][2]) and float(ends[1][1]) == float(ends[1][2]) == 1.5 and ends[1][0] == before[1][0]
     again = tmp_path / "again.csv"
     assert main([
         "impute", "--data", str(table), "--out", str(again), "--model", str(model), "--backend", "numpy", "--quiet",

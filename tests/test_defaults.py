@@ -265,6 +265,7 @@ DEFAULTS = {
     """,
     "tables.imputation": """
         TableImputation.interval: level=0.9
+        TableImputation.smallest_sets: level=0.9
     """,
     "tables.imputer": """
         TableImputer: ignore=(), missing=(), unseen='error', continuous_likelihood='gaussian_decoder',
