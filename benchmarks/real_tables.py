@@ -43,6 +43,8 @@ def records(data: bytes, separator: bytes) -> list[list[tuple[int, int]]]:
         if found[2] != separator:
             rows.append(row)
             row = []
+    if data.endswith(separator):
+        row.append((len(data), len(data)))
     return [*rows, row] if row else rows
 
 

@@ -132,7 +132,8 @@ def test_names_that_are_double_or_empty_are_numbered_inside():
     ("Sales of all shops\na,b,c\n1,2,x\n3,4,y\n", [(1, "title")]), ("Sales,,\n\na,b,c\n1,2,x\n3,4,y\n", [(1, "title")]),
     ("# one, two, three\n# four\na,b,c\n1,2,3\n", [(1, "comment"), (2, "comment")]), ("a,b,c\n1,2,3\n4,5,6\nSource: us\n", [(4, "note")]),
     ("Name:,x\nUnit:,m\na,b,c,d\n1,2,3,4\n5,6,7,8\n", [(1, "title"), (2, "title")]), ("a,b\n1,2\n# end\n3,4\n", [(3, "comment")]),
-    ("#1,x\n#2,y\n", []), ("a,b\n1,2\n3,4\n,\n,\n", [(4, "empty"), (5, "empty")]), ("body height\n1\n2\n", []),
+    ("#1,x\n#2,y\n", []), ("a,b\n1,2\n3,4\n,\n,\n", [(4, "empty"), (5, "empty")]), (",\n,\na,b\n1,2\n", [(1, "title"), (2, "title")]),
+    ("a;b;,,,\n1,5;2;,\n2,5;3;\n1,5;4;,,\n;;,,,\n;;,,,\n", [(5, "empty"), (6, "empty")]), ("body height\n1\n2\n", []),
 ])
 def test_lines_that_are_no_part_of_the_table(text, outside):
     assert read(text).form.outside == outside
@@ -157,6 +158,9 @@ def test_what_separates_cells():
     assert read("a;b\n1,5;2\n").form.cells.separator == ";" and read("a|b\n1|2\n").form.cells.separator == "|" and read("1 2\n3 4\n").form.cells.separator == " "
     assert read("a,b;c\n1,2;3\n", separator=";")["a,b"].values.tolist() == [1.2]
     assert len(read("a\tb c\n1\t2 3\n", separator="tab").columns) == 2 and len(read("a\tb c\n1\t2 3\n", separator="blank").columns) == 3
+    mixed = "x\ty z\tname\n" + "".join(f"{i}.0   {i + 1}\t{2 * i}  \t\"a b\"\n" for i in range(5))  # tabs and blanks, as columns of equal width have
+    assert [column.name for column in read(mixed).columns] == ["x", "y", "z", "name"] and read(mixed).form.cells.separator == " "
+    assert read("k\tv w\n" + "".join(f"{i}\tsome text of {'many' * i} words\n" for i in range(5))).form.cells.separator == "\t"
     for wrong in (";;", '"', "\n", ""):
         with pytest.raises(InputError, match="separator must be one character"):
             read("a,b\n1,2\n", separator=wrong)

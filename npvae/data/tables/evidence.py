@@ -1,7 +1,8 @@
 """What a table's text is evidence of. Each rule has an option that overrules it.
 
     what                 evidence                                                                              option
-    separator            cuts most lines into equally many cells; of equals tab ; | , before blanks            separator
+    separator            cuts most lines into equally many cells; of equals tab ; | , before blanks, unless    separator
+                         most lines have runs of blanks within a cell
     title lines          above the names, of one cell with text, or with fewer cells than names and rows       skip
     notes                below the last row, the same
     comment lines        begin with #, and have not as many cells as the rows                                  comment
@@ -55,8 +56,10 @@ def find_separator(text: bytes) -> str:
             continue
         usual = Counter(widths.tolist()).most_common(1)[0]
         share = usual[1] / len(widths) if usual[0] > 1 else 0.5 / len(widths)
-        if separator == " " and (most or (widths[1:].max(initial=1) == 1 and not is_number(cells.row(rows[0], 1)[0]))):
-            continue  # a header of several words above a single column
+        if separator != " " and 2 * sum("  " in "\0".join(cells.row(r, 64)) for r in rows) > len(rows):
+            share /= 2  # blanks separate as well
+        elif separator == " " and (0.0 < most > share - 0.4 or (widths[1:].max(initial=1) == 1 and not is_number(cells.row(rows[0], 1)[0]))):
+            continue  # words of a text, or of a header above a single column
         if share > most:
             best, most = separator, share
     return best

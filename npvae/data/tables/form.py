@@ -30,7 +30,7 @@ class Form:
         while bottom > top + 2 and self.widths[rows[bottom - 1]] < width > 2 and evidence.is_note(cells.row(rows[bottom - 1], 64), 1, width):
             bottom -= 1
         end = bottom
-        while width > 1 and bottom > top + 2 and not any(cells.row(rows[bottom - 1], width)):  # separators alone, as spreadsheets leave them
+        while width > 1 and bottom > top + 2 and self._is_empty(rows[bottom - 1], width):
             bottom -= 1
         self._leave_out(rows[:top], "title")
         self._leave_out(rows[end:], "note")
@@ -86,10 +86,14 @@ class Form:
     def _leave_out(self, rows, why: str) -> None:
         self.outside += [(self.line(r), why) for r in rows[:MOST_OUTSIDE]]
 
+    def _is_empty(self, r, width: int) -> bool:
+        """Whether a row has separators alone, of any kind, as spreadsheets leave them."""
+        return not "".join(self.cells.row(r, width)).strip(",;|\t ")
+
     def _is_title(self, rows, width: int) -> bool:
         """Whether the first of these rows is above the table."""
         row, several = self.cells.row(rows[0], 64), self.widths[rows[0]]
-        if width > 1 and not any(row) and not any(self.cells.row(rows[0], width)):  # separators alone
+        if width > 1 and self._is_empty(rows[0], width):
             return True
         if evidence.is_note(row, several, width):
             return self._names_otherwise_separated(rows[0], rows[1], width) is None
