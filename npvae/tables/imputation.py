@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 
@@ -55,17 +54,21 @@ class TableImputation:
         """
         self._check(level)
         tables, sets = [as_cells(draw) for draw in self.draws], {}
-        modelled = np.ones(len(self.columns), bool) if self.filled_in is None else self.filled_in.any(axis=0)
-        for i in np.flatnonzero(modelled):
-            drawn = [table.columns[i].cells for table in tables]
-            places: dict = {}
-            for cell in itertools.chain.from_iterable(column.tolist() for column in drawn):
-                if cell is not None and cell == cell:
-                    places.setdefault(cell, len(places))
-                if len(places) > FEW_VALUES:
+        for i in range(len(self.columns)):
+            gone = ~self.observed[:, i]
+            if self.filled_in is not None and not self.filled_in[:, i].any():
+                continue
+            drawn = [table.columns[i].cells[gone].tolist() for table in tables]
+            kept = tables[0].columns[i].cells[~gone].tolist()
+            values: set = set()
+            for column in (kept, *drawn):
+                values.update(cell for cell in column if cell is not None and cell == cell)
+                if len(values) > FEW_VALUES:
                     break
             else:
-                sets[self.columns[i]] = _sets(drawn, places, level)
+                found = iter(_sets(drawn, sorted(values, key=lambda value: (isinstance(value, str), value)), level))
+                there = iter(kept)
+                sets[self.columns[i]] = [next(found) if missing else (next(there),) for missing in gone]
         return sets
 
     def _check(self, level: float) -> None:
@@ -74,18 +77,18 @@ class TableImputation:
         check.whole_number("the number of draws", len(self.draws), needed)
 
 
-def _sets(drawn: list[np.ndarray], places: dict, level: float) -> list[tuple]:
-    """For every row of M draws (N,) the fewest values that so large a part of them have; places: of the values, in any order."""
-    values = sorted(places, key=lambda value: (isinstance(value, str), value))
+def _sets(drawn: list[list], values: list, level: float) -> list[tuple]:
+    """For every row of M draws, lists of n cells, the fewest of the values that so large a part of them have."""
     number = {value: i for i, value in enumerate(values)}
-    counts = np.zeros((len(drawn[0]), len(values)), int)
+    counts = np.zeros((len(drawn[0]), len(values) + 1), int)
+    rows = np.arange(len(drawn[0]))
     for column in drawn:
-        for row, cell in enumerate(column.tolist()):
-            if cell in number:
-                counts[row, number[cell]] += 1
+        counts[rows, [number.get(cell, -1) for cell in column]] += 1  # what is none of them, of a carried cell, in the last place
+    counts = counts[:, :-1]
     order = np.argsort(-counts, axis=1, kind="stable")
     reached = np.cumsum(np.take_along_axis(counts, order, axis=1), axis=1)
-    sizes = (reached < np.round(level * counts.sum(axis=1, keepdims=True), 9)).sum(axis=1) + (counts.sum(axis=1) > 0)
+    total = counts.sum(axis=1, keepdims=True)
+    sizes = ((reached < np.round(level * total, 9)).sum(axis=1) + 1) * (total[:, 0] > 0)
     return [tuple(values[i] for i in row[:size]) for row, size in zip(order, sizes, strict=True)]
 
 

@@ -46,14 +46,14 @@ class TableImputer(SklearnProtocol):
 
     Parameters
     ----------
-    kinds : a mapping of columns' names (or numbers, as text) to "continuous", "positive", "counts", "binary" or
-        "categorical", or to ``{"kind": ..., "likelihood": ...}``; guessed for the others (kinds/).
+    kinds : a mapping of columns' names (or numbers, as text) to "continuous", "positive", "counts", "bounded", "shaped", "ordinal", "binary"
+        or "categorical", or to ``{"kind": ..., "likelihood": ...}``; by evidence for the others (kinds/). ``schema_.columns`` say why.
     ignore : names of columns that are not modelled but carried as they are, one or a list. Empty and constant columns, identifiers,
         names and free text always are, unless ``kinds`` names them (carried.py); a CarriedColumnsWarning says which, and why.
     missing : values that are missing, too, one or a list: ``("NA", "?", -999)``.
     unseen : "error", or "missing": what to do in ``transform`` with categories that the fitted table had not: refuse them by name, or
         leave them as they are and do without them.
-    continuous_likelihood : of continuous and positive columns: "gaussian_decoder", "student_t", ...
+    continuous_likelihood : of continuous, positive and shaped columns: "gaussian_decoder", "student_t", ...
     latent_dim, hidden : of every member; None: as many latent dimensions as the table has numbers, at most 10.
     members : models that are trained, each with other cells held out, and averaged.
     samples : K of the bound. learning_rate, batch_size, epochs : of training, at most so many epochs; None: 400, of a long
