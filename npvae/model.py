@@ -286,6 +286,13 @@ class Model:
         filled, observed = missing.split(self.ops.xp, x)
         return self.likelihood.negative_log_likelihood(self.ops, outputs, filled, own, gradient, observed)
 
+    def losses_by_variable(self, parameters, outputs, x) -> list:
+        """The terms of :meth:`negative_log_likelihood`, (B,) each, of the likelihood's variables."""
+        own, (x, _), observed = self.likelihood_parameters(parameters), self._parts(x), None
+        if self._has_holes:
+            x, observed = missing.split(self.ops.xp, x)
+        return self.likelihood.losses_by_variable(self.ops, outputs, x, own, observed)
+
     def encoder_input(self, x):
         """What the first layer sees of rows of data, (B, encoder's inputs) for a plain architecture."""
         features, seen = self._parts(x)

@@ -98,6 +98,65 @@ def progress_bar(verbose, total: int, unit: str):
         yield lambda done: bar.update(done - bar.n)
 
 
+class Stages:
+    """Progress of work in several stages on the terminal, each with its name, how much of it is done, and how long it may still last: tqdm's bars,
+    or lines at some pace. To be used as a context. limit: gives the seconds that are left, where there is a limit."""
+
+    def __init__(self, verbose, limit=None, now=time.monotonic) -> None:
+        self._verbose, self._limit, self._now = verbose, limit, now
+        self._tqdm = _tqdm() if verbose and sys.stderr is not None and sys.stderr.isatty() else None
+        self._bar = None
+
+    def __enter__(self) -> Stages:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._close()
+
+    def begin(self, name: str, total: int = 0, unit: str = "", after: int = 0, done: int = 0) -> None:
+        """A stage of so many units, of which ``done`` are done; ``after``: units of the same kind that later stages may have."""
+        if not self._verbose:
+            return
+        self._close()
+        self._name, self._total, self._unit, self._after, self._first = name, total, unit, after, done
+        self._began, self._pace = self._now(), Pace(self._now)
+        if self._tqdm is not None and total:
+            self._bar = self._tqdm(desc=name, total=total, initial=done, unit=unit, file=sys.stderr, dynamic_ncols=True)
+        else:
+            _print(name)
+
+    def report(self, done: int) -> None:
+        """So many units of the stage are done."""
+        if not self._verbose:
+            return
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+        elif self._pace.due(done >= self._total):
+            _print(f"{self._name}: {done} of {self._total} {self._unit}s{self._left(done)}")
+
+    def _left(self, done: int) -> str:
+        """At most how long it all takes, in words; nothing where there is nothing to go by."""
+        more = self._total - done + self._after
+        if done <= self._first or not more:
+            return ""
+        seconds = (self._now() - self._began) / (done - self._first) * more
+        if self._limit is not None:
+            seconds = min(seconds, self._limit())
+        return f", at most {clock(seconds)} left"
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 0:05, 12:30 or 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def _line(state, epochs: int) -> str:
     seconds = state.history["seconds"][-1]
     return f"epoch {state.epoch}/{epochs}  {describe(state.history.row(-1))}, {seconds:.2f} s"

@@ -48,76 +48,89 @@ def _even_powers(coefficients, inverse):
 
 
 def _raised(xp, x):
-    """x + 8 where x is small, and the steps x, x + 1, ..., x + 7 taken there (1 elsewhere)."""
+    """Whether x is small, x + 8 where it is, and x where it is (1 elsewhere), from which the steps go up."""
     small = x < LARGE
-    steps = [xp.where(small, x + i, xp.ones_like(x)) for i in range(int(LARGE))]
-    return small, xp.where(small, x + LARGE, x), steps
+    return small, xp.where(small, x + LARGE, x), xp.where(small, x, xp.ones_like(x))
 
 
-def _product(steps):
-    total = steps[0]
-    for step in steps[1:]:
-        total = total * step
-    return total
+def _pairs(x):
+    """x (x + 7), (x + 1)(x + 6), (x + 2)(x + 5), (x + 3)(x + 4)."""
+    first = x * (x + 7.0)
+    return first, first + 6.0, first + 10.0, first + 12.0
+
+
+def _product(x):
+    """x (x + 1) ... (x + 7)."""
+    a, b, c, d = _pairs(x)
+    return a * b * (c * d)
+
+
+def _sum_of_inverses(x):
+    """1/x + 1/(x + 1) + ... + 1/(x + 7)."""
+    a, b, c, d = _pairs(x)
+    return (2.0 * x + 7.0) * (1.0 / a + 1.0 / b + 1.0 / c + 1.0 / d)
+
+
+def _where(xp, small, values):
+    """values where x is small, else 0."""
+    return xp.where(small, values, xp.zeros_like(values))
 
 
 def log_gamma(xp, x):
     """log Gamma(x) for x > 0."""
-    _, raised, steps = _raised(xp, x)
+    small, raised, low = _raised(xp, x)
     series = (raised - 0.5) * xp.log(raised) - raised + 0.5 * math.log(2.0 * math.pi)
-    return series + _odd_powers(_LOG_GAMMA, 1.0 / raised) - xp.log(_product(steps))
+    return series + _odd_powers(_LOG_GAMMA, 1.0 / raised) - _where(xp, small, xp.log(_product(low)))
 
 
 def digamma(xp, x):
     """psi(x), the derivative of log Gamma, for x > 0."""
-    small, raised, steps = _raised(xp, x)
+    small, raised, low = _raised(xp, x)
     inverse = 1.0 / raised
-    value = xp.log(raised) - 0.5 * inverse + _even_powers(_DIGAMMA, inverse)
-    for step in steps:
-        value = value - xp.where(small, 1.0 / step, xp.zeros_like(step))
-    return value
+    return xp.log(raised) - 0.5 * inverse + _even_powers(_DIGAMMA, inverse) - _where(xp, small, _sum_of_inverses(low))
 
 
 def log_gamma_half_step(xp, x):
     """log Gamma(x + 1/2) - log Gamma(x) for x > 0."""
-    small, raised, steps = _raised(xp, x)
+    small, raised, low = _raised(xp, x)
     series = 0.5 * xp.log(raised) + _odd_powers(_HALF_STEP, 1.0 / raised)
     # Each step down multiplies Gamma(x + 1/2) / Gamma(x) by x / (x + 1/2).
-    factors = [xp.where(small, step / (step + 0.5), step) for step in steps]
-    return series + xp.log(_product(factors))
+    return series + _where(xp, small, xp.log(_product(low) / _product(low + 0.5)))
 
 
 def digamma_half_step(xp, x):
     """psi(x + 1/2) - psi(x), the derivative of :func:`log_gamma_half_step`, for x > 0."""
-    small, raised, steps = _raised(xp, x)
+    small, raised, low = _raised(xp, x)
     inverse = 1.0 / raised
     coefficients = tuple(-(2 * i + 1) * coefficient for i, coefficient in enumerate(_HALF_STEP))
-    value = 0.5 * inverse + _even_powers(coefficients, inverse)
-    for step in steps:
-        value = value + xp.where(small, 0.5 / (step * (step + 0.5)), xp.zeros_like(step))
-    return value
+    steps = 0.5 / (low * (low + 0.5))
+    for i in range(1, int(LARGE)):
+        steps = steps + 0.5 / ((low + i) * (low + (i + 0.5)))
+    return 0.5 * inverse + _even_powers(coefficients, inverse) + _where(xp, small, steps)
 
 
 def stirling_remainder(xp, x):
     """delta(x) = log Gamma(x) - (x - 1/2) log x + x - log(2 pi)/2 for x > 0: 1/(12 x) for large x."""
-    small, raised, steps = _raised(xp, x)
+    small, raised, low = _raised(xp, x)
     # What Stirling's formula changes by over the steps, which multiply Gamma by their product.
-    change = (x + (LARGE - 0.5)) * xp.log(raised) - (x - 0.5) * xp.log(x) - LARGE - xp.log(_product(steps))
-    return _odd_powers(_LOG_GAMMA, 1.0 / raised) + xp.where(small, change, xp.zeros_like(x))
+    change = (low + (LARGE - 0.5)) * xp.log(low + LARGE) - (low - 0.5) * xp.log(low) - LARGE - xp.log(_product(low))
+    return _odd_powers(_LOG_GAMMA, 1.0 / raised) + _where(xp, small, change)
 
 
 def stirling_remainder_slope(xp, x):
     """delta'(x) = psi(x) - log x + 1/(2 x) for x > 0: -1/(12 x^2) for large x."""
-    small, raised, steps = _raised(xp, x)
-    change = xp.log1p(LARGE / x) - 0.5 / raised + 0.5 / x - sum(1.0 / step for step in steps)
-    return _even_powers(_DIGAMMA, 1.0 / raised) + xp.where(small, change, xp.zeros_like(x))
+    small, raised, low = _raised(xp, x)
+    change = xp.log1p(LARGE / low) - 0.5 / (low + LARGE) + 0.5 / low - _sum_of_inverses(low)
+    return _even_powers(_DIGAMMA, 1.0 / raised) + _where(xp, small, change)
 
 
 def log1p_shortfall(xp, e, log):
     """e - log(1 + e) for e > -1, also where both are nearly equal. log: log(1 + e), as exact as it is known, used for larger e."""
-    v = e / (2.0 + e)
+    small = xp.abs(e) < 0.1
+    near = _where(xp, small, e)
+    v = near / (2.0 + near)
     square = v * v
     total = xp.full_like(square, 1.0 / 17.0)
     for divisor in (15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0):
         total = total * square + 1.0 / divisor
-    return xp.where(xp.abs(e) < 0.1, v * (e - 2.0 * square * total), e - log)
+    return xp.where(small, v * (near - 2.0 * square * total), e - log)

@@ -201,6 +201,8 @@ DEFAULTS = {
     "progress": """
         Pace: now=monotonic
         Pace.due: last=False
+        Stages: now=monotonic
+        Stages.begin: total=0, unit='', after=0, done=0
     """,
     "random": """
         words: draw=0
@@ -269,7 +271,7 @@ DEFAULTS = {
     """,
     "tables.imputer": """
         TableImputer: ignore=(), missing=(), unseen='error', continuous_likelihood='gaussian_decoder',
-            hidden=(128, 128), members=5, samples=20, learning_rate=0.001, batch_size=64, held_out=0.1, patience=6, imputation_samples=2000,
+            hidden=(128, 128), members=5, samples=5, learning_rate=0.002, batch_size=64, held_out=0.1, patience=6, imputation_samples=2000,
             backend='auto', verbose=False
         TableImputer.fit: checkpoint_seconds=10.0, resume=False
         TableImputer.impute: draws=0

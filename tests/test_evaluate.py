@@ -14,7 +14,7 @@ from small import grey_rows, small_vae
 from npvae import VAE, evaluate, random, report
 from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError
-from npvae.evaluate.log_likelihood import _Weights
+from npvae.evaluate.log_likelihood import Weights
 from npvae.model import Architecture, Model
 from npvae.objectives import ImportanceWeighted
 
@@ -188,7 +188,7 @@ def test_weights_that_are_not_finite_are_refused(rng):
 def test_the_error_of_weights_that_are_almost_equal(rng):
     """A variance of weights of 1e-18 beside a mean of 1: the difference of two sums would be rounding."""
     logs = 1e-9 * rng.standard_normal((40, 3))
-    pieces = _Weights(3)
+    pieces = Weights(3)
     for part in (logs[:8], logs[8:12], logs[12:]):
         pieces.add(part)
     value, effective, error = pieces.result()
@@ -198,14 +198,14 @@ def test_the_error_of_weights_that_are_almost_equal(rng):
         variance = math.fsum((d - mean) ** 2 for d in deviations) / 39
         assert error[row] == pytest.approx(math.sqrt(variance / 40), rel=1e-6)
         assert value[row] == pytest.approx(mean, abs=1e-15) and 40 * (1 - 1e-15) <= effective[row] <= 40
-    decided = _Weights(1)  # by one sample of a hundred
+    decided = Weights(1)  # by one sample of a hundred
     decided.add(np.array([[0.0]] + 99 * [[-700.0]]))
     assert decided.result()[1][0] == pytest.approx(1.0, rel=1e-12) and decided.result()[2][0] == pytest.approx(1.0)
 
 
 def test_an_effective_sample_size_is_at_least_one_whatever_the_rounding():
     for count in range(2, 200):
-        weights = _Weights(1)
+        weights = Weights(1)
         weights.add(np.array([[0.0]] + [[-800.0]] * (count - 1)))
         assert 1.0 <= weights.result()[1][0] < 1.0 + 1e-12
 

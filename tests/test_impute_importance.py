@@ -72,6 +72,26 @@ def test_pieces_change_nothing_but_rounding(rng):
     assert not np.allclose(whole.mean, other.mean, rtol=1e-6)
 
 
+def test_rows_take_more_samples_only_while_these_are_not_effective(rng):
+    """By 20, 80 or all 400 of them: the answers are those of so many, and the normal distribution's within their error."""
+    known = LinearGaussian(missing=True)
+    x = rows_of(known, rng, 60)
+    sizes, seen = {}, []
+    for samples in (20, 80, 400):
+        sizes[samples] = importance_imputation(known.model, known.theta, x, 5, samples, draws=2)
+    found = importance_imputation(known.model, known.theta, x, 5, 400, draws=2, enough=15.0, progress=seen.append)
+    took, size = set(), found.diagnostics["effective_sample_size"]
+    for row in np.flatnonzero(np.isnan(x).any(axis=1)):
+        samples = next((s for s in (20, 80) if sizes[s].diagnostics["effective_sample_size"][row] >= 15.0), 400)
+        took.add(samples)
+        np.testing.assert_allclose(found.mean[row], sizes[samples].mean[row], rtol=1e-12)
+        np.testing.assert_allclose(found.draws[:, row], sizes[samples].draws[:, row], rtol=1e-12)
+        assert size[row] == pytest.approx(sizes[samples].diagnostics["effective_sample_size"][row])
+    assert {20, 80} <= took and seen == sorted(seen) and seen[-1] == 60
+    alike = importance_imputation(known.model, known.theta, x[:0], 5, 400, enough=15.0)
+    assert alike.mean.shape == (0, x.shape[1])
+
+
 def test_progress_and_bad_numbers(rng):
     known, seen = LinearGaussian(missing=True), []
     x = rows_of(known, rng)

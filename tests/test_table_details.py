@@ -301,7 +301,7 @@ def looks(monkeypatch):
     monkeypatch.setattr(member_module, "importance_imputation", imputed)
     monkeypatch.setattr(member_module._Watch, "error_of", error_of)
 
-    def train(model, settings, data, state, callbacks):
+    def train(model, settings, data, state, callbacks, enough):
         seen["settings"], seen["architecture"], seen["data"] = settings, model.architecture, model.ops.to_numpy(data)
         for epoch in range(1, settings.epochs + 1):
             state.epoch = epoch
@@ -386,7 +386,7 @@ def test_how_a_member_is_trained(looks):
     assert {name: settings[name] for name in wanted} == wanted
     assert settings["optimizer"]["name"] == "adam"
     assert (settings["objective"]["name"], settings["objective"]["samples"]) == ("importance_weighted", 3)
-    wanted = {"n_features": 3, "latent_dim": 2, "hidden": [4], "activation": "tanh", "missing": True, "completed": True, "linear_path": True}
+    wanted = {"n_features": 3, "latent_dim": 2, "hidden": [4], "activation": "relu", "missing": True, "completed": True, "linear_path": True}
     assert {name: architecture[name] for name in wanted} == wanted
     # What it is trained on: the observed cells that are not hidden, and beside them what the normal distribution completes.
     hidden = hide(x, schema.slices, 0.3, 5)

@@ -120,7 +120,7 @@ def test_a_table_of_six_rows_is_fitted_with_every_seed(rng):
 
 
 def test_ctrl_c_ends_the_training_of_all_members(rng, monkeypatch):
-    def interrupted(model, settings, x, state, callbacks):
+    def interrupted(model, settings, x, state, callbacks, enough):
         state.interrupted = True
 
     monkeypatch.setattr(member_module, "train", interrupted)
@@ -139,7 +139,7 @@ def test_long_tables_have_fewer_epochs(rng, monkeypatch, rows, given, epochs, ev
     class Seen(Exception):
         pass
 
-    def seen(x, likelihood, blocks, standard, recipe, ops, seed, report, checkpoint, first):
+    def seen(x, likelihood, blocks, standard, recipe, ops, seed, report, checkpoint, first, enough):
         raise Seen(recipe.epochs, recipe.every)
 
     monkeypatch.setattr(imputer_module, "train_member", seen)
@@ -190,6 +190,11 @@ def test_progress_counts_epochs_and_rows_of_all_members(capsys, rng):
     x[-1, 0] = np.nan
     imputer = TableImputer(members=2, epochs=5, patience=9, imputation_samples=5, hidden=(3,), random_state=1, backend="numpy", verbose=True).fit(x)
     said = capsys.readouterr().err.splitlines()
-    assert said == [f"{epoch} of 10 epochs" for epoch in range(1, 11)]
+    assert [line.split(",")[0] for line in said if "start" not in line] == [
+        line for i in (1, 2) for line in (f"member {i} of 2", *(f"member {i} of 2: {epoch} of 5 epochs" for epoch in (0, 1, 2, 5)))
+    ]
+    assert [line for line in said if "start" in line] == [f"member {i} of 2: start, a normal distribution of 25 rows of 3 numbers" for i in (1, 2)]
     imputer.impute(x)
-    assert capsys.readouterr().err.splitlines() == ["25 of 50 rows", "50 of 50 rows"]
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if "25 of 25" in line][0].startswith("filling in, member 1 of 2: 25 of 25 rows, at most 0:0")
+    assert said[-1] == "filling in, member 2 of 2: 25 of 25 rows"

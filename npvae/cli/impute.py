@@ -49,6 +49,10 @@ def add_parser(commands) -> None:
     reading.add_report(parser)
     parser.add_argument("--model", help="use this imputer, which --save left, instead of training one")
     parser.add_argument("--save", type=outputs.output_file, help="keep the trained imputer in this .npz")
+    parser.add_argument(
+        "--time", type=numbers.real(above=0.0), metavar="SECONDS",
+        help="take about so long in all: the best until then is the answer, which another run may not repeat (default: until nothing gets better)",
+    )
     parser.add_argument("--members", type=numbers.whole(1), help="models that are averaged (default 5)")
     parser.add_argument("--epochs", type=numbers.whole(1), help="of each of them, at most (default: 400, of long tables fewer)")
     parser.add_argument(
@@ -96,14 +100,15 @@ def _imputer(options, table):
     if options.model is not None:
         imputer = TableImputer.load(options.model, **common.where_to_run(options))
         table = columns.of_model(imputer.schema_, table) if isinstance(table, Table) else table
-        return imputer.set_params(verbose=not options.quiet), table, 0
+        limit = {} if options.time is None else {"time": options.time}
+        return imputer.set_params(verbose=not options.quiet, **limit), table, 0
     kinds = dict(_kind(entry) for entry in options.kind)
     if isinstance(table, Table):
         table = columns.modelled(table, kinds)
     imputer = TableImputer(
         kinds, epochs=options.epochs, backend=choices.parse_choice(options.backend),
         threads=options.threads, random_state=options.seed, verbose=not options.quiet,
-        **({} if options.members is None else {"members": options.members}),
+        **{name: value for name in ("members", "time") if (value := getattr(options, name)) is not None},
     )
     code = 0
     try:
@@ -116,6 +121,11 @@ def _imputer(options, table):
             f"{resuming.how_to_go_on(options)}"
         )
         code = 130
+    if options.time is not None and imputer.out_of_time_ and not options.quiet:
+        output.tell(
+            f"npvae: --time {options.time:g} ended training in member {len(imputer.members_)} of {imputer.members}; more time may give better "
+            "answers, and another run other ones"
+        )
     if options.save is not None:
         imputer.save(options.save)
     if isinstance(table, Selection):

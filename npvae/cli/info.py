@@ -151,7 +151,8 @@ def _imputer_info(imputer) -> list[str]:
         f"columns     {len(columns)}: {found}", *(f"  {column.name}: {_column_info(column)}" for column in columns[:MOST_COLUMNS]),
         *([f"  ... and {len(columns) - MOST_COLUMNS} more"] if len(columns) > MOST_COLUMNS else []),
         *([f"carried     {len(carried)}: {', '.join(f'{name} ({reason})' for name, reason in carried[:MOST_COLUMNS])}"] if carried else []),
-        f"members     {len(imputer.members_)}, errors of hidden cells {errors}; seed {imputer.seed_}",
+        f"members     {len(imputer.members_)}, errors of hidden cells {errors}; seed {imputer.seed_}"
+        + ("; time was up before training ended by itself" if imputer.out_of_time_ else ""),
     ]
 
 

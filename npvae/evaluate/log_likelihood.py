@@ -63,7 +63,7 @@ class LogLikelihood:
         return float(np.sqrt(np.sum(self.errors**2)) / len(self.errors))
 
 
-class _Weights:
+class Weights:
     """Mean and squared deviations of importance weights, for some rows, with the largest weight so far taken out."""
 
     def __init__(self, rows: int) -> None:
@@ -119,7 +119,7 @@ def log_likelihood(
     piece = min(samples, at_once // 4 * 4)
     with model.ops.memory_guard(at_once, "at_once"):
         for part in batches(rows, at_once // piece):
-            weights = _Weights(part.stop - part.start)
+            weights = Weights(part.stop - part.start)
             (mu, logvar), _ = model.encode(views, x[part, ...])
             for some in batches(samples, piece):
                 weights.add(_log_weights(model, views, x[part, ...], mu, logvar, seed, part, some))

@@ -24,6 +24,9 @@ class Likelihood(ABC):
     name: str
     #: What the printed reconstruction term is, in words: read by summaries and plots.
     reconstruction_label = "-log p(x|z)"
+    #: Whether the term of a column depends on the numbers of that column alone: of every head, and of its own parameters that have as
+    #: many; all others are one number. Such a likelihood of one column is a column of the likelihood of many.
+    elementwise = False
     #: Whether the data are counts, of which an encoder sees the logarithm (encoder_view.py), and the biases fit the data by default.
     counts = False
 
@@ -68,6 +71,27 @@ class Likelihood(ABC):
     @abstractmethod
     def draw(self, outputs, parameters, stream) -> np.ndarray:
         """One draw from p(x|z), (B, I), from NumPy arrays and the noise of a :class:`npvae.random.Stream`."""
+
+    def variables(self, n_features: int) -> list[slice]:
+        """The columns of every variable, in order: given z, variables are independent. By default each column is one."""
+        return [slice(i, i + 1) for i in range(n_features)]
+
+    def losses_by_variable(self, ops, outputs, x, parameters, observed=None) -> list:
+        """-log p(x_v | z) of every variable v of :meth:`variables`, (B,) each: the terms of the nll. Arguments as there."""
+        if self.elementwise:
+            pieces = [(tuple(head[:, v] for head in outputs), x[:, v], v) for v in self.variables(x.shape[1])]
+            return [
+                self.negative_log_likelihood(
+                    ops, heads, values, {name: own[v] if own.shape == (x.shape[1],) else own for name, own in parameters.items()},
+                    False, *(() if observed is None else (observed[:, v],)),
+                )[0] for heads, values, v in pieces
+            ]
+        losses = []
+        for v in self.variables(x.shape[1]):
+            only = ops.xp.zeros(x.shape, dtype=bool)
+            only[:, v] = True if observed is None else observed[:, v]
+            losses.append(self.negative_log_likelihood(ops, outputs, x, parameters, False, only)[0])
+        return losses
 
     def initial_biases(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Biases of heads, (width,) by name, at which outputs that know nothing of z fit x (N, I) as well as they can.

@@ -39,6 +39,7 @@ class Bernoulli(Likelihood):
     """Binary data, or grey values from 0 to 1 by their cross-entropy. One head: the logits."""
 
     name = "bernoulli"
+    elementwise = True
     reconstruction_label = "cross-entropy"
 
     def heads(self, n_features):

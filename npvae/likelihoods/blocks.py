@@ -35,6 +35,9 @@ class InBlocks(Likelihood):
             )
         return [slice(end - size, end) for end, size in zip(itertools.accumulate(sizes), sizes, strict=True)]
 
+    def variables(self, n_features):
+        return self.blocks(n_features)
+
     def refuse_all_but_0_and_1(self, x: np.ndarray, block: slice, what: str, column_names=None) -> np.ndarray:
         """The rows that have the variable of a block, (N,), booleans.
 

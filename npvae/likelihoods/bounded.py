@@ -56,6 +56,7 @@ class Bounded(Likelihood):
     """
 
     name = "bounded"
+    elementwise = True
 
     def __init__(self, low: float | None = 0.0, high: float | None = 1.0, step: float = 0.01, floor: float = 1e-3) -> None:
         self.low = None if low is None else check.real_number("low", low)

@@ -69,6 +69,7 @@ class ContinuousBernoulli(Likelihood):
     """Values from 0 to 1, with their proper density. One head: the logits."""
 
     name = "continuous_bernoulli"
+    elementwise = True
 
     def heads(self, n_features):
         return {"logits": n_features}

@@ -1,9 +1,10 @@
 """What likelihoods of counts share: which data they take, where they start, and the terms of their probabilities.
 
     D(x, m)  = x log(x / m) + m - x                             half the deviance of a Poisson distribution
-    -log P(x) of a Poisson distribution of mean m = D(x, m) + log(2 pi x)/2 + delta(x)          delta: special.py
+    e(x)     = log x! - x log x + x  =  log(2 pi x)/2 + delta(x)                                   delta: special.py
+    -log P(x) of a Poisson distribution of mean m = D(x, m) + e(x);  D(0, m) = m,  e(0) = 0
 
-Neither term has digits to lose where x log m and log Gamma(x + 1), of which the definition takes the difference, are large.
+Neither term has digits to lose where x log m and log x!, of which the definition takes the difference, are large.
 
 Source: Loader (2000), "Fast and accurate computation of binomial probabilities".
 """
@@ -57,5 +58,13 @@ def half_deviance(xp, x, mean, log_ratio):
 
 
 def log_factorial_remainder(xp, x):
-    """log Gamma(x + 1) - x log x + x = log(2 pi x)/2 + delta(x) for x > 0."""
+    """e(x) for x > 0."""
     return 0.5 * xp.log(2.0 * math.pi * x) + special.stirling_remainder(xp, x)
+
+
+def poisson_terms(xp, x, mean, log_mean):
+    """D(x, m) + e(x), elementwise, for x >= 0; in large matrices of counts most are 0, and only the others are computed with."""
+    there = x > 0.0
+    term, x = mean + 0.0, x[there]
+    term[there] = half_deviance(xp, x, mean[there], log_mean[there] - xp.log(x)) + log_factorial_remainder(xp, x)
+    return term

@@ -31,6 +31,7 @@ class Gaussian(Likelihood):
     """Real-valued data with noise of one known variance. One head: the mean."""
 
     name = "gaussian"
+    elementwise = True
 
     def __init__(self, variance: float = 0.5) -> None:
         self.variance = check.real_number("variance", variance, above=0.0)

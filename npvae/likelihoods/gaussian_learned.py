@@ -124,6 +124,7 @@ class GaussianOneVariance(_LearnedVariance):
     """Real-valued data with noise of one unknown variance, learnt."""
 
     name = "gaussian_one_variance"
+    elementwise = True
 
     def parameters(self, n_features):
         return {"raw_logvar": np.zeros(1)}
@@ -140,6 +141,7 @@ class GaussianPerFeature(_LearnedVariance):
     """Real-valued data whose features each have noise of an unknown variance, learnt."""
 
     name = "gaussian_per_feature"
+    elementwise = True
 
     def parameters(self, n_features):
         return {"raw_logvar": np.zeros(n_features)}
@@ -152,6 +154,7 @@ class GaussianDecoder(_LearnedVariance):
     """Real-valued data whose noise depends on z: the decoder gives mean and variance."""
 
     name = "gaussian_decoder"
+    elementwise = True
 
     def __init__(self, floor: float = 1e-3) -> None:
         super().__init__(floor)

@@ -9,9 +9,8 @@ share and that has a gamma distribution of mean M and shape R: this is how it is
 
     nll     = -log p(n) + sum_i D(x_i, n p_i) + e(x_i) - e(n)
     dl_i    = dnll * (n p_i - x_i)                           du, dv: negative_binomial.py
-    D(x, m) = x log(x / m) + m - x,  D(0, m) = m             e(x) = log Gamma(x + 1) - x log x + x,  e(0) = 0
 
-l, x, dl (B, I); nll, dnll (B,). log n! - sum log x_i! is not taken as it stands, since its terms would lose the digits of the whole.
+D and e: counts.py; l, x, dl (B, I); nll, dnll (B,). log n! - sum log x_i! is not taken as it stands, since its terms would lose the digits of the whole.
 """
 
 from __future__ import annotations
@@ -42,24 +41,23 @@ class Multinomial(Likelihood):
     def parameters(self, n_features):
         return {"log_total_mean": np.full(1, math.log(n_features)), "log_total_size": np.zeros(1)}
 
+    def variables(self, n_features):
+        """One: a row's counts share its total."""
+        return [slice(0, n_features)]
+
     def negative_log_likelihood(self, ops, outputs, x, parameters, gradient=True, observed=None):
         (logits,) = outputs
         check.same_shape(x=x, logits=logits)
         xp = ops.xp
         whole = None if observed is None else xp.all(observed, axis=1)
         total = xp.sum(x, axis=1)
-        log_mean, log_size = (xp.broadcast_to(parameters[f"log_total_{name}"], total.shape) for name in ("mean", "size"))
+        log_mean, log_size = xp.broadcast_to(parameters["log_total_mean"], total.shape), parameters["log_total_size"]
         of_total, d_mean, d_size = negative_binomial_terms(xp, log_mean, log_size, total)
         log_p = log_softmax(xp, logits)
-        expected = xp.exp(log_p) * total[:, None]
-        term = expected + 0.0
-        there = x > 0.0  # which most are not in large matrices of counts
-        log_total = xp.log(xp.maximum(total, xp.ones_like(total)))
-        log_ratio = (log_p + log_total[:, None])[there] - xp.log(x[there])
-        term[there] = counts.half_deviance(xp, x[there], expected[there], log_ratio) + counts.log_factorial_remainder(xp, x[there])
-        shares = xp.sum(term, axis=1) - xp.where(
-            total > 0.0, counts.log_factorial_remainder(xp, xp.maximum(total, xp.ones_like(total))), xp.zeros_like(total)
-        )
+        expected, there = xp.exp(log_p) * total[:, None], total > 0.0
+        some = xp.where(there, total, xp.ones_like(total))
+        terms = counts.poisson_terms(xp, x, expected, log_p + xp.log(some)[:, None])
+        shares = xp.sum(terms, axis=1) - keep(xp, there, counts.log_factorial_remainder(xp, some))
         nll = keep(xp, whole, of_total + shares)
 
         def backward(dnll):

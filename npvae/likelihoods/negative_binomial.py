@@ -30,7 +30,7 @@ import math
 import numpy as np
 
 from npvae import check, missing, special
-from npvae.layers.activations import sigmoid, softplus_forward
+from npvae.layers.activations import softplus_forward
 from npvae.likelihoods import counts
 from npvae.likelihoods.base import Likelihood, check_upstream
 from npvae.likelihoods.count_draws import draw_gamma, draw_poisson
@@ -43,12 +43,14 @@ FAR_ABOVE = 10.0
 
 
 def negative_binomial_terms(xp, log_mean, log_size, x):
-    """-log p elementwise, and its derivatives by log_mean and log_size; all of one shape."""
+    """-log p elementwise, and its derivatives by log_mean and log_size, all of the shape of log_mean and x; log_size broadcasts to it."""
     t = log_mean - log_size
-    w, w_left = sigmoid(xp, t), sigmoid(xp, -t)  # w and 1 - w
-    log_growth = softplus_forward(xp, t)  # log(1 + m / r)
+    growth = xp.exp(xp.clip(t, -80.0, 80.0))  # m / r, where w or 1 - w makes a difference
+    w_left = 1.0 / (1.0 + growth)  # 1 - w
+    w, log_growth = growth * w_left, softplus_forward(xp, t)  # the logarithm of 1 + m / r
     far_above = t > math.log(FAR_ABOVE)
     size = xp.exp(log_size)
+    of_size = special.stirling_remainder(xp, size), size * special.stirling_remainder_slope(xp, size)
     # Never larger than is of use, so that it does not overflow.
     mean = xp.exp(xp.minimum(log_mean, log_size + (math.log(FAR_ABOVE) + 1.0)))
     d_log_mean = xp.where(far_above, size * w - x * w_left, (mean - x) * w_left)
@@ -58,15 +60,15 @@ def negative_binomial_terms(xp, log_mean, log_size, x):
     term = size * log_growth
 
     there = x > 0.0  # most counts are 0 in large matrices of them: the rest is for the others alone
-    x, log_mean, log_growth, size = x[there], log_mean[there], log_growth[there], size[there]
+    remainder, slope, size = (xp.broadcast_to(array, x.shape)[there] for array in (*of_size, size))
+    x, log_mean, log_growth = x[there], log_mean[there], log_growth[there]
     mean, w, w_left, log_total = mean[there], w[there], w_left[there], log_total[there]
     log_x, total = xp.log(x), x + size
     near = counts.half_deviance(xp, x, mean, log_mean - log_x) - counts.half_deviance(xp, total, mean + size, log_growth - log_total)
     far = size * (log_mean - log_x) - total * xp.log1p(xp.where(far_above[there], size * w / x - w_left, xp.zeros_like(x)))
-    remainder = special.stirling_remainder(xp, size) - special.stirling_remainder(xp, total)
-    term[there] = xp.where(far_above[there], far, near) + 0.5 * log_total + counts.log_factorial_remainder(xp, x) + remainder
-    slopes = special.stirling_remainder_slope(xp, size) - special.stirling_remainder_slope(xp, total)
-    d_log_size[there] += size * slopes - 0.5 * x / total
+    remainder = remainder - special.stirling_remainder(xp, total) + counts.log_factorial_remainder(xp, x)
+    term[there] = xp.where(far_above[there], far, near) + 0.5 * log_total + remainder
+    d_log_size[there] += slope - size * special.stirling_remainder_slope(xp, total) - 0.5 * x / total
     return term, d_log_mean, d_log_size
 
 
@@ -80,6 +82,7 @@ class NegativeBinomial(Likelihood):
     """Counts: 0, 1, 2, ..., of any variance above their mean. One head: the logarithm of the mean. Own: each feature's size."""
 
     name = "negative_binomial"
+    elementwise = True
     counts = True
 
     def heads(self, n_features):
@@ -92,8 +95,7 @@ class NegativeBinomial(Likelihood):
         (log_mean,) = outputs
         check.same_shape(x=x, log_mean=log_mean)
         xp = ops.xp
-        log_size = xp.broadcast_to(parameters["log_size"], x.shape)
-        term, d_log_mean, d_log_size = negative_binomial_terms(xp, log_mean, log_size, x)
+        term, d_log_mean, d_log_size = negative_binomial_terms(xp, log_mean, parameters["log_size"], x)
         nll = xp.sum(keep(xp, observed, term), axis=1)
 
         def backward(dnll):

@@ -51,6 +51,7 @@ class StudentT(Likelihood):
     """
 
     name = "student_t"
+    elementwise = True
 
     def __init__(self, floor: float = 1e-3, smallest: float = 2.0) -> None:
         self.floor = check.real_number("floor", floor, minimum=0.0)

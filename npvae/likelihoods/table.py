@@ -97,6 +97,19 @@ class Table(Likelihood):
 
         return nll, (backward if gradient else None)
 
+    def variables(self, n_features):
+        return [
+            slice(columns.start + v.start, columns.start + v.stop) for _, likelihood, columns in self.parts(n_features)
+            for v in likelihood.variables(columns.stop - columns.start)
+        ]
+
+    def losses_by_variable(self, ops, outputs, x, parameters, observed=None):
+        losses = []
+        for _, likelihood, columns, own_outputs, own in self._split(x.shape[1], outputs, parameters):
+            of_part = None if observed is None else observed[:, columns]
+            losses += likelihood.losses_by_variable(ops, own_outputs, x[:, columns], own, of_part)
+        return losses
+
     def initial_biases(self, x):
         return {
             prefix + name: value for prefix, likelihood, columns in self.parts(x.shape[1])

@@ -18,7 +18,7 @@ class Decoding:
         self._model, self._views, self._reshape, self.eps = model, views, xp.reshape, eps
         self.z, self.s = samples_of(xp, mu, logvar, eps)
         self._outputs, self._decoder_backward = model.decode(views, xp.reshape(self.z, (samples * rows, latent_dim)))
-        x = xp.reshape(xp.broadcast_to(x, (samples, *x.shape)), (samples * rows, x.shape[1]))
+        self._x = x = xp.reshape(xp.broadcast_to(x, (samples, *x.shape)), (samples * rows, x.shape[1]))
         nll, self._nll_backward = model.negative_log_likelihood(views, self._outputs, x, gradient)
         self.nll = xp.reshape(nll, (samples, rows))
         self.log_prior_ratio = log_prior_ratio(xp, self.z, logvar, eps)
@@ -29,6 +29,11 @@ class Decoding:
         of_curves = {"curves": curves} if curves else {}
         mean = self._model.likelihood.mean(self._model.ops, self._outputs, own, **of_curves)
         return self._reshape(mean, (*self.z.shape[:2], mean.shape[1]))
+
+    def losses_by_variable(self) -> list:
+        """The terms of nll, (K, B) each, of the likelihood's variables."""
+        losses = self._model.losses_by_variable(self._views, self._outputs, self._x)
+        return [self._reshape(loss, self.z.shape[:2]) for loss in losses]
 
     def backward(self, dnll, into):
         """dz (K, B, Z) by way of nll, for dnll (K, B); the decoder's and the likelihood's tensors in ``into``, a mapping of

@@ -13,9 +13,10 @@ from npvae import check, random
 from npvae.data.tables.missing import values_of
 from npvae.errors import InputError, TrainingInterrupted
 from npvae.model import Model
-from npvae.progress import progress_bar
+from npvae.progress import Stages
 from npvae.sklearn_protocol import WHERE, SklearnProtocol
 from npvae.tables import imputer_file, times
+from npvae.tables.budget import SHARE_OF_TRAINING, Budget, is_good_enough, relative_error
 from npvae.tables.frames import OUTPUTS, as_cells, in_container
 from npvae.tables.imputation import TableImputation
 from npvae.tables.imputer_checkpoint import ImputerCheckpoint
@@ -23,7 +24,7 @@ from npvae.tables.member import Member, Recipe, model_of, train_member
 from npvae.tables.rows import warn_of_carried
 from npvae.tables.schema import UNSEEN, Schema
 from npvae.training.checkpoint import CheckpointFile, check_resume
-from npvae.training.state import INTERRUPTED
+from npvae.training.state import INTERRUPTED, OUT_OF_TIME
 
 #: Widest latent space by default.
 MOST_LATENTS = 10
@@ -61,7 +62,10 @@ class TableImputer(SklearnProtocol):
     held_out : share of the observed cells that are hidden to know when to stop.
     every, patience : epochs between two looks at them, None: a fortieth of all; and looks without a better one before training
         ends.
-    imputation_samples : of z for each row and member, when cells are filled in.
+    imputation_samples : of z for each row and member, when cells are filled in, at most.
+    time : seconds that ``fit_transform`` may take in all, or None. A first answer, by a normal distribution and frequencies, takes seconds
+        whatever is asked for; then members are trained as long as there is time, and the best so far is the answer. What fits into the
+        time depends on the machine and on what else it does: such a run is not repeatable bit by bit.
     backend, threads, random_state, verbose : as for VAE.
 
     Attributes
@@ -69,6 +73,7 @@ class TableImputer(SklearnProtocol):
     schema_, members_, seed_, n_features_in_; feature_names_in_, if the table's columns have names.
     carried_ : of the columns that are not modelled, the reason, by name.
     interrupted_ : after fit, whether Ctrl-C ended it; there are then fewer members, or a shorter training of the last.
+    out_of_time_ : whether ``time`` ended training: with more of it the answer may be better, and in another run it may be another.
 
     Examples
     --------
@@ -83,8 +88,8 @@ class TableImputer(SklearnProtocol):
 
     def __init__(
         self, kinds=None, *, ignore=(), missing=(), unseen="error", continuous_likelihood="gaussian_decoder", latent_dim=None,
-        hidden=(128, 128), members=5, samples=20, learning_rate=1e-3, batch_size=64, epochs=None, held_out=0.1, every=None, patience=6,
-        imputation_samples=2000, backend="auto", threads=None, random_state=None, verbose=False,
+        hidden=(128, 128), members=5, samples=5, learning_rate=2e-3, batch_size=64, epochs=None, held_out=0.1, every=None, patience=6,
+        imputation_samples=2000, time=None, backend="auto", threads=None, random_state=None, verbose=False,
     ):
         self.kinds = kinds
         self.ignore = ignore
@@ -102,6 +107,7 @@ class TableImputer(SklearnProtocol):
         self.every = every
         self.patience = patience
         self.imputation_samples = imputation_samples
+        self.time = time
         self.backend = backend
         self.threads = threads
         self.random_state = random_state
@@ -115,7 +121,7 @@ class TableImputer(SklearnProtocol):
         a KeyboardInterrupt. InputError, InputTypeError: an argument or the table is not what it must be; the message names column
         and row.
         """
-        members = check.whole_number("members", self.members, 1)
+        members, budget = check.whole_number("members", self.members, 1), Budget(self._time())
         check_resume(resume)
         check.one_of("unseen", self.unseen, UNSEEN)
         table = as_cells(X, also=values_of(self.missing))
@@ -136,22 +142,36 @@ class TableImputer(SklearnProtocol):
                     trained = keeper.members(standard, resume == "anyway")[:members]
                 else:
                     keeper.begin()
-            progress = stack.enter_context(progress_bar(self.verbose, members * recipe.epochs, "epoch"))
+            stages, late, took = stack.enter_context(Stages(self.verbose, budget.left if budget.is_limited else None)), False, 0.0
             for i in range(len(trained), members):
-                def report(state, i=i):
-                    if progress is not None:
-                        progress(i * recipe.epochs + state.epoch)
+                if late := late or bool(trained) and not budget.begins_another(took):
+                    break
+                left = budget.left_for_training()
+                name = f"member {i + 1} of {members}"
+                stages.begin(f"{name}: start, a normal distribution of {len(x)} rows of {x.shape[1]} numbers")
+                begun = False
+
+                def report(state, name=name, i=i):
+                    nonlocal begun
+                    if not begun:
+                        stages.begin(name, recipe.epochs, "epoch", (members - 1 - i) * recipe.epochs, state.epoch)
+                    begun = True
+                    stages.report(state.epoch)
 
                 member, state = train_member(
                     x, likelihood, schema.slices, standard, recipe, ops, seed_of_member(seed, i), report, keeper,
-                    trained[0] if trained else None,
+                    trained[0] if trained else None, budget.training_is_over if budget.is_limited else None,
                 )
-                trained.append(member)
+                late = state.stop_reason == OUT_OF_TIME
+                if not late or is_good_enough(member, trained):
+                    trained.append(member)
                 interrupted = state.interrupted
-                if keeper is not None and state.stop_reason != INTERRUPTED:
+                if keeper is not None and state.stop_reason not in (INTERRUPTED, OUT_OF_TIME):
                     keeper.done(member)
                 if interrupted:
                     break
+                took = left - budget.left_for_training() if budget.is_limited else 0.0
+        self.out_of_time_ = late
         self._keep(schema, trained, seed)
         self.interrupted_ = interrupted
         if interrupted:
@@ -198,6 +218,9 @@ class TableImputer(SklearnProtocol):
         if not hasattr(self, "members_"):
             raise self._not_fitted_error("this TableImputer is not fitted yet: call fit or load first")
 
+    def _time(self) -> float | None:
+        return None if self.time is None else check.real_number("time", self.time, above=0.0)
+
     def _recipe(self, schema: Schema, rows: int) -> Recipe:
         whole = check.whole_number
         whole("imputation_samples", self.imputation_samples, 1)
@@ -235,15 +258,15 @@ class TableImputer(SklearnProtocol):
         places = self.schema_.places(table)
         x = self.schema_.encode(table, self.unseen)
         seed = self.seed_ if random_state is None else random.seed_from(random_state)
-        count, means, drawn, sizes = len(self.members_), [], [], []
-        with progress_bar(self.verbose, count * len(x), "row") as progress:
-            for i, member in enumerate(self.members_):
-                def report(row, i=i):
-                    if progress is not None:
-                        progress(i * len(x) + row)
-
+        means, drawn, sizes = [], [], []
+        budget = Budget(None if self.time is None else (1.0 - SHARE_OF_TRAINING) * self._time())
+        members, samples = self._chosen(x, budget)
+        count = len(members)
+        with Stages(self.verbose, budget.left if budget.is_limited else None) as stages:
+            for i, member in enumerate(members):
+                stages.begin(f"filling in, member {i + 1} of {count}", len(x), "row", (count - 1 - i) * len(x))
                 mine = len(range(i, draws, count))  # members take turns
-                found = member.impute(x, seed_of_member(seed, i), self.imputation_samples, mine, report, self.schema_.curves)
+                found = member.impute(x, seed_of_member(seed, i), samples, mine, stages.report, self.schema_.curves)
                 means.append(found.mean)
                 drawn.append([] if found.draws is None else list(found.draws))
                 sizes.append(found.diagnostics["effective_sample_size"])
@@ -254,6 +277,19 @@ class TableImputer(SklearnProtocol):
             numeric[place], modelled[place] = column.is_numeric, True
         observed = table.observed
         return TableImputation(filled, tables, np.min(sizes, axis=0), table.names, numeric, observed, ~observed & modelled)
+
+    def _chosen(self, x: np.ndarray, budget: Budget) -> tuple[list[Member], int]:
+        """The members that fill in x (N, D), and how many samples of z: all of them, or what there is time for; the best members then."""
+        rows = x[np.isnan(x).any(axis=1)]
+        if not budget.is_limited or not len(rows):
+            return self.members_, self.imputation_samples
+        best = sorted(self.members_, key=relative_error)
+
+        def fill(some: int, samples: int) -> None:
+            best[0].impute(rows[:some], self.seed_, samples, 0, curves=self.schema_.curves)
+
+        count, samples = budget.samples(fill, len(rows), len(best), self.imputation_samples)
+        return (self.members_ if count == len(best) else best[:count]), samples
 
     def _table(self, X, table, places: list[int], x: np.ndarray, best: bool = False):
         """The table with numbers x (N, D), drawn or expected, in the place of what is missing; what is observed stays as it came."""

@@ -12,7 +12,7 @@ from npvae import declared, io, registry
 from npvae.data.tables.carried import MOST_OTHERS
 from npvae.data.tables.missing import values_of
 from npvae.errors import InputError, ModelFileError, NpvaeError
-from npvae.fields import Anything, Either, Field, ListOf, MapOf, Maybe, OneOf, Real, Record, Text, Whole
+from npvae.fields import Anything, Either, Field, Flag, ListOf, MapOf, Maybe, OneOf, Real, Record, Text, Whole
 from npvae.impute import FactorAnalysis, Normal
 from npvae.model import Architecture, Model
 from npvae.tables.cells import FORMS
@@ -60,11 +60,11 @@ DECLARATION = Record({
         "batch_size": Whole(1), "epochs": Maybe(Whole(1)), "held_out": Real(above=0.0, maximum=0.5), "every": Maybe(Whole(1)),
         "patience": Whole(1), "imputation_samples": Whole(1), "backend": Maybe(Anything()), "threads": Maybe(Whole(1)),
         "random_state": Maybe(Whole(0)), "verbose": Anything(1),
-    }, {"ignore": Maybe(Anything()), "missing": ListOf(Either(Text(), Real())), "unseen": OneOf(UNSEEN)}),
+    }, {"ignore": Maybe(Anything()), "missing": ListOf(Either(Text(), Real())), "unseen": OneOf(UNSEEN), "time": Maybe(Real(above=0.0))}),
     **SCHEMA[0], "seed": declared.SEED,
     "architecture": Record(declared.ARCHITECTURE, declared.ARCHITECTURE_OPTIONS),
     "members": ListOf(MEMBER, shortest=1, longest=3000),
-}, SCHEMA[1])
+}, {**SCHEMA[1], "out_of_time": Flag()})
 
 
 def save(imputer, path) -> None:
@@ -78,7 +78,7 @@ def save(imputer, path) -> None:
         "parameters": registry.plain({**imputer.get_params(), **decided}),
         "schema": imputer.schema_.config(), "columns": imputer.schema_.names, "carried": imputer.schema_.carried, "seed": imputer.seed_,
         "architecture": imputer.members_[0].model.architecture.config(),
-        "members": members,
+        "members": members, "out_of_time": imputer.out_of_time_,
     }
     io.save(path, "imputer", header, arrays, DECLARATION)
 
@@ -129,6 +129,7 @@ def _restore(cls, header: dict, arrays: dict, where: dict, ops):
         raise ModelFileError("its model knows of no missing entries")
     members = members_of(header["members"], arrays, Model(architecture, ops), schema.view)
     imputer._keep(schema, members, header["seed"])
+    imputer.out_of_time_ = header.get("out_of_time", False)
     return imputer
 
 

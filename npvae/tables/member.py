@@ -4,7 +4,7 @@
    looks at what was missing to begin with.
 2. A normal distribution, of wide tables factor analysis (linear.py), is fitted to the rest by EM; it completes the rows for the
    encoder and gives the network its start.
-3. The network is trained on the importance-weighted bound of the rest, K = 20.
+3. The network is trained on the importance-weighted bound of the rest.
 4. Every so many epochs the hidden cells are filled in; the best parameters are kept, and training ends when none were
    better for long, or where a number is not finite.
 
@@ -27,10 +27,12 @@ from npvae.model import Architecture, Model
 from npvae.objectives import ImportanceWeighted
 from npvae.tables.linear import choose_linear, fit_linear
 from npvae.training import TrainingSettings, train
-from npvae.training.state import TrainingState
+from npvae.training.state import OUT_OF_TIME, TrainingState
 
 #: Rows at most that have cells hidden, which are filled in during training, and samples of z for each.
 WATCHED_ROWS, WATCHED_SAMPLES = 1000, 100
+#: Of a row whose effective sample size is at least this no more samples are taken.
+ENOUGH = 100
 #: In standard units: the encoder sees nothing farther from the mean, so that one wild cell cannot drive it anywhere. What is
 #: expected of the row's other cells is then as of this.
 FARTHEST = 20.0
@@ -55,9 +57,12 @@ class Member:
         return _with_completed(self.model, x, self.normal, self.standard)
 
     def impute(self, x: np.ndarray, seed: int, samples: int, draws: int, progress=None, curves=None) -> Imputation:
-        """Fill in x (N, D) with NaN, in the likelihoods' numbers; with what is expected of their curves in columns that have one."""
+        """Fill in x (N, D) with NaN, in the likelihoods' numbers, by ``samples`` of z a row, or fewer where they are effective; with what is
+        expected of their curves in columns that have one."""
         theta = self.model.ops.asarray(self.theta)
-        return importance_imputation(self.model, theta, self.data(x), seed, samples, draws, progress=progress, curves=curves)
+        return importance_imputation(
+            self.model, theta, self.data(x), seed, samples, draws, progress=progress, curves=curves, enough=ENOUGH
+        )
 
 
 def _with_completed(model, x, normal, standard):
@@ -119,8 +124,13 @@ class _Watch:
         if self._report is not None:
             self._report(state)
         every = self._recipe.every
-        if state.epoch % every and state.epoch != self._recipe.epochs:
-            return
+        if state.epoch % every == 0 or state.epoch == self._recipe.epochs:
+            self.look(state)
+            if state.epoch >= self.epoch + self._recipe.patience * every:
+                state.stop(f"hidden cells no better for {self._recipe.patience * every} epochs")
+
+    def look(self, state) -> None:
+        """Fill in the hidden cells, and keep the parameters if they are the best."""
         found = importance_imputation(
             self._model, state.theta, self._data, self._seed, WATCHED_SAMPLES, purpose="held-out noise"
         )
@@ -128,8 +138,6 @@ class _Watch:
         if error < self.error:
             self.error, self.epoch = error, state.epoch
             self.theta = self._model.ops.to_numpy(state.theta).copy()
-        elif state.epoch >= self.epoch + self._recipe.patience * every:
-            state.stop(f"hidden cells no better for {self._recipe.patience * every} epochs")
 
 
 @dataclass(frozen=True)
@@ -150,7 +158,7 @@ class Recipe:
 def model_of(columns: int, likelihood, recipe: Recipe, ops) -> Model:
     """The network of every member, for rows of so many numbers."""
     return Model(Architecture(
-        columns, recipe.latent_dim, recipe.hidden, activation="tanh", likelihood=likelihood, missing=True, completed=True,
+        columns, recipe.latent_dim, recipe.hidden, activation="relu", likelihood=likelihood, missing=True, completed=True,
         linear_path=True,
     ), ops)
 
@@ -165,12 +173,13 @@ def settings_of(recipe: Recipe, seed: int) -> TrainingSettings:
 
 def train_member(
     x: np.ndarray, likelihood, blocks, standard: EncoderView, recipe: Recipe, ops, seed: int, report=None, checkpoint=None, first=None,
+    enough=None,
 ):
     """``(member, state)`` for x (N, D) with NaN, float64, in the numbers of ``likelihood``; blocks: the columns of each
     cell. The state says whether Ctrl-C ended its training; the member is then what it was so far.
 
     report: called with the TrainingState after every epoch. checkpoint: an ImputerCheckpoint, to go on from and to keep the states in.
-    first: the first of the members, whose kind of linear model this one has too.
+    first: the first of the members, whose kind of linear model this one has too. enough: says when training has to end, whatever it has come to.
     InputError: the table is too small.
     """
     hidden = hide(x, blocks, recipe.held_out, seed)
@@ -202,5 +211,7 @@ def train_member(
         # A latent dimension that a table has no use for is no accident here.
         warnings.simplefilter("ignore", PosteriorCollapseWarning)
         with contextlib.suppress(NonFiniteError):  # training ends there; the best parameters until then are kept
-            train(model, settings, data, state=state, callbacks=callbacks)
+            train(model, settings, data, state=state, callbacks=callbacks, enough=enough)
+            if state.stop_reason == OUT_OF_TIME:
+                watch.look(state)
     return Member(model, watch.theta, normal, standard, watch.error, linear_error(normal), watch.epoch), state

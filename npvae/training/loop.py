@@ -11,7 +11,7 @@ from npvae import evaluate
 from npvae.errors import InputError, NonFiniteError
 from npvae.training import collapse, guard, minibatches
 from npvae.training.interrupt import DeferredInterrupt
-from npvae.training.state import FINISHED, INTERRUPTED, TrainingState
+from npvae.training.state import FINISHED, INTERRUPTED, OUT_OF_TIME, TrainingState
 from npvae.training.steps import Epoch, Stepper
 
 #: Samples of z at a time in validation: rows, of an objective that takes one a row.
@@ -25,13 +25,14 @@ def initial_state(model, settings, x) -> TrainingState:
     return TrainingState(theta, settings.optimizer.initial_state(model.ops, theta))
 
 
-def train(model, settings, x, x_valid=None, state=None, callbacks=()) -> TrainingState:
+def train(model, settings, x, x_valid=None, state=None, callbacks=(), enough=None) -> TrainingState:
     """Run until ``settings.epochs`` are done, or the run is stopped; return the state.
 
     x: (N, I), x_valid: (M, I) or None, arrays of the backend, of theta's dtype. ``state`` is one to go on
     from (changed in place), a new one by default: it starts at an epoch's end, and since every random
     number is a function of (seed, purpose, step), the run goes on with the same bits. ``callbacks`` are
-    called with the state after every epoch, in order; they may call ``state.stop(reason)``.
+    called with the state after every epoch, in order; they may call ``state.stop(reason)``. ``enough`` is asked before
+    every step but an epoch's first: whether time is up; the run then ends, in the middle of an epoch perhaps.
 
     At the end ``state.stop_reason`` says why it ended. With ``patience``, the parameters of the best
     validation ELBO are put back. NonFiniteError: a loss, a gradient or a validation ELBO is not finite; the
@@ -48,10 +49,10 @@ def train(model, settings, x, x_valid=None, state=None, callbacks=()) -> Trainin
         features = model.architecture.n_features
         x = _static(model.ops, x, settings, 0, features)
         x_valid = None if x_valid is None else _static(model.ops, x_valid, settings, 1, features)
-        return _run(model, settings, x, x_valid, state, callbacks)
+        return _run(model, settings, x, x_valid, state, callbacks, enough or (lambda: False))
 
 
-def _run(model, settings, x, x_valid, state, callbacks) -> TrainingState:
+def _run(model, settings, x, x_valid, state, callbacks, enough) -> TrainingState:
     """``train`` on data as training sees them, from a state."""
     stepper = Stepper(model, settings, x, state)
     spread = settings.objective.spread(model, x)
@@ -59,9 +60,9 @@ def _run(model, settings, x, x_valid, state, callbacks) -> TrainingState:
     with np.errstate(all="ignore"), DeferredInterrupt() as interrupt:
         try:
             while state.epoch < settings.epochs and state.stop_reason is None:
-                row = _epoch(model, settings, x, state, stepper, interrupt, spread)
+                row = _epoch(model, settings, x, state, stepper, lambda: interrupt.requested or enough(), spread)
                 if row is None:
-                    state.stop(INTERRUPTED)
+                    state.stop(INTERRUPTED if interrupt.requested else OUT_OF_TIME)
                     break
                 if x_valid is not None:
                     row.update(_validate(model, settings, x_valid, state, row["beta"]))
@@ -73,6 +74,8 @@ def _run(model, settings, x, x_valid, state, callbacks) -> TrainingState:
                 guard.refuse_non_finite_theta(model, state.theta, state.epoch, state.step)
                 if interrupt.requested and state.stop_reason is None and state.epoch < settings.epochs:
                     state.stop(INTERRUPTED)
+                elif state.stop_reason is None and state.epoch < settings.epochs and enough():
+                    state.stop(OUT_OF_TIME)
         except NonFiniteError:
             stepper.put_back(state)
             raise
@@ -92,17 +95,17 @@ def _static(ops, x, settings, step, features):
     return minibatches.binarize(ops, x, settings.seed, "static binarize", step, features)
 
 
-def _epoch(model, settings, x, state, stepper, interrupt, spread) -> dict | None:
+def _epoch(model, settings, x, state, stepper, ended, spread) -> dict | None:
     """One pass over x: changes theta, the optimiser's state and ``state.step``.
 
-    Returns the history's row, or None if it was interrupted before its last step.
+    Returns the history's row, or None if it was ``ended()`` before its last step.
     """
     started = time.perf_counter()
     ops = model.ops
     order = minibatches.epoch_order(ops, settings.seed, state.epoch, x.shape[0], spread)
     epoch = Epoch(model, settings, x, order, evaluate.ElboAverages(ops.xp))
     steps, index = len(epoch.parts), 0
-    while index < steps and not (index and interrupt.requested):
+    while index < steps and not (index and ended()):
         index += stepper.take(epoch, state, index)
     guard.refuse_non_finite_theta(model, state.theta, state.epoch + 1, state.step)
     stepper.finish(epoch)

@@ -10,6 +10,7 @@ from npvae.training.history import History
 
 #: Reasons for which a run ends; others are those of early stopping and of callbacks.
 FINISHED, INTERRUPTED, NOT_FINITE, FAILED = "finished", "interrupted", "a number was not finite", "ended by "
+OUT_OF_TIME = "out of time"
 
 
 def is_failure(reason: str | None) -> bool:
