@@ -345,7 +345,7 @@ def test_rows_with_and_without_their_column_of_labels(tmp_path):
     def found(source, part="train", width=None):
         rows = classify_rows.read_rows(options, source, part, width)
         labels = None if rows.codes is None else [None if code < 0 else rows.classes.tolist()[code] for code in rows.codes]
-        return rows.x.shape, labels, rows.names
+        return np.asarray(rows.x).shape, labels, rows.x.columns if rows.table is not None else rows.names
 
     for width in (None, 2):  # of what is predicted, the number of columns decides
         assert found("t.csv", width=width) == ((3, 2), ["oak", None, "elm"], ["a", "b"])

@@ -206,6 +206,7 @@ FLAGS = [
     Flag("impute", "--intervals i.csv", {"impute.draws": 200, "interval.level": 0.9, "files": {"filled.csv", "i.csv"}}),
     Flag("impute", "--kind price=positive", imputer(kinds={"price": "positive"})),
     Flag("impute", "--kind price=positive --kind height=continuous", imputer(kinds={"price": "positive", "height": "continuous"})),
+    Flag("impute", "--unseen missing", imputer(unseen="missing")),
     Flag("impute", "--header no", {"table.header": False}, replaces="--data table.csv", beside="--data bare.csv"),
     Flag("impute", "--report r.json", {"files": {"filled.csv", "r.json"}}),
     # table
@@ -277,6 +278,8 @@ FLAGS = [
     Flag("classify", "--learning-rate 0.004", m2(learning_rate=0.004)),
     Flag("classify", "--schedule steps:3=0.5", m2(schedule={"name": "steps", "factors": {"3": 0.5}})),
     Flag("classify", "--divide-by 300", m2(divide_by=300.0)),
+    Flag("classify", "--kind a=counts", m2(kinds={"a": "counts"}), beside="--data mixed.csv --label-column kind", loose=True),
+    Flag("classify", "--unseen missing", m2(unseen="missing"), beside="--data mixed.csv --label-column kind", loose=True),
     *(
         Flag(command, words, changes, before=f"{begun} --checkpoint c.npz --quiet" if "c.npz" in beside else "", beside=beside, loose=bool(beside))
         for command, begun in (("classify", "classify --batch-size 500"), ("impute", "impute --data table.csv --out filled.csv"))
@@ -358,7 +361,7 @@ DEFAULTS = {
         "data.name": "digits", "labels.count": 200, "labels.seed": 0, "fitted.X": (ROWS, SIDE, SIDE), "predict.X": (TEST_ROWS, SIDE, SIDE),
         **m2(
             features=None, latent_dim=50, hidden=(500,), decoder_hidden=None, classifier_hidden=None, activation="softplus",
-            likelihood="bernoulli", alpha=1.0, classes=None, class_prior=None, standardize=False, beta=1.0, kl_warmup=0,
+            likelihood="bernoulli", kinds=None, ignore=(), missing=(), unseen="error", alpha=1.0, classes=None, class_prior=None, standardize=False, beta=1.0, kl_warmup=0,
             optimizer="adam", learning_rate=3e-3, schedule="cosine", clip_norm=None, batch_size=50, epochs=50,
             validation_fraction=0.0, patience=None, min_delta=0.0, binarize="none", initial_weights="glorot", output_bias="auto",
             divide_by=255.0, backend="auto", threads=None, dtype="float32", random_state=0, verbose=True,
@@ -488,6 +491,8 @@ def write_inputs(folder: Path, models: Path) -> None:
     cells = [f"{1.5 + 0.01 * v:.3f};{'' if v % 5 == 0 else 20 + v};{'yz'[v % 2]}" for v in generator.permutation(30)]
     for name, names in (("table.csv", ["height;price;s"]), ("other.csv", ["length;price;s"]), ("bare.csv", [])):
         (folder / name).write_text("\n".join([*names, *cells]) + "\n")
+    mixed = ["a,b,kind", *(f"{v % 4},{'' if v % 5 == 0 else 'uv'[v % 2]},{'xy'[i % 2]}" for i, v in enumerate(generator.permutation(30)))]
+    (folder / "mixed.csv").write_text("\n".join(mixed) + "\n")
     np.save(folder / "bare.npy", pictures().x_test[:7].reshape(-1, SIDE, SIDE))
 
 
@@ -512,7 +517,8 @@ def watch_everything(patch, record: Record) -> None:
         record.watch(patch, kind, "fit", "fitted", "X")
     record.watch(patch, Classifier, "predict_proba", "predict", "X")
     record.watch(patch, classify_rows, "balanced_choice", "labels", "count", "seed")
-    for module in (impute, own_files, table_command):
+    record.watch(patch, classify_rows, "labels_of", "data", "label_column")
+    for module in (impute, own_files, table_command, classify_rows):
         record.watch(patch, module, "read_table", "table")
     record.watch(patch, TableImputer, "impute", "impute", "draws", "random_state")
     record.watch(patch, TableImputation, "interval", "interval", "level")

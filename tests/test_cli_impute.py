@@ -243,7 +243,7 @@ def test_what_an_imputer_is_made_with_and_asked(tmp_path, monkeypatch, capsys):
         np.savez(file, x=np.array([[1, 2], [3, 4]], np.float32), y=[5, 6])
     line = ["impute", "--data", "t.csv", "--backend", "numpy", "--seed", "3"]
     assert main([*line, "--out", "o.csv", "--draws", "2", "--save", "s.npz", "--kind", "a=counts", "--members", "2", "--epochs", "9", "--threads", "1"]) == 0
-    arguments = {"epochs": 9, "backend": "numpy", "threads": 1, "random_state": 3, "verbose": True}
+    arguments = {"unseen": "error", "epochs": 9, "backend": "numpy", "threads": 1, "random_state": 3, "verbose": True}
     how = {"checkpoint": None, "checkpoint_seconds": 10.0, "resume": False}
     assert found[-1].asked == [("made", {"a": "counts"}, 2, arguments), ("fit", how), ("save", "s.npz"), ("impute", 2, 3)]
     assert [Path(name).read_text() for name in ("o.csv", "o-1.csv", "o-2.csv")] == [f"a,b\n1,2\n3,{value}\n5,4\n" for value in (7, 0, 1)]
@@ -276,7 +276,7 @@ def test_an_imputer_that_is_there_and_one_that_was_interrupted(tmp_path, monkeyp
         options = parse(["impute", "--data", "t.csv", "--out", "o.csv", "--model", "i.npz", "--threads", "2", "--backend", "numpy", *quiet])
         del loaded.asked[:]
         assert impute._imputer(options, None) == (loaded, None, 0)
-        assert loaded.asked == [("i.npz", {"backend": "numpy", "threads": 2}), ("set", {"verbose": not quiet})]
+        assert loaded.asked == [("i.npz", {"backend": "numpy", "threads": 2}), ("set", {"verbose": not quiet, "unseen": "error"})]
 
     class Interrupted(Imputer):
         def fit(self, table, **how):

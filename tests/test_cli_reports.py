@@ -18,7 +18,7 @@ import pytest
 from small import grey_rows, small_vae
 
 from npvae import LatentClassifier, SemiSupervisedVAE, plots
-from npvae.cli import choices, classes_out, common, gradcheck, impute, info, main, output, outputs, resuming, train
+from npvae.cli import choices, classes_out, columns, common, gradcheck, impute, info, main, output, outputs, resuming, train
 from npvae.cli.classify_rows import Rows, without_missing
 from npvae.errors import (
     DataConversionWarning, DataScaleWarning, InputError, ManyClassesWarning, ModelFileError, PosteriorCollapseWarning,
@@ -106,10 +106,10 @@ def test_the_report_of_impute(capsys):
 
 def test_names_of_drawn_tables_and_kinds():
     assert impute._numbered("folder/t.v1.csv", 12) == str(Path("folder/t.v1-12.csv"))
-    assert impute._kind("a=b=counts") == ("a=b", "counts")
+    assert columns._kind("a=b=counts") == ("a=b", "counts")
     for entry in ("counts", "=counts"):
         with pytest.raises(InputError, match=f"--kind must be COLUMN=KIND, got '{entry}'"):
-            impute._kind(entry)
+            columns._kind(entry)
 
 
 def test_the_last_losses_of_a_file():
@@ -687,12 +687,12 @@ PARSED = {
     "sample m.npz": {"model": "m.npz", "number": 100, "out": None, "label": None, "noise": False, **SEED, **BACKEND},
     "encode m.npz": {**OF_A_MODEL, "out": "latent.csv", "logvar": False}, "reconstruct m.npz": {**OF_A_MODEL, "out": None, "sample": False, **SEED},
     "impute": {
-        "data": None, "out": None, "draws": 0, "intervals": None, "kind": [], **READ, "report": None, "model": None, "save": None, "members": None,
+        "data": None, "out": None, "draws": 0, "intervals": None, "kind": [], "unseen": "error", **READ, "report": None, "model": None, "save": None, "members": None,
         "epochs": None, "overwrite": False, "checkpoint": None, **RESUMED, **SEED, **BACKEND, "threads": None, "quiet": False,
     },
     "classify": {
         "data": "digits", **LABELLED, **READ, "labels": None, "classes": False, "predict": None, "out": "classes.csv", "save": None, "overwrite": False,
-        "model": None, "pictures": None, "method": "m2", "latent_dim": 50, "hidden": "500", "likelihood": None, "alpha": 1.0, "epochs": 50,
+        "model": None, "pictures": None, "method": "m2", "kind": [], "unseen": "error", "latent_dim": 50, "hidden": "500", "likelihood": None, "alpha": 1.0, "epochs": 50,
         "batch_size": None, "learning_rate": None, "schedule": None, "divide_by": None, "checkpoint": None, **RESUMED, **SEED, **BACKEND,
         "threads": None, "quiet": False,
     },

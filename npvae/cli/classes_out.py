@@ -46,7 +46,7 @@ def picture_folder(options, shape) -> Path:
     from npvae import plots
 
     if plots.image_shape(shape) is None:
-        raise InputError(f"--pictures: rows of shape {tuple(shape)} are not pictures")
+        raise InputError(f"--pictures: rows of {f'shape {tuple(shape)}' if shape else 'a table'} are not pictures")
     return common.writable_folder(options.pictures)
 
 

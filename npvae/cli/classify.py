@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from npvae import io as io_files
-from npvae.cli import choices, classes_out, classify_rows, classify_train, common, numbers, output, outputs, resuming
+from npvae.cli import choices, classes_out, classify_rows, classify_train, columns, common, numbers, output, outputs, resuming
 from npvae.data import DATASETS
 from npvae.errors import InputError, NpvaeError
 from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE
@@ -18,7 +18,7 @@ def add_parser(commands) -> None:
     parser = commands.add_parser(
         "classify", help="learn classes from few labelled rows and many without a label",
         description="Train a classifier on labelled and unlabelled rows, and write the class of every row with its probabilities. "
-        "Rows whose label is -1 or empty are unlabelled. Alone, it keeps the labels of 200 of the digits that come with npvae and "
+        "Rows whose label is -1 or empty are unlabelled. Tables may have text and gaps; columns that cannot be modelled are named. Alone, it keeps the labels of 200 of the digits that come with npvae and "
         "classifies their test part.",
     )
     common.add_data(parser, default="digits")
@@ -40,14 +40,15 @@ def add_parser(commands) -> None:
     parser.add_argument("--latent-dim", type=numbers.whole(1), default=50, help="latent dimensions (default 50)")
     parser.add_argument("--hidden", default="500", help="widths of the encoder: 500, or 500,200, or none (default 500)")
     parser.add_argument(
-        "--likelihood", type=choices.likelihood, help="of the data, as in 'npvae train' (default: bernoulli for data from 0 to 1, else gaussian_decoder on "
-        "standardised columns)",
+        "--likelihood", type=choices.likelihood, help="of the data, as in 'npvae train' (default: bernoulli for data from 0 to 1; of other text "
+        "tables one a column, by its kind; of other arrays gaussian_decoder on standardised columns)",
     )
     parser.add_argument("--alpha", type=numbers.real(minimum=0.0), default=1.0, help="weight of the classifier's term (default 1)")
     parser.add_argument("--epochs", type=numbers.whole(1), default=50, help="passes over the data, of m1+m2 for each of both (default 50)")
     parser.add_argument("--batch-size", type=numbers.whole(1), help="rows a step (default 50 for m2 with bernoulli, else 100)")
     parser.add_argument("--learning-rate", type=numbers.real(above=0.0), help="of Adam (default 0.003 for m2 with bernoulli, else 0.001)")
     parser.add_argument("--schedule", type=choices.schedule, help="of the learning rate: as in 'npvae train' (default cosine for m2 with bernoulli, else constant)")
+    columns.add_options(parser)
     parser.add_argument("--divide-by", type=numbers.real(above=0.0), help="scale the data: 255 for 8-bit images")
     resuming.add_checkpoint(parser)
     common.add_seed(parser)
@@ -64,19 +65,26 @@ def run_command(options) -> int:
     code, written = 0, []
     if options.model is not None:
         model = _loaded(options)
-        judged = classify_rows.read_rows(options, options.predict or options.data, "test", model.n_features_in_)
+        source, table = options.predict or options.data, getattr(model, "table_", None)
+        if table is None:
+            judged = classify_rows.read_rows(options, source, "test", model.n_features_in_)
+        else:
+            judged = classify_rows.read_rows_like(options, source, table)
         classify_rows.refuse_other_labels(judged, model.classes_)
     else:
         rows = classify_rows.read_rows(options, options.data, "train")
         given = classify_rows.given_labels(options, rows)
         if options.predict is not None:
-            judged = classify_rows.read_rows(options, options.predict, "test", rows.width())
+            if rows.table is None:
+                judged = classify_rows.read_rows(options, options.predict, "test", rows.width())
+            else:
+                judged = classify_rows.read_rows_like(options, options.predict, classify_train.table_of(options, rows))
             classify_rows.refuse_other_labels(judged, rows.classes)
         else:
             judged = classify_rows.read_rows(options, options.data, "test") if options.data in DATASETS else rows.without(given >= 0)
         if options.pictures is not None:
-            classes_out.picture_folder(options, rows.x.shape[1:])
-        run = resuming.identity(options, rows.x, given)
+            classes_out.picture_folder(options, () if rows.table is not None else rows.x.shape[1:])
+        run = resuming.identity(options, rows.content(), given)
         if options.save is not None and run != _run_that_left(options.save):
             outputs.refuse([_saved(options)], overwrite=options.overwrite or options.resume)
         say(f"{len(rows.x)} rows, {int((given >= 0).sum())} of them with a label" + (f"; without: {rows.unlabelled}" if rows.unlabelled else ""))
@@ -87,7 +95,8 @@ def run_command(options) -> int:
             part.trained_on_["run"] = run
         model.save(options.save)
         written.append(options.save)
-    p = model.predict_proba(common.with_names(judged.x, judged.names))
+    with columns.naming_lines(judged.table):
+        p = model.predict_proba(judged.data())
     classes_out.write(options.out, model.classes_, p)
     written.append(options.out)
     classes_out.report(say, model.classes_, model.classes_[p.argmax(axis=1)], judged)
@@ -120,8 +129,8 @@ def _loaded(options):
     if options.pictures is not None:
         if isinstance(model, LatentClassifier):
             raise InputError(NO_PICTURES)
-        classes_out.picture_folder(options, model.sample_shape_)
-    return model
+        classes_out.picture_folder(options, () if model.table_ is not None else model.sample_shape_)
+    return model if isinstance(model, LatentClassifier) else model.set_params(unseen=options.unseen)
 
 
 def _check(options) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
-from npvae.cli import choices, common, output, resuming
+from npvae.cli import choices, columns, output, resuming
 from npvae.cli.classify_rows import Rows
-from npvae.errors import InputError, TrainingInterrupted
+from npvae.errors import CarriedColumnsWarning, InputError, TrainingInterrupted
 from npvae.estimator import VAE
 from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE
 from npvae.semisupervised.labels import is_unlabelled
+from npvae.tables.rows import TableRows
 
 METHODS = ("m1", "m2", "m1+m2")
 #: How m2 is trained on a Bernoulli likelihood, and everything else: with these steps it classifies rows without a label better;
@@ -22,7 +25,8 @@ def train(options, rows: Rows, given):
     """``(model, exit code)``."""
     hidden, seed, quiet = choices.parse_widths(options.hidden), options.seed, options.quiet
     divide_by = options.divide_by if options.divide_by is not None else (rows.divide_by or 1.0)
-    grey = np.min(rows.x) >= 0.0 and np.max(rows.x) <= divide_by
+    of_table = rows.table is not None or bool(options.likelihood is None and rows.x.dtype.kind == "f" and np.isnan(rows.x).any())
+    grey = not of_table and np.min(rows.x) >= 0.0 and np.max(rows.x) <= divide_by
     likelihood = choices.parse_choice(options.likelihood or ("bernoulli" if grey else "gaussian_decoder"))
     steps = BERNOULLI_STEPS if (options.method, likelihood) == ("m2", "bernoulli") else OTHER_STEPS
     common_arguments = {
@@ -37,7 +41,10 @@ def train(options, rows: Rows, given):
     standardize = not grey and options.divide_by is None and any(
         word in str(options.likelihood or "gaussian_decoder") for word in ("gaussian", "student_t", "squared_error")
     )
-    if options.method == "m2":
+    if of_table and options.method == "m2":
+        of_columns = {"kinds": columns.kinds_said(options), "unseen": options.unseen}
+        model = SemiSupervisedVAE(likelihood="auto", alpha=options.alpha, classes=classes, **of_columns, **common_arguments)
+    elif options.method == "m2":
         model = SemiSupervisedVAE(
             likelihood=likelihood, alpha=options.alpha, divide_by=divide_by, standardize=standardize, classes=classes, **common_arguments
         )
@@ -50,10 +57,11 @@ def train(options, rows: Rows, given):
             vae, alpha=options.alpha, classes=classes, **common_arguments
         )
     try:
-        model.fit(
-            common.with_names(rows.x, rows.names), y, checkpoint=resuming.file_of(options),
-            checkpoint_seconds=options.checkpoint_seconds, resume=resuming.mode(options),
-        )
+        with columns.naming_lines(rows.table):
+            model.fit(
+                rows.data(), y, checkpoint=resuming.file_of(options), checkpoint_seconds=options.checkpoint_seconds,
+                resume=resuming.mode(options),
+            )
     except TrainingInterrupted as error:
         if error.estimator is not model:  # but its features
             raise KeyboardInterrupt(f"{error}, of the VAE of features: there is no classifier yet{resuming.how_to_go_on(options)}") from None
@@ -61,3 +69,10 @@ def train(options, rows: Rows, given):
         output.tell(f"npvae: interrupted after {epochs} of {options.epochs} epochs; classifying by the model so far{resuming.how_to_go_on(options)}")
         return model, 130
     return model, 0
+
+
+def table_of(options, rows: Rows) -> TableRows:
+    """What the model that is to be trained will know of its table, but for what completes its rows. InputError: there is nothing to learn from."""
+    with warnings.catch_warnings(), columns.naming_lines(rows.table):
+        warnings.simplefilter("ignore", CarriedColumnsWarning)  # it is said where the model is fitted
+        return TableRows.fit(rows.x, columns.kinds_said(options))

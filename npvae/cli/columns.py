@@ -3,16 +3,52 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
-from npvae.data.tables.table import Selection, Table
-from npvae.errors import InputError, RowError
+import numpy as np
+
+from npvae.data.tables.notation import plain_float
+from npvae.data.tables.table import Column, Selection, Table
+from npvae.errors import DataFileError, InputError, RowError
 from npvae.tables.frames import as_cells
-from npvae.tables.schema import Schema
+from npvae.tables.kinds import KINDS
+from npvae.tables.schema import UNSEEN, Schema
+
+
+def add_options(parser) -> None:
+    """``--kind`` and ``--unseen``."""
+    parser.add_argument(
+        "--kind", action="append", default=[], metavar="COLUMN=KIND",
+        help=f"of a column of a table: {', '.join(KINDS)} (default: by evidence; may be given several times)",
+    )
+    add_unseen(parser)
+
+
+def add_unseen(parser) -> None:
+    """``--unseen``."""
+    parser.add_argument(
+        "--unseen", choices=UNSEEN, default="error",
+        help="of values of a table's columns that the model has not seen: error (default), or missing: do without them",
+    )
+
+
+def kinds_said(options) -> dict[str, str]:
+    """What ``--kind`` says, by column. InputError: it is not COLUMN=KIND."""
+    return dict(map(_kind, options.kind))
+
+
+def _kind(entry: str) -> tuple[str, str]:
+    name, equals, kind = entry.rpartition("=")
+    if not equals or not name:
+        raise InputError(f"--kind must be COLUMN=KIND, got {entry!r}")
+    return name, kind
 
 
 def modelled(table: Table, also=(), without=()) -> Selection:
     """The columns that are not carried, and those named ``also``, but for the columns ``without``. InputError: there are none."""
     columns = [column for column in table.modelled(also) if column not in without]
+    if not set(table.columns) - {*without}:
+        raise DataFileError(f"{table.name}: expected a column of data beside the label column, got none")
     if not columns:
         reasons = ", ".join(f"{column.name} ({column.carried})" for column in table.columns[:20] if column not in without)
         raise InputError(f"{table.name}: no column can be modelled: {reasons}; a kind that is said overrules that: --kind NAME=KIND")
@@ -22,9 +58,12 @@ def modelled(table: Table, also=(), without=()) -> Selection:
 def of_model(schema, table: Table) -> Selection:
     """The columns of a table that a model of this schema has, in its order. InputError: some are not there, all of them named."""
     there = {column.name: column for column in table.columns}
-    schema.refuse_others([*there])
+    try:
+        schema.refuse_others([*there])
+    except InputError as error:
+        raise InputError(f"{table.name}: {error}; it has {', '.join(map(repr, [*there][:20]))}") from None
     names = {column.name for column in schema.columns if any(isinstance(value, str) for value in column.values)}
-    columns = [there[column.name] for column in schema.columns]
+    columns = [_as_numbers(there[column.name]) if column.is_numeric else there[column.name] for column in schema.columns]
     return Selection(columns, names & {column.name for column in columns if column.kind in ("number", "date")})
 
 
@@ -44,10 +83,21 @@ def kind_in_words(column) -> str:
     return f"{column.kind}: {column.why}{rivals}"
 
 
+def _as_numbers(column: Column) -> Column:
+    """A column that was read as text with the numbers among its cells as such, so that what is refused is the text beside them."""
+    if column.kind != "text":
+        return column
+    read = [None if text is None else plain_float(text) for text in column.values.tolist()]
+    values = np.array([text if number is None else number for text, number in zip(column.values.tolist(), read, strict=True)] + [None], object)[:-1]
+    numbers = replace(column, values=values)
+    numbers.missing = column.missing
+    return numbers
+
+
 @contextlib.contextmanager
 def naming_lines(table: Table | None):
-    """A context in which an error about rows of the table speaks of lines of its file; without a table it stays as it is."""
+    """A context in which an error about rows of the table speaks of its file and its lines; without a table it stays as it is."""
     try:
         yield
     except RowError as error:
-        raise error if table is None else InputError(error.message(lambda row: f"line {table.line(row)}")) from None
+        raise error if table is None else InputError(f"{table.name}: " + error.message(lambda row: f"line {table.line(row)}")) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import os
 import re
@@ -83,23 +84,38 @@ def read_data(options, part: str, source=None, labelled: bool = True):
         data = load_dataset(source, progress=_download_progress())
         x, y = (data.x_train, data.y_train) if part == "train" else (data.x_test, data.y_test)
         return x.reshape(len(x), *data.image_shape), y, None, data.divide_by
+    refuse_no_file(options, source)
+    with naming_label_column():
+        loaded = load_file(source, label_column=label_column(options) if labelled else None, **reading.arguments(options))
+    if loaded.table is not None and not getattr(options, "quiet", False):
+        reading.say_what_was_read(output.say, loaded.table, carried=False)
+    return loaded.x, loaded.y, loaded.column_names, None
+
+
+def refuse_no_file(options, source) -> None:
+    """InputError: a source is neither the name of a data set nor that of a file."""
     if source != "-" and (Path(source).is_dir() or not (Path(source).exists() or Path(source).suffix)):
         flag = "--data" if source == options.data else "--predict"
         raise InputError(f"{flag} {source!r} is neither a known data set ({', '.join(DATASETS)}) nor a file")
-    label_column = options.label_column if labelled else None
-    if label_column is not None and (number := numbers.read_whole(label_column)) is not None:
-        label_column = number
+
+
+def label_column(options) -> str | int | None:
+    """``--label-column``: a number, if it is one."""
+    number = None if options.label_column is None else numbers.read_whole(options.label_column)
+    return options.label_column if number is None else number
+
+
+@contextlib.contextmanager
+def naming_label_column():
+    """A context in which an error about ``label_column`` speaks of the option."""
     try:
-        loaded = load_file(source, label_column=label_column, **reading.arguments(options))
-    except InputError as error:  # about an argument that is an option here
+        yield
+    except InputError as error:
         if str(error).startswith("unknown column"):
             raise InputError(f"--label-column: {error}") from None
         if "label_column" in str(error):
             raise InputError(str(error).replace("label_column=", "--label-column ").replace("label_column", "--label-column")) from None
         raise
-    if loaded.table is not None and not getattr(options, "quiet", False):
-        reading.say_what_was_read(output.say, loaded.table, carried=False)
-    return loaded.x, loaded.y, loaded.column_names, None
 
 
 class NamedColumns:

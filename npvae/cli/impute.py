@@ -20,7 +20,6 @@ from npvae.data.tables.write import write_table
 from npvae.errors import InputError, TrainingInterrupted
 from npvae.files import write_text_atomically
 from npvae.tables import TableImputer, imputer_checkpoint
-from npvae.tables.kinds import KINDS
 
 #: A row whose effective sample size is below this is spoken of.
 FEW_SAMPLES = 5
@@ -41,10 +40,7 @@ def add_parser(commands) -> None:
     )
     parser.add_argument("--draws", type=numbers.whole(0, 100_000), default=0, help="write so many tables drawn as well: OUT-1.csv, OUT-2.csv, ...")
     parser.add_argument("--intervals", type=outputs.output_file, help="write 90%% intervals of the numbers to this .csv, or -; of columns of few values the smallest sets with 90%%")
-    parser.add_argument(
-        "--kind", action="append", default=[], metavar="COLUMN=KIND",
-        help=f"of a column: {', '.join(KINDS)} (default: by evidence; may be given several times)",
-    )
+    columns.add_options(parser)
     reading.add_options(parser)
     reading.add_report(parser)
     parser.add_argument("--model", help="use this imputer, which --save left, instead of training one")
@@ -74,7 +70,7 @@ def run_command(options) -> int:
         table, labels, text = loaded.x.astype(np.float64), loaded.y, None
     else:
         text, labels = read_table(options.data, **reading.arguments(options)), None
-        reading.write_report(options, text, dict(_kind(entry) for entry in options.kind))
+        reading.write_report(options, text, columns.kinds_said(options))
         reading.say_what_was_read((lambda line: None) if options.quiet else output.say, text)
         table = text
     with columns.naming_lines(text):
@@ -101,12 +97,12 @@ def _imputer(options, table):
         imputer = TableImputer.load(options.model, **common.where_to_run(options))
         table = columns.of_model(imputer.schema_, table) if isinstance(table, Table) else table
         limit = {} if options.time is None else {"time": options.time}
-        return imputer.set_params(verbose=not options.quiet, **limit), table, 0
-    kinds = dict(_kind(entry) for entry in options.kind)
+        return imputer.set_params(verbose=not options.quiet, unseen=options.unseen, **limit), table, 0
+    kinds = columns.kinds_said(options)
     if isinstance(table, Table):
         table = columns.modelled(table, kinds)
     imputer = TableImputer(
-        kinds, epochs=options.epochs, backend=choices.parse_choice(options.backend),
+        kinds, unseen=options.unseen, epochs=options.epochs, backend=choices.parse_choice(options.backend),
         threads=options.threads, random_state=options.seed, verbose=not options.quiet,
         **{name: value for name in ("members", "time") if (value := getattr(options, name)) is not None},
     )
@@ -205,13 +201,6 @@ def _is_numpy(options) -> bool:
 def _suffix(options) -> str:
     """The suffix of what is written to a stream."""
     return text_suffix(options.data) if _is_numpy(options) else ".csv"
-
-
-def _kind(entry: str) -> tuple[str, str]:
-    name, equals, kind = entry.rpartition("=")
-    if not equals or not name:
-        raise InputError(f"--kind must be COLUMN=KIND, got {entry!r}")
-    return name, kind
 
 
 def _numbered(out: str, number: int) -> str:

@@ -62,13 +62,24 @@ def load_file(path, *, key: str | None = None, label_column: int | str | None = 
     if path == "-" or suffix in TEXT_SUFFIXES + FRAME_SUFFIXES:
         if key is not None:
             raise InputError(f"key is for .npz files, not for {suffix} files")
-        return _numbers_of(read_table(path, **reading), label_column)
+        table = read_table(path, **reading)
+        label, y = labels_of(table, label_column)
+        x, names = numbers_of(table, label)
+        return LoadedFile(x, y, names, table)
     raise UnknownNameError("file type", suffix, NUMPY_SUFFIXES + TEXT_SUFFIXES + FRAME_SUFFIXES)
 
 
-def _numbers_of(table: Table, label_column) -> LoadedFile:
-    """A text table's numbers and labels. DataFileError: a column of text, or nothing beside the labels."""
-    label = None if label_column is None else table.columns[_position(label_column, table)]
+def labels_of(table: Table, label_column) -> tuple[Column | None, np.ndarray | None]:
+    """The column of labels of a text table and the labels, as of :func:`load_file`; None and None for ``label_column=None``."""
+    if label_column is None:
+        return None, None
+    label = table.columns[_position(label_column, table)]
+    return label, _labels(label, table)
+
+
+def numbers_of(table: Table, label: Column | None = None) -> tuple[np.ndarray, list[str] | None]:
+    """The numbers of a text table but for the column of labels, and the columns' names, if it has any. DataFileError: a column of text, or
+    nothing beside the labels."""
     columns = [column for column in table.columns if column is not label and column.carried != "as said"]
     if not columns:
         raise DataFileError(f"{table.name}: expected a column of data beside the label column, got none")
@@ -84,7 +95,7 @@ def _numbers_of(table: Table, label_column) -> LoadedFile:
     as_read = whole is not None and len(columns) == len(table.columns) and all(one.base is whole for one in found)
     x = whole if as_read else np.column_stack(found)
     names = [column.written for column in columns] if table.form.has_names else None
-    return LoadedFile(x, None if label is None else _labels(label, table), names, table)
+    return x, names
 
 
 def _text_among_numbers(table: Table, wrong: list[tuple[int, int, str]]) -> str:

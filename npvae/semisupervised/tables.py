@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 from npvae import check, inputs, model_file
-from npvae.errors import InputError, ModelFileError
+from npvae.errors import InputError, ModelFileError, PosteriorCollapseWarning
 from npvae.estimator_base import Estimator
 from npvae.preparation import refuse_empty_columns
 from npvae.tables import rows
@@ -65,6 +66,13 @@ class TakesTables(Estimator):
             return super().learn_view(model, x)
         self.table_ = self.table_.fitted(x)
         return self.table_
+
+    def fit_prepared(self, run, **arguments):
+        if self.table_ is None:
+            return super().fit_prepared(run, **arguments)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PosteriorCollapseWarning)  # latent dimensions that a table has no use for are no accident
+            return super().fit_prepared(run, **arguments)
 
     def _keep_rows(self, run):
         super()._keep_rows(run)
