@@ -199,6 +199,11 @@ FLAGS = [
     Flag("reconstruct", "--seed 11", {"reconstruct.random_state": 11, "elbo.random_state": 11}, beside="--out r.npy"),
     Flag("reconstruct", "--seed 11", {"plots.how": {"sample": False, "random_state": 11}, "elbo.random_state": 11}),
     Flag("reconstruct", "--backend numpy", {"backend": ON_NUMPY}),
+    # of a model of a table
+    *(
+        Flag(command, "--unseen missing", {"code": 0}, beside=f"tables.npz --data unseen.csv{more}", replaces="vae.npz", loose=True)
+        for command, more in (("evaluate", " --samples 5"), ("encode", ""), ("reconstruct", ""))
+    ),
     # impute
     Flag("impute", "--data other.csv", {"table.path": "other.csv"}, replaces="--data table.csv"),
     Flag("impute", "--out elsewhere.csv", {"files": {"elsewhere.csv"}}, replaces="--out filled.csv"),
@@ -433,6 +438,8 @@ def models(tmp_path_factory):
         model = VAE(hidden=(5,), epochs=1, divide_by=255.0, random_state=seed, backend="numpy").fit(x)
         model.trained_on_ = {"data": "digits", "label_column": None}
         model.save(folder / name)
+    columns = {"a": [i % 7 / 2 for i in range(40)], "b": ["uv"[i % 2] for i in range(40)]}
+    VAE(likelihood="auto", latent_dim=2, hidden=(5,), epochs=1, random_state=0, backend="numpy").fit(columns).save(folder / "tables.npz")
     return folder
 
 
@@ -481,7 +488,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def write_inputs(folder: Path, models: Path) -> None:
-    for name in ("vae.npz", "other.npz"):
+    for name in ("vae.npz", "other.npz", "tables.npz"):
         (folder / name).write_bytes((models / name).read_bytes())
     generator = np.random.default_rng(4)
     rows = ["a,b,c,d,e,f,kind"] + [",".join(f"{v:.3f}" for v in generator.random(6)) + f",{'xyz'[i % 3]}" for i in range(30)]
@@ -492,6 +499,7 @@ def write_inputs(folder: Path, models: Path) -> None:
     for name, names in (("table.csv", ["height;price;s"]), ("other.csv", ["length;price;s"]), ("bare.csv", [])):
         (folder / name).write_text("\n".join([*names, *cells]) + "\n")
     mixed = ["a,b,kind", *(f"{v % 4},{'' if v % 5 == 0 else 'uv'[v % 2]},{'xy'[i % 2]}" for i, v in enumerate(generator.permutation(30)))]
+    (folder / "unseen.csv").write_text("b,a\nw,1.5\nu,2.0\n")
     (folder / "mixed.csv").write_text("\n".join(mixed) + "\n")
     np.save(folder / "bare.npy", pictures().x_test[:7].reshape(-1, SIDE, SIDE))
 
