@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import os
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,10 +18,11 @@ import numpy as np
 import pytest
 
 from npvae import VAE, LatentClassifier, SemiSupervisedVAE, TableImputer, backend, estimator_base, plots, report, selfcheck
-from npvae.cli import build_parser, choices, classify_rows, common, impute, main, outputs
+from npvae.cli import build_parser, choices, classify_rows, common, impute, main, outputs, train_data
 from npvae.cli import table as table_command
 from npvae.data import own_files
 from npvae.data.dataset import Dataset
+from npvae.errors import FitWarning
 from npvae.estimator_base import Estimator
 from npvae.fitted import FittedVAE
 from npvae.semisupervised.classifier import Classifier
@@ -100,7 +102,7 @@ KEPT_M2, KEPT_IMPUTER = "classify --save m2.npz --quiet", "impute --data table.c
 FLAGS = [
     # train
     Flag("train", "--preset aevb", {
-        "data.name": "mnist", **vae(hidden=(500,), latent_dim=20, activation="tanh", binarize="dynamic", optimizer="adam", epochs=200),
+        "data.name": "mnist", **vae(hidden=(500,), latent_dim=20, activation="tanh", binarize="dynamic", optimizer="adam", epochs=200, batch_size=100),
     }, beside="--no-plots"),
     Flag("train", "--data mnist", {"data.name": "mnist"}),
     Flag("train", "--label-column kind", {"data.label_column": "kind", "prepared.x": (30, 6), "plots.latent": (30,)},
@@ -109,7 +111,7 @@ FLAGS = [
         "run/model.npz", "run/history.csv", "run/checkpoint.npz", "run/loss.png", "run/latent.png", "run/reconstructions.png",
         "run/manifold.png",
     }}),
-    Flag("train", "--resume", {"fit.resume": True, "code": 0, "VAE.latent_dim": 2}, before="train --out run --quiet --batch-size 500",
+    Flag("train", "--resume", {"fit.resume": True, "code": 0, "VAE.latent_dim": None}, before="train --out run --quiet --batch-size 500",
          beside="--out run --batch-size 500", loose=True),
     Flag("train", "--resume-anyway", {"fit.resume": "anyway", "code": 0}, before="train --out run --quiet --batch-size 500",
          beside="--out run --batch-size 500", loose=True),
@@ -120,6 +122,7 @@ FLAGS = [
     Flag("train", "--decoder-hidden 12,13", vae(decoder_hidden=(12, 13))),
     Flag("train", "--activation softplus", vae(activation="softplus")),
     Flag("train", "--likelihood gaussian:variance=0.5", vae(likelihood={"name": "gaussian", "variance": 0.5})),
+    Flag("train", "--kind s=categorical", vae(likelihood={"name": "auto", "kinds": {"s": "categorical"}}), beside="--data table.csv --no-plots"),
     Flag("train", "--allow-missing", vae(missing=True)),
     Flag("train", "--linear-path", vae(linear_path=True)),
     Flag("train", "--dtype float64", vae(dtype="float64")),
@@ -172,6 +175,8 @@ FLAGS = [
     Flag("sample", "--out s.npy", {"plots.images": None, "written": ("s.npy", (100, SIDE, SIDE), None), "files": {"s.npy"}}),
     Flag("sample", "--label 3", {"sample.label": 3}, replaces="vae.npz", beside="m2.npz", before=KEPT_M2),
     Flag("sample", "--noise", {"sample.mean": False}),
+    Flag("sample", "--given s=y", {"sample.given": {"s": "y"}}, replaces="vae.npz", beside="of-table.npz"),
+    Flag("sample", "--report r.json", {"files": {"samples.csv", "r.json"}}, replaces="vae.npz", beside="of-table.npz"),
     Flag("sample", "--seed 11", {"sample.random_state": 11}),
     Flag("sample", "--backend numpy", {"backend": ON_NUMPY}),
     # encode
@@ -199,11 +204,6 @@ FLAGS = [
     Flag("reconstruct", "--seed 11", {"reconstruct.random_state": 11, "elbo.random_state": 11}, beside="--out r.npy"),
     Flag("reconstruct", "--seed 11", {"plots.how": {"sample": False, "random_state": 11}, "elbo.random_state": 11}),
     Flag("reconstruct", "--backend numpy", {"backend": ON_NUMPY}),
-    # of a model of a table
-    *(
-        Flag(command, "--unseen missing", {"code": 0}, beside=f"tables.npz --data unseen.csv{more}", replaces="vae.npz", loose=True)
-        for command, more in (("evaluate", " --samples 5"), ("encode", ""), ("reconstruct", ""))
-    ),
     # impute
     Flag("impute", "--data other.csv", {"table.path": "other.csv"}, replaces="--data table.csv"),
     Flag("impute", "--out elsewhere.csv", {"files": {"elsewhere.csv"}}, replaces="--out filled.csv"),
@@ -325,9 +325,9 @@ DEFAULTS = {
     "train": {
         "data.name": "digits", "prepared.x": (ROWS, SIDE, SIDE), "prepared.x_valid": (TEST_ROWS, SIDE, SIDE),
         **vae(
-            latent_dim=2, hidden=(256,), decoder_hidden=None, activation="relu", missing=False, linear_path=False, likelihood="bernoulli",
-            objective="elbo", beta=1.0, kl_warmup=0, optimizer="rmsprop", learning_rate=1e-3, schedule="constant", clip_norm=None,
-            batch_size=100, epochs=50, validation_fraction=0.0, patience=None, min_delta=0.0, binarize="none", initial_weights="glorot",
+            latent_dim=None, hidden=None, decoder_hidden=None, activation=None, missing=False, linear_path=None, likelihood="bernoulli",
+            objective=None, beta=1.0, kl_warmup=0, optimizer=None, learning_rate=1e-3, schedule="constant", clip_norm=None,
+            batch_size=None, epochs=None, validation_fraction=None, patience=None, min_delta=0.0, binarize="none", initial_weights="glorot",
             output_bias="auto", divide_by=255.0, backend="auto", threads=None, dtype="float32", random_state=0, verbose=True,
         ),
         "fit.checkpoint": "npvae-run/checkpoint.npz", "fit.checkpoint_seconds": 10.0, "fit.resume": False,
@@ -413,6 +413,8 @@ def plain(value):
         return type(value).__name__
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if isinstance(value, dict) and any(isinstance(entry, np.ndarray) for entry in value.values()):
+        return {name: np.shape(entry) for name, entry in value.items()}
     if isinstance(value, (np.ndarray, common.NamedColumns)):
         return np.shape(value)
     return value
@@ -438,8 +440,10 @@ def models(tmp_path_factory):
         model = VAE(hidden=(5,), epochs=1, divide_by=255.0, random_state=seed, backend="numpy").fit(x)
         model.trained_on_ = {"data": "digits", "label_column": None}
         model.save(folder / name)
-    columns = {"a": [i % 7 / 2 for i in range(40)], "b": ["uv"[i % 2] for i in range(40)]}
-    VAE(likelihood="auto", latent_dim=2, hidden=(5,), epochs=1, random_state=0, backend="numpy").fit(columns).save(folder / "tables.npz")
+    table = {"height": np.arange(30.0) ** 1.5, "s": np.array(["y", "z"] * 15, object)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
+        VAE(2, (5,), likelihood="auto", epochs=1, random_state=0, backend="numpy").fit(table).save(folder / "of-table.npz")
     return folder
 
 
@@ -488,7 +492,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def write_inputs(folder: Path, models: Path) -> None:
-    for name in ("vae.npz", "other.npz", "tables.npz"):
+    for name in ("vae.npz", "other.npz", "of-table.npz"):
         (folder / name).write_bytes((models / name).read_bytes())
     generator = np.random.default_rng(4)
     rows = ["a,b,c,d,e,f,kind"] + [",".join(f"{v:.3f}" for v in generator.random(6)) + f",{'xyz'[i % 3]}" for i in range(30)]
@@ -499,7 +503,6 @@ def write_inputs(folder: Path, models: Path) -> None:
     for name, names in (("table.csv", ["height;price;s"]), ("other.csv", ["length;price;s"]), ("bare.csv", [])):
         (folder / name).write_text("\n".join([*names, *cells]) + "\n")
     mixed = ["a,b,kind", *(f"{v % 4},{'' if v % 5 == 0 else 'uv'[v % 2]},{'xy'[i % 2]}" for i, v in enumerate(generator.permutation(30)))]
-    (folder / "unseen.csv").write_text("b,a\nw,1.5\nu,2.0\n")
     (folder / "mixed.csv").write_text("\n".join(mixed) + "\n")
     np.save(folder / "bare.npy", pictures().x_test[:7].reshape(-1, SIDE, SIDE))
 
@@ -508,6 +511,7 @@ def watch_everything(patch, record: Record) -> None:
     """Record at the boundaries of the command line, with little data and one epoch of training."""
     patch.setattr(common, "load_dataset", lambda name, **how: record.take("data", {"name": name}) or pictures(name))
     record.watch(patch, common, "load_file", "data", "path", "label_column")
+    record.watch(patch, own_files, "labels_of", "data", "label_column")
     record.watch(patch, VAE, "__init__", "VAE")
     record.watch(patch, SemiSupervisedVAE, "__init__", "M2")
     record.watch(patch, LatentClassifier, "__init__", "M1", "samples")
@@ -520,13 +524,14 @@ def watch_everything(patch, record: Record) -> None:
         arguments = {"sample": ("n", "mean", "random_state"), "encode": ("X",), "reconstruct": ("X", "sample", "random_state"),
                      "elbo": ("X", "random_state")}[name]
         record.watch(patch, FittedVAE, name, name, *arguments)
+    record.watch(patch, VAE, "sample", "sample", "given")
     record.watch(patch, SemiSupervisedVAE, "sample", "sample", "label", "n", "mean", "random_state")
     for kind in (SemiSupervisedVAE, LatentClassifier):
         record.watch(patch, kind, "fit", "fitted", "X")
     record.watch(patch, Classifier, "predict_proba", "predict", "X")
     record.watch(patch, classify_rows, "balanced_choice", "labels", "count", "seed")
     record.watch(patch, classify_rows, "labels_of", "data", "label_column")
-    for module in (impute, own_files, table_command, classify_rows):
+    for module in (impute, own_files, table_command, classify_rows, train_data):
         record.watch(patch, module, "read_table", "table")
     record.watch(patch, TableImputer, "impute", "impute", "draws", "random_state")
     record.watch(patch, TableImputation, "interval", "interval", "level")

@@ -430,7 +430,7 @@ def test_the_model_of_a_run_that_ctrl_c_ended(tmp_path, capsys):
     ):
         vae.history_.epochs = epochs
         (tmp_path / "model.npz").touch() if there else (tmp_path / "model.npz").unlink(missing_ok=True)
-        assert train._is_kept(vae, Namespace(overwrite=overwrite), tmp_path) is kept
+        assert train._is_kept(vae, 4, Namespace(overwrite=overwrite), tmp_path) is kept
         assert capsys.readouterr().err == f"npvae: interrupted {words}; {goes_on}\n"
 
 
@@ -451,7 +451,7 @@ def test_the_pictures_of_a_training_show_its_first_rows(tmp_path, monkeypatch):
     ):
         drawn.clear()
         vae.sample_shape_, vae.model_.architecture.latent_dim = shape, latent_dim
-        names = train._pictures(vae, SimpleNamespace(shown=shown, shown_labels=labels), tmp_path)
+        names = train._pictures(vae, SimpleNamespace(first_rows=lambda count: (shown[:count], labels if labels is None else labels[:count]), is_table=False), tmp_path)
         assert names == ["loss.png", "latent.png", *more] and all((tmp_path / name).read_text() == name[:-4] for name in names)
         expected = {"loss": vae.history_, "latent": (10_000, None if labels is None else 9_999)}
         if more:
@@ -674,17 +674,17 @@ RESUMED = {"resume": False, "resume_anyway": False, "checkpoint_seconds": 10.0}
 READ = {
     **dict.fromkeys(("encoding", "separator", "decimal", "skip", "comment", "header", "header_rows", "sheet")), "missing": [], "observed": [], "ignore": [],
 }
-OF_A_MODEL = {"model": "m.npz", "data": None, "part": "test", **LABELLED, **READ, "unseen": "error", **BACKEND}
+OF_A_MODEL = {"model": "m.npz", "data": None, "part": "test", **LABELLED, **READ, **BACKEND}
 PARSED = {
     "train": {
-        "preset": None, "data": "digits", **LABELLED, **READ, "out": None, **RESUMED, "overwrite": False, "latent_dim": 2, "hidden": "256",
-        "decoder_hidden": None, "activation": "relu", "likelihood": "bernoulli", "allow_missing": False, "linear_path": False, "dtype": "float32",
-        "objective": "elbo", "epochs": 50, "batch_size": 100, "optimizer": "rmsprop", "learning_rate": 0.001, "schedule": "constant", "clip_norm": None,
-        "beta": 1.0, "kl_warmup": "0", "validation_fraction": 0.0, "patience": None, "min_delta": 0.0, "binarize": "none", "initial_weights": "glorot",
+        "preset": None, "data": "digits", **LABELLED, **READ, "out": None, **RESUMED, "overwrite": False, "latent_dim": None, "hidden": None,
+        "decoder_hidden": None, "activation": None, "likelihood": None, "allow_missing": False, "linear_path": False, "kind": [], "dtype": "float32",
+        "objective": None, "epochs": None, "batch_size": None, "optimizer": None, "learning_rate": 0.001, "schedule": "constant", "clip_norm": None,
+        "beta": 1.0, "kl_warmup": "0", "validation_fraction": None, "patience": None, "min_delta": 0.0, "binarize": "none", "initial_weights": "glorot",
         "output_bias": "auto", "divide_by": None, **SEED, **BACKEND, "threads": None, "quiet": False, "no_plots": False,
     },
     "evaluate m.npz": {**OF_A_MODEL, "rows": None, "samples": 1000, "at_once": None, "json": None, "seed": None, "threads": None, "quiet": False},
-    "sample m.npz": {"model": "m.npz", "number": 100, "out": None, "label": None, "noise": False, **SEED, **BACKEND},
+    "sample m.npz": {"model": "m.npz", "number": 100, "out": None, "label": None, "noise": False, "given": [], "report": None, **SEED, **BACKEND},
     "encode m.npz": {**OF_A_MODEL, "out": "latent.csv", "logvar": False}, "reconstruct m.npz": {**OF_A_MODEL, "out": None, "sample": False, **SEED},
     "impute": {
         "data": None, "out": None, "draws": 0, "intervals": None, "kind": [], "unseen": "error", **READ, "report": None, "model": None, "save": None, "members": None,

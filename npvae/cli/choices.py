@@ -20,7 +20,7 @@ _LARGEST_VALUE = 1e150
 
 
 def parse_choice(text: str) -> str | dict:
-    """``"adam"`` as it is, ``"adam:epsilon=1e-4"`` as ``{"name": "adam", "epsilon": 0.0001}``; the value none is None.
+    """``"adam"`` as it is, ``"adam:epsilon=1e-4"`` as ``{"name": "adam", "epsilon": 0.0001}``.
 
     InputError: not of that form.
     """
@@ -34,7 +34,7 @@ def parse_choice(text: str) -> str | dict:
             raise InputError(f"{shown(text)} is not of the form name:key=value,key=value (at {shown(part)})")
         if key in arguments:
             raise InputError(f"{shown(text)} gives {shown(key)} twice")
-        arguments[key] = None if value.lower() == "none" else _value(value, text)
+        arguments[key] = _value(value, text)
     return arguments
 
 
@@ -106,12 +106,17 @@ def _refuse_unknown_backend(text: str) -> None:
         raise UnknownNameError("backend", name, ["auto", *backends.KNOWN])
 
 
+def _refuse_unknown_likelihood(text: str) -> None:
+    if text != "auto":  # the columns of a table choose
+        registry.build("likelihood", parse_choice(text), likelihoods.KNOWN, likelihoods.Likelihood)
+
+
 activation = _word("activation", activations.NAMES)
 backend = _checked(_refuse_unknown_backend)
 binarize = _word("choice", BINARIZE)
 dtype = _word("dtype", inputs.DTYPES)
 initial_weights = _word("rule", initial.RULES)
-likelihood = _checked(lambda text: registry.build("likelihood", parse_choice(text), likelihoods.KNOWN, likelihoods.Likelihood))
+likelihood = _checked(_refuse_unknown_likelihood)
 objective = _checked(lambda text: objectives.get(parse_choice(text)))
 optimizer = _checked(lambda text: optim.get(parse_choice(text)))
 output_bias = _word("choice", OUTPUT_BIAS_OR_AUTO)

@@ -12,7 +12,7 @@ from npvae import backend as backends
 from npvae import io, npy
 from npvae._version import __version__
 from npvae.backend import blas
-from npvae.cli import common, kinds, output
+from npvae.cli import about_tables, common, kinds, output
 from npvae.data import DATASETS
 from npvae.data.places import REMEDY, cache_folder
 from npvae.errors import DataFileError, InputError
@@ -30,8 +30,6 @@ from npvae.tables.kinds import KINDS
 from npvae.training.checkpoint import inspect_checkpoint
 from npvae.zip_members import BadZip, ZipMembers
 
-#: Columns of an imputer that are listed, at most.
-MOST_COLUMNS = 30
 OPTIONAL = {
     "matplotlib": "pictures",
     "tqdm": "progress bars",
@@ -101,7 +99,7 @@ def _data_info(path, found) -> list[str]:
             if found.what == "an array":
                 return [_array_info("", npy.read_header(file.read))]
             members = ZipMembers(file, size)
-            names = [name for name in members.members if name.endswith(".npy")][:MOST_COLUMNS]
+            names = [name for name in members.members if name.endswith(".npy")][:about_tables.MOST_COLUMNS]
             return [_array_info(f"{name.removesuffix('.npy')}: ", npy.read_header(members.open(name).read)) for name in names]
         except (BadHeader, BadZip) as error:
             raise DataFileError(f"{path} is damaged: {error}") from None
@@ -117,11 +115,16 @@ def _model_info(model) -> list[str]:
     sees_data = getattr(model, "features_", None) or model
     standardised = ", standardised" if getattr(model, "center_", None) is not None else ""
     kind = "pictures" if image_shape(model.sample_shape_) else "rows"
+    of_data = f"{kind} of shape {model.sample_shape_}, divided by {sees_data.divide_by_:g}{standardised}"
+    if getattr(model, "table_", None) is not None:
+        of_data = f"rows of a table of {model.n_features_in_} columns"
     lines = [
         repr(model), "", model_summary(trained.model_), "",
-        f"data        {kind} of shape {model.sample_shape_}, divided by {sees_data.divide_by_:g}{standardised}",
+        f"data        {of_data}",
         f"run         {trained.history_.epochs} epochs, {trained.stop_reason_}; seed {trained.seed_}",
     ]
+    if isinstance(model, VAE) and model.table_ is not None:
+        lines += about_tables.info(model)
     if not isinstance(model, VAE):
         lines.append(f"classes     {', '.join(map(str, model.classes_.tolist()))}")
     if sees_data is not model:
@@ -148,19 +151,12 @@ def _imputer_info(imputer) -> list[str]:
     errors = ", ".join(f"{member.error:.3f}" for member in imputer.members_)
     return [
         repr(imputer), "", model_summary(imputer.members_[0].model), "",
-        f"columns     {len(columns)}: {found}", *(f"  {column.name}: {_column_info(column)}" for column in columns[:MOST_COLUMNS]),
-        *([f"  ... and {len(columns) - MOST_COLUMNS} more"] if len(columns) > MOST_COLUMNS else []),
-        *([f"carried     {len(carried)}: {', '.join(f'{name} ({reason})' for name, reason in carried[:MOST_COLUMNS])}"] if carried else []),
+        f"columns     {len(columns)}: {found}", *(f"  {column.name}: {about_tables.of_column(column)}" for column in columns[:about_tables.MOST_COLUMNS]),
+        *([f"  ... and {len(columns) - about_tables.MOST_COLUMNS} more"] if len(columns) > about_tables.MOST_COLUMNS else []),
+        *([f"carried     {len(carried)}: {', '.join(f'{name} ({reason})' for name, reason in carried[:about_tables.MOST_COLUMNS])}"] if carried else []),
         f"members     {len(imputer.members_)}, errors of hidden cells {errors}; seed {imputer.seed_}"
         + ("; time was up before training ended by itself" if imputer.out_of_time_ else ""),
     ]
-
-
-def _column_info(column) -> str:
-    """A modelled column's kind and values."""
-    values = ", ".join(map(str, column.values[:6])) + (", ..." if len(column.values) > 6 else "")
-    of = "" if column.form == "number" else f" of {column.form}s"
-    return f"{column.kind}{of}{f' ({values})' if values else ''}"
 
 
 def _history_info(history) -> list[str]:

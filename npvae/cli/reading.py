@@ -31,11 +31,9 @@ def add_options(parser) -> None:
     group.add_argument("--ignore", action="append", default=[], metavar="NAME", help="column to leave out of the model; may be given several times")
 
 
-def add_report(parser) -> None:
+def add_report(parser, text: str = "write what was read, column by column, to this file: .json, else text; or -") -> None:
     """``--report``."""
-    parser.add_argument(
-        "--report", type=outputs.output_file, metavar="FILE", help="write what was read, column by column, to this file: .json, else text; or -",
-    )
+    parser.add_argument("--report", type=outputs.output_file, metavar="FILE", help=text)
 
 
 def arguments(options) -> dict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from npvae import plots
-from npvae.cli import common, numbers, output, outputs
+from npvae.cli import about_tables, common, numbers, output, outputs, reading
 from npvae.data.own_files import SAVE_SUFFIXES
 from npvae.errors import InputError
 from npvae.semisupervised import SemiSupervisedVAE
@@ -19,8 +19,12 @@ def add_parser(commands) -> None:
     )
     parser.add_argument("--label", help="the class, of a model that 'npvae classify' saved (default: drawn)")
     parser.add_argument(
-        "--noise", action="store_true", help="draw from p(x|z); by default its mean is given"
+        "--noise", action="store_true", help="draw from p(x|z); by default its mean is given, but of tables a draw"
     )
+    parser.add_argument(
+        "--given", action="append", default=[], metavar="COLUMN=VALUE", help="of a table: a value that all rows have; may be given several times"
+    )
+    reading.add_report(parser, "of a table: write what was drawn, and how near it is to the rows trained on, to this file: .json, else text; or -")
     common.add_seed(parser)
     common.add_backend(parser)
     parser.set_defaults(run=run_command)
@@ -30,6 +34,10 @@ def run_command(options) -> int:
     if options.out is not None:
         _refuse(options.out, options.model)
     vae = common.load_model(options, SemiSupervisedVAE)
+    if getattr(vae, "table_", None) is not None and not isinstance(vae, SemiSupervisedVAE):
+        return _of_table(options, vae)
+    if options.given or options.report is not None:
+        raise InputError(f"--{'given' if options.given else 'report'}: for models of tables; {options.model} is one of arrays")
     shape = plots.image_shape(vae.sample_shape_)
     out = options.out
     if out is None:
@@ -50,6 +58,27 @@ def run_command(options) -> int:
         outputs.write_array(out, x, getattr(vae, "feature_names_in_", None))
     if files := outputs.written_words([out]):
         output.say(f"wrote {files}: {options.number} samples")
+    return 0
+
+
+def _of_table(options, vae) -> int:
+    """Synthetic rows of a model of a table."""
+    if options.label is not None:
+        raise InputError("--label needs a model of 'npvae classify'; of a model of a table say --given COLUMN=VALUE")
+    out = "samples.csv" if options.out is None else options.out
+    outputs.refuse_suffix(outputs.Output("--out", out), SAVE_SUFFIXES)
+    report = [] if options.report is None else [outputs.Output("--report", options.report)]
+    outputs.refuse([outputs.Output("--out", out), *report], [("the model", options.model)])
+    given = about_tables.given(options.given, vae.schema_)
+    drawn = vae.sample(options.number, given=given, random_state=options.seed)
+    about_tables.write(out, drawn, vae.schema_)
+    if options.report is not None:
+        about_tables.write_report(options.report, vae, options.number, given)
+    if files := outputs.written_words([out, *([] if options.report is None else [options.report])]):
+        left_out = f"; left out: {', '.join(vae.carried_)}" if vae.carried_ else ""
+        output.say(f"wrote {files}: {options.number} synthetic rows{left_out}")
+        if vae.nearness_ is not None:
+            output.say(str(vae.nearness_))
     return 0
 
 

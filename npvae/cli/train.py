@@ -6,11 +6,13 @@ import time
 from pathlib import Path
 
 from npvae import preparation, report
-from npvae.cli import choices, common, numbers, output, outputs, presets, resuming
+from npvae.cli import about_tables, choices, columns, common, numbers, output, outputs, presets, resuming
+from npvae.cli.train_data import TrainingData
 from npvae.errors import InputError, MissingDependencyError, NonFiniteError, TrainingInterrupted
 from npvae.estimator import VAE
 from npvae.files import remove_leftovers
 from npvae.summary import model_summary
+from npvae.tables.kinds import KINDS
 from npvae.training.checkpoint import CheckpointFile
 from npvae.training.state import INTERRUPTED
 
@@ -38,27 +40,30 @@ def add_parser(commands) -> None:
         "--overwrite", action="store_true", help="replace a model that is already in the folder, once the new one is trained to its end",
     )
     model = parser.add_argument_group("model")
-    model.add_argument("--latent-dim", type=numbers.whole(1), default=2, help="latent dimensions (default 2)")
-    model.add_argument("--hidden", default="256", help="widths of the encoder: 256, or 500,200, or none")
+    model.add_argument("--latent-dim", type=numbers.whole(1), help="latent dimensions (default 2; of a table by its validation bound)")
+    model.add_argument("--hidden", help="widths of the encoder: 256 (default; of a table 128,128), or 500,200, or none")
     model.add_argument("--decoder-hidden", help="widths of the decoder (default: the encoder's in reverse)")
-    model.add_argument("--activation", type=choices.activation, default="relu", help="relu (default), tanh, softplus, identity")
+    model.add_argument("--activation", type=choices.activation, help="relu (default), tanh (default of a table), softplus, identity")
     model.add_argument(
-        "--likelihood", type=choices.likelihood, default="bernoulli",
-        help="bernoulli (default), continuous_bernoulli, squared_error, gaussian[:variance=V], gaussian_one_variance, "
-        "gaussian_per_feature, gaussian_decoder, student_t, bounded[:low=L|none,high=H|none,step=S], poisson, negative_binomial, "
-        "multinomial, categorical[:sizes=N+N+...], ordinal[:sizes=N+N+...]",
+        "--likelihood", type=choices.likelihood,
+        help="auto (default of a table that holds other than numbers from 0 to 1: one for every column), bernoulli (default), continuous_bernoulli, squared_error, gaussian[:variance=V], gaussian_one_variance, "
+        "gaussian_per_feature, gaussian_decoder, student_t, bounded[:low=L,high=H,step=S], poisson, negative_binomial, multinomial, "
+        "categorical[:sizes=N+N+...], ordinal[:sizes=N+N+...]",
     )
     model.add_argument("--allow-missing", action="store_true", help="NaN in the data is what is missing: train on the rest")
-    model.add_argument("--linear-path", action="store_true", help="linear layers beside the hidden ones")
+    model.add_argument("--linear-path", action="store_true", help="linear layers beside the hidden ones (of a table always)")
+    model.add_argument(
+        "--kind", action="append", default=[], metavar="COLUMN=KIND", help=f"of a column of a table: {', '.join(KINDS)} (default: by evidence)"
+    )
     model.add_argument("--dtype", type=choices.dtype, default="float32", help="float32 (default) or float64")
     run = parser.add_argument_group("training")
     run.add_argument(
-        "--objective", type=choices.objective, default="elbo",
-        help="elbo[:free_bits=NATS] (default), importance_weighted:samples=K[,estimator=standard|stl|dreg]",
+        "--objective", type=choices.objective,
+        help="elbo[:free_bits=NATS] (default), importance_weighted:samples=K[,estimator=standard|stl|dreg] (default of a table: samples=5)",
     )
-    run.add_argument("--epochs", type=numbers.whole(1), default=50, help="passes over the data (default 50)")
-    run.add_argument("--batch-size", type=numbers.whole(1), default=100, help="rows a step (default 100)")
-    run.add_argument("--optimizer", type=choices.optimizer, default="rmsprop", help="rmsprop (default), adam, sgd[:momentum=M]")
+    run.add_argument("--epochs", type=numbers.whole(1), help="passes over the data (default 50; of a table at most 300, until the validation bound is no better)")
+    run.add_argument("--batch-size", type=numbers.whole(1), help="rows a step (default 100; of a table 64 to 512)")
+    run.add_argument("--optimizer", type=choices.optimizer, help="rmsprop (default), adam (default of a table), sgd[:momentum=M]")
     run.add_argument("--learning-rate", type=numbers.real(above=0.0), default=1e-3, help="default 0.001")
     run.add_argument(
         "--schedule", type=choices.schedule, default="constant",
@@ -69,7 +74,7 @@ def add_parser(commands) -> None:
     run.add_argument(
         "--kl-warmup", type=choices.warmup, default="0", help="epochs over which beta rises to it in a line, or cyclic:period=P[,rise=R]"
     )
-    run.add_argument("--validation-fraction", type=numbers.real(minimum=0.0, below=1.0), default=0.0, help="part of the rows held out")
+    run.add_argument("--validation-fraction", type=numbers.real(minimum=0.0, below=1.0), help="part of the rows held out (default: none; of a table a tenth)")
     run.add_argument("--patience", type=numbers.whole(1), help="stop after so many epochs without a better validation ELBO")
     run.add_argument("--min-delta", type=numbers.real(minimum=0.0), default=0.0, help="nats that count as better (default 0)")
     run.add_argument("--binarize", type=choices.binarize, default="none", help="none (default), static, dynamic")
@@ -98,8 +103,9 @@ def run_command(options) -> int:
         _refuse_a_loss(options, folder)
         if options.overwrite and not options.resume and checkpoint.path.is_symlink():
             checkpoint.path.unlink()  # and not what the link leads to
-        say(f"data: {options.data}, {len(data.x)} rows of shape {data.x.shape[1:]}"
-            + (f", validated on {data.valid_words}" if data.valid_words else ""))
+        say(data.describe(options))
+        if data.is_table:
+            say(about_tables.chosen(run))
         say(model_summary(run.model))
         return _train(options, vae, data, run, checkpoint, say)
 
@@ -126,7 +132,7 @@ def _train(options, vae, data, run, checkpoint, say) -> int:
     code = 130 if interrupted else 0
     if interrupted and vae.stop_reason_ != INTERRUPTED:
         output.tell("npvae: interrupted as the training ended; the model is whole")
-    elif interrupted and not _is_kept(vae, options, folder):
+    elif interrupted and not _is_kept(vae, run.settings.epochs, options, folder):
         return code
     if goes_on and not epochs_run and not interrupted:
         say("the run was complete already: nothing was left to train")
@@ -146,16 +152,18 @@ def _train(options, vae, data, run, checkpoint, say) -> int:
         except MissingDependencyError as error:
             say(f"no pictures: {error}")
     say(_result(vae, seconds))
+    if vae.nearness_ is not None:
+        say(f"{vae.nearness_}\n'npvae sample {folder} --number 1000 --out synthetic.csv' draws synthetic rows")
     if note := report.cross_entropy_note(vae, run.x):
         say(f"note: {note}")
     say(f"wrote {folder}/: {', '.join(written)}")
     return code
 
 
-def _is_kept(vae, options, folder: Path) -> bool:
-    """Whether the model of a run that Ctrl-C ended before its time is written, which is said: it takes no other's place."""
+def _is_kept(vae, most: int, options, folder: Path) -> bool:
+    """Whether the model of a run of so many epochs that Ctrl-C ended before its time is written, which is said: it takes no other's place."""
     epochs, model = vae.history_.epochs, folder / "model.npz"
-    ended = f"npvae: interrupted after {epochs} of {vae.argument('epochs')} epochs"
+    ended = f"npvae: interrupted after {epochs} of {most} epochs"
     goes_on = f"'npvae train --out {folder} --resume' goes on"
     if not epochs:
         output.tell(f"{ended}: there is no model of it yet; {goes_on}")
@@ -167,35 +175,19 @@ def _is_kept(vae, options, folder: Path) -> bool:
     return False
 
 
-class _Data:
-    """What is trained and validated on, and what is drawn."""
-
-    def __init__(self, options) -> None:
-        self.x, self.labels, self.column_names, self.divide_by = common.read_data(options, "train")
-        self.x_valid, self.valid_words = None, ""
-        self.shown, self.shown_labels = self.x, self.labels
-        if options.patience is not None and options.validation_fraction == 0.0:
-            why = "what it waits for is a better validation ELBO" if self.divide_by is None else "the test part must not choose the model"
-            raise InputError(f"--patience needs --validation-fraction: {why}")
-        if options.validation_fraction > 0.0:
-            self.valid_words = f"{options.validation_fraction:g} of them, held out"
-        elif self.divide_by is not None:
-            self.x_valid, test_labels, _, _ = common.read_data(options, "test")
-            self.valid_words = f"its test part of {len(self.x_valid)} rows"
-            self.shown, self.shown_labels = self.x_valid, test_labels
-
-
 def _prepare(options):
     """The estimator, the data and the run; every bad option is found before anything is written."""
-    data = _Data(options)
+    kinds = columns.kinds_said(options)
+    data = TrainingData(options, kinds)
+    if kinds and not data.is_table:
+        raise InputError("--kind: for tables whose columns choose the likelihood; say --likelihood auto")
     divide_by = options.divide_by if options.divide_by is not None else (data.divide_by or 1.0)
     decoder_hidden = None if options.decoder_hidden is None else choices.parse_widths(options.decoder_hidden, "--decoder-hidden")
     vae = VAE(
-        latent_dim=options.latent_dim, hidden=choices.parse_widths(options.hidden), decoder_hidden=decoder_hidden,
-        activation=options.activation, missing=options.allow_missing, linear_path=options.linear_path,
-        likelihood=choices.parse_choice(options.likelihood), beta=options.beta,
-        kl_warmup=choices.parse_warmup(options.kl_warmup), objective=choices.parse_choice(options.objective),
-        optimizer=choices.parse_choice(options.optimizer),
+        latent_dim=options.latent_dim, hidden=None if options.hidden is None else choices.parse_widths(options.hidden),
+        decoder_hidden=decoder_hidden, activation=options.activation, missing=options.allow_missing,
+        linear_path=options.linear_path or None, likelihood=_likelihood(options, data, kinds), beta=options.beta,
+        kl_warmup=choices.parse_warmup(options.kl_warmup), objective=_choice(options.objective), optimizer=_choice(options.optimizer),
         learning_rate=options.learning_rate, schedule=choices.parse_schedule(options.schedule),
         clip_norm=options.clip_norm, batch_size=options.batch_size, epochs=options.epochs,
         validation_fraction=options.validation_fraction, patience=options.patience, min_delta=options.min_delta,
@@ -204,7 +196,20 @@ def _prepare(options):
         backend=choices.parse_choice(options.backend), threads=options.threads,
         dtype=options.dtype, random_state=options.seed, verbose=not options.quiet,
     )
-    return vae, data, preparation.prepare(vae, common.with_names(data.x, data.column_names), data.x_valid)
+    with columns.naming_lines(data.text):
+        return vae, data, preparation.prepare(vae, data.for_fit(), data.x_valid)
+
+
+def _choice(text: str | None):
+    """What an option with arguments says; None: it is not said."""
+    return None if text is None else choices.parse_choice(text)
+
+
+def _likelihood(options, data: TrainingData, kinds: dict):
+    """The argument of that name."""
+    if data.is_table:
+        return {"name": "auto", "kinds": kinds} if kinds else "auto"
+    return "bernoulli" if options.likelihood is None else choices.parse_choice(options.likelihood)
 
 
 def _resumed(options):
@@ -255,11 +260,11 @@ def _pictures(vae, data, folder: Path) -> list[str]:
     """Draw what can be drawn of this model; the names of the files."""
     from npvae import plots
 
-    shown, labels = data.shown[:10000], None if data.shown_labels is None else data.shown_labels[:10000]
+    shown, labels = data.first_rows(10_000)
     pictures = {
         "loss.png": plots.plot_loss(vae.history_), "latent.png": plots.plot_latent(vae.transform(shown), labels),
     }
-    if plots.image_shape(vae.sample_shape_) is not None:
+    if not data.is_table and plots.image_shape(vae.sample_shape_) is not None:
         pictures["reconstructions.png"] = plots.plot_reconstructions(vae, shown[:20])
         if vae.model_.architecture.latent_dim == 2:
             pictures["manifold.png"] = plots.plot_manifold(vae)

@@ -53,7 +53,7 @@ def as_cells(X, name: str = "X", also=()) -> Cells:
         raise InputTypeError(
             f"{name} must be a dense table with NaN or None for what is missing, got a sparse matrix or masked array: {type(X).__name__}"
         )
-    X = _columns_of_text(X) if isinstance(X, Table) else X
+    X = columns_of_text(X) if isinstance(X, Table) else X
     library = library_of(X)
     if library and hasattr(X, "collect") and not hasattr(X, "get_columns"):
         raise InputTypeError(f"{name} must be a table in memory, got a {type(X).__name__}: call its method collect() first")
@@ -113,10 +113,12 @@ def in_container(table, wanted: str, names: list[str], X):
     return library.DataFrame({name: _as_list(column) for name, column in columns.items()}, strict=False)
 
 
-def _columns_of_text(table: Table) -> dict:
-    """The columns of a text table by name, with the words that stand among numbers."""
-    columns = table.to_dict()
+def columns_of_text(table: Table, names=None) -> dict:
+    """The columns of a text table by name, or those ``names`` of them, with the words that stand among numbers."""
+    columns = {name: column for name, column in table.to_dict().items() if names is None or name in names}
     for j, column in enumerate(table.columns):
+        if column.name not in columns:
+            continue
         rows = np.flatnonzero(~column.missing & ~column.observed)
         if column.kind == "number" and len(rows):
             cells = columns[column.name].astype(object)

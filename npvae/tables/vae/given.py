@@ -20,6 +20,7 @@ import numpy as np
 from npvae import random
 from npvae.batches import batches
 from npvae.errors import FewSamplesWarning, InputError, InputTypeError
+from npvae.tables.cells import of_objects
 from npvae.tables.frames import column_name
 
 #: Samples of z: at least, a row, and at most; decoded at a time.
@@ -43,6 +44,11 @@ def values_of(given, schema) -> dict:
 
 def row_of(given: dict, table) -> np.ndarray:
     """The given values as a row (1, D) of the likelihoods' numbers, NaN for the others. InputError: values that the columns have not."""
+    for column in table.schema.columns:
+        value = given.get(column.name)
+        cells = of_objects(np.array([value, None], object)[:1])
+        if len(column.values) and not cells.missing[0] and column.unseen(cells.cells, ~cells.missing)[0]:
+            raise InputError(f"given: the column {column.name!r} has no value {value!r}; it has {', '.join(map(repr, column.values[:20]))}")
     return table.read({column.name: np.array([given.get(column.name)], object) for column in table.schema.columns}, np.float64, "given")
 
 

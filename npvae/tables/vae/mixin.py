@@ -14,8 +14,8 @@ from npvae.tables.vae.configuration import Auto
 from npvae.tables.vae.nearness import Nearness
 from npvae.tables.vae.preparation import TablePreparation
 
-#: Synthetic rows whose nearness to rows trained on is measured after training.
-ROWS_CHECKED = 2000
+#: Synthetic rows whose nearness to rows trained on is measured after training, and rows held out that it takes at least.
+ROWS_CHECKED, FEWEST_HELD_OUT = 2000, 20
 
 
 class TakesTables:
@@ -27,7 +27,7 @@ class TakesTables:
 
     _header_options = {
         "table": tables.DECLARATION,
-        "nearness": Record({"share": Real(minimum=0.0, maximum=1.0), "quantile": Real(minimum=0.0), "rows": Whole(1), "copies": Whole(0)}),
+        "nearness": Record({"share": Real(minimum=0.0, maximum=1.0), "quantile": Real(minimum=0.0), "rows": Whole(1), "copies": Whole(0), "held_out": Whole(1)}),
     }
 
     @property
@@ -89,14 +89,14 @@ class TakesTables:
         if self.table_ is None:
             return
         self.table_.learn_to_sample(self.model_, self.device_theta(), run.x, self.seed_)
-        if run.x_valid is not None and self.table_.latents is not None:
+        if run.x_valid is not None and len(run.x_valid) >= FEWEST_HELD_OUT and self.table_.latents is not None:
             self.nearness_ = self._nearness(run.x, run.x_valid)
         convergence.warn(self.history_.columns(), self.schema_.width, self.stop_reason_, self.best_epoch_, stacklevel=5)
 
     def _nearness(self, x, x_valid) -> Nearness | None:
         """Of rows drawn now, to the rows x of the model, beside those of x_valid; None: the model draws nothing finite."""
         width = self.schema_.width
-        draws = self.sample(min(len(x), ROWS_CHECKED), random_state=random.seed_for_part(self.seed_, "posterior of a row", 2))
+        draws = self.sample(ROWS_CHECKED, random_state=random.seed_for_part(self.seed_, "posterior of a row", 2))
         drawn = self.table_.rows.beside(self.table_.read(draws, x.dtype))
         return nearness.nearness(drawn[:, width:], x[:, width:], x_valid[:, width:])
 

@@ -23,12 +23,13 @@ MOST, AT_ONCE = 4000, 500
 @dataclass(frozen=True)
 class Nearness:
     """share: of synthetic rows that are nearer to a row trained on than ``quantile``, the distance that 5 % of the rows held out fall below;
-    rows: of synthetic ones; copies: how many of these are equal to a row trained on."""
+    rows, held_out: how many of each; copies: how many synthetic ones are equal to a row trained on."""
 
     share: float
     quantile: float
     rows: int
     copies: int
+    held_out: int
 
     def config(self) -> dict:
         """JSON-able."""
@@ -36,9 +37,14 @@ class Nearness:
 
     def __str__(self) -> str:
         return (
-            f"{100 * self.share:.1f} % of {self.rows} synthetic rows are nearer to a row trained on than 5 % of the rows held out are "
-            f"(5 % is what new rows would be); {self.copies} are equal to one"
+            f"{100 * self.share:.1f} % of {self.rows} synthetic rows are nearer to a row trained on than 5 % of {self.held_out} rows held out "
+            f"are (of new rows 5 +- {100 * self.standard_error:.1f} % would be); {self.copies} are equal to one"
         )
+
+    @property
+    def standard_error(self) -> float:
+        """Of the share, of rows drawn from the distribution itself."""
+        return float(np.sqrt(QUANTILE * (1.0 - QUANTILE) * (1.0 / self.rows + 1.0 / self.held_out)))
 
 
 def distances(x: np.ndarray, trained: np.ndarray) -> np.ndarray:
@@ -56,4 +62,4 @@ def nearness(synthetic: np.ndarray, trained: np.ndarray, held_out: np.ndarray) -
     trained = trained[:MOST].astype(np.float64)
     ours, theirs = (distances(part[:MOST].astype(np.float64), trained) for part in (synthetic, held_out))
     quantile = float(np.quantile(theirs, QUANTILE))
-    return Nearness(float((ours < quantile).mean()), quantile, len(ours), int((ours < 1e-6).sum()))
+    return Nearness(float((ours < quantile).mean()), quantile, len(ours), int((ours < 1e-6).sum()), len(theirs))

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 
+from npvae import evaluate
 from npvae.errors import InputError, NonFiniteError, PosteriorCollapseWarning
 from npvae.impute import start_from
 from npvae.inputs import Rows, held_out_rows
@@ -18,7 +19,9 @@ from npvae.tables.vae.table import FittedTable
 from npvae.training import train
 from npvae.training.loop import initial_state
 
-#: Arguments that a table's own scale and likelihoods leave no use for, with the only value that they may have.
+#: Of z for each row held out, by which sizes of the latent space are compared.
+DRAWS = 20
+#: Arguments that a table's own scale and likelihoods leave no use for, with the values that they may have.
 NO_USE = {"divide_by": (1.0,), "binarize": ("none",), "output_bias": ("auto", "zero")}
 
 
@@ -77,8 +80,9 @@ class TablePreparation:
             return self._model(sizes[len(sizes) // 2], ops), settings
         rows = [ops.asarray(self.table.rows.beside(part)) for part in (x, x_valid)]
         short = choices.trial(settings, len(x))
-        self.table.tried = {size: self._trial(self._model(size, ops), short, *rows) for size in sizes}
-        return self._model(max(sizes, key=self.table.tried.get), ops), settings
+        bounds = {size: self._trial(self._model(size, ops), short, *rows) for size in sizes}
+        self.table.tried = {size: float(rows.mean()) for size, rows in bounds.items()}
+        return self._model(choices.best_size(bounds), ops), settings
 
     def start(self, model, theta) -> None:
         """Begin at the normal distribution, where there are linear paths for it."""
@@ -92,8 +96,8 @@ class TablePreparation:
             missing=True, linear_path=chosen.argument("linear_path"), completed=True,
         ), ops)
 
-    def _trial(self, model: Model, settings, x, x_valid) -> float:
-        """The best validation bound of a short training; minus infinity if there is none."""
+    def _trial(self, model: Model, settings, x, x_valid) -> np.ndarray:
+        """The ELBO of the rows held out, (M,), after a short training; minus infinity where it is not finite."""
         state = initial_state(model, settings, x)
         self.start(model, state.theta)
         with warnings.catch_warnings(), contextlib.suppress(NonFiniteError):
@@ -101,8 +105,9 @@ class TablePreparation:
             train(model, settings, x, x_valid, state)
         if state.interrupted:
             raise KeyboardInterrupt
-        history = state.history.columns()
-        return max(history.get("val_bound", history.get("val_elbo", [])), default=-np.inf)
+        with np.errstate(all="ignore"):
+            bounds = evaluate.elbo_rows(model, state.theta, x_valid, settings.seed, DRAWS)
+        return np.where(np.isfinite(bounds), bounds, -np.inf)
 
 
 def _with_observed_columns(x: np.ndarray, training: np.ndarray, held_out: np.ndarray):
