@@ -7,7 +7,7 @@ themselves, so a model's row has both, side by side: (x, seen), of which the dec
 the second (``Architecture.completed``).
 
     estimator           which columns are counts                           center, scale
-    VAE                 those of a count likelihood (``Likelihood.counts``)  of those columns: mean and deviation of log(1 + x)
+    VAE                 those of a count likelihood (``Likelihood.counts``)  of those columns: see :meth:`EncoderView.fit`
     TableImputer        those of the kind counts                            of these columns the same; see npvae/tables/kinds/
 """
 
@@ -27,6 +27,9 @@ DECLARATION = Record({
     "center": ListOf(Real(), shortest=1), "scale": ListOf(Real(above=0.0), shortest=1), "log1p": ListOf(Flag(), shortest=1),
 })
 
+#: A count's logarithm has to vary by so many deviations of its own noise to be seen with unit deviation.
+NOISE_DEVIATIONS = 5.0
+
 
 @dataclass(frozen=True, eq=False)
 class EncoderView:
@@ -42,16 +45,22 @@ class EncoderView:
 
     @classmethod
     def fit(cls, x: np.ndarray, log1p: np.ndarray) -> EncoderView:
-        """The view in which the columns ``log1p`` of x (N, I), NaN where something is missing, have mean 0 and deviation 1; the others
-        stay as they are."""
+        """The view of x (N, I), NaN where something is missing, in which the columns ``log1p`` have mean 0, and the others stay as they are.
+
+            scale = max(s, min(1, 5 / sqrt(1 + m)))          s: deviation of log(1 + x), m: mean of x
+
+        1 / sqrt(1 + m) is about what the logarithm of a Poisson count of mean m varies by itself. Logarithms that vary by little more are
+        not stretched to unit deviation: most columns of a large matrix are of rare words or genes, whose few counts would then be far
+        out, and a network would learn them by heart (measured: docs/counts.md). Those of large counts are standardised.
+        """
         view = cls(np.zeros(x.shape[1]), np.ones(x.shape[1]), log1p)
         for column in np.flatnonzero(log1p):
-            seen = np.log1p(x[:, column].astype(np.float64))
-            seen = seen[~np.isnan(seen)]
-            if len(seen):
+            counts = x[:, column].astype(np.float64)
+            counts = counts[~np.isnan(counts)]
+            if len(counts):
+                seen = np.log1p(counts)
                 view.center[column] = seen.mean()
-                # Not by its deviation: the mean of equal numbers is rounded.
-                view.scale[column] = seen.std() if seen.min() < seen.max() else 1.0
+                view.scale[column] = max(seen.std(), min(1.0, NOISE_DEVIATIONS / np.sqrt(1.0 + counts.mean())))
         return view
 
     def of(self, x: np.ndarray) -> np.ndarray:

@@ -30,15 +30,18 @@ def small(**arguments) -> VAE:
 
 
 def test_a_view_number_by_number():
-    """Logarithms of x + 1 by column, mean 0 and deviation 1 of what is there; other columns as they are; a constant one is centred."""
-    x = np.array([[0.0, 5.0, -2.0], [3.0, 5.0, 7.0], [np.nan, 5.0, 1.0]])
+    """Logarithms of x + 1 by column, of what is there less their mean, over their deviation, or what noise allows; others as they are."""
+    few = EncoderView.fit(np.array([[9999.0, 99.0], [9999.0, 99.0]]), np.array([True, True]))  # alike: 5 deviations of their noise
+    np.testing.assert_allclose(few.scale, [5.0 / 100.0, 5.0 / 10.0], rtol=1e-15)
+    x = np.array([[0.0, 5.0, -2.0], [255.0, 3.0, 7.0], [np.nan, 4.0, 1.0]])
     view = EncoderView.fit(x, np.array([True, True, False]))
-    half = math.log(4.0) / 2
-    np.testing.assert_allclose(view.center, [half, math.log(6.0), 0.0], rtol=1e-15)
+    half, logs = math.log(256.0) / 2, np.log([6.0, 4.0, 5.0])
+    np.testing.assert_allclose(view.center, [half, logs.mean(), 0.0], rtol=1e-15)
     np.testing.assert_allclose(view.scale, [half, 1.0, 1.0], rtol=1e-15)
     wanted = np.array([[-1.0, 0.0, -2.0], [1.0, 0.0, 7.0], [np.nan, 0.0, 1.0]])
+    wanted[:, 1] = logs - logs.mean()
     np.testing.assert_allclose(view.of(x), wanted, atol=1e-15)
-    np.testing.assert_allclose(view.inverse(view.of(x)), x, atol=1e-14)
+    np.testing.assert_allclose(view.inverse(view.of(x)), x, rtol=1e-13)
     for dtype in ("float32", "float64"):
         rows = view.beside(x.astype(dtype))
         assert rows.dtype == dtype
