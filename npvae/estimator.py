@@ -5,16 +5,24 @@ The constructor only stores its arguments; ``fit`` learns, and what it learns en
 
 from __future__ import annotations
 
-from npvae import preparation
+from dataclasses import replace
+
+from npvae import likelihoods, preparation
 from npvae.fitted import FittedVAE
 from npvae.model import Model
 from npvae.tables.vae import TakesTables
+from npvae.tables.vae.configuration import Auto
 
 #: What arguments that are None stand for, unless the likelihood is "auto": the study note's model.
 DEFAULTS = {
     "latent_dim": 2, "hidden": (256,), "activation": "relu", "linear_path": False, "objective": "elbo", "optimizer": "rmsprop",
-    "batch_size": 100, "epochs": 50, "validation_fraction": 0.0,
+    "learning_rate": 1e-3, "batch_size": 100, "epochs": 50, "validation_fraction": 0.0,
 }
+#: ... and what they stand for where the likelihood is one of counts. Matrices of counts have more columns than rows, often: a decoder
+#: that is linear up to the likelihood's logarithm learns no row by heart. Chosen on held-out training rows of three: docs/counts.md.
+COUNTS = {"latent_dim": 10, "decoder_hidden": (), "activation": "tanh", "optimizer": "adam", "learning_rate": 3e-3}
+#: Steps of training on counts, and the fewest and most epochs for them.
+STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 1200, 20, 400
 
 
 class VAE(TakesTables, FittedVAE):
@@ -28,10 +36,10 @@ class VAE(TakesTables, FittedVAE):
 
     Parameters
     ----------
-    latent_dim : number of latent dimensions, Z; None: 2.
+    latent_dim : number of latent dimensions, Z; None: 2, of counts ("poisson", "negative_binomial", "multinomial") 10.
     hidden : widths of the encoder's hidden layers; () makes it linear; None: one of 256.
-    decoder_hidden : widths of the decoder's, from z on; None mirrors the encoder.
-    activation : "relu" (also for None), "tanh", "softplus" or "identity".
+    decoder_hidden : widths of the decoder's, from z on; None mirrors the encoder, but of counts is (): linear.
+    activation : "relu" (also for None, but of counts "tanh"), "tanh", "softplus" or "identity".
     missing : whether NaN in the data is a missing entry; training is then on what is observed.
     linear_path : linear layers beside the hidden ones, to the posterior's mean and variance and the decoder's mean; None: none.
     likelihood : "bernoulli", "continuous_bernoulli", "squared_error", "gaussian", "gaussian_one_variance",
@@ -44,10 +52,10 @@ class VAE(TakesTables, FittedVAE):
         "period": 10}``; or a Warmup.
     objective : what training maximises: "elbo" (also for None); ``{"name": "elbo", "free_bits": 0.5}``; ``{"name": "importance_weighted",
         "samples": 5, "estimator": "dreg"}``; or an Objective.
-    optimizer : "rmsprop" (also for None), "adam", "sgd"; a mapping with arguments; or an Optimizer.
-    learning_rate, schedule : the rate, and how it changes ("constant", "cosine", a mapping, or a Schedule).
+    optimizer : "rmsprop" (also for None, but of counts "adam"), "adam", "sgd"; a mapping with arguments; or an Optimizer.
+    learning_rate, schedule : the rate, None: 0.001, of counts 0.003; and how it changes ("constant", "cosine", a mapping, or a Schedule).
     clip_norm : longest gradient allowed; None for any.
-    batch_size, epochs : rows a step, passes over the data; None: 100 and 50.
+    batch_size, epochs : rows a step, passes over the data; None: 100 and 50, of counts as many as make 1,200 steps, from 20 to 400.
     validation_fraction : part of the rows held out from training, at the seed's choice; None: none.
     patience, min_delta : early stopping on the validation ELBO; None for none.
     binarize : "none", "static" or "dynamic": draw zeros and ones from grey values, once or every step.
@@ -82,7 +90,7 @@ class VAE(TakesTables, FittedVAE):
 
     def __init__(
         self, latent_dim=None, hidden=None, *, decoder_hidden=None, activation=None, missing=False, linear_path=None,
-        likelihood="bernoulli", objective=None, beta=1.0, kl_warmup=0, optimizer=None, learning_rate=1e-3, schedule="constant",
+        likelihood="bernoulli", objective=None, beta=1.0, kl_warmup=0, optimizer=None, learning_rate=None, schedule="constant",
         clip_norm=None, batch_size=None, epochs=None, validation_fraction=None, patience=None, min_delta=0.0, binarize="none",
         initial_weights="glorot", output_bias="auto", divide_by=1.0, backend="auto", threads=None, dtype="float32",
         random_state=None, verbose=False,
@@ -117,6 +125,24 @@ class VAE(TakesTables, FittedVAE):
         self.verbose = verbose
 
     _defaults = DEFAULTS
+
+    def argument(self, name):
+        """A constructor's argument, or what it stands for where it is None."""
+        if name in COUNTS and getattr(self, name) is None and self._is_of_counts():
+            return COUNTS[name]
+        return super().argument(name)
+
+    def choose_model(self, settings, x, x_valid, ops):
+        """``(model, settings)`` to train on the scaled rows x (N, columns)."""
+        model, settings = super().choose_model(settings, x, x_valid, ops)
+        if self.epochs is None and self._is_of_counts():
+            epochs = round(STEPS / -(-len(x) // settings.batch_size))
+            settings = replace(settings, epochs=min(max(epochs, FEWEST_EPOCHS), MOST_EPOCHS))
+        return model, settings
+
+    def _is_of_counts(self) -> bool:
+        """Whether all features are counts."""
+        return self.binarize == "none" and Auto.of(self.likelihood) is None and likelihoods.get(self.likelihood).counts
 
     # learning
 

@@ -83,7 +83,7 @@ class Estimator(SklearnProtocol):
         """The architecture that the arguments describe, for rows of so many numbers; the arguments are checked."""
         likelihood = likelihoods.get(self.likelihood)
         return Architecture(
-            columns, self.argument("latent_dim"), self.argument("hidden"), self.decoder_hidden, self.argument("activation"),
+            columns, self.argument("latent_dim"), self.argument("hidden"), self.argument("decoder_hidden"), self.argument("activation"),
             likelihood, self.missing, self.argument("linear_path"), self._sees_counts(likelihood, columns),
         )
 

@@ -30,7 +30,7 @@ ARGUMENTS = {
     "likelihood": Either(OneOf(("auto",)), declared.Configuration()), "kinds": Maybe(Anything()), "ignore": Maybe(Anything()), "unseen": OneOf(UNSEEN),
     "objective": _built("an objective", objectives.get), "beta": Real(minimum=0.0),
     "kl_warmup": _built("a warm-up of the KL term", kl_warmup.get), "optimizer": _built("an optimizer", optim.get),
-    "learning_rate": Real(above=0.0), "schedule": _built("a learning-rate schedule", schedules.get),
+    "learning_rate": Maybe(Real(above=0.0)), "schedule": _built("a learning-rate schedule", schedules.get),
     "clip_norm": Maybe(Real(above=0.0)), "batch_size": Maybe(Whole(1)), "epochs": Maybe(Whole(1)),
     "validation_fraction": Maybe(Real(minimum=0.0, maximum=1.0)), "patience": Maybe(Whole(1)), "min_delta": Real(minimum=0.0),
     "binarize": OneOf(BINARIZE), "initial_weights": OneOf(initial.RULES), "output_bias": OneOf(OUTPUT_BIAS_OR_AUTO),
