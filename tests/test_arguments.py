@@ -514,9 +514,10 @@ FROM_0, LAYERS = ([0, 0.0, 2.5], [-1e-9, None, "1"]), ([7, [], [5, 4]], [0, [0],
 HEADERS = {
     "npvae.model_file:ARGUMENTS": {
         **dict.fromkeys(("latent_dim", "batch_size", "epochs", "patience", "threads"), MAYBE_FROM_1),
-        "random_state": MAYBE_FROM_0, **dict.fromkeys(("beta", "min_delta", "alpha"), FROM_0), **dict.fromkeys(("learning_rate", "divide_by"), ABOVE_0),
+        "random_state": MAYBE_FROM_0, **dict.fromkeys(("beta", "min_delta", "alpha"), FROM_0), "divide_by": ABOVE_0,
+        **dict.fromkeys(("learning_rate", "clip_norm"), ([None, 1e-300, 2.5], [0.0, -1.0, "1"])),
         **dict.fromkeys(("hidden", "decoder_hidden", "classifier_hidden"), ([*LAYERS[0], None], LAYERS[1])),
-        "clip_norm": ([None, 1e-300, 2.5], [0.0, -1.0, "1"]), "validation_fraction": ([0, 1.0, 0.5, None], [-1e-9, 1.00001]),
+        "validation_fraction": ([0, 1.0, 0.5, None], [-1e-9, 1.00001]),
         "activation": (["relu", "softplus", None], ["sigmoid"]), "binarize": (["none", "static", "dynamic"], ["always", None]),
         "initial_weights": (["glorot", "he", "fan_in"], ["zero", None]), "output_bias": (["auto", "zero", "data"], ["none", None]),
         "dtype": (["float32", "float64"], ["float16", None]), "standardize": ([True, False], [0, None]), "linear_path": ([True, False, None], [0]),

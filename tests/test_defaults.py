@@ -35,9 +35,9 @@ DEFAULTS = {
         Dataset: divide_by=1.0, description=''
     """,
     "estimator": """
-        VAE: missing=False, likelihood='bernoulli', beta=1.0, kl_warmup=0, learning_rate=0.001,
-            schedule='constant', min_delta=0.0, binarize='none', initial_weights='glorot', output_bias='auto',
-            divide_by=1.0, backend='auto', dtype='float32', verbose=False
+        VAE: missing=False, likelihood='bernoulli', beta=1.0, kl_warmup=0, schedule='constant', min_delta=0.0,
+            binarize='none', initial_weights='glorot', output_bias='auto', divide_by=1.0, backend='auto',
+            dtype='float32', verbose=False
         VAE.fit: callbacks=(), checkpoint_seconds=10.0, resume=False
     """,
     "estimator_base": """
