@@ -129,10 +129,11 @@ def test_everything_a_model_does_goes_through_the_view(tmp_path):
 @pytest.mark.parametrize("missing, methods", [(False, ("single_pass", "pseudo_gibbs", "metropolis", "importance")), (True, ("single_pass", "importance"))])
 def test_missing_counts_are_filled_in(missing, methods):
     """By every method but the single pass, which only has to be of the right size, near what was hidden: the row's other counts tell."""
-    x = counts(300, 200.0, features=6)
+    generator = np.random.default_rng(0)
+    x = generator.poisson(20.0 * np.exp(generator.standard_normal((300, 1)) * np.ones(6))).astype(float)
     holes = x.copy()
     holes[::3, 1], holes[1::3, 4] = np.nan, np.nan
-    vae = small(epochs=100, hidden=(32,), missing=missing).fit(holes if missing else x)
+    vae = small(epochs=300, hidden=(32,), missing=missing).fit(holes if missing else x)
     for method in methods:
         found = vae.impute(holes, int(method != "single_pass"), method=method, samples=100, steps=20, warm_up=10)
         hidden = np.isnan(holes)
@@ -154,7 +155,7 @@ def test_only_the_counts_of_a_table_are_seen_as_logarithms():
 def test_the_defaults_of_counts_and_of_others():
     """What is given wins; the epochs make 1,200 steps, but are from 20 to 400; a table, or drawn zeros and ones, are others' business."""
     def chosen(rows=60, **arguments):
-        x = counts(rows, 10.0, features=3)
+        x = counts(rows, 0.5, features=3)
         vae = VAE(**{"likelihood": "negative_binomial", "backend": "numpy", "random_state": 0, **arguments})
         run = preparation.prepare(vae, x / x.max() if arguments.get("likelihood") == "bernoulli" else x)
         shape, settings = run.model.architecture, run.settings
