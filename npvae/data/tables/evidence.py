@@ -98,17 +98,19 @@ def are_names(first: list[str], below: list[list[str]], nothing, quotes_differ: 
 
 
 def _are_numbered(numbers: list, columns: list[list[str]]) -> bool:
-    """Whether the numbers of a first row are years in equal steps, or number three columns and more from 0, unlike what is below."""
+    """Whether the numbers of a first row are a year, or several in equal steps, or number three columns and more from 0, unlike what is below."""
     there = [(number, column) for number, column in zip(numbers, columns, strict=True) if number is not None]
     found = [number for number, _ in there]
     steps = {b - a for a, b in zip(found, found[1:], strict=False)}
-    years, counted = all(1000 <= number <= 2999 for number in found), len(found) > 2 and numbers == [*range(len(numbers))]
-    if not (years or counted) or len(steps) != 1 or 0.0 in steps or any(number % 1 for number in found):
+    years, counted = all(1000 <= number <= 2999 for number in found), len(found) > 2 and found == [*range(len(found))]
+    if not (years or counted) or len(steps) > 1 or 0.0 in steps or any(number % 1 for number in found):
         return False
     unlike = 0
     for number, column in there:
         below = [value for value in map(plain_float, column) if value is not None]
-        unlike += bool(below) and (any(value % 1 for value in below) or not min(below) <= number <= max(below))
+        if below and len(found) == 1 and all(1000 <= value <= 2999 for value in below):
+            return False  # a year above years
+        unlike += bool(column) and (not below or any(value % 1 for value in below) or not min(below) <= number <= max(below))
     return 2 * unlike > len(found)
 
 
