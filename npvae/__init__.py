@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from npvae.gradcheck import check_gradient, numerical_gradient
     from npvae.model import Architecture, Model
     from npvae.objectives import negative_elbo, value_and_gradient
+    from npvae.outliers import OutlierVAE
     from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE, SoftmaxRegression
     from npvae.tables import TableImputer
     from npvae.training import TrainingSettings, train
@@ -32,6 +33,7 @@ _HOME = {
     "Architecture": "npvae.model",
     "LatentClassifier": "npvae.semisupervised",
     "Model": "npvae.model",
+    "OutlierVAE": "npvae.outliers",
     "SemiSupervisedVAE": "npvae.semisupervised",
     "SoftmaxRegression": "npvae.semisupervised",
     "TableImputer": "npvae.tables",

@@ -64,7 +64,8 @@ class Estimator(SklearnProtocol):
         return x
 
     def held_out_rows(self, x: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """Which rows of x (N, I) to train and which to validate on, where validation rows are held out at the seed's choice; None: none are."""
+        """Which rows of x (N, I) to train and which to validate on, where validation rows are held out at the seed's choice; None: none are, and
+        all are trained on."""
         return inputs.held_out_rows(self.argument("validation_fraction"), len(x), seed)
 
     def choose_model(self, settings, x: np.ndarray, x_valid: np.ndarray | None, ops):

@@ -38,7 +38,7 @@ ARGUMENTS = {
     "threads": Maybe(Whole(1)), "dtype": OneOf(inputs.DTYPES),
     "random_state": Maybe(Whole(0)), "verbose": Anything(1), "features": Maybe(Text(0)), "alpha": Real(minimum=0.0),
     "classes": Maybe(ListOf(declared.LABEL)), "class_prior": Maybe(Either(OneOf(("labels",)), ListOf(Real(above=0.0)))),
-    "standardize": Flag(),
+    "standardize": Flag(), "contamination": Real(above=0.0, maximum=0.5), "support_fraction": Real(above=0.0, maximum=1.0), "samples": Whole(1),
 }
 
 
@@ -155,8 +155,8 @@ def restore(cls, header: dict, arrays: dict, backend, threads=None):
         raise ModelFileError(f"its best epoch {header['best_epoch']} is none of its history")
     estimator.model_, estimator.theta_, estimator.history_ = model, theta, History(history)
     estimator.seed_, estimator.stop_reason_, estimator.best_epoch_ = header["seed"], header["stop_reason"], header["best_epoch"]
-    estimator.divide_by_ = float(header["parameters"]["divide_by"])
-    estimator.binarize_ = header["parameters"]["binarize"]
+    estimator.divide_by_ = float(header["parameters"].get("divide_by", 1.0))
+    estimator.binarize_ = header["parameters"].get("binarize", "none")
     estimator._set_feature_names(names or None)
     if header.get("trained_on") is not None:
         estimator.trained_on_ = header["trained_on"]

@@ -50,6 +50,7 @@ def prepare(estimator, X, X_valid=None, labels=None, labels_valid=None) -> Run:
         x_valid = by.read_rows(X_valid, "X_valid", math.prod(rows.sample_shape)).values
     elif (parts := by.held_out_rows(x, settings.seed)) is not None:
         x, x_valid = (x[part] for part in parts)
+        x_valid = x_valid if len(x_valid) else None
         if labels is not None:
             labels, labels_valid = (labels[part] for part in parts)
     if settings.patience is not None and x_valid is None:

@@ -60,6 +60,7 @@ PURPOSES = {
     "posterior of a row": 30,
     "marginal sample": 31,
     "given columns": 32,
+    "support": 33,
 }
 
 

@@ -14,6 +14,7 @@ from npvae.errors import InputError, InputTypeError, RowError
 from npvae.likelihoods import Table
 from npvae.tables.frames import Cells, column_name, numbered
 from npvae.tables.kinds import KINDS, Column, decisions, from_config
+from npvae.tables.kinds.base import values_of
 
 #: What is done with a value that a column of names had not when the model was fitted.
 UNSEEN = ("error", "missing")
@@ -43,9 +44,10 @@ class Schema:
         return self.names != numbered(len(self.names))
 
     @classmethod
-    def fit(cls, table: Cells, kinds=None, continuous_likelihood="gaussian_decoder", ignore=()) -> Schema:
+    def fit(cls, table: Cells, kinds=None, continuous_likelihood="gaussian_decoder", ignore=(), numbers_are: str | None = None) -> Schema:
         """The schema of a table; kinds: a mapping of columns' names to kinds, or to ``{"kind": ..., "likelihood": ...}``, which are then
-        modelled whatever they look like; ignore: names of columns to be carried.
+        modelled whatever they look like; ignore: names of columns to be carried; numbers_are: the kind of columns of more than two numbers
+        of which nothing is said, in the place of the evidence.
 
         InputError: no column can be modelled, one has values that its kind has not, or a name that no column has.
         """
@@ -64,6 +66,9 @@ class Schema:
             words = words_among_numbers(given.cells, observed) if entry.get("kind") != "categorical" else None
             if words is not None:
                 observed = observed & ~words
+            if numbers_are is not None and not entry and not given.declared and given.form == "number":
+                values = values_of(given.cells, observed, name)
+                entry = {"kind": numbers_are} if len(values) > 2 and all(isinstance(value, float) for value in values) else entry
             chosen.append((name, given, observed, entry, words))
         if not chosen:
             listed = "; ".join(f"{name!r}: {reason}" for name, reason in carried.items())
