@@ -89,7 +89,8 @@ class StudentT(Likelihood):
         c = 2.0
         freedom = self.smallest + softplus_forward(np, np.full(mean.shape, c))
         scale = np.sqrt(noise * np.maximum(freedom - 2.0, 0.5) / freedom)
-        raw = np.log(np.expm1(np.maximum(scale - self.floor, 1e-3 * scale)))
+        above = np.maximum(scale - self.floor, 1e-3 * scale)
+        raw = above + np.log(-np.expm1(-above))  # log(exp(above) - 1), which overflows
         bias = {"location": mean, "raw_scale": raw, "raw_freedom": np.full(mean.shape, c)}
         return {"path": {"location": V}, "bias": bias}
 

@@ -6,7 +6,7 @@
     text, truth values          binary or categorical       bernoulli, categorical
 
 m and s are the mean and deviation of what lies from the 1st to the 99th percentile: one wild value in a hundred does not set the scale
-of all others. No logarithm, no quantiles, no bounds: a transformation by which a column's own values look normal would hide those that
+of all others, unless nearly all values are one. No logarithm, no quantiles, no bounds: a transformation by which a column's own values look normal would hide those that
 are not. The tail of Student's t makes a cell's share in a row's score grow with the logarithm of its distance, so that no single one
 outweighs all others. Kinds that the user names are as named.
 """
@@ -24,6 +24,8 @@ from npvae.tables.schema import Schema
 
 #: Percentiles between which a column's mean and deviation are taken.
 PERCENTILES = 1.0, 99.0
+#: A column that has one value between these, such as 0 and few others, has no scale but that of all of its values.
+MIDDLE = 5.0, 95.0
 
 
 def fit_schema(table: Cells, kinds=None, ignore=()) -> Schema:
@@ -44,8 +46,6 @@ def _straight(column: Continuous, given) -> Continuous:
     if column.words:
         observed = observed & np.fromiter((not isinstance(cell, str) for cell in given.cells), bool, len(given.cells))
     v = numbers(given.cells, observed, column.name)[observed]
-    low, high = np.percentile(v, PERCENTILES)
-    inner = v[(low <= v) & (v <= high)]
-    if inner.min() == inner.max():  # all but one in a hundred are equal
-        inner = v
+    low, first, last, high = np.percentile(v, [PERCENTILES[0], *MIDDLE, PERCENTILES[1]])
+    inner = v[(low <= v) & (v <= high)] if first < last else v
     return replace(column, soft=None, half=0.0, mean=float(inner.mean()), deviation=float(inner.std()))
