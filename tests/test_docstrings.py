@@ -8,7 +8,7 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["npvae.gradcheck", "npvae.estimator"])
+@pytest.mark.parametrize("name", ["npvae.gradcheck", "npvae.estimator", "npvae.outliers.estimator"])
 def test_doctests(name):
     result = doctest.testmod(importlib.import_module(name))
     assert result.attempted > 0 and result.failed == 0

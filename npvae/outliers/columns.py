@@ -48,4 +48,5 @@ def _straight(column: Continuous, given) -> Continuous:
     v = numbers(given.cells, observed, column.name)[observed]
     low, first, last, high = np.percentile(v, [PERCENTILES[0], *MIDDLE, PERCENTILES[1]])
     inner = v[(low <= v) & (v <= high)] if first < last else v
+    inner = inner if inner.min() < inner.max() else v  # of a handful of values, perhaps
     return replace(column, soft=None, half=0.0, mean=float(inner.mean()), deviation=float(inner.std()))

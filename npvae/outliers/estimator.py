@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from npvae.errors import ModelFileError, PosteriorCollapseWarning
 from npvae.estimator_base import Estimator
 from npvae.fields import Real
 from npvae.objectives import ImportanceWeighted
-from npvae.outliers.preparation import SupportPreparation, architecture_of
+from npvae.outliers.preparation import FARTHEST, SupportPreparation, architecture_of
 from npvae.outliers.scores import OutlierScores, medians
 from npvae.progress import progress_bar
 from npvae.tables import rows as table_rows
@@ -219,7 +220,8 @@ class OutlierVAE(Estimator):
     def _restore_more(self, header, arrays, backend, threads):
         inner = model_file.taken_out("table", arrays)
         model_file.refuse_other_arrays(arrays, ("theta", "typical", *model_file.within("table", inner)))
-        self.table_ = TableRows.restored(header["table"], inner, header["parameters"]["missing"])
+        self.ignore, self.missing, self.hidden = (), tuple(self.missing), self.hidden if isinstance(self.hidden, int) else tuple(self.hidden)
+        self.table_ = replace(TableRows.restored(header["table"], inner, self.missing), farthest=FARTHEST)
         self.offset_, self.typical_ = header["offset"], arrays["typical"]
         if self.typical_.shape != (len(self.table_.schema.columns) + 1,) or not np.isfinite(self.typical_).all():
             raise ModelFileError("what is typical of its columns does not fit them")

@@ -20,6 +20,8 @@ from npvae.tables.rows import TableRows, warn_of_carried
 
 #: Steps of training by default, epochs at most, and rows of the support with which a part of it is held out to stop early by.
 STEPS, MOST_EPOCHS, ENOUGH_ROWS = 300, 200, 50
+#: In standard units: the encoder sees nothing farther from the mean, so that the z it proposes for an outlier is one of an ordinary row.
+FARTHEST = 3.0
 #: Epochs without a better bound on the rows held out, before training ends.
 PATIENCE = 10
 
@@ -39,7 +41,7 @@ class SupportPreparation:
         cells = as_cells(X, name, also)
         schema = fit_schema(cells, chosen.kinds, chosen.ignore)
         warn_of_carried(schema.carried, stacklevel=6)
-        self.table = TableRows(schema, also)
+        self.table = TableRows(schema, also, farthest=FARTHEST)
         x = schema.encode(cells)
         self.x = x.astype(np.float32)
         return Rows(x, (len(schema.names),), self.table.names)

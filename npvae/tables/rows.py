@@ -70,11 +70,12 @@ def rows_of(X, name: str = "X") -> int:
 @dataclass(frozen=True, eq=False)
 class TableRows:
     """The schema of a table, the values that are missing in it beside None and NaN, and, once it is fitted to the rows to train on, the
-    normal distribution of their standardised numbers, which completes them."""
+    normal distribution of their standardised numbers, which completes them. farthest: in standard units, what the encoder sees at most."""
 
     schema: Schema
     missing: tuple = ()
     normal: Normal | FactorAnalysis | None = None
+    farthest: float = FARTHEST
 
     @classmethod
     def fit(cls, X, kinds=None, ignore=(), missing=()) -> TableRows:
@@ -112,7 +113,7 @@ class TableRows:
 
     def beside(self, x: np.ndarray) -> np.ndarray:
         """Rows of a model: x (N, D) and, beside it, what the encoder sees of it, (N, 2 D), of x's dtype."""
-        seen = np.clip(self.normal.complete(self.schema.view.of(x)), -FARTHEST, FARTHEST)
+        seen = np.clip(self.normal.complete(self.schema.view.of(x)), -self.farthest, self.farthest)
         return np.concatenate([x, seen.astype(x.dtype)], axis=1)
 
     def described(self) -> tuple[dict, dict]:
