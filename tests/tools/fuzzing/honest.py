@@ -245,7 +245,7 @@ def use_data(loaded) -> list:
 def use_text_table(loaded) -> list:
     """The table to be filled in by an imputer that fits it, and written; what is in it may not."""
     loaded.describe()
-    assert fill(loaded, [], np.empty((len(loaded), 0))) == loaded.cells.text
+    assert fill(loaded, [], np.empty((len(loaded), 0))) == loaded.form.cells.text
     columns = [column for column in loaded.columns if column.name in "abcde"]
     if [column.name for column in columns] != list("abcde"):
         return []
