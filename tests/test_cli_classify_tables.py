@@ -100,6 +100,17 @@ def test_what_cannot_be_learnt_from_is_said_in_one_line(text, more, words, capsy
     assert said.startswith("npvae: ") and said.count("\n") == 1 and words in said, said
 
 
+@pytest.mark.parametrize("method", ["m1", "m1+m2"])
+def test_features_of_a_table(method, capsys):
+    found, _ = rows(60)
+    write("t.csv", found)
+    write("n.tsv", found, ["farbe", "b", "a"], "\t", "utf-8")
+    assert main(["classify", "t.csv", "--label-column", "ja", "--method", method, "--save", "m.npz", "--quiet", *QUICK, "--epochs", "3"]) == 0
+    assert main(["classify", "n.tsv", "--model", "m.npz", "--out", "again.csv", "--backend", "numpy"]) == 0
+    assert Path("again.csv").read_bytes() == Path("classes.csv").read_bytes()
+    capsys.readouterr()
+
+
 def test_only_text_and_labels_as_they_are_written_are_enough(capsys):
     for labels in (("yes", "no"), ("-1", "+1"), ("1", "2")):
         lines = [f"{'uv'[i % 2]},{'pqr'[i % 3]},{labels[i % 2] if i < 20 else '?'}" for i in range(40)]

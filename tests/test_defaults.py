@@ -228,7 +228,7 @@ DEFAULTS = {
         SemiSupervisedVAE.fit: callbacks=(), checkpoint_seconds=10.0, resume=False
     """,
     "semisupervised.fitted": """
-        FittedSemiSupervisedVAE.sample: n=1, mean=True
+        FittedSemiSupervisedVAE.sample: n=1
     """,
     "semisupervised.labels": """
         read_labels: name='y'

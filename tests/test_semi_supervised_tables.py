@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from npvae import SemiSupervisedVAE
+from npvae import VAE, LatentClassifier, SemiSupervisedVAE
 from npvae.errors import CarriedColumnsWarning, InputError, ModelFileError, RowError
 from npvae.tables.rows import is_plain, is_table
 
@@ -96,6 +96,22 @@ def test_a_missing_cell_adds_nothing_to_the_likelihood():
     assert architecture.missing and architecture.completed and architecture.n_features == 4
 
 
+def test_rows_of_a_class_are_tables_of_the_kind_that_was_fitted(tmp_path):
+    frame, k = mixed(300)
+    frame = frame.astype({"colour": "category", "visits": "Int64", "new": "boolean"}).drop(columns="id")
+    model = fitted(frame, labelled(k, 300), epochs=20, batch_size=20, learning_rate=5e-3)
+    model.save(tmp_path / "m.npz")
+    drawn = model.sample("yes", 200)
+    assert isinstance(drawn, pd.DataFrame) and drawn.dtypes.equals(frame.dtypes) and not drawn.isna().any(axis=None) and len(drawn) == 200
+    pd.testing.assert_frame_equal(SemiSupervisedVAE.load(tmp_path / "m.npz", backend="numpy").sample("yes", 200), drawn)
+    other = model.sample("no", 200)
+    assert drawn["size"].mean() > other["size"].mean() + 0.2 and drawn["visits"].mean() > other["visits"].mean() + 0.2
+    assert set(drawn["colour"].unique()) <= {"red", "blue", "green"} and (drawn["visits"] >= 0).all()
+    as_no, as_yes = model.analogies(frame[:20])
+    assert len(as_no) == len(as_yes) == 20 and as_yes["size"].mean() > as_no["size"].mean() + 0.2
+    np.testing.assert_array_equal(model.sample("yes", 5, mean=True, random_state=3)["colour"], model.sample("yes", 5, mean=True, random_state=3)["colour"])
+
+
 @pytest.mark.parametrize(("X", "plain", "table"), [
     (np.zeros((3, 2)), True, False), (np.full((3, 2), 7), True, False), (np.zeros((3, 2, 2)), True, False), ([[0.0, 1.0]], True, False),
     (np.array([[0.0, np.nan]]), False, True), (np.full((1, 2, 2), np.nan), False, False), ([[0.0, None]], False, True), ([["a", 1.0]], False, True),
@@ -175,3 +191,25 @@ def test_a_file_whose_table_does_not_fit_its_model_is_refused(tmp_path):
         sealed.write(tmp_path / "bad.npz", h, a)
         with pytest.raises(ModelFileError, match=words):
             SemiSupervisedVAE.load(tmp_path / "bad.npz", backend="numpy")
+
+
+def test_a_classifier_on_features_of_a_table(tmp_path):
+    """M1 and M1+M2: the VAE of features is one of tables, with or without being named."""
+    frame, k = mixed(200)
+    frame, y = frame.drop(columns=["id", "day"]), labelled(k, 60)
+    quick = {"latent_dim": 2, "hidden": (8,), "epochs": 10, "random_state": 0, "backend": "numpy"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        vae = VAE(likelihood="auto", **quick).fit(frame)
+    m1 = LatentClassifier(vae).fit(frame, y)
+    assert m1.score(frame, np.array(["no", "yes"])[k]) > 0.75
+    m1.save(tmp_path / "m1.npz")
+    again = LatentClassifier.load(tmp_path / "m1.npz", backend="numpy")
+    np.testing.assert_array_equal(again.predict_proba(frame[[*frame][::-1]]), m1.predict_proba(frame))
+    both = SemiSupervisedVAE(vae, **QUICK).fit(frame, y)
+    assert both.table_ is None and both.transform(frame).shape == (200, 2)
+    assert isinstance(both.sample("yes", 3), pd.DataFrame) and [len(table) for table in both.analogies(frame[:4])] == [4, 4]
+    both.save(tmp_path / "both.npz")
+    np.testing.assert_array_equal(SemiSupervisedVAE.load(tmp_path / "both.npz", backend="numpy").predict_proba(frame), both.predict_proba(frame))
+    with pytest.raises(InputError, match="ignore is an argument of the VAE of features"):
+        SemiSupervisedVAE(vae, ignore="size", **QUICK).fit(frame, y)

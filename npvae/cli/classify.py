@@ -65,7 +65,7 @@ def run_command(options) -> int:
     code, written = 0, []
     if options.model is not None:
         model = _loaded(options)
-        source, table = options.predict or options.data, getattr(model, "table_", None)
+        source, table = options.predict or options.data, _table_of(model)
         if table is None:
             judged = classify_rows.read_rows(options, source, "test", model.n_features_in_)
         else:
@@ -129,8 +129,19 @@ def _loaded(options):
     if options.pictures is not None:
         if isinstance(model, LatentClassifier):
             raise InputError(NO_PICTURES)
-        classes_out.picture_folder(options, () if model.table_ is not None else model.sample_shape_)
-    return model if isinstance(model, LatentClassifier) else model.set_params(unseen=options.unseen)
+        classes_out.picture_folder(options, () if _table_of(model) is not None else model.sample_shape_)
+    if isinstance(model, SemiSupervisedVAE):
+        model.set_params(unseen=options.unseen)
+    if getattr(model.features_, "table_", None) is not None:
+        model.features_.table_.unseen = options.unseen
+    return model
+
+
+def _table_of(model):
+    """What a model, or the VAE of its features, knows of a table; None: it is one of plain numbers."""
+    table = getattr(model, "table_", None)
+    of_features = getattr(model.features_, "table_", None)
+    return table if of_features is None else of_features.rows
 
 
 def _check(options) -> None:

@@ -55,8 +55,8 @@ class Rows:
 def read_rows(options, source: str, part: str, width: int | None = None) -> Rows:
     """A data set's part, or a file. width: how many numbers a row must have; a file with just so many columns has no labels.
 
-    The rows to train on (no width) are those of a text table with text, gaps or numbers that are not all from 0 to 1, if the model is one
-    of tables: m2, where nothing is said of the numbers.
+    The rows to train on (no width) are those of a text table with text, gaps or numbers that are not all from 0 to 1, and nothing
+    is said of the numbers.
     """
     text_file = _is_text(source)
     if text_file and width is None:
@@ -112,7 +112,6 @@ def _of_text(options, source: str, part: str) -> Rows:
         label, y = labels_of(text, common.label_column(options))
     say = (lambda line: None) if options.quiet else output.say
     of_numbers = [f"--{name.replace('_', '-')}" for name in ("likelihood", "divide_by") if getattr(options, name) is not None]
-    of_numbers += [f"--method {options.method}"] if options.method != "m2" else []
     try:
         x, names = numbers_of(text, label)
     except DataFileError as error:

@@ -41,18 +41,22 @@ def train(options, rows: Rows, given):
     standardize = not grey and options.divide_by is None and any(
         word in str(options.likelihood or "gaussian_decoder") for word in ("gaussian", "student_t", "squared_error")
     )
+    of_columns = {"kinds": columns.kinds_said(options), "unseen": options.unseen}
     if of_table and options.method == "m2":
-        of_columns = {"kinds": columns.kinds_said(options), "unseen": options.unseen}
         model = SemiSupervisedVAE(likelihood="auto", alpha=options.alpha, classes=classes, **of_columns, **common_arguments)
     elif options.method == "m2":
         model = SemiSupervisedVAE(
             likelihood=likelihood, alpha=options.alpha, divide_by=divide_by, standardize=standardize, classes=classes, **common_arguments
         )
     else:
-        if options.likelihood is None and not grey:
-            raise InputError("m1 and m1+m2 need data from 0 to 1, --divide-by, or a --likelihood; of other tables use m2, which standardises them")
-        binarize = "dynamic" if likelihood == "bernoulli" else "none"
-        vae = VAE(likelihood=likelihood, divide_by=divide_by, binarize=binarize, **common_arguments)
+        if options.likelihood is None and not (grey or of_table):
+            raise InputError("m1 and m1+m2 need data from 0 to 1, --divide-by, or a --likelihood; of other arrays use m2, which standardises them")
+        if of_table:
+            where = {name: common_arguments[name] for name in ("backend", "threads", "random_state", "verbose", "epochs")}
+            vae = VAE(likelihood={"name": "auto", **of_columns}, **where)
+        else:
+            binarize = "dynamic" if likelihood == "bernoulli" else "none"
+            vae = VAE(likelihood=likelihood, divide_by=divide_by, binarize=binarize, **common_arguments)
         model = LatentClassifier(vae, classes=classes) if options.method == "m1" else SemiSupervisedVAE(
             vae, alpha=options.alpha, classes=classes, **common_arguments
         )

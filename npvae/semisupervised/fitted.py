@@ -42,8 +42,9 @@ class FittedSemiSupervisedVAE(Classifier, TakesTables):
         x = self._input(X)
         return check.finite_result("E[z|x]", inference.expected_latent(self.model_, self.device_theta(), x))
 
-    def sample(self, label=None, n=1, *, mean=True, random_state=None):
-        """``n`` new rows of the class ``label``: z from the prior N(0, I), then E[x|y, z], or a draw if ``mean=False``.
+    def sample(self, label=None, n=1, *, mean=None, random_state=None):
+        """``n`` new rows of the class ``label``: z from the prior N(0, I), then E[x|y, z], or a draw if ``mean=False``. Of a model of a table
+        a table of the kind that was fitted, without the columns that are carried: of draws, or of best guesses if ``mean=True``.
 
         label: one of ``classes_``; a list of them, one a row; None: drawn from p(y). With ``random_state=None`` the model's own seed
         is used. Of M1+M2 the features are expected or drawn, then the VAE's data.
@@ -59,15 +60,19 @@ class FittedSemiSupervisedVAE(Classifier, TakesTables):
             codes = np.minimum((u[:, None] >= ends).sum(axis=1), len(self.classes_) - 1)
         else:
             codes = self._given_codes([label] * n if np.ndim(label) == 0 else label, n, "label")
+        mean = self.table_ is None if mean is None else mean
         return self._decode(z, codes, None if mean else seed)
 
     def analogies(self, X, y=None):
         """Every row of X in every class: E[x|c, z] at z = the mean of q(z|x, y), so that what is not the class stays.
 
-        y (N,): the rows' classes, by default those predicted. Returns (N, C, ...), in the data's units and shape.
+        y (N,): the rows' classes, by default those predicted. Returns (N, C, ...), in the data's units and shape; of a model of a table a
+        list of C tables of N rows, one a class, in the order of ``classes_``.
         """
         mu, _ = self.encode(X, y)
         count = len(self.classes_)
+        if self.table_ is not None or getattr(self.features_, "table_", None) is not None:
+            return [self._decode(mu, np.full(len(mu), code)) for code in range(count)]
         made = self._decode(np.repeat(mu, count, axis=0), np.tile(np.arange(count), len(mu)))
         return made.reshape(len(mu), count, *self.sample_shape_)
 
@@ -97,6 +102,8 @@ class FittedSemiSupervisedVAE(Classifier, TakesTables):
         """E[x|y, z], or a draw, in the data's units and shape."""
         model, ops, views = self.model_, self.model_.ops, self.model_.views(self.device_theta())
         seen = inference.with_class(model, z, codes)
+        if self.table_ is not None:
+            return self._table_given(seen, draw_seed)
         if draw_seed is not None:
             x = model.draw(views, seen, random.Stream(draw_seed, "data sample", 0))
         else:

@@ -11,11 +11,11 @@ from npvae import check, declared, io, model_file, random
 from npvae.errors import InputError, InputTypeError, ModelFileError, TrainingInterrupted
 from npvae.estimator import VAE
 from npvae.fields import ListOf, OneOf, Real, Record, Whole
-from npvae.inputs import rows_of
 from npvae.semisupervised import features as latent_features
 from npvae.semisupervised.classifier import Classifier
 from npvae.semisupervised.labels import read_labels, refuse_unusable, warn_of_many_classes
 from npvae.semisupervised.softmax_regression import SoftmaxRegression
+from npvae.tables.rows import is_table, rows_of
 
 
 class LatentClassifier(Classifier):
@@ -24,7 +24,7 @@ class LatentClassifier(Classifier):
     Parameters
     ----------
     features : a :class:`npvae.VAE`; a fitted one is used as it is, of another a copy is fitted to all rows. None: ``VAE(latent_dim=50,
-        hidden=(500, 500), activation="softplus")``.
+        hidden=(500, 500), activation="softplus")``, of a table ``VAE(likelihood="auto")``, which takes text and gaps.
     samples : of q(z|x) that are taken of each labelled row to learn from, so that the classifier sees how sure the features are; 0: the
         mean alone.
     classes : the classes, every one with a labelled row, also where they would mean no label, as -1 or "NA"; None for those that occur.
@@ -58,7 +58,9 @@ class LatentClassifier(Classifier):
             if not callable(getattr(classifier, method, None)):
                 raise InputTypeError(f"classifier must have scikit-learn's fit and predict, got {type(classifier).__name__}")
         samples = check.whole_number("samples", self.samples, 0)
-        vae = VAE(latent_dim=50, hidden=(500, 500), activation="softplus") if self.features is None else self.features
+        vae = self.features
+        if vae is None:
+            vae = VAE(likelihood="auto") if is_table(X) else VAE(latent_dim=50, hidden=(500, 500), activation="softplus")
         vae = latent_features.unfrozen(vae)
         if hasattr(vae, "theta_") and (callbacks or checkpoint is not None or resume):
             raise InputError("callbacks, checkpoint and resume are for a VAE of features that is not fitted yet, and this one is")

@@ -5,13 +5,21 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 
-from npvae import check, inputs, model_file
+import numpy as np
+
+from npvae import check, inputs, model_file, random
+from npvae.batches import batches
 from npvae.errors import InputError, ModelFileError, PosteriorCollapseWarning
 from npvae.estimator_base import Estimator
 from npvae.preparation import refuse_empty_columns
 from npvae.tables import rows
 from npvae.tables.rows import TableRows, is_plain, is_table
 from npvae.tables.schema import UNSEEN
+from npvae.tables.vae import frame
+from npvae.tables.vae.frame import FrameKind
+
+#: Rows that are decoded together.
+ROWS_AT_ONCE = 1000
 
 
 class TakesTables(Estimator):
@@ -20,7 +28,8 @@ class TakesTables(Estimator):
 
     table_: TableRows | None = None
     later_arguments = ("kinds", "ignore", "missing", "unseen")
-    _header_options = {"table": rows.DECLARATION}
+    frame_: FrameKind | None = None  #: of which kind the table was
+    _header_options = {"table": rows.DECLARATION, "frame": frame.DECLARATION}
 
     def _said_of_numbers(self) -> list[str]:
         """The arguments that are for plain numbers alone, and say anything."""
@@ -44,7 +53,9 @@ class TakesTables(Estimator):
         if of_numbers:
             why = f"{said[0]} is for tables" if said else "likelihood='auto' is for tables" if automatic else "X is a table with text, dates or gaps"
             raise InputError(f"{why}, of which every column is scaled and modelled by its own kind: leave out {', '.join(of_numbers)}")
-        return TableRows.fit(X, self.kinds, self.ignore, self.missing)
+        found = TableRows.fit(X, self.kinds, self.ignore, self.missing)
+        self.frame_ = FrameKind.of(X, found.schema)
+        return found
 
     def read_rows(self, X, name, n_features=None):
         if self.table_ is None:
@@ -88,6 +99,21 @@ class TakesTables(Estimator):
         x = self.table_.read(X, check.one_of("unseen", self.unseen, UNSEEN), name)
         return x.astype(dtype)
 
+    def _table_given(self, seen: np.ndarray, draw_seed: int | None):
+        """A table of the kind that was fitted, of what the decoder makes of ``seen`` (N, Z + C): best guesses, or a draw."""
+        model, views, schema = self.model_, self.model_.views(self.device_theta()), self.table_.schema
+        if draw_seed is None:
+            ops, own, parts = model.ops, model.likelihood_parameters(views), []
+            for part in batches(len(seen), ROWS_AT_ONCE):
+                outputs, _ = model.decode(views, ops.asarray(seen[part]))
+                parts.append(ops.to_numpy(model.likelihood.mean(ops, outputs, own, curves=schema.curves)))
+            x, decode = np.concatenate(parts), "guess"
+        else:
+            x, decode = model.draw(views, seen, random.Stream(draw_seed, "data sample", 0)), "decode"
+        check.finite_result("the result", x)
+        values = [getattr(column, decode)(x[:, block]) for column, block in zip(schema.columns, schema.slices, strict=True)]
+        return self.frame_.table(schema.columns, values)
+
     # its file
 
     def arguments_as_fitted(self):
@@ -96,7 +122,9 @@ class TakesTables(Estimator):
         return {**super().arguments_as_fitted(), **said, "missing": missing}
 
     def _describe_view(self):
-        return super()._describe_view() if self.table_ is None else {"table": self.table_.described()[0]}
+        if self.table_ is None:
+            return super()._describe_view()
+        return {"table": self.table_.described()[0], "frame": self.frame_.config()}
 
     def _arrays_of_table(self) -> dict:
         """The arrays of the table in a file, if there is one."""
@@ -109,6 +137,10 @@ class TakesTables(Estimator):
             return []
         inner = model_file.taken_out("table", arrays)
         self.table_ = TableRows.restored(header["table"], inner, header["parameters"].get("missing", ()))
+        found = header.get("frame", {"container": "dict", "types": [{"type": "list"}] * len(self.table_.schema.columns)})
+        if len(found["types"]) != len(self.table_.schema.columns):
+            raise ModelFileError("the types of its columns are not as many as its columns")
+        self.frame_ = FrameKind(found["container"], tuple(found["types"]))
         return [*model_file.within("table", inner)]
 
     def _restore_view(self, header, architecture):
