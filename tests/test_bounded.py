@@ -137,6 +137,21 @@ def test_the_biases_are_near_the_best(rng):
     assert scale[2] == pytest.approx(1.1e-3) and start.keys() == {"path", "bias"}
 
 
+def test_quadrature_has_the_mean_and_the_variance_and_keeps_to_the_range(ops):
+    m, c = np.array([[0.2, -3.0]]), np.array([[0.3, -2.0]])
+    weights, points = zip(*likelihoods.Bounded(None, None, 0.1).quadrature(ops, (m, c), {}), strict=True)
+    assert sum(weights) == pytest.approx(1.0)
+    np.testing.assert_allclose(sum(w * p for w, p in zip(weights, points, strict=True)), m, atol=1e-12)
+    variance = (1e-3 + np.exp(c)) ** 2 * math.pi**2 / 3
+    np.testing.assert_allclose(sum(w * (p - m) ** 2 for w, p in zip(weights, points, strict=True)), variance, rtol=1e-12)
+    p = np.array([(i + 0.5) / len(points) for i in range(len(points))])  # at the distribution's own quantiles, but for a stretch
+    stretched = (np.array(points)[:, 0, 0] - 0.2) / np.log(p / (1 - p), where=p != 0.5, out=np.ones_like(p))
+    np.testing.assert_allclose(np.delete(stretched, len(p) // 2), stretched[0], rtol=1e-9)
+    for low, high in ((0.0, None), (None, 0.0), (0.0, 0.5)):
+        for (_, cut), whole in zip(likelihoods.Bounded(low, high, 0.1).quadrature(ops, (m, c), {}), points, strict=True):
+            np.testing.assert_array_equal(cut, np.clip(whole, low, high))
+
+
 def test_what_is_outside_is_refused_by_its_column():
     likelihood = likelihoods.Bounded(0.1, 0.7, 0.1)
     likelihood.check_data(np.array([[0.1, 0.7, np.nan]], np.float32))  # which are not the ends' numbers in double precision

@@ -594,6 +594,8 @@ def test_a_closed_pipe_is_no_traceback(trained):
 @pytest.mark.parametrize(("text", "choice"), [
     ("adam", "adam"),
     ("adam:epsilon=1e-4,beta1=0.5", {"name": "adam", "epsilon": 1e-4, "beta1": 0.5}),
+    ("bounded:low=none,high=-1.5", {"name": "bounded", "low": None, "high": -1.5}),
+    ("ordinal:sizes=3+4", {"name": "ordinal", "sizes": [3, 4]}),
     ("rmsprop:epsilon_inside=false,rho=1", {"name": "rmsprop", "epsilon_inside": False, "rho": 1}),
 ])
 def test_choices(text, choice):

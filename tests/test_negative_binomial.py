@@ -184,6 +184,37 @@ def test_counts_of_large_rates_are_drawn_exactly(rate):
     chi_square_fits(drawn, stats.poisson.pmf(np.arange(int(rate + 10 * math.sqrt(rate))), rate))
 
 
+class Evenly:
+    """A stream whose uniform numbers, taken in pairs, fill the square evenly: the shares of draws are those of areas, to a thousandth.
+
+    Source: Roberts (2018), "The unreasonable effectiveness of quasirandom sequences": multiples of powers of the plastic number.
+    """
+
+    def __init__(self):
+        self.first, self.axis, self.pending = 1, 0, 0
+
+    def uniform(self, shape):
+        count = math.prod(shape)
+        if self.pending != count:
+            self.axis, self.pending = 0, count
+        u = (0.5 + np.arange(self.first, self.first + count) / 1.324717957244746 ** (self.axis + 1)) % 1.0
+        self.axis += 1
+        if self.axis == 2:
+            self.first, self.axis, self.pending = self.first + count, 0, 0
+        return u.reshape(shape)
+
+
+@pytest.mark.parametrize("rate", [65.0, 300.0])
+def test_rejection_has_the_algorithm_s_constants(rate):
+    """A hat that is a little off, in a or b, shows here, and in no number of random draws that a test has time for."""
+    stats = pytest.importorskip("scipy.stats")
+    mean = np.full(600_000, rate)
+    drawn = count_draws._by_rejection(mean, np.log(mean), Evenly())
+    k = np.arange(int(rate - 2 * math.sqrt(rate)), int(rate + 2 * math.sqrt(rate)))
+    found = np.bincount(drawn.astype(int), minlength=k[-1] + 1)[k] / mean.size
+    np.testing.assert_allclose(found, stats.poisson.pmf(k, rate), rtol=0.0075)
+
+
 def test_counts_of_very_large_rates_have_their_moments():
     for log_rate in (14.0, 30.0, 600.0):
         drawn = count_draws.draw_poisson(np.full(100_000, log_rate), random.Stream(2, "data sample", 0))

@@ -20,7 +20,7 @@ _LARGEST_VALUE = 1e150
 
 
 def parse_choice(text: str) -> str | dict:
-    """``"adam"`` as it is, ``"adam:epsilon=1e-4"`` as ``{"name": "adam", "epsilon": 0.0001}``.
+    """``"adam"`` as it is, ``"adam:epsilon=1e-4"`` as ``{"name": "adam", "epsilon": 0.0001}``; the value none is None.
 
     InputError: not of that form.
     """
@@ -34,7 +34,7 @@ def parse_choice(text: str) -> str | dict:
             raise InputError(f"{shown(text)} is not of the form name:key=value,key=value (at {shown(part)})")
         if key in arguments:
             raise InputError(f"{shown(text)} gives {shown(key)} twice")
-        arguments[key] = _value(value, text)
+        arguments[key] = None if value.lower() == "none" else _value(value, text)
     return arguments
 
 

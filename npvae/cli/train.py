@@ -46,9 +46,10 @@ def add_parser(commands) -> None:
     model.add_argument("--activation", type=choices.activation, help="relu (default), tanh (default of a table), softplus, identity")
     model.add_argument(
         "--likelihood", type=choices.likelihood,
-        help="auto (default of a table that holds other than numbers from 0 to 1: one for every column), bernoulli (default), continuous_bernoulli, squared_error, gaussian[:variance=V], gaussian_one_variance, "
-        "gaussian_per_feature, gaussian_decoder, student_t, bounded[:low=L,high=H,step=S], poisson, negative_binomial, multinomial, "
-        "categorical[:sizes=N+N+...], ordinal[:sizes=N+N+...]",
+        help="auto (default of a table that holds other than numbers from 0 to 1: one for every column), bernoulli (default), "
+        "continuous_bernoulli, squared_error, gaussian[:variance=V], gaussian_one_variance, gaussian_per_feature, gaussian_decoder, "
+        "student_t, bounded[:low=L|none,high=H|none,step=S], poisson, negative_binomial, multinomial, categorical[:sizes=N+N+...], "
+        "ordinal[:sizes=N+N+...]",
     )
     model.add_argument("--allow-missing", action="store_true", help="NaN in the data is what is missing: train on the rest")
     model.add_argument("--linear-path", action="store_true", help="linear layers beside the hidden ones (of a table always)")

@@ -56,8 +56,8 @@ class InBlocks(Likelihood):
             row, column = np.argwhere(wrong)[0]
             where = column_label(block.start + column, column_names)
             raise InputError(
-                f"X holds {float(part[row, column])!r} in {where} (row {row}), but the {self.name} likelihood needs {what} "
-                "columns: 0 or 1"
+                f"X holds {float(part[row, column])!r} in {where} (row {row}), but the {self.name} likelihood needs {what}: "
+                "0 or 1"
             )
         return there[:, 0]
 

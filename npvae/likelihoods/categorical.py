@@ -71,7 +71,7 @@ class Categorical(InBlocks):
 
     def check_data(self, x, column_names=None):
         for block in self.blocks(x.shape[1]):
-            there = self.refuse_all_but_0_and_1(x, block, "one-hot", column_names)
+            there = self.refuse_all_but_0_and_1(x, block, "one-hot columns", column_names)
             ones = np.where(there, x[:, block].sum(axis=1), 1.0)
             if (ones != 1).any():
                 row = np.argmax(ones != 1)

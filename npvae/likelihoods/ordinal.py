@@ -122,12 +122,12 @@ class Ordinal(InBlocks):
 
     def check_data(self, x, column_names=None):
         for block in self.blocks(x.shape[1]):
-            there = self.refuse_all_but_0_and_1(x, block, "cumulative", column_names)
+            there = self.refuse_all_but_0_and_1(x, block, "columns [v >= 1], [v >= 2], ... of a level v", column_names)
             rises = there & (np.diff(x[:, block], axis=1) > 0).any(axis=1)
             if rises.any():
                 raise InputError(
                     f"row {np.argmax(rises)} of X rises from 0 to 1 within {block_label(block, column_names)}, but the ordinal "
-                    "likelihood needs cumulative columns: ones up to the level, zeros after it; see its argument sizes"
+                    "likelihood needs columns [v >= 1], [v >= 2], ... of a level v: ones, then zeros; see its argument sizes"
                 )
 
 
