@@ -137,11 +137,11 @@ def test_outputs_far_out_overflow_nowhere(log_mean):
 
 def test_the_size_starts_by_moments():
     generator = np.random.default_rng(0)
-    x = np.stack([generator.negative_binomial(3.0, 3.0 / 13.0, 200_000), generator.poisson(4.0, 200_000), np.zeros(200_000)], axis=1)
+    x = np.stack([generator.negative_binomial(3.0, 3.0 / 13.0, 60_000), generator.poisson(4.0, 60_000), np.zeros(60_000)], axis=1)
     own = likelihoods.NegativeBinomial().initial_own(x)["log_size"]
-    assert np.exp(own[0]) == pytest.approx(3.0, rel=0.03) and np.exp(own[1]) > 100.0 and np.isfinite(own).all()
+    assert np.exp(own[0]) == pytest.approx(3.0, rel=0.05) and np.exp(own[1]) > 100.0 and np.isfinite(own).all()
     holes = np.where(generator.random(x.shape) < 0.4, np.nan, x)  # the moments of what is there
-    np.testing.assert_allclose(likelihoods.NegativeBinomial().initial_own(holes)["log_size"][0], own[0], atol=0.03)
+    np.testing.assert_allclose(likelihoods.NegativeBinomial().initial_own(holes)["log_size"][0], own[0], atol=0.05)
     table = likelihoods.Table([("poisson", 1), ("negative_binomial", 2)])
     np.testing.assert_array_equal(table.initial_own(x)["part1_log_size"], likelihoods.NegativeBinomial().initial_own(x[:, 1:])["log_size"])
     model = Model(Architecture(3, 1, (2,), likelihood=table, missing=True), OPS)
@@ -155,11 +155,11 @@ def test_the_linear_start_has_the_columns_mean_and_the_noise(rng):
     """By averages over z: E[m] is the mean, E[m + m^2 / r] the noise where that is above the mean."""
     mean, V, noise = np.array([2.0, 50.0, 6.0]), np.array([[0.3, 20.0, 0.5], [0.4, -30.0, 0.0]]), np.array([5.0, 2000.0, 1.0])
     start = likelihoods.NegativeBinomial().linear_start(mean, V, noise)
-    m = np.exp(rng.standard_normal((1_000_000, 2)) @ start["path"]["log_mean"] + start["bias"]["log_mean"])
-    np.testing.assert_allclose(m.mean(axis=0), mean, rtol=0.01)
-    np.testing.assert_allclose(m.std(axis=0), np.sqrt((V * V).sum(axis=0)), rtol=0.02)
+    m = np.exp(rng.standard_normal((300_000, 2)) @ start["path"]["log_mean"] + start["bias"]["log_mean"])
+    np.testing.assert_allclose(m.mean(axis=0), mean, rtol=0.015)
+    np.testing.assert_allclose(m.std(axis=0), np.sqrt((V * V).sum(axis=0)), rtol=0.03)
     size = np.exp(start["parameters"]["log_size"])
-    np.testing.assert_allclose((m + m**2 / size).mean(axis=0)[:2], noise[:2], rtol=0.02)
+    np.testing.assert_allclose((m + m**2 / size).mean(axis=0)[:2], noise[:2], rtol=0.04)
     assert size[2] == pytest.approx(1e4)  # less noise than a Poisson distribution's: as good as that
 
 
@@ -180,7 +180,7 @@ def chi_square_fits(drawn, p) -> None:
 @pytest.mark.parametrize("rate", [70.0, 400.0, 5000.0])
 def test_counts_of_large_rates_are_drawn_exactly(rate):
     stats = pytest.importorskip("scipy.stats")
-    drawn = count_draws.draw_poisson(np.full(200_000, math.log(rate)), random.Stream(1, "data sample", 0))
+    drawn = count_draws.draw_poisson(np.full(80_000, math.log(rate)), random.Stream(1, "data sample", 0))
     chi_square_fits(drawn, stats.poisson.pmf(np.arange(int(rate + 10 * math.sqrt(rate))), rate))
 
 
@@ -208,11 +208,11 @@ class Evenly:
 def test_rejection_has_the_algorithm_s_constants(rate):
     """A hat that is a little off, in a or b, shows here, and in no number of random draws that a test has time for."""
     stats = pytest.importorskip("scipy.stats")
-    mean = np.full(600_000, rate)
+    mean = np.full(400_000, rate)
     drawn = count_draws._by_rejection(mean, np.log(mean), Evenly())
     k = np.arange(int(rate - 2 * math.sqrt(rate)), int(rate + 2 * math.sqrt(rate)))
     found = np.bincount(drawn.astype(int), minlength=k[-1] + 1)[k] / mean.size
-    np.testing.assert_allclose(found, stats.poisson.pmf(k, rate), rtol=0.0075)
+    np.testing.assert_allclose(found, stats.poisson.pmf(k, rate), rtol=0.0085)
 
 
 def test_counts_of_very_large_rates_have_their_moments():

@@ -117,7 +117,7 @@ def test_thresholds_start_where_the_shares_are(rng):
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.5])
 def test_the_linear_start_has_means_and_covariances_of_the_data(rng, strength):
     """Of data that are ordinal given z: what is found from their means and covariances with z gives these, and nearly b."""
-    z = rng.standard_normal((400_000, 2))
+    z = rng.standard_normal((150_000, 2))
     b = strength * np.array([0.8, -0.6])
     noise = np.log(1 / rng.random(len(z)) - 1)
     levels = ((z @ b + noise)[:, None] > np.array([-1.0, 0.5, 1.2])).sum(axis=1)[:, None]
