@@ -204,9 +204,9 @@ def test_which_weights_and_expectations_there_may_be(monkeypatch, log_weights, e
     mean[:, 1, 1] = expected
     known = LinearGaussian(missing=True)
     monkeypatch.setattr(importance, "Decoding", lambda *a, gradient: SimpleNamespace(
-        log_prior_ratio=columns, nll=np.zeros((3, 2)), z=np.arange(6.0).reshape(3, 2, 1), mean=lambda curves: mean,
+        log_prior_ratio=columns, nll=np.zeros((3, 2)), z=np.arange(6.0).reshape(3, 2, 1), mean=lambda curves, wanted: mean,
     ))
-    asked = known.model, known.model.views(known.theta), np.array([[1.0, np.nan, 0.0]] * 2), 0, "imputation noise", np.array([4, 7]), 3, 4, {}
+    asked = known.model, known.model.views(known.theta), np.array([[1.0, np.nan, 0.0]] * 2), 0, "imputation noise", np.array([4, 7]), 3, 4, {}, None
     if words:
         with np.errstate(all="ignore"), pytest.raises(InputError, match=f"^{words} of row 7 is not finite: the model's parameters or the data"):
             importance._weighted(*asked)

@@ -293,6 +293,8 @@ def test_expectations_of_curves_are_those_of_draws():
     np.testing.assert_allclose(found[:, 0], np.exp(mean[:, 0] + 0.5 * np.exp(raw[:, 0])), rtol=1e-3)
     np.testing.assert_array_equal(found[:, 1], mean[:, 1])
     np.testing.assert_array_equal(table.mean(ops, outputs, own), np.concatenate([mean, np.zeros((2, 1))], axis=1))
+    some = table.mean(ops, (mean, raw, np.ones((2, 1))), own, wanted=np.array([False, False, True]))
+    np.testing.assert_array_equal(some, [[0.0, 0.0, 1.0]] * 2)
     for likelihood, own in ((Gaussian(0.3), {}), (Bounded(-1.0, 1.0, 0.001), {}), (Bounded(0.0, None, 0.001), {}), (Bounded(None, 0.5, 0.001), {})):
         outputs = tuple(np.array([[0.3, -0.8]]) for _ in likelihood.heads(2))
         drawn = likelihood.draw(tuple(np.repeat(o, 200_000, axis=0) for o in outputs), own, Noise(rng))

@@ -72,7 +72,7 @@ def importance_imputation(
                 here = pending[part]
                 gone = ~observed[here].all(axis=0)
                 curved = {i: curve for i, curve in (curves or {}).items() if gone[i]}
-                found = _weighted(model, views, ops.take_rows(x, ops.asarray(here)), seed, purpose, here, count, piece, curved)
+                found = _weighted(model, views, ops.take_rows(x, ops.asarray(here)), seed, purpose, here, count, piece, curved, gone)
                 mean[here], size[here] = found.mean, found.effective_sample_size
                 if draws:
                     u = np.stack([random.uniform(seed, "imputation choice", row, (draws,)) for row in here])
@@ -115,7 +115,7 @@ class _Weighted:
         return self._z[places.T, np.arange(len(u))]
 
 
-def _weighted(model, views, x, seed, purpose, places, samples, piece, curves) -> _Weighted:
+def _weighted(model, views, x, seed, purpose, places, samples, piece, curves, wanted) -> _Weighted:
     """``samples`` samples of z for the rows x, which stand at ``places`` among all, decoded ``piece`` at a time; sums have the
     largest weight taken out."""
     ops, latent_dim = model.ops, model.architecture.latent_dim
@@ -132,7 +132,7 @@ def _weighted(model, views, x, seed, purpose, places, samples, piece, curves) ->
         before, largest = largest, np.maximum(largest, found.max(axis=0))
         safe = np.where(largest > -math.inf, largest, 0.0)
         shrunk, weights = np.exp(before - safe), np.exp(found - safe)
-        expected = ops.to_numpy(decoding.mean(curves)).astype(np.float64)
+        expected = ops.to_numpy(decoding.mean(curves, wanted)).astype(np.float64)
         total = total * shrunk + weights.sum(axis=0)
         # A sample without weight has no say, also where what it expects is beyond the dtype.
         expected = np.where(weights[:, :, None] > 0.0, expected, 0.0)

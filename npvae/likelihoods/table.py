@@ -129,11 +129,16 @@ class Table(Likelihood):
                 result.setdefault(kind, {}).update({prefix + name: value for name, value in tensors.items()})
         return result
 
-    def mean(self, ops, outputs, parameters, curves=None):
-        """E[x|z], (B, I); in the columns i of ``curves``, functions of xp and an array by column, E[curve_i(x_i)|z], by quadrature."""
+    def mean(self, ops, outputs, parameters, curves=None, wanted=None):
+        """E[x|z], (B, I); in the columns i of ``curves``, functions of xp and an array by column, E[curve_i(x_i)|z], by quadrature.
+
+        wanted: (I,), booleans: parts of whose columns none is wanted are left at 0, which saves their time; None: all are.
+        """
         n_features = self._n_features()
         result = ops.xp.zeros((outputs[0].shape[0], n_features), dtype=outputs[0].dtype)
         for _, likelihood, columns, own_outputs, own in self._split(n_features, outputs, parameters):
+            if wanted is not None and not wanted[columns].any():
+                continue
             result[:, columns] = likelihood.mean(ops, own_outputs, own)
             curved = {i: curve for i, curve in (curves or {}).items() if columns.start <= i < columns.stop}
             if curved:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from npvae.likelihoods.table import Table
 from npvae.objectives.importance_weights import log_prior_ratio, samples_of
 
 
@@ -23,11 +24,11 @@ class Decoding:
         self.nll = xp.reshape(nll, (samples, rows))
         self.log_prior_ratio = log_prior_ratio(xp, self.z, logvar, eps)
 
-    def mean(self, curves=None):
-        """E[x|z] of every sample, (K, B, I). curves: of columns of a table whose curve's expectation is wanted; see Table.mean."""
+    def mean(self, curves=None, wanted=None):
+        """E[x|z] of every sample, (K, B, I). curves, wanted: as of Table.mean; a likelihood of another kind knows no curves, and gives all."""
         own = self._model.likelihood_parameters(self._views)
-        of_curves = {"curves": curves} if curves else {}
-        mean = self._model.likelihood.mean(self._model.ops, self._outputs, own, **of_curves)
+        more = {"curves": curves, "wanted": wanted} if isinstance(self._model.likelihood, Table) else {}
+        mean = self._model.likelihood.mean(self._model.ops, self._outputs, own, **more)
         return self._reshape(mean, (*self.z.shape[:2], mean.shape[1]))
 
     def losses_by_variable(self) -> list:
