@@ -24,6 +24,8 @@ class Likelihood(ABC):
     name: str
     #: What the printed reconstruction term is, in words: read by summaries and plots.
     reconstruction_label = "-log p(x|z)"
+    #: Whether ``mean`` takes curves, and which columns are wanted: of columns of several kinds.
+    has_curves = False
     #: Whether the term of a column depends on the numbers of that column alone: of every head, and of its own parameters that have as
     #: many; all others are one number. Such a likelihood of one column is a column of the likelihood of many.
     elementwise = False

@@ -26,6 +26,7 @@ class Table(Likelihood):
     """
 
     name = "table"
+    has_curves = True
 
     def __init__(self, columns) -> None:
         if isinstance(columns, (str, Mapping)) or not isinstance(columns, Iterable):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from npvae.likelihoods.table import Table
 from npvae.objectives.importance_weights import log_prior_ratio, samples_of
 
 
@@ -27,7 +26,7 @@ class Decoding:
     def mean(self, curves=None, wanted=None):
         """E[x|z] of every sample, (K, B, I). curves, wanted: as of Table.mean; a likelihood of another kind knows no curves, and gives all."""
         own = self._model.likelihood_parameters(self._views)
-        more = {"curves": curves, "wanted": wanted} if isinstance(self._model.likelihood, Table) else {}
+        more = {"curves": curves, "wanted": wanted} if self._model.likelihood.has_curves else {}
         mean = self._model.likelihood.mean(self._model.ops, self._outputs, own, **more)
         return self._reshape(mean, (*self.z.shape[:2], mean.shape[1]))
 
