@@ -84,7 +84,8 @@ def are_names(first: list[str], below: list[list[str]], nothing, quotes_differ: 
     numeric = [sum(plain_float(cell) is not None or (how is not None and how.read(cell) is not None) for cell in column) > len(column) / 2
                for column, how in zip(columns, notations, strict=True)]
     numbers = [plain_float(cell) if plain_float(cell) is not None else how and how.read(cell) for cell, how in zip(first, notations, strict=True)]
-    corner = (len(first) > 2 or not any(numbers)) and len(first) > 1 and not first[0] and all(first[1:]) and len({*first}) == len(first) and len(columns[0]) == len({*columns[0]}) == len(below[:ROWS])
+    nameless = len(first) > 1 and not first[0] and all(first[1:]) and len({*first}) == len(first) and (len(first) > 2 or not any(numbers))
+    corner = nameless and len(columns[0]) == len({*columns[0]}) == len(below[:ROWS])  # above the names of the rows
     if below and (corner or (quotes_differ and any(numeric))):
         return True
     if any(number is not None for number in numbers):

@@ -32,11 +32,13 @@ def describe(table: Table, kinds=None) -> str:
 
 def how_read(table: Table) -> str:
     """The text's encoding, separator, names and decimal separator."""
+    sheet = f"{table.sheet} (--sheet NAME), " if table.sheet else ""
     why = f" ({table.decoded.why}; --encoding NAME)" if table.decoded.why else ""
     separator = _SEPARATORS.get(table.form.cells.separator, table.form.cells.separator)
     decimal = f", decimal {table.mark!r} (--decimal)" if table.mark != "." else ""
     return (
-        f"{table.name}: {f'{table.sheet} (--sheet NAME), ' if table.sheet else ''}{len(table)} rows, {len(table.columns)} columns; {table.decoded.encoding}{why}, separator {separator!r} (--separator), "
+        f"{table.name}: {sheet}{len(table)} rows, {len(table.columns)} columns; {table.decoded.encoding}{why}, separator {separator!r} "
+        "(--separator), "
         f"{names(table)} (--header yes|no){decimal}"
     )
 
