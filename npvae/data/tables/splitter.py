@@ -11,6 +11,7 @@ A cell's span is its content, without its quotes and the blanks around it.
 from __future__ import annotations
 
 import re
+from array import array
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,14 +117,16 @@ def _outside_quotes(text: bytes, a, at) -> tuple[np.ndarray, int]:
     """Separators and line ends that are no part of a quoted cell, and where a quote opens that never closes, or -1."""
     start, end = _between(a, at)
     _trim(a, start, end)
-    spans, last, unclosed = [], 0, -1
-    for place in start[a.take(start, mode="clip") == ord('"')].tolist():
-        if last <= place < len(text):
-            found = _QUOTED.match(text, place)
-            last, unclosed = found.end(), -1 if found[1] else place
-            spans.append((place, last))
+    opening = start[a.take(start, mode="clip") == ord('"')]
+    spans, last, unclosed = array("q"), 0, -1
+    for i in range(0, len(opening), CHUNK):
+        for place in opening[i:i + CHUNK].tolist():
+            if last <= place < len(text):
+                found = _QUOTED.match(text, place)
+                last, unclosed = found.end(), -1 if found[1] else place
+                spans.extend((place, last))
     if not spans:
         return at, -1
-    begin, end = np.array(spans).T
+    begin, end = np.array(spans).reshape(-1, 2).T
     which = np.searchsorted(begin, at, "right") - 1
     return at[(which < 0) | (at >= end[which])], unclosed
