@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npvae import VAE, LatentClassifier, SemiSupervisedVAE, TableImputer, backend, estimator_base, plots, report, selfcheck
-from npvae.cli import build_parser, choices, classify_rows, common, impute, main, outputs, train_data
+from npvae import (
+    VAE, LatentClassifier, OutlierVAE, SemiSupervisedVAE, TableImputer, backend, estimator_base, evaluate, plots, report, selfcheck,
+)
+from npvae.cli import build_parser, choices, classify_rows, columns, common, impute, main, outputs, score, train_data
 from npvae.cli import table as table_command
 from npvae.data import own_files
 from npvae.data.dataset import Dataset
@@ -53,7 +55,7 @@ class Flag:
 LINES = {
     "train": "train", "evaluate": "evaluate vae.npz", "sample": "sample vae.npz", "encode": "encode vae.npz",
     "reconstruct": "reconstruct vae.npz", "table": "table table.csv", "impute": "impute --data table.csv --out filled.csv", "classify": "classify",
-    "gradcheck": "gradcheck", "info": "info", "warmup": "warmup",
+    "score": "score table.csv", "gradcheck": "gradcheck", "info": "info", "warmup": "warmup",
 }
 
 #: Of the record what belongs to a command: names that begin so.
@@ -66,6 +68,7 @@ RECORDED = {
     "table": ("table",),
     "impute": ("table", "TableImputer", "fit", "impute", "interval", "loaded"),
     "classify": ("data", "table", "fit", "VAE", "M2", "M1", "labels", "fitted", "predict", "loaded", "plots"),
+    "score": ("data", "table", "OutlierVAE", "loaded", "modelled", "contributions"),
     "gradcheck": ("cases", "case", "check", "loaded"),
     "info": ("loaded",),
     "warmup": ("compiled",),
@@ -86,6 +89,10 @@ def imputer(**changes) -> dict:
     return {f"TableImputer.{name}": value for name, value in changes.items()}
 
 
+def detector(**changes) -> dict:
+    return {f"OutlierVAE.{name}": value for name, value in changes.items()}
+
+
 def table_of(path: str) -> dict:
     """How a table is read without options."""
     nothing = ("encoding", "separator", "decimal", "skip", "comment", "header", "header_rows", "sheet")
@@ -97,6 +104,7 @@ OWN = {"name": "numba", "products": "own"}
 QUIET = {"printed": False, "said": False}
 #: The commands that leave a model of rows.csv, one of classes, or an imputer, for others to use.
 KEPT_ROWS = "train --out run --data rows.csv --label-column kind --quiet --no-plots"
+KEPT_DETECTOR = "score table.csv --out o.csv --save d.npz --quiet"
 KEPT_M2, KEPT_IMPUTER = "classify --save m2.npz --quiet", "impute --data table.csv --out o.csv --save imputer.npz --quiet"
 
 FLAGS = [
@@ -222,16 +230,16 @@ FLAGS = [
     *(
         Flag(command, words, {f"table.{name}": value}, beside, before, replaces, loose=command != "table" or name == "sheet", code=2 if name == "sheet" else 0)
         for command, before, beside, replaces in (
-            ("table", "", "", ""), ("impute", "", "--kind s=binary", ""), ("train", "", "--data plain.csv --no-plots", ""),
+            ("table", "", "", ""), ("impute", "", "--kind s=binary", ""), ("score", "", "", ""), ("train", "", "--data plain.csv --no-plots", ""),
             ("classify", "", "--data rows.csv --label-column kind --quiet", ""),
             *((name, KEPT_ROWS, f"run --data rows.csv --label-column kind{more}", "vae.npz")
               for name, more in (("evaluate", ""), ("encode", ""), ("reconstruct", " --out r.npy"))),
         )
         for words, name, value in (
-            ("--encoding latin-1", "encoding", "latin-1"), (f"--separator {';' if command in ('table', 'impute') else ','}", "separator", ";" if command in ("table", "impute") else ","),
+            ("--encoding latin-1", "encoding", "latin-1"), (f"--separator {';' if command in ('table', 'impute', 'score') else ','}", "separator", ";" if command in ("table", "impute", "score") else ","),
             ("--decimal .", "decimal", "."), ("--skip 0", "skip", 0), ("--comment //", "comment", "//"), ("--header yes", "header", True),
             ("--header-rows 1", "header_rows", 1), ("--sheet 2", "sheet", "2"), ("--missing=-999 --missing=none", "missing", ["-999", "none"]), ("--observed NA", "observed", ["NA"]),
-            ("--ignore s" if command in ("table", "impute") else "--ignore f", "ignore", ["s"] if command in ("table", "impute") else ["f"]),
+            ("--ignore s" if command in ("table", "impute", "score") else "--ignore f", "ignore", ["s"] if command in ("table", "impute", "score") else ["f"]),
         )
         if not (name == "ignore" and command in ("impute", "evaluate", "encode", "reconstruct"))
     ),
@@ -312,6 +320,26 @@ FLAGS = [
     Flag("classify", "--alpha 0.25", m2(alpha=0.25), beside="--method m1+m2"),
     Flag("classify", "--divide-by 300", vae(divide_by=300.0), beside="--method m1"),
     Flag("classify", "--likelihood squared_error", {**vae(likelihood="squared_error", binarize="none")}, beside="--method m1+m2"),
+    # score
+    Flag("score", "--data other.csv", {"table.path": "other.csv"}, replaces="table.csv"),
+    Flag("score", "other.csv", {"table.path": "other.csv"}, replaces="table.csv"),
+    Flag("score", "--label-column s", {"modelled.without": 1, "contributions.x": (30, 4)}),
+    Flag("score", "--part train", {"contributions.x": (ROWS, SIDE * SIDE)}, replaces="table.csv", beside="--model vae.npz"),
+    Flag("score", "--model d.npz", {"loaded.path": "d.npz", "modelled.without": None}, before=KEPT_DETECTOR, loose=True),
+    Flag("score", "--out elsewhere.csv", {"files": {"elsewhere.csv"}}),
+    Flag("score", "--contamination 0.25", detector(contamination=0.25)),
+    Flag("score", "--support-fraction 0.75", detector(support_fraction=0.75)),
+    Flag("score", "--epochs 70", detector(epochs=70)),
+    Flag("score", "--samples 30", {**detector(samples=30), "contributions.samples": 30}),
+    Flag("score", "--save d.npz", {"files": {"scores.csv", "d.npz"}}),
+    Flag("score", "--overwrite", {"code": 0, "files": {"scores.csv", "d.npz"}}, before=f"{KEPT_DETECTOR} --seed 1", replaces="table.csv",
+         beside="table.csv --save d.npz", loose=True),
+    Flag("score", "--kind price=positive", {**detector(kinds={"price": "positive"})}, loose=True),
+    Flag("score", "--unseen missing", detector(unseen="missing")),
+    Flag("score", "--seed 11", {**detector(random_state=11), "contributions.seed": 11}),
+    Flag("score", "--backend numpy", {**detector(backend="numpy"), "backend": ON_NUMPY}),
+    Flag("score", "--threads 2", {**detector(threads=2), "backend": ON_TWO}),
+    Flag("score", "--quiet", {**detector(verbose=False), **QUIET}),
     # gradcheck
     Flag("gradcheck", "--model vae.npz", {"loaded.path": "vae.npz", "case.rows": 16, "cases.seed": None}, loose=True),
     Flag("gradcheck", "--seed 11", {"cases.seed": 11, "check.seed": 11}),
@@ -372,6 +400,13 @@ DEFAULTS = {
             divide_by=255.0, backend="auto", threads=None, dtype="float32", random_state=0, verbose=True,
         ),
         "fit.checkpoint_seconds": 10.0, "fit.resume": False, "files": {"classes.csv"},
+    },
+    "score": {
+        **table_of("table.csv"), "modelled.without": 0, "contributions.x": (30, 6), "contributions.seed": 0, "contributions.samples": 200, "files": {"scores.csv"},
+        **detector(
+            contamination=0.1, kinds={}, ignore=(), missing=(), unseen="error", support_fraction=0.5, latent_dim=5, hidden=(64,), samples=200,
+            learning_rate=1e-3, batch_size=128, epochs=None, validation_fraction=0.1, backend="auto", threads=None, random_state=0, verbose=True,
+        ),
     },
     "gradcheck": {"cases.seed": 0, "check.seed": 0, "files": set()},
     "info": {"files": set()},
@@ -516,6 +551,10 @@ def watch_everything(patch, record: Record) -> None:
     record.watch(patch, SemiSupervisedVAE, "__init__", "M2")
     record.watch(patch, LatentClassifier, "__init__", "M1", "samples")
     record.watch(patch, TableImputer, "__init__", "TableImputer")
+    record.watch(patch, OutlierVAE, "__init__", "OutlierVAE")
+    record.watch(patch, evaluate, "contributions", "contributions", "x", "seed", "samples")
+    modelled = columns.modelled
+    patch.setattr(columns, "modelled", lambda table, also=(), without=(): record.take("modelled", {"without": len(without)}) or modelled(table, also, without))
     record.watch(patch, Estimator, "fit_prepared", "fit", "checkpoint", "checkpoint_seconds", "resume")
     record.watch(patch, Estimator, "load", "loaded", "path")
     record.watch(patch, LatentClassifier, "load", "loaded", "path")
@@ -531,7 +570,7 @@ def watch_everything(patch, record: Record) -> None:
     record.watch(patch, Classifier, "predict_proba", "predict", "X")
     record.watch(patch, classify_rows, "balanced_choice", "labels", "count", "seed")
     record.watch(patch, classify_rows, "labels_of", "data", "label_column")
-    for module in (impute, own_files, table_command, classify_rows, train_data):
+    for module in (impute, own_files, table_command, classify_rows, train_data, score):
         record.watch(patch, module, "read_table", "table")
     record.watch(patch, TableImputer, "impute", "impute", "draws", "random_state")
     record.watch(patch, TableImputation, "interval", "interval", "level")

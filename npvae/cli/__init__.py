@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of ``npvae`` with all its commands."""
-    from npvae.cli import classify, encode, evaluate, gradcheck, impute, info, reconstruct, sample, table, train, warmup
+    from npvae.cli import classify, encode, evaluate, gradcheck, impute, info, reconstruct, sample, score, table, train, warmup
 
     parser = Parser(
         prog="npvae",
@@ -56,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"npvae {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (train, evaluate, sample, encode, reconstruct, table, impute, classify, gradcheck, info, warmup):
+    for module in (train, evaluate, sample, encode, reconstruct, table, impute, score, classify, gradcheck, info, warmup):
         module.add_parser(commands)
     return parser
 

@@ -46,16 +46,20 @@ def tried(table) -> str:
 
 def info(model) -> list[str]:
     """Lines about the table that a model was fitted to."""
-    schema, lines = model.schema_, []
-    lines.append(f"columns     {kinds(schema)}")
-    lines += [f"  {column.name}: {of_column(column)}" for column in schema.columns[:MOST_COLUMNS]]
-    if len(schema.columns) > MOST_COLUMNS:
-        lines.append(f"  ... and {len(schema.columns) - MOST_COLUMNS} more")
-    carried = list(model.carried_.items())
-    if carried:
-        lines.append(f"carried     {len(carried)}: {', '.join(f'{name} ({why})' for name, why in carried[:MOST_COLUMNS])}")
+    lines = columns_of(model.schema_)
     lines.append(f"chosen      latent dimensions {model.latent_dim_}{tried(model.table_)}, batches of {model.batch_size_}, {model.epochs_} epochs at most")
     return lines + ([] if model.nearness_ is None else [f"nearness    {model.nearness_}"])
+
+
+def columns_of(schema) -> list[str]:
+    """Lines about the columns of a schema, and those that are carried."""
+    lines = [f"columns     {kinds(schema)}", *(f"  {column.name}: {of_column(column)}" for column in schema.columns[:MOST_COLUMNS])]
+    if len(schema.columns) > MOST_COLUMNS:
+        lines.append(f"  ... and {len(schema.columns) - MOST_COLUMNS} more")
+    carried = list(schema.carried.items())
+    if carried:
+        lines.append(f"carried     {len(carried)}: {', '.join(f'{name} ({why})' for name, why in carried[:MOST_COLUMNS])}")
+    return lines
 
 
 def of_column(column) -> str:

@@ -20,6 +20,7 @@ from npvae.estimator import VAE
 from npvae.fields import shown
 from npvae.likelihoods import Bernoulli
 from npvae.npy import BadHeader
+from npvae.outliers import OutlierVAE
 from npvae.plots import image_shape
 from npvae.reading import open_file
 from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE
@@ -74,7 +75,7 @@ def _file_info(options) -> str:
     elif kind == "imputer":
         lines = _imputer_info(TableImputer.load(path, **common.where_to_run(options)))
     else:
-        lines = _model_info(common.load_model(options, SemiSupervisedVAE, LatentClassifier))
+        lines = _model_info(common.load_model(options, SemiSupervisedVAE, LatentClassifier, OutlierVAE))
     return "\n".join([*lines, *_purpose(found), f"verified    {io.seal_of(path)}"])
 
 
@@ -125,7 +126,10 @@ def _model_info(model) -> list[str]:
     ]
     if isinstance(model, VAE) and model.table_ is not None:
         lines += about_tables.info(model)
-    if not isinstance(model, VAE):
+    if isinstance(model, OutlierVAE):
+        lines += about_tables.columns_of(model.schema_)
+        lines.append(f"outliers    rows with -log p(x) above {-model.offset_:.6g}; contamination {model.contamination:g}")
+    elif not isinstance(model, VAE):
         lines.append(f"classes     {', '.join(map(str, model.classes_.tolist()))}")
     if sees_data is not model:
         lines.append(f"features    {len(model.used_dimensions_)} latent dimensions of {sees_data!r}")

@@ -16,9 +16,10 @@ from npvae.reading import open_file
 
 #: Of npvae's own files, by the class or the form in the header: in words, and which commands they are for.
 _OWN = {
-    "VAE": ("a VAE", "'npvae sample {0}', 'npvae encode {0}', 'npvae reconstruct {0}' or 'npvae evaluate {0}'"),
+    "VAE": ("a VAE", "'npvae sample {0}', 'npvae encode {0}', 'npvae reconstruct {0}', 'npvae evaluate {0}' or 'npvae score --model {0}'"),
     "SemiSupervisedVAE": ("a SemiSupervisedVAE", "'npvae classify --model {0}', 'npvae sample {0}' or 'npvae encode {0}'"),
     "LatentClassifier": ("a LatentClassifier", "'npvae classify --model {0}'"),
+    "OutlierVAE": ("an OutlierVAE", "'npvae score --model {0}'"),
     "imputer": ("a TableImputer", "'npvae impute --model {0}'"),
     "checkpoint": ("a checkpoint of training", "'npvae train --resume' or 'npvae classify --resume', whichever wrote it"),
     "imputer-checkpoint": ("a checkpoint of a TableImputer", "'npvae impute --checkpoint {0} --resume'"),
@@ -38,6 +39,7 @@ _DATA = {
 _MODELS = {
     "evaluate": ("VAE",), "reconstruct": ("VAE",), "gradcheck": ("VAE",), "sample": ("VAE", "SemiSupervisedVAE"),
     "encode": ("VAE", "SemiSupervisedVAE"), "classify": ("SemiSupervisedVAE", "LatentClassifier"), "impute": ("imputer",),
+    "score": ("OutlierVAE", "VAE"),
 }
 _CHECKPOINTS = {"train": ("checkpoint",), "classify": ("checkpoint",), "impute": ("imputer-checkpoint",)}
 _DATA_COMMANDS = "'npvae train --data {0}' or 'npvae impute --data {0}'"
@@ -100,7 +102,7 @@ def refuse_other_kinds(options) -> None:
             continue
         if found is not None and found.name not in taken:
             needed = "data" if taken == ("data",) else " or ".join(_OWN[name][0] for name in taken)
-            positional = flag == "model" and command not in ("impute", "classify", "gradcheck")
+            positional = flag == "model" and command not in ("impute", "classify", "gradcheck", "score")
             where = f"'npvae {command}'" if positional else f"--{flag} of 'npvae {command}'"
             purpose = f"it is for {found.commands}" if found.commands else "npvae has no use for it"
             raise InputError(f"{value} holds {found.what}, but {where} needs {needed}; {purpose}")

@@ -45,8 +45,8 @@ class OutlierScores:
 
     @property
     def largest(self) -> list[str]:
-        """By row, the name of the column with the largest excess."""
-        return [self.columns[place] for place in self.excess.argmax(axis=1)]
+        """By row, the name of the column, the latent space aside, with the largest excess."""
+        return [self.columns[place] for place in self.excess[:, :-1].argmax(axis=1)]
 
 
 def medians(parts: np.ndarray, observed: np.ndarray) -> np.ndarray:
