@@ -20,7 +20,7 @@ from npvae.tables.kinds import KINDS, candidates, evidence, fit_column, from_con
 from npvae.tables.kinds.ends import ends_of
 from npvae.tables.schema import Schema
 
-QUICK = {"members": 1, "epochs": 30, "hidden": (16,), "imputation_samples": 300, "random_state": 0, "every": 10}
+QUICK = {"members": 1, "epochs": 16, "hidden": (16,), "imputation_samples": 200, "random_state": 0, "every": 8}
 
 
 def columns_of_every_kind(rows: int, seed: int = 0) -> dict[str, np.ndarray]:
