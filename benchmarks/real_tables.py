@@ -2,6 +2,7 @@
 
     python benchmarks/real_tables.py FOLDER --list              # which columns hold numbers or recurring answers, by this file's own rules
     python benchmarks/real_tables.py FOLDER --results FILE      # run npvae on each table, once, and compare
+    ... --reader                                                # read, fill by medians and most frequent values, write: no model
 
 FOLDER holds the files of real_tables.json under their names there, which says where each is from, its SHA-256, how it is cut into cells,
 and the columns that are to be filled. Nothing of npvae is used to read them: the cells are cut by a regular expression, and the lists
@@ -120,8 +121,27 @@ def outcome(before: Real, after: Real, gaps: dict[int, list[int]]) -> tuple[str,
     return "filled" if len(left) <= 0.05 * len(gaps) else "columns left", left
 
 
-def run(path: Path, entry: dict, folder: Path, options: list[str]) -> dict:
-    """The outcome of one command on one table."""
+def by_reader(source: Path, out: Path) -> str:
+    """Fill the columns that npvae would model without a model; what it says if it refuses the table, or ""."""
+    import numpy as np
+
+    import npvae
+
+    try:
+        table = npvae.read_table(source)
+    except npvae.errors.NpvaeError as error:
+        return str(error)
+    values = {}
+    for column in table.modelled():
+        seen, plain = column.values[column.observed], column.values
+        usual = np.median(seen) if seen.dtype.kind == "f" else Counter(seen.tolist()).most_common(1)[0][0]
+        values[column.name] = np.where(column.observed, plain, usual) if seen.dtype.kind == "f" else [usual if cell is None else cell for cell in plain]
+    table.write(out, values)
+    return ""
+
+
+def run(path: Path, entry: dict, folder: Path, options: list[str] | None) -> dict:
+    """The outcome of one command on one table; options: None for the reader alone."""
     before = Real(entry, path.read_bytes())
     columns = entry["columns"]
     source = path
@@ -131,11 +151,15 @@ def run(path: Path, entry: dict, folder: Path, options: list[str]) -> dict:
         before = Real(entry, source.read_bytes())
     out = folder / f"filled-{path.name}"
     begin = time.monotonic()
-    done = subprocess.run(["npvae", "impute", str(source), "--out", str(out), *options], capture_output=True, text=True, timeout=1200)
+    if options is None:
+        refused = by_reader(source, out)
+    else:
+        done = subprocess.run(["npvae", "impute", str(source), "--out", str(out), *options], capture_output=True, text=True, timeout=1200)
+        refused = done.stderr.strip().splitlines()[-1] if done.returncode else ""
     seconds = time.monotonic() - begin
     gaps = before.gaps(columns)
-    if done.returncode:
-        words, left = done.stderr.strip().splitlines()[-1][-300:], [*gaps]
+    if refused:
+        words, left = refused[-300:], [*gaps]
     else:
         words, left = outcome(before, Real(entry, out.read_bytes()), gaps)
     return {"table": path.name, "outcome": words, "columns": len(gaps), "left": left, "seconds": round(seconds, 1)}
@@ -147,6 +171,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--results", type=Path)
     parser.add_argument("--only")
+    parser.add_argument("--reader", action="store_true")
     parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help="of npvae impute, such as --members 1; for a quick look")
     said = parser.parse_args()
     entries, results = json.loads(LIST.read_text(encoding="utf-8")), []
@@ -164,7 +189,7 @@ def main() -> int:
         if hashlib.sha256(data).hexdigest() != entry["sha256"]:
             print(f"{name}: another file than that of {entry['from']}")
             continue
-        results.append(run(path, entry, Path(said.results).parent, said.options))
+        results.append(run(path, entry, Path(said.results).parent, None if said.reader else said.options))
         print(json.dumps(results[-1]), flush=True)
         said.results.write_text(json.dumps(results, indent=1), encoding="utf-8")
     if results:
