@@ -143,7 +143,7 @@ def test_what_the_user_gives_wins_and_the_rest_is_chosen(monkeypatch):
     assert model.batch_size_ == 7 and model.epochs_ == 4 and model.model_.architecture.linear_path
     given = fitted(table, linear_path=False, activation="relu", objective="elbo", validation_fraction=0.0)
     assert not given.model_.architecture.linear_path and given.nearness_ is None and "val_elbo" not in given.history_.columns()
-    assert choices.latent_dims(40) == [4, 8, 16] and choices.latent_dims(1) == [1] and choices.batch_size(100) == 64
+    assert choices.latent_dims(40) == [8, 12, 16] and choices.latent_dims(1) == [1] and choices.batch_size(100) == 64
     assert choices.batch_size(10**6) == 512
 
 

@@ -145,7 +145,11 @@ def by_levels(places, count, z, train, ordered: bool) -> np.ndarray:
             parameters = best + step * direction
             continue
         value, best, step = log_p.sum(), parameters, 1.0
-        direction = np.linalg.solve(scores.T @ scores + RIDGE * max(1.0, len(scores) / 100.0) * np.eye(scores.shape[1]), scores.sum(axis=0))
+        curvature = scores.T @ scores + RIDGE * max(1.0, len(scores) / 100.0) * np.eye(scores.shape[1])
+        try:
+            direction = np.linalg.solve(curvature, scores.sum(axis=0))
+        except np.linalg.LinAlgError:  # where levels are all but impossible the ridge is lost in rounding
+            direction = np.linalg.lstsq(curvature, scores.sum(axis=0))[0]
         direction *= min(1.0, 2.0 / np.abs(direction).max(initial=1e-12))
         parameters = best + direction
     return terms(best, places, count, z)[0]

@@ -28,7 +28,7 @@ MOST_STEPS, FEWEST_EPOCHS = 30_000, 10
 #: Rows of a table that is too short for any to be held out, and rows held out at most.
 TOO_SHORT, MOST_HELD_OUT = 20, 2000
 #: Latent dimensions: at most, and the parts of the table's numbers that are tried.
-MOST_LATENTS, PARTS = 16, (0.25, 0.5, 1.0)
+MOST_LATENTS, PARTS = 16, (0.5, 0.75, 1.0)
 #: Epochs of the short training, as a part of all, and steps of it at least and at most.
 TRIAL, TRIAL_STEPS = 0.2, (200, 1500)
 
