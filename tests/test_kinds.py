@@ -62,6 +62,7 @@ def test_the_kinds_of_columns_of_every_kind():
     (lambda g: g.standard_normal(300), {"continuous"}), (lambda g: 1e6 + g.standard_normal(300), {"continuous"}),
     (lambda g: np.exp(2.0 * g.standard_normal(300)), {"positive"}), (lambda g: np.rint(np.exp(8.0 + 1.5 * g.standard_normal(300))), {"positive"}),
     (lambda g: np.where(g.random(300) < 0.4, 0.0, np.exp(3.0 + g.standard_normal(300))), {"shaped", "bounded"}),
+    (lambda g: np.rint(2013.0 - 43.0 * g.beta(1, 3, 300)), {"shaped", "continuous"}),  # grows towards its end, which few are at
     (lambda g: np.concatenate([np.full(299, 7.0), [7.5, 8.0]]), {"continuous", "ordinal"}), (lambda g: g.standard_cauchy(300), {"shaped"}),
 ])
 def test_the_kind_of_a_column_alone(make, kinds):

@@ -4,7 +4,8 @@
     continuous    always
     positive      all numbers are above 0
     counts        whole numbers from 0 whose variance is not below the mean: under-dispersed ones count nothing
-    bounded       SHARE_OF_END of the cells are at the smallest or the largest number, or it is a scale from 0 to 1 or to 100
+    bounded       SHARE_OF_END of the cells are at the smallest or the largest number, or it is a scale from 0 to 1 or to 100; and
+                  not much more would be
     ordinal       at most MOST_LEVELS different numbers, each in FEWEST_OF_LEVEL cells on average
     categorical   at most MOST_CODES of them
     shaped        more than MOST_CODES different numbers in FEWEST_SHAPED cells and more
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npvae.tables.kinds import candidates
-from npvae.tables.kinds.ends import ends_of
+from npvae.tables.kinds.ends import SHARE_OF_END, ends_of
 from npvae.tables.kinds.predicted import entries_of, indicators_of, predictions, some_rows
 from npvae.tables.kinds.reading import decimals_of
 
@@ -43,6 +44,8 @@ HANDICAPS = {"shaped": 0.05}
 #: The same of few different values: what is not among them can be answered by the others.
 HANDICAPS_OF_FEW = {"continuous": 0.2, "positive": 0.2}
 _FITTER = dict.fromkeys(HANDICAPS_OF_FEW, "answers by its own values alone")
+#: Times its share, and SHARE_OF_END, that an end may be expected to have.
+MOST_AT_END = 1.5
 #: What any value within the range is given of probability, at least, so that a single cell does not decide.
 SHARE_OF_ANY = 1e-3
 #: Columns of 1, the prediction by numbers as they are, that by normal scores: what a kind is linear in.
@@ -129,6 +132,8 @@ def _by_evidence(v: np.ndarray, rows: np.ndarray, predicted: np.ndarray) -> Deci
     }
     order, handicaps = (FEW, HANDICAPS_OF_FEW) if codes else (MANY, HANDICAPS)
     order = [kind for kind in order if allowed[kind]]
+    if "bounded" in order and _crowds_an_end(some, half, z[:, PREDICTED_BY["bounded"]], halves, ends):
+        order.remove("bounded")
     any_value = np.log(SHARE_OF_ANY * min(1.0, 2.0 * half / (values[-1] - values[0] + 2.0 * half)))
     found = {}
     for kind in order:
@@ -138,6 +143,16 @@ def _by_evidence(v: np.ndarray, rows: np.ndarray, predicted: np.ndarray) -> Deci
         log_p = np.where(np.isnan(log_p), -np.inf, log_p)
         found[kind] = np.logaddexp(np.log1p(-SHARE_OF_ANY) + log_p, any_value)
     return _chosen(found, handicaps)
+
+
+def _crowds_an_end(v, half, z, halves, ends) -> bool:
+    """Whether a bounded column would be at an end much more often than numbers v (n,) are: one that grows towards its end."""
+    for end in ends:
+        if end is not None:
+            shares = [np.exp(_log_probabilities("bounded", np.where(train, v, end), half, z, train, ends, None)[~train]).mean() for train in halves]
+            if np.mean(shares) > MOST_AT_END * (v == end).mean() + SHARE_OF_END:
+                return True
+    return False
 
 
 @np.errstate(all="ignore")  # what is not finite is no evidence
