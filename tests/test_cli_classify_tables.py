@@ -100,8 +100,8 @@ def test_what_cannot_be_learnt_from_is_said_in_one_line(text, more, words, capsy
     assert said.startswith("npvae: ") and said.count("\n") == 1 and words in said, said
 
 
-@pytest.mark.parametrize("method", ["m1", "m1+m2"])
-def test_features_of_a_table(method, capsys):
+@pytest.mark.parametrize("method", ["m1", "m2", "m1+m2"])
+def test_every_method_on_a_table(method, capsys):
     found, _ = rows(60)
     write("t.csv", found)
     write("n.tsv", found, ["farbe", "b", "a"], "\t", "utf-8")
@@ -109,6 +109,12 @@ def test_features_of_a_table(method, capsys):
     assert main(["classify", "n.tsv", "--model", "m.npz", "--out", "again.csv", "--backend", "numpy"]) == 0
     assert Path("again.csv").read_bytes() == Path("classes.csv").read_bytes()
     capsys.readouterr()
+    if method != "m1":
+        assert main(["sample", "m.npz", "--label", "010", "-n", "4", "--out", "s.csv", "--backend", "numpy"]) == 0
+        with open("s.csv", newline="") as file:
+            names, *drawn = csv.reader(file)
+        assert names == ["a", "b", "farbe"] and len(drawn) == 4 and all(row[2] in ("rot", "grün, hell") for row in drawn)
+        assert main(["sample", "m.npz", "--given", "a=1", "--backend", "numpy"]) == 2 and "say --label CLASS" in capsys.readouterr().err
 
 
 def test_only_text_and_labels_as_they_are_written_are_enough(capsys):

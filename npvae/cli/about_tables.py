@@ -12,6 +12,7 @@ from npvae.cli import numbers, outputs
 from npvae.data import save_array
 from npvae.errors import InputError
 from npvae.files import write_text_atomically
+from npvae.tables.frames import as_columns
 
 #: Columns that are listed, at most.
 MOST_COLUMNS = 30
@@ -104,7 +105,7 @@ def _value(text: str, column):
 def write(out, table, schema) -> None:
     """Write synthetic rows to a file or a stream: columns by name, or an array. InputError: text into a file of numbers."""
     names = [column.name for column in schema.columns]
-    columns = table if isinstance(table, dict) else {name: table[:, i] for i, name in enumerate(names)}
+    columns = {name: table[:, i] for i, name in enumerate(names)} if isinstance(table, np.ndarray) else as_columns(table)
     if outputs.suffix_of(out) != ".csv":
         arrays = {name: np.asarray(column) for name, column in columns.items()}
         words = [name for name, column in arrays.items() if column.dtype.kind not in "biuf"]

@@ -34,8 +34,10 @@ def run_command(options) -> int:
     if options.out is not None:
         _refuse(options.out, options.model)
     vae = common.load_model(options, SemiSupervisedVAE)
-    if getattr(vae, "table_", None) is not None and not isinstance(vae, SemiSupervisedVAE):
-        return _of_table(options, vae)
+    of_features = getattr(getattr(vae, "features_", None), "table_", None)
+    table = getattr(vae, "table_", None) if of_features is None else of_features
+    if table is not None:
+        return _of_class(options, vae, table.schema) if isinstance(vae, SemiSupervisedVAE) else _of_table(options, vae)
     if options.given or options.report is not None:
         raise InputError(f"--{'given' if options.given else 'report'}: for models of tables; {options.model} is one of arrays")
     shape = plots.image_shape(vae.sample_shape_)
@@ -58,6 +60,20 @@ def run_command(options) -> int:
         outputs.write_array(out, x, getattr(vae, "feature_names_in_", None))
     if files := outputs.written_words([out]):
         output.say(f"wrote {files}: {options.number} samples")
+    return 0
+
+
+def _of_class(options, model, schema) -> int:
+    """Rows of a class of a table, by a model that 'npvae classify' saved."""
+    if options.given or options.report is not None:
+        raise InputError(f"--{'given' if options.given else 'report'}: for models of 'npvae train'; of a model with classes say --label CLASS")
+    out = "samples.csv" if options.out is None else options.out
+    outputs.refuse_suffix(outputs.Output("--out", out), SAVE_SUFFIXES)
+    outputs.refuse([outputs.Output("--out", out)], [("the model", options.model)])
+    about_tables.write(out, model.sample(_label(model.classes_, options.label), options.number, random_state=options.seed), schema)
+    if files := outputs.written_words([out]):
+        left_out = f"; left out: {', '.join(schema.carried)}" if schema.carried else ""
+        output.say(f"wrote {files}: {options.number} rows of {'all classes' if options.label is None else f'the class {options.label}'}{left_out}")
     return 0
 
 

@@ -107,7 +107,7 @@ def in_container(table, wanted: str, names: list[str], X):
     if isinstance(table, np.ndarray):
         columns = dict(zip(names, table.T, strict=True))
     else:
-        columns = _as_columns(table)
+        columns = as_columns(table)
     if wanted == "pandas":
         return library.DataFrame(columns, index=getattr(X, "index", None) if library_of(X) == "pandas" else None)
     return library.DataFrame({name: _as_list(column) for name, column in columns.items()}, strict=False)
@@ -127,7 +127,7 @@ def columns_of_text(table: Table, names=None) -> dict:
     return columns
 
 
-def _as_columns(table) -> dict:
+def as_columns(table) -> dict:
     """The columns of a table that is no array, by their names as text."""
     if isinstance(table, Mapping):
         return {column_name(name): column for name, column in table.items()}
