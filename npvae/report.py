@@ -74,9 +74,10 @@ def evaluate_model(
             evaluate.posterior(vae.model_, theta, vae.model_input(X_train, draw=1))[0], y_train, mu, y, NEIGHBOURS
         ))
     _refuse_impossible(result)
-    grey = cross_entropy_note(vae, x)
+    grey, table = cross_entropy_note(vae, x), getattr(vae, "table_", None)
+    of_table = None if table is None else "of a table: of the observed cells alone; squared errors of numbers standardised, of names one-hot"
     result["is_log_likelihood"] = grey is None
-    return {**result, "notes": [note for note in (grey, aggregate.note) if note], "seconds": seconds}
+    return {**result, "notes": [note for note in (grey, aggregate.note, of_table) if note], "seconds": seconds}
 
 
 def cross_entropy_note(vae, x) -> str | None:
@@ -135,10 +136,19 @@ def _number(value: float) -> float | None:
 def _squared_error(vae, x, mu) -> float:
     """Of E[x|z] at z = mu, against the data as the model sees them."""
     total, x = 0.0, vae.model_.ops.to_numpy(x)[:, :vae.model_.architecture.n_features]
+    if getattr(vae, "table_", None) is not None:
+        return _squared_error_of_table(vae, x, mu)
     for part in batches(len(mu), 1000):
         mean = vae.inverse_transform(mu[part]).reshape(x[part].shape) / vae.divide_by_
         total += float(np.sum(np.square(mean - x[part], dtype=np.float64)))
     return total / len(mu)
+
+
+def _squared_error_of_table(vae, x, mu) -> float:
+    """The same of the observed cells of a table, in the encoder's units: numbers standardised, names one-hot."""
+    model, view, views = vae.model_, vae.table_.schema.view, vae.model_.views(vae.device_theta())
+    expected = [model.ops.to_numpy(model.expected(views, model.ops.asarray(mu[part]))) for part in batches(len(mu), 1000)]
+    return float(np.nansum(np.square(view.of(np.concatenate(expected)) - view.of(x))) / len(mu))
 
 
 def describe(result: dict) -> str:

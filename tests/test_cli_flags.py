@@ -212,6 +212,11 @@ FLAGS = [
     Flag("reconstruct", "--seed 11", {"reconstruct.random_state": 11, "elbo.random_state": 11}, beside="--out r.npy"),
     Flag("reconstruct", "--seed 11", {"plots.how": {"sample": False, "random_state": 11}, "elbo.random_state": 11}),
     Flag("reconstruct", "--backend numpy", {"backend": ON_NUMPY}),
+    # of a model of a table
+    *(
+        Flag(command, "--unseen missing", {"code": 0}, beside=f"of-table.npz --data unseen.csv{more}", replaces="vae.npz", loose=True)
+        for command, more in (("evaluate", " --samples 5"), ("encode", ""), ("reconstruct", ""))
+    ),
     # impute
     Flag("impute", "--data other.csv", {"table.path": "other.csv"}, replaces="--data table.csv"),
     Flag("impute", "--out elsewhere.csv", {"files": {"elsewhere.csv"}}, replaces="--out filled.csv"),
@@ -538,6 +543,7 @@ def write_inputs(folder: Path, models: Path) -> None:
     for name, names in (("table.csv", ["height;price;s"]), ("other.csv", ["length;price;s"]), ("bare.csv", [])):
         (folder / name).write_text("\n".join([*names, *cells]) + "\n")
     mixed = ["a,b,kind", *(f"{v % 4},{'' if v % 5 == 0 else 'uv'[v % 2]},{'xy'[i % 2]}" for i, v in enumerate(generator.permutation(30)))]
+    (folder / "unseen.csv").write_text("s,height\nw,1.5\ny,2.0\n")
     (folder / "mixed.csv").write_text("\n".join(mixed) + "\n")
     np.save(folder / "bare.npy", pictures().x_test[:7].reshape(-1, SIDE, SIDE))
 

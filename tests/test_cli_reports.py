@@ -674,7 +674,7 @@ RESUMED = {"resume": False, "resume_anyway": False, "checkpoint_seconds": 10.0}
 READ = {
     **dict.fromkeys(("encoding", "separator", "decimal", "skip", "comment", "header", "header_rows", "sheet")), "missing": [], "observed": [], "ignore": [],
 }
-OF_A_MODEL = {"model": "m.npz", "data": None, "part": "test", **LABELLED, **READ, **BACKEND}
+OF_A_MODEL = {"model": "m.npz", "data": None, "part": "test", **LABELLED, **READ, "unseen": "error", **BACKEND}
 PARSED = {
     "train": {
         "preset": None, "data": "digits", **LABELLED, **READ, "out": None, **RESUMED, "overwrite": False, "latent_dim": None, "hidden": None,

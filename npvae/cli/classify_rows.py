@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from npvae.cli import columns, common, output, reading
 from npvae.data import DATASETS
-from npvae.data.own_files import NUMPY_SUFFIXES, labels_of, numbers_of
+from npvae.data.own_files import labels_of, numbers_of
 from npvae.data.tables.read import read_table
 from npvae.data.tables.table import Selection, Table
 from npvae.errors import DataFileError, InputError, NpvaeError
@@ -58,7 +57,7 @@ def read_rows(options, source: str, part: str, width: int | None = None) -> Rows
     The rows to train on (no width) are those of a text table with text, gaps or numbers that are not all from 0 to 1, and nothing
     is said of the numbers.
     """
-    text_file = _is_text(source)
+    text_file = columns.is_text(source)
     if text_file and width is None:
         return _of_text(options, source, part)
     if options.kind and part == "train":
@@ -81,7 +80,7 @@ def read_rows(options, source: str, part: str, width: int | None = None) -> Rows
 def read_rows_like(options, source: str, table) -> Rows:
     """Rows for a model of a table, by its :class:`npvae.tables.rows.TableRows`: of a text table the columns of these names, in any order. It
     has labels if it has ``--label-column`` beside them."""
-    if not _is_text(source):
+    if not columns.is_text(source):
         x, y, names, divide_by = common.read_data(options, "test", source)
         return _labelled(Rows(x, None, None, names, divide_by), options, source, "test", y)
     text = _read_text(options, source)
@@ -94,10 +93,6 @@ def read_rows_like(options, source: str, table) -> Rows:
     with columns.naming_lines(text):  # before anything is trained
         table.read(rows.x, options.unseen)
     return _labelled(rows, options, source, "test", y)
-
-
-def _is_text(source: str) -> bool:
-    return source not in DATASETS and Path(source).suffix.lower() not in NUMPY_SUFFIXES
 
 
 def _read_text(options, source: str) -> Table:

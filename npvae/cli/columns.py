@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
+import csv
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
+from npvae.cli import common, output, reading
+from npvae.data import DATASETS
+from npvae.data.own_files import NUMPY_SUFFIXES
 from npvae.data.tables.notation import plain_float
+from npvae.data.tables.read import read_table
 from npvae.data.tables.table import Column, Selection, Table
 from npvae.errors import DataFileError, InputError, RowError
+from npvae.files import write_text_atomically
 from npvae.tables.frames import as_cells
 from npvae.tables.kinds import KINDS
 from npvae.tables.schema import UNSEEN, Schema
@@ -100,6 +108,50 @@ def _as_numbers(column: Column) -> Column:
     numbers = replace(column, values=values)
     numbers.missing = column.missing
     return numbers
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows for a trained model: X in the form that it takes them, how many they are; of a text table given to a model of tables the table;
+    else the names of columns, and labels, if there are any."""
+
+    X: object
+    rows: int
+    table: Table | None = None
+    names: list[str] | None = None
+    labels: np.ndarray | None = None
+
+
+def read_for(model, options) -> Data:
+    """``--data`` for a trained model: of a model of tables the columns that it has, in any order, with text and gaps; else numbers."""
+    fitted = getattr(model, "table_", None)
+    if fitted is None or not is_text(options.data):
+        x, labels, names, _ = common.read_data(options, options.part)
+        return Data(common.with_names(x, names), len(x), None, names, labels)
+    common.refuse_no_file(options, options.data)
+    table = read_table(options.data, **reading.arguments(options))
+    if not getattr(options, "quiet", False):
+        reading.say_what_was_read(output.say, table, carried=False)
+    if "unseen" in model.get_params(deep=False):
+        model.set_params(unseen=options.unseen)
+    else:
+        fitted.unseen = options.unseen
+    return Data(of_model(fitted.schema, table), len(table), table)
+
+
+def write_like(path, chosen: list[Column], values: dict) -> None:
+    """Write columns of a model's output, by name, as text, each cell as its column of the table that was read has its own."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([column.written for column in chosen])
+    cells = [[column.write(value) for value in np.asarray(values[column.name]).tolist()] for column in chosen]
+    writer.writerows(zip(*cells, strict=True))
+    write_text_atomically(path, stream.getvalue())
+
+
+def is_text(source: str) -> bool:
+    """Whether a source is a text table: no known data set, no array."""
+    return source not in DATASETS and Path(source).suffix.lower() not in NUMPY_SUFFIXES
 
 
 @contextlib.contextmanager

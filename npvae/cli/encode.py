@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae.cli import common, output, outputs
+from npvae.cli import columns, common, output, outputs
 from npvae.data.own_files import SAVE_SUFFIXES
 from npvae.semisupervised import SemiSupervisedVAE
 
@@ -16,6 +16,7 @@ def add_parser(commands) -> None:
     common.add_part(parser)
     parser.add_argument("--out", type=outputs.output_file, default="latent.csv", help=".csv, .npy, .npz, or - (default latent.csv)")
     parser.add_argument("--logvar", action="store_true", help="add the log-variances of q(z|x)")
+    columns.add_unseen(parser)
     common.add_backend(parser)
     parser.set_defaults(run=run_command)
 
@@ -27,8 +28,9 @@ def run_command(options) -> int:
     vae = common.load_model(options, SemiSupervisedVAE)
     if common.choose_data(options, vae):
         outputs.refuse([out], [("--data", options.data)])
-    x, _, column_names, _ = common.read_data(options, options.part)
-    mu, logvar = vae.encode(common.with_names(x, column_names))
+    data = columns.read_for(vae, options)
+    with columns.naming_lines(data.table):
+        mu, logvar = vae.encode(data.X)
     dimensions = range(mu.shape[1])
     names = [f"mean_{j}" for j in dimensions] + [f"logvar_{j}" for j in dimensions if options.logvar]
     outputs.write_array(options.out, np.hstack([mu, logvar]) if options.logvar else mu, names)

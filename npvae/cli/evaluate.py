@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+
+import numpy as np
+
 from npvae import report
-from npvae.cli import common, numbers, output, outputs
+from npvae.cli import columns, common, numbers, output, outputs
 from npvae.data import DATASETS
 from npvae.errors import InputError
 from npvae.files import write_text_atomically
@@ -27,6 +30,7 @@ def add_parser(commands) -> None:
     )
     parser.add_argument("--at-once", type=numbers.whole(1), help="samples decoded at a time (default 1024): the memory, not the result")
     parser.add_argument("--json", type=outputs.output_file, help="also write the numbers to this file, or - for standard output")
+    columns.add_unseen(parser)
     common.add_seed(parser, default=None)
     common.add_backend(parser)
     parser.add_argument("--threads", type=numbers.threads, help="how many to run on (default: all cores this process may use)")
@@ -40,22 +44,23 @@ def run_command(options) -> int:
     vae = common.load_model(options)
     if common.choose_data(options, vae) and options.json is not None:
         outputs.refuse([outputs.Output("--json", options.json)], [("--data", options.data)])
-    x, labels, column_names, _ = common.read_data(options, options.part)
+    data = columns.read_for(vae, options)
+    X, rows, labels = data.X, data.rows, data.labels
     if options.rows is not None:
         rows = options.rows
-        if rows > len(x):
-            raise InputError(f"--rows is {rows}, but the data have {len(x)} rows")
-        x, labels = x[:rows], None if labels is None else labels[:rows]
+        if rows > data.rows:
+            raise InputError(f"--rows is {rows}, but the data have {data.rows} rows")
+        X, labels = common.with_names(np.asarray(X)[:rows], getattr(X, "columns", None)), None if labels is None else labels[:rows]
     neighbours = {}
     if options.data in DATASETS and options.part == "test" and labels is not None:
         train_x, train_labels, _, _ = common.read_data(options, "train")
         neighbours = {"y": labels, "X_train": train_x, "y_train": train_labels}
-    result = report.evaluate_model(
-        vae, common.with_names(x, column_names), **neighbours, samples=options.samples, at_once=options.at_once,
-        random_state=options.seed, verbose=not options.quiet,
-    )
+    with columns.naming_lines(data.table):
+        result = report.evaluate_model(
+            vae, X, **neighbours, samples=options.samples, at_once=options.at_once, random_state=options.seed, verbose=not options.quiet,
+        )
     if not options.quiet:
-        output.say(f"{options.data}, {len(x)} rows; nats a row")
+        output.say(f"{options.data}, {rows} rows; nats a row")
         output.say(report.describe(result))
         output.say(f"{sum(result['seconds'].values()):.1f} s on the {vae.model_.ops.name} backend, seed {result['seed']}")
     if options.json is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from npvae import plots, report
-from npvae.cli import common, output, outputs
+from npvae.cli import columns, common, output, outputs
 from npvae.data.own_files import SAVE_SUFFIXES
 from npvae.errors import InputError
 
@@ -18,6 +20,7 @@ def add_parser(commands) -> None:
         "(default: reconstructions.png for pictures, else reconstructions.csv)",
     )
     parser.add_argument("--sample", action="store_true", help="draw z from q(z|x); by default its mean is used")
+    columns.add_unseen(parser)
     common.add_seed(parser)
     common.add_backend(parser)
     parser.set_defaults(run=run_command)
@@ -30,8 +33,8 @@ def run_command(options) -> int:
     vae = common.load_model(options)
     if common.choose_data(options, vae):
         read[1] = ("--data", options.data)
-    x, _, column_names, _ = common.read_data(options, options.part)
-    shape = plots.image_shape(vae.sample_shape_)
+    data = columns.read_for(vae, options)
+    shape = None if getattr(vae, "table_", None) is not None else plots.image_shape(vae.sample_shape_)
     out = options.out
     if out is None:
         out = "reconstructions.png" if shape is not None else "reconstructions.csv"
@@ -40,13 +43,19 @@ def run_command(options) -> int:
     if outputs.suffix_of(out) == ".png":
         if shape is None:
             raise InputError(f"--out {out}: rows of shape {vae.sample_shape_} are not pictures; give it a .csv or .npy name")
-        plots.save(plots.plot_reconstructions(vae, x[:40], **how), outputs.target(out))
+        plots.save(plots.plot_reconstructions(vae, np.asarray(data.X)[:40], **how), outputs.target(out))
     else:
-        made = vae.reconstruct(common.with_names(x, column_names), **how)
-        outputs.write_array(out, made, column_names)
+        if data.table is not None and outputs.suffix_of(out) != ".csv":
+            raise InputError(f"--out {out}: rows of a table are written as text; give it a .csv name")
+        with columns.naming_lines(data.table):
+            made = vae.reconstruct(data.X, **how)
+        if data.table is not None:
+            columns.write_like(outputs.target(out), data.X.chosen, made)
+        else:
+            outputs.write_array(out, made, data.names)
     if files := outputs.written_words([out]):
-        output.say(f"wrote {files}; ELBO of the {len(x)} rows: {vae.elbo(x, random_state=options.seed):.3f} nats a row")
-        if note := report.cross_entropy_note(vae, vae.model_input(x)):
+        output.say(f"wrote {files}; ELBO of the {data.rows} rows: {vae.elbo(data.X, random_state=options.seed):.3f} nats a row")
+        if note := report.cross_entropy_note(vae, vae.model_input(data.X)):
             output.say(f"note: {note}")
     return 0
 
