@@ -155,10 +155,11 @@ class TakesTables:
             row = given_columns.row_of(given, fitted)
             z = given_columns.latents_given(self.model_, theta, fitted, row, n, seed)
         z = z.astype(self.theta_.dtype)
-        if mean:
-            values = fitted.expected_values(self.model_, theta, z)
-        else:
-            values = fitted.drawn_values(self.model_.draw(self.model_.views(theta), z, random.Stream(seed, "data sample", 0)), seed)
+        with np.errstate(all="ignore"):  # what is not finite is refused in words
+            if mean:
+                values = fitted.expected_values(self.model_, theta, z)
+            else:
+                values = fitted.drawn_values(self.model_.draw(self.model_.views(theta), z, random.Stream(seed, "data sample", 0)), seed)
         if row is not None:
             for i, (column, block) in enumerate(zip(fitted.schema.columns, fitted.schema.slices, strict=True)):
                 if column.name in given and given[column.name] is not None:
