@@ -225,6 +225,7 @@ FLAGS = [
     Flag("impute", "--kind price=positive", imputer(kinds={"price": "positive"})),
     Flag("impute", "--kind price=positive --kind height=continuous", imputer(kinds={"price": "positive", "height": "continuous"})),
     Flag("impute", "--unseen missing", imputer(unseen="missing")),
+    Flag("impute", "--time 60", imputer(time=60.0)),
     Flag("impute", "--header no", {"table.header": False}, replaces="--data table.csv", beside="--data bare.csv"),
     Flag("impute", "--report r.json", {"files": {"filled.csv", "r.json"}}),
     # table
@@ -388,8 +389,8 @@ DEFAULTS = {
     "impute": {
         **table_of("table.csv"), "impute.draws": 0, "impute.random_state": 0,
         **imputer(
-            kinds={}, ignore=(), missing=(), unseen="error", continuous_likelihood="gaussian_decoder", latent_dim=None, hidden=(128, 128), members=5, samples=20,
-            learning_rate=1e-3, batch_size=64, epochs=None, held_out=0.1, every=None, patience=6, imputation_samples=2000,
+            kinds={}, ignore=(), missing=(), unseen="error", continuous_likelihood="gaussian_decoder", latent_dim=None, hidden=(128, 128), members=5, samples=5,
+            learning_rate=2e-3, batch_size=64, epochs=None, held_out=0.1, every=None, patience=6, imputation_samples=2000,
             backend="auto", threads=None, random_state=0, verbose=True,
         ),
         "fit.checkpoint_seconds": 10.0, "fit.resume": False,

@@ -514,11 +514,11 @@ def test_what_is_in_a_checkpoint_and_in_an_imputer(monkeypatch):
     members = [SimpleNamespace(model="one", error=0.25), SimpleNamespace(model="two", error=0.5)]
     listed = ["  a: counts", "  b: binary (0.0, 1.0)", "  c: categorical (s, t, u, v, w, x, ...)", "  d: continuous of dates"]
     for carried, lines in (({}, []), ({"id": "identifiers", "x": "empty"}, ["carried     2: id (identifiers), x (empty)"])):
-        assert info._imputer_info(Imputer(schema_=SimpleNamespace(columns=columns), members_=members, seed_=9, carried_=carried)) == [
+        assert info._imputer_info(Imputer(schema_=SimpleNamespace(columns=columns), members_=members, seed_=9, carried_=carried, out_of_time_=False)) == [
             "TableImputer()", "", "summary of one", "", "columns     4: 1 continuous, 1 counts, 1 binary, 1 categorical", *listed, *lines,
             "members     2, errors of hidden cells 0.250, 0.500; seed 9",
         ]
-    many = Imputer(schema_=SimpleNamespace(columns=columns[:1] * 31), members_=members, seed_=9, carried_={f"c{i}": "empty" for i in range(31)})
+    many = Imputer(schema_=SimpleNamespace(columns=columns[:1] * 31), members_=members, seed_=9, carried_={f"c{i}": "empty" for i in range(31)}, out_of_time_=False)
     lines = info._imputer_info(many)
     assert lines.count("  a: counts") == 30 and lines[-3] == "  ... and 1 more" and lines[-2].startswith("carried     31: c0 (empty), ") and "c30" not in lines[-2]
     many.schema_.columns = columns[:1] * 30
@@ -687,7 +687,7 @@ PARSED = {
     "sample m.npz": {"model": "m.npz", "number": 100, "out": None, "label": None, "noise": False, "given": [], "report": None, **SEED, **BACKEND},
     "encode m.npz": {**OF_A_MODEL, "out": "latent.csv", "logvar": False}, "reconstruct m.npz": {**OF_A_MODEL, "out": None, "sample": False, **SEED},
     "impute": {
-        "data": None, "out": None, "draws": 0, "intervals": None, "kind": [], "unseen": "error", **READ, "report": None, "model": None, "save": None, "members": None,
+        "data": None, "out": None, "draws": 0, "intervals": None, "kind": [], "unseen": "error", **READ, "report": None, "model": None, "save": None, "time": None, "members": None,
         "epochs": None, "overwrite": False, "checkpoint": None, **RESUMED, **SEED, **BACKEND, "threads": None, "quiet": False,
     },
     "classify": {
