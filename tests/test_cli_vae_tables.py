@@ -83,6 +83,17 @@ def test_info_lists_the_columns(run, capsys):
     assert "rows of a table of 5 columns" in said and "region: binary (North, South)" in said and "nearness" in said and "verified" in said
 
 
+def test_other_commands_take_the_table_s_dates(run, tmp_path, monkeypatch, capsys):
+    folder, _ = run
+    monkeypatch.chdir(tmp_path)
+    model, table = str(folder / "model"), str(folder / "table.csv")
+    assert main(["encode", model, "--data", table, "--out", "z.npy"]) == 0, capsys.readouterr().err
+    assert len(np.load("z.npy")) == 240
+    assert main(["reconstruct", model, "--data", table, "--out", "r.csv"]) == 0, capsys.readouterr().err
+    lines = (tmp_path / "r.csv").read_text().splitlines()
+    assert lines[0] == "region,income,age,day,owner" and len(lines) == 241 and ",2024-" in lines[1]
+
+
 def test_resume_of_a_table_and_what_is_no_table(run, tmp_path, monkeypatch, capsys):
     folder, _ = run
     monkeypatch.chdir(folder)

@@ -18,7 +18,7 @@ from npvae.data.tables.read import read_table
 from npvae.data.tables.table import Column, Selection, Table
 from npvae.errors import DataFileError, InputError, RowError
 from npvae.files import write_text_atomically
-from npvae.tables.frames import as_cells
+from npvae.tables.frames import as_cells, columns_of_text
 from npvae.tables.kinds import KINDS
 from npvae.tables.schema import UNSEEN, Schema
 
@@ -71,13 +71,15 @@ def kind(entry: str) -> tuple[str, str]:
     return name, found
 
 
-def of_model(schema, table: Table) -> Selection:
+def of_model(schema, table: Table) -> Selection | dict:
     """The columns of a table that a model of this schema has, in its order. InputError: some are not there, all of them named."""
     there = {column.name: column for column in table.columns}
     try:
         schema.refuse_others([*there])
     except InputError as error:
         raise InputError(f"{table.name}: {error}; it has {', '.join(map(repr, [*there][:20]))}") from None
+    if any(column.form != "number" for column in schema.columns):  # a model that was trained on dates as dates
+        return columns_of_text(table, {column.name for column in schema.columns})
     names = {column.name for column in schema.columns if any(isinstance(value, str) for value in column.values)}
     columns = [_as_numbers(there[column.name]) if column.is_numeric else there[column.name] for column in schema.columns]
     return Selection(columns, names & {column.name for column in columns if column.kind in ("number", "date")})
@@ -144,9 +146,14 @@ def write_like(path, chosen: list[Column], values: dict) -> None:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([column.written for column in chosen])
-    cells = [[column.write(value) for value in np.asarray(values[column.name]).tolist()] for column in chosen]
+    cells = [[column.write(value) for value in _as_read(column, np.asarray(values[column.name])).tolist()] for column in chosen]
     writer.writerows(zip(*cells, strict=True))
     write_text_atomically(path, stream.getvalue())
+
+
+def _as_read(column: Column, values: np.ndarray) -> np.ndarray:
+    """Values (N,) as the column has them inside: dates as numbers of its unit."""
+    return values.astype(f"M8[{column.unit}]").astype(np.int64) if values.dtype.kind == "M" else values
 
 
 def is_text(source: str) -> bool:

@@ -50,7 +50,7 @@ def run_command(options) -> int:
         with columns.naming_lines(data.table):
             made = vae.reconstruct(data.X, **how)
         if data.table is not None:
-            columns.write_like(outputs.target(out), data.X.chosen, made)
+            columns.write_like(outputs.target(out), [column for column in data.table.columns if column.name in made], made)
         else:
             outputs.write_array(out, made, data.names)
     if files := outputs.written_words([out]):
