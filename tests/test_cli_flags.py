@@ -360,7 +360,7 @@ DEFAULTS = {
         "data.name": "digits", "prepared.x": (ROWS, SIDE, SIDE), "prepared.x_valid": (TEST_ROWS, SIDE, SIDE),
         **vae(
             latent_dim=None, hidden=None, decoder_hidden=None, activation=None, missing=False, linear_path=None, likelihood="bernoulli",
-            objective=None, beta=1.0, kl_warmup=0, optimizer=None, learning_rate=1e-3, schedule="constant", clip_norm=None,
+            objective=None, beta=1.0, kl_warmup=0, optimizer=None, learning_rate=None, schedule="constant", clip_norm=None,
             batch_size=None, epochs=None, validation_fraction=None, patience=None, min_delta=0.0, binarize="none", initial_weights="glorot",
             output_bias="auto", divide_by=255.0, backend="auto", threads=None, dtype="float32", random_state=0, verbose=True,
         ),

@@ -679,7 +679,7 @@ PARSED = {
     "train": {
         "preset": None, "data": "digits", **LABELLED, **READ, "out": None, **RESUMED, "overwrite": False, "latent_dim": None, "hidden": None,
         "decoder_hidden": None, "activation": None, "likelihood": None, "allow_missing": False, "linear_path": False, "kind": [], "dtype": "float32",
-        "objective": None, "epochs": None, "batch_size": None, "optimizer": None, "learning_rate": 0.001, "schedule": "constant", "clip_norm": None,
+        "objective": None, "epochs": None, "batch_size": None, "optimizer": None, "learning_rate": None, "schedule": "constant", "clip_norm": None,
         "beta": 1.0, "kl_warmup": "0", "validation_fraction": None, "patience": None, "min_delta": 0.0, "binarize": "none", "initial_weights": "glorot",
         "output_bias": "auto", "divide_by": None, **SEED, **BACKEND, "threads": None, "quiet": False, "no_plots": False,
     },

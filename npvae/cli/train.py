@@ -40,7 +40,7 @@ def add_parser(commands) -> None:
         "--overwrite", action="store_true", help="replace a model that is already in the folder, once the new one is trained to its end",
     )
     model = parser.add_argument_group("model")
-    model.add_argument("--latent-dim", type=numbers.whole(1), help="latent dimensions (default 2; of a table by its validation bound)")
+    model.add_argument("--latent-dim", type=numbers.whole(1), help="latent dimensions (default 2, of counts 10; of a table by its validation bound)")
     model.add_argument("--hidden", help="widths of the encoder: 256 (default; of a table 128,128), or 500,200, or none")
     model.add_argument("--decoder-hidden", help="widths of the decoder (default: the encoder's in reverse)")
     model.add_argument("--activation", type=choices.activation, help="relu (default), tanh (default of a table), softplus, identity")
@@ -65,7 +65,7 @@ def add_parser(commands) -> None:
     run.add_argument("--epochs", type=numbers.whole(1), help="passes over the data (default 50; of a table at most 300, until the validation bound is no better)")
     run.add_argument("--batch-size", type=numbers.whole(1), help="rows a step (default 100; of a table 64 to 512)")
     run.add_argument("--optimizer", type=choices.optimizer, help="rmsprop (default), adam (default of a table), sgd[:momentum=M]")
-    run.add_argument("--learning-rate", type=numbers.real(above=0.0), default=1e-3, help="default 0.001")
+    run.add_argument("--learning-rate", type=numbers.real(above=0.0), help="default 0.001, of likelihoods of counts 0.003")
     run.add_argument(
         "--schedule", type=choices.schedule, default="constant",
         help="constant (default), cosine[:final=F], exponential:decay=D, steps:EPOCH=FACTOR,...",
