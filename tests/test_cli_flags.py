@@ -110,7 +110,7 @@ KEPT_M2, KEPT_IMPUTER = "classify --save m2.npz --quiet", "impute --data table.c
 FLAGS = [
     # train
     Flag("train", "--preset aevb", {
-        "data.name": "mnist", **vae(hidden=(500,), latent_dim=20, activation="tanh", binarize="dynamic", optimizer="adam", epochs=200, batch_size=100),
+        "data.name": "mnist", **vae(hidden=(500,), latent_dim=20, activation="tanh", binarize="dynamic", optimizer="adam", epochs=200, batch_size=100, learning_rate=1e-3),
     }, beside="--no-plots"),
     Flag("train", "--data mnist", {"data.name": "mnist"}),
     Flag("train", "--label-column kind", {"data.label_column": "kind", "prepared.x": (30, 6), "plots.latent": (30,)},
