@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import VAE, load_dataset, report
+from npvae import VAE, load_dataset, optim, report
 from npvae.cli import main, parse, presets
 from npvae.errors import InputError
-from npvae.training import TrainingSettings
+from npvae.preparation import training_settings
 
 
 @pytest.fixture
@@ -122,11 +122,13 @@ def test_a_preset_is_a_run_that_can_start(name):
     from npvae.cli import choices
 
     assert all(getattr(options, key) == value for key, value in presets.PRESETS[name].options.items())
-    TrainingSettings(
-        seed=0, epochs=options.epochs, batch_size=options.batch_size, optimizer=choices.parse_choice(options.optimizer),
-        schedule=choices.parse_schedule(options.schedule), objective=choices.parse_choice(options.objective),
-        kl_warmup=choices.parse_warmup(options.kl_warmup), learning_rate=options.learning_rate,
-    )
+    said = {name: choices.parse_choice(getattr(options, name)) for name in ("optimizer", "objective") if getattr(options, name) is not None}
+    settings = training_settings(VAE(
+        epochs=options.epochs, batch_size=options.batch_size, learning_rate=options.learning_rate, kl_warmup=choices.parse_warmup(options.kl_warmup),
+        schedule=choices.parse_schedule(options.schedule), random_state=0, **said,
+    ))
+    assert (settings.epochs, settings.batch_size) == (options.epochs, options.batch_size) and settings.learning_rate == presets.PRESETS[name].options.get("learning_rate", 1e-3)
+    assert repr(settings.optimizer) == repr(optim.get(said.get("optimizer", "rmsprop")))
 
 
 def test_the_presets_are_what_the_papers_did():
@@ -178,7 +180,7 @@ def test_an_option_beside_a_preset_goes_first(order):
     parts = [["--preset", "iwae"], ["--latent-dim", "7"], ["--epochs", "50"]][::order]
     options = parse(["train", *sum(parts, [])])
     assert options.latent_dim == 7 and options.epochs == 50 and options.batch_size == 20
-    assert parse(["train"]).batch_size == 100  # nothing is left of it
+    assert parse(["train"]).batch_size is None  # nothing is left of it
 
 
 def test_the_objective_and_the_warm_up_of_the_command_line(tmp_path):

@@ -135,7 +135,7 @@ def test_every_choice_that_is_none_is_refused_by_its_option(capsys, tmp_path, mo
     (["--schedule", "steps:9=0.1"], "--schedule=steps changes after epoch 9, but the run has 5 epochs"),
     (["--validation-fraction", "0.999"], "--validation-fraction=0.999 of 4 rows leaves"),
     (["--patience", "3"], "--patience needs --validation-fraction"),
-    (["--data", "grey_levels.csv", "--hidden", "3"], "(--divide-by=255)"),
+    (["--data", "grey_levels.csv", "--hidden", "3", "--likelihood", "bernoulli"], "(--divide-by=255)"),
     (["--latent-dim", "2147483647"], "choose less than --latent-dim=2147483647 or --hidden=4"),
     (["--hidden", "99999,99999,99999"], "choose less than --latent-dim=2 or --hidden=99999,99999,99999"),
     (["--decoder-hidden", "2147483647"], "or --hidden=4 or --decoder-hidden=2147483647"), (["--data", ""], "--data '' is neither"),

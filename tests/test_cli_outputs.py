@@ -16,7 +16,7 @@ import processes
 import pytest
 from small import grey_rows
 
-from npvae import VAE, SemiSupervisedVAE, TableImputer
+from npvae import VAE, OutlierVAE, SemiSupervisedVAE, TableImputer
 from npvae.cli import build_parser, main, outputs
 from npvae.errors import InputError
 
@@ -37,6 +37,8 @@ COMMANDS = {
     "evaluate": (["model", "--data", "x.npy"], {"the model": "model/model.npz", "--data": "x.npy"}),
     "gradcheck": (["--model", "model"], {"--model": "model/model.npz"}),
     "info": (["model"], {"model": "model/model.npz"}),
+    "score": (["--data", "x.npy"], {"--data": "x.npy"}),
+    "score --model": (["--data", "x.npy", "--model", "outliers.npz"], {"--data": "x.npy", "--model": "outliers.npz"}),
     "warmup": ([], {}),
 }
 #: What an output option does to the file that is in danger: the option's value, if not the file itself.
@@ -48,7 +50,7 @@ FILES_OF = {
 NOT_WRITTEN = {
     "--activation", "--backend", "--binarize", "--data", "--decoder-hidden", "--dtype", "--hidden", "--initial-weights", "--kind",
     "--kl-warmup", "--label", "--label-column", "--likelihood", "--missing", "--model", "--objective", "--optimizer",
-    "--output-bias", "--predict", "--schedule", "model", "data_word", "--encoding", "--separator", "--comment", "--observed", "--ignore",
+    "--output-bias", "--predict", "--schedule", "model", "data_word", "--encoding", "--separator", "--comment", "--observed", "--ignore", "--sheet", "--given",
 }
 
 
@@ -104,6 +106,7 @@ def made(tmp_path_factory):
     np.save(folder / "gaps.npy", gaps)
     (folder / "table.csv").write_text("a,b\n1,2\n3,\n", encoding="utf-8")
     TableImputer(members=1, epochs=1, backend="numpy", imputation_samples=10, random_state=0).fit(gaps).save(folder / "imputer.npz")
+    OutlierVAE(epochs=1, backend="numpy", random_state=0).fit(x).save(folder / "outliers.npz")
     return folder
 
 

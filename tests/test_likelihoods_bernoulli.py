@@ -172,7 +172,8 @@ def test_data_outside_the_support_name_column_row_and_remedy():
 def test_only_whole_numbers_up_to_255_are_taken_for_8_bit_images(row, eight_bit):
     with pytest.raises(InputError) as error:
         Bernoulli().check_data(np.array([row]))
-    assert ("divide_by=255" in str(error.value)) is eight_bit and "or use likelihood='gaussian_per_feature'" in str(error.value)
+    assert ("divide_by=255" in str(error.value)) is eight_bit
+    assert "use likelihood='gaussian_per_feature', or for a table likelihood='auto'" in str(error.value)
     Bernoulli().check_data(np.full((1, 2), np.nan))
 
 

@@ -33,6 +33,7 @@ def add_parser(commands) -> None:
 def run_command(options) -> int:
     if options.out is not None:
         _refuse(options.out, options.model)
+    outputs.refuse(_report(options), [("the model", options.model)])
     vae = common.load_model(options, SemiSupervisedVAE)
     of_features = getattr(getattr(vae, "features_", None), "table_", None)
     table = getattr(vae, "table_", None) if of_features is None else of_features
@@ -83,8 +84,7 @@ def _of_table(options, vae) -> int:
         raise InputError("--label needs a model of 'npvae classify'; of a model of a table say --given COLUMN=VALUE")
     out = "samples.csv" if options.out is None else options.out
     outputs.refuse_suffix(outputs.Output("--out", out), SAVE_SUFFIXES)
-    report = [] if options.report is None else [outputs.Output("--report", options.report)]
-    outputs.refuse([outputs.Output("--out", out), *report], [("the model", options.model)])
+    outputs.refuse([outputs.Output("--out", out), *_report(options)], [("the model", options.model)])
     given = about_tables.given(options.given, vae.schema_)
     drawn = vae.sample(options.number, given=given, random_state=options.seed)
     about_tables.write(out, drawn, vae.schema_)
@@ -96,6 +96,10 @@ def _of_table(options, vae) -> int:
         if vae.nearness_ is not None:
             output.say(str(vae.nearness_))
     return 0
+
+
+def _report(options) -> list[outputs.Output]:
+    return [] if options.report is None else [outputs.Output("--report", options.report)]
 
 
 def _refuse(out: str, model: str) -> None:
