@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from npvae.cli import common, output, reading
+from npvae.cli import common, output, outputs, reading
 from npvae.data import DATASETS
 from npvae.data.own_files import NUMPY_SUFFIXES
+from npvae.data.tables import report
 from npvae.data.tables.notation import plain_float
 from npvae.data.tables.read import read_table
 from npvae.data.tables.table import Column, Selection, Table
@@ -93,6 +95,15 @@ def kinds_of(table: Table, kinds=None) -> dict[str, str]:
     except InputError:
         return {}
     return {column.name: kind_in_words(column) for column in schema.columns}
+
+
+def write_report(options, table, kinds=None) -> None:
+    """Write the file of ``--report``, if it is asked for. kinds: that are said of columns."""
+    if options.report is not None:
+        modelled = kinds_of(table, kinds)
+        suffix = outputs.suffix_of(options.report, ".txt")
+        text = json.dumps(report.to_json(table, modelled), indent=2, ensure_ascii=False) if suffix == ".json" else output.printable(report.describe(table, modelled))
+        write_text_atomically(outputs.target(options.report, ".txt"), text + "\n")
 
 
 def kind_in_words(column) -> str:

@@ -70,7 +70,7 @@ def run_command(options) -> int:
         table, labels, text = loaded.x.astype(np.float64), loaded.y, None
     else:
         text, labels = read_table(options.data, **reading.arguments(options)), None
-        reading.write_report(options, text, columns.kinds_said(options))
+        columns.write_report(options, text, columns.kinds_said(options))
         reading.say_what_was_read((lambda line: None) if options.quiet else output.say, text)
         table = text
     with columns.naming_lines(text):

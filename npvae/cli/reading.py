@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
-from npvae.cli import columns, numbers, output, outputs
+from npvae.cli import numbers, outputs
 from npvae.data.tables import report
-from npvae.files import write_text_atomically
 
 #: Arguments of ``npvae.read_table``, each an option.
 ARGUMENTS = ("encoding", "separator", "decimal", "skip", "comment", "header", "header_rows", "missing", "observed", "ignore", "sheet")
@@ -41,15 +38,6 @@ def arguments(options) -> dict:
     given = {name: getattr(options, name, None) for name in ARGUMENTS}
     given = {name: value for name, value in given.items() if value is not None and value != []}
     return given | ({"header": given["header"] == "yes"} if "header" in given else {})
-
-
-def write_report(options, table, kinds=None) -> None:
-    """Write the file of ``--report``, if it is asked for. kinds: that are said of columns."""
-    if options.report is not None:
-        modelled = columns.kinds_of(table, kinds)
-        suffix = outputs.suffix_of(options.report, ".txt")
-        text = json.dumps(report.to_json(table, modelled), indent=2, ensure_ascii=False) if suffix == ".json" else output.printable(report.describe(table, modelled))
-        write_text_atomically(outputs.target(options.report, ".txt"), text + "\n")
 
 
 def say_what_was_read(say, table, carried: bool = True) -> None:

@@ -26,6 +26,6 @@ def run_command(options) -> int:
     if options.report is not None:
         outputs.refuse([outputs.Output("--report", options.report)], [("--data", options.data)])
     table = read_table(options.data, **reading.arguments(options))
-    reading.write_report(options, table)
+    columns.write_report(options, table)
     output.say(report.describe(table, columns.kinds_of(table)))
     return 0
