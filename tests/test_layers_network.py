@@ -7,6 +7,7 @@ import pytest
 
 from npvae import check_gradient
 from npvae.backend.base import Ops
+from npvae.layers import network as network_module
 from npvae.layers.network import DenseLayer, LinearPath, chain, heads, hidden_layers, network
 
 OPS = Ops(np)
@@ -59,6 +60,29 @@ def test_outputs_and_gradient(inputs, widths, paths):
         return sum(np.vdot(d, output) for d, output in zip(up, found, strict=True)), gradients
 
     check_gradient(function, [x, *parameters.values()], names=["x", *names])
+
+
+@pytest.mark.parametrize("need_dx", [True, False])
+@pytest.mark.parametrize(("widths", "paths"), [((4,), ()), ((), (True,) * 4), ((4, 2), (True, False, True, True)), ((4,), (False,) * 4)])
+def test_many_heads_by_one_product_are_as_by_one_each(monkeypatch, widths, paths, need_dx):
+    rng, width = np.random.default_rng(0), widths[-1] if widths else 3
+    hidden, outputs = chain("net", 3, widths, "tanh"), [DenseLayer(f"h{i}", width, n) for i, n in enumerate((2, 1, 3, 2))]
+    beside = [LinearPath(f"path/{i}", 3, head.outputs) if there else None for i, (head, there) in enumerate(zip(outputs, paths, strict=True))] if paths else ()
+    layers = [*hidden, *outputs, *filter(None, beside)]
+    parameters = {name: rng.standard_normal(shape) for layer in layers for name, shape in layer.shapes().items()}
+    x, up, products, found = rng.standard_normal((5, 3)), [rng.standard_normal((5, n)) for n in (2, 1, 3, 2)], [], []
+    forward = OPS.dense_forward
+    monkeypatch.setattr(OPS, "dense_forward", lambda *given: products.append(1) or forward(*given))
+    for many in (4, 5):
+        monkeypatch.setattr(network_module, "MANY_HEADS", many)
+        products.clear()
+        y, backward = network(OPS, parameters, x, hidden, outputs, need_dx, beside)
+        into = {name: np.full_like(value, np.nan) for name, value in parameters.items()}
+        found.append([*y, *filter(lambda dx: dx is not None, [backward(tuple(up), into)]), *into.values()])
+        assert len(products) == len(hidden) + (1 if many == 4 else 4 + sum(map(bool, paths)))
+    assert len(found[0]) == len(found[1]) == 4 + need_dx + len(parameters)
+    for joined, apart in zip(*found, strict=True):
+        np.testing.assert_allclose(joined, apart, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize(("widths", "paths"), [((), ()), ((4,), ()), ((4, 2), ()), ((4,), (True, True)), ((4, 2), (False, True))])

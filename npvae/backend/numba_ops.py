@@ -10,6 +10,7 @@ Arrays that are not contiguous are copied first; others than float32 and float64
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib.util
 import math
 from pathlib import Path
@@ -29,6 +30,12 @@ DTYPES = ("float32", "float64")
 
 #: Whose matrix products are used, and whether training then takes its steps by the program.
 PRODUCTS = {"own": True, "blas": False, "measured": None}
+
+
+@functools.lru_cache(maxsize=64)
+def name_of(dtype: np.dtype) -> str:
+    """A dtype's name; NumPy makes it anew each time, which takes longer than a small operation."""
+    return dtype.name
 
 
 def program_folder() -> Path | None:
@@ -125,7 +132,7 @@ class NumbaOps(NumpyOps):
 
     def _run(self, dtype, *fields: int) -> None:
         plan = plan_of(*fields)
-        self.program(dtype.name).run(ctypes.addressof(plan))
+        self.program(name_of(dtype)).run(ctypes.addressof(plan))
 
     def training_program(self, model, settings, x):
         from npvae.backend.numba_program import NumbaProgram
@@ -136,7 +143,7 @@ class NumbaOps(NumpyOps):
     def evaluation_program(self, model, x, batch_size):
         from npvae.backend.numba_program import NumbaProgram
 
-        return NumbaProgram.of(self, model, x, batch_size) if self._is_compiled(x.dtype.name) else None
+        return NumbaProgram.of(self, model, x, batch_size) if self._is_compiled(name_of(x.dtype)) else None
 
     def asarray(self, array, dtype=None):
         array = np.asarray(array, dtype=dtype)
@@ -156,7 +163,7 @@ class NumbaOps(NumpyOps):
         return a
 
     def dense_backward(self, dy, x, y, W, activation, need_dx, out=None):
-        if self.products != "own" or not self._is_compiled(x.dtype.name):
+        if self.products != "own" or not self._is_compiled(name_of(x.dtype)):
             return super().dense_backward(dy, x, y, W, activation, need_dx, out)
         da = dy if activation == "identity" else self.activation_gradient(dy, y, activation)
         dx = self._buffers.empty(x.shape, x.dtype) if need_dx else None
@@ -169,9 +176,9 @@ class NumbaOps(NumpyOps):
 
     def _multiply(self, form, a, b, out, epilogue=Epilogue.NONE, bias=None) -> bool:
         """Whether the program's own product, if those are wanted, has made ``out``."""
-        if self.products != "own" or out.dtype not in products.DTYPES or not self._is_compiled(out.dtype.name):
+        if self.products != "own" or out.dtype not in products.DTYPES or not self._is_compiled(name_of(out.dtype)):
             return False
-        program = self.program(out.dtype.name)
+        program = self.program(name_of(out.dtype))
         return products.multiply(program, self._buffers, self.threads, form, a, b, out, epilogue, bias)
 
     def outer_forward(self, x, offsets, activation):
@@ -328,7 +335,7 @@ class NumbaOps(NumpyOps):
     def _ready(self, *arrays):
         """The arrays, contiguous, if they are of one shape and one dtype that there is a program for; else None."""
         first = arrays[0]
-        if any(a.shape != first.shape or a.dtype != first.dtype for a in arrays) or not self._is_compiled(first.dtype.name):
+        if any(a.shape != first.shape or a.dtype != first.dtype for a in arrays) or not self._is_compiled(name_of(first.dtype)):
             return None
         return [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in arrays]
 
@@ -337,4 +344,4 @@ class NumbaOps(NumpyOps):
         first = arrays[0]
         return all(
             array.flags.c_contiguous and array.dtype == first.dtype and array.shape == first.shape for array in arrays
-        ) and self._is_compiled(first.dtype.name)
+        ) and self._is_compiled(name_of(first.dtype))

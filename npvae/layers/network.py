@@ -17,6 +17,9 @@ from dataclasses import dataclass
 
 from npvae.layers.dense import dense
 
+#: So many heads are computed by one product.
+MANY_HEADS = 4
+
 
 @dataclass(frozen=True)
 class DenseLayer:
@@ -133,6 +136,32 @@ def linear_paths(ops, parameters, x, paths, need_dx: bool):
     return tuple(output for output, _ in layers), backward
 
 
+def joined_heads(ops, parameters, h, x, layers, paths, need_dx: bool):
+    """Heads and linear paths of as many heads as a table's decoder has, by one product: [h | x] times their matrices side by side.
+
+    Return ``(outputs, backward)``; ``backward(doutputs, gradient)`` overwrites all their tensors and gives ``(dh, dx)``, dx None without
+    ``need_dx`` or paths.
+    """
+    xp, units = ops.xp, h.shape[1]
+    ends = [sum(layer.outputs for layer in layers[:i]) for i in range(len(layers) + 1)]
+    W, b = (ops.concat(tuple(parameters[name] for name in names), axis=-1) for names in zip(*((layer.W, layer.b) for layer in layers), strict=True))
+    if paths:
+        V = tuple(xp.zeros((x.shape[1], layer.outputs), dtype=x.dtype) if path is None else parameters[path.V] for layer, path in zip(layers, paths, strict=True))
+        h, W = ops.concat((h, x), axis=1), ops.concat((W, ops.concat(V, axis=1)), axis=0)
+    y, layer_backward = dense(ops, h, W, b)
+
+    def backward(doutputs, gradient):
+        d, dW, db = layer_backward(ops.concat(tuple(doutputs), axis=1))
+        for i, layer in enumerate(layers):
+            some = slice(ends[i], ends[i + 1])
+            gradient[layer.W][...], gradient[layer.b][...] = dW[:units, some], db[some]
+            if paths and paths[i] is not None:
+                gradient[paths[i].V][...] = dW[units:, some]
+        return d[:, :units], d[:, units:] if paths and need_dx else None
+
+    return tuple(y[:, ends[i]:ends[i + 1]] for i in range(len(layers))), backward
+
+
 def network(ops, parameters, x, hidden, head_layers, need_dx: bool, paths=()):
     """Hidden layers and then heads: return ``(outputs, backward)``. paths: a :class:`LinearPath` or None for each head.
 
@@ -140,6 +169,17 @@ def network(ops, parameters, x, hidden, head_layers, need_dx: bool, paths=()):
     ``need_dx``: the encoder has no use for the gradient by the data.
     """
     h, hidden_backward = hidden_layers(ops, parameters, x, hidden, need_dx)
+    if len(head_layers) >= MANY_HEADS and all(layer.activation == "identity" for layer in head_layers):
+        outputs, joined_backward = joined_heads(ops, parameters, h, x, head_layers, paths, need_dx)
+
+        def backward_of_many(doutputs, gradient):
+            dh, by_paths = joined_backward(doutputs, gradient)
+            dx = hidden_backward(dh, gradient)
+            if not need_dx:
+                return None
+            return dx if by_paths is None else dx + by_paths
+
+        return outputs, backward_of_many
     outputs, heads_backward = heads(ops, parameters, h, head_layers, need_dx or bool(hidden))
 
     if not paths:
