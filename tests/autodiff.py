@@ -89,8 +89,8 @@ def log_negative_binomial(x, mean, size):
     return log_p + x * anp.log(mean / (size + mean))
 
 
-def logistic(a):
-    return 1 / (1 + anp.exp(-a))
+def log_logistic(a):
+    return -anp.logaddexp(0.0, -a)
 
 
 def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=None, log_size=None, raw_thresholds=None, log_total_mean=None, log_total_size=None):
@@ -133,10 +133,13 @@ def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=N
     if kind == "bounded":
         scale, half = likelihood.floor + anp.exp(second), likelihood.step / 2
         is_low, is_high = x <= likelihood.low + half, x >= likelihood.high - half
-        # By the tail that is the smaller, of which digits are left.
-        below = anp.where(is_high, 1.0, logistic((x + half - head) / scale)) - anp.where(is_low, 0.0, logistic((x - half - head) / scale))
-        above = anp.where(is_low, 1.0, logistic((head - x + half) / scale)) - anp.where(is_high, 0.0, logistic((head - x - half) / scale))
-        return -anp.sum(anp.log(anp.where(x < head, below, above)), axis=1)
+        # Mirrored so that x is below the location: of the tail that is the smaller, digits are left; in logarithms it never underflows.
+        is_below = x < head
+        distance = anp.where(is_below, x - head, head - x)
+        upper = anp.where(anp.where(is_below, is_high, is_low), 0.0, log_logistic((distance + half) / scale))
+        no_lower = anp.where(is_below, is_low, is_high)
+        ratio = anp.where(no_lower, -1.0, log_logistic((distance - half) / scale) - upper)
+        return -anp.sum(upper + anp.where(no_lower, 0.0, anp.log(-anp.expm1(ratio))), axis=1)
     if kind == "student_t":
         scale, n = likelihood.floor + anp.logaddexp(0.0, second), likelihood.smallest + anp.logaddexp(0.0, third)
         density = (

@@ -196,20 +196,23 @@ LEAST = {
     **dict.fromkeys(("--latent-dim", "--epochs", "--batch-size", "--patience", "--number", "--rows", "--at-once", "--members"), (1, 2**31 - 1)),
     "--samples": (0, 2**31 - 1), "--labels": (2, 2**31 - 1), "--draws": (0, 100_000), "--threads": (1, 1024), "--seed": (0, 2**63 - 1),
 }
+#: Where a command's range is another.
+OF_A_COMMAND = {("score", "--samples"): (1, 2**31 - 1)}
 #: Whether a real number may be 0, and whether it may be 1.
 REAL = {
-    **dict.fromkeys(("--learning-rate", "--clip-norm", "--divide-by"), (False, True)),
+    **dict.fromkeys(("--learning-rate", "--clip-norm", "--divide-by", "--time"), (False, True)),
     **dict.fromkeys(("--beta", "--min-delta", "--alpha", "--checkpoint-seconds"), (True, True)), "--validation-fraction": (True, False),
+    "--contamination": (False, False), "--support-fraction": (False, True),
 }
 
 
 def test_every_option_has_its_range_in_every_command():
     commands = next(action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
     seen = set()
-    for action in (action for parser in commands.choices.values() for action in parser._actions):
+    for command, action in ((command, action) for command, parser in commands.choices.items() for action in parser._actions):
         flag = next((flag for flag in action.option_strings if flag.startswith("--")), None)
         if flag in LEAST:
-            least, most = LEAST[flag]
+            least, most = OF_A_COMMAND.get((command, flag), LEAST[flag])
             inside, outside = [least, most], [least - 1, most + 1]
         elif flag in REAL:
             inside = [1e-9, *(value for value, may_be in zip((0.0, 1.0), REAL[flag], strict=True) if may_be)]

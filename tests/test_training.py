@@ -71,7 +71,7 @@ def test_the_numpy_program_takes_the_steps_of_the_specification(likelihood, hidd
     architecture = Architecture(6, 3, hidden, decoder_hidden, activation=activation, likelihood=kind)
     binarize = "dynamic" if likelihood == "bernoulli" else "none"
     settings = TrainingSettings(
-        seed=5, epochs=3, batch_size=7, optimizer="adam", learning_rate=0.01, kl_warmup=2, clip_norm=2.0,
+        seed=5, epochs=3, batch_size=7, optimizer="adam", learning_rate=0.01, kl_warmup=2, clip_norm=1.0,
         binarize=binarize,
     )
     x = grey_rows(16)
@@ -81,7 +81,7 @@ def test_the_numpy_program_takes_the_steps_of_the_specification(likelihood, hidd
     for name in wanted.history:
         if name != "seconds":
             np.testing.assert_allclose(found.history[name], wanted.history[name], rtol=1e-9, err_msg=name)
-    assert max(wanted.history["gradient_norm"]) > 2.0
+    assert max(wanted.history["gradient_norm"]) > settings.clip_norm
 
 
 @pytest.mark.parametrize("rows", [7, 40000])  # many steps' noise at once; more than there is room for

@@ -45,7 +45,7 @@ FAR_ABOVE = 10.0
 def negative_binomial_terms(xp, log_mean, log_size, x):
     """-log p elementwise, and its derivatives by log_mean and log_size, all of the shape of log_mean and x; log_size broadcasts to it."""
     t = log_mean - log_size
-    growth = xp.exp(xp.clip(t, -80.0, 80.0))  # m / r, where w or 1 - w makes a difference
+    growth = xp.exp(xp.minimum(xp.maximum(t, -80.0), 80.0))  # m / r, where w or 1 - w makes a difference
     w_left = 1.0 / (1.0 + growth)  # 1 - w
     w, log_growth = growth * w_left, softplus_forward(xp, t)  # the logarithm of 1 + m / r
     far_above = t > math.log(FAR_ABOVE)

@@ -31,6 +31,12 @@ class TakesTables(Estimator):
     frame_: FrameKind | None = None  #: of which kind the table was
     _header_options = {"table": rows.DECLARATION, "frame": frame.DECLARATION}
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        if self.features is None and self.likelihood is None:
+            tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
+        return tags
+
     def _said_of_numbers(self) -> list[str]:
         """The arguments that are for plain numbers alone, and say anything."""
         return [name for name, default in (("divide_by", 1.0), ("binarize", "none"), ("standardize", False)) if getattr(self, name) != default]
@@ -51,7 +57,7 @@ class TakesTables(Estimator):
         if not (said or automatic) and (not is_table(X) or (of_numbers and is_plain(X))):
             return None
         if of_numbers:
-            why = f"{said[0]} is for tables" if said else "likelihood='auto' is for tables" if automatic else "X is a table with text, dates or gaps"
+            why = f"{said[0]} is for tables" if said else "likelihood='auto' is for tables" if automatic else "X is a table with text, dates or gaps (NaN)"
             raise InputError(f"{why}, of which every column is scaled and modelled by its own kind: leave out {', '.join(of_numbers)}")
         found = TableRows.fit(X, self.kinds, self.ignore, self.missing)
         self.frame_ = FrameKind.of(X, found.schema)
