@@ -231,6 +231,8 @@ OBSERVED = int((~np.isnan(TABLE)).sum())
 class Member:
     """In the place of a trained model: fills in 1, and remembers how it was asked."""
 
+    error, normal_error = 1.0, 2.0
+
     def __init__(self, seen) -> None:
         self.seen = seen
 
@@ -245,17 +247,24 @@ def given_to_members(imputer, monkeypatch, draws=0, table=TABLE, **more) -> dict
     with monkeypatch.context() as patch:
         seen = Seen(patch)
 
-        def trained(x, likelihood, blocks, standard, recipe, ops, seed, report, *rest):
+        def trained(x, likelihood, blocks, standard, recipe, ops, seed, report, keeper, first, enough):
+            report(SimpleNamespace(epoch=1))
+            seen["ends by the clock"] = enough is not None
             seen.update({f"recipe.{name}": value for name, value in vars(recipe).items()})
             seen.update({"likelihood": registry.to_config(likelihood), "width": x.shape[1], "observed": int((~np.isnan(x)).sum())})
             seen.setdefault("seeds", []).append(seed)
             return Member(seen), SimpleNamespace(interrupted=False, stop_reason="finished")
 
-        bar, encode = imputer_module.progress_bar, imputer_module.Schema.encode
+        class Recorded(imputer_module.Stages):
+            def __init__(self, verbose, limit=None) -> None:
+                seen.setdefault("progress", []).append((verbose, limit is not None))
+                super().__init__(False)
 
-        def reported(verbose, total, unit):
-            seen.setdefault("progress", []).append((verbose, total, unit))
-            return bar(False, total, unit)
+            def begin(self, name, total=0, unit="", after=0, done=0) -> None:
+                if total:
+                    seen["progress"].append((name, total, unit, after))
+
+        encode = imputer_module.Schema.encode
 
         def encoded(schema, table, unseen="error"):
             seen["unseen"] = unseen
@@ -263,7 +272,7 @@ def given_to_members(imputer, monkeypatch, draws=0, table=TABLE, **more) -> dict
 
         patch.setattr(imputer_module.Schema, "encode", encoded)
         patch.setattr(imputer_module, "train_member", trained)
-        patch.setattr(imputer_module, "progress_bar", reported)
+        patch.setattr(imputer_module, "Stages", Recorded)
         imputer.fit(table)
         seen["kinds"] = [column.kind for column in imputer.schema_.columns]
         imputer.impute(table, draws, **more)
@@ -278,9 +287,13 @@ def seeds(seed: int, members: int) -> list[int]:
     return [imputer_module.seed_of_member(seed, i) for i in range(members)]
 
 
-def rounds(epochs: int, members: int, verbose=False) -> list:
-    """What the bars of fitting and of filling in are told."""
-    return [(verbose, members * epochs, "epoch"), (verbose, members * len(TABLE), "row")]
+def rounds(epochs: int, members: int, verbose=False, limited=False) -> list:
+    """What is said of fitting and of filling in: whether at all, whether time is limited, and by stage its name, its units, and how many
+    of them come after it."""
+    fitting = [(f"member {i + 1} of {members}", epochs, "epoch", (members - 1 - i) * epochs) for i in range(members)]
+    rows = len(TABLE)
+    filling = [(f"filling in, member {i + 1} of {members}", rows, "row", (members - 1 - i) * rows) for i in range(members)]
+    return [(verbose, limited), *fitting, (verbose, limited), *filling]
 
 
 def every_column(name: str, count: int = 3) -> dict:
@@ -307,6 +320,9 @@ OF_IMPUTER = {
     "every": (3, recipe(every=3), {}),
     "patience": (2, recipe(patience=2), {}),
     "imputation_samples": (77, {"asked": (TABLE.shape, 77)}, {}),
+    "time": (1e9, {  # the first that is filled in is the trial
+        "progress": rounds(400, 5, limited=True), "ends by the clock": True, "seeds of members": [3, *seeds(3, 5)], "draws of members": [0] * 6,
+    }, {}),
     "backend": ("numba", {"backend": ("numba", None)}, {}),
     "threads": (2, {"backend": ("numpy", 2)}, {}),
     "random_state": (11, {"seeds": seeds(11, 5), "seeds of members": seeds(11, 5)}, {}),
@@ -322,7 +338,7 @@ def test_arguments_of_a_table_imputer(name, monkeypatch):
 
 def test_a_table_imputer_s_defaults(monkeypatch):
     seen = given_to_members(TableImputer(random_state=3), monkeypatch)
-    wanted = {**recipe(latent_dim=3, hidden=(128, 128), samples=20, learning_rate=1e-3, batch_size=64, epochs=400, held_out=0.1,
+    wanted = {**recipe(latent_dim=3, hidden=(128, 128), samples=5, learning_rate=2e-3, batch_size=64, epochs=400, held_out=0.1,
                        every=10, patience=6), "asked": (TABLE.shape, 2000), "backend": ("auto", None)}
     assert {name: seen[name] for name in wanted} == wanted
     wide = np.random.default_rng(0).standard_normal((40, 14))

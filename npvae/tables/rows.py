@@ -40,6 +40,8 @@ def is_plain(X) -> bool:
 def is_table(X) -> bool:
     """Whether X is a table by what it holds: text, dates or gaps in rows and columns, or names and numbers that are not all from 0 to 1.
     Else it is plain numbers, or pictures."""
+    if hasattr(X, "toarray"):  # of scipy.sparse, one kind is a mapping: refused where rows are read
+        return False
     if isinstance(X, (Table, Mapping)) or (isinstance(X, (list, tuple)) and len(X) and all(isinstance(row, Mapping) for row in X)):
         return True
     array, named = _array_of(X), hasattr(X, "columns") or hasattr(X, "column_names")
