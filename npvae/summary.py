@@ -20,5 +20,5 @@ def model_summary(model) -> str:
         cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
         lines.append("  ".join([first.ljust(widths[0]), *cells]))
     rule = "-" * len(lines[0])
-    total = f"{model.layout.size:,} parameters; p(x|z): {model.likelihood!r}"
+    total = f"{model.layout.size:,} parameters; p(x|z): {model.likelihood}"
     return "\n".join([lines[0], rule, *lines[1:], rule, total])

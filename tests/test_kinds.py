@@ -18,6 +18,7 @@ from npvae.tables.frames import as_cells
 from npvae.tables.imputer_file import ColumnField
 from npvae.tables.kinds import KINDS, candidates, evidence, fit_column, from_config, normal_quantiles, predicted
 from npvae.tables.kinds.ends import ends_of
+from npvae.tables.kinds.ordinal import Ordinal
 from npvae.tables.schema import Schema
 
 QUICK = {"members": 1, "epochs": 16, "hidden": (16,), "imputation_samples": 200, "random_state": 0, "every": 8}
@@ -255,8 +256,8 @@ def test_levels_in_order():
     assert column.is_numeric and column.width == 2 and from_config(column.config()) == column
     with pytest.raises(InputError, match="column 'c' holds 'b', but the values of an ordinal column are numbers"):
         fit_column("c", np.array([1.0, "b", 2.0], object), np.ones(3, bool), "ordinal")
-    with pytest.raises(InputError, match="column 'c' holds 7.0 in row 0, which it did not when the model was fitted"):
-        column.encode(np.array([7.0]), np.array([True]))
+    with pytest.raises(InputError, match="column 'c' holds the text 'b' in row 1, but it is a column of numbers"):
+        column.encode(np.array([7.0, "b"], object), np.ones(2, bool))
 
 
 def test_a_bounded_column_takes_what_is_beyond_for_the_end():
@@ -411,3 +412,15 @@ def test_commands_say_the_kinds_and_take_others(tmp_path, monkeypatch, capsys):
     header, first, *_ = (tmp_path / "i.csv").read_text().splitlines()
     assert header == "price low,price high,stars set,share low,share high" and first.split(",")[2] == f"{rows[0, 1]:g}"
     assert main([*line, "--kind", "price=bound"]) == 2 and "unknown kind of column 'price' 'bound'" in capsys.readouterr().err
+
+
+def test_a_number_that_an_ordinal_column_had_not_is_the_nearest_level():
+    column = Ordinal.fit("stars", np.array([1.0, 2.0, 4.0, 5.0]), np.ones(4, bool))
+    cells = np.array([-7.0, 1.4, 1.6, 3.1, 4.4, 99.0, np.nan])
+    observed = ~np.isnan(cells)
+    nearest = np.array([1.0, 1.0, 2.0, 4.0, 4.0, 5.0, np.nan])
+    np.testing.assert_array_equal(column.encode(cells, observed), column.encode(nearest, observed))
+    assert not column.unseen(cells, observed).any() and column.unseen(np.array([1.0, "x"], object), np.ones(2, bool)).tolist() == [False, True]
+    np.testing.assert_array_equal(column.decode(column.encode(nearest[:6], observed[:6])), nearest[:6])
+    with pytest.raises(InputError, match="infinity is not a value"):
+        column.encode(np.array([np.inf, 1.0]), np.ones(2, bool))

@@ -39,7 +39,7 @@ WHOLE, MORE_VECTORS = 64, 8
 FLOOR = 0.01
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FactorAnalysis:
     """N(mean, loadings^T loadings + diag(noise)): (D,), (k, D) and (D,), float64."""
 

@@ -37,7 +37,7 @@ PIECE = 1 << 20
 OPERATIONS = 3 * 10**11
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Normal:
     """N(mean, covariance): (D,) and (D, D), float64."""
 

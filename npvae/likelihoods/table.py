@@ -40,6 +40,12 @@ class Table(Likelihood):
             {"likelihood": registry.to_config(likelihood), "columns": count} for likelihood, count in self._parts
         ]}
 
+    def __str__(self) -> str:
+        counts: dict[str, int] = {}
+        for likelihood, count in self._parts:
+            counts[likelihood.name] = counts.get(likelihood.name, 0) + count
+        return f"table of columns by {', '.join(f'{name} ({count})' for name, count in counts.items())}"
+
     def parts(self, n_features: int) -> list[tuple[str, Likelihood, slice]]:
         """Prefix, likelihood and columns of every part. InputError: they are not as many as X has."""
         total = sum(count for _, count in self._parts)

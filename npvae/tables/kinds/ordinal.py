@@ -11,7 +11,8 @@ from typing import ClassVar
 import numpy as np
 
 from npvae.errors import InputError
-from npvae.tables.kinds.base import LevelsColumn
+from npvae.tables.kinds.base import Column, LevelsColumn
+from npvae.tables.kinds.reading import numbers
 
 #: So many values at most are guessed by their probability.
 GUESSED_BY_PROBABILITY = 10
@@ -37,6 +38,20 @@ class Ordinal(LevelsColumn):
         if list(self.values) != sorted(self.values):
             raise InputError("the values of an ordinal column are not in order")
 
+    def unseen(self, cells, observed):
+        """Texts alone: a number that was not there in fit is taken for the nearest level."""
+        return Column.unseen(self, cells, observed)
+
+    def encode(self, cells, observed):
+        x, v = np.full((len(cells), self.width), np.nan), numbers(cells, observed, self.name)
+        x[observed] = self.numbers_of_places(self._nearest(v[observed]))
+        return x
+
+    def _nearest(self, v: np.ndarray) -> np.ndarray:
+        """Of numbers (n,), where the nearest level is among the values."""
+        values = np.array(self.values)
+        return np.searchsorted(0.5 * (values[1:] + values[:-1]), v)
+
     @property
     def width(self):
         return len(self.values) - 1
@@ -53,7 +68,7 @@ class Ordinal(LevelsColumn):
             return super().guess(expected)
         values = np.array(self.values)
         v = values[0] + expected.astype(np.float64) @ np.diff(values)
-        return values[np.searchsorted(0.5 * (values[1:] + values[:-1]), v)]
+        return values[self._nearest(v)]
 
     def decode(self, x):
         return self.of_places(self.probabilities(x).argmax(axis=1))

@@ -22,7 +22,7 @@ from npvae.errors import ModelFileError
 MOST = 5000
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Latents:
     """mean, logvar: (M, Z), float32."""
 

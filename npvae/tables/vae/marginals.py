@@ -23,7 +23,7 @@ from npvae.tables.kinds.base import NumberColumn
 DRAWS, KNOTS, VALUES = 20_000, 501, 5000
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Marginal:
     """drawn: quantiles of the model's draws, (K,), ascending; values: in order, (J,), with the probability, (J,), of no more than each; or,
     of a column whose values do not recur, with that at which its quantile is each. steps: which of the two."""
