@@ -99,7 +99,7 @@ def test_the_report_of_impute(capsys):
                 f"4 rows, 3 columns{words}; 3 cells filled in",
                 "  a: continuous, 0 missing", f"  b: categorical (u, v, w, x, y, z), 2 missing{empty}", f"  c: counts (0, 1, 2, 3, 4, 5, ...), 1 missing{empty}",
                 "squared error of cells held out, standardised (of names: of their probabilities): 0.375; of a normal distribution: 1.500",
-                *([] if few is None else [f"of the rows filled in, {few} on fewer than 5 of 50 samples: unlike the others, or with a wild cell"]),
+                *([] if few is None else [f"of the rows filled in, {few} on fewer than 5 effective samples of z: unlike the others, or with a wild cell"]),
                 "wrote o.csv",
             ]
 

@@ -143,3 +143,13 @@ def test_an_imputer_of_a_wide_table_is_saved_without_a_covariance(rng, tmp_path)
         imputer.save(tmp_path / "wrong.npz")
         with pytest.raises(ModelFileError, match="member 1"):
             TableImputer.load(tmp_path / "wrong.npz")
+
+
+def test_where_time_is_over_the_first_linear_model_is_taken():
+    x = np.random.default_rng(3).normal(size=(60, 40))
+    x[::7, 3] = np.nan
+    tried = []
+    model, factors = choose_linear(x, lambda model: tried.append(model) or -len(tried), lambda: True)
+    assert tried == [model]
+    choose_linear(x, lambda model: tried.append(model) or -len(tried), lambda: False)
+    assert len(tried) > 2

@@ -151,8 +151,8 @@ def _report(imputer, found, text, table, names) -> None:
     few = (missing.any(axis=1) & (found.effective_sample_size < FEW_SAMPLES)).sum()
     if few:
         output.say(
-            f"of the rows filled in, {few} rest{'s' if few == 1 else ''} on fewer than {FEW_SAMPLES} of "
-            f"{imputer.imputation_samples} samples: unlike the others, or with a wild cell"
+            f"of the rows filled in, {few} rest{'s' if few == 1 else ''} on fewer than {FEW_SAMPLES} "
+            f"effective samples of z: unlike the others, or with a wild cell"
         )
     if files := outputs.written_words(names):
         output.say(f"wrote {files}")

@@ -36,8 +36,9 @@ def _bears_full_covariance(x: np.ndarray) -> bool:
     return len(x) > x.shape[1] and operations_of(x) <= LARGEST_STEP
 
 
-def choose_linear(x: np.ndarray, error_of: Callable) -> tuple[Normal | FactorAnalysis, int | None]:
-    """``(model, factors)``: the one of the least ``error_of(model)``; more factors are tried as long as they do better."""
+def choose_linear(x: np.ndarray, error_of: Callable, enough: Callable | None = None) -> tuple[Normal | FactorAnalysis, int | None]:
+    """``(model, factors)``: the one of the least ``error_of(model)``; more factors are tried as long as they do better. enough: says after a
+    model that there is no time for another."""
     columns, full = x.shape[1], _bears_full_covariance(x)
     if columns <= FEW_COLUMNS and full:
         return fit_linear(x, None), None
@@ -48,5 +49,7 @@ def choose_linear(x: np.ndarray, error_of: Callable) -> tuple[Normal | FactorAna
         if error < best:
             best, found = error, (model, factors)
         elif factors is not None and found[1] is not None:
+            break
+        if enough is not None and enough():
             break
     return found

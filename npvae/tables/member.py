@@ -191,7 +191,7 @@ def train_member(
         return float(np.square(normal.complete(standard.of(rest[watched])) - wanted)[where].mean())
 
     if first is None:
-        normal, _ = choose_linear(standard.of(rest), linear_error)
+        normal, _ = choose_linear(standard.of(rest), linear_error, enough)
     else:
         normal = fit_linear(standard.of(rest), len(first.normal.loadings) if isinstance(first.normal, FactorAnalysis) else None)
     model = model_of(x.shape[1], likelihood, recipe, ops)
@@ -211,7 +211,8 @@ def train_member(
         # A latent dimension that a table has no use for is no accident here.
         warnings.simplefilter("ignore", PosteriorCollapseWarning)
         with contextlib.suppress(NonFiniteError):  # training ends there; the best parameters until then are kept
+            started = state.step
             train(model, settings, data, state=state, callbacks=callbacks, enough=enough)
-            if state.stop_reason == OUT_OF_TIME:
+            if state.stop_reason == OUT_OF_TIME and state.step > started:
                 watch.look(state)
     return Member(model, watch.theta, normal, standard, watch.error, linear_error(normal), watch.epoch), state
