@@ -112,3 +112,10 @@ def test_info_lists_an_imputer_s_columns(tmp_path, capsys):
     for line in ("columns     3: 2 continuous, 1 categorical", "  a: continuous", "  when: continuous of dates", "  kind: categorical (u, v, w)",
                  "carried     1: one (ignored, as was said)"):
         assert f"\n{line}\n" in printed
+
+
+def test_arrays_with_the_members_of_a_model_are_a_damaged_one(tmp_path, capsys):
+    np.savez(tmp_path / "m.npz", theta=np.zeros(3), header=np.zeros(5, np.uint8))
+    assert main(["info", str(tmp_path / "m.npz")]) == 2 and "m.npz" in capsys.readouterr().err
+    np.savez(tmp_path / "a.npz", theta=np.zeros(3))
+    assert main(["info", str(tmp_path / "a.npz")]) == 0 and "a.npz: arrays" in capsys.readouterr().out

@@ -13,6 +13,7 @@ from npvae import io
 from npvae.data import DATASETS
 from npvae.errors import InputError
 from npvae.reading import open_file
+from npvae.zip_members import BadZip, ZipMembers
 
 #: Of npvae's own files, by the class or the form in the header: in words, and which commands they are for.
 _OWN = {
@@ -113,10 +114,22 @@ def _of_zip(path, start: bytes) -> FileKind | None:
     if name == "header.npy" or not name:
         return None
     if name.endswith(".npy"):
+        if {"header.npy", "theta.npy"} <= _members(path):
+            return None
         return FileKind("data", "arrays", _DATA_COMMANDS.format(path))
     if name in ("[Content_Types].xml", "_rels/.rels") or name.startswith(("xl/", "docProps/")):
         return FileKind("data", "an Excel workbook", _TABLE_COMMANDS.format(path))
     return FileKind("data", "a zip archive", _TABLE_COMMANDS.format(path))
+
+
+def _members(path) -> set[str]:
+    """The names of a zip's members; none of one that is damaged."""
+    file, size = open_file(path)
+    with file:
+        try:
+            return set(ZipMembers(file, size).members)
+        except BadZip:
+            return set()
 
 
 def _size_of_picture(start: bytes) -> str:
