@@ -87,7 +87,7 @@ def modelled(kinds, column: Column) -> str:
 def missing(column: Column) -> str:
     """How many cells are missing, by spelling: "26,937 missing (N/A)"."""
     total = int(column.missing.sum())
-    spelled = {text or "empty": count for text, count in sorted(column.spellings.items(), key=lambda item: -item[1])}
+    spelled = {text or "empty": count for text, count in sorted(column.spellings.items(), key=lambda item: (-item[1], item[0]))}
     if len(spelled) == 1:
         return f"{total:,} missing ({next(iter(spelled))})"
     return f"{total:,} missing ({', '.join(f'{count:,} {text}' for text, count in spelled.items())})" if total else ""
