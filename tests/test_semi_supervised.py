@@ -621,6 +621,21 @@ features.fit(x)
 model = SemiSupervisedVAE(FrozenEstimator(features), latent_dim=2, hidden=(8,), epochs=20, learning_rate=0.01, random_state=0)
 assert clone(model).fit(x, np.arange(60) % 2).features_ is features
 assert cross_val_score(model, x, np.arange(60) % 2, cv=2).mean() > 0.9
+
+# NaN is allowed by what takes tables; infinity never is.
+from sklearn.utils import get_tags
+x[3, 1] = np.nan
+for arguments, taken in (({}, True), ({"likelihood": "auto"}, True), ({"likelihood": "gaussian"}, False), ({"standardize": True}, False)):
+    for wrong in (np.nan, np.inf, -np.inf):
+        model = SemiSupervisedVAE(latent_dim=2, hidden=(8,), epochs=1, random_state=0, **arguments)
+        assert get_tags(model).input_tags.allow_nan is taken, arguments
+        x[3, 1] = wrong
+        try:
+            model.fit(x, np.arange(60) % 2)
+        except ValueError:
+            assert not (taken and np.isnan(wrong)), (arguments, wrong)
+        else:
+            assert taken and np.isnan(wrong), (arguments, wrong)
 """
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from npvae.backend.base import Ops
+from npvae.likelihoods.table import Table
 from npvae.model import Architecture, Model
 from npvae.summary import model_summary
 
@@ -26,3 +27,12 @@ def test_the_table_of_a_model():
         "-------------------------------------------------------------------",
         "14,102 parameters; p(x|z): GaussianPerFeature(floor=1e-06)",
     ]
+
+
+def test_the_likelihood_of_a_table_is_said_by_names_and_numbers_of_variables():
+    columns = [
+        ("gaussian_decoder", 2), ({"name": "categorical", "sizes": [3, 2]}, 5), ({"name": "bounded", "low": -2.5, "high": 2.5, "step": 0.5}, 1),
+        ("gaussian_decoder", 1), ({"name": "ordinal", "sizes": [3]}, 3),
+    ]
+    last = model_summary(Model(Architecture(12, 2, (4,), likelihood=Table(columns)), Ops(np))).splitlines()[-1]
+    assert last.endswith(" parameters; p(x|z): table of columns by gaussian_decoder (3), categorical (2), bounded (1), ordinal (1)")

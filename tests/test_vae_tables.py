@@ -184,6 +184,16 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path):
     assert all(np.array_equal(whole.sample(9)[name], resumed.sample(9)[name]) for name in table)
 
 
+def test_the_representation_of_a_fitted_table_holds_no_arrays():
+    model = VAE(likelihood="auto", hidden=(4,), epochs=1, random_state=0).fit(np.random.default_rng(0).normal(size=(60, 3)))
+    table = model.table_
+    table.recorded[0] = np.arange(9.0)
+    assert table.latents is not None and table.marginals
+    for part in (table, table.rows, table.rows.normal, table.latents, *table.marginals.values()):
+        assert "array([" not in repr(part) and "latents=" not in repr(part) and len(repr(part)) < 500
+        assert type(part).__name__ in repr(part)
+
+
 def test_scikit_learn_s_conventions():
     sklearn = pytest.importorskip("sklearn.base")
     from sklearn.linear_model import LogisticRegression

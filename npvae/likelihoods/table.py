@@ -43,7 +43,7 @@ class Table(Likelihood):
     def __str__(self) -> str:
         counts: dict[str, int] = {}
         for likelihood, count in self._parts:
-            counts[likelihood.name] = counts.get(likelihood.name, 0) + count
+            counts[likelihood.name] = counts.get(likelihood.name, 0) + len(likelihood.variables(count))
         return f"table of columns by {', '.join(f'{name} ({count})' for name, count in counts.items())}"
 
     def parts(self, n_features: int) -> list[tuple[str, Likelihood, slice]]:

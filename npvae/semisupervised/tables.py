@@ -33,7 +33,8 @@ class TakesTables(Estimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        if self.features is None and self.likelihood is None:
+        of_tables = self.likelihood is None or isinstance(self.likelihood, str) and self.likelihood == "auto"
+        if self.features is None and of_tables and not self._said_of_numbers():
             tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
         return tags
 

@@ -37,9 +37,9 @@ class FittedTable:
     batch_size: int = 1  #: and epochs at most: of the training
     epochs: int = 1
     tried: dict[int, float] = field(default_factory=dict)
-    latents: Latents | None = None
-    marginals: dict[int, Marginal] = field(default_factory=dict)
-    recorded: dict[int, np.ndarray] = field(default_factory=dict)  #: until it is trained, the values of columns of numbers
+    latents: Latents | None = field(default=None, repr=False)
+    marginals: dict[int, Marginal] = field(default_factory=dict, repr=False)
+    recorded: dict[int, np.ndarray] = field(default_factory=dict, repr=False)  #: until it is trained, the values of columns of numbers
 
     @property
     def schema(self):
