@@ -10,7 +10,7 @@ from dataclasses import replace
 from npvae import likelihoods, preparation
 from npvae.fitted import FittedVAE
 from npvae.model import Model
-from npvae.tables.vae import TakesTables
+from npvae.tables.vae import TableHooks
 from npvae.tables.vae.configuration import Auto
 
 #: What arguments that are None stand for, unless the likelihood is "auto": the study note's model.
@@ -25,7 +25,7 @@ COUNTS = {"latent_dim": 10, "decoder_hidden": (), "activation": "tanh", "optimiz
 STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 1200, 20, 400
 
 
-class VAE(TakesTables, FittedVAE):
+class VAE(TableHooks, FittedVAE):
     """A variational autoencoder.
 
     Training maximises the ELBO, in nats, summed over features and averaged over rows:

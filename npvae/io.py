@@ -100,6 +100,16 @@ def seal_of(path) -> str:
     return f"format version {FORMAT_VERSION}, {size:,} bytes; the header's fields, {arrays} and {'its' if len(stated) == 1 else 'their'} SHA-256"
 
 
+def within(name: str, arrays: dict) -> dict:
+    """Arrays of a model inside another's file, under names that begin with its own."""
+    return {f"{name}/{key}": array for key, array in arrays.items()}
+
+
+def taken_out(name: str, arrays: dict) -> dict:
+    """The inverse of :func:`within`, of all arrays of a file."""
+    return {key.removeprefix(f"{name}/"): array for key, array in arrays.items() if key.startswith(f"{name}/")}
+
+
 class _opened:
     """The members of a file; whatever is wrong with it becomes a ModelFileError that names it."""
 

@@ -169,16 +169,6 @@ def refuse_other_arrays(arrays: dict, names) -> None:
         raise ModelFileError(f"the array {shown(name)} " + ("is of no use to it" if name in arrays else "is missing"))
 
 
-def within(name: str, arrays: dict) -> dict:
-    """Arrays of a model inside another's file, under names that begin with its own."""
-    return {f"{name}/{key}": array for key, array in arrays.items()}
-
-
-def taken_out(name: str, arrays: dict) -> dict:
-    """The inverse of :func:`within`, of all arrays of a file."""
-    return {key.removeprefix(f"{name}/"): array for key, array in arrays.items() if key.startswith(f"{name}/")}
-
-
 def _arguments(estimator) -> dict:
     """The constructor's arguments as a file holds them."""
     arguments = registry.plain({**estimator.get_params(deep=False), **estimator.arguments_as_fitted()})

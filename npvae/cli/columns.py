@@ -65,14 +65,6 @@ def modelled(table: Table, also=(), without=()) -> Selection:
     return Selection(columns)
 
 
-def kind(entry: str) -> tuple[str, str]:
-    """The column and the kind of ``--kind COLUMN=KIND``. InputError: it is not of that form."""
-    name, equals, found = entry.rpartition("=")
-    if not equals or not name:
-        raise InputError(f"--kind must be COLUMN=KIND, got {entry!r}")
-    return name, found
-
-
 def of_model(schema, table: Table) -> Selection | dict:
     """The columns of a table that a model of this schema has, in its order. InputError: some are not there, all of them named."""
     there = {column.name: column for column in table.columns}
@@ -100,9 +92,9 @@ def kinds_of(table: Table, kinds=None) -> dict[str, str]:
 def write_report(options, table, kinds=None) -> None:
     """Write the file of ``--report``, if it is asked for. kinds: that are said of columns."""
     if options.report is not None:
-        modelled = kinds_of(table, kinds)
+        found = kinds_of(table, kinds)
         suffix = outputs.suffix_of(options.report, ".txt")
-        text = json.dumps(report.to_json(table, modelled), indent=2, ensure_ascii=False) if suffix == ".json" else output.printable(report.describe(table, modelled))
+        text = json.dumps(report.to_json(table, found), indent=2, ensure_ascii=False) if suffix == ".json" else output.printable(report.describe(table, found))
         write_text_atomically(outputs.target(options.report, ".txt"), text + "\n")
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from npvae import check, evaluate, model_file, preparation
+from npvae import check, evaluate, io, model_file, preparation
 from npvae.errors import ModelFileError, PosteriorCollapseWarning
 from npvae.estimator_base import Estimator
 from npvae.fields import Real
@@ -209,7 +209,7 @@ class OutlierVAE(Estimator):
 
     def _more_for_file(self):
         entry, arrays = self.table_.described()
-        return {"table": entry, "offset": self.offset_}, {**model_file.within("table", arrays), "typical": self.typical_}
+        return {"table": entry, "offset": self.offset_}, {**io.within("table", arrays), "typical": self.typical_}
 
     def _describe_view(self):
         return {}
@@ -218,8 +218,8 @@ class OutlierVAE(Estimator):
         return self.table_
 
     def _restore_more(self, header, arrays, backend, threads):
-        inner = model_file.taken_out("table", arrays)
-        model_file.refuse_other_arrays(arrays, ("theta", "typical", *model_file.within("table", inner)))
+        inner = io.taken_out("table", arrays)
+        model_file.refuse_other_arrays(arrays, ("theta", "typical", *io.within("table", inner)))
         self.ignore, self.missing, self.hidden = (), tuple(self.missing), self.hidden if isinstance(self.hidden, int) else tuple(self.hidden)
         self.table_ = replace(TableRows.restored(header["table"], inner, self.missing), farthest=FARTHEST)
         self.offset_, self.typical_ = header["offset"], arrays["typical"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae import check, declared, model_file, random
+from npvae import check, declared, io, model_file, random
 from npvae.batches import batches
 from npvae.errors import InputError, ModelFileError
 from npvae.estimator import VAE
@@ -146,7 +146,7 @@ class FittedSemiSupervisedVAE(Classifier, TakesTables):
             return header, {**scale, **self._arrays_of_table()}
         inner, arrays = model_file.describe(self.features_)
         header["features"] = {"header": inner, "used_dimensions": self.used_dimensions_.tolist()}
-        return header, model_file.within("features", arrays)
+        return header, io.within("features", arrays)
 
     def _restore_more(self, header, arrays, backend, threads):
         _, self.classes_ = read_labels(header["classes"], len(header["classes"]), header["classes"])
@@ -161,8 +161,8 @@ class FittedSemiSupervisedVAE(Classifier, TakesTables):
         if self.standardize:
             used += ["center", "scale"]
         if features is not None:
-            inner = model_file.taken_out("features", arrays)
-            used += model_file.within("features", inner)
+            inner = io.taken_out("features", arrays)
+            used += io.within("features", inner)
         model_file.refuse_other_arrays(arrays, used)
         if self.standardize:
             latent_features.check_scale(self.center_, self.scale_, self.n_features_in_)

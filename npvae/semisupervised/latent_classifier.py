@@ -138,7 +138,7 @@ class LatentClassifier(Classifier):
             "l2": self.classifier_.l2, "samples": self.samples,
         }
         io.save(path, "latent-classifier", header, {
-            "coef": self.classifier_.coef_, "intercept": self.classifier_.intercept_, **model_file.within("features", arrays),
+            "coef": self.classifier_.coef_, "intercept": self.classifier_.intercept_, **io.within("features", arrays),
         }, self._declaration())
 
     @classmethod
@@ -147,8 +147,8 @@ class LatentClassifier(Classifier):
         backends.for_use(backend, threads)
         header, arrays = io.load(path, "latent-classifier", cls._declaration())
         with model_file.refusing(path):
-            inner = model_file.taken_out("features", arrays)
-            model_file.refuse_other_arrays(arrays, ("coef", "intercept", *model_file.within("features", inner)))
+            inner = io.taken_out("features", arrays)
+            model_file.refuse_other_arrays(arrays, ("coef", "intercept", *io.within("features", inner)))
             vae = model_file.restore(VAE, header["features"], inner, backend, threads)
             self = cls(vae, SoftmaxRegression(header["l2"]), samples=header["samples"])
             self._take_features(vae)

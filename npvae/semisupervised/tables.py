@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from npvae import check, inputs, model_file, random
+from npvae import check, inputs, io, random
 from npvae.batches import batches
 from npvae.errors import InputError, ModelFileError, PosteriorCollapseWarning
 from npvae.estimator_base import Estimator
@@ -135,20 +135,20 @@ class TakesTables(Estimator):
 
     def _arrays_of_table(self) -> dict:
         """The arrays of the table in a file, if there is one."""
-        return {} if self.table_ is None else model_file.within("table", self.table_.described()[1])
+        return {} if self.table_ is None else io.within("table", self.table_.described()[1])
 
     def _restore_table(self, header: dict, arrays: dict) -> list[str]:
         """Take back the table of a file, if it has one; the names of its arrays. ModelFileError: they do not fit together."""
         self.table_ = None
         if "table" not in header:
             return []
-        inner = model_file.taken_out("table", arrays)
+        inner = io.taken_out("table", arrays)
         self.table_ = TableRows.restored(header["table"], inner, header["parameters"].get("missing", ()))
         found = header.get("frame", {"container": "dict", "types": [{"type": "list"}] * len(self.table_.schema.columns)})
         if len(found["types"]) != len(self.table_.schema.columns):
             raise ModelFileError("the types of its columns are not as many as its columns")
         self.frame_ = FrameKind(found["container"], tuple(found["types"]))
-        return [*model_file.within("table", inner)]
+        return [*io.within("table", inner)]
 
     def _restore_view(self, header, architecture):
         if self.table_ is None:

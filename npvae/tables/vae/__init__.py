@@ -13,6 +13,6 @@
 
 from __future__ import annotations
 
-from npvae.tables.vae.mixin import TakesTables
+from npvae.tables.vae.mixin import TableHooks
 
-__all__ = ["TakesTables"]
+__all__ = ["TableHooks"]

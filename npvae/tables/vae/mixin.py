@@ -18,7 +18,7 @@ from npvae.tables.vae.preparation import TablePreparation
 ROWS_CHECKED, FEWEST_HELD_OUT = 2000, 20
 
 
-class TakesTables:
+class TableHooks:
     """Comes before an estimator among the bases of a class.
 
     Attributes, of a fitted model: ``table_``, a :class:`npvae.tables.vae.table.FittedTable`, None of a model of arrays; ``schema_``,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from npvae import check, random
+from npvae import check, io, random
 from npvae.batches import batches
 from npvae.errors import ModelFileError
 from npvae.fields import ListOf, Maybe, Real, Record, Whole
@@ -90,11 +90,11 @@ class FittedTable:
     def describe(self) -> tuple[dict, dict]:
         """``(entry, arrays)``: the entry as ``DECLARATION`` says."""
         entry, arrays = self.rows.described()
-        arrays = {f"table/{name}": array for name, array in arrays.items()}
+        arrays = io.within("table", arrays)
         if self.latents is not None:
-            arrays |= {"latents/mean": self.latents.mean, "latents/logvar": self.latents.logvar}
+            arrays |= io.within("latents", {"mean": self.latents.mean, "logvar": self.latents.logvar})
         for i, marginal in self.marginals.items():
-            arrays |= {f"marginal_{i}/{name}": array for name, array in marginal.arrays().items()}
+            arrays |= io.within(f"marginal_{i}", marginal.arrays())
         return {
             "rows": entry, "frame": self.frame.config(), "batch_size": self.batch_size, "epochs": self.epochs,
             "marginals": [{"column": i, "steps": int(marginal.steps)} for i, marginal in self.marginals.items()],
@@ -104,10 +104,8 @@ class FittedTable:
     @classmethod
     def restore(cls, entry: dict, arrays: dict, auto) -> FittedTable:
         """The table that :meth:`describe` described, of an entry that is as declared. ModelFileError: it does not fit together."""
-        def taken(prefix: str) -> dict:
-            return {name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)}
-
-        rows, kind = TableRows.restored(entry["rows"], taken("table/"), auto.missing), FrameKind(**entry["frame"])
+        parts_of_rows = io.taken_out("table", arrays)
+        rows, kind = TableRows.restored(entry["rows"], parts_of_rows, auto.missing), FrameKind(**entry["frame"])
         if len(kind.types) != len(rows.schema.columns):
             raise ModelFileError("the types of its columns are not as many as its columns")
         found = {one["column"]: one for one in entry["marginals"]}
@@ -116,16 +114,16 @@ class FittedTable:
             {one["latent_dim"]: -np.inf if one["bound"] is None else one["bound"] for one in entry["tried"]},
         )
         for i, one in found.items():
-            parts = taken(f"marginal_{i}/")
+            parts = io.taken_out(f"marginal_{i}", arrays)
             if sorted(parts) != ["drawn", "probabilities", "values"] or i >= len(rows.schema.columns) or not marginals.is_moved(rows.schema.columns[i]):
                 raise ModelFileError(f"the distribution of column {i} is not whole, or of no use to it")
             table.marginals[i] = Marginal.restored(parts, bool(one["steps"]))
-        latents = taken("latents/")
+        latents = io.taken_out("latents", arrays)
         if latents:
             if sorted(latents) != ["logvar", "mean"]:
                 raise ModelFileError("its posteriors are not whole")
             table.latents = Latents(**latents)
-        known = {"theta", *(f"table/{name}" for name in taken("table/")), *(f"latents/{name}" for name in latents)}
+        known = {"theta", *io.within("table", parts_of_rows), *io.within("latents", latents)}
         known |= {f"marginal_{i}/{name}" for i in found for name in ("drawn", "values", "probabilities")}
         for name in sorted(set(arrays) - known):
             raise ModelFileError(f"the array {name!r} is of no use to it")
