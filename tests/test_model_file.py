@@ -20,7 +20,7 @@ from npvae import VAE, likelihoods
 from npvae import io as npvae_io
 from npvae.errors import InputError, InputTypeError, MissingDependencyError, ModelFileError, NonFiniteError, UnregisteredLikelihoodWarning
 from npvae.files import write_atomically
-from npvae.model_file import refuse_other_arrays, refusing, taken_out, within
+from npvae.model_file import refuse_other_arrays, refusing
 from npvae.optim import Adam
 from npvae.selfcheck import draw_data
 
@@ -459,9 +459,9 @@ def test_what_contradicts_itself_in_a_file_is_the_file_s_fault_and_nothing_else(
 
 def test_arrays_of_a_model_inside_another_s_file():
     a, b = np.zeros(1), np.ones(2)
-    inside = within("features", {"theta": a, "other": b})
+    inside = npvae_io.within("features", {"theta": a, "other": b})
     assert inside == {"features/theta": a, "features/other": b}
-    assert taken_out("features", {**inside, "theta": b, "features": b, "more/features/": a}) == {"theta": a, "other": b}
+    assert npvae_io.taken_out("features", {**inside, "theta": b, "features": b, "more/features/": a}) == {"theta": a, "other": b}
     refuse_other_arrays({"a": a, "b": b}, ("b", "a"))
     for arrays, words in (({"b": b}, "the array 'a' is missing"), ({"a": a, "b": b, "c": b}, "the array 'c' is of no use to it"), ({"c": b, "b": b}, "'a' is missing")):
         with pytest.raises(ModelFileError, match=words):
