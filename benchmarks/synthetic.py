@@ -149,10 +149,15 @@ def measure(train, made, held_out, table) -> dict:
     return {**found, "detection": roc_auc_score(which, told), "nearer": float((ours < np.quantile(theirs, 0.05)).mean())}
 
 
+def read(path: Path, left_out: list[str]) -> pd.DataFrame:
+    """A table without some columns; text as objects."""
+    found = pd.read_csv(path, keep_default_na=False).drop(columns=left_out)
+    return found.astype({name: object for name in found if found[name].dtype.kind not in "iuf"})
+
+
 def load(folder: Path, table: str) -> pd.DataFrame:
     file, left_out, *_ = TABLES[table]
-    found = pd.read_csv(folder / file, keep_default_na=False).drop(columns=left_out)
-    return found.astype({name: object for name in found if found[name].dtype.kind not in "iuf"})
+    return read(folder / file, left_out)
 
 
 def run(options) -> dict:
