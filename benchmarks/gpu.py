@@ -86,7 +86,7 @@ def limits(spec, measured: dict[str, float]) -> dict[str, float]:
     import cupy
 
     from npvae import Architecture
-    from npvae.backend.cupy_phases import Phases
+    from npvae.fused.cupy_phases import Phases
 
     architecture = Architecture(spec.inputs, spec.latent, spec.hidden, activation=spec.activation)
     phases = Phases(architecture, spec.batch, cupy.cuda.Device().attributes["MultiProcessorCount"])

@@ -26,6 +26,7 @@ import time
 import numpy as np
 
 from npvae import Architecture, Model, TrainingSettings, backend, load_dataset, random
+from npvae.fused import trainer_for
 from npvae.optim import RMSprop
 
 B, INPUTS, HIDDEN, LATENT = 100, 784, 256, 2
@@ -36,7 +37,7 @@ RATE, RHO, EPSILON = 1e-3, 0.9, 1e-7
 
 
 class Library:
-    """The step through npvae's training program."""
+    """The step through npvae's fused trainer."""
 
     def __init__(self, theta, x, order) -> None:
         model = Model(Architecture(INPUTS, LATENT, (HIDDEN,)), backend.get("numpy"))
@@ -44,7 +45,7 @@ class Library:
         self.theta, self.order = model.ops.copy(theta), order
         self.gradient = model.ops.copy(np.zeros_like(theta))
         self.state = settings.optimizer.initial_state(model.ops, self.theta)
-        self.program = model.ops.training_program(model, settings, x)
+        self.trainer = trainer_for(model.ops, model, settings, x)
         self.count = 0
 
     def steps(self, count: int) -> list[float]:
@@ -53,7 +54,7 @@ class Library:
         while count:
             start = self.count % EPOCH_STEPS * B
             taken = min(count, EPOCH_STEPS - self.count % EPOCH_STEPS)
-            losses += list(self.program.train(
+            losses += list(self.trainer.take_steps(
                 self.theta, self.gradient, self.state, self.order, start, self.count, [RATE] * taken, [1.0] * taken
             ).losses)
             self.count += taken

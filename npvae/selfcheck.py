@@ -9,13 +9,13 @@ import numpy as np
 
 from npvae import backend as backends
 from npvae import likelihoods, objectives, random
+from npvae.fused import trainer_for
 from npvae.gradcheck import GradientReport, check_gradient
 from npvae.layers import activations
 from npvae.layers.dense import dense
 from npvae.layers.kl import kl_divergence
 from npvae.layers.sampling import sample
 from npvae.model import Architecture, Model
-from npvae.optim import SGD
 from npvae.semisupervised.model import SemiSupervisedArchitecture, SemiSupervisedModel
 from npvae.training.settings import TrainingSettings
 
@@ -52,9 +52,9 @@ def cases(ops=None, seed: int = 0) -> Iterator[Case]:
         wider = Architecture(5, 3, (9, 7), activation=activation, likelihood=kind.example(5))  # along directions: faster
         yield bound_case(ops, wider, generator, rows=4, samples=3, beta=0.7)
         for objective in (objectives.ELBO(), objectives.ImportanceWeighted(3)):
-            programmed = program_case(ops, architecture, generator, rows=4, beta=0.7, objective=objective)
-            if programmed is not None:
-                yield programmed
+            fused = fused_case(ops, architecture, generator, rows=4, beta=0.7, objective=objective)
+            if fused is not None:
+                yield fused
     for title, labels in (("labelled rows", (0, 2, 1)), ("unlabelled rows", (-1, -1)), ("both", (-1, 2, 0, -1))):
         yield semi_supervised_case(ops, labels, generator, title)
     architecture = Architecture(784, 2, (256,))
@@ -156,16 +156,16 @@ def semi_supervised_case(ops, labels, generator, rows: str) -> Case:
     return Case(f"M2, {rows}, 5-6-4-2, 3 classes", function, model.layout.views(np, theta))
 
 
-def program_case(ops, architecture, generator, rows: int, beta: float, objective) -> Case | None:
-    """The gradient of the backend's compiled training step, if it has one for this model and objective.
+def fused_case(ops, architecture, generator, rows: int, beta: float, objective) -> Case | None:
+    """The gradient of the fused training step, if there is one for this backend, model and objective.
 
-    The step draws its own noise and updates theta: here it is the same noise every time, and a rate of next to nothing.
+    It draws its own noise, a function of the step: the same every time.
     """
     model = Model(architecture, ops)
     x = ops.asarray(_draw_rows(architecture, generator, rows))
-    settings = TrainingSettings(seed=0, batch_size=rows, optimizer=SGD(), objective=objective)
-    program = ops.training_program(model, settings, x)
-    if program is None:
+    settings = TrainingSettings(seed=0, batch_size=rows, objective=objective)
+    trainer = trainer_for(ops, model, settings, x)
+    if trainer is None:
         return None
     theta = model.initial_parameters(0, "float64") + 0.1 * generator.standard_normal(model.layout.size)
     order = np.arange(rows)
@@ -173,12 +173,12 @@ def program_case(ops, architecture, generator, rows: int, beta: float, objective
     def function(*tensors):
         flat = np.concatenate([tensor.reshape(-1) for tensor in tensors])
         gradient = np.empty_like(flat)
-        step = program.train(flat, gradient, {}, order, 0, 0, [1e-300], [beta])
-        return step.losses[0], tuple(model.layout.views(np, gradient).values())
+        taken = trainer.take_gradient(flat, gradient, order, 0, 0, beta)
+        return taken.losses[0], tuple(model.layout.views(np, gradient).values())
 
     sizes = "-".join(map(str, (architecture.n_features, *architecture.hidden, architecture.latent_dim)))
     bound = "" if objective == objectives.ELBO() else f", {objective.samples} samples"
-    title = f"compiled training step{bound}, {sizes}, {architecture.activation}, {architecture.likelihood.name}"
+    title = f"fused training step{bound}, {sizes}, {architecture.activation}, {architecture.likelihood.name}"
     return Case(title, function, model.layout.views(np, theta))
 
 

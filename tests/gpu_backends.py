@@ -68,7 +68,7 @@ class ThroughDevice(Ops):
 
     def __getattribute__(self, name):
         operations = Ops.__dict__.keys() - {
-            "asarray", "copy", "to_numpy", "dtype_name", "training_program", "evaluation_program", "memory_guard",
+            "asarray", "copy", "to_numpy", "dtype_name", "memory_guard",
         }
         if name.startswith("_") or name not in operations or not callable(Ops.__dict__[name]):
             return super().__getattribute__(name)

@@ -13,15 +13,16 @@ import pytest
 from conftest import BACKENDS
 
 from npvae import backend, likelihoods, objectives, optim, random
-from npvae.backend import bits, blas, buffers, compiled, products
+from npvae.backend import bits, blas, buffers, products
 from npvae.backend.base import Ops
 from npvae.backend.buffers import SMALLEST_POOLED, BufferPool, SequencePool
 from npvae.backend.cupy_ops import CupyOps
-from npvae.backend.memory import Memory
 from npvae.backend.numba_ops import NumbaOps
 from npvae.backend.numpy_ops import NumpyOps
-from npvae.backend.step_ops import identical
 from npvae.errors import InputTypeError, UnknownNameError
+from npvae.fused import program_fields
+from npvae.fused.memory import Memory
+from npvae.fused.numpy_step_ops import identical
 from npvae.kernels import sizes, target
 from npvae.layers import activations
 from npvae.model import Architecture, Model
@@ -31,7 +32,7 @@ from npvae.training import TrainingSettings
 #: Empty, one, odd, just past a multiple of 32, large enough for pooled memory in both dtypes.
 SHAPES = [(0, 3), (1, 1), (5, 3), (4, 65), (257, 40)]
 #: Operations that a backend may add to those of the specification.
-EXTRA = {"release_memory", "reason_against", "program", "description", "activate", "activation_backward"}
+EXTRA = {"release_memory", "reason_against", "program", "is_compiled", "description", "activate", "activation_backward"}
 
 
 def public_methods(thing):
@@ -100,8 +101,8 @@ def test_overrides_have_the_arguments_of_the_specification(kind):
 def test_every_operation_is_compared_below(rng):
     compared = {name for name, _ in calls(rng, (2, 3), np.float64)}
     elsewhere = {
-        "training_program", "evaluation_program", "memory_guard", "available_bytes", "sorting_order", "concat", "asarray", "copy",
-        "to_numpy", "dtype_name", "rmsprop_step", "adam_step", "sgd_step", "flush_tiny", "never_compile",
+        "memory_guard", "available_bytes", "sorting_order", "concat", "asarray", "copy",
+        "to_numpy", "dtype_name", "rmsprop_step", "adam_step", "sgd_step", "flush_tiny", "never_compile", "compile_when_needed",
         "bits_depend_on",
     }
     assert compared | elsewhere == public_methods(Ops)
@@ -182,7 +183,7 @@ def test_strided_arguments(ops, dtype, rng):
 
 
 @pytest.mark.parametrize("dtypes", [("float64", "float32"), ("float32", "float64"), ("float16", "float16")])
-def test_arrays_of_two_dtypes_or_of_none_that_is_compiled(ops, rng, dtypes):
+def test_arrays_of_two_dtypes_or_of_none_thatis_compiled(ops, rng, dtypes):
     """Whatever has no compiled code goes the specification's way: the same values, of the same dtype."""
     one, two = (rng.random((3, 4)).astype(dtype) for dtype in dtypes)
     for name, arguments in (
@@ -616,39 +617,24 @@ def test_constants_do_not_grow_with_the_number_of_sizes():
 # What the compiled programs are told
 
 
-def test_what_is_plain_enough_for_a_program():
-    plain = compiled.is_plain
-    assert plain(Architecture(4, 2, (3,))) and not plain(Architecture(4, 2, (3,), missing=True))
-    assert not plain(Architecture(4, 2, (3,), linear_path=True)) and not plain(Architecture(4, 2, (3,), missing=True, linear_path=True))
-    elbo, free = TrainingSettings(seed=0), TrainingSettings(seed=0, objective=objectives.ELBO(free_bits=0.1))
-    weighted = TrainingSettings(seed=0, objective={"name": "importance_weighted", "samples": 5, "at_once": 50})
-    assert [compiled.is_plain_elbo(settings) for settings in (None, elbo, free, weighted)] == [True, True, False, False]
-    assert [compiled.is_weighted_bound(weighted, rows) for rows in (9, 10, 11)] == [True, True, False]
-    assert not compiled.is_weighted_bound(elbo, 1)
-    for likelihood, known in (("bernoulli", True), ("gaussian", True), ("poisson", False)):
-        model = Model(Architecture(4, 2, (3,), likelihood=likelihood), Ops(np))
-        assert compiled.is_known(model, None) == compiled.is_known(model, elbo) == known
-    assert not compiled.is_known(Model(Architecture(4, 2, (3,), missing=True), Ops(np)), elbo)
-
-
 def test_the_numbers_of_a_program():
     def model_of(likelihood):
         return Model(Architecture(6, 2, (3,), likelihood=likelihood), Ops(np))
 
-    none = compiled.constants(model_of("bernoulli"), None)
+    none = program_fields.constants(model_of("bernoulli"), None)
     assert none == {"tiny": optim.TINY, "likelihood_scale": 1.0, "likelihood_factor": 1.0, "likelihood_constant": 0.0}
-    gaussian = compiled.constants(model_of({"name": "gaussian", "variance": 0.25}), None)
+    gaussian = program_fields.constants(model_of({"name": "gaussian", "variance": 0.25}), None)
     constant = 3.0 * math.log(2 * math.pi * 0.25)
     assert (gaussian["likelihood_scale"], gaussian["likelihood_factor"]) == (4.0, 2.0)
     assert gaussian["likelihood_constant"] == pytest.approx(constant)
-    squared = compiled.constants(model_of("squared_error"), None)
+    squared = program_fields.constants(model_of("squared_error"), None)
     assert [squared[f"likelihood_{name}"] for name in ("scale", "factor", "constant")] == [2.0, 1.0, 0.0]
     for optimizer, wanted in (
         (optim.RMSprop(0.8, 1e-4), {"rho": 0.8, "epsilon": 1e-4}), (optim.SGD(0.7), {"momentum": 0.7}),
         (optim.Adam(0.8, 0.95, 1e-5), {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-5}),
     ):
         for clip_norm, longest in ((2.5, 2.5), (None, optim.LONGEST_GRADIENT)):
-            found = compiled.constants(model_of("bernoulli"), TrainingSettings(seed=0, optimizer=optimizer, clip_norm=clip_norm))
+            found = program_fields.constants(model_of("bernoulli"), TrainingSettings(seed=0, optimizer=optimizer, clip_norm=clip_norm))
             assert found == {**none, **wanted, "longest": longest}
 
 
@@ -658,7 +644,7 @@ def test_the_fields_and_rates_of_an_optimizer():
         (optim.RMSprop(), 11, 0), (optim.RMSprop(epsilon_inside=False), 12, 1), (optim.SGD(0.5), 13, 1), (optim.SGD(), 14, 0), (optim.Adam(), 15, 2),
     ):
         for binarize in ("none", "dynamic"):
-            fields = compiled.settings_fields(TrainingSettings(seed=9, optimizer=optimizer, binarize=binarize), codes)
+            fields = program_fields.settings_fields(TrainingSettings(seed=9, optimizer=optimizer, binarize=binarize), codes)
             flush = [*optimizer.flush_intervals().values(), 0, 0]
             assert len(flush) == intervals + 2
             assert fields == {
@@ -666,18 +652,18 @@ def test_the_fields_and_rates_of_an_optimizer():
                 "BINARIZE_PURPOSE": random.PURPOSES["binarize"] if binarize == "dynamic" else 0,
             }
     rates = [0.1, 0.2]
-    np.testing.assert_array_equal(compiled.update_rates(optim.SGD(), rates, 3), [[0.1, 1.0], [0.2, 1.0]])
+    np.testing.assert_array_equal(program_fields.update_rates(optim.SGD(), rates, 3), [[0.1, 1.0], [0.2, 1.0]])
     wanted = [[rate / (1 - 0.8**step), 1 / math.sqrt(1 - 0.9**step)] for rate, step in ((0.1, 4), (0.2, 5))]
-    np.testing.assert_allclose(compiled.update_rates(optim.Adam(0.8, 0.9), rates, 3), wanted, rtol=1e-14)
+    np.testing.assert_allclose(program_fields.update_rates(optim.Adam(0.8, 0.9), rates, 3), wanted, rtol=1e-14)
 
 
 def test_sums_by_their_names():
     latent = np.arange(6.0).reshape(3, 2)
-    found = compiled.sums_by_name(np.array([1.0, 2.0]), latent)
+    found = program_fields.sums_by_name(np.array([1.0, 2.0]), latent)
     assert type(found["loss"]) is float
     assert {name: found[name] for name in found if isinstance(found[name], float)} == {"loss": 1.0, "reconstruction": 2.0}
     assert [found[name].tolist() for name in ("kl_per_dimension", "mu", "mu_squared")] == latent.tolist()
-    assert compiled.sums_by_name((1.0, 2.0, 3.0), latent)["bound"] == 3.0
+    assert program_fields.sums_by_name((1.0, 2.0, 3.0), latent)["bound"] == 3.0
 
 
 def test_the_memory_of_a_program():

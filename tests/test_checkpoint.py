@@ -400,7 +400,7 @@ def test_a_state_that_comes_back_is_in_memory_of_its_own():
     run = preparation.prepare(small_vae(optimizer="adam", dtype="float64", backend="numpy"), grey_rows())
     state = initial_state(run.model, run.settings, run.x)
     state.best_theta, state.best_elbo, state.best_epoch, state.epoch, state.step = state.theta + 1.0, -3.5, 1, 2, 12
-    state.steps_by, state.stop_reason, state.history = "program", "enough", History({"epoch": [1, 2, 3], "loss": [0.5, 0.25, 0.125]})
+    state.steps_by, state.stop_reason, state.history = "fused", "enough", History({"epoch": [1, 2, 3], "loss": [0.5, 0.25, 0.125]})
     header, arrays = describe_state(run.model.ops, state)
     assert header["best_elbo"] == -3.5 and set(arrays) == {"theta", "best_theta", "optimizer/m", "optimizer/v"}
     before = {name: array.copy() for name, array in arrays.items()}

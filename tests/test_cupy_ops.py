@@ -400,7 +400,7 @@ def test_warm_up_compiles_every_source(module, capsys):
     assert sorted(module.compiled) == sorted(name for file in cuda_sources.files() for name in cuda_sources.instantiations(file))
 
 
-def test_one_source_is_compiled_without_the_others(module):
+def test_one_sourceis_compiled_without_the_others(module):
     from npvae.kernels import cuda, cuda_sources
 
     cuda.Kernels(module).compile("latent.cu")

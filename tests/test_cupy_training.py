@@ -11,10 +11,10 @@ import trained
 if gpu_backends.NO_GPU is not None and gpu_backends.NO_STANDIN is not None:
     pytest.skip(gpu_backends.NO_STANDIN, allow_module_level=True)
 
-from npvae import VAE
-from npvae.backend import cupy_phases, cupy_program
-from npvae.backend.cupy_phases import Phases
-from npvae.backend.cupy_program import GRAPH_STEPS, CupyProgram
+from npvae import VAE, fused
+from npvae.fused import cupy_phases, on_cupy
+from npvae.fused.cupy_phases import Phases
+from npvae.fused.on_cupy import GRAPH_STEPS, CupyTrainer
 from npvae.errors import DeviceMemoryError, NonFiniteError
 from npvae.kernels.cuda_plan import SIDES, Kind, Task
 from npvae.model import Architecture
@@ -91,32 +91,32 @@ def test_accumulators_never_become_denormal(optimizer, first):
     trained.check_that_accumulators_never_become_denormal(gpu_backends.on_gpu_or_standin(), optimizer, first)
 
 
-def make_program(ops, x, architecture=None, **settings):
-    """A program with what ``train`` wants: model, program, and a state."""
+def make_trainer(ops, x, architecture=None, **settings):
+    """A trainer with what ``take_steps`` wants: vectors and a state."""
     x = ops.asarray(x)
     model, settings = trained.make(ops, x, architecture, **settings)
     theta = model.initial_parameters(3, x.dtype.name)
     gradient, state = ops.copy(ops.xp.zeros_like(theta)), settings.optimizer.initial_state(ops, theta)
-    return CupyProgram.of(ops, model, x, settings), theta, gradient, state
+    return fused.trainer_for(ops, model, settings, x), theta, gradient, state
 
 
 def test_no_rows_are_left_to_the_operations():
     ops = gpu_backends.on_gpu_or_standin()
     model, settings = trained.make(ops, trained.grey(1))
     x = ops.asarray(trained.grey(1))
-    assert CupyProgram.of(ops, model, x, settings) is not None
-    assert CupyProgram.of(ops, model, x[:0], settings) is None
+    assert fused.trainer_for(ops, model, settings, x) is not None
+    assert fused.trainer_for(ops, model, settings, x[:0]) is None
 
 
 def test_graphs_follow_other_vectors():
     x, results = trained.grey(2 * GRAPH_STEPS), []
     for launch in ("graph", "single"):
         ops = gpu_backends.on_gpu_or_standin(launch=launch)
-        program, theta, gradient, state = make_program(ops, x, batch_size=2)
+        trainer, theta, gradient, state = make_trainer(ops, x, batch_size=2)
         order = ops.asarray(np.arange(len(x)))
         other, other_state = ops.copy(theta), {name: ops.copy(array) for name, array in state.items()}
-        program.train(theta, gradient, state, order, 0, 0, [0.01] * GRAPH_STEPS, [1.0] * GRAPH_STEPS)
-        program.train(other, gradient, other_state, order, 0, 0, [0.02] * GRAPH_STEPS, [1.0] * GRAPH_STEPS)
+        trainer.take_steps(theta, gradient, state, order, 0, 0, [0.01] * GRAPH_STEPS, [1.0] * GRAPH_STEPS)
+        trainer.take_steps(other, gradient, other_state, order, 0, 0, [0.02] * GRAPH_STEPS, [1.0] * GRAPH_STEPS)
         results.append((ops.to_numpy(theta).tobytes(), ops.to_numpy(other).tobytes()))
     assert results[0] == results[1] and results[0][0] != results[0][1]
 
@@ -126,23 +126,23 @@ def test_graphs_take_as_many_steps_as_asked(steps):
     x, results = trained.grey(2 * steps + 1), []
     for launch in ("graph", "single"):
         ops = gpu_backends.on_gpu_or_standin(launch=launch)
-        program, theta, gradient, state = make_program(ops, x, batch_size=2)
+        trainer, theta, gradient, state = make_trainer(ops, x, batch_size=2)
         order = ops.asarray(np.arange(len(x))[::-1].copy())
-        first = program.train(theta, gradient, state, order, 0, 0, [0.01] * steps, [1.0] * steps)
-        last = program.train(theta, gradient, state, order, 2 * steps, steps, [0.01], [1.0])
+        first = trainer.take_steps(theta, gradient, state, order, 0, 0, [0.01] * steps, [1.0] * steps)
+        last = trainer.take_steps(theta, gradient, state, order, 2 * steps, steps, [0.01], [1.0])
         assert (first.done, last.done) == (steps, 1)  # the last batch has one row
-        rows, sums = program.take_sums()
-        assert rows == len(x) and program.take_sums()[0] == 0
+        rows, sums = trainer.take_sums()
+        assert rows == len(x) and trainer.take_sums()[0] == 0
         assert sums["loss"] == pytest.approx(2 * first.losses.sum() + last.losses.sum())
         results.append((ops.to_numpy(theta).tobytes(), first.losses.tobytes(), last.norms.tobytes()))
     assert results[0] == results[1]
 
 
 def test_a_call_takes_no_more_steps_than_there_is_room_for(monkeypatch):
-    monkeypatch.setattr(cupy_program, "MOST_STEPS", 4)
+    monkeypatch.setattr(on_cupy, "MOST_STEPS", 4)
     ops = gpu_backends.on_gpu_or_standin()
-    program, theta, gradient, state = make_program(ops, trained.grey(20), batch_size=2)
-    result = program.train(theta, gradient, state, ops.asarray(np.arange(20)), 0, 0, [0.01] * 9, [1.0] * 9)
+    trainer, theta, gradient, state = make_trainer(ops, trained.grey(20), batch_size=2)
+    result = trainer.take_steps(theta, gradient, state, ops.asarray(np.arange(20)), 0, 0, [0.01] * 9, [1.0] * 9)
     assert result.done == 4 and len(result.losses) == len(result.norms) == 4
     x = trained.grey(20)
     trained.assert_close(run(ops, x, batch_size=2), trained.run(trained.specification(), x, batch_size=2))
@@ -224,16 +224,16 @@ def test_a_refused_step_changes_nothing():
     x[7] = np.nan
     for launch in LAUNCHES:
         ops = gpu_backends.on_gpu_or_standin(launch=launch)
-        program, theta, gradient, state = make_program(ops, x, batch_size=2)
+        trainer, theta, gradient, state = make_trainer(ops, x, batch_size=2)
         order = ops.asarray(np.arange(12))
-        first = program.train(theta, gradient, state, order, 0, 0, [0.01] * 3, [1.0] * 3)
-        before = ops.to_numpy(theta), ops.to_numpy(state["accumulator"]), program.take_sums()
+        first = trainer.take_steps(theta, gradient, state, order, 0, 0, [0.01] * 3, [1.0] * 3)
+        before = ops.to_numpy(theta), ops.to_numpy(state["accumulator"]), trainer.take_sums()
         assert first.done == 3 and before[2][0] == 6
-        second = program.train(theta, gradient, state, order, 6, 3, [0.01] * 3, [1.0] * 3)
+        second = trainer.take_steps(theta, gradient, state, order, 6, 3, [0.01] * 3, [1.0] * 3)
         assert second.done == 0 and len(second.losses) == 0
         np.testing.assert_array_equal(ops.to_numpy(theta), before[0])
         np.testing.assert_array_equal(ops.to_numpy(state["accumulator"]), before[1])
-        rows, sums = program.take_sums()
+        rows, sums = trainer.take_sums()
         assert rows == 0 and sums["loss"] == 0.0
 
 
@@ -242,7 +242,7 @@ def test_a_refused_step_changes_nothing():
 def test_what_the_program_does_not_know_is_trained_by_operations(likelihood, settings):
     x, ops = trained.real(40), gpu_backends.on_gpu_or_standin()
     model, made = trained.make(ops, ops.asarray(x), {"likelihood": likelihood}, **settings)
-    assert ops.training_program(model, made, ops.asarray(x)) is None
+    assert fused.trainer_for(ops, model, made, ops.asarray(x)) is None
     with trained.only_the_program():
         found = run(ops, x, architecture={"likelihood": likelihood}, **settings)
     wanted = trained.run(trained.specification(), x, architecture={"likelihood": likelihood}, **settings)
@@ -278,7 +278,7 @@ on_standin = pytest.mark.skipif(gpu_backends.NO_GPU is None, reason="counts what
 @pytest.mark.parametrize("epochs", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_copies_to_the_host_do_not_grow_with_the_steps(epochs, likelihood, monkeypatch):
     """An epoch reads the losses of its stretches, its sums, and whether theta is finite; nothing a step."""
-    monkeypatch.setattr("npvae.training.steps.STRETCH_SECONDS", 1e9)
+    monkeypatch.setattr("npvae.training.steps.CALL_SECONDS", 1e9)
     counts = {}
     for rows in (80, 400):
         module = gpu_backends.standin()
@@ -294,13 +294,13 @@ def test_copies_to_the_host_do_not_grow_with_the_steps(epochs, likelihood, monke
 def test_a_graph_is_captured_once_and_launched_again():
     module = gpu_backends.standin()
     ops = gpu_backends.on_standin(module)
-    program, theta, gradient, state = make_program(ops, trained.grey(200), batch_size=2)
+    trainer, theta, gradient, state = make_trainer(ops, trained.grey(200), batch_size=2)
     order, steps = ops.asarray(np.arange(200)), 2 * GRAPH_STEPS
     for start in (0, 2 * steps):
-        program.train(theta, gradient, state, order, start, 0, [0.01] * steps, [1.0] * steps)
+        trainer.take_steps(theta, gradient, state, order, start, 0, [0.01] * steps, [1.0] * steps)
     assert module.count["graphs"] == 4
     other = ops.copy(theta)
-    program.train(other, gradient, state, order, 0, 0, [0.01] * steps, [1.0] * steps)  # other memory, another graph
+    trainer.take_steps(other, gradient, state, order, 0, 0, [0.01] * steps, [1.0] * steps)  # other memory, another graph
     assert np.isfinite(ops.to_numpy(other)).all() and module.count["graphs"] == 6
 
 

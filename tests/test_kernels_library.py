@@ -338,7 +338,7 @@ def test_the_file_is_made_in_its_own_folder(compilations, tmp_path, monkeypatch)
     assert fresh(tmp_path / "kernels").origin == "compiled" and fresh(tmp_path / "kernels").origin == "cache"
 
 
-def test_a_file_that_cannot_be_read_is_compiled_for(compilations, tmp_path):
+def test_a_file_that_cannot_be_readis_compiled_for(compilations, tmp_path):
     fresh(tmp_path)
     path = only_file(tmp_path)
     path.unlink()

@@ -8,8 +8,8 @@ from trained import (
     assert_close, assert_same_bits, check, grey, make, on_numba, only_the_program, real, run, specification, start,
 )
 
-from npvae import backend, load_dataset, random
-from npvae.backend import thread_choice
+from npvae import backend, fused, load_dataset, random
+from npvae.fused import thread_choice
 from npvae.gradcheck import check_gradient
 from npvae.likelihoods import Bernoulli, Gaussian
 from npvae.objectives import ImportanceWeighted, importance_weighted_loss
@@ -72,14 +72,14 @@ def test_the_gradient_that_the_program_leaves(likelihood, beta):
     shape = {"likelihood": likelihood, "activation": "tanh", "hidden": (6, 4), "latent_dim": 3}
     settings = {"optimizer": "sgd", "batch_size": 6, "objective": ImportanceWeighted(4)}
     model, made = make(on_numba(), x, shape, **settings)
-    program = model.ops.training_program(model, made, x)
+    trainer = fused.trainer_for(model.ops, model, made, x)
     generator = np.random.default_rng(2)
     theta = model.initial_parameters(0, "float64") + 0.1 * generator.standard_normal(model.layout.size)
     order = generator.permutation(6)
 
     def function(at):
         gradient = np.full_like(at, np.nan)
-        stretch = program.train(at.copy(), gradient, {}, order, 0, 41, [1e-300], [beta])
+        stretch = trainer.take_steps(at.copy(), gradient, {}, order, 0, 41, [1e-300], [beta])
         assert stretch.norms[0] == pytest.approx(np.linalg.norm(gradient), rel=1e-13)
         return stretch.losses[0], (gradient,)
 
@@ -89,9 +89,9 @@ def test_the_gradient_that_the_program_leaves(likelihood, beta):
     loss, (gradient,) = function(theta)
     assert loss == pytest.approx(float(terms.loss), rel=1e-13)
     np.testing.assert_allclose(gradient, backward(), rtol=1e-11, atol=1e-13)
-    program.take_sums()
+    trainer.take_sums()
     function(theta)
-    rows, sums = program.take_sums()
+    rows, sums = trainer.take_sums()
     assert rows == 6 and sums["bound"] == pytest.approx(6 * float(terms.bound), rel=1e-12)
     assert sums["reconstruction"] == pytest.approx(6 * float(terms.reconstruction), rel=1e-12)
 
@@ -128,14 +128,14 @@ def test_a_refused_step_changes_nothing():
     x = grey(20)
     settings = {"objective": ImportanceWeighted(3), "optimizer": "adam", "batch_size": 10}
     model, made = make(on_numba(2), x, **settings)
-    program = model.ops.training_program(model, made, x)
+    trainer = fused.trainer_for(model.ops, model, made, x)
     state = start(model.ops, x, **settings)
     before = state.theta.copy()
-    stretch = program.train(
+    stretch = trainer.take_steps(
         state.theta, np.empty_like(before), state.optimizer_state, np.arange(20), 0, 0, [0.1], [np.nan]
     )
     assert stretch.done == 0 and np.array_equal(state.theta, before)
-    rows, sums = program.take_sums()
+    rows, sums = trainer.take_sums()
     assert rows == 0 and sums["loss"] == sums["bound"] == 0.0
 
 
@@ -144,7 +144,7 @@ def test_a_batch_that_is_to_be_decoded_in_pieces_is_left_to_the_operations():
     for at_once, known in ((21, True), (20, False)):
         objective = ImportanceWeighted(3, at_once=at_once)
         model, made = make(on_numba(), x, objective=objective)  # of 7 rows a batch
-        assert (model.ops.training_program(model, made, x) is not None) == known
+        assert (fused.trainer_for(model.ops, model, made, x) is not None) == known
         assert_close(run(on_numba(), x, objective=objective), run(specification(), x, objective=objective), rtol=1e-9)
 
 
@@ -161,13 +161,13 @@ def test_a_batch_of_fewer_rows_than_were_asked_for():
     """What counts is how many rows are decoded together: all that there are, if a batch were more."""
     for rows, known in ((7, True), (8, False)):
         model, settings = make(on_numba(), grey(rows), objective=ImportanceWeighted(3, at_once=21), batch_size=100)
-        assert (model.ops.training_program(model, settings, grey(rows)) is not None) == known
+        assert (fused.trainer_for(model.ops, model, settings, grey(rows)) is not None) == known
 
 
 def test_objectives_that_a_user_wrote_are_left_to_the_operations():
     x = grey(23)
     model, made = make(on_numba(), x, objective=Heavier(3))
-    assert model.ops.training_program(model, made, x) is None
+    assert fused.trainer_for(model.ops, model, made, x) is None
 
 
 def test_loss_curves_of_the_digits_agree_between_backends():

@@ -18,8 +18,9 @@ from trained import (
     assert_close, assert_same_bits, columns, grey, make, on_numba, only_the_program, real, run, specification, start,
 )
 
-from npvae.backend import thread_choice, together
-from npvae.backend.numba_program import NumbaProgram
+from npvae import fused
+from npvae.fused import parallel, thread_choice
+from npvae.fused.on_numba import NumbaTrainer
 from npvae.errors import NonFiniteError, TrainingInterrupted
 from npvae.evaluate import evaluate_elbo
 from npvae.kernels import sizes
@@ -70,13 +71,13 @@ def test_the_number_of_threads_changes_no_bit_of_a_large_model(all_threads, hidd
 def test_a_number_of_threads_that_changes_on_the_way_changes_no_bit(monkeypatch):
     x = grey(90, dtype="float32")
     wanted = run(on_numba(1), x, epochs=8)
-    used, original = [], together.run
+    used, original = [], parallel.run
 
     def note(program, plan, threads):
         used.append(threads)
         original(program, plan, threads)
 
-    monkeypatch.setattr(together, "run", note)
+    monkeypatch.setattr(parallel, "run", note)
     monkeypatch.setattr(thread_choice, "TRIAL_SECONDS", 0.0)
     monkeypatch.setattr(thread_choice, "FEWEST_BETWEEN", 0)
     assert_same_bits(run(on_numba(4), x, epochs=8), wanted)
@@ -85,14 +86,14 @@ def test_a_number_of_threads_that_changes_on_the_way_changes_no_bit(monkeypatch)
 
 def calls(monkeypatch):
     """The list of the lengths of the program's calls, filled while a run goes on."""
-    lengths, original = [], NumbaProgram.train
+    lengths, original = [], NumbaTrainer.take_steps
 
     def train(self, *arguments):
         stretch = original(self, *arguments)
         lengths.append(stretch.done)
         return stretch
 
-    monkeypatch.setattr(NumbaProgram, "train", train)
+    monkeypatch.setattr(NumbaTrainer, "take_steps", train)
     return lengths
 
 
@@ -104,7 +105,7 @@ def test_the_length_of_a_call_changes_no_bit(monkeypatch, optimizer, dtype):
     lengths = calls(monkeypatch)
     for seconds in (0.0, 1e9):
         lengths.clear()
-        monkeypatch.setattr(steps, "STRETCH_SECONDS", seconds)
+        monkeypatch.setattr(steps, "CALL_SECONDS", seconds)
         with only_the_program():
             states.append(run(on_numba(), x, **settings))
         assert sum(lengths) == 3 * math.ceil(200 / 7)
@@ -116,10 +117,10 @@ def test_a_trial_of_fewer_threads_is_short(monkeypatch):
     """So many steps as the choice says, not all that were asked for."""
     x = grey(40)
     model, settings = make(on_numba(2), x, batch_size=4)
-    program, state = model.ops.training_program(model, settings, x), start(model.ops, x)
+    trainer, state = fused.trainer_for(model.ops, model, settings, x), start(model.ops, x)
     for steps, done in ((2, 2), (None, 5)):
-        monkeypatch.setattr(program._choice, "steps_of_trial", lambda steps=steps: steps)
-        stretch = program.train(
+        monkeypatch.setattr(trainer._choice, "steps_of_trial", lambda steps=steps: steps)
+        stretch = trainer.take_steps(
             state.theta, np.empty_like(state.theta), state.optimizer_state, np.arange(40), 0, 0, [0.1] * 5, [1.0] * 5,
         )
         assert stretch.done == len(stretch.losses) == len(stretch.norms) == done
@@ -138,7 +139,7 @@ def test_where_no_thread_can_be_started_a_run_goes_on_alone(monkeypatch):
             super().start()
 
     ops = on_numba(3)
-    monkeypatch.setattr(together.threading, "Thread", Refused)
+    monkeypatch.setattr(parallel.threading, "Thread", Refused)
     assert_same_bits(run(ops, x), wanted)
     assert len(started) >= 2
 
@@ -151,7 +152,7 @@ def test_the_number_of_shares_changes_no_bit(monkeypatch, all_threads, each):
     x = grey(60, 40, dtype="float32")
     settings = {"architecture": {"hidden": (37, 20)}, "batch_size": 23, "clip_norm": 1.0}
     wanted = run(on_numba(1), x, **settings)
-    monkeypatch.setattr(NumbaProgram, "_shares_of_a_thread", lambda self: each)
+    monkeypatch.setattr(NumbaTrainer, "_shares_of_a_thread", lambda self: each)
     for threads in (2, 3):
         assert_same_bits(run(on_numba(threads), x, **settings), wanted)
 
@@ -165,7 +166,7 @@ def test_long_phases_have_several_shares_a_thread(threads, rows, samples, shares
     layers = [SimpleNamespace(inputs=64, outputs=128), SimpleNamespace(inputs=128, outputs=3)]
     model = SimpleNamespace(architecture=SimpleNamespace(dense_layers=lambda: layers))
     program = SimpleNamespace(_model=model, _batch=rows, _samples=samples, _threads=threads)
-    assert NumbaProgram._shares_of_a_thread(program) == shares
+    assert NumbaTrainer._shares_of_a_thread(program) == shares
 
 
 @pytest.mark.parametrize(("features", "hidden"), [(7, (300,)), (300, (7,))])
@@ -174,11 +175,11 @@ def test_the_memory_of_a_run(features, hidden):
     only where there is training."""
     x = grey(40, features)
     model, settings = make(on_numba(3), x, {"hidden": hidden})
-    program = model.ops.training_program(model, settings, x)
-    assert program._scratch >= sizes.scratch_numbers(program._program.target, 300)
-    assert program._counters.nbytes >= (sizes.TAKEN + 3) * CACHE_LINE + CACHE_LINE - program._counters.itemsize
-    evaluation = model.ops.evaluation_program(model, x, program._batch)
-    assert program._memory._size - evaluation._memory._size >= program._batch * (hidden[0] + 2)
+    trainer = fused.trainer_for(model.ops, model, settings, x)
+    assert trainer._scratch >= sizes.scratch_numbers(trainer._program.target, 300)
+    assert trainer._counters.nbytes >= (sizes.TAKEN + 3) * CACHE_LINE + CACHE_LINE - trainer._counters.itemsize
+    evaluation = fused.evaluator_for(model.ops, model, x, trainer._batch)
+    assert trainer._memory._size - evaluation._memory._size >= trainer._batch * (hidden[0] + 2)
 
 
 def never(program, plan, threads):
@@ -226,8 +227,8 @@ def test_what_a_late_thread_leaves_is_done_by_the_others(monkeypatch, all_thread
         calls.append(threads)
         late(program, plan, threads)
 
-    monkeypatch.setattr(together, "run", run_late)
-    monkeypatch.setattr(NumbaProgram, "_shares_of_a_thread", lambda self: each)
+    monkeypatch.setattr(parallel, "run", run_late)
+    monkeypatch.setattr(NumbaTrainer, "_shares_of_a_thread", lambda self: each)
     with only_the_program():
         assert_same_bits(run(on_numba(3), x, **settings), wanted)
     assert set(calls) == {3}
@@ -246,7 +247,7 @@ def test_each_thread_has_scratch_memory_of_its_own(monkeypatch, all_threads):
         program.run(plan.ctypes.data, 1)
         assert [(part != 165).any() for part in scratch] == [False, True, False]
 
-    monkeypatch.setattr(together, "run", only_the_second)
+    monkeypatch.setattr(parallel, "run", only_the_second)
     with only_the_program():
         assert_same_bits(run(on_numba(3), x, binarize="dynamic"), wanted)
 
@@ -279,7 +280,7 @@ def test_what_the_system_is_asked_for_where_a_thread_waits(monkeypatch, all_thre
         asked.append(len(calls))
 
     wanted = run(on_numba(1), x)
-    monkeypatch.setattr(together, "run", with_a_system_of_our_own)
+    monkeypatch.setattr(parallel, "run", with_a_system_of_our_own)
     assert_same_bits(run(on_numba(2), x), wanted)
     assert asked
 
@@ -305,7 +306,7 @@ def test_a_thread_that_can_neither_sleep_nor_give_way_looks_again(monkeypatch, a
         assert not second.is_alive()
 
     wanted = run(on_numba(1), x)
-    monkeypatch.setattr(together, "run", run_one_later)
+    monkeypatch.setattr(parallel, "run", run_one_later)
     assert_same_bits(run(on_numba(2), x), wanted)
 
 
@@ -313,7 +314,7 @@ def test_a_late_thread_of_a_refused_step_ends(monkeypatch, all_threads):
     """Its numbers are not finite: the others return in the middle of the call, and so does it."""
     x = grey(40)
     x[20, 3] = np.nan
-    monkeypatch.setattr(together, "run", lambda program, plan, threads: (
+    monkeypatch.setattr(parallel, "run", lambda program, plan, threads: (
         plan.__setitem__(Train.THREADS, threads), afterwards(program, plan, threads),
     ))
     with pytest.raises(NonFiniteError):
@@ -322,7 +323,7 @@ def test_a_late_thread_of_a_refused_step_ends(monkeypatch, all_threads):
 
 def test_a_thread_that_waits_sleeps_until_it_is_woken(monkeypatch, all_threads):
     """The second thread sleeps, as the first has not done its share, and is woken when it has."""
-    if together.futex() == (0, 0):
+    if parallel.futex() == (0, 0):
         pytest.skip("a system without Linux's futex")
     slept = []
 
@@ -345,7 +346,7 @@ def test_a_thread_that_waits_sleeps_until_it_is_woken(monkeypatch, all_threads):
 
     x = grey(40, dtype="float32")
     wanted = run(on_numba(1), x)
-    monkeypatch.setattr(together, "run", run_one_later)
+    monkeypatch.setattr(parallel, "run", run_one_later)
     assert_same_bits(run(on_numba(2), x), wanted)
     assert set(slept) == {1}  # its own share alone was done
 
@@ -356,17 +357,17 @@ def test_a_thread_that_waits_sleeps_until_it_is_woken(monkeypatch, all_threads):
 def test_where_there_is_no_futex_that_is_known(monkeypatch, name, value):
     """Another system, another processor, one of 32 bits, or one whose lower half of a number comes last."""
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(together.platform, "machine", lambda: "AMD64")
+    monkeypatch.setattr(parallel.platform, "machine", lambda: "AMD64")
     if sys.maxsize > 2**32 and sys.byteorder == "little":
-        assert together.futex()[1] == 202 and together.futex()[0] != 0
+        assert parallel.futex()[1] == 202 and parallel.futex()[0] != 0
     module, _, field = name.partition(".")
-    monkeypatch.setattr(getattr(together, module), field, value)
-    assert together.futex() == (0, 0)
+    monkeypatch.setattr(getattr(parallel, module), field, value)
+    assert parallel.futex() == (0, 0)
 
 
 def test_a_c_library_without_these_functions(monkeypatch):
     if sys.platform != "win32":
-        assert together.yield_address() == ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value
+        assert parallel.yield_address() == ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value
     monkeypatch.setattr(sys, "platform", "linux")
     for library in (SimpleNamespace(), None):
         def load(name, library=library):
@@ -374,8 +375,8 @@ def test_a_c_library_without_these_functions(monkeypatch):
                 raise OSError("no library")
             return library
 
-        monkeypatch.setattr(together.ctypes, "CDLL", load)
-        assert together.yield_address() == 0 and together.futex() == (0, 0)
+        monkeypatch.setattr(parallel.ctypes, "CDLL", load)
+        assert parallel.yield_address() == 0 and parallel.futex() == (0, 0)
 
 
 # How a run is cut
@@ -414,8 +415,8 @@ def test_ctrl_c_between_epochs_leaves_a_usable_model():
 @pytest.mark.parametrize(("step", "epochs"), [(3, 1), (4, 1), (6, 2)])
 def test_ctrl_c_ends_the_run_after_the_call(monkeypatch, step, epochs):
     """Three steps an epoch, one a call: in step 3 or 6 it ends a whole epoch, in step 4 it cuts the second short."""
-    monkeypatch.setattr(steps, "STRETCH_SECONDS", 0.0)
-    original = NumbaProgram.train
+    monkeypatch.setattr(steps, "CALL_SECONDS", 0.0)
+    original = NumbaTrainer.take_steps
 
     def train(self, theta, gradient, state, order, start, before, rates, betas):
         result = original(self, theta, gradient, state, order, start, before, rates, betas)
@@ -423,7 +424,7 @@ def test_ctrl_c_ends_the_run_after_the_call(monkeypatch, step, epochs):
             os.kill(os.getpid(), signal.SIGINT)
         return result
 
-    monkeypatch.setattr(NumbaProgram, "train", train)
+    monkeypatch.setattr(NumbaTrainer, "take_steps", train)
     state = run(on_numba(), grey(16), epochs=9)
     assert state.stop_reason == "interrupted"
     assert state.epoch == state.history.epochs == epochs and state.step == step
@@ -460,20 +461,20 @@ def test_a_loss_that_is_not_finite_though_its_gradient_is():
 def test_in_the_middle_of_a_call_the_steps_before_are_done(monkeypatch, value, snapshot_steps):
     """A bad row in the third batch of the second epoch: the copy put back is one that the run went through."""
     monkeypatch.setattr(steps, "SNAPSHOT_STEPS", snapshot_steps)
-    monkeypatch.setattr(steps, "STRETCH_SECONDS", 1e9)
+    monkeypatch.setattr(steps, "CALL_SECONDS", 1e9)
     x, seen = real(70), []
     shape, settings = {"likelihood": "squared_error"}, {"epochs": 3, "optimizer": "adam"}
     good = [start(on_numba(), x, shape, **settings).theta]
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "STRETCH_SECONDS", 0.0)
-        original = NumbaProgram.train
+        patch.setattr(steps, "CALL_SECONDS", 0.0)
+        original = NumbaTrainer.take_steps
 
         def train(self, theta, *rest):
             result = original(self, theta, *rest)
             good.append(theta.copy())
             return result
 
-        patch.setattr(NumbaProgram, "train", train)
+        patch.setattr(NumbaTrainer, "take_steps", train)
         run(on_numba(), x, architecture=shape, **settings)
     assert len(good) == 31
 
@@ -498,21 +499,21 @@ def test_a_refused_step_changes_nothing():
     """Neither parameters nor accumulators nor sums: another step can be taken in its place."""
     x = grey(20)
     model, settings = make(on_numba(2), x, optimizer="adam", batch_size=10)
-    program = model.ops.training_program(model, settings, x)
+    trainer = fused.trainer_for(model.ops, model, settings, x)
     state = start(model.ops, x, optimizer="adam")
     arrays = [state.theta, *state.optimizer_state.values()]
     order = np.arange(20)
-    program.train(state.theta, np.empty_like(state.theta), state.optimizer_state, order, 0, 0, [0.1], [1.0])
-    program.take_sums()
+    trainer.take_steps(state.theta, np.empty_like(state.theta), state.optimizer_state, order, 0, 0, [0.1], [1.0])
+    trainer.take_sums()
     before = [array.copy() for array in arrays]
     for beta in (np.inf, np.nan):
-        stretch = program.train(
+        stretch = trainer.take_steps(
             state.theta, np.empty_like(state.theta), state.optimizer_state, order, 10, 1, [0.1], [beta]
         )
         assert stretch.done == 0 and not stretch.losses.size and not stretch.norms.size
         for array, kept in zip(arrays, before, strict=True):
             np.testing.assert_array_equal(array, kept)
-        rows, sums = program.take_sums()
+        rows, sums = trainer.take_sums()
         assert rows == 0 and sums["loss"] == 0.0 and not sums["kl_per_dimension"].any()
 
 
@@ -590,5 +591,5 @@ def test_the_step_by_step_path_of_the_backend_agrees_with_its_program(monkeypatc
     """Which a step that the program refuses takes."""
     x = grey(40)
     program = run(on_numba(), x, optimizer="adam", binarize="dynamic", epochs=3)
-    monkeypatch.setattr("npvae.backend.numba_ops.NumbaOps.training_program", lambda *_: None)
+    monkeypatch.setattr("npvae.training.steps.trainer_for", lambda *_: None)
     assert_close(run(on_numba(), x, optimizer="adam", binarize="dynamic", epochs=3), program)

@@ -9,7 +9,7 @@ from trained import (
     specification, start,
 )
 
-from npvae import backend, likelihoods, load_dataset, objectives, optim, random
+from npvae import backend, fused, likelihoods, load_dataset, objectives, optim, random
 from npvae.evaluate import evaluate_elbo
 from npvae.kernels.sizes import NORM_BLOCK
 from npvae.layers import activations
@@ -147,8 +147,8 @@ def test_likelihoods_with_more_than_one_head_or_parameters_of_their_own():
     for likelihood in (*unknown, Doubled()):
         x, shape = grey(23), {"likelihood": likelihood}
         model, settings = make(on_numba(), x, shape, optimizer="adam")
-        assert model.ops.training_program(model, settings, x) is None
-        assert model.ops.evaluation_program(model, x, 10) is None
+        assert fused.trainer_for(model.ops, model, settings, x) is None
+        assert fused.evaluator_for(model.ops, model, x, 10) is None
         assert_close(
             run(on_numba(), x, architecture=shape, optimizer="adam"),
             run(specification(), x, architecture=shape, optimizer="adam"), rtol=1e-9,
@@ -158,7 +158,7 @@ def test_likelihoods_with_more_than_one_head_or_parameters_of_their_own():
 def test_optimisers_that_a_user_wrote():
     x = grey(23)
     model, settings = make(on_numba(), x, optimizer=Careful())
-    assert model.ops.training_program(model, settings, x) is None
+    assert fused.trainer_for(model.ops, model, settings, x) is None
     found = run(on_numba(), x, optimizer=Careful())
     assert_close(found, run(specification(), x, optimizer=Careful()), rtol=1e-9)
     assert not np.allclose(found.theta, run(on_numba(), x, optimizer=Adam()).theta, rtol=1e-4)
@@ -168,23 +168,23 @@ def test_data_that_are_not_in_one_piece():
     x = grey(23)
     for strided in (np.asfortranarray(x), np.repeat(x, 2, axis=1)[:, ::2]):
         model, settings = make(on_numba(), x)
-        assert model.ops.training_program(model, settings, strided) is None
+        assert fused.trainer_for(model.ops, model, settings, strided) is None
         assert_close(run(on_numba(), strided), run(specification(), x), rtol=1e-9)
 
 
 def test_no_rows_and_other_dtypes_are_left_to_the_operations():
     model, settings = make(on_numba(), grey(5))
     for x in (grey(5)[:0], grey(5).astype(np.float16)):
-        assert model.ops.training_program(model, settings, x) is None
-        assert model.ops.evaluation_program(model, x, 5) is None
-    assert model.ops.evaluation_program(model, grey(5), 5) is not None
+        assert fused.trainer_for(model.ops, model, settings, x) is None
+        assert fused.evaluator_for(model.ops, model, x, 5) is None
+    assert fused.evaluator_for(model.ops, model, grey(5), 5) is not None
 
 
 def test_what_the_program_knows_it_takes():
     for likelihood in (Bernoulli(), Gaussian(), "squared_error"):
         for optimizer in optim.KNOWN:
             model, settings = make(on_numba(), grey(5), {"likelihood": likelihood}, optimizer=optimizer)
-            assert model.ops.training_program(model, settings, grey(5)) is not None
+            assert fused.trainer_for(model.ops, model, settings, grey(5)) is not None
 
 
 def test_a_gradient_whose_square_is_beyond_the_dtype():
@@ -211,7 +211,7 @@ def test_the_gradient_that_the_program_leaves(likelihood, name):
     x = grey(9) if likelihood == "bernoulli" else real(9)
     shape = {"likelihood": likelihood, "activation": name, "hidden": (6, 4), "latent_dim": 3}
     model, settings = make(on_numba(), x, shape, optimizer="sgd", batch_size=9)
-    program = model.ops.training_program(model, settings, x)
+    trainer = fused.trainer_for(model.ops, model, settings, x)
     generator = np.random.default_rng(2)
     theta = model.initial_parameters(0, "float64") + 0.1 * generator.standard_normal(model.layout.size)
     order = generator.permutation(9)
@@ -219,7 +219,7 @@ def test_the_gradient_that_the_program_leaves(likelihood, name):
     def step(at):
         """Loss and gradient."""
         gradient = np.full_like(at, np.nan)
-        stretch = program.train(at.copy(), gradient, {}, order, 0, 41, [1e-300], [0.7])
+        stretch = trainer.take_steps(at.copy(), gradient, {}, order, 0, 41, [1e-300], [0.7])
         assert stretch.done == 1
         assert stretch.norms[0] == pytest.approx(np.linalg.norm(gradient), rel=1e-13)
         return stretch.losses[0], gradient

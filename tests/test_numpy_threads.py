@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from npvae import backend, likelihoods
-from npvae.backend import blas, crew, numpy_program, numpy_step, pieces, summation
+from npvae.backend import blas, pieces, summation, worker_pool
+from npvae.fused import numpy_gradient, on_numpy
 from npvae.backend.base import Ops
 from npvae.backend.numpy_ops import NumpyOps
 from npvae.model import Architecture, Model
@@ -54,11 +55,11 @@ def usual_number():
 @pytest.fixture
 def by_pieces(monkeypatch):
     """Small models take the way of large ones, in several pieces."""
-    monkeypatch.setattr(numpy_step, "LARGEST_ALONE", 0)
-    monkeypatch.setattr(numpy_step, "LARGEST_OF_BLAS", 0)
-    monkeypatch.setattr(numpy_step, "SMALLEST_BESIDE", 0)
-    monkeypatch.setattr(numpy_step, "ELEMENTS_OF_A_PART", 100)
-    monkeypatch.setattr(numpy_program, "PIECE", 100)
+    monkeypatch.setattr(numpy_gradient, "LARGEST_ALONE", 0)
+    monkeypatch.setattr(numpy_gradient, "LARGEST_OF_BLAS", 0)
+    monkeypatch.setattr(numpy_gradient, "SMALLEST_BESIDE", 0)
+    monkeypatch.setattr(numpy_gradient, "ELEMENTS_OF_A_PART", 100)
+    monkeypatch.setattr(on_numpy, "PIECE", 100)
     monkeypatch.setattr(pieces, "SMALL", 0)
     monkeypatch.setattr(pieces, "WORK_OF_TWO", 1.0)
     monkeypatch.setattr(pieces, "MORE_WORK", 2.0)
@@ -69,7 +70,7 @@ def by_pieces(monkeypatch):
 @pytest.fixture
 def by_blas(monkeypatch):
     """Small models take the way of those in the middle, with sums that are cut."""
-    monkeypatch.setattr(numpy_step, "LARGEST_ALONE", 0)
+    monkeypatch.setattr(numpy_gradient, "LARGEST_ALONE", 0)
     monkeypatch.setattr(summation, "MULTIPLE", 4)
     monkeypatch.setattr(summation, "rest", lambda k, *others: k % 4 if k > 4 else 0)
 
@@ -139,8 +140,8 @@ def test_the_threads_of_blas_change_no_bit(hidden, rows):
     if blas.threads() is None:
         pytest.skip("the number of threads of this BLAS cannot be set")
     x, states = grey(rows, 784, "float32"), []
-    ways = {numpy_step.way_of(Architecture(784, 5, hidden), rows)}
-    assert ways == {numpy_step.BLAS if rows == 100 else numpy_step.PIECES}
+    ways = {numpy_gradient.way_of(Architecture(784, 5, hidden), rows)}
+    assert ways == {numpy_gradient.BLAS if rows == 100 else numpy_gradient.PIECES}
     before = blas.threads().get()
     try:
         for threads in (1, 2, 3):
@@ -165,7 +166,7 @@ def test_a_blas_that_adds_in_another_order_is_not_believed(by_blas, monkeypatch)
     monkeypatch.setattr(summation, "same_on_any_number", another)
     found = run(NumpyOps(threads=1), grey(40), SHAPES[0])
     assert tried == [True, True]  # a full batch and the last one
-    monkeypatch.setattr(numpy_step, "LARGEST_OF_BLAS", 0)
+    monkeypatch.setattr(numpy_gradient, "LARGEST_OF_BLAS", 0)
     assert_same_bits(found, run(NumpyOps(threads=1), grey(40), SHAPES[0]))
     assert len(tried) == 2
 
@@ -173,8 +174,8 @@ def test_a_blas_that_adds_in_another_order_is_not_believed(by_blas, monkeypatch)
 def test_the_way_of_a_step():
     """By the multiplications of its largest product, here of 64 x 2 numbers a row: up to 2^18, up to 2^26, and beyond."""
     architecture = Architecture(2, 1, (64,))
-    ways = [numpy_step.way_of(architecture, rows) for rows in (1, 2**11, 2**11 + 1, 2**19, 2**19 + 1)]
-    assert ways == [numpy_step.ALONE] * 2 + [numpy_step.BLAS] * 2 + [numpy_step.PIECES]
+    ways = [numpy_gradient.way_of(architecture, rows) for rows in (1, 2**11, 2**11 + 1, 2**19, 2**19 + 1)]
+    assert ways == [numpy_gradient.ALONE] * 2 + [numpy_gradient.BLAS] * 2 + [numpy_gradient.PIECES]
 
 
 def test_another_order_is_seen(monkeypatch):
@@ -213,14 +214,14 @@ def test_the_order_of_the_pieces_changes_no_bit(by_pieces, monkeypatch, order):
         calls.append(count)
         order(work, count, threads)
 
-    monkeypatch.setattr(crew, "run", run_late)
+    monkeypatch.setattr(worker_pool, "run", run_late)
     assert_same_bits(run(NumpyOps(threads=2), grey(40), SHAPES[1]), wanted)
     assert max(calls) > 2
 
 
 def test_a_helper_that_comes_too_late_finds_its_shares_done():
     """It begins one share and is held up in it; the caller does all the others meanwhile."""
-    each, begun, go_on, done = crew.Crew(), threading.Event(), threading.Event(), []
+    each, begun, go_on, done = worker_pool.WorkerPool(), threading.Event(), threading.Event(), []
     caller = threading.get_ident()
 
     def work(number):
@@ -239,7 +240,7 @@ def test_a_helper_that_comes_too_late_finds_its_shares_done():
 
 
 def test_no_more_threads_than_were_asked_for():
-    each, seen, meeting = crew.Crew(), set(), threading.Barrier(2, timeout=60.0)
+    each, seen, meeting = worker_pool.WorkerPool(), set(), threading.Barrier(2, timeout=60.0)
 
     def work(number):
         seen.add(threading.get_ident())
@@ -397,7 +398,7 @@ def test_sums_of_single_numbers_go_on_in_double():
     """Of a float32 run too: what is added up over an epoch must not lose the digits of a batch."""
     model = Model(Architecture(24, 2, (9,)), NumpyOps(threads=1))
     theta = model.initial_parameters(0, "float32")
-    bound = numpy_step.GradientOfBatch(model, model.ops, 17, theta, np.empty_like(theta))
+    bound = numpy_gradient.GradientOfBatch(model, model.ops, 17, theta, np.empty_like(theta))
     bound.x[...], bound.eps[...] = grey(17, dtype="float32"), 0.5
     loss, _, reconstruction = bound.run(0.3)
     assert type(loss) is type(reconstruction) is float
@@ -409,5 +410,5 @@ def test_likelihoods_with_parameters_are_not_divided(by_pieces):
     assert "gaussian_per_feature" in likelihoods.KNOWN
     model = Model(Architecture(24, 2, (9,), likelihood="gaussian_per_feature"), NumpyOps(threads=1))
     theta = model.initial_parameters(0, "float64")
-    bound = numpy_step.GradientOfBatch(model, model.ops, 17, theta, np.empty_like(theta))
-    assert bound.way == numpy_step.PIECES and bound._row_parts is None
+    bound = numpy_gradient.GradientOfBatch(model, model.ops, 17, theta, np.empty_like(theta))
+    assert bound.way == numpy_gradient.PIECES and bound._row_parts is None

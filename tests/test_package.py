@@ -144,7 +144,7 @@ def test_every_public_function_and_class_says_what_it_does():
 # Imports point down this list, never up: a room may use those after it.
 ROOMS = [
     "cli", "report", "selfcheck", "semisupervised", "outliers", "estimator", "fitted", "estimator_base", "model_file", "preparation", "tables", "progress", "plots", "summary",
-    "impute", "training", "evaluate", "encoder_view", "declared", "model", "backend", "optim", "schedules", "kl_warmup", "likelihoods", "objectives",
+    "impute", "training", "evaluate", "fused", "encoder_view", "declared", "model", "backend", "optim", "schedules", "kl_warmup", "likelihoods", "objectives",
     "memory_need", "batches", "layers", "data", "sklearn_protocol", "inputs", "io", "fields", "npy", "zip_members", "reading", "machine_memory", "cgroup", "locks", "files", "random", "special", "missing", "gradcheck", "gradient_problem",
     "finite_differences", "registry", "check", "errors", "announce", "_version", "kernels",
 ]

@@ -146,7 +146,7 @@ def test_each_thread_has_scratch_memory_of_its_own(monkeypatch, form, dtype):
             work(thread)
             used.append([bool((part != 7.0).any()) for part in parts])
 
-    monkeypatch.setattr(products.crew, "run", run)
+    monkeypatch.setattr(products.worker_pool, "run", run)
     a, b, out = np.ones((40, 40), dtype), np.ones((40, 50), dtype), np.empty((40, 50), dtype)
     assert products.multiply(program(dtype), Pool(), 3, form, a, b, out)
     assert used == np.eye(3, dtype=bool).tolist() and (out == 40.0).all()
@@ -154,14 +154,14 @@ def test_each_thread_has_scratch_memory_of_its_own(monkeypatch, form, dtype):
 
 def test_threads_help_with_much_work_alone(monkeypatch):
     seen = []
-    alone = products.crew.run
-    monkeypatch.setattr(products.crew, "run", lambda work, count: (seen.append(count), alone(work, count)))
+    alone = products.worker_pool.run
+    monkeypatch.setattr(products.worker_pool, "run", lambda work, count: (seen.append(count), alone(work, count)))
     for m in (10, 1000):
         multiply(sizes.PLAIN, np.ones((m, 300), np.float32), np.ones((300, 400), np.float32), np.empty((m, 400), np.float32), threads=4)
     assert seen == [4]  # 2.4 and 240 million additions and multiplications
 
 
-@pytest.mark.parametrize("products_of", ["own", "blas", "measured"])
+@pytest.mark.parametrize("products_of", ["own", "blas", "autotune"])
 @pytest.mark.parametrize("activation", ["identity", "softplus"])
 def test_a_dense_layer_by_whichever_product(products_of, activation, dtype):
     """With the label's column beside the features, as a semi-supervised batch has it, and the gradient's place given."""

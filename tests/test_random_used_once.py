@@ -22,7 +22,7 @@ QUICK = {"hidden": (5,), "batch_size": 7, "epochs": 3, "random_state": 1, "backe
 @pytest.fixture(autouse=True)
 def step_by_step():
     """Several steps in one call draw their noise ahead, and perhaps again."""
-    with mock.patch.object(NumpyOps, "training_program", return_value=None):
+    with mock.patch("npvae.training.steps.trainer_for", return_value=None):
         yield
 
 

@@ -151,7 +151,7 @@ def test_a_model_at_parameters_and_rows_that_are_given():
 @pytest.mark.parametrize("objective", [objectives.ELBO(), objectives.ImportanceWeighted(3)], ids=repr)
 def test_the_compiled_step_is_checked_at_the_noise_of_seed_and_step_zero(objective):
     architecture, ops = Architecture(5, 3, (6, 4), activation="tanh"), backend.get("numba", threads=1)
-    case = selfcheck.program_case(ops, architecture, np.random.default_rng(5), rows=4, beta=0.7, objective=objective)
+    case = selfcheck.fused_case(ops, architecture, np.random.default_rng(5), rows=4, beta=0.7, objective=objective)
     generator = np.random.default_rng(5)
     x = selfcheck.draw_data(architecture.likelihood, generator, 4, 5)
     model = Model(architecture, Ops(np))
@@ -168,8 +168,8 @@ def test_the_compiled_step_is_checked_at_the_noise_of_seed_and_step_zero(objecti
     assert value == pytest.approx(wanted, rel=1e-9) and isinstance(gradients, tuple)
     np.testing.assert_allclose(np.concatenate([part.reshape(-1) for part in gradients]), gradient, rtol=1e-6, atol=1e-9)
     samples = "" if objective.name == "elbo" else ", 3 samples"
-    assert case.title == f"compiled training step{samples}, 5-6-4-3, tanh, bernoulli"
-    assert selfcheck.program_case(Ops(np), architecture, generator, rows=4, beta=0.7, objective=objective) is None
+    assert case.title == f"fused training step{samples}, 5-6-4-3, tanh, bernoulli"
+    assert selfcheck.fused_case(Ops(np), architecture, generator, rows=4, beta=0.7, objective=objective) is None
 
 
 def test_data_that_a_likelihood_takes():

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from npvae.backend.thread_choice import SHARE_FOR_TRIALS, TRIAL_SECONDS, ThreadChoice
+from npvae.fused.thread_choice import SHARE_FOR_TRIALS, TRIAL_SECONDS, ThreadChoice
 
 
 def run(choice, seconds_a_step, duration, stretch=0.05):

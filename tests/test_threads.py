@@ -12,7 +12,8 @@ import processes
 import pytest
 
 from npvae import backend, cgroup, machine_memory
-from npvae.backend import blas, numba_ops, threads, together
+from npvae.backend import blas, numba_ops, threads
+from npvae.fused import parallel
 from npvae.errors import InputError, InputTypeError, MissingDependencyError
 
 
@@ -358,7 +359,7 @@ def test_a_run_starts_so_many_threads_and_they_end_with_it(monkeypatch):
 
     monkeypatch.setattr(threads, "limit_blas", lambda number: True)
     before, started, calls = threading.active_count(), [], []
-    start, together_run = threading.Thread.start, together.run
+    start, parallel_run = threading.Thread.start, parallel.run
 
     def count(self):
         started.append(self)
@@ -366,11 +367,11 @@ def test_a_run_starts_so_many_threads_and_they_end_with_it(monkeypatch):
 
     def note(program, plan, number):
         started.clear()
-        together_run(program, plan, number)
+        parallel_run(program, plan, number)
         calls.append((number, len(started), sum(thread.is_alive() for thread in started)))
 
     monkeypatch.setattr(threading.Thread, "start", count)
-    monkeypatch.setattr(together, "run", note)
+    monkeypatch.setattr(parallel, "run", note)
     for number in (1, 2, 4):
         calls.clear()
         run(backend.get("numba", threads=number), grey(20), epochs=1)

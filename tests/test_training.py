@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import VAE, backend, likelihoods, objectives, random
+from npvae import VAE, backend, fused, likelihoods, objectives, random
 from npvae.backend.base import Ops
-from npvae.backend.numpy_program import LatentNoise
-from npvae.backend.stretch import Stretch
+from npvae.fused.on_numpy import LatentNoise
+from npvae.fused.base import StepsTaken
 from npvae.errors import InputError, InputTypeError, NonFiniteError, TrainingInterrupted
 from npvae.evaluate import evaluate_elbo
 from npvae.layers import activations
@@ -97,14 +97,14 @@ def test_noise_drawn_ahead_is_that_of_the_step_wherever_a_run_begins(rows):
 def test_the_numpy_program_takes_no_more_memory_the_longer_it_runs():
     model, settings = model_and_settings()
     x, theta = grey_rows(16), model.initial_parameters(5, "float64")
-    program = model.ops.training_program(model, settings, x)
+    trainer = fused.trainer_for(model.ops, model, settings, x)
     gradient, state = np.zeros_like(theta), settings.optimizer.initial_state(model.ops, theta)
     order, sizes = random.permutation(5, "shuffle", 0, 16), []
     tracemalloc.start()
     try:
         for steps in (20, 200):
             for step in range(steps):
-                program.train(theta, gradient, state, order, 0, step, [0.01], [1.0])
+                trainer.take_steps(theta, gradient, state, order, 0, step, [0.01], [1.0])
             sizes.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
@@ -262,7 +262,7 @@ def test_a_history_is_of_python_s_own_numbers(ops, dtype):
 
 
 class Clocked:
-    """In the place of a backend's program: a step adds 1 to the parameters and takes so many seconds; some steps are left to the loop."""
+    """In the place of a fused trainer: a step adds 1 to the parameters and takes so many seconds; some steps are left to the loop."""
 
     def __init__(self, seconds, left=()) -> None:
         self.now, self.seconds, self.left, self.calls = 50.0, seconds, set(left), []
@@ -270,13 +270,13 @@ class Clocked:
     def perf_counter(self) -> float:
         return self.now
 
-    def train(self, theta, gradient, state, order, start, step, rates, betas):
+    def take_steps(self, theta, gradient, state, order, start, step, rates, betas):
         taken = range(step, step + len(rates))
         done = next((i for i, each in enumerate(taken) if each in self.left), len(rates))
         self.calls.append((start, step, rates, betas))
         theta += done
         self.now += sum(self.seconds(each) for each in taken[:done])
-        return Stretch(done, np.zeros(done), np.arange(step, step + done, dtype=float))
+        return StepsTaken(done, np.zeros(done), np.arange(step, step + done, dtype=float))
 
 
 def stepper_of(clocked, monkeypatch, rows: int = 200, **changes):
@@ -288,8 +288,8 @@ def stepper_of(clocked, monkeypatch, rows: int = 200, **changes):
     model, settings = model_and_settings(ONE_BY_ONE, **{"batch_size": 1, **changes})
     state = initial_state(model, settings, x)
     state.theta[...] = 0.0
-    stepper = steps.Stepper(model, settings, x, state, by_program=False)
-    stepper._program, stepper._candidate = clocked, state.theta.copy()
+    stepper = steps.Stepper(model, settings, x, state, fused=False)
+    stepper._trainer, stepper._candidate = clocked, state.theta.copy()
     return stepper, steps.Epoch(model, settings, x, np.arange(rows), evaluate.ElboAverages(np)), state
 
 

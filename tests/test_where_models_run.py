@@ -131,7 +131,7 @@ def test_compiled_code_is_looked_for_once(nothing_compiled, monkeypatch):
     assert looked == ["float64", "float32"] and nothing_compiled == []
 
 
-def test_what_is_compiled_already_is_used(estimator, monkeypatch):
+def test_whatis_compiled_already_is_used(estimator, monkeypatch):
     library.load("float32", numba_ops.program_folder())
     if not library.is_kept("float32", numba_ops.program_folder()):
         pytest.skip("compiled code cannot be kept here")

@@ -10,7 +10,7 @@ from unittest import mock
 import compiled  # noqa: F401  (skips)
 import numpy as np
 
-from npvae import backend, optim
+from npvae import backend, optim, random
 from npvae.backend.base import Ops
 from npvae.model import Architecture, Model
 from npvae.optim import SGD, Adam, RMSprop
@@ -53,6 +53,11 @@ def start(ops, x, architecture=None, **settings):
     """The state before a run."""
     model, settings = make(ops, x, architecture, **settings)
     return initial_state(model, settings, x)
+
+
+def noise(seed: int, step: int, shape, dtype="float64") -> np.ndarray:
+    """The noise of a training step."""
+    return random.normal(seed, "latent noise", step, shape, dtype)
 
 
 def specification() -> Ops:

@@ -8,7 +8,7 @@ itself where the equation says so (dmu = dz).
     asarray  copy  to_numpy  dtype_name        in and out of the backend's memory
     sorting_order                              an epoch's order of rows, from random words
     take_rows  concat  memory_guard  available_bytes   a minibatch; room for it
-    training_program  evaluation_program       many whole steps or batches in one call, where a backend has that
+    never_compile  compile_when_needed         whether code that is not there yet may take seconds
     dense_forward      dense_backward          y = f(x W + b)
     outer_forward      activation_gradient     y = f(x + offset), every row with every offset; dy f'(a)
     sample_forward     sample_backward         z = mu + exp(logvar / 2) eps
@@ -38,8 +38,6 @@ class Ops:
     """The specification: each operation through the reference function of its layer."""
 
     name = "reference"
-    #: Whether training takes steps by ``training_program`` where there is one; None: whichever a trial finds faster.
-    takes_programs: bool | None = True
     #: Whether to read a number from the backend's memory is to wait for all work that was given to it before.
     reads_wait = False
 
@@ -100,20 +98,13 @@ class Ops:
         are others would not end with the bits of one that was never interrupted."""
         return {"array module": f"{self.xp.__name__} {getattr(self.xp, '__version__', '')}".strip()}
 
-    # many steps at once
+    # compiled code
 
     def never_compile(self) -> None:
         """Do without compiled code that is not there yet, until training is asked for; nothing where nothing takes seconds."""
 
-    def training_program(self, model, settings, x):
-        """Something that takes many training steps in one call on data x (N, I), or None: then the training loop
-        calls the operations below one by one. See ``npvae/backend/numba_program.py`` for what it must do.
-        """
-        return None
-
-    def evaluation_program(self, model, x, batch_size):
-        """Something that computes the parts of the ELBO on all of x (N, I) in one call, or None."""
-        return None
+    def compile_when_needed(self) -> None:
+        """Compile from now on what is not there yet."""
 
     # layers
 

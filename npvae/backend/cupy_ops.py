@@ -1,8 +1,8 @@
-"""The CuPy backend: cuBLAS for matrix products, our own kernels for everything around them, and whole training steps.
+"""The CuPy backend: cuBLAS for matrix products, our own kernels for everything around them.
 
 One operation at a time, a product is cuBLAS's (in float32 with all its bits: CuPy uses the shorter TF32 only where the
-environment variable CUPY_TF32 asks for it) and the rest of the operation one kernel of npvae/kernels/*.cu. For training
-there is more: ``training_program`` runs many steps with products of its own (see cupy_program.py).
+environment variable CUPY_TF32 asks for it) and the rest of the operation one kernel of npvae/kernels/*.cu. Training takes
+whole steps, with products of its own: see npvae/fused/.
 
 Arrays that are not contiguous are copied first; others than float32 and float64 take the specification's way.
 """
@@ -22,7 +22,7 @@ from npvae.kernels.cuda_sources import KERNELS, fingerprint
 
 DTYPES = ("float32", "float64")
 
-#: How a training program's launches reach the GPU: as graphs of many steps, as one launch of blocks that stay, or one
+#: How the launches of fused training steps reach the GPU: as graphs of many steps, as one launch of blocks that stay, or one
 #: by one.
 LAUNCHES = ("graph", "cooperative", "single")
 
@@ -92,11 +92,6 @@ class CupyOps(Ops):
                 f"the GPU has no memory left for {rows} rows at a time: {needed:,} bytes or more are needed, {free:,} "
                 f"were free; {advice}"
             ) from error
-
-    def training_program(self, model, settings, x):
-        from npvae.backend.cupy_program import CupyProgram
-
-        return CupyProgram.of(self, model, x, settings)
 
     # in and out
 

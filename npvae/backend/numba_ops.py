@@ -1,8 +1,7 @@
-"""The Numba backend: compiled matrix products, one compiled pass for everything around them, and whole training steps.
+"""The Numba backend: compiled matrix products, and one compiled pass for everything around them.
 
 One operation at a time, a dense layer's products are the program's own (or NumPy's BLAS's, if asked for), and the rest of an
-operation is a single compiled loop. For training there is more: ``training_program`` runs many steps in one compiled call
-(see numba_program.py and npvae/kernels/).
+operation is a single compiled loop. Training takes whole steps in one compiled call: see npvae/fused/.
 
 Arrays that are not contiguous are copied first; others than float32 and float64 take the NumPy backend's way.
 """
@@ -28,8 +27,8 @@ from npvae.kernels.plan import BACKWARD, FORWARD, RATE, Constant, Epilogue, Oper
 
 DTYPES = ("float32", "float64")
 
-#: Whose matrix products are used, and whether training then takes its steps by the program.
-PRODUCTS = {"own": True, "blas": False, "measured": None}
+#: Whose matrix products are used.
+PRODUCTS = ("own", "blas", "autotune")
 
 
 @functools.lru_cache(maxsize=64)
@@ -65,7 +64,7 @@ class NumbaOps(NumpyOps):
     and the machine.
 
     products: whose matrix products it runs on. "own": the compiled program's, so that a run has the same bits
-    every time. "blas": NumPy's BLAS, step by step. "measured": BLAS's, but training by the program where a trial on the run's
+    every time. "blas": NumPy's BLAS, operation by operation in training too. "autotune": BLAS's, but fused training where a trial on the run's
     own model, batch and machine finds that faster, which may differ between runs; a checkpoint remembers which it was.
     """
 
@@ -74,7 +73,6 @@ class NumbaOps(NumpyOps):
     def __init__(self, threads: int | None = None, products: str = "own") -> None:
         super().__init__()
         self.products = check.one_of("products of the backend 'numba':", products, PRODUCTS)
-        self.takes_programs = PRODUCTS[products]
         self._asked_threads = threads
         self.threads = thread_count.number_of_threads(threads)
         self._may_compile = True
@@ -119,7 +117,10 @@ class NumbaOps(NumpyOps):
     def never_compile(self) -> None:
         self._may_compile = False
 
-    def _is_compiled(self, dtype: str) -> bool:
+    def compile_when_needed(self) -> None:
+        self._may_compile = True
+
+    def is_compiled(self, dtype: str) -> bool:
         """Whether there is a program for a dtype: found, or compiled now if that may be done."""
         if dtype not in DTYPES:
             return False
@@ -133,17 +134,6 @@ class NumbaOps(NumpyOps):
     def _run(self, dtype, *fields: int) -> None:
         plan = plan_of(*fields)
         self.program(name_of(dtype)).run(ctypes.addressof(plan))
-
-    def training_program(self, model, settings, x):
-        from npvae.backend.numba_program import NumbaProgram
-
-        self._may_compile = True
-        return NumbaProgram.of(self, model, x, settings.batch_size, settings)
-
-    def evaluation_program(self, model, x, batch_size):
-        from npvae.backend.numba_program import NumbaProgram
-
-        return NumbaProgram.of(self, model, x, batch_size) if self._is_compiled(name_of(x.dtype)) else None
 
     def asarray(self, array, dtype=None):
         array = np.asarray(array, dtype=dtype)
@@ -163,7 +153,7 @@ class NumbaOps(NumpyOps):
         return a
 
     def dense_backward(self, dy, x, y, W, activation, need_dx, out=None):
-        if self.products != "own" or not self._is_compiled(name_of(x.dtype)):
+        if self.products != "own" or not self.is_compiled(name_of(x.dtype)):
             return super().dense_backward(dy, x, y, W, activation, need_dx, out)
         da = dy if activation == "identity" else self.activation_gradient(dy, y, activation)
         dx = self._buffers.empty(x.shape, x.dtype) if need_dx else None
@@ -176,7 +166,7 @@ class NumbaOps(NumpyOps):
 
     def _multiply(self, form, a, b, out, epilogue=Epilogue.NONE, bias=None) -> bool:
         """Whether the program's own product, if those are wanted, has made ``out``."""
-        if self.products != "own" or out.dtype not in products.DTYPES or not self._is_compiled(name_of(out.dtype)):
+        if self.products != "own" or out.dtype not in products.DTYPES or not self.is_compiled(name_of(out.dtype)):
             return False
         program = self.program(name_of(out.dtype))
         return products.multiply(program, self._buffers, self.threads, form, a, b, out, epilogue, bias)
@@ -335,7 +325,7 @@ class NumbaOps(NumpyOps):
     def _ready(self, *arrays):
         """The arrays, contiguous, if they are of one shape and one dtype that there is a program for; else None."""
         first = arrays[0]
-        if any(a.shape != first.shape or a.dtype != first.dtype for a in arrays) or not self._is_compiled(name_of(first.dtype)):
+        if any(a.shape != first.shape or a.dtype != first.dtype for a in arrays) or not self.is_compiled(name_of(first.dtype)):
             return None
         return [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in arrays]
 
@@ -344,4 +334,4 @@ class NumbaOps(NumpyOps):
         first = arrays[0]
         return all(
             array.flags.c_contiguous and array.dtype == first.dtype and array.shape == first.shape for array in arrays
-        ) and self._is_compiled(name_of(first.dtype))
+        ) and self.is_compiled(name_of(first.dtype))

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from npvae.backend import bits, blas, compiled, pieces
+from npvae.backend import bits, blas, pieces
 from npvae.backend.base import Ops
 from npvae.backend.buffers import BufferPool, empty_aligned
 from npvae.backend.threads import asked_of_blas, available_cores, limit_blas
@@ -77,15 +77,6 @@ class NumpyOps(Ops):
 
     def bits_depend_on(self) -> dict[str, str]:
         return bits.of_numpy(blas_threads=True)
-
-    def training_program(self, model, settings, x):
-        from npvae.backend.numpy_program import NumpyProgram
-
-        if type(self) is not NumpyOps or x.dtype.name not in ("float32", "float64"):
-            return None  # a subclass may have operations of its own
-        if not compiled.is_plain_elbo(settings) or not compiled.is_plain(model.architecture):
-            return None
-        return NumpyProgram(self, model, x, settings.batch_size, settings)
 
     def asarray(self, array, dtype=None):
         return np.asarray(array, dtype=dtype)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae.backend import crew
+from npvae.backend import worker_pool
 from npvae.backend.blas import one_thread
 
 #: Multiplications and additions from which a product is cut in two: halves of a tenth of a millisecond, where asking a thread
@@ -77,4 +77,4 @@ def run(calls, threads: int) -> None:
         with np.errstate(**states):
             function(*arguments)
 
-    crew.run(work, len(calls), threads)
+    worker_pool.run(work, len(calls), threads)

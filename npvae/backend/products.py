@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae.backend import crew
+from npvae.backend import worker_pool
 from npvae.kernels import sizes
 from npvae.kernels.plan import Epilogue, Operation, Product
 from npvae.kernels.target import CACHE_LINE
@@ -76,7 +76,7 @@ def multiply(program, buffers, threads: int, form: int, a, b, out, epilogue=Epil
         def share_of(thread, held=(plan, scratch, a, b, out, bias)):
             program.run(address, thread)
 
-        crew.run(share_of, threads)
+        worker_pool.run(share_of, threads)
     return True
 
 

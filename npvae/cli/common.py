@@ -27,7 +27,7 @@ def add_backend(parser) -> None:
     parser.add_argument(
         "--backend", type=choices.backend, default="auto",
         help="auto (default: the fastest that runs here), cupy[:device=N,launch=graph|cooperative|single], "
-        "numba[:products=own|blas|measured], numpy",
+        "numba[:products=own|blas|autotune], numpy",
     )
 
 

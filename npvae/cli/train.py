@@ -11,6 +11,7 @@ from npvae.cli.train_data import TrainingData
 from npvae.errors import InputError, MissingDependencyError, NonFiniteError, TrainingInterrupted
 from npvae.estimator import VAE
 from npvae.files import remove_leftovers
+from npvae.fused import coverage
 from npvae.summary import model_summary
 from npvae.tables.kinds import KINDS
 from npvae.training.checkpoint import CheckpointFile
@@ -108,6 +109,7 @@ def run_command(options) -> int:
         if data.is_table:
             say(about_tables.chosen(run))
         say(model_summary(run.model))
+        say(f"steps: {coverage.describe(run.model.ops, run.model, run.settings, run.x)}")
         return _train(options, vae, data, run, checkpoint, say)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from npvae import objectives, random
 from npvae.batches import batches
+from npvae.fused import evaluator_for
 
 #: A latent dimension is active if the variance of its posterior mean over the data is above this.
 #: Source: Burda, Grosse & Salakhutdinov (2016), "Importance weighted autoencoders", section 5.2.
@@ -90,9 +91,9 @@ def evaluate_elbo(
     averages = ElboAverages(model.ops.xp)
     objective = objective or objectives.ELBO()
     plain = x.shape[0] and objective == objectives.ELBO()
-    program = model.ops.evaluation_program(model, x, batch_size) if plain else None
-    if program is not None:
-        rows, sums = program.evaluate(theta, seed, purpose, beta)
+    evaluator = evaluator_for(model.ops, model, x, batch_size) if plain else None
+    if evaluator is not None:
+        rows, sums = evaluator.evaluate(theta, seed, purpose, beta)
         averages.add_sums(rows, **sums)
         return averages.result(model.ops.to_numpy)
     with model.ops.memory_guard(batch_size):

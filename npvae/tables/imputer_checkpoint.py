@@ -20,8 +20,7 @@ from npvae.tables import imputer_file
 from npvae.tables.member import Member, Recipe, settings_of
 from npvae.training import checkpoint
 from npvae.training.checkpoint_fields import COMMAND, ENVIRONMENT, check_state
-from npvae.training.state import TrainingState
-from npvae.training.step_trial import WAYS
+from npvae.training.state import STEPS_BY, TrainingState
 
 KIND = "imputer-checkpoint"
 #: The header; architecture, recipe and schema are compared with those of the run that goes on.
@@ -35,7 +34,7 @@ DECLARATION = Record({
     "members": ListOf(imputer_file.MEMBER, longest=3000),
     "state": Maybe(Record({
         "epoch": Whole(0), "step": Whole(0), "history": declared.HISTORY, "best_elbo": Maybe(Real()), "best_epoch": Whole(0),
-        "steps_by": Maybe(OneOf(WAYS)), "stop_reason": declared.REASON,
+        "steps_by": Maybe(OneOf(STEPS_BY)), "stop_reason": declared.REASON,
         "hidden_error": Maybe(Real(minimum=0.0)), "hidden_epoch": Whole(0),
     })),
 })

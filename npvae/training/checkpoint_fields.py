@@ -12,7 +12,7 @@ import numpy as np
 from npvae import declared
 from npvae.errors import ModelFileError
 from npvae.fields import Anything, Digest, ListOf, MapOf, Maybe, OneOf, Real, Record, Text, Whole, shown
-from npvae.training.step_trial import WAYS
+from npvae.training.state import STEPS_BY
 
 #: What the bits of a run depend on beside model, settings and data, by name.
 ENVIRONMENT = MapOf(Text(1000, plain=True), longest=100)
@@ -23,7 +23,7 @@ DECLARATION = Record({
     "architecture": Record(declared.ARCHITECTURE, {**declared.ARCHITECTURE_OPTIONS, **declared.CLASSES_OF_ARCHITECTURE}),
     "settings": MapOf(Anything()), "data": MapOf(Digest(), longest=10), "environment": ENVIRONMENT, "command": COMMAND,
     "epoch": Whole(0), "step": Whole(0), "history": declared.HISTORY, "best_elbo": Maybe(Real()), "best_epoch": Whole(0),
-    "steps_by": Maybe(OneOf(WAYS)), "stop_reason": declared.REASON,
+    "steps_by": Maybe(OneOf(STEPS_BY)), "stop_reason": declared.REASON,
 })
 
 

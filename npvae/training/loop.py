@@ -9,7 +9,7 @@ import numpy as np
 
 from npvae import evaluate
 from npvae.errors import InputError, NonFiniteError
-from npvae.training import collapse, guard, minibatches
+from npvae.training import autotune, collapse, guard, minibatches
 from npvae.training.interrupt import DeferredInterrupt
 from npvae.training.state import FINISHED, INTERRUPTED, OUT_OF_TIME, TrainingState
 from npvae.training.steps import Epoch, Stepper
@@ -37,7 +37,7 @@ def train(model, settings, x, x_valid=None, state=None, callbacks=(), enough=Non
     At the end ``state.stop_reason`` says why it ended. With ``patience``, the parameters of the best
     validation ELBO are put back. NonFiniteError: a loss, a gradient or a validation ELBO is not finite; the
     state's parameters are put back to the last at which all was seen to be finite: see steps.py. Ctrl-C ends
-    the run after the current step, or the current stretch of compiled ones, without an error: ``state.interrupted`` says so.
+    the run after the current step, or the current call for many, without an error: ``state.interrupted`` says so.
     InputError: no rows.
     """
     if settings.patience is not None and x_valid is None:
@@ -54,7 +54,7 @@ def train(model, settings, x, x_valid=None, state=None, callbacks=(), enough=Non
 
 def _run(model, settings, x, x_valid, state, callbacks, enough) -> TrainingState:
     """``train`` on data as training sees them, from a state."""
-    stepper = Stepper(model, settings, x, state)
+    stepper = Stepper(model, settings, x, state, fused=autotune.decide(model, settings, x, state))
     spread = settings.objective.spread(model, x)
     # Overflow is the guard's business: its message says more than NumPy's warning.
     with np.errstate(all="ignore"), DeferredInterrupt() as interrupt:

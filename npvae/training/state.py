@@ -12,6 +12,9 @@ from npvae.training.history import History
 FINISHED, INTERRUPTED, NOT_FINITE, FAILED = "finished", "interrupted", "a number was not finite", "ended by "
 OUT_OF_TIME = "out of time"
 
+#: What a run's steps may be taken by.
+STEPS_BY = ("fused", "operations")
+
 
 def is_failure(reason: str | None) -> bool:
     """Whether a run ended for this reason where nobody wanted it to."""
@@ -37,7 +40,7 @@ class TrainingState:
     best_theta: Any = None  #: theta at the best validation ELBO, when the run watches it
     best_elbo: float = -math.inf
     best_epoch: int = 0
-    steps_by: str | None = None  #: "program" or "operations", where a trial was to decide: see step_trial.py
+    steps_by: str | None = None  #: one of STEPS_BY, where a trial was to decide: see autotune.py
     stop_reason: str | None = None  #: None while the run goes on
     interrupted: bool = False  #: whether Ctrl-C was pressed, be it after the last step; not kept
 

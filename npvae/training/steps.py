@@ -1,7 +1,7 @@
 """Taking training steps: one by one through the operations of any backend, or many in one call where it can.
 
-The second by the backend's program, or, where reading a number waits for the device, by operations whose numbers are
-read once in a while (deferred.py). Both take the same steps; the second says what it cannot take, a step whose loss or
+The second by a fused trainer, or, where reading a number waits for the device, by operations whose numbers are
+read once in a while (asynchronous.py). Both take the same steps; the second says what it cannot take, a step whose loss or
 gradient is not finite, and the first then takes it, and meets the guard.
 """
 
@@ -13,14 +13,15 @@ from dataclasses import dataclass
 
 from npvae import evaluate, optim
 from npvae.batches import batches
-from npvae.training import guard, minibatches, step_trial
-from npvae.training.deferred import DeferredProgram
+from npvae.fused import trainer_for
+from npvae.training import guard, minibatches
+from npvae.training.asynchronous import AsynchronousTrainer
 
 #: Steps between copies of the parameters, each taken where the loss and gradient were seen to be finite.
 SNAPSHOT_STEPS = 50
 
 #: A compiled call lasts about so many seconds: long beside the start of threads, short for whoever presses Ctrl-C.
-STRETCH_SECONDS = 0.05
+CALL_SECONDS = 0.05
 
 
 @dataclass
@@ -54,21 +55,18 @@ class Epoch:
 class Stepper:
     """Takes the steps of a run; it holds the gradient's memory and the last good parameters.
 
-    ``by_program``: whether steps are taken by the backend's program where it has one; None leaves it to the
-    backend, or to the trial that it asks for.
+    ``fused``: whether steps are taken by a fused trainer where there is one.
     """
 
-    def __init__(self, model, settings, x, state, by_program: bool | None = None) -> None:
-        if by_program is None:
-            by_program = step_trial.decide(model, settings, x, state)
+    def __init__(self, model, settings, x, state, fused: bool = True) -> None:
         self._model, self._settings = model, settings
         copy = model.ops.copy
         self._gradient, self._good = copy(state.theta), copy(state.theta)
-        self._program = model.ops.training_program(model, settings, x) if by_program else None
-        if self._program is None and model.ops.reads_wait:
-            self._program = DeferredProgram(model, settings, x)
-        self._candidate = None if self._program is None else copy(state.theta)
-        self._stretch = 1  # steps of the next compiled call
+        self._trainer = trainer_for(model.ops, model, settings, x) if fused else None
+        if self._trainer is None and model.ops.reads_wait:
+            self._trainer = AsynchronousTrainer(model, settings, x)
+        self._candidate = None if self._trainer is None else copy(state.theta)
+        self._steps_a_call = 1  # of the next one
         self._copied = None  # the step at which ``_good`` was last copied
 
     def put_back(self, state) -> None:
@@ -83,7 +81,7 @@ class Stepper:
 
         Changes theta, the optimiser's state, ``state.step`` and the epoch's sums. NonFiniteError: see the guard.
         """
-        if self._program is not None:
+        if self._trainer is not None:
             taken = self._take_many(epoch, state, index)
             if taken:
                 return taken
@@ -91,12 +89,12 @@ class Stepper:
         return 1
 
     def finish(self, epoch: Epoch) -> None:
-        """Add what the program has summed to the epoch's averages.
+        """Add what the trainer has summed to the epoch's averages.
 
         It sums over the whole epoch, so that no sum depends on how many steps a call happened to take.
         """
-        if self._program is not None:
-            rows, sums = self._program.take_sums()
+        if self._trainer is not None:
+            rows, sums = self._trainer.take_sums()
             if rows:
                 epoch.averages.add_sums(rows, **sums)
 
@@ -124,13 +122,13 @@ class Stepper:
         epoch.norm_sum += norm
 
     def _take_many(self, epoch: Epoch, state, index: int) -> int:
-        """As ``take``; 0 if the first step is one that the program leaves to ``_take_one``."""
-        steps = range(index, min(index + self._stretch, len(epoch.parts)))
+        """As ``take``; 0 if the first step is one that is left to ``_take_one``."""
+        steps = range(index, min(index + self._steps_a_call, len(epoch.parts)))
         copy, step = self._copy_is_due(state), state.step
         if copy:
             self._candidate[...] = state.theta  # good if the first step finds its loss and gradient finite
         started = time.perf_counter()
-        result = self._program.train(
+        result = self._trainer.take_steps(
             state.theta, self._gradient, state.optimizer_state, epoch.order, epoch.parts[index].start, state.step,
             [epoch.rate(state, i) for i in steps], [epoch.beta(state, i) for i in steps],
         )
@@ -139,7 +137,7 @@ class Stepper:
         if copy:
             self._good, self._candidate, self._copied = self._candidate, self._good, step
         seconds = (time.perf_counter() - started) / result.done
-        self._stretch = max(1, min(4 * self._stretch, int(STRETCH_SECONDS / seconds)))
+        self._steps_a_call = max(1, min(4 * self._steps_a_call, int(CALL_SECONDS / seconds)))
         state.step += result.done
         for norm in result.norms:
             epoch.norm_sum += float(norm)

@@ -21,7 +21,7 @@ COMPILED = {
     "threads", "tiles", "training", "update", "vector",
 }
 #: What the tests of compiled code are called.
-OF_COMPILED = re.compile(r"test_kernels_|test_numba_|test_products|test_crew")
+OF_COMPILED = re.compile(r"test_kernels_|test_numba_|test_products|test_worker_pool")
 #: The tests that read signatures and fields, which executes none of their lines.
 OF_SIGNATURES = re.compile(r"test_defaults")
 

@@ -11,7 +11,8 @@ from trained import assert_close, assert_same_bits, grey, make, run, start
 from npvae import VAE, backend
 from npvae.cli import main
 from npvae.errors import InputError, NonFiniteError, UnknownNameError
-from npvae.training import checkpoint, step_trial
+from npvae.training import autotune, checkpoint
+from npvae.training.state import STEPS_BY
 from npvae.training.steps import Stepper
 
 
@@ -22,16 +23,16 @@ def with_products(products):
 @pytest.fixture
 def quick(monkeypatch):
     """Trials that do not wait."""
-    monkeypatch.setattr(step_trial, "ROUNDS", 2)
-    monkeypatch.setattr(step_trial, "TURN_SECONDS", 0.001)
-    monkeypatch.setattr(step_trial, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(autotune, "ROUNDS", 2)
+    monkeypatch.setattr(autotune, "TURN_SECONDS", 0.001)
+    monkeypatch.setattr(autotune, "PAUSE_SECONDS", 0.0)
 
 
 @pytest.fixture
 def ways(monkeypatch):
     """Which way every step has been taken."""
     taken = []
-    for name, way in (("_take_many", "program"), ("_take_one", "operations")):
+    for name, way in (("_take_many", "fused"), ("_take_one", "operations")):
         original = getattr(Stepper, name)
 
         def note(self, *arguments, original=original, way=way):
@@ -44,13 +45,13 @@ def ways(monkeypatch):
 
 def faster(monkeypatch, way):
     """As if a trial had found that way to be the faster."""
-    seconds = {each: 1e-3 if each == way else 2e-3 for each in step_trial.WAYS}
+    seconds = {each: 1e-3 if each == way else 2e-3 for each in STEPS_BY}
     trials = []
-    monkeypatch.setattr(step_trial, "measure", lambda *arguments: trials.append(arguments) or seconds)
+    monkeypatch.setattr(autotune, "measure", lambda *arguments: trials.append(arguments) or seconds)
     return trials
 
 
-@pytest.mark.parametrize(("products", "way"), [("own", "program"), ("blas", "operations")])
+@pytest.mark.parametrize(("products", "way"), [("own", "fused"), ("blas", "operations")])
 def test_what_was_asked_for_is_taken_without_a_trial(monkeypatch, ways, products, way):
     trials = faster(monkeypatch, "operations")
     state = run(with_products(products), grey(20))
@@ -62,14 +63,14 @@ def test_own_products_are_the_default():
     assert backend.get({"name": "numba"}, threads=3).threads == 3
 
 
-@pytest.mark.parametrize("way", step_trial.WAYS)
+@pytest.mark.parametrize("way", STEPS_BY)
 def test_the_faster_way_is_taken_and_remembered(monkeypatch, ways, capsys, way):
     trials = faster(monkeypatch, way)
-    state = run(with_products("measured"), grey(20))
+    state = run(with_products("autotune"), grey(20))
     assert set(ways) == {way} and len(trials) == 1 and state.steps_by == way
-    program, operations, words = (1, 2, "program takes") if way == "program" else (2, 1, "operations take")
+    fused, operations, words = (1, 2, "takes fused steps") if way == "fused" else (2, 1, "goes by operations")
     assert capsys.readouterr().err == (
-        f"npvae: a step takes {program} ms by the program, {operations} ms by operations with BLAS: the {words} them\n"
+        f"npvae: a step takes {fused} ms fused, {operations} ms by operations with BLAS: this run {words}\n"
     )
 
 
@@ -81,47 +82,47 @@ def test_both_ways_train_alike():
 def test_a_trial_takes_both_ways_and_changes_nothing(quick, ways):
     x = grey(20)
     for optimizer in ("rmsprop", "adam", {"name": "sgd", "momentum": 0.9}):
-        ops = with_products("measured")
+        ops = with_products("autotune")
         model, settings = make(ops, x, optimizer=optimizer)
         state, untouched = (start(ops, x, optimizer=optimizer) for _ in range(2))
-        seconds = step_trial.measure(model, settings, x, state)
-        assert seconds.keys() == set(step_trial.WAYS) and min(seconds.values()) > 0.0
+        seconds = autotune.measure(model, settings, x, state)
+        assert seconds.keys() == set(STEPS_BY) and min(seconds.values()) > 0.0
         assert_same_bits(state, untouched)
         assert (state.step, state.epoch) == (0, 0)
-    assert set(ways) == set(step_trial.WAYS)
+    assert set(ways) == set(STEPS_BY)
 
 
 def test_a_trial_waits_before_every_turn_and_takes_both_ways_in_each(monkeypatch):
-    x, ops, pauses = grey(20), with_products("measured"), []
-    monkeypatch.setattr(step_trial, "time", SimpleNamespace(sleep=pauses.append, perf_counter=time.perf_counter))
+    x, ops, pauses = grey(20), with_products("autotune"), []
+    monkeypatch.setattr(autotune, "time", SimpleNamespace(sleep=pauses.append, perf_counter=time.perf_counter))
     model, settings = make(ops, x)
-    seconds = step_trial.measure(model, settings, x, start(ops, x))
-    assert len(pauses) == 2 * step_trial.ROUNDS > 2 and all(0 < seconds < 0.03 for seconds in seconds.values())
+    seconds = autotune.measure(model, settings, x, start(ops, x))
+    assert len(pauses) == 2 * autotune.ROUNDS > 2 and all(0 < seconds < 0.03 for seconds in seconds.values())
     assert len(set(pauses)) == 1 and pauses[0] > 0
 
 
 def test_the_best_turn_counts(monkeypatch):
     """By a clock that a step moves: of the program's turns one is fast."""
-    x, ops, now = grey(20), with_products("measured"), [0.0]
-    monkeypatch.setattr(step_trial, "time", SimpleNamespace(sleep=lambda seconds: None, perf_counter=lambda: now[0]))
+    x, ops, now = grey(20), with_products("autotune"), [0.0]
+    monkeypatch.setattr(autotune, "time", SimpleNamespace(sleep=lambda seconds: None, perf_counter=lambda: now[0]))
     turns = iter([4.0, 4.0, 1.0, 4.0, 4.0])
-    cost = {"program": None, "operations": 2.0}
+    cost = {"fused": None, "operations": 2.0}
 
     def take(self, epoch, state, index):
-        way = "operations" if self._program is None else "program"
-        now[0] += next(turns) if way == "program" else cost[way]
+        way = "operations" if self._trainer is None else "fused"
+        now[0] += next(turns) if way == "fused" else cost[way]
         state.step += 1
         return 1
 
     monkeypatch.setattr(Stepper, "take", take)
     model, settings = make(ops, x)
-    assert step_trial.measure(model, settings, x, start(ops, x)) == {"program": 1.0, "operations": 2.0}
+    assert autotune.measure(model, settings, x, start(ops, x)) == {"fused": 1.0, "operations": 2.0}
 
 
 @pytest.mark.parametrize("rows", [1, 5, 7, 8])
 def test_a_trial_of_few_rows(quick, rows):
-    state = run(with_products("measured"), grey(rows))
-    assert state.steps_by in step_trial.WAYS and state.stop_reason == "finished"
+    state = run(with_products("autotune"), grey(rows))
+    assert state.steps_by in STEPS_BY and state.stop_reason == "finished"
 
 
 def test_a_trial_finds_the_slow_way_slow(quick, monkeypatch):
@@ -133,21 +134,21 @@ def test_a_trial_finds_the_slow_way_slow(quick, monkeypatch):
         return original(self, *arguments)
 
     monkeypatch.setattr(Stepper, "_take_many", slow)
-    monkeypatch.setattr("npvae.training.steps.STRETCH_SECONDS", 0.0)
-    assert run(with_products("measured"), grey(20), epochs=1).steps_by == "operations"
+    monkeypatch.setattr("npvae.training.steps.CALL_SECONDS", 0.0)
+    assert run(with_products("autotune"), grey(20), epochs=1).steps_by == "operations"
 
 
 def test_a_run_that_breaks_breaks_by_itself_and_not_in_the_trial(quick):
     x = grey(20)
     x[3, 4] = np.nan
     with pytest.raises(NonFiniteError, match="epoch 1, step"):
-        run(with_products("measured"), x)
+        run(with_products("autotune"), x)
 
 
-@pytest.mark.parametrize("way", step_trial.WAYS)
+@pytest.mark.parametrize("way", STEPS_BY)
 def test_a_resumed_run_goes_on_the_way_it_began(monkeypatch, ways, tmp_path, way):
     """Whatever a new trial would find: to the same bits."""
-    x, ops = grey(20), with_products("measured")
+    x, ops = grey(20), with_products("autotune")
     faster(monkeypatch, way)
     whole = run(ops, x, epochs=4)
     model, settings = make(ops, x, epochs=4)
@@ -155,7 +156,7 @@ def test_a_resumed_run_goes_on_the_way_it_began(monkeypatch, ways, tmp_path, way
     first = checkpoint.Checkpointer(path, model, settings, fingerprints, 0.0)
     run(ops, x, epochs=4, callbacks=[lambda state: state.epoch == 2 and (first.write(state), state.stop("killed"))])
     ways.clear()
-    trials = faster(monkeypatch, next(other for other in step_trial.WAYS if other != way))
+    trials = faster(monkeypatch, next(other for other in STEPS_BY if other != way))
     state = checkpoint.read_checkpoint(path, model, settings, fingerprints)
     state.stop_reason = None
     assert_same_bits(run(ops, x, epochs=4, state=state), whole)
@@ -163,7 +164,7 @@ def test_a_resumed_run_goes_on_the_way_it_began(monkeypatch, ways, tmp_path, way
 
 
 def test_a_checkpoint_of_an_unknown_way_is_refused(monkeypatch, tmp_path):
-    x, ops = grey(20), with_products("measured")
+    x, ops = grey(20), with_products("autotune")
     model, settings = make(ops, x)
     state = start(ops, x)
     state.steps_by = "magic"
@@ -172,7 +173,7 @@ def test_a_checkpoint_of_an_unknown_way_is_refused(monkeypatch, tmp_path):
 
 
 def test_what_cannot_be_asked_for():
-    with pytest.raises(UnknownNameError, match="products.*'fast'.*own.*blas.*measured"):
+    with pytest.raises(UnknownNameError, match="products.*'fast'.*own.*blas.*autotune"):
         with_products("fast")
     with pytest.raises(InputError, match="'numpy' takes no argument 'products'"):
         backend.get({"name": "numpy", "products": "own"})
@@ -184,7 +185,7 @@ def test_what_cannot_be_asked_for():
 
 def test_the_estimator_and_its_file(quick, tmp_path):
     x = grey(30, dtype="float32")
-    choice = {"name": "numba", "products": "measured"}
+    choice = {"name": "numba", "products": "autotune"}
     vae = VAE(hidden=(5,), epochs=2, backend=choice, threads=1, random_state=0).fit(x)
     vae.save(tmp_path / "m.npz")
     assert VAE.load(tmp_path / "m.npz", backend={"name": "numba", "products": "blas"}).model_.ops.products == "blas"
@@ -192,13 +193,13 @@ def test_the_estimator_and_its_file(quick, tmp_path):
 
 def test_copies_keep_what_was_asked_for():
     copy = pickle.loads(pickle.dumps(with_products("blas")))
-    assert (copy.products, copy.threads, copy.takes_programs) == ("blas", 1, False)
+    assert (copy.products, copy.threads) == ("blas", 1)
 
 
 def test_the_command_line(quick, tmp_path, capsys):
     np.save(tmp_path / "x.npy", grey(30, dtype="float32"))
     train = ["train", "--data", str(tmp_path / "x.npy"), "--epochs", "2", "--hidden", "5", "--no-plots", "--quiet"]
-    assert main([*train, "--out", str(tmp_path / "a"), "--backend", "numba:products=measured"]) == 0
+    assert main([*train, "--out", str(tmp_path / "a"), "--backend", "numba:products=autotune"]) == 0
     assert "ms by operations with BLAS" in capsys.readouterr().err
     assert main([*train, "--out", str(tmp_path / "b"), "--backend", "numba:products=fast"]) == 2
     assert main([*train, "--out", str(tmp_path / "b"), "--backend", "numpy:products=own"]) == 2

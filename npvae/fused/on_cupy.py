@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae.backend import compiled
-from npvae.backend.cupy_phases import Phases
-from npvae.backend.stretch import Stretch
+from npvae.fused import program_fields
+from npvae.fused.base import FusedTrainer, StepsTaken
+from npvae.fused.cupy_phases import Phases
 from npvae.kernels.cuda_plan import LAST, PHASE, SUMS_HEAD, THREADS, TILE_BYTES, Call, Constant, Likelihood, Optimizer
 
 #: Steps of a graph. Launching one costs some microseconds, capturing one some milliseconds.
@@ -22,17 +22,10 @@ GRAPH_STEPS = 16
 MOST_STEPS = 2048
 
 
-class CupyProgram:
+class CupyTrainer(FusedTrainer):
     """A model and settings, ready to be trained on the rows of x (N, I), an array on the GPU."""
 
-    @classmethod
-    def of(cls, ops, model, x, settings) -> CupyProgram | None:
-        """The program, or None for what it does not know: its likelihoods and optimisers are listed in compiled.py."""
-        plain = x.flags.c_contiguous and x.dtype.name in ("float32", "float64") and len(x) > 0
-        known = compiled.is_known(model, settings) and compiled.is_plain_elbo(settings)
-        return cls(ops, model, x, settings) if plain and known else None
-
-    def __init__(self, ops, model, x, settings) -> None:
+    def __init__(self, ops, model, settings, x) -> None:
         self._ops, self._model, self._settings, self._x = ops, model, settings, x
         self._xp, self._dtype = ops.xp, x.dtype.name
         self._batch = min(settings.batch_size, len(x))
@@ -43,6 +36,7 @@ class CupyProgram:
         self._phases = Phases(model.architecture, self._batch, self._multiprocessors)
         self._allocate()
         self._bound: tuple = ()
+        self._unused = None  # in the place of theta where a step must not change it
         self._graph = None
 
     def _allocate(self) -> None:
@@ -52,19 +46,21 @@ class CupyProgram:
         self._sums = xp.zeros(SUMS_HEAD + 3 * self._latent, xp.float64)
         self._latent_partial = xp.zeros(3 * self._latent * self._phases.latent_parts, xp.float64)
         values = np.zeros(len(Constant))
-        for name, value in compiled.constants(self._model, self._settings).items():
+        for name, value in program_fields.constants(self._model, self._settings).items():
             values[Constant[name.upper()]] = value
         self._constants = xp.asarray(values)
         # A call's record, then its numbers: losses, norms, rates (two a step), betas.
         self._call = xp.zeros(len(Call) + 5 * MOST_STEPS, xp.int64)
 
-    def _bind(self, theta, gradient, state) -> None:
-        """Make the phases' records for these vectors, if they are not those of the last call."""
-        names = compiled.STATES[type(self._settings.optimizer)]
-        vectors = (theta, gradient, *(state[name] for name in names if name in state))
+    def _bind(self, theta, gradient, updated, states: dict, **fields) -> None:
+        """Make the phases' records for these vectors, if they are not those of the last call.
+
+        updated, states: what the optimiser's rule changes. fields: of the plan, instead of those of the settings.
+        """
+        vectors = (theta, gradient, updated, *states.values())
         if len(vectors) == len(self._bound) and all(a is b for a, b in zip(vectors, self._bound, strict=True)):
             return
-        for name, vector in zip(("theta", "gradient", *names), vectors, strict=False):
+        for name, vector in zip(("theta", "gradient", "theta", *states), vectors, strict=True):
             self._ops.kernels.check_array(name, vector, self._dtype)
         pointer = {name: array.data.ptr for name, array in self._arrays.items()}
         views, into = (
@@ -73,33 +69,40 @@ class CupyProgram:
         phases = self._phases
         phases.build(pointer, views, into, self._model.layout.size)
         self._partial = self._xp.zeros(phases.nll_parts + phases.norm_parts, self._xp.float64)
-        states = [*(vector.data.ptr for vector in vectors[2:]), 0, 0]
+        addresses = [*(vector.data.ptr for vector in states.values()), 0, 0]
         phases.set_plan(
             **{name: pointer[name] for name in ("BATCH_X", "EPS", "MU", "LOGVAR", "Z", "D_MU", "D_LOGVAR")},
             CALL=self._call.data.ptr, DATA=self._x.data.ptr, BATCH=self._batch,
             FEATURES=self._model.architecture.n_features, LATENT=self._latent, PARAMETERS=self._model.layout.size,
-            THETA=theta.data.ptr, GRADIENT=gradient.data.ptr, STATE=states[0], STATE_2=states[1],
+            THETA=updated.data.ptr, GRADIENT=gradient.data.ptr, STATE=addresses[0], STATE_2=addresses[1],
             CONSTANTS=self._constants.data.ptr, NLL_PARTIAL=self._partial.data.ptr, NLL_PARTS=phases.nll_parts,
             NORM_PARTIAL=self._partial[phases.nll_parts:].data.ptr, NORM_PARTS=phases.norm_parts,
             LATENT_PARTIAL=self._latent_partial.data.ptr, LATENT_PARTS=phases.latent_parts, SUMS=self._sums.data.ptr,
-            LIKELIHOOD=Likelihood[compiled.LIKELIHOODS[type(self._model.likelihood)]],
-            **compiled.settings_fields(self._settings, Optimizer),
+            LIKELIHOOD=Likelihood[program_fields.LIKELIHOODS[type(self._model.likelihood)]],
+            **(program_fields.settings_fields(self._settings, Optimizer) | fields),
         )
         self._bound, self._graph = vectors, None
         if self._ops.launch_mode == "cooperative":
             self._records = self._xp.asarray(phases.records.view(np.int64))
 
-    def train(self, theta, gradient, state, order, start, step, rates, betas) -> Stretch:
-        """Take ``len(rates)`` steps, or the first ``MOST_STEPS`` of them: change theta and the optimiser's state in
-        place; see :class:`Stretch`.
-
-        order: the epoch's rows, int64; start: the first of them to take; step: the number of steps before.
-        ``gradient`` is overwritten with the last step's.
-        """
-        self._bind(theta, gradient, state)
-        self._ops.kernels.check_array("order", order, "int64")
+    def take_steps(self, theta, gradient, state, order, start, step, rates, betas) -> StepsTaken:
+        """See :class:`FusedTrainer`; the first ``MOST_STEPS`` of more steps than that."""
+        names = program_fields.STATES[type(self._settings.optimizer)]
+        self._bind(theta, gradient, theta, {name: state[name] for name in names if name in state})
         steps = min(len(rates), MOST_STEPS)
-        pairs = compiled.update_rates(self._settings.optimizer, rates[:steps], step)
+        return self._take(order, start, step, program_fields.update_rates(self._settings.optimizer, rates[:steps], step), betas)
+
+    def take_gradient(self, theta, gradient, order, start, step, beta) -> StepsTaken:
+        """See :class:`FusedTrainer`. The kernels' step ends in an update: here in one that changes numbers nobody reads."""
+        if self._unused is None:
+            self._unused = self._xp.zeros(theta.size, self._dtype)
+        self._bind(theta, gradient, self._unused, {}, OPTIMIZER=Optimizer.SGD, FLUSH=0, FLUSH_2=0)
+        return self._take(order, start, step, np.zeros((1, 2)), [beta])
+
+    def _take(self, order, start, step, pairs, betas) -> StepsTaken:
+        """As many steps as there are pairs of rates, for the vectors that are bound."""
+        self._ops.kernels.check_array("order", order, "int64")
+        steps = len(pairs)
         self._write_call(order, start, step, pairs, np.asarray(betas[:steps], np.float64))
         self._launch(steps)
         return self._read_call(steps, len(order) - start)
@@ -117,13 +120,13 @@ class CupyProgram:
         numbers = np.concatenate([np.zeros(2 * steps), rates.reshape(-1), betas]).view(np.int64)
         self._call[:len(record) + len(numbers)].set(np.concatenate([record, numbers]))
 
-    def _read_call(self, steps: int, rows: int) -> Stretch:
+    def _read_call(self, steps: int, rows: int) -> StepsTaken:
         """What the call came to, in one copy; it waits for the GPU."""
         numbers = self._ops.to_numpy(self._call[:len(Call) + 2 * steps])
         done = min(steps, int(numbers[Call.REFUSED]))
         self._rows += min(done * self._batch, rows)
         losses, norms = numbers[len(Call):].view(np.float64).reshape(2, steps)
-        return Stretch(done, losses[:done], norms[:done])
+        return StepsTaken(done, losses[:done], norms[:done])
 
     def _launch(self, steps: int) -> None:
         if self._ops.launch_mode == "cooperative":
@@ -174,8 +177,8 @@ class CupyProgram:
         function((blocks,), (THREADS,), arguments, shared_mem=shared)
 
     def take_sums(self) -> tuple[int, dict]:
-        """The rows since the last call of this, and their sums in nats: see numba_program.py."""
+        """See :class:`FusedTrainer`."""
         rows, self._rows = self._rows, 0
         sums = self._ops.to_numpy(self._sums)
         self._sums.fill(0)
-        return rows, compiled.sums_by_name(sums[:SUMS_HEAD], sums[SUMS_HEAD:].reshape(3, self._latent).copy())
+        return rows, program_fields.sums_by_name(sums[:SUMS_HEAD], sums[SUMS_HEAD:].reshape(3, self._latent).copy())

@@ -59,7 +59,7 @@ class Phases:
         (self._encoder, (self._mean, self._log_variance)), (self._decoder, outputs) = (
             architecture.encoder(), architecture.decoder()
         )
-        (self._output,) = outputs  # the likelihoods of compiled.py have one
+        (self._output,) = outputs  # the likelihoods of coverage.py have one
         self._dense = [*self._encoder, *self._decoder]
 
     def arrays(self) -> dict[str, int]:

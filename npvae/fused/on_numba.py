@@ -1,7 +1,7 @@
 """Many training steps, or a whole evaluation, in one compiled call: the plan, its memory, and its threads.
 
-The program is npvae/kernels/training.py; this file says which models it fits, lays out a batch's arrays, and calls
-it from as many threads as were asked for.
+The program is npvae/kernels/training.py; this file lays out a batch's arrays, and calls it from as many threads as were asked
+for. Which models it fits says coverage.py.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import time
 
 import numpy as np
 
-from npvae.backend import compiled, together
-from npvae.backend.memory import Memory
 from npvae.backend.numba_ops import constants_of
-from npvae.backend.stretch import Stretch
-from npvae.backend.thread_choice import ThreadChoice
+from npvae.fused import parallel, program_fields
+from npvae.fused.base import FusedTrainer, StepsTaken
+from npvae.fused.memory import Memory
+from npvae.fused.thread_choice import ThreadChoice
 from npvae.kernels import sizes
 from npvae.kernels.plan import BACKWARD, FORWARD, Epilogue, Estimator, Layer, Operation, Train
 from npvae.kernels.plan import Likelihood as Code
 from npvae.kernels.sizes import NORM_BLOCK, SUMS_HEAD
 from npvae.kernels.target import CACHE_LINE
+from npvae.objectives import ELBO
 from npvae.random import PURPOSES
 
 #: Multiplications of the largest product from which a thread's part of a phase is divided into several shares: there copying
@@ -28,17 +29,8 @@ from npvae.random import PURPOSES
 LONG_PHASE = 2**26
 
 
-class NumbaProgram:
-    """A model, ready to run on the rows of x (N, I); with settings also to be trained on them."""
-
-    @classmethod
-    def of(cls, ops, model, x, batch_size: int, settings=None) -> NumbaProgram | None:
-        """The program, or None for what it does not know: likelihoods, optimisers and objectives are in compiled.py."""
-        plain = x.flags.c_contiguous and x.dtype.name in ("float32", "float64") and len(x) > 0
-        if not plain or not compiled.is_known(model, settings):
-            return None
-        known = compiled.is_plain_elbo(settings) or compiled.is_weighted_bound(settings, min(batch_size, len(x)))
-        return cls(ops, model, x, batch_size, settings) if known else None
+class CompiledRun:
+    """A model's plan and its memory, for batches of the rows of x (N, I); without settings there is no gradient."""
 
     def __init__(self, ops, model, x, batch_size: int, settings=None) -> None:
         self._model, self._settings, self._x = model, settings, x
@@ -47,11 +39,11 @@ class NumbaProgram:
         self._choice = ThreadChoice(ops.threads)
         self._batch = min(batch_size, len(x))
         #: Samples of z a row, K of the importance-weighted bound; 0 for the ELBO.
-        self._samples = 0 if compiled.is_plain_elbo(settings) else settings.objective.samples
+        self._samples = 0 if settings is None or settings.objective == ELBO() else settings.objective.samples
         self._plan = np.zeros(len(Train), np.int64)
         self._records = np.zeros((len(model.architecture.dense_layers()), len(Layer)), np.int64)
         log_samples = math.log(max(self._samples, 1))
-        self._constants = constants_of(log_samples=log_samples, **compiled.constants(model, settings))
+        self._constants = constants_of(log_samples=log_samples, **program_fields.constants(model, settings))
         self._sums = np.zeros(SUMS_HEAD + 3 * model.architecture.latent_dim)
         self._rows = 0
         self._partial = np.zeros(SUMS_HEAD + -(-model.layout.size // NORM_BLOCK))
@@ -103,19 +95,19 @@ class NumbaProgram:
     def _fill(self) -> None:
         """The plan's fields that no call changes."""
         architecture, plan = self._model.architecture, self._plan
-        futex, futex_call = together.futex()
+        futex, futex_call = parallel.futex()
         for name, place in self._place.items():
             plan[Train[name]] = self._memory.address(place)
         fields = {
             "OPERATION": Operation.TRAIN,
             "SYNC": -(-self._counters.ctypes.data // CACHE_LINE) * CACHE_LINE, "FUTEX": futex, "FUTEX_CALL": futex_call,
-            "YIELD": together.yield_address(),
+            "YIELD": parallel.yield_address(),
             "SCRATCH_BYTES": self._scratch * self._x.itemsize,
             "DATA": self._x.ctypes.data, "TOTAL": len(self._x), "BATCH": self._batch,
             "FEATURES": architecture.n_features, "LATENT": architecture.latent_dim,
             "LAYERS": self._records.ctypes.data, "ENCODER": len(architecture.hidden),
             "DECODER": len(architecture.decoder_hidden), "HEADS": len(architecture.decoder()[1]),
-            "LIKELIHOOD": Code[compiled.LIKELIHOODS[type(self._model.likelihood)]],
+            "LIKELIHOOD": Code[program_fields.LIKELIHOODS[type(self._model.likelihood)]],
             "PARAMETERS": self._model.layout.size,
             "CONSTANTS": self._constants.ctypes.data, "SUMS": self._sums.ctypes.data,
             "PARTIAL": self._partial.ctypes.data,
@@ -126,7 +118,7 @@ class NumbaProgram:
         """The plan's fields about training."""
         if self._samples:
             self._set(SAMPLES=self._samples, ESTIMATOR=Estimator[self._settings.objective.estimator.upper()])
-        self._set(GRADIENT_TOO=1, **compiled.settings_fields(self._settings, Operation))
+        self._set(GRADIENT_TOO=1, **program_fields.settings_fields(self._settings, Operation))
 
     def _set(self, **fields: int) -> None:
         """Write fields of the plan by name."""
@@ -165,34 +157,7 @@ class NumbaProgram:
             for name, value in record.items():
                 self._records[i, Layer[name]] = value
 
-    def train(self, theta, gradient, state, order, start, step, rates, betas) -> Stretch:
-        """Take ``len(rates)`` steps, or fewer in a trial of another number of threads: change theta and the optimiser's state in place; see :class:`Stretch`.
-
-        order: the epoch's rows, int64; start: the first of them to take; step: the number of steps before.
-        ``gradient`` is overwritten with the last step's.
-        """
-        optimizer = self._settings.optimizer
-        self._fill_layers(theta, gradient)
-        steps = self._choice.steps_of_trial() or len(rates)
-        rates, betas = rates[:steps], betas[:steps]
-        states = [*(state[name].ctypes.data for name in compiled.STATES[type(optimizer)] if name in state), 0, 0]
-        self._set(
-            THETA=theta.ctypes.data, GRADIENT=gradient.ctypes.data, STATE=states[0], STATE_2=states[1],
-            ORDER=order.ctypes.data, START=start, STEP=step,
-        )
-        return self._run(np.asarray(betas, np.float64), compiled.update_rates(optimizer, rates, step))
-
-    def evaluate(self, theta, seed: int, purpose: str, beta: float) -> tuple[int, dict]:
-        """The rows and the sums of the parts of the ELBO over all of x, in order; see ``take_sums``.
-
-        Batch number k has the noise (seed, purpose, step k).
-        """
-        self._fill_layers(theta, theta)
-        self._set(SEED=seed, NOISE_PURPOSE=PURPOSES[purpose], ORDER=0, START=0, STEP=0, GRADIENT_TOO=0)
-        self._run(np.full(-(-len(self._x) // self._batch), beta))
-        return self.take_sums()
-
-    def _run(self, betas, rates=None) -> Stretch:
+    def _run(self, betas, rates=None) -> StepsTaken:
         """Run the plan for as many steps as there are betas."""
         losses, norms = np.zeros(len(betas)), np.zeros(len(betas))
         self._counters[:] = 0
@@ -203,17 +168,65 @@ class NumbaProgram:
             SHARES=1 if threads == 1 else threads * self._shares_each,
         )
         started = time.perf_counter()
-        together.run(self._program, self._plan, threads)
+        parallel.run(self._program, self._plan, threads)
         done = int(self._plan[Train.DONE])
         self._choice.ran(time.perf_counter() - started, done)
         self._rows += min(done * self._batch, len(self._x) - int(self._plan[Train.START]))
-        return Stretch(done, losses[:done], norms[:done])
+        return StepsTaken(done, losses[:done], norms[:done])
 
     def take_sums(self) -> tuple[int, dict]:
-        """The rows since the last call of this, and their sums in nats: loss, reconstruction, kl_per_dimension, mu,
-        mu_squared; and bound, where it is not the ELBO."""
+        """See :class:`FusedTrainer`."""
         latent, rows, self._rows = self._model.architecture.latent_dim, self._rows, 0
         head = SUMS_HEAD if self._samples else SUMS_HEAD - 1
-        sums = compiled.sums_by_name(self._sums[:head], self._sums[SUMS_HEAD:].reshape(3, latent).copy())
+        sums = program_fields.sums_by_name(self._sums[:head], self._sums[SUMS_HEAD:].reshape(3, latent).copy())
         self._sums[:] = 0.0
         return rows, sums
+
+
+class NumbaTrainer(CompiledRun, FusedTrainer):
+    """Training steps by the compiled program: of the ELBO, and of the importance-weighted bound in one piece."""
+
+    def __init__(self, ops, model, settings, x) -> None:
+        super().__init__(ops, model, x, settings.batch_size, settings)
+        self._unused = None  # in the place of theta where a step must not change it
+
+    def take_steps(self, theta, gradient, state, order, start, step, rates, betas) -> StepsTaken:
+        """See :class:`FusedTrainer`; fewer steps than asked for in a trial of another number of threads."""
+        optimizer = self._settings.optimizer
+        self._fill_layers(theta, gradient)
+        steps = self._choice.steps_of_trial() or len(rates)
+        rates, betas = rates[:steps], betas[:steps]
+        states = [*(state[name].ctypes.data for name in program_fields.STATES[type(optimizer)] if name in state), 0, 0]
+        self._set(
+            THETA=theta.ctypes.data, GRADIENT=gradient.ctypes.data, STATE=states[0], STATE_2=states[1],
+            ORDER=order.ctypes.data, START=start, STEP=step,
+        )
+        return self._run(np.asarray(betas, np.float64), program_fields.update_rates(optimizer, rates, step))
+
+    def take_gradient(self, theta, gradient, order, start, step, beta) -> StepsTaken:
+        """See :class:`FusedTrainer`. The program's step ends in an update: here in one that changes numbers nobody reads."""
+        self._fill_layers(theta, gradient)
+        if self._unused is None:
+            self._unused = np.zeros_like(theta)
+        self._set(
+            THETA=self._unused.ctypes.data, GRADIENT=gradient.ctypes.data, STATE=0, STATE_2=0,
+            ORDER=order.ctypes.data, START=start, STEP=step, OPTIMIZER=Operation.SGD, FLUSH=0, FLUSH_2=0,
+        )
+        try:
+            return self._run(np.array([beta], np.float64), np.zeros((1, 2)))
+        finally:
+            self._fill_settings()
+
+
+class NumbaEvaluator(CompiledRun):
+    """The parts of the ELBO of all rows of x."""
+
+    def evaluate(self, theta, seed: int, purpose: str, beta: float) -> tuple[int, dict]:
+        """The rows and the sums of the parts of the ELBO over all of x, in order; see ``take_sums``.
+
+        Batch number k has the noise (seed, purpose, step k).
+        """
+        self._fill_layers(theta, theta)
+        self._set(SEED=seed, NOISE_PURPOSE=PURPOSES[purpose], ORDER=0, START=0, STEP=0, GRADIENT_TOO=0)
+        self._run(np.full(-(-len(self._x) // self._batch), beta))
+        return self.take_sums()

@@ -17,7 +17,7 @@ import numpy as np
 from npvae import likelihoods, optim
 from npvae.backend import pieces, summation
 from npvae.backend.buffers import empty_aligned
-from npvae.backend.step_ops import StepOps, identical
+from npvae.fused.numpy_step_ops import StepOps, identical
 from npvae.backend.threads import available_cores
 
 #: Numbers of the data in a part of the batch that goes through the likelihood at a time, and how many parts there are at most.

@@ -1,6 +1,6 @@
 """Training steps on NumPy without the closures, checks and look-ups of the operations one by one.
 
-That is a few hundredths of a large model's step, half of a small one's. Loss and gradient are numpy_step.py's; here
+That is a few hundredths of a large model's step, half of a small one's. Loss and gradient are numpy_gradient.py's; here
 are a batch's rows, its noise, the optimiser's step and the sums for the history.
 """
 
@@ -12,15 +12,15 @@ import time
 import numpy as np
 
 from npvae import optim, random
-from npvae.backend import compiled, pieces, summation
+from npvae.backend import pieces, summation
 from npvae.backend.blas import held
-from npvae.backend.compiled import sums_by_name
 from npvae.backend.numpy_ops import PIECE
-from npvae.backend.numpy_step import ALONE, BLAS, PIECES, GradientOfBatch, Team, way_of
-from npvae.backend.step_ops import UpdateOps, identical
-from npvae.backend.stretch import Stretch
-from npvae.backend.thread_choice import TRIAL_SECONDS, ThreadChoice
 from npvae.backend.threads import available_cores
+from npvae.fused.base import FusedTrainer, StepsTaken
+from npvae.fused.numpy_gradient import ALONE, BLAS, PIECES, GradientOfBatch, Team, way_of
+from npvae.fused.numpy_step_ops import UpdateOps, identical
+from npvae.fused.program_fields import STATES, sums_by_name
+from npvae.fused.thread_choice import TRIAL_SECONDS, ThreadChoice
 
 #: The noise of so many steps is drawn at once, or of as many as have so many numbers.
 NOISE_STEPS, NOISE_NUMBERS = 16, 65536
@@ -46,12 +46,12 @@ class LatentNoise:
         return self._noise[place, :rows]
 
 
-class NumpyProgram:
+class NumpyTrainer(FusedTrainer):
     """A model and settings, ready to be trained on the rows of x (N, I)."""
 
-    def __init__(self, ops, model, x, batch_size: int, settings) -> None:
+    def __init__(self, ops, model, settings, x) -> None:
         self._model, self._ops, self._settings, self._x = model, ops, settings, x
-        self._batch_size = min(batch_size, len(x))
+        self._batch_size = min(settings.batch_size, len(x))
         self._team, self._ways, self._tried = Team(), {}, set()
         most = ops.threads
         if self._way(self._batch_size) == ALONE:
@@ -70,32 +70,24 @@ class NumpyProgram:
         self._latent_sums = np.zeros((3, self._batch_size, self._model.architecture.latent_dim))
 
     def take_sums(self) -> tuple[int, dict]:
-        """The rows since the last call of this, and their sums in nats: see numba_program.py."""
         rows, sums = self._rows, sums_by_name((self._loss, self._reconstruction), self._latent_sums.sum(axis=1))
         self._clear_sums()
         return rows, sums
 
-    def train(self, theta, gradient, state, order, start, step, rates, betas) -> Stretch:
-        """Take ``len(rates)`` steps, or fewer in a trial of another number of threads: change theta and the optimiser's state in place; see :class:`Stretch`."""
+    def take_steps(self, theta, gradient, state, order, start, step, rates, betas) -> StepsTaken:
+        """See :class:`FusedTrainer`; fewer steps than asked for in a trial of another number of threads."""
         losses, norms = [], []
         settings = self._settings
         started, threads = time.perf_counter(), self._choice.number
         team, update, parts, now = self._team, settings.optimizer.update, self._parts(theta, gradient, state), None
-        # Overflow is for the guard to find: it shows as a loss or a gradient that is not finite.
+        # Overflow is the caller's to find: it shows as a loss or a gradient that is not finite.
         with np.errstate(all="ignore"), held:
             for rate, beta in zip(rates, betas, strict=True):
                 indices = order[start:start + self._batch_size]
-                rows = len(indices)
-                bound = self._bind(rows, theta, gradient)
-                self._load(bound, indices, step)
-                if bound.way == BLAS and rows not in self._tried:
-                    self._try_blas(bound, beta)
-                    if bound.way != self._way(rows):
-                        bound = self._bind(rows, theta, gradient)
-                        self._load(bound, indices, step)
+                rows, bound = len(indices), self._ready(indices, theta, gradient, step, beta)
                 if bound is not now:
-                    team.threads, now = threads if bound.way == PIECES else 1, bound
-                    held.use(threads if bound.way == BLAS else 1)
+                    now = bound
+                    self._use_threads(bound, threads)
                 loss, norm, reconstruction = bound.run(beta)
                 if not math.isfinite(loss + norm):
                     break
@@ -109,7 +101,35 @@ class NumpyProgram:
                 if self._choice.is_trial and time.perf_counter() - started > TRIAL_SECONDS:
                     break
         self._choice.ran(time.perf_counter() - started, len(losses))
-        return Stretch(len(losses), np.array(losses), np.array(norms))
+        return StepsTaken(len(losses), np.array(losses), np.array(norms))
+
+    def take_gradient(self, theta, gradient, order, start, step, beta) -> StepsTaken:
+        """See :class:`FusedTrainer`."""
+        with np.errstate(all="ignore"), held:
+            indices = order[start:start + self._batch_size]
+            bound = self._ready(indices, theta, gradient, step, beta)
+            self._use_threads(bound, self._choice.number)
+            loss, norm, reconstruction = bound.run(beta)
+        if not math.isfinite(loss + norm):
+            return StepsTaken(0, np.zeros(0), np.zeros(0))
+        self._add(len(indices), loss, reconstruction, bound.latent)
+        return StepsTaken(1, np.array([loss]), np.array([norm]))
+
+    def _ready(self, indices, theta, gradient, step: int, beta: float) -> GradientOfBatch:
+        """Loss and gradient of the batch, with its rows and its noise, by the way that its size goes."""
+        rows = len(indices)
+        bound = self._bind(rows, theta, gradient)
+        self._load(bound, indices, step)
+        if bound.way == BLAS and rows not in self._tried:
+            self._try_blas(bound, beta)
+            if bound.way != self._way(rows):
+                bound = self._bind(rows, theta, gradient)
+                self._load(bound, indices, step)
+        return bound
+
+    def _use_threads(self, bound, threads: int) -> None:
+        self._team.threads = threads if bound.way == PIECES else 1
+        held.use(threads if bound.way == BLAS else 1)
 
     def _bind(self, rows: int, theta, gradient) -> GradientOfBatch:
         bound, way = self._bound.get(rows), self._way(rows)
@@ -148,7 +168,7 @@ class NumpyProgram:
         """The optimiser's operations and vectors: of optimisers that look at one number of the vectors at a time, in parts."""
         vectors = theta, gradient, *state.values()
         if not identical(self._divided, vectors):
-            count = -(-theta.size // PIECE) if type(self._settings.optimizer) in compiled.STATES else 1
+            count = -(-theta.size // PIECE) if type(self._settings.optimizer) in STATES else 1
             self._divided = vectors
             self._updates = [
                 (UpdateOps(), theta[part], gradient[part], {name: array[part] for name, array in state.items()})

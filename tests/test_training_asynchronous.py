@@ -6,8 +6,8 @@ import trained
 
 from npvae.backend.base import Ops
 from npvae.errors import NonFiniteError
-from npvae.training import deferred
-from npvae.training.deferred import DeferredProgram
+from npvae.training import asynchronous
+from npvae.training.asynchronous import AsynchronousTrainer
 
 
 class Distant(Ops):
@@ -44,7 +44,7 @@ def test_a_run_has_the_bits_of_one_with_a_look_at_every_step(architecture, setti
 @pytest.mark.parametrize("most", [1, 2, 5])
 def test_no_sum_depends_on_how_steps_are_cut_into_calls(most, monkeypatch):
     whole = trained.run(Distant(), trained.grey(40), batch_size=3)
-    monkeypatch.setattr(deferred, "MOST_STEPS", most)
+    monkeypatch.setattr(asynchronous, "MOST_STEPS", most)
     trained.assert_same_bits(trained.run(Distant(), trained.grey(40), batch_size=3), whole)
 
 
@@ -53,20 +53,20 @@ def test_steps_before_one_that_is_not_finite_are_taken_and_no_other(bad):
     x = trained.grey(12)
     x[2 * bad] = np.nan
     model, settings = trained.make(Distant(), x, batch_size=2)
-    program, reference = DeferredProgram(model, settings, x), trained.grey(12)
+    trainer, reference = AsynchronousTrainer(model, settings, x), trained.grey(12)
     theta = model.initial_parameters(3, "float64")
     state = settings.optimizer.initial_state(model.ops, theta)
     order = np.arange(12)
     with np.errstate(invalid="ignore"):
-        result = program.train(theta, np.zeros_like(theta), state, order, 0, 0, [0.01] * 6, [1.0] * 6)
+        result = trainer.take_steps(theta, np.zeros_like(theta), state, order, 0, 0, [0.01] * 6, [1.0] * 6)
     assert result.done == len(result.losses) == len(result.norms) == bad
-    rows, sums = program.take_sums()
-    assert rows == 2 * bad and program.take_sums() == (0, {})
-    other = DeferredProgram(model, settings, reference)
+    rows, sums = trainer.take_sums()
+    assert rows == 2 * bad and trainer.take_sums() == (0, {})
+    other = AsynchronousTrainer(model, settings, reference)
     wanted = model.initial_parameters(3, "float64")
     wanted_state = settings.optimizer.initial_state(model.ops, wanted)
     if bad:
-        other.train(wanted, np.zeros_like(theta), wanted_state, order, 0, 0, [0.01] * bad, [1.0] * bad)
+        other.take_steps(wanted, np.zeros_like(theta), wanted_state, order, 0, 0, [0.01] * bad, [1.0] * bad)
         assert sums["loss"] == other.take_sums()[1]["loss"] and np.isfinite(sums["loss"])
     assert theta.tobytes() == wanted.tobytes()
     assert state["accumulator"].tobytes() == wanted_state["accumulator"].tobytes()

@@ -3,7 +3,7 @@
 A product of a fifth of a millisecond is over before a thread has been started for it; one that waits is there in some
 hundredths. Whoever has work does the first share, and then those of its shares that nobody has begun: so work is done also
 where the system gives no threads, or those that there are have other work. Shares must not wait for one another; for work
-whose parts do, see together.py.
+whose parts do, see parallel.py.
 
 A thread that has had nothing to do for ``IDLE`` seconds ends. A forked child begins with none.
 """
@@ -19,8 +19,8 @@ from collections import deque
 IDLE = 0.2
 
 
-class Job:
-    """Work in numbered shares: those that nobody has begun, and word of those that the crew has ended."""
+class Task:
+    """Work in numbered shares: those that nobody has begun, and word of those that the pool has ended."""
 
     def __init__(self, work, count: int) -> None:
         self.work, self.numbers, self.ended = work, deque(range(1, count)), queue.SimpleQueue()
@@ -40,12 +40,12 @@ class Job:
             self.ended.put(error)
 
 
-class Crew:
-    """Threads, none at first, and the jobs that they are asked to help with."""
+class WorkerPool:
+    """Threads, none at first, and the tasks that they are asked to help with."""
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue = queue.SimpleQueue()
-        self._members: set[threading.Thread] = set()
+        self._tasks: queue.SimpleQueue = queue.SimpleQueue()
+        self._workers: set[threading.Thread] = set()
         self._lock = threading.RLock()  # a signal's handler may have work too
 
     def run(self, work, count: int, threads: int | None = None) -> None:
@@ -56,58 +56,58 @@ class Crew:
         leaves its shares to others. What shares compute must not depend on who does them. ``work`` should hold what it works on: where Ctrl-C ends this call, shares that were begun still run. What a share
         raises is raised here.
         """
-        job = Job(work, count)
+        task = Task(work, count)
         helpers = min(count, count if threads is None else threads) - 1
         with self._lock:
             for _ in range(min(self._grown_to(helpers), helpers)):
-                self._jobs.put(job)
+                self._tasks.put(task)
         try:
             work(0)
             left = count - 1
-            while job.numbers:
+            while task.numbers:
                 try:
-                    number = job.numbers.popleft()
-                except IndexError:  # the crew was quicker
+                    number = task.numbers.popleft()
+                except IndexError:  # the pool was quicker
                     break
                 work(number)
                 left -= 1
-            errors = [job.ended.get() for _ in range(left)]
+            errors = [task.ended.get() for _ in range(left)]
         finally:
-            job.numbers.clear()
+            task.numbers.clear()
         for error in errors:
             if error is not None:
                 raise error
 
-    def _grown_to(self, members: int) -> int:
-        """How many threads there are, after more were started if they are fewer than ``members``."""
+    def _grown_to(self, workers: int) -> int:
+        """How many threads there are, after more were started if they are fewer than ``workers``."""
         try:
-            while len(self._members) < members:
-                thread = threading.Thread(target=self._serve, name="npvae crew", daemon=True)
+            while len(self._workers) < workers:
+                thread = threading.Thread(target=self._serve, name="npvae worker", daemon=True)
                 thread.start()
-                self._members.add(thread)
+                self._workers.add(thread)
         except RuntimeError:  # can't start new thread: those that have work do it
             pass
-        return len(self._members)
+        return len(self._workers)
 
     def _serve(self) -> None:
         while True:
             try:
-                self._jobs.get(timeout=IDLE).do_shares()
+                self._tasks.get(timeout=IDLE).do_shares()
             except queue.Empty:
                 with self._lock:
-                    if self._jobs.empty():
-                        self._members.discard(threading.current_thread())
+                    if self._tasks.empty():
+                        self._workers.discard(threading.current_thread())
                         return
 
 
 def run(work, count: int, threads: int | None = None) -> None:
-    """``Crew.run`` of this process's crew."""
-    _crew.run(work, count, threads)
+    """``WorkerPool.run`` of this process's pool."""
+    _pool.run(work, count, threads)
 
 
 def _begin_anew() -> None:
-    global _crew
-    _crew = Crew()
+    global _pool
+    _pool = WorkerPool()
 
 
 _begin_anew()

@@ -1,4 +1,4 @@
-"""What the compiled training programs, Numba's and CUDA's, know of models and optimisers."""
+"""A model and settings as the numbers that the compiled programs, Numba's and CUDA's, take."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 
 from npvae import optim
 from npvae.likelihoods import Bernoulli, Gaussian, SquaredError
-from npvae.objectives import ELBO, ImportanceWeighted
 from npvae.optim import SGD, Adam, RMSprop
 from npvae.random import PURPOSES
 
@@ -16,28 +15,6 @@ from npvae.random import PURPOSES
 LIKELIHOODS = {Bernoulli: "BERNOULLI", Gaussian: "FIXED_VARIANCE", SquaredError: "FIXED_VARIANCE"}
 #: The optimisers that the programs know, and the arrays of their states in the programs' order.
 STATES = {RMSprop: ("accumulator",), Adam: ("m", "v"), SGD: ("velocity",)}
-
-
-def is_known(model, settings) -> bool:
-    """Whether the programs know the model, and its optimiser if there are settings; the objective is another question."""
-    return type(model.likelihood) in LIKELIHOODS and is_plain(model.architecture) and (
-        settings is None or type(settings.optimizer) in STATES
-    )
-
-
-def is_plain(architecture) -> bool:
-    """Whether it is the dense layers and nothing else: no missing entries, no linear paths, no view for the encoder alone."""
-    return not (architecture.missing or architecture.linear_path or architecture.completed)
-
-
-def is_plain_elbo(settings) -> bool:
-    """Whether what is trained on is the ELBO; without settings it is what is evaluated."""
-    return settings is None or settings.objective == ELBO()
-
-
-def is_weighted_bound(settings, rows: int) -> bool:
-    """Whether it is the importance-weighted bound, with all samples of ``rows`` rows decoded in one piece."""
-    return type(settings.objective) is ImportanceWeighted and rows * settings.objective.samples <= settings.objective.at_once
 
 
 def constants(model, settings) -> dict[str, float]:

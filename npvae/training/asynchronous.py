@@ -1,17 +1,19 @@
 """Training steps by operations whose numbers are read once in a while: for backends where reading waits.
 
 On a GPU the host runs ahead of the device, and to look at every step's loss would make it wait every time. Here a
-stretch of steps is taken without a look, losses and gradient lengths stay on the device, and are read at its end. If one
-is not finite, parameters and optimiser are put back to where the stretch began, and the steps before it are taken
+run of steps is taken without a look, losses and gradient lengths stay on the device, and are read at its end. If one
+is not finite, parameters and optimiser are put back to where the call began, and the steps before it are taken
 again: every random number is a function of the step, so they are the same steps.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from npvae import optim
-from npvae.backend.stretch import Stretch
+from npvae.fused import FusedTrainer, StepsTaken
 from npvae.evaluate import ElboAverages
 from npvae.training import minibatches
 
@@ -19,16 +21,16 @@ from npvae.training import minibatches
 MOST_STEPS = 256
 
 
-class DeferredProgram:
-    """What a backend's ``training_program`` offers, for any model, by the operations of any backend."""
+class AsynchronousTrainer(FusedTrainer):
+    """What a fused trainer does, for any model, by the operations of any backend."""
 
     def __init__(self, model, settings, x) -> None:
         self._model, self._settings, self._x = model, settings, x
         self._ops = model.ops
         self._averages = ElboAverages(self._ops.xp)
 
-    def train(self, theta, gradient, state, order, start, step, rates, betas) -> Stretch:
-        """Take ``len(rates)`` steps, or the first ``MOST_STEPS`` of them; see ``numba_program.py``."""
+    def take_steps(self, theta, gradient, state, order, start, step, rates, betas) -> StepsTaken:
+        """Take ``len(rates)`` steps, or the first ``MOST_STEPS`` of them; see :class:`FusedTrainer`."""
         rates, betas = rates[:MOST_STEPS], betas[:MOST_STEPS]
         copy = self._ops.copy
         before = copy(theta), {name: copy(array) for name, array in state.items()}, self._averages.sums()
@@ -44,26 +46,38 @@ class DeferredProgram:
             self._averages.add_sums(rows, **sums)
             if done:
                 self._take(theta, gradient, state, order, start, step, rates[:done], betas[:done])
-        return Stretch(done, losses[:done], norms[:done])
+        return StepsTaken(done, losses[:done], norms[:done])
+
+    def take_gradient(self, theta, gradient, order, start, step, beta) -> StepsTaken:
+        """See :class:`FusedTrainer`; this waits for the device."""
+        terms, norm, _ = self._gradient(theta, gradient, order, start, step, beta)
+        loss, norm = float(terms.loss), float(norm)
+        if not math.isfinite(loss + norm):
+            return StepsTaken(0, np.zeros(0), np.zeros(0))
+        self._averages.add(terms)
+        return StepsTaken(1, np.array([loss]), np.array([norm]))
 
     def _take(self, theta, gradient, state, order, start, step, rates, betas):
         """Take all steps; their losses and the lengths of their gradients."""
         ops, xp, settings = self._ops, self._ops.xp, self._settings
         numbers = xp.zeros((2, len(rates)), dtype=xp.float64)
-        batch_size = settings.batch_size
         for i, (rate, beta) in enumerate(zip(rates, betas, strict=True)):
-            rows = order[start:start + batch_size]
-            batch, eps = minibatches.draw(ops, self._x, rows, settings, self._model.architecture, step)
-            start += batch.shape[0]
-            terms, backward = settings.objective.loss(self._model, theta, batch, eps, beta)
-            backward(out=gradient)
-            norm = xp.sqrt(gradient @ gradient)
+            terms, norm, rows = self._gradient(theta, gradient, order, start, step, beta)
+            start += rows
             numbers[0, i], numbers[1, i] = terms.loss, norm
             self._clip(gradient, norm)
             step += 1
             settings.optimizer.update(ops, theta, gradient, state, rate, step)
             self._averages.add(terms)
         return ops.to_numpy(numbers)
+
+    def _gradient(self, theta, gradient, order, start, step, beta):
+        """Write the gradient of a batch: its terms, the gradient's length on the device, and the number of rows."""
+        rows = order[start:start + self._settings.batch_size]
+        batch, eps = minibatches.draw(self._ops, self._x, rows, self._settings, self._model.architecture, step)
+        terms, backward = self._settings.objective.loss(self._model, theta, batch, eps, beta)
+        backward(out=gradient)
+        return terms, self._ops.xp.sqrt(gradient @ gradient), batch.shape[0]
 
     def _clip(self, gradient, norm) -> None:
         """``optim.clip_by_global_norm`` for a norm on the device: a shorter gradient is multiplied by 1."""
