@@ -74,6 +74,15 @@ class Likelihood(ABC):
     def draw(self, outputs, parameters, stream) -> np.ndarray:
         """One draw from p(x|z), (B, I), from NumPy arrays and the noise of a :class:`npvae.random.Stream`."""
 
+    def joined(self, columns: int, other: Likelihood, other_columns: int) -> Likelihood | None:
+        """One likelihood of so many columns of this one, and then as many of another; None: there is none. By default of an equal one
+        whose columns share nothing."""
+        return self if self.elementwise and self == other and not self.parameters(1) else None
+
+    def of_columns(self, columns: slice) -> Likelihood:
+        """Of an elementwise likelihood that of some of its columns."""
+        return self
+
     def variables(self, n_features: int) -> list[slice]:
         """The columns of every variable, in order: given z, variables are independent. By default each column is one."""
         return [slice(i, i + 1) for i in range(n_features)]
@@ -83,7 +92,7 @@ class Likelihood(ABC):
         if self.elementwise:
             pieces = [(tuple(head[:, v] for head in outputs), x[:, v], v) for v in self.variables(x.shape[1])]
             return [
-                self.negative_log_likelihood(
+                self.of_columns(v).negative_log_likelihood(
                     ops, heads, values, {name: own[v] if own.shape == (x.shape[1],) else own for name, own in parameters.items()},
                     False, *(() if observed is None else (observed[:, v],)),
                 )[0] for heads, values, v in pieces

@@ -38,6 +38,16 @@ class InBlocks(Likelihood):
     def variables(self, n_features):
         return self.blocks(n_features)
 
+    def joined(self, columns, other, other_columns):
+        if type(other) is not type(self):
+            return None
+        return type(self)([*(self.sizes or [columns]), *(other.sizes or [other_columns])])
+
+    def block_of_columns(self, n_features: int) -> np.ndarray:
+        """The number of every column's block, (I,)."""
+        sizes = [block.stop - block.start for block in self.blocks(n_features)]
+        return np.repeat(np.arange(len(sizes)), sizes)
+
     def refuse_all_but_0_and_1(self, x: np.ndarray, block: slice, what: str, column_names=None) -> np.ndarray:
         """The rows that have the variable of a block, (N,), booleans.
 

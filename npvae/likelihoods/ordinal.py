@@ -55,20 +55,17 @@ class Ordinal(InBlocks):
         (location,) = outputs
         xp, raw, blocks = ops.xp, parameters["raw_thresholds"], self.blocks(x.shape[1])
         _refuse_other_shape(location, x, len(blocks))
-        nll, by_block = xp.zeros_like(x[:, 0]), []
-        for i, block in enumerate(blocks):
-            term, d_distance, d_thresholds = _terms(xp, location[:, i:i + 1], raw[block], x[:, block])
-            there = None if observed is None else observed[:, block]
-            nll = nll + xp.sum(keep(xp, there, term), axis=1)
-            by_block.append((block, keep(xp, there, d_distance), keep(xp, there, d_thresholds)))
+        levels = _Levels(self.block_of_columns(x.shape[1]), ops.dtype_name(x), ops.asarray)
+        term, d_distance, d_thresholds = _terms(xp, xp.take(location, levels.block, axis=1), raw, x, levels)
+        nll = xp.sum(keep(xp, observed, term), axis=1)
 
         def backward(dnll):
             check_upstream(nll, dnll)
             by_row = xp.full_like(nll, dnll) if isinstance(dnll, float) else dnll
-            d_location, d_raw = xp.empty_like(location), xp.empty_like(raw)
-            for i, (block, d_distance, d_thresholds) in enumerate(by_block):
-                d_location[:, i] = xp.sum(d_distance, axis=1)
-                d_raw[block] = _by_raw(xp, raw[block], by_row @ d_thresholds)
+            by_distance, d_location = keep(xp, observed, d_distance), xp.empty_like(location)
+            for i, block in enumerate(blocks):
+                d_location[:, i] = xp.sum(by_distance[:, block], axis=1)
+            d_raw = _by_raw(xp, raw, by_row @ keep(xp, observed, d_thresholds), levels)
             return (ops.scale_rows(d_location, dnll),), {"raw_thresholds": d_raw}
 
         return nll, (backward if gradient else None)
@@ -106,19 +103,15 @@ class Ordinal(InBlocks):
 
     def mean(self, ops, outputs, parameters):
         """P(v >= k) of every column."""
-        xp, raw = ops.xp, parameters["raw_thresholds"]
-        result = xp.empty((outputs[0].shape[0], raw.shape[0]), dtype=outputs[0].dtype)
-        for i, block in enumerate(self.blocks(raw.shape[0])):
-            result[:, block] = sigmoid(xp, outputs[0][:, i:i + 1] - _thresholds(xp, raw[block])[0])
-        return result
+        raw = parameters["raw_thresholds"]
+        return _reached(ops.xp, outputs[0], raw, _Levels(self.block_of_columns(raw.shape[0]), ops.dtype_name(raw), ops.asarray))
 
     def draw(self, outputs, parameters, stream):
-        raw, dtype = parameters["raw_thresholds"], outputs[0].dtype
-        u, x = stream.uniform(outputs[0].shape), np.empty((len(outputs[0]), len(raw)), dtype)
-        for i, block in enumerate(self.blocks(len(raw))):
-            # One number for all columns of a variable: where it is below P(v >= k) it is below P(v >= j) for all j < k.
-            x[:, block] = u[:, i:i + 1] < sigmoid(np, outputs[0][:, i:i + 1] - _thresholds(np, raw[block])[0])
-        return x
+        raw = parameters["raw_thresholds"]
+        reached = _reached(np, outputs[0], raw, _Levels(self.block_of_columns(len(raw)), raw.dtype, np.asarray))
+        u = stream.uniform(outputs[0].shape)
+        # One number for all columns of a variable: where it is below P(v >= k) it is below P(v >= j) for all j < k.
+        return (u[:, self.block_of_columns(reached.shape[1])] < reached).astype(outputs[0].dtype)
 
     def check_data(self, x, column_names=None):
         for block in self.blocks(x.shape[1]):
@@ -140,32 +133,51 @@ def _refuse_other_shape(location, x, variables: int) -> None:
     check.same_dtype("x", x, "location", location)
 
 
-def _thresholds(xp, raw):
-    """Thresholds t (K-1,) of a variable, and the distances between them, (K-2,)."""
-    steps = xp.where(xp.arange(raw.shape[0]) == 0, raw, SMALLEST_GAP + xp.exp(raw))
-    return xp.tril(xp.ones((raw.shape[0], raw.shape[0]), dtype=raw.dtype)) @ steps, steps[1:]
+class _Levels:
+    """How columns (I,) are those of variables, as arrays of an array module. block: the number of its variable; is_first: whether it is
+    the first column of one, and first, 1 where it is, else 0; inner: 1 where the next column is of the same variable, (I - 1,); below: 1
+    where a column is of the same variable as another, and not after it, (I, I)."""
+
+    def __init__(self, block: np.ndarray, dtype, asarray) -> None:
+        inner = block[1:] == block[:-1]
+        first = np.concatenate([[True], ~inner])
+        self.block, self.is_first, self.is_inner = asarray(block), asarray(first), asarray(inner)
+        self.inner, self.first = asarray(inner.astype(dtype)), asarray(first.astype(dtype))
+        below = np.tril(block[:, None] == block).astype(dtype)
+        self.below, self.above = asarray(below), asarray(below.T.copy())
 
 
-def _by_raw(xp, raw, d_thresholds):
-    """The derivative by a, (K-1,), from that by t."""
-    above = xp.triu(xp.ones((raw.shape[0], raw.shape[0]), dtype=raw.dtype)) @ d_thresholds
-    return xp.where(xp.arange(raw.shape[0]) == 0, above, above * xp.exp(raw))
+def _thresholds(xp, raw, levels):
+    """Thresholds t (I,) of the columns, and the distances to that of the next, (I - 1,), 1 where it is another variable's."""
+    steps = xp.where(levels.is_first, raw, SMALLEST_GAP + xp.exp(raw))
+    return levels.below @ steps, xp.where(levels.is_inner, steps[1:], xp.ones_like(steps[1:]))
 
 
-def _terms(xp, location, raw, x):
-    """Of one variable -log p, by column, and its derivatives by l - t and by t, all (B, K-1); location (B, 1), x (B, K-1)."""
-    thresholds, gaps = _thresholds(xp, raw)
-    distance = location - thresholds
-    reached, missed = x + 0.0, -x  # 1 in column v, and in column v + 1
-    reached[:, :-1] -= x[:, 1:]
-    missed[:, 1:] += x[:, :-1]
-    missed[:, :1] += 1.0
+def _reached(xp, location, raw, levels):
+    """P(v >= k) of every column, (B, I), for locations (B, C)."""
+    return sigmoid(xp, xp.take(location, levels.block, axis=1) - _thresholds(xp, raw, levels)[0])
+
+
+def _by_raw(xp, raw, d_thresholds, levels):
+    """The derivative by a, (I,), from that by t."""
+    above = levels.above @ d_thresholds
+    return xp.where(levels.is_first, above, above * xp.exp(raw))
+
+
+def _terms(xp, location, raw, x, levels):
+    """-log p by column, and its derivatives by l - t and by t; all (B, I), as are location and x."""
+    thresholds, gaps = _thresholds(xp, raw, levels)
+    inner, distance = levels.inner, location - thresholds
+    reached, missed = x + 0.0, levels.first - x  # 1 in column v, and in column v + 1
+    reached[:, :-1] -= inner * x[:, 1:]
+    missed[:, 1:] += inner * x[:, :-1]
     share = -xp.expm1(-gaps)  # 1 - exp(t_v - t_(v+1))
+    between = inner * reached[:, :-1]
     term = reached * softplus_forward(xp, -distance) + missed * softplus_forward(xp, distance)
-    term[:, :-1] -= reached[:, :-1] * xp.log(share)
+    term[:, :-1] -= between * xp.log(share)
     d_distance = missed * sigmoid(xp, distance) - reached * sigmoid(xp, -distance)
     d_thresholds = -d_distance
-    d_gaps = reached[:, :-1] * (xp.exp(-gaps) / share)
+    d_gaps = between * (xp.exp(-gaps) / share)
     d_thresholds[:, :-1] += d_gaps
     d_thresholds[:, 1:] -= d_gaps
     return term, d_distance, d_thresholds
