@@ -1,5 +1,8 @@
 """Fused trainers: what they cover, and why not the rest; the gradient without the update."""
 
+import ast
+from pathlib import Path
+
 import gpu_backends
 import numpy as np
 import pytest
@@ -68,6 +71,16 @@ def test_without_settings_the_question_is_the_elbo():
         x = trained.grey(20)
         model, _ = trained.make(ops, x, {"likelihood": "gaussian"})
         assert coverage.reason_against(ops, model, None, x) is None and fused.evaluator_for(ops, model, x, 7) is not None
+
+
+def test_backends_know_no_model_no_objective_and_no_training():
+    """Function-level imports included: what knows them stands above the backends."""
+    above = {"evaluate", "fused", "model", "objectives", "training"}
+    for path in Path(backend.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("npvae"):
+                parts = node.module.split(".")[1:2] or [alias.name for alias in node.names]
+                assert above.isdisjoint(parts), f"{path.name} imports {parts}"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
