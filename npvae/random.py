@@ -61,6 +61,7 @@ PURPOSES = {
     "marginal sample": 31,
     "given columns": 32,
     "support": 33,
+    "calibration": 34,
 }
 
 

@@ -73,7 +73,7 @@ def test_the_numbers_of_the_purposes_never_change():
         "imputation noise": 17, "imputation choice": 18, "imputation draw": 19, "imputation chain": 20,
         "held-out cells": 21, "members": 22, "shuffle offset": 23, "feature noise": 24, "label choice": 25,
         "validation feature noise": 26, "class sample": 27, "held-out noise": 28, "features": 29, "posterior of a row": 30,
-        "marginal sample": 31, "given columns": 32, "support": 33,
+        "marginal sample": 31, "given columns": 32, "support": 33, "calibration": 34,
     }
 
 

@@ -1,6 +1,7 @@
 """Seconds that a table's imputer may take in all, and how they are shared out.
 
     training     until SHARE_OF_TRAINING of them have passed since the beginning
+    intervals    as many rows of cells held out as SHARE_OF_CALIBRATION of the rest has room for, by a trial
     filling in   as many samples of z as what is left has room for, by a trial on some rows
 """
 
@@ -10,6 +11,8 @@ import math
 import time
 
 SHARE_OF_TRAINING = 0.75
+#: Of what is left after training, for the calibration of intervals.
+SHARE_OF_CALIBRATION = 0.2
 #: A member is begun if at least this share of the time that the one before took is left.
 SHARE_OF_MEMBER = 0.5
 #: Of a member that ran out of time: its error in that of the normal distribution may be so many times the worst of the others'.
@@ -43,6 +46,13 @@ class Budget:
     def begins_another(self, took: float) -> bool:
         """Whether there is time for another member, where the last one took so many seconds."""
         return self.left_for_training() > SHARE_OF_MEMBER * took
+
+    def rows_to_calibrate(self, fill, rows: int, members: int) -> int:
+        """How many of so many rows each member fills in for the calibration of intervals, by a trial: fill(rows)."""
+        few, started = min(rows, TRIAL_ROWS), self._now()
+        fill(few)
+        each = max(self._now() - started, 1e-9) / few
+        return int(min(rows, max(few, SHARE_OF_CALIBRATION * self.left() / (each * members))))
 
     def samples(self, fill, rows: int, members: int, most: int) -> tuple[int, int]:
         """``(members, samples)`` that fill in so many rows in what is left, by a trial: fill(rows, samples), which the first ``rows`` are filled

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from npvae import check
+from npvae.tables.calibration import FEW_VALUES, share_of_draws
 from npvae.tables.frames import as_cells
-
-#: Columns of more different values have intervals, and no sets.
-FEW_VALUES = 20
 
 
 @dataclass(frozen=True)
@@ -25,30 +23,35 @@ class TableImputation:
     is_numeric: list[bool]  #: by column: whether its values are numbers, two of them perhaps, and not names; not of carried ones
     observed: np.ndarray  #: (N, C): not missing
     filled_in: np.ndarray | None = None  #: (N, C): missing, and in a column that is modelled
+    calibration: dict[int, dict] = field(default_factory=dict)  #: by number of column, how levels become those of draws (calibration.py)
 
     def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper ends, (N, C) floats, of a cell's central interval of that probability, from M draws in order:
+        """Lower and upper ends, (N, C) floats, of a cell's interval of that probability, from M draws in order:
 
-            k = floor((M + 1) (1 - level) / 2)      the k-th from below to the k-th from above
+            k = floor((M + 1) p), at least 1        the k-th from below to the k-th from above,  p of each side for itself
 
-        A further draw lies in it with the probability 1 - 2 k / (M + 1), at least the level; with a higher one where draws
-        are equal, as of counts.
+        p is where (1 - level) / 2 of the cells that were held out in training were beyond (calibration.py), so that so large a part of
+        the column's cells lie inside; where fewer draws than that needs are there, the outermost. Without calibration p is
+        (1 - level) / 2 itself; a further draw then lies inside with the probability 1 - 2 k / (M + 1), at least the level.
 
         NaN in columns of names and in those that are carried; both the value itself where it is observed; of dates days since
         1970-01-01. InputError: fewer draws than such an interval needs.
         """
         self._check(level)
-        k = math.floor(round((len(self.draws) + 1) * (1.0 - level) / 2.0, 6))
         ends = np.full((2, *self.observed.shape), np.nan)
         tables = [as_cells(draw) for draw in self.draws]
         for i in np.flatnonzero(self.is_numeric):
             ordered = np.sort([_floats(table.columns[i].cells) for table in tables], axis=0)
-            ends[:, :, i] = ordered[k - 1], ordered[-k]
+            low, high = (
+                self._order(share_of_draws(self.calibration.get(int(i)), side, (1.0 - level) / 2.0)) for side in ("below", "above")
+            )
+            ends[:, :, i] = ordered[low - 1], ordered[-high]
         return ends[0], ends[1]
 
     def smallest_sets(self, level: float = 0.9) -> dict[str, list[tuple]]:
         """By the name of each column that is modelled and has at most FEW_VALUES different ones: for every row the fewest values, the most
-        frequent first, that so large a part of the draws have; the value itself where it is observed.
+        frequent first, that so large a part of the draws have; the value itself where it is observed. How large the part must be
+        says the calibration, if there is one.
 
         For such columns they say more than an interval: "no", or 1 and 3 without 2. InputError: fewer draws than an interval needs.
         """
@@ -66,10 +69,15 @@ class TableImputation:
                 if len(values) > FEW_VALUES:
                     break
             else:
-                found = iter(_sets(drawn, sorted(values, key=lambda value: (isinstance(value, str), value)), level))
+                part = 1.0 - share_of_draws(self.calibration.get(i), "sets", 1.0 - level)
+                found = iter(_sets(drawn, sorted(values, key=lambda value: (isinstance(value, str), value)), part))
                 there = iter(kept)
                 sets[self.columns[i]] = [next(found) if missing else (next(there),) for missing in gone]
         return sets
+
+    def _order(self, share: float) -> int:
+        """The number, from outside, of the draw that has such a share of them beyond it: never past the middle."""
+        return max(1, math.floor(round((len(self.draws) + 1) * min(share, 0.5), 6)))
 
     def _check(self, level: float) -> None:
         check.real_number("level", level, above=0.0, below=1.0)

@@ -15,12 +15,12 @@ from npvae.errors import InputError, TrainingInterrupted
 from npvae.model import Model
 from npvae.progress import Stages
 from npvae.sklearn_protocol import WHERE, SklearnProtocol
-from npvae.tables import imputer_file, times
+from npvae.tables import calibration, imputer_file, times
 from npvae.tables.budget import SHARE_OF_TRAINING, Budget, is_good_enough, relative_error
 from npvae.tables.frames import OUTPUTS, as_cells, in_container
 from npvae.tables.imputation import TableImputation
 from npvae.tables.imputer_checkpoint import ImputerCheckpoint
-from npvae.tables.member import Member, Recipe, model_of, train_member
+from npvae.tables.member import Member, Recipe, hide, model_of, train_member
 from npvae.tables.rows import warn_of_carried
 from npvae.tables.schema import UNSEEN, Schema
 from npvae.training.checkpoint import CheckpointFile, check_resume
@@ -71,6 +71,7 @@ class TableImputer(SklearnProtocol):
     Attributes
     ----------
     schema_, members_, seed_, n_features_in_; feature_names_in_, if the table's columns have names.
+    calibration_ : by column, to which levels of draws those of intervals become (calibration.py); None after Ctrl-C: to the same.
     carried_ : of the columns that are not modelled, the reason, by name.
     interrupted_ : after fit, whether Ctrl-C ended it; there are then fewer members, or a shorter training of the last.
     out_of_time_ : whether ``time`` ended training: with more of it the answer may be better, and in another run it may be another.
@@ -171,6 +172,16 @@ class TableImputer(SklearnProtocol):
                 if interrupted:
                     break
                 took = left - budget.left_for_training() if budget.is_limited else 0.0
+            self.calibration_ = None
+            if not interrupted:
+                seeds = [seed_of_member(seed, i) for i in range(len(trained))]
+                stages.begin("intervals of cells held out")
+
+                def hidden(i):
+                    return hide(x, schema.slices, recipe.held_out, seeds[i])
+
+                most = self._rows_to_calibrate(x, trained[0], len(trained), budget) if budget.is_limited else None
+                self.calibration_ = calibration.calibrate(x, schema, trained, hidden, seeds, most)
         self.out_of_time_ = late
         self._keep(schema, trained, seed)
         self.interrupted_ = interrupted
@@ -270,13 +281,14 @@ class TableImputer(SklearnProtocol):
                 means.append(found.mean)
                 drawn.append([] if found.draws is None else list(found.draws))
                 sizes.append(found.diagnostics["effective_sample_size"])
+        levels = {} if self.calibration_ is None else dict(zip(places, self.calibration_, strict=True))
         tables = [self._table(X, table, places, drawn[i % count][i // count]) for i in range(draws)]
         filled = self._table(X, table, places, np.mean(means, axis=0, dtype=np.float64), best=True)
         numeric, modelled = [False] * len(table.names), np.zeros(len(table.names), bool)
         for column, place in zip(self.schema_.columns, places, strict=True):
             numeric[place], modelled[place] = column.is_numeric, True
         observed = table.observed
-        return TableImputation(filled, tables, np.min(sizes, axis=0), table.names, numeric, observed, ~observed & modelled)
+        return TableImputation(filled, tables, np.min(sizes, axis=0), table.names, numeric, observed, ~observed & modelled, levels)
 
     def _chosen(self, x: np.ndarray, budget: Budget) -> tuple[list[Member], int]:
         """The members that fill in x (N, D), and how many samples of z: all of them, or what there is time for; the best members then."""
@@ -290,6 +302,13 @@ class TableImputer(SklearnProtocol):
 
         count, samples = budget.samples(fill, len(rows), len(best), self.imputation_samples)
         return (self.members_ if count == len(best) else best[:count]), samples
+
+    def _rows_to_calibrate(self, x: np.ndarray, member: Member, count: int, budget: Budget) -> int:
+        """How many rows of each member intervals are calibrated by in a limited time."""
+        def fill(rows: int) -> None:
+            member.impute(x[:rows], 0, calibration.SAMPLES, calibration.DRAWS)
+
+        return budget.rows_to_calibrate(fill, len(x), count)
 
     def _table(self, X, table, places: list[int], x: np.ndarray, best: bool = False):
         """The table with numbers x (N, D), drawn or expected, in the place of what is missing; what is observed stays as it came."""

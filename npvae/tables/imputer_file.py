@@ -15,6 +15,7 @@ from npvae.errors import InputError, ModelFileError, NpvaeError
 from npvae.fields import Anything, Either, Field, Flag, ListOf, MapOf, Maybe, OneOf, Real, Record, Text, Whole
 from npvae.impute import FactorAnalysis, Normal
 from npvae.model import Architecture, Model
+from npvae.tables import calibration
 from npvae.tables.cells import FORMS
 from npvae.tables.kinds import KINDS, from_config
 from npvae.tables.member import Member
@@ -64,7 +65,7 @@ DECLARATION = Record({
     **SCHEMA[0], "seed": declared.SEED,
     "architecture": Record(declared.ARCHITECTURE, declared.ARCHITECTURE_OPTIONS),
     "members": ListOf(MEMBER, shortest=1, longest=3000),
-}, {**SCHEMA[1], "out_of_time": Flag()})
+}, {**SCHEMA[1], "out_of_time": Flag(), "calibration": Maybe(ListOf(calibration.COLUMN))})
 
 
 def save(imputer, path) -> None:
@@ -79,6 +80,7 @@ def save(imputer, path) -> None:
         "schema": imputer.schema_.config(), "columns": imputer.schema_.names, "carried": imputer.schema_.carried, "seed": imputer.seed_,
         "architecture": imputer.members_[0].model.architecture.config(),
         "members": members, "out_of_time": imputer.out_of_time_,
+        "calibration": imputer.calibration_,
     }
     io.save(path, "imputer", header, arrays, DECLARATION)
 
@@ -129,6 +131,7 @@ def _restore(cls, header: dict, arrays: dict, where: dict, ops):
         raise ModelFileError("its model knows of no missing entries")
     members = members_of(header["members"], arrays, Model(architecture, ops), schema.view)
     imputer._keep(schema, members, header["seed"])
+    imputer.calibration_ = calibration.checked(header.get("calibration"), schema.columns)
     imputer.out_of_time_ = header.get("out_of_time", False)
     return imputer
 
