@@ -266,6 +266,7 @@ DEFAULTS = {
         missing_among: also=()
     """,
     "tables.imputation": """
+        TableImputation: calibration={}
         TableImputation.interval: level=0.9
         TableImputation.smallest_sets: level=0.9
     """,

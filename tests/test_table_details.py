@@ -485,6 +485,7 @@ def test_answers_that_are_not_finite_are_refused(monkeypatch):
             imputer.transform(x)
         members_that_say(monkeypatch, imputer, [np.array([np.nan, 0.0])], [np.ones(30)])
         assert np.isfinite(imputer.transform(x)).all()
+        monkeypatch.undo()
 
 
 def test_probabilities_that_are_not_finite_are_refused(monkeypatch):

@@ -28,7 +28,7 @@ from collections.abc import Callable
 import numpy as np
 
 from npvae import random
-from npvae.errors import ModelFileError
+from npvae.errors import InputError, ModelFileError
 from npvae.fields import ListOf, Maybe, Real, Record
 
 #: Columns of more different values have intervals, and no sets.
@@ -109,13 +109,17 @@ def calibrate(x: np.ndarray, schema, members: list, hidden: Callable, seeds: lis
     for i, (member, seed) in enumerate(zip(members, seeds, strict=True)):
         out = hidden(i)
         rows = np.flatnonzero(out.any(axis=1))[:most_rows]
-        found = member.impute(np.where(out, np.nan, x)[rows], seed, SAMPLES, DRAWS)
+        try:
+            found = member.impute(np.where(out[rows], np.nan, x[rows]), random.seed_for_part(seed, "calibration", 0), SAMPLES, DRAWS)
+        except InputError:  # of a row that is out of range, which filling in refuses by its number
+            continue
         for column, block, mine in zip(schema.columns, schema.slices, answers, strict=True):
             here = np.flatnonzero(out[rows, block.start])
             if len(here):
-                mine.append((rows[here], np.stack([column.decode(draw[here, block]) for draw in found.draws])))
+                with np.errstate(all="ignore"):  # a draw that is not finite is refused where it is an answer
+                    mine.append((rows[here], np.stack([column.decode(draw[here, block]) for draw in found.draws])))
     scores = [_scores(x[:, block], column, mine, seeds[0], i)
-              for i, (column, block, mine) in enumerate(zip(schema.columns, schema.slices, answers, strict=True))]
+              for i, (column, block, mine) in enumerate(zip(schema.columns, schema.slices, answers, strict=True), 1)]
     found = [dict.fromkeys(SIDES) for _ in schema.columns]
     for side in SIDES:
         for few in (False, True):
