@@ -12,9 +12,10 @@ from npvae.backend.numpy_ops import NumpyOps
 from npvae.tables import member
 
 #: What the same function draws again for the same rows: validation rows at every look, so that looks can be compared, rows that
-#: are evaluated by several measures, and a member's seed.
+#: are evaluated by several measures, a member's seed, and which cells it holds out: for training, and to calibrate intervals.
 REPEATED = (
     "validation noise", "validation feature noise", "static binarize", "held-out noise", "evaluation binarize", "members",
+    "held-out cells",
 )
 QUICK = {"hidden": (5,), "batch_size": 7, "epochs": 3, "random_state": 1, "backend": "numpy"}
 
