@@ -14,7 +14,8 @@ __device__ inline T activate(Index kind, T a) {
         case activation::RELU: return a < T(0) ? T(0) : a;  // not max, which would hide NaN
         case activation::TANH: return tanh(a);
         case activation::SOFTPLUS: return (a < T(0) ? T(0) : a) + log1p(exp(-fabs(a)));
-        default: return a;
+        case activation::IDENTITY: return a;
+        default: return not_a_number<T>();
     }
 }
 
@@ -24,7 +25,8 @@ __device__ inline T activate_backward(Index kind, T dy, T y) {
         case activation::RELU: return y > T(0) ? dy : T(0);
         case activation::TANH: return dy * (T(1) - y * y);
         case activation::SOFTPLUS: return dy * -expm1(-y);
-        default: return dy;
+        case activation::IDENTITY: return dy;
+        default: return not_a_number<T>();
     }
 }
 

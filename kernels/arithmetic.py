@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 from numba import types
@@ -14,6 +15,7 @@ from npvae.kernels.target import Target
 
 def make(target):
     """The loops of a target, and ``epilogue`` and ``update``, which choose among them by a code."""
+    _, put = make_access(target)
     get_wide, _ = make_access(Target("float64", target.vector_bytes, target.registers))
     number, size = getattr(types, target.dtype), target.itemsize
     activations = (
@@ -29,6 +31,12 @@ def make(target):
     rmsprop, rmsprop_outside = (loop(target, 3, 2, 5, body) for body in (bodies.rmsprop, bodies.rmsprop_outside))
     adam = loop(target, 4, 3, 8, bodies.adam)
     sgd, momentum = loop(target, 2, 1, 2, bodies.sgd), loop(target, 3, 2, 3, bodies.momentum)
+
+    @compiled(2)
+    def spoil(n, address):
+        """NaN in the place of what a code asks for that is not known here: compiled code cannot raise."""
+        for i in range(n):
+            put(address, i, number(math.nan))
 
     @compiled(9)
     def epilogue(code, c, ldc, rows, columns, row, column, p, q):
@@ -55,8 +63,11 @@ def make(target):
                 panel_relu_backward(rows, c, ldc, beside, stride)
             elif code == Epilogue.TANH_BACKWARD:
                 panel_tanh_backward(rows, c, ldc, beside, stride)
-            else:
+            elif code == Epilogue.SOFTPLUS_BACKWARD:
                 panel_softplus_backward(rows, c, ldc, beside, stride)
+            else:
+                for i in range(rows):
+                    spoil(columns, c + size * ldc * i)
             return
         for i in range(rows):
             here, other = c + size * ldc * i, beside + size * stride * i
@@ -72,8 +83,10 @@ def make(target):
                 relu_backward(columns, here, other, here)
             elif code == Epilogue.TANH_BACKWARD:
                 tanh_backward(columns, here, other, here)
-            else:
+            elif code == Epilogue.SOFTPLUS_BACKWARD:
                 softplus_backward(columns, here, other, here)
+            else:
+                spoil(columns, here)
 
     @compiled(7, types.float64, types.float64, types.float64)
     def update(kind, n, theta, gradient, state, state_2, constants, rate, root_scale, factor):
@@ -103,11 +116,13 @@ def make(target):
             )
         elif kind == Operation.SGD:
             sgd(n, theta, gradient, theta, number(rate), scale)
-        else:
+        elif kind == Operation.MOMENTUM:
             momentum(
                 n, theta, gradient, state, theta, state, number(rate), number(get_wide(constants, Constant.MOMENTUM)),
                 scale,
             )
+        else:
+            spoil(n, theta)
 
     return SimpleNamespace(
         epilogue=epilogue, update=update,

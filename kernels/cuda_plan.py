@@ -12,6 +12,8 @@ from enum import IntEnum
 import numpy as np
 
 Activation = IntEnum("Activation", ["IDENTITY", "RELU", "TANH", "SOFTPLUS"], start=0)
+#: Their codes by name.
+ACTIVATIONS = {code.name.lower(): code for code in Activation}
 
 #: The products of a layer: x W, da W^T, x^T da.
 Product = IntEnum("Product", ["X_W", "DA_WT", "XT_DA"], start=0)

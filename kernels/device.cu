@@ -9,6 +9,10 @@ __device__ inline Index first_index() { return (Index)blockIdx.x * blockDim.x + 
 __device__ inline Index all_threads() { return (Index)gridDim.x * blockDim.x; }
 __device__ inline Index smaller(Index a, Index b) { return a < b ? a : b; }
 
+// NaN, for what is asked for by a code that is not known: nothing can be raised here.
+template <typename T>
+__device__ inline T not_a_number() { return T(nan("")); }
+
 // A number that other blocks may change meanwhile: read past the block's own cache.
 __device__ inline Index current(const Index* p) { return __ldcg(p); }
 

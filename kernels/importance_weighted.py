@@ -13,6 +13,7 @@ The equations, and what the three estimators are: npvae/objectives/importance_we
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 from numba import types
@@ -111,8 +112,10 @@ def make(target, threads, arithmetic):
                 if estimator == Estimator.STANDARD:
                     pull(latent, dz + there, z + there, eps + there, logvar, dmu, dlogvar, dmu, dlogvar, tie)
                 else:
-                    factor = number(1.0)
-                    if estimator == Estimator.DREG:
+                    factor = number(math.nan)  # of an unknown code: compiled code cannot raise
+                    if estimator == Estimator.STL:
+                        factor = number(1.0)
+                    elif estimator == Estimator.DREG:
                         factor = number(1.0) - beta + beta * weight
                     pull_path(
                         latent, dz + there, z + there, eps + there, logvar, dmu, dlogvar, dmu, dlogvar, tie, factor

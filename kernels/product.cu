@@ -155,7 +155,7 @@ __device__ inline void add_products_of(
         add_products<T, SIDE, BY_ROWS, BY_COLUMNS>(sum, a, k, b, n, m, n, k, row, column, shared);
     else if (form == product::DA_WT)
         add_products<T, SIDE, BY_ROWS, BY_ROWS>(sum, a, k, b, k, m, n, k, row, column, shared);
-    else
+    else if (form == product::XT_DA)
         add_products<T, SIDE, BY_COLUMNS, BY_COLUMNS>(sum, a, m, b, n, m, n, k, row, column, shared);
 }
 

@@ -9,6 +9,8 @@ functions below name them; numbers other than integers are float64 at ``constant
 
 from __future__ import annotations
 
+import math
+
 from numba import types
 
 from npvae.kernels import arithmetic as arithmetic_module
@@ -59,7 +61,7 @@ def make(target, has_pause: bool):
         """rows, columns, outputs, x, second output or 0, nll, derivative, second derivative"""
         rows, columns = get_integer(plan, 1), get_integer(plan, 2)
         one = number(1.0)
-        value = number(0.0)
+        value = number(math.nan)  # of an unknown code: compiled code cannot raise
         for row in range(rows):
             here = size * columns * row
             output, x = get_integer(plan, 3) + here, get_integer(plan, 4) + here
@@ -72,7 +74,7 @@ def make(target, has_pause: bool):
                 value = bernoulli_value(columns, output, x)
             elif operation == Operation.SQUARED_ERROR:
                 value = squared_error(columns, output, x, derivative, one)
-            else:
+            elif operation == Operation.GAUSSIAN:
                 value = gaussian(columns, output, second, x, derivative, derivative_2, one)
             put(get_integer(plan, 6), row, value)
 
@@ -91,7 +93,7 @@ def make(target, has_pause: bool):
             kl_backward(n, a, b, c, d, get_integer(plan, 6))
         elif operation == Operation.KL_BACKWARD_SCALED:
             kl_backward_scaled(n, a, b, c, d, number(get_wide(get_integer(plan, 6), 0)))
-        else:
+        elif operation == Operation.FLUSH:
             flush(n, a, a, number(get_wide(get_integer(plan, 6), Constant.TINY)))
 
     @compiled(1)
@@ -114,7 +116,7 @@ def make(target, has_pause: bool):
             softplus(n, x, y)
         elif which == 7:
             sine(n, x, y)
-        else:
+        elif which == 8:
             cosine(n, x, y)
 
     @compiled(1)

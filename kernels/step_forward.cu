@@ -33,6 +33,25 @@ __device__ void gather(const Step& step, const Index* task, Index tile) {
     }
 }
 
+// A likelihood's term of nll, and its derivative, by the code of the plan and up to the plan's constants.
+template <typename T>
+__device__ inline T term_of(Index kind, T a, T x) {
+    switch (kind) {
+        case likelihood::BERNOULLI: return bernoulli_term(a, x);
+        case likelihood::FIXED_VARIANCE: return (a - x) * (a - x);
+        default: return not_a_number<T>();
+    }
+}
+
+template <typename T>
+__device__ inline T residual_of(Index kind, T a, T x) {
+    switch (kind) {
+        case likelihood::BERNOULLI: return bernoulli_residual(a, x);
+        case likelihood::FIXED_VARIANCE: return a - x;
+        default: return not_a_number<T>();
+    }
+}
+
 // a = x W + b, and what follows: y = f(a) for a hidden layer; for the last one, where a are the likelihood's parameters of
 // x, the loss's derivative by them and the tile's sum of nll's terms.
 template <typename T, int SIDE>
@@ -56,7 +75,7 @@ __device__ void forward(const Step& step, const Index* task, Index tile) {
                     at<T>(task, task::Y)[part.place(n)] =
                         activate(task[task::ACTIVATION], finished<T, SIDE>(shared, part.element(n)) + b);
         } else {
-            const bool bernoulli = step.plan[plan::LIKELIHOOD] == likelihood::BERNOULLI;
+            const Index kind = step.plan[plan::LIKELIHOOD];
             const T scale = T(step.constant(constant::LIKELIHOOD_SCALE) / double(step.rows));
 #pragma unroll 1
             for (int n = 0; n < P::EACH; n += P::AT_ONCE) {
@@ -64,9 +83,8 @@ __device__ void forward(const Step& step, const Index* task, Index tile) {
                 FOR_ALL(j, P::AT_ONCE) {
                     if (!part.has(n + j)) continue;
                     const T a = finished<T, SIDE>(shared, part.element(n + j)) + b;
-                    nll += double(bernoulli ? bernoulli_term(a, x[j]) : (a - x[j]) * (a - x[j]));
-                    at<T>(task, task::D_Y)[part.place(n + j)] =
-                        (bernoulli ? bernoulli_residual(a, x[j]) : a - x[j]) * scale;
+                    nll += double(term_of(kind, a, x[j]));
+                    at<T>(task, task::D_Y)[part.place(n + j)] = residual_of(kind, a, x[j]) * scale;
                 }
             }
         }

@@ -85,7 +85,8 @@ struct Rule {
                 adam(theta, g, state, state_2, rate, beta_1, share_1, beta_2, share_2, epsilon, root_scale);
                 break;
             case optimizer::MOMENTUM: momentum(theta, g, state, rate, momentum_factor); break;
-            default: theta -= rate * g;
+            case optimizer::SGD: theta -= rate * g; break;
+            default: theta = not_a_number<T>();
         }
         if (flush) state = without_tiny(state, tiny);
         if (flush_2) state_2 = without_tiny(state_2, tiny);

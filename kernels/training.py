@@ -147,8 +147,10 @@ def make(target, threads, arithmetic):
                     value = bernoulli(features, output, x_row, output, scale)
                 else:
                     value = bernoulli_value(features, output, x_row)
-            else:
+            elif kind == Likelihood.FIXED_VARIANCE:
                 value = squared_error(features, output, x_row, output, scale)
+            else:
+                value = number(math.nan)  # an unknown code: compiled code cannot raise
             put(nll, row * samples + drawn // rows if samples else drawn, value * factor + constant)
 
     @compiled(3)

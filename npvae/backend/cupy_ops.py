@@ -13,11 +13,11 @@ import contextlib
 import math
 
 from npvae import check, optim
-from npvae.backend import gpu
+from npvae.backend import codes, gpu
 from npvae.backend.base import Ops
 from npvae.errors import DeviceMemoryError, InputError
 from npvae.kernels.cuda import Kernels, blocks_for
-from npvae.kernels.cuda_plan import SUM_COLUMNS, THREADS, Activation
+from npvae.kernels.cuda_plan import ACTIVATIONS, SUM_COLUMNS, THREADS
 from npvae.kernels.cuda_sources import KERNELS, fingerprint
 
 DTYPES = ("float32", "float64")
@@ -172,7 +172,7 @@ class CupyOps(Ops):
             return super().dense_forward(x, W, b, activation)
         a = self._contiguous(x @ W)
         self._launch(
-            "add_bias_and_activate", a, (a, self._contiguous(b)), (a.size, a.shape[1], Activation[activation.upper()]),
+            "add_bias_and_activate", a, (a, self._contiguous(b)), (a.size, a.shape[1], self._code(activation)),
             blocks=blocks_for(a.size),
         )
         return a
@@ -195,6 +195,9 @@ class CupyOps(Ops):
             db[...] = sums
         return da @ W.T if need_dx else None, dW, db
 
+    def _code(self, activation: str) -> int:
+        return codes.code_of("activation", activation, ACTIVATIONS, self.name)
+
     def activation_gradient(self, dy, y, activation):
         ready = self._ready("activation_backward", dy, y)
         if ready is None:
@@ -202,7 +205,7 @@ class CupyOps(Ops):
         dy, y = ready
         da = self.xp.empty_like(dy)
         self._launch(
-            "activation_backward", da, (dy, y, da), (da.size, Activation[activation.upper()]), blocks=blocks_for(da.size)
+            "activation_backward", da, (dy, y, da), (da.size, self._code(activation)), blocks=blocks_for(da.size)
         )
         return da
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from npvae import check, optim
 from npvae.announce import announce
-from npvae.backend import bits, products
+from npvae.backend import bits, codes, products
 from npvae.backend import threads as thread_count
 from npvae.backend.numpy_ops import NumpyOps
 from npvae.data.places import REMEDY, cache_folder
@@ -146,10 +146,12 @@ class NumbaOps(NumpyOps):
         if ready is None or b.shape != W.shape[1:] or not b.dtype == W.dtype == x.dtype:
             return super().dense_forward(x, W, b, activation)
         a = self._buffers.empty((x.shape[0], W.shape[1]), x.dtype)
-        if self._multiply(sizes.PLAIN, x, W, a, FORWARD[activation], ready[0]):
+        if self._multiply(sizes.PLAIN, x, W, a, self._code(FORWARD, activation), ready[0]):
             return a
         np.matmul(x, W, out=a)
-        self._run(a.dtype, Operation.ACTIVATION, FORWARD[activation], a.ctypes.data, *a.shape, ready[0].ctypes.data)
+        self._run(
+            a.dtype, Operation.ACTIVATION, self._code(FORWARD, activation), a.ctypes.data, *a.shape, ready[0].ctypes.data
+        )
         return a
 
     def dense_backward(self, dy, x, y, W, activation, need_dx, out=None):
@@ -164,6 +166,9 @@ class NumbaOps(NumpyOps):
             np.matmul(x.T, da, out=dW)
         return dx, dW, np.add.reduce(da, axis=0, out=db)
 
+    def _code(self, known, activation: str) -> int:
+        return codes.code_of("activation", activation, known, self.name)
+
     def _multiply(self, form, a, b, out, epilogue=Epilogue.NONE, bias=None) -> bool:
         """Whether the program's own product, if those are wanted, has made ``out``."""
         if self.products != "own" or out.dtype not in products.DTYPES or not self.is_compiled(name_of(out.dtype)):
@@ -176,10 +181,11 @@ class NumbaOps(NumpyOps):
         if ready is None or offsets.dtype != x.dtype or offsets.shape[1:] != x.shape[1:]:
             return super().outer_forward(x, offsets, activation)
         (offsets,) = self._ready(offsets)
+        code = self._code(FORWARD, activation)
         y = self._buffers.empty((len(offsets) * len(x), x.shape[1]), x.dtype)
         for part, offset in zip(y.reshape(len(offsets), *x.shape), offsets, strict=True):
             np.copyto(part, ready[0])  # a part is still in the cache when the activation comes
-            self._run(x.dtype, Operation.ACTIVATION, FORWARD[activation], part.ctypes.data, *x.shape, offset.ctypes.data)
+            self._run(x.dtype, Operation.ACTIVATION, code, part.ctypes.data, *x.shape, offset.ctypes.data)
         return y
 
     def activation_gradient(self, dy, y, activation):
@@ -189,7 +195,7 @@ class NumbaOps(NumpyOps):
         da = self._buffers.like(ready[0])
         np.copyto(da, dy)
         self._run(
-            da.dtype, Operation.ACTIVATION, BACKWARD[activation], da.ctypes.data, *da.shape, ready[0].ctypes.data
+            da.dtype, Operation.ACTIVATION, self._code(BACKWARD, activation), da.ctypes.data, *da.shape, ready[0].ctypes.data
         )
         return da
 

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from npvae.backend import bits, blas, pieces
+from npvae.backend import bits, blas, codes, pieces
 from npvae.backend.base import Ops
 from npvae.backend.buffers import BufferPool, empty_aligned
 from npvae.backend.threads import asked_of_blas, available_cores, limit_blas
@@ -22,6 +22,8 @@ from npvae.errors import MissingDependencyError
 #: caches.
 PIECE = 131072
 
+#: The activations that are written here in place.
+ACTIVATIONS = ("identity", "relu", "tanh", "softplus")
 BOOLEAN = np.dtype(bool)
 
 #: Numbers up to which a BLAS takes a sum or a matrix-vector product on one thread by itself.
@@ -154,8 +156,10 @@ class NumpyOps(Ops):
             np.maximum(a, self._constant(0.0, a.shape[1], a.dtype), out=a)
         elif activation == "tanh":
             np.tanh(a, out=a)
-        else:  # softplus
+        elif activation == "softplus":
             self._softplus(a)
+        else:
+            raise codes.unknown("activation", activation, ACTIVATIONS, self.name)
         return a
 
     def _softplus(self, a):
@@ -203,10 +207,12 @@ class NumpyOps(Ops):
         if activation == "tanh":
             np.multiply(y, y, out=slope)
             np.subtract(1.0, slope, out=slope)
-        else:  # softplus
+        elif activation == "softplus":
             np.negative(y, out=slope)
             np.expm1(slope, out=slope)
             np.negative(slope, out=slope)
+        else:
+            raise codes.unknown("activation", activation, ACTIVATIONS, self.name)
         da *= slope
         return da
 

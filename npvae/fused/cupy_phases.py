@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from npvae.backend import codes
 from npvae.kernels.cuda_plan import (
-    LATENT_ROWS, MOST_TASKS, PHASE, SIDES, SUM_COLUMNS, THREADS, Activation, Kind, Plan, Task,
+    ACTIVATIONS, LATENT_ROWS, MOST_TASKS, PHASE, SIDES, SUM_COLUMNS, THREADS, Kind, Plan, Task,
 )
 
 #: Of a GPU's multiprocessors, the part that a product's tiles must keep busy; else they are made smaller.
@@ -151,7 +152,7 @@ class Phases:
 
     def _forward(self, layer, x: int):
         return self._of_layer(
-            Kind.DENSE, layer, x, y=self._addresses[layer.name], activation=Activation[layer.activation.upper()]
+            Kind.DENSE, layer, x, y=self._addresses[layer.name], activation=codes.code_of("activation", layer.activation, ACTIVATIONS, "cupy")
         )
 
     def _latent(self, x: int):
@@ -206,5 +207,5 @@ class Phases:
             return self._product(lower, layers[0], self._batch, layers[0].inputs, **fields)
         return self._product(
             Kind.INPUT_GRADIENT, layers[0], self._batch, layers[0].inputs, x=x, d_x=self._d(lower),
-            activation=Activation[lower.activation.upper()], **fields,
+            activation=codes.code_of("activation", lower.activation, ACTIVATIONS, "cupy"), **fields,
         )

@@ -78,7 +78,7 @@ class CupyTrainer(FusedTrainer):
             CONSTANTS=self._constants.data.ptr, NLL_PARTIAL=self._partial.data.ptr, NLL_PARTS=phases.nll_parts,
             NORM_PARTIAL=self._partial[phases.nll_parts:].data.ptr, NORM_PARTS=phases.norm_parts,
             LATENT_PARTIAL=self._latent_partial.data.ptr, LATENT_PARTS=phases.latent_parts, SUMS=self._sums.data.ptr,
-            LIKELIHOOD=Likelihood[program_fields.LIKELIHOODS[type(self._model.likelihood)]],
+            LIKELIHOOD=Likelihood[program_fields.likelihood_code(self._model.likelihood)],
             **(program_fields.settings_fields(self._settings, Optimizer) | fields),
         )
         self._bound, self._graph = vectors, None

@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 
+from npvae.backend import codes
 from npvae.backend.numba_ops import constants_of
 from npvae.fused import parallel, program_fields
 from npvae.fused.base import FusedTrainer, StepsTaken
@@ -107,7 +108,7 @@ class CompiledRun:
             "FEATURES": architecture.n_features, "LATENT": architecture.latent_dim,
             "LAYERS": self._records.ctypes.data, "ENCODER": len(architecture.hidden),
             "DECODER": len(architecture.decoder_hidden), "HEADS": len(architecture.decoder()[1]),
-            "LIKELIHOOD": Code[program_fields.LIKELIHOODS[type(self._model.likelihood)]],
+            "LIKELIHOOD": Code[program_fields.likelihood_code(self._model.likelihood)],
             "PARAMETERS": self._model.layout.size,
             "CONSTANTS": self._constants.ctypes.data, "SUMS": self._sums.ctypes.data,
             "PARTIAL": self._partial.ctypes.data,
@@ -139,17 +140,18 @@ class CompiledRun:
                 before = i - 1 if encoder + 2 < i <= encoder + 2 + decoder else -1
             if before >= 0:
                 source, d_source = self._outputs[before], self._gradients[before]
-                d_epilogue = BACKWARD[layers[before].activation]
+                d_epilogue = codes.code_of("activation", layers[before].activation, BACKWARD, "numba")
             elif in_encoder:
                 source, d_source, d_epilogue = place["X"], None, Epilogue.NONE
             else:
                 source, d_source, d_epilogue = place["Z"], place["D_Z"], Epilogue.NONE
             if i == first_head:
                 d_epilogue = Epilogue.NONE  # only when the second head has added its part
+            epilogue = codes.code_of("activation", layer.activation, FORWARD, "numba")
             record = {
                 "W": views[layer.W].ctypes.data, "B": views[layer.b].ctypes.data,
                 "D_W": into[layer.W].ctypes.data, "D_B": into[layer.b].ctypes.data,
-                "INPUTS": layer.inputs, "OUTPUTS": layer.outputs, "EPILOGUE": FORWARD[layer.activation],
+                "INPUTS": layer.inputs, "OUTPUTS": layer.outputs, "EPILOGUE": epilogue,
                 "INPUT": address(source), "OUTPUT": address(self._outputs[i]), "D_OUTPUT": address(self._gradients[i]),
                 "D_INPUT": 0 if d_source is None else address(d_source), "D_EPILOGUE": d_epilogue,
                 "ADD": i == first_head + 1, "SPARSE": in_encoder and before < 0,

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from npvae import optim
+from npvae.errors import InputError
 from npvae.likelihoods import Bernoulli, Gaussian, SquaredError
 from npvae.optim import SGD, Adam, RMSprop
 from npvae.random import PURPOSES
@@ -52,7 +53,17 @@ def rule(optimizer) -> str:
         return "RMSPROP_INSIDE" if optimizer.epsilon_inside else "RMSPROP_OUTSIDE"
     if isinstance(optimizer, SGD):
         return "MOMENTUM" if optimizer.momentum else "SGD"
-    return "ADAM"
+    if isinstance(optimizer, Adam):
+        return "ADAM"
+    raise InputError(f"optimizer={optimizer.name!r} has no code in the fused steps, which have rmsprop, adam, sgd")
+
+
+def likelihood_code(likelihood) -> str:
+    """The name of a likelihood's code."""
+    if type(likelihood) not in LIKELIHOODS:
+        known = ", ".join(kind.name for kind in LIKELIHOODS)
+        raise InputError(f"likelihood={likelihood.name!r} has no code in the fused steps, which have {known}")
+    return LIKELIHOODS[type(likelihood)]
 
 
 def update_rates(optimizer, rates, step: int) -> np.ndarray:

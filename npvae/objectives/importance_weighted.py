@@ -66,8 +66,10 @@ def encoder_gradient(xp, decoding, dz, shares, weights, beta, estimator):
     ties = (beta * shares)[:, :, None]
     if estimator == "standard":
         dz = dz + ties * decoding.z
-    else:
+    elif estimator in ("stl", "dreg"):
         dz = dz + ties * (decoding.z - decoding.eps / decoding.s)
+    else:
+        check.one_of("estimator", estimator, ESTIMATORS)
     if estimator == "dreg":
         dz = (1.0 - beta + beta * weights)[:, :, None] * dz
     dmu = xp.sum(dz, axis=0)
