@@ -46,10 +46,10 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer
+from synthetic import read
 
 from npvae import TableImputer
 from npvae.files import write_text_atomically
-from synthetic import read
 
 UCI = Path(os.environ.get("NPVAE_DATA", "data")) / "uci"
 #: File, its delimiter (None for runs of spaces), lines before the data, columns.

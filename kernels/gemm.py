@@ -35,7 +35,14 @@ from numba import int64
 from npvae.kernels.loops import compiled, make_access, make_integer_access
 from npvae.kernels.packing import make_compress, make_packing
 from npvae.kernels.sizes import (
-    A_TRANSPOSED, B_TRANSPOSED, BLOCK_K, BLOCK_M, PLAIN, ROW_TILES, SPARSE, SPARSE_TRANSPOSED,
+    A_TRANSPOSED,
+    B_TRANSPOSED,
+    BLOCK_K,
+    BLOCK_M,
+    PLAIN,
+    ROW_TILES,
+    SPARSE,
+    SPARSE_TRANSPOSED,
 )
 from npvae.kernels.tiles import make_tile
 

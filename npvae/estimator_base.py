@@ -15,7 +15,7 @@ from npvae.model import Architecture, Model
 from npvae.progress import progress_reporter
 from npvae.sklearn_protocol import WHERE, SklearnProtocol
 from npvae.training import TrainingState, train
-from npvae.training.checkpoint import CheckpointFile, Checkpointer, check_resume, data_fingerprints, read_checkpoint
+from npvae.training.checkpoint import Checkpointer, CheckpointFile, check_resume, data_fingerprints, read_checkpoint
 from npvae.training.loop import initial_state
 from npvae.training.state import FAILED, NOT_FINITE, interruption
 

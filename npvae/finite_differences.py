@@ -18,7 +18,6 @@ they follow where the absolute ones fail, or drown the derivative in rounding.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 

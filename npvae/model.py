@@ -23,7 +23,7 @@ import numpy as np
 
 from npvae import check, likelihoods, missing, random, registry
 from npvae.batches import batches
-from npvae.errors import InputError, InputTypeError
+from npvae.errors import InputTypeError
 from npvae.layers import activations, initial, network
 from npvae.layers.network import DenseLayer, LinearPath
 from npvae.likelihoods import Likelihood

@@ -11,9 +11,9 @@ from npvae import declared, encoder_view, inputs, io, kl_warmup, likelihoods, ob
 from npvae.errors import InputError, ModelFileError, NpvaeError
 from npvae.fields import Anything, Built, Either, Flag, ListOf, Maybe, OneOf, Real, Record, Text, Whole, shown
 from npvae.layers import activations, initial
+from npvae.preparation import OUTPUT_BIAS_OR_AUTO
 from npvae.tables.schema import UNSEEN
 from npvae.training.history import History
-from npvae.preparation import OUTPUT_BIAS_OR_AUTO
 from npvae.training.settings import BINARIZE
 
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from npvae.errors import InputError, MissingDependencyError
 
-
 #: Ten colours that are told apart on white, and in grey by their lightness and marker.
 COLORS = (
     "#1f4fd8", "#ff8c00", "#0b8a3e", "#d11f2f", "#9a5be0", "#7a4a1e", "#ff7ac6", "#222222", "#a8b400", "#19b8cf",

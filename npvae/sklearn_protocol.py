@@ -12,7 +12,6 @@ import numpy as np
 
 from npvae.errors import InputError, NotFittedError
 
-
 #: Arguments that say where a model runs; they can be changed after it is fitted.
 WHERE = ("backend", "threads")
 

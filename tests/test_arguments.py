@@ -14,8 +14,19 @@ import pytest
 from linear_gaussian import LinearGaussian
 from small import grey_rows, small_vae
 
-from npvae import VAE, LatentClassifier, SemiSupervisedVAE, SoftmaxRegression, TableImputer, backend, estimator_base, fitted, random, registry
-from npvae.impute import chains, chain_imputation, methods
+from npvae import (
+    VAE,
+    LatentClassifier,
+    SemiSupervisedVAE,
+    SoftmaxRegression,
+    TableImputer,
+    backend,
+    estimator_base,
+    fitted,
+    random,
+    registry,
+)
+from npvae.impute import chain_imputation, chains, methods
 from npvae.impute.imputation import Imputation
 from npvae.tables import imputer as imputer_module
 
@@ -524,7 +535,7 @@ def test_bounds_of_json_that_a_class_checks():
 WHOLE_FROM_0, WHOLE_FROM_1 = ([0, 1], [-1, 1.0, "1", True]), ([1, 2], [0, -1, 1.0, "1", True])
 ABOVE_0, HELD_OUT = ([1e-300, 1, 2.5], [0.0, -1.0, None, "1"]), ([1e-9, 0.5], [0.0, 0.50001, None])
 NONE_TOO = ([None], [])
-MAYBE_FROM_1, MAYBE_FROM_0 = tuple(a + b for a, b in zip(WHOLE_FROM_1, NONE_TOO)), tuple(a + b for a, b in zip(WHOLE_FROM_0, NONE_TOO))
+MAYBE_FROM_1, MAYBE_FROM_0 = tuple(a + b for a, b in zip(WHOLE_FROM_1, NONE_TOO, strict=True)), tuple(a + b for a, b in zip(WHOLE_FROM_0, NONE_TOO, strict=True))
 ERROR = ([0.0, 2.0, None], [-1e-9, "0"])
 FROM_0, LAYERS = ([0, 0.0, 2.5], [-1e-9, None, "1"]), ([7, [], [5, 4]], [0, [0], "7", 2.5])
 HEADERS = {

@@ -21,8 +21,22 @@ from npvae import backend as backends
 from npvae.errors import InputError, ModelFileError, ResumedElsewhereWarning, TrainingInterrupted
 from npvae.training import train
 from npvae.training.checkpoint import (
-    CheckpointFile, Checkpointer, Copies, Keeper, _is_foreign, check_resume, data_fingerprint, data_fingerprints, describe_state,
-    inspect_checkpoint, plain_history, read_checkpoint, refuse_difference, refuse_other_data, refuse_other_environment, restore_state,
+    Checkpointer,
+    CheckpointFile,
+    Copies,
+    Keeper,
+    _is_foreign,
+    check_resume,
+    data_fingerprint,
+    data_fingerprints,
+    describe_state,
+    inspect_checkpoint,
+    plain_history,
+    read_checkpoint,
+    refuse_difference,
+    refuse_other_data,
+    refuse_other_environment,
+    restore_state,
 )
 from npvae.training.history import History
 from npvae.training.loop import initial_state

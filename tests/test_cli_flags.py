@@ -18,7 +18,17 @@ import numpy as np
 import pytest
 
 from npvae import (
-    VAE, LatentClassifier, OutlierVAE, SemiSupervisedVAE, TableImputer, backend, estimator_base, evaluate, plots, report, selfcheck,
+    VAE,
+    LatentClassifier,
+    OutlierVAE,
+    SemiSupervisedVAE,
+    TableImputer,
+    backend,
+    estimator_base,
+    evaluate,
+    plots,
+    report,
+    selfcheck,
 )
 from npvae.cli import build_parser, choices, classify_rows, columns, common, impute, main, outputs, score, train_data
 from npvae.cli import table as table_command

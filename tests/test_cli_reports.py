@@ -18,10 +18,28 @@ import pytest
 from small import grey_rows, small_vae
 
 from npvae import LatentClassifier, SemiSupervisedVAE, plots
-from npvae.cli import choices, classes_out, columns, common, gradcheck, impute, info, main, output, outputs, resuming, train
+from npvae.cli import (
+    choices,
+    classes_out,
+    columns,
+    common,
+    gradcheck,
+    impute,
+    info,
+    main,
+    output,
+    outputs,
+    resuming,
+    train,
+)
 from npvae.cli.classify_rows import Rows, without_missing
 from npvae.errors import (
-    DataConversionWarning, DataScaleWarning, InputError, ManyClassesWarning, ModelFileError, PosteriorCollapseWarning,
+    DataConversionWarning,
+    DataScaleWarning,
+    InputError,
+    ManyClassesWarning,
+    ModelFileError,
+    PosteriorCollapseWarning,
     ResumedElsewhereWarning,
 )
 from npvae.tables.kinds import KINDS
@@ -451,7 +469,7 @@ def test_the_pictures_of_a_training_show_its_first_rows(tmp_path, monkeypatch):
     ):
         drawn.clear()
         vae.sample_shape_, vae.model_.architecture.latent_dim = shape, latent_dim
-        names = train._pictures(vae, SimpleNamespace(first_rows=lambda count: (shown[:count], labels if labels is None else labels[:count]), is_table=False), tmp_path)
+        names = train._pictures(vae, SimpleNamespace(first_rows=lambda count, labels=labels: (shown[:count], labels if labels is None else labels[:count]), is_table=False), tmp_path)
         assert names == ["loss.png", "latent.png", *more] and all((tmp_path / name).read_text() == name[:-4] for name in names)
         expected = {"loss": vae.history_, "latent": (10_000, None if labels is None else 9_999)}
         if more:

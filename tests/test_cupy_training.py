@@ -12,10 +12,10 @@ if gpu_backends.NO_GPU is not None and gpu_backends.NO_STANDIN is not None:
     pytest.skip(gpu_backends.NO_STANDIN, allow_module_level=True)
 
 from npvae import VAE, fused
+from npvae.errors import DeviceMemoryError, NonFiniteError
 from npvae.fused import cupy_phases, on_cupy
 from npvae.fused.cupy_phases import Phases
-from npvae.fused.on_cupy import GRAPH_STEPS, CupyTrainer
-from npvae.errors import DeviceMemoryError, NonFiniteError
+from npvae.fused.on_cupy import GRAPH_STEPS
 from npvae.kernels.cuda_plan import SIDES, Kind, Task
 from npvae.model import Architecture
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+
 from npvae import VAE, SemiSupervisedVAE, io, model_file, preparation
 from npvae.backend.base import Ops
 from npvae.encoder_view import DECLARATION, EncoderView

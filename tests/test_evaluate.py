@@ -228,7 +228,7 @@ def test_averages_of_batches_of_any_size_are_those_of_all_rows(rng):
     assert rows == 9 and set(sums) == {"loss", "reconstruction", "kl_per_dimension", "mu", "mu_squared", "bound", "labelled", "wrong", "cross_entropy"}
     found = averages.result(np.asarray)
     found["first"], found["second"] = found.pop("kl_per_dimension")
-    mean = [math.fsum(float(v) * n for v, n in zip(values, sizes)) / 9 for values in (loss, reconstruction, bound)]
+    mean = [math.fsum(float(v) * n for v, n in zip(values, sizes, strict=True)) / 9 for values in (loss, reconstruction, bound)]
     columns = [math.fsum(map(float, kl[:, j])) / 9 for j in range(2)]
     assert found == pytest.approx({
         "loss": mean[0], "elbo": -(mean[1] + sum(columns)), "bound": mean[2], "error": 2 / 5, "cross_entropy": (2.0**24 + 1.0) / 5,

@@ -8,7 +8,23 @@ import pytest
 
 from npvae import declared
 from npvae.errors import InputError, ModelFileError
-from npvae.fields import COMMANDS, Anything, Built, Digest, Either, Flag, ListOf, MapOf, Maybe, OneOf, Real, Record, Text, Whole, shown
+from npvae.fields import (
+    COMMANDS,
+    Anything,
+    Built,
+    Digest,
+    Either,
+    Flag,
+    ListOf,
+    MapOf,
+    Maybe,
+    OneOf,
+    Real,
+    Record,
+    Text,
+    Whole,
+    shown,
+)
 from npvae.model import MOST_LAYERS, Architecture
 from npvae.training.checkpoint_fields import COMMAND, ENVIRONMENT
 

@@ -17,7 +17,14 @@ from types import SimpleNamespace
 import pytest
 
 from npvae.errors import DataFileError, InputError
-from npvae.files import Stream, _keep_owner_and_mode, is_stream, remove_leftovers, write_atomically, write_text_atomically
+from npvae.files import (
+    Stream,
+    _keep_owner_and_mode,
+    is_stream,
+    remove_leftovers,
+    write_atomically,
+    write_text_atomically,
+)
 from npvae.reading import open_file
 
 #: Writes half a file, says so, and waits to be killed.
@@ -40,7 +47,7 @@ def test_an_old_files_mode_is_kept_and_a_new_one_has_the_umasks(tmp_path, mask, 
             path.write_text("old")
             path.chmod(mode)
             seen = []
-            write_atomically(path, lambda file: seen.append(stat.S_IMODE(os.fstat(file.fileno()).st_mode)))
+            write_atomically(path, lambda file, seen=seen: seen.append(stat.S_IMODE(os.fstat(file.fileno()).st_mode)))
             assert stat.S_IMODE(path.stat().st_mode) == mode and seen == [0o600]
         write_text_atomically(tmp_path / "new", "text")
         assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == new

@@ -67,7 +67,7 @@ def test_values_that_are_missing_too():
     ("id", [3, 1, 2], "identifiers: whole numbers, all different"), ("id", [3.0, 1.0, 2.0], "identifiers"), ("id", [3, 1, 2, None], None),
     ("id", [3, 1, 1], None), ("id", [0.5, 1.0, 2.0], None), ("", [1, 2, 3], None), ("a", [1, 2, 3], None),
     ("a", [*"abcdef"], "names or free text"), ("a", [*"ababcc"], None), ("a", [*"ab"], "names or free text: all 2"),
-    ("a", [*"abcdeff"], "names or free text"), ("a", ["2024/3/%d" % i for i in range(1, 30)], "dates in another form"),
+    ("a", [*"abcdeff"], "names or free text"), ("a", [f"2024/3/{i}" for i in range(1, 30)], "dates in another form"),
     ("a", [5] * 40 + ["?"], "ticked or empty: 5"),
     ("a", [*map(str, range(30))], "numbers written as text, such as '0': convert"), ("a", ["1", "2"] * 4, None), ("a", [True, False], None),
     ("a", [*range(30), *"vwxyz"], "numbers with 5 other texts among them: 'v'"), ("a", [*range(30), "?"], None), ("a", [1, 2, 3, "x", "x", 1], None),

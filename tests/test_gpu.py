@@ -9,7 +9,6 @@ import numpy as np
 import processes
 import pytest
 import trained
-
 from test_semi_supervised import blobs, small, small_features
 
 from npvae import VAE, TableImputer, backend, load_dataset

@@ -16,7 +16,6 @@ from npvae.objectives.importance_weighted import ESTIMATORS
 from npvae.selfcheck import draw_data
 
 
-
 def point(architecture, rng, rows=4, samples=3):
     """A theta away from its initial zeros, data and noise, float64."""
     model = Model(architecture, Ops(np))

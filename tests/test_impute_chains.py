@@ -208,7 +208,7 @@ def test_proposals_that_do_not_fit_into_memory(monkeypatch):
     monkeypatch.setattr("npvae.impute.chains.ROWS", 6)
     for rows in (3, 9):  # as many together as there are, or as run together
         bytes_of_one = 8 * min(rows, 6) * numbers
-        monkeypatch.setattr(known.model.ops, "available_bytes", lambda: 5 * bytes_of_one, raising=False)
+        monkeypatch.setattr(known.model.ops, "available_bytes", lambda numbers=bytes_of_one: 5 * numbers, raising=False)
         x = np.tile(X, (rows, 1))
         chain_imputation(known.model, known.theta, x, np.zeros_like(x), 0, steps=4, warm_up=0, proposals=5)
         with pytest.raises(InputError, match=f"^proposals=6 needs about {6 * bytes_of_one:,} bytes for those of {min(rows, 6)} rows, but"):

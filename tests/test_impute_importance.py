@@ -6,8 +6,8 @@ from linear_gaussian import VARIANCE, LinearGaussian
 
 from npvae import likelihoods
 from npvae.backend.base import Ops
-from npvae.errors import InputError
 from npvae.encoder_view import EncoderView
+from npvae.errors import InputError
 from npvae.impute import fit_normal, importance_imputation, start_from
 from npvae.impute.factor_analysis import factors_of
 from npvae.impute.normal import Normal

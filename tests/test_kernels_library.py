@@ -299,7 +299,8 @@ def test_what_others_may_write_to_is_not_run(compilations, tmp_path, mode, what)
 def test_what_belongs_to_another_user_is_not_run(compilations, tmp_path, monkeypatch):
     folder, said = tmp_path / "kernels", []
     fresh(folder)
-    monkeypatch.setattr(os, "geteuid", lambda user=os.geteuid(): user + 1)
+    user = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
     assert not library.is_kept(DTYPE, folder)
     assert fresh(folder, said.append).origin == "compiled"
     assert f"for this process alone, since {folder} belongs to another user" in said[0]

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from npvae import TableImputer
+from npvae.backend.base import Ops
 from npvae.cli import main
 from npvae.encoder_view import EncoderView
 from npvae.errors import InputError
 from npvae.likelihoods import Bounded, Gaussian, GaussianDecoder, StudentT, Table
-from npvae.backend.base import Ops
 from npvae.tables import TableImputation
 from npvae.tables.frames import as_cells
 from npvae.tables.imputer_file import ColumnField
-from npvae.tables.kinds import KINDS, candidates, evidence, fit_column, from_config, normal_quantiles, predicted
+from npvae.tables.kinds import KINDS, evidence, fit_column, from_config, normal_quantiles, predicted
 from npvae.tables.kinds.ends import ends_of
 from npvae.tables.kinds.ordinal import Ordinal
 from npvae.tables.schema import Schema

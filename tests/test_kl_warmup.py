@@ -65,11 +65,11 @@ def test_early_stopping_counts_the_epochs_that_it_looks_at():
     """In a cycle's rise the bound says nothing: epochs there are no reason to stop at the first after it."""
     from types import SimpleNamespace
 
+    import numpy as np
+
     from npvae.backend.base import Ops
     from npvae.training.loop import _watch
     from npvae.training.state import TrainingState
-
-    import numpy as np
 
     settings = SimpleNamespace(patience=2, min_delta=0.0, kl_warmup=kl_warmup.Cyclic(10, 0.5))
     state = TrainingState(np.zeros(1), {})

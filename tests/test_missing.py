@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from npvae import VAE, likelihoods, missing
 from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError

@@ -18,7 +18,14 @@ from small import grey_rows, small_vae
 
 from npvae import VAE, likelihoods
 from npvae import io as npvae_io
-from npvae.errors import InputError, InputTypeError, MissingDependencyError, ModelFileError, NonFiniteError, UnregisteredLikelihoodWarning
+from npvae.errors import (
+    InputError,
+    InputTypeError,
+    MissingDependencyError,
+    ModelFileError,
+    NonFiniteError,
+    UnregisteredLikelihoodWarning,
+)
 from npvae.files import write_atomically
 from npvae.model_file import refuse_other_arrays, refusing
 from npvae.optim import Adam

@@ -5,7 +5,17 @@ import math
 import numpy as np
 import pytest
 from trained import (
-    assert_close, assert_same_bits, check, grey, make, on_numba, only_the_program, real, run, specification, start,
+    assert_close,
+    assert_same_bits,
+    check,
+    grey,
+    make,
+    on_numba,
+    only_the_program,
+    real,
+    run,
+    specification,
+    start,
 )
 
 from npvae import backend, fused, load_dataset, random

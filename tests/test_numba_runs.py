@@ -15,14 +15,24 @@ import processes
 import pytest
 from small import grey_rows, small_vae
 from trained import (
-    assert_close, assert_same_bits, columns, grey, make, on_numba, only_the_program, real, run, specification, start,
+    assert_close,
+    assert_same_bits,
+    columns,
+    grey,
+    make,
+    on_numba,
+    only_the_program,
+    real,
+    run,
+    specification,
+    start,
 )
 
 from npvae import fused
-from npvae.fused import parallel, thread_choice
-from npvae.fused.on_numba import NumbaTrainer
 from npvae.errors import NonFiniteError, TrainingInterrupted
 from npvae.evaluate import evaluate_elbo
+from npvae.fused import parallel, thread_choice
+from npvae.fused.on_numba import NumbaTrainer
 from npvae.kernels import sizes
 from npvae.kernels.plan import Train
 from npvae.kernels.sizes import NORM_BLOCK
@@ -118,8 +128,8 @@ def test_a_trial_of_fewer_threads_is_short(monkeypatch):
     x = grey(40)
     model, settings = make(on_numba(2), x, batch_size=4)
     trainer, state = fused.trainer_for(model.ops, model, settings, x), start(model.ops, x)
-    for steps, done in ((2, 2), (None, 5)):
-        monkeypatch.setattr(trainer._choice, "steps_of_trial", lambda steps=steps: steps)
+    for trial, done in ((2, 2), (None, 5)):
+        monkeypatch.setattr(trainer._choice, "steps_of_trial", lambda trial=trial: trial)
         stretch = trainer.take_steps(
             state.theta, np.empty_like(state.theta), state.optimizer_state, np.arange(40), 0, 0, [0.1] * 5, [1.0] * 5,
         )

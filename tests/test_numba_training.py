@@ -5,8 +5,17 @@ import math
 import numpy as np
 import pytest
 from trained import (
-    DECAYING, assert_close, check, check_that_accumulators_never_become_denormal, grey, make, on_numba, real, run,
-    specification, start,
+    DECAYING,
+    assert_close,
+    check,
+    check_that_accumulators_never_become_denormal,
+    grey,
+    make,
+    on_numba,
+    real,
+    run,
+    specification,
+    start,
 )
 
 from npvae import backend, fused, likelihoods, load_dataset, objectives, optim, random
@@ -15,7 +24,6 @@ from npvae.kernels.sizes import NORM_BLOCK
 from npvae.layers import activations
 from npvae.likelihoods import Bernoulli, Gaussian
 from npvae.optim import SGD, Adam, RMSprop
-
 
 # Equal to the specification in float64
 

@@ -9,9 +9,9 @@ import pytest
 
 from npvae import backend, likelihoods
 from npvae.backend import blas, pieces, summation, worker_pool
-from npvae.fused import numpy_gradient, on_numpy
 from npvae.backend.base import Ops
 from npvae.backend.numpy_ops import NumpyOps
+from npvae.fused import numpy_gradient, on_numpy
 from npvae.model import Architecture, Model
 from npvae.training import TrainingSettings, train
 

@@ -47,7 +47,7 @@ def test_probabilities_of_all_levels(ops, rng):
     x = columns_of(levels)
     likelihood.check_data(x)
     nll = nll_of(likelihood, location, raw, x, ops=ops)[0]
-    tables = [levels_of(l, r) for l, r in zip(location[0], (raw[:3], raw[3:4], raw[4:]), strict=True)]
+    tables = [levels_of(at, widths) for at, widths in zip(location[0], (raw[:3], raw[3:4], raw[4:]), strict=True)]
     wanted = [-sum(math.log(table[v]) for table, v in zip(tables, row, strict=True)) for row in levels]
     np.testing.assert_allclose(nll, wanted, rtol=1e-12)
     assert np.exp(-nll).sum() == pytest.approx(1.0, rel=1e-12)

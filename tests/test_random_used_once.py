@@ -8,7 +8,6 @@ from random_record import recorded, used_twice
 from small import grey_rows
 
 from npvae import VAE, LatentClassifier, SemiSupervisedVAE, TableImputer, report
-from npvae.backend.numpy_ops import NumpyOps
 from npvae.tables import member
 
 #: What the same function draws again for the same rows: validation rows at every look, so that looks can be compared, rows that

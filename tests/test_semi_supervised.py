@@ -14,7 +14,14 @@ import pytest
 
 from npvae import VAE, LatentClassifier, SemiSupervisedVAE, SoftmaxRegression, random
 from npvae.errors import (
-    DataScaleWarning, InputError, InputTypeError, ManyClassesWarning, ModelFileError, NonFiniteError, NotFittedError, PosteriorCollapseWarning,
+    DataScaleWarning,
+    InputError,
+    InputTypeError,
+    ManyClassesWarning,
+    ModelFileError,
+    NonFiniteError,
+    NotFittedError,
+    PosteriorCollapseWarning,
     TrainingInterrupted,
 )
 from npvae.objectives import SemiSupervised
@@ -714,9 +721,9 @@ def test_probabilities_of_a_classifier_of_one_s_own():
     np.testing.assert_array_equal(model.predict_log_proba(x), np.where(np.eye(3)[model.predict(x)] == 1, 0.0, -np.inf))
     with pytest.raises(AttributeError, match="predict_proba"):
         LatentClassifier(small_features(), Nearest()).fit(x, y).predict_proba(x)
-    for model in (model, small().fit(x, y)):
+    for fitted in (model, small().fit(x, y)):
         with pytest.raises(InputError, match="NaN"):
-            model.predict(np.full((2, 2, 3), np.nan))
+            fitted.predict(np.full((2, 2, 3), np.nan))
 
 
 def test_ctrl_c_before_there_are_features():

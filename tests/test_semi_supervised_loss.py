@@ -54,7 +54,7 @@ def bound_of_pair(parameters, x, y, eps, beta, seen=None):
     mu, logvar = dense(parameters, "encoder/mean", h), dense(parameters, "encoder/logvar", h)
     z = [m + math.exp(v / 2) * e for m, v, e in zip(mu, logvar, eps, strict=True)]
     h = dense(parameters, "decoder/1", dense(parameters, "decoder/0", z + one_hot, softplus), softplus)
-    nll = math.fsum(softplus(l) - v * l for l, v in zip(dense(parameters, "decoder/logits", h), x, strict=True) if v == v)
+    nll = math.fsum(softplus(logit) - v * logit for logit, v in zip(dense(parameters, "decoder/logits", h), x, strict=True) if v == v)
     kl = math.fsum((m * m + math.exp(v) - 1.0 - v) / 2 for m, v in zip(mu, logvar, strict=True))
     return nll + beta * kl - math.log(PRIOR[y])
 

@@ -18,9 +18,9 @@ from npvae.errors import InputError, InputTypeError, NonFiniteError
 from npvae.impute import Imputation
 from npvae.tables import TableImputation
 from npvae.tables import member as member_module
-from npvae.tables.member import Member, Recipe, hide, train_member
 from npvae.tables.frames import as_cells
-from npvae.tables.kinds import KINDS, fit_column
+from npvae.tables.kinds import Column, fit_column
+from npvae.tables.member import Member, Recipe, hide, train_member
 from npvae.tables.schema import Schema
 
 
@@ -150,7 +150,7 @@ def test_what_cells_are_and_which_are_observed(X, cells, observed):
     found = as_cells(X)
     np.testing.assert_array_equal(found.observed, np.array(observed, bool))
     assert found.observed.dtype == bool and found.names == [str(i) for i in range(len(cells[0]))]
-    for column, wanted in zip(found.columns, zip(*cells), strict=True):
+    for column, wanted in zip(found.columns, zip(*cells, strict=True), strict=True):
         values = [None if gone else value for value, gone in zip(column.cells.tolist(), column.missing, strict=True)]
         assert values == list(wanted) and list(map(type, values)) == list(map(type, wanted))
         there = {type(value) for value in values if value is not None}

@@ -86,7 +86,7 @@ def can_be_hidden(observed) -> bool:
 @pytest.mark.parametrize("missing", [0.0, 0.3, 0.6, 0.8])
 def test_the_table_and_not_the_draw_decides_whether_a_cell_can_be_held_out(rng, missing):
     accepted = set()
-    for trial in range(30):
+    for _ in range(30):
         rows, columns = rng.integers(2, 7), rng.integers(1, 5)
         x = np.where(rng.random((rows, columns)) < missing, np.nan, 1.0)
         observed, possible = ~np.isnan(x), can_be_hidden(~np.isnan(x))

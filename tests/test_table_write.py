@@ -10,7 +10,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from test_table_read import packed, read
+from test_table_read import read
 
 import npvae
 from npvae.cli import main
@@ -53,7 +53,7 @@ def test_only_the_cells_filled_in_are_others(seed):
     names, missing = ["color", "x", "n", "day"], [[cell in ("", "NA", "?") for cell in row] for row in rows]
     assert [[bool(table[name].missing[i]) for name in names] for i in range(len(rows))] == missing
     columns = [table[name] for name in names]
-    fills = {"color": next(row[0] for row, gone in zip(rows, missing) if not gone[0]), "x": 7.126, "n": 42.4, "day": 19500.2}
+    fills = {"color": next(row[0] for row, gone in zip(rows, missing, strict=True) if not gone[0]), "x": 7.126, "n": 42.4, "day": 19500.2}
     filled = np.tile(np.array([fills[name] for name in names], object), (len(rows), 1))
     written = {"color": fills["color"], "x": f"7{made['mark']}13", "n": "42", "day": "2023-05-23"}
     text, expected = table.decoded.text, b""

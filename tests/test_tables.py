@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from npvae import TableImputer
-from npvae.encoder_view import EncoderView
 from npvae.errors import InputError, InputTypeError, ModelFileError, NotFittedError
 from npvae.impute import fit_normal
 from npvae.likelihoods import StudentT

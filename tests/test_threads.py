@@ -13,8 +13,8 @@ import pytest
 
 from npvae import backend, cgroup, machine_memory
 from npvae.backend import blas, numba_ops, threads
-from npvae.fused import parallel
 from npvae.errors import InputError, InputTypeError, MissingDependencyError
+from npvae.fused import parallel
 
 
 @pytest.fixture(autouse=True)

@@ -14,17 +14,16 @@ from small import grey_rows, small_vae
 
 from npvae import VAE, backend, fused, likelihoods, objectives, random
 from npvae.backend.base import Ops
-from npvae.fused.on_numpy import LatentNoise
-from npvae.fused.base import StepsTaken
 from npvae.errors import InputError, InputTypeError, NonFiniteError, TrainingInterrupted
 from npvae.evaluate import evaluate_elbo
+from npvae.fused.base import StepsTaken
+from npvae.fused.on_numpy import LatentNoise
 from npvae.layers import activations
 from npvae.model import Architecture, Model
 from npvae.optim import SGD
 from npvae.training import TrainingSettings, train
 from npvae.training.loop import initial_state
 from npvae.training.state import interruption, is_failure
-
 
 #: A backend without a training program: steps are taken one by one, where a test can look on.
 ONE_BY_ONE = Ops(np)

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from npvae import VAE
-from npvae.errors import CarriedColumnsWarning, FewSamplesWarning, FitWarning, InputError, InputTypeError, ModelFileError
+from npvae.errors import (
+    CarriedColumnsWarning,
+    FewSamplesWarning,
+    FitWarning,
+    InputError,
+    InputTypeError,
+    ModelFileError,
+)
 from npvae.tables.vae import choices, convergence
 from npvae.tables.vae.configuration import Auto
 from npvae.tables.vae.frame import FrameKind
@@ -156,7 +163,7 @@ def test_the_study_note_s_model_is_what_it_was():
     with pytest.raises(InputTypeError, match="likelihood='auto'"):
         model.fit(np.array([["a", "b"]]))
     with pytest.raises(AttributeError, match="models of tables"):
-        model.schema_
+        _ = model.schema_
     with pytest.raises(InputError, match="given is for models of tables"):
         VAE(epochs=1, hidden=(2,), backend="numpy").fit(np.full((4, 3), 0.5)).sample(given={})
     for wrong in ({"divide_by": 255.0}, {"binarize": "dynamic"}):

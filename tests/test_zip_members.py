@@ -129,7 +129,7 @@ def test_long_members_are_read_in_pieces(monkeypatch):
         data = a_zip(member(method=method), member(b"b", bytes(range(256)), method=method))
         assert read(data) == {"a": CONTENT, "b": bytes(range(256))}
         members, pieces, whole = ZipMembers(io.BytesIO(data), len(data)), [], bytearray(256)
-        members.open("b").read_into(memoryview(whole), lambda piece: pieces.append(bytes(piece)))
+        members.open("b").read_into(memoryview(whole), lambda piece, pieces=pieces: pieces.append(bytes(piece)))
         assert bytes(whole) == b"".join(pieces) == bytes(range(256)) and max(map(len, pieces)) == 16
 
 

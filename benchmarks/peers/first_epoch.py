@@ -24,9 +24,8 @@ def peak_mebibytes() -> float:
 
 
 def main() -> None:
-    from peers.spec import SPECS
-
     from npvae import load_dataset
+    from peers.spec import SPECS
 
     x = (load_dataset("digits").x_train.reshape(4000, -1) / 255.0).astype(np.float32)
     spec = dataclasses.replace(SPECS["784-256-2"], steps=len(x) // 100)

@@ -11,6 +11,7 @@ import os
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax  # noqa: E402
+
 from peers import jax_step  # noqa: E402
 from peers.jax_step import version  # noqa: E402, F401
 

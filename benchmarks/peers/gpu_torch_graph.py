@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from peers import gpu_torch_eager
 from peers.gpu_torch_eager import between, record, version  # noqa: F401
 from peers.spec import EPSILON, RATE, RHO

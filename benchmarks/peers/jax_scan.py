@@ -6,6 +6,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+
 from peers import jax_step
 from peers.jax_step import version  # noqa: F401
 

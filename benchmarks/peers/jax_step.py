@@ -6,6 +6,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+
 from peers.spec import EPSILON, RATE, RHO, initial_weights
 
 

@@ -8,6 +8,7 @@ os.environ["KERAS_BACKEND"] = "jax"
 
 import keras
 from keras import ops
+
 from peers.spec import EPSILON, RATE, RHO, initial_weights
 
 

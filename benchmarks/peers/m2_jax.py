@@ -7,6 +7,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from peers import m2_spec
 from peers.m2_spec import BETAS, EPSILON, FLOOR, RATE
 

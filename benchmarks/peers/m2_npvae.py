@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from peers import m2_spec
-from peers.npvae_backend import HeldRun
 
 from npvae import __version__
 from npvae.objectives import SemiSupervised
@@ -12,6 +10,8 @@ from npvae.objectives.semi_supervised import semi_supervised_loss
 from npvae.optim import Adam
 from npvae.training import TrainingSettings
 from npvae.training.loop import initial_state
+from peers import m2_spec
+from peers.npvae_backend import HeldRun
 
 BACKENDS = {"cpu": "numba", "gpu": "cupy"}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+
 from peers.spec import SPECS
 
 RATE, BETAS, EPSILON = 1e-3, (0.9, 0.999), 1e-8

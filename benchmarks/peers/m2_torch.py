@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-from peers import m2_spec
-from peers.m2_spec import BETAS, EPSILON, FLOOR, RATE
 from torch import nn
 from torch.nn import functional
+
+from peers import m2_spec
+from peers.m2_spec import BETAS, EPSILON, FLOOR, RATE
 
 #: What PyTorch calls the device of a spec.
 DEVICES = {"cpu": "cpu", "gpu": "cuda"}

@@ -5,14 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 
-from peers.spec import EPSILON, RATE, RHO, initial_weights
-
 from npvae import Architecture, Model, __version__
 from npvae import backend as backends
 from npvae.objectives import ImportanceWeighted
 from npvae.optim import RMSprop
 from npvae.training import TrainingSettings, train
 from npvae.training.loop import initial_state
+from peers.spec import EPSILON, RATE, RHO, initial_weights
 
 
 def version() -> str:

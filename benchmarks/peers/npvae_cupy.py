@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cupy
+
 from peers import npvae_backend
 from peers.npvae_backend import version  # noqa: F401
 

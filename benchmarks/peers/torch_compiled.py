@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from peers import torch_eager
 from peers.torch_eager import version  # noqa: F401
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from peers.spec import EPSILON, RATE, RHO, initial_weights
 from torch import nn
+
+from peers.spec import EPSILON, RATE, RHO, initial_weights
 
 
 def version() -> str:

@@ -29,8 +29,8 @@ import contextlib
 import numpy as np
 
 from npvae import machine_memory, optim
-from npvae.layers import dense as dense_layer
 from npvae.layers import activations, kl, sampling
+from npvae.layers import dense as dense_layer
 from npvae.likelihoods import bernoulli, gaussian_fixed, gaussian_learned
 
 

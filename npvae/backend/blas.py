@@ -93,7 +93,7 @@ def _functions(library) -> Threads | None:
         if hasattr(library, set_name) and hasattr(library, get_name):
             setter, getter = library[set_name], library[get_name]
             setter.argtypes, setter.restype, getter.argtypes, getter.restype = [kind], None, [], kind
-            return Threads(lambda: max(1, int(getter())), lambda number: setter(number) is None)
+            return Threads(lambda get=getter: max(1, int(get())), lambda number, set_=setter: set_(number) is None)
     if all(hasattr(library, name) for name in ACCELERATE):
         setter, getter = (library[name] for name in ACCELERATE)
         setter.argtypes, setter.restype, getter.argtypes, getter.restype = [ctypes.c_uint], ctypes.c_int, [], ctypes.c_uint

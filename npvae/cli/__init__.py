@@ -16,7 +16,6 @@ from npvae._version import __version__
 from npvae.cli import output, presets
 from npvae.errors import InputError, InputTypeError, NonFiniteError, NpvaeError
 
-
 #: What a shell reports of a program that SIGPIPE ended: see npvae/cli/outputs.py.
 CLOSED_PIPE = 141
 
@@ -47,7 +46,20 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of ``npvae`` with all its commands."""
-    from npvae.cli import classify, encode, evaluate, gradcheck, impute, info, reconstruct, sample, score, table, train, warmup
+    from npvae.cli import (
+        classify,
+        encode,
+        evaluate,
+        gradcheck,
+        impute,
+        info,
+        reconstruct,
+        sample,
+        score,
+        table,
+        train,
+        warmup,
+    )
 
     parser = Parser(
         prog="npvae",

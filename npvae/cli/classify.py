@@ -5,7 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from npvae import io as io_files
-from npvae.cli import choices, classes_out, classify_rows, classify_train, columns, common, numbers, output, outputs, resuming
+from npvae.cli import (
+    choices,
+    classes_out,
+    classify_rows,
+    classify_train,
+    columns,
+    common,
+    numbers,
+    output,
+    outputs,
+    resuming,
+)
 from npvae.data import DATASETS
 from npvae.errors import InputError, NpvaeError
 from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE

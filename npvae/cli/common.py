@@ -17,7 +17,12 @@ from npvae import io
 from npvae.cli import choices, numbers, output, reading
 from npvae.data import DATASETS, load_dataset, load_file
 from npvae.errors import (
-    DataConversionWarning, DataScaleWarning, InputError, ManyClassesWarning, PosteriorCollapseWarning, ResumedElsewhereWarning,
+    DataConversionWarning,
+    DataScaleWarning,
+    InputError,
+    ManyClassesWarning,
+    PosteriorCollapseWarning,
+    ResumedElsewhereWarning,
 )
 from npvae.estimator import VAE
 from npvae.training.state import FINISHED, is_failure

@@ -12,7 +12,16 @@ import numpy as np
 
 from npvae.backend import codes
 from npvae.kernels.cuda_plan import (
-    ACTIVATIONS, LATENT_ROWS, MOST_TASKS, PHASE, SIDES, SUM_COLUMNS, THREADS, Kind, Plan, Task,
+    ACTIVATIONS,
+    LATENT_ROWS,
+    MOST_TASKS,
+    PHASE,
+    SIDES,
+    SUM_COLUMNS,
+    THREADS,
+    Kind,
+    Plan,
+    Task,
 )
 
 #: Of a GPU's multiprocessors, the part that a product's tiles must keep busy; else they are made smaller.

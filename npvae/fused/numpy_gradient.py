@@ -17,8 +17,8 @@ import numpy as np
 from npvae import likelihoods, optim
 from npvae.backend import pieces, summation
 from npvae.backend.buffers import empty_aligned
-from npvae.fused.numpy_step_ops import StepOps, identical
 from npvae.backend.threads import available_cores
+from npvae.fused.numpy_step_ops import StepOps, identical
 
 #: Numbers of the data in a part of the batch that goes through the likelihood at a time, and how many parts there are at most.
 ELEMENTS_OF_A_PART, MOST_PARTS = 32768, 16

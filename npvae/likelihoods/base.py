@@ -126,7 +126,7 @@ class Likelihood(ABC):
         """
         return {}
 
-    def check_data(self, x: np.ndarray, column_names=None) -> None:
+    def check_data(self, x: np.ndarray, column_names=None) -> None:  # noqa: B027
         """InputError naming the column if x lies outside the support; any finite x is inside by default. NaN is missing."""
 
     @classmethod

@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from npvae import check
-from npvae.likelihoods.base import Likelihood, normal_quadrature, check_upstream
+from npvae.likelihoods.base import Likelihood, check_upstream, normal_quadrature
 from npvae.missing import as_numbers, keep
 
 

@@ -43,7 +43,7 @@ class Objective(ABC):
         """The shape of the noise eps for so many rows."""
         return rows, latent_dim
 
-    def check_memory(self, model, rows: int, itemsize: int) -> None:
+    def check_memory(self, model, rows: int, itemsize: int) -> None:  # noqa: B027
         """InputError if a batch of ``rows`` needs more memory than there is, by what this objective can change."""
 
     def spread(self, model, x):

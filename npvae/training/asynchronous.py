@@ -13,8 +13,8 @@ import math
 import numpy as np
 
 from npvae import optim
-from npvae.fused import FusedTrainer, StepsTaken
 from npvae.evaluate import ElboAverages
+from npvae.fused import FusedTrainer, StepsTaken
 from npvae.training import minibatches
 
 #: A call's steps, at most: what may have to be taken again.

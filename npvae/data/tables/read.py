@@ -13,7 +13,15 @@ from npvae.data.tables import evidence
 from npvae.data.tables.carried import are_few_others, why_carried
 from npvae.data.tables.encoding import decode
 from npvae.data.tables.form import Form
-from npvae.data.tables.notation import LARGEST_WHOLE, Notation, find_notation, is_code, marks_of, plain_float, plain_numbers
+from npvae.data.tables.notation import (
+    LARGEST_WHOLE,
+    Notation,
+    find_notation,
+    is_code,
+    marks_of,
+    plain_float,
+    plain_numbers,
+)
 from npvae.data.tables.spellings import spellings, texts_of
 from npvae.data.tables.splitter import split
 from npvae.data.tables.table import Column, Table

@@ -48,7 +48,7 @@ class Column(ABC):
     def fit(cls, name: str, cells: np.ndarray, observed: np.ndarray) -> Column:
         """The column of cells (N,), floats or objects, some of which are observed. InputError naming the column: they are not of the kind."""
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027
         """InputError: entries of a file do not fit together."""
 
     def modelled_by(self, continuous):

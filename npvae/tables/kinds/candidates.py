@@ -137,7 +137,7 @@ def by_levels(places, count, z, train, ordered: bool) -> np.ndarray:
         parameters = parameters.ravel()
         terms = _multinomial
     value, step = -np.inf, 1.0
-    best = parameters
+    best, direction = parameters, np.zeros_like(parameters)
     for _ in range(STEPS):
         log_p, scores = terms(parameters, places[train], count, z[train])
         if not log_p.sum() > value - 1e-9:  # too far: half of the way back

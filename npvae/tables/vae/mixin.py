@@ -6,9 +6,11 @@ import numpy as np
 
 from npvae import check, inputs, random
 from npvae.errors import InputError, ModelFileError
-from npvae.fields import Maybe, Real, Record, Whole
+from npvae.fields import Real, Record, Whole
 from npvae.memory_need import refuse_too_many_samples
-from npvae.tables.vae import convergence, given as given_columns, nearness, table as tables
+from npvae.tables.vae import convergence, nearness
+from npvae.tables.vae import given as given_columns
+from npvae.tables.vae import table as tables
 from npvae.tables.vae.choices import DEFAULTS
 from npvae.tables.vae.configuration import Auto
 from npvae.tables.vae.nearness import Nearness

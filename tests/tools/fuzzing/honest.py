@@ -17,14 +17,14 @@ import numpy as np
 from npvae import VAE, LatentClassifier, SemiSupervisedVAE, TableImputer
 from npvae.data import load_file
 from npvae.data.formats import read_idx, read_labels
+from npvae.data.tables.read import read_table
+from npvae.data.tables.table import Selection
+from npvae.data.tables.write import fill
 from npvae.semisupervised import labels
 from npvae.semisupervised.model import SemiSupervisedArchitecture
 from npvae.summary import model_summary
 from npvae.tables import imputer_checkpoint
 from npvae.tables.imputer_checkpoint import ImputerCheckpoint
-from npvae.data.tables.read import read_table
-from npvae.data.tables.table import Selection
-from npvae.data.tables.write import fill
 from npvae.training.checkpoint import inspect_checkpoint
 
 

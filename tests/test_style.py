@@ -1,0 +1,29 @@
+"""The rules of ruff that pyproject.toml names hold in every file."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def ruff() -> list[str]:
+    """How ruff is started; skips where it is not installed."""
+    if importlib.util.find_spec("ruff"):
+        return [sys.executable, "-m", "ruff"]
+    program = shutil.which("ruff")
+    if program is None:
+        pytest.skip("ruff is not installed: python -m pip install 'npvae[test]'")
+    return [program]
+
+
+def test_ruff_finds_nothing():
+    done = subprocess.run(
+        [*ruff(), "check", "--no-cache", "--output-format", "concise", "."],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
