@@ -243,7 +243,7 @@ def test_the_command_line_that_a_checkpoint_keeps(tmp_path, monkeypatch):
     found = resuming.words_of(options("impute", "--data", "t.csv", "--out", "-", "--kind", "a=counts", "--kind", "b=binary", "--quiet", "--resume"))
     assert found[0] == "impute" and {"--kind=a=counts", "--kind=b=binary", "--quiet", f"--data={tmp_path / 't.csv'}", "--out=-"} <= set(found)
     assert not any(word.startswith(("--resume", "--run", "--words", "--command", "--save", "--overwrite")) for word in found)
-    assert resuming._parsed("c.npz", found, "impute").kind == ["a=counts", "b=binary"]
+    assert resuming._parsed("c.npz", found, options("impute", "--data", "t.csv")).kind == ["a=counts", "b=binary"]
     assert "--data=digits" in resuming.words_of(options("train"))
     assert resuming.words_of(options("train", "--out", "\ud800")) is None
     of_length = lambda n: resuming.words_of(Namespace(command="impute", kind=["a"] * n))  # noqa: E731
@@ -260,7 +260,7 @@ def test_the_command_line_that_a_checkpoint_keeps(tmp_path, monkeypatch):
 ])
 def test_a_command_line_of_a_checkpoint_that_is_none(words, message):
     with pytest.raises(ModelFileError) as error:
-        resuming._parsed("c.npz", words, "train")
+        resuming._parsed("c.npz", words, options("train"))
     assert str(error.value).startswith(message)
 
 
@@ -722,6 +722,7 @@ PARSED = {
 def test_what_a_command_line_without_options_means(line):
     found = vars(options(*line.split()))
     assert found.pop("command") == line.split()[0] and found.pop("words") == line.split()
+    assert found.pop("make_parser").__name__ == "build_parser"
     assert found.pop("run").__module__ == f"npvae.cli.{line.split()[0]}"
     assert found.pop("parser", None) is None or line.split()[0] in ("train", "impute", "classify")
     assert found == PARSED[line] and {name: type(value) for name, value in found.items()} == {name: type(value) for name, value in PARSED[line].items()}

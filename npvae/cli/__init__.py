@@ -13,7 +13,7 @@ import sys
 import warnings
 
 from npvae._version import __version__
-from npvae.cli import output, presets
+from npvae.cli import command_line, output
 from npvae.errors import InputError, InputTypeError, NonFiniteError, NpvaeError
 
 #: What a shell reports of a program that SIGPIPE ended: see npvae/cli/outputs.py.
@@ -75,14 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def parse(arguments=None) -> argparse.Namespace:
     """The options of a command line, where a preset has taken the place of the defaults."""
-    words = sys.argv[1:] if arguments is None else arguments
-    parser = build_parser()
-    options = parser.parse_args(words)
-    if getattr(options, "preset", None) is not None:
-        options.parser.set_defaults(**presets.PRESETS[options.preset].options)
-        options = parser.parse_args(words)
-    options.words = words  # for --resume: see resuming.py
-    return options
+    return command_line.read(sys.argv[1:] if arguments is None else arguments, build_parser)
 
 
 def main(arguments=None, ready=None) -> int:

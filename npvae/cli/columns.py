@@ -15,9 +15,10 @@ from npvae.cli import common, output, outputs, reading
 from npvae.data import DATASETS
 from npvae.data.own_files import NUMPY_SUFFIXES
 from npvae.data.tables import report
+from npvae.data.tables.content import Column
 from npvae.data.tables.notation import plain_float
 from npvae.data.tables.read import read_table
-from npvae.data.tables.table import Column, Selection, Table
+from npvae.data.tables.table import Selection, Table
 from npvae.errors import DataFileError, InputError, RowError
 from npvae.files import write_text_atomically
 from npvae.tables.frames import as_cells, columns_of_text

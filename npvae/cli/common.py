@@ -15,6 +15,7 @@ import numpy as np
 
 from npvae import io
 from npvae.cli import choices, numbers, output, reading
+from npvae.cli.command_line import NO_FLAGS
 from npvae.data import DATASETS, load_dataset, load_file
 from npvae.errors import (
     DataConversionWarning,
@@ -223,7 +224,7 @@ def next_free_folder(name: str) -> Path:
 def with_flags(text: str, options) -> str:
     """A message of the library with the command's options in the place of the arguments that they set: --batch-size for batch_size,
     --allow-missing for missing=True. What is quoted, or part of a name of a file, stays."""
-    flags = {name: "--" + name.replace("_", "-") for name in vars(options) if name not in ("run", "parser", "command", "words")}
+    flags = {name: "--" + name.replace("_", "-") for name in vars(options) if name not in NO_FLAGS}
     flags |= {name: flags[option] for name, option in _OTHER_NAMES.items() if option in flags}
     text = re.sub(r"(?<![\w.])missing=True\b", "--allow-missing" if "allow_missing" in flags else "missing=True", text)
     long = "|".join(name for name in flags if "_" in name or name == "kinds") or "(?!)"

@@ -9,14 +9,15 @@ import io
 import json
 from pathlib import Path
 
-from npvae.cli import numbers, outputs
+from npvae.cli import command_line, numbers, outputs
+from npvae.cli.command_line import NO_FLAGS
 from npvae.data import DATASETS
 from npvae.errors import InputError, ModelFileError
 from npvae.fields import shown
 from npvae.training import checkpoint
 
 #: Options of the command line itself, which no checkpoint keeps.
-_NOT_KEPT = ("run", "parser", "command", "words", "resume", "resume_anyway")
+_NOT_KEPT = (*NO_FLAGS, "resume", "resume_anyway")
 #: Options that name files.
 _PATHS = ("data", "predict", "out", "save", "intervals", "pictures", "checkpoint")
 #: Options that say how a run goes on, and not what it is. That data that have moved are the same is seen by their digest.
@@ -103,7 +104,7 @@ def words_of(options) -> list[str] | None:
 
 def identity(options, *arrays) -> str:
     """A SHA-256 of all that decides what a command trains: its options, but those of _FREE that change nothing, and its data."""
-    unimportant = set(_FREE) - {"epochs"} | {"resume", "resume_anyway", "parser", "run", "words"}
+    unimportant = set(_FREE) - {"epochs"} | {"resume", "resume_anyway", *NO_FLAGS} - {"command"}
     chosen = {name: str(value) for name, value in sorted(vars(options).items()) if name not in unimportant}
     digests = [checkpoint.data_fingerprint(array) for array in arrays]
     return hashlib.sha256(json.dumps([chosen, digests]).encode()).hexdigest()
@@ -119,7 +120,7 @@ def resumed(options, *files, command_of=checkpoint.command_of):
     words = None if path is None else command_of(path)
     if words is None:
         return options
-    kept, given = _parsed(path, words, options.command), _given(options)
+    kept, given = _parsed(path, words, options), _given(options)
     for name, value in given.items():
         before = getattr(kept, name, None)
         free = name in _FREE or (name in _ELSEWHERE and options.resume_anyway)
@@ -143,15 +144,14 @@ def _absolute(name: str, value) -> str:
     return str(Path(text).absolute())
 
 
-def _parsed(path, words, command: str) -> argparse.Namespace:
+def _parsed(path, words, options) -> argparse.Namespace:
     """The options that a checkpoint keeps. ModelFileError: they are none of this command."""
-    from npvae.cli import parse
-
+    command = options.command
     if words[0] != command:
         raise ModelFileError(f"{path} belongs to a run of npvae {shown(words[0])[1:-1]}, not of npvae {command}")
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # of --help
-            return parse(words)
+            return command_line.read(words, options.make_parser)
     except (InputError, SystemExit) as error:
         reason = shown(str(error), 300)[1:-1]
         raise ModelFileError(f"{path} keeps a command line that npvae {command} does not take: {reason}") from None
@@ -159,8 +159,6 @@ def _parsed(path, words, command: str) -> argparse.Namespace:
 
 def _given(options) -> dict:
     """Those options that the command line itself names."""
-    from npvae.cli import build_parser
-
-    parser = build_parser()
+    parser = options.make_parser()
     parser.parse_args(options.words).parser.set_defaults(**dict.fromkeys(vars(options)))
     return {name: value for name, value in vars(parser.parse_args(options.words)).items() if value is not None and name not in _NOT_KEPT}

@@ -12,8 +12,9 @@ import numpy as np
 
 from npvae.data.numpy_files import read_numpy_file
 from npvae.data.source import FRAME_SUFFIXES, text_suffix
+from npvae.data.tables.content import Column
 from npvae.data.tables.read import read_table
-from npvae.data.tables.table import Column, Table
+from npvae.data.tables.table import Table
 from npvae.errors import DataFileError, InputError, InputTypeError, UnknownNameError
 from npvae.files import write_atomically, write_text_atomically
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from npvae import registry
-from npvae.errors import InputError, InputTypeError, NpvaeError, UnknownNameError
+from npvae.errors import InputError, InputTypeError, NpvaeError
 from npvae.likelihoods.base import Likelihood
 from npvae.likelihoods.bernoulli import Bernoulli
 from npvae.likelihoods.bounded import Bounded
@@ -15,6 +15,7 @@ from npvae.likelihoods.gaussian_learned import (
     GaussianOneVariance,
     GaussianPerFeature,
 )
+from npvae.likelihoods.known import KNOWN, get
 from npvae.likelihoods.multinomial import Multinomial
 from npvae.likelihoods.negative_binomial import NegativeBinomial
 from npvae.likelihoods.ordinal import Ordinal
@@ -22,13 +23,13 @@ from npvae.likelihoods.poisson import Poisson
 from npvae.likelihoods.student_t import StudentT
 from npvae.likelihoods.table import Table
 
-KNOWN: dict[str, type[Likelihood]] = {
-    kind.name: kind
+KNOWN.update(
+    (kind.name, kind)
     for kind in (
         Bernoulli, SquaredError, Gaussian, GaussianOneVariance, GaussianPerFeature, GaussianDecoder, ContinuousBernoulli,
         StudentT, Bounded, Categorical, Ordinal, Poisson, NegativeBinomial, Multinomial, Table,
     )
-}
+)
 
 
 def register(kind: type[Likelihood]) -> type[Likelihood]:
@@ -63,15 +64,6 @@ def unknown_kinds(likelihood: Likelihood) -> str:
         return ""
     parts = [part for part, _ in likelihood._parts] if isinstance(likelihood, Table) else [likelihood]
     return ", ".join(dict.fromkeys(type(part).__name__ for part in parts if not is_known(part)))
-
-
-def get(likelihood) -> Likelihood:
-    """The likelihood of a name, of ``{"name": ..., argument: value}``, or the object itself."""
-    try:
-        return registry.build("likelihood", likelihood, KNOWN, Likelihood)
-    except UnknownNameError as error:
-        error.args = (f"{error}; a class of one's own is made known by npvae.likelihoods.register(CLASS)",)
-        raise
 
 
 __all__ = [

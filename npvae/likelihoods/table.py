@@ -17,6 +17,7 @@ import numpy as np
 
 from npvae import check, registry
 from npvae.errors import InputError, InputTypeError
+from npvae.likelihoods import known
 from npvae.likelihoods.base import Likelihood, check_upstream
 from npvae.likelihoods.columns import put, take
 
@@ -212,15 +213,13 @@ def _joined(entries) -> list[tuple[str, Likelihood, slice | list[int], int]]:
 
 
 def _part(index: int, entry) -> tuple[Likelihood, int]:
-    from npvae import likelihoods
-
     if isinstance(entry, Mapping):
         if set(entry) != {"likelihood", "columns"}:
             raise InputError(f"entry {index} of columns must have the keys 'likelihood' and 'columns', got {sorted(entry)}")
         entry = entry["likelihood"], entry["columns"]
     if isinstance(entry, str) or not isinstance(entry, Iterable) or len(pair := list(entry)) != 2:
         raise InputTypeError(f"entry {index} of columns must be a likelihood and its number of columns, got {entry!r}")
-    likelihood = likelihoods.get(pair[0])
+    likelihood = known.get(pair[0])
     if isinstance(likelihood, Table):
         raise InputError(f"entry {index} of columns is a table itself")
     count = check.whole_number(f"the number of columns of entry {index} of columns", pair[1], 1)

@@ -11,6 +11,7 @@ from npvae import check
 from npvae.data.source import read_source
 from npvae.data.tables import evidence
 from npvae.data.tables.carried import are_few_others, why_carried
+from npvae.data.tables.content import Column
 from npvae.data.tables.encoding import decode
 from npvae.data.tables.form import Form
 from npvae.data.tables.notation import (
@@ -24,7 +25,7 @@ from npvae.data.tables.notation import (
 )
 from npvae.data.tables.spellings import spellings, texts_of
 from npvae.data.tables.splitter import split
-from npvae.data.tables.table import Column, Table
+from npvae.data.tables.table import Table
 from npvae.errors import DataFileError, InputError, UnknownNameError
 
 #: Cells whose numbers are read in one go; rows and columns that have a say in the decimal separator.

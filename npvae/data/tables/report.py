@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from npvae.data.tables.carried import short
+from npvae.data.tables.content import Column, Content
 from npvae.data.tables.evidence import SHARE_OF_WORD
 from npvae.data.tables.notation import Notation
-
-if TYPE_CHECKING:
-    from npvae.data.tables.table import Column, Table
 
 _SEPARATORS = {"\t": "tab", " ": "blank"}
 #: Values and lines named, characters of a name, and carried columns named.
 FEW, LONGEST, MOST_NAMED = 5, 60, 100
 
 
-def describe(table: Table, kinds=None) -> str:
+def describe(table: Content, kinds=None) -> str:
     """A line about the text, one for what was left out of it, one a column, and what to look at. kinds: by column, what it is modelled as,
     in words."""
     lines = [how_read(table)]
@@ -30,7 +26,7 @@ def describe(table: Table, kinds=None) -> str:
     return "\n".join([*lines, *notes(table)])
 
 
-def how_read(table: Table) -> str:
+def how_read(table: Content) -> str:
     """The text's encoding, separator, names and decimal separator."""
     sheet = f"{table.sheet} (--sheet NAME), " if table.sheet else ""
     why = f" ({table.decoded.why}; --encoding NAME)" if table.decoded.why else ""
@@ -43,12 +39,12 @@ def how_read(table: Table) -> str:
     )
 
 
-def names(table: Table) -> str:
+def names(table: Content) -> str:
     """Where the names of the columns are."""
     return f"names in line {table.form.names_line}" if table.form.has_names else "no names"
 
 
-def outside(table: Table) -> str:
+def outside(table: Content) -> str:
     """The lines that are no rows."""
     by: dict[str, list[int]] = {}
     for line, why in sorted(table.form.outside):
@@ -93,14 +89,14 @@ def missing(column: Column) -> str:
     return f"{total:,} missing ({', '.join(f'{count:,} {text}' for text, count in spelled.items())})" if total else ""
 
 
-def carried(table: Table) -> str:
+def carried(table: Content) -> str:
     """The carried columns in a line, each with the reason; "" if there are none."""
     named = [f"{column.name[:LONGEST]} ({column.carried})" for column in table.columns if column.carried]
     more = f", and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
     return f"carried as they are: {', '.join(named[:MOST_NAMED])}{more}" if named else ""
 
 
-def notes(table: Table) -> list[str]:
+def notes(table: Content) -> list[str]:
     """What the user should look at, a line each, with the option that is the way out."""
     found, far = [], {}
     for column in table.columns:
@@ -125,7 +121,7 @@ def notes(table: Table) -> list[str]:
     return found
 
 
-def to_json(table: Table, kinds=None) -> dict:
+def to_json(table: Content, kinds=None) -> dict:
     """The same for programs."""
     return {
         "file": table.name, "sheet": table.sheet, "rows": len(table), "encoding": table.decoded.encoding, "why": table.decoded.why, "separator": table.form.cells.separator,

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from npvae.data.source import packed
+from npvae.data.tables.content import Column, Content
 from npvae.files import write_atomically
-
-if TYPE_CHECKING:
-    from npvae.data.tables.table import Column, Table
 
 #: Cells of a column by which it is seen whether all stand in quotes.
 LOOKED_AT = 1000
 
 
-def write_table(path, table: Table, columns: list[Column], filled: np.ndarray) -> None:
+def write_table(path, table: Content, columns: list[Column], filled: np.ndarray) -> None:
     """Write the table with ``filled`` (N, len(columns)) in the missing cells of these columns, whole or not at all, packed as the suffix
     says. OSError: it cannot be written."""
     data = packed(path, table.decoded.encode(fill(table, columns, filled)))
     write_atomically(path, lambda file: file.write(data))
 
 
-def fill(table: Table, columns: list[Column], filled: np.ndarray) -> bytes:
+def fill(table: Content, columns: list[Column], filled: np.ndarray) -> bytes:
     """The text of the table, in UTF-8, with ``filled`` in the missing cells of these columns."""
     form, cells, width = table.form, table.form.cells, len(table.columns)
     separator, places, parts = cells.separator.encode(), {id(column): j for j, column in enumerate(table.columns)}, {}
