@@ -126,7 +126,7 @@ def test_of_m1_and_m2_on_m1():
 def test_of_an_imputer_of_tables():
     imputer = {**QUICK, "members": 3, "imputation_samples": 40, "samples": 3, "every": 1, "latent_dim": 2}
     # A row that needs more samples is begun again, with those that it had among them: here every row has them all at once.
-    with mock.patch.object(member, "ENOUGH", None):
+    with mock.patch.object(member, "enough_of", lambda members: None):
         check(lambda: TableImputer(**imputer).fit(holed(40)), {"impute": lambda model: model.impute(holed(), draws=7)})
 
 

@@ -8,7 +8,7 @@ from npvae.errors import InputError, TrainingInterrupted
 from npvae.impute import Imputation
 from npvae.tables import imputer as imputer_module
 from npvae.tables import member as member_module
-from npvae.tables.member import Member, hide
+from npvae.tables.member import Member, enough_of, hide
 
 QUICK = {"members": 1, "epochs": 20, "hidden": (16,), "imputation_samples": 200, "random_state": 0, "every": 5}
 
@@ -33,7 +33,8 @@ def test_members_take_turns_and_are_averaged(rng, monkeypatch):
     assert not {m.theta.tobytes() for m in imputer.members_} & {m.theta.tobytes() for m in neighbour.members_}
     column = imputer.schema_.columns[0]
 
-    def constant(self, x, seed, samples, draws, progress=None, curves=None):
+    def constant(self, x, seed, samples, draws, progress=None, curves=None, members=1):
+        assert members == 3  # so that each needs fewer samples
         value = float(next(i for i, member in enumerate(imputer.members_) if member is self))
         return Imputation(np.full(x.shape, value), np.full((draws, *x.shape), value), {"effective_sample_size": np.ones(len(x))})
 
@@ -42,6 +43,10 @@ def test_members_take_turns_and_are_averaged(rng, monkeypatch):
     numbers = [(draw[0, 0] - column.mean) / column.deviation for draw in found.draws]
     np.testing.assert_allclose(numbers, [0, 1, 2, 0, 1, 2, 0], atol=1e-9)
     assert (found.filled[0, 0] - column.mean) / column.deviation == pytest.approx(1.0)
+
+
+def test_members_that_are_averaged_share_the_samples_that_are_enough():
+    assert [enough_of(members) for members in (1, 2, 4, 10)] == [100, 100, 50, 20]
 
 
 def test_the_best_parameters_are_kept_and_training_stops(rng):

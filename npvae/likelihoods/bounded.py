@@ -65,12 +65,8 @@ class Bounded(Likelihood):
         self.step = _by_column("step", step, lambda name, value: check.real_number(name, value, above=0.0))
         self.floor = check.real_number("floor", floor, above=0.0)
         columns = self._columns()
-        for low, high, step in zip(*(self._spread(each, columns or 1) for each in (self.low, self.high, self.step)), strict=True):
-            if low is None or high is None:
-                continue
-            steps = (high - low) / step
-            if steps < 0.5 or abs(steps - round(steps)) > 1e-6 * steps:
-                raise InputError(f"high must be above low by a whole number of steps, got low={low:g}, high={high:g}, step={step:g}")
+        for ends in zip(*(self._spread(each, columns or 1) for each in (self.low, self.high, self.step)), strict=True):
+            _refuse_partial_steps(*ends)
 
     def _columns(self) -> int | None:
         """How many columns the lists are of, None where there are none. InputError: they differ."""
@@ -87,9 +83,10 @@ class Bounded(Likelihood):
         """low, high, infinite where there is no end, and step, (I,). InputError: they are of another number of columns."""
         if self._columns() not in (None, n_features):
             raise InputError(f"the bounded likelihood has low, high and step for {self._columns()} columns, but X has {n_features}")
-        kinds = (self.low, -math.inf), (self.high, math.inf), (self.step, 0.0)
-        return tuple(
-            np.array([default if value is None else value for value in self._spread(given, n_features)]) for given, default in kinds
+        low, high, step = (self._spread(each, n_features) for each in (self.low, self.high, self.step))
+        return (
+            np.array([-math.inf if end is None else end for end in low]), np.array([math.inf if end is None else end for end in high]),
+            np.array(step),
         )
 
     def joined(self, columns, other, other_columns):
@@ -207,6 +204,14 @@ def _means(ops, location, scale, low, high, step, has_low: bool, has_high: bool,
 
 def _end(name: str, value) -> float | None:
     return None if value is None else check.real_number(name, value)
+
+
+def _refuse_partial_steps(low: float | None, high: float | None, step: float) -> None:
+    if low is None or high is None:
+        return
+    steps = (high - low) / step
+    if steps < 0.5 or abs(steps - round(steps)) > 1e-6 * steps:
+        raise InputError(f"high must be above low by a whole number of steps, got low={low:g}, high={high:g}, step={step:g}")
 
 
 def _by_column(name: str, value, checked):

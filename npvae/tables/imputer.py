@@ -277,7 +277,7 @@ class TableImputer(SklearnProtocol):
             for i, member in enumerate(members):
                 stages.begin(f"filling in, member {i + 1} of {count}", len(x), "row", (count - 1 - i) * len(x))
                 mine = len(range(i, draws, count))  # members take turns
-                found = member.impute(x, seed_of_member(seed, i), samples, mine, stages.report, self.schema_.curves)
+                found = member.impute(x, seed_of_member(seed, i), samples, mine, stages.report, self.schema_.curves, count)
                 means.append(found.mean)
                 drawn.append([] if found.draws is None else list(found.draws))
                 sizes.append(found.diagnostics["effective_sample_size"])
@@ -298,7 +298,7 @@ class TableImputer(SklearnProtocol):
         best = sorted(self.members_, key=relative_error)
 
         def fill(some: int, samples: int) -> None:
-            best[0].impute(rows[:some], self.seed_, samples, 0, curves=self.schema_.curves)
+            best[0].impute(rows[:some], self.seed_, samples, 0, curves=self.schema_.curves, members=len(best))
 
         count, samples = budget.samples(fill, len(rows), len(best), self.imputation_samples)
         return (self.members_ if count == len(best) else best[:count]), samples

@@ -31,8 +31,11 @@ from npvae.training.state import OUT_OF_TIME, TrainingState
 
 #: Rows at most that have cells hidden, which are filled in during training, and samples of z for each.
 WATCHED_ROWS, WATCHED_SAMPLES = 1000, 100
-#: Of a row whose effective sample size is at least this no more samples are taken.
-ENOUGH = 100
+#: Of a row whose effective sample size is at least ENOUGH no more samples are taken; where several members are averaged, whose samples
+#: err apart, of each at ENOUGH_OF_ALL shared among them.
+ENOUGH, ENOUGH_OF_ALL = 100, 200
+#: Samples of z that are decoded at a time: many more leave the caches, far fewer spend their time on calls.
+AT_ONCE = 2048
 #: In standard units: the encoder sees nothing farther from the mean, so that one wild cell cannot drive it anywhere. What is
 #: expected of the row's other cells is then as of this.
 FARTHEST = 20.0
@@ -56,13 +59,19 @@ class Member:
         """x (N, D) with NaN as the network takes it, on the backend: beside the completed rows."""
         return _with_completed(self.model, x, self.normal, self.standard)
 
-    def impute(self, x: np.ndarray, seed: int, samples: int, draws: int, progress=None, curves=None) -> Imputation:
+    def impute(self, x: np.ndarray, seed: int, samples: int, draws: int, progress=None, curves=None, members: int = 1) -> Imputation:
         """Fill in x (N, D) with NaN, in the likelihoods' numbers, by ``samples`` of z a row, or fewer where they are effective; with what is
-        expected of their curves in columns that have one."""
+        expected of their curves in columns that have one. members: how many are averaged."""
         theta = self.model.ops.asarray(self.theta)
         return importance_imputation(
-            self.model, theta, self.data(x), seed, samples, draws, progress=progress, curves=curves, enough=ENOUGH
+            self.model, theta, self.data(x), seed, samples, draws, AT_ONCE, progress, curves=curves,
+            enough=enough_of(members),
         )
+
+
+def enough_of(members: int) -> float | None:
+    """The effective sample size with which a row needs no more samples of a member, where so many are averaged."""
+    return min(ENOUGH, ENOUGH_OF_ALL / members)
 
 
 def _with_completed(model, x, normal, standard):
@@ -132,7 +141,7 @@ class _Watch:
     def look(self, state) -> None:
         """Fill in the hidden cells, and keep the parameters if they are the best."""
         found = importance_imputation(
-            self._model, state.theta, self._data, self._seed, WATCHED_SAMPLES, purpose="held-out noise"
+            self._model, state.theta, self._data, self._seed, WATCHED_SAMPLES, at_once=AT_ONCE, purpose="held-out noise"
         )
         error = self.error_of(found.mean)
         if error < self.error:
