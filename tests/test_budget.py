@@ -83,15 +83,21 @@ def limited(monkeypatch, each: float) -> Clock:
 
 def test_whatever_the_time_there_is_an_answer(table, monkeypatch, tmp_path):
     limited(monkeypatch, 1.0)  # every look at the clock takes a second
+    table = np.tile(table, (3, 1))
     imputer = TableImputer(**QUICK, time=1.0).fit(table)
     (member,) = imputer.members_
-    assert imputer.out_of_time_ and member.epoch == 0  # the normal distribution's start
+    assert imputer.out_of_time_ and member.epoch == 0 and member.error == member.normal_error  # the normal distribution's start
+    covariance = member.normal.covariance  # by no step of EM: of independent columns, whose gaps are filled in with their means
+    np.testing.assert_array_equal(covariance, np.diag(np.diag(covariance)))
+    assert {column.why for column in imputer.schema_.columns} == {"no time for evidence"}
     assert np.isfinite(imputer.transform(table)).all()
     imputer.save(tmp_path / "imputer.npz")
     loaded = TableImputer.load(tmp_path / "imputer.npz")
     assert loaded.out_of_time_ and loaded.time == 1.0
-    longer = TableImputer(**QUICK, time=30.0).fit(table)  # in the middle of the sixth epoch
-    assert longer.out_of_time_ and len(longer.members_) == 1
+    longer = TableImputer(**QUICK, time=30.0).fit(table)  # in the middle of EM
+    assert longer.out_of_time_ and len(longer.members_) == 1 and np.count_nonzero(longer.members_[0].normal.covariance) == 16
+    wide = TableImputer(**QUICK, time=30.0).fit(np.tile(table[:40], 11) + np.arange(44.0))
+    assert wide.out_of_time_ and np.isfinite(wide.members_[0].normal.loadings).all()
 
 
 def test_with_time_enough_it_is_as_without_a_limit(table, monkeypatch):
@@ -102,11 +108,11 @@ def test_with_time_enough_it_is_as_without_a_limit(table, monkeypatch):
 
 
 def test_a_member_that_runs_out_of_time_may_be_left_out(table, monkeypatch):
-    """20 epochs of 4 steps and a few looks at the clock beside: the second of three ends early."""
+    """50 steps of EM, 20 epochs of 4 steps and a few looks at the clock beside: the second of three ends early."""
     for keeps in (True, False):
         limited(monkeypatch, 1.0)
         monkeypatch.setattr(imputer_module, "is_good_enough", lambda member, others, keeps=keeps: keeps or not others)
-        imputer = TableImputer(**QUICK, patience=99, time=200.0).fit(table)
+        imputer = TableImputer(**QUICK, patience=99, time=320.0).fit(table)
         assert imputer.out_of_time_ and len(imputer.members_) == 1 + keeps
 
 

@@ -78,7 +78,7 @@ RECORDED = {
     "table": ("table",),
     "impute": ("table", "TableImputer", "fit", "impute", "interval", "loaded"),
     "classify": ("data", "table", "fit", "VAE", "M2", "M1", "labels", "fitted", "predict", "loaded", "plots"),
-    "score": ("data", "table", "OutlierVAE", "loaded", "modelled", "contributions"),
+    "score": ("data", "table", "OutlierVAE", "loaded", "modelled", "contributions", "fit"),
     "gradcheck": ("cases", "case", "check", "loaded"),
     "info": ("loaded",),
     "warmup": ("compiled",),
@@ -311,9 +311,11 @@ FLAGS = [
     Flag("classify", "--unseen missing", m2(unseen="missing"), beside="--data mixed.csv --label-column kind", loose=True),
     *(
         Flag(command, words, changes, before=f"{begun} --checkpoint c.npz --quiet" if "c.npz" in beside else "", beside=beside, loose=bool(beside))
-        for command, begun in (("classify", "classify --batch-size 500"), ("impute", "impute --data table.csv --out filled.csv"))
+        for command, begun in (
+            ("classify", "classify --batch-size 500"), ("impute", "impute --data table.csv --out filled.csv"), ("score", "score table.csv"),
+        )
         for words, changes, beside in (
-            ("--checkpoint k.npz", {"fit.checkpoint": "k.npz", "files": {"k.npz", "classes.csv" if command == "classify" else "filled.csv"}}, ""),
+            ("--checkpoint k.npz", {"fit.checkpoint": "k.npz", "files": {"k.npz", {"classify": "classes.csv", "impute": "filled.csv", "score": "scores.csv"}[command]}}, ""),
             ("--checkpoint-seconds 3", {"fit.checkpoint_seconds": 3.0}, ""),
             ("--resume", {"fit.resume": True, "code": 0, "fit.checkpoint": "c.npz"}, "--checkpoint c.npz"),
             ("--resume-anyway", {"fit.resume": "anyway", "code": 0}, "--checkpoint c.npz"),
@@ -419,6 +421,7 @@ DEFAULTS = {
     },
     "score": {
         **table_of("table.csv"), "modelled.without": 0, "contributions.x": (30, 6), "contributions.seed": 0, "contributions.samples": 200, "files": {"scores.csv"},
+        "fit.checkpoint_seconds": 10.0, "fit.resume": False,
         **detector(
             contamination=0.1, kinds={}, ignore=(), missing=(), unseen="error", support_fraction=0.5, latent_dim=5, hidden=(64,), samples=200,
             learning_rate=1e-3, batch_size=128, epochs=None, validation_fraction=0.1, backend="auto", threads=None, random_state=0, verbose=True,

@@ -1,4 +1,4 @@
-"""``npvae classify`` and ``npvae impute`` are ended at any moment, and go on to the bits of a run that was not."""
+"""``npvae classify``, ``npvae impute`` and ``npvae score`` are ended at any moment, and go on to the bits of a run that was not."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ COMMANDS = {
     "m2": [*CLASSIFY, "--method", "m2", "--out", "o.npz", "--save", "m.npz"],
     "m1+m2": [*CLASSIFY, "--method", "m1+m2", "--out", "o.csv", "--save", "m.npz", "--seed", "5"],
     "impute": [*IMPUTE, "--kind", "one=positive", "--out", "o.csv", "--save", "m.npz"],
+    "score": ["score", "--data", "t.csv", "--epochs", "4", "--samples", "20", "--out", "o.csv", "--save", "m.npz", "--quiet"],
 }
 
 
@@ -52,6 +53,7 @@ def outputs(folder) -> dict:
     ("m1", 2, signal.SIGKILL), ("m1", 0, signal.SIGINT), ("m2", 0, signal.SIGKILL), ("m2", 3, signal.SIGINT),
     ("m1+m2", 6, signal.SIGKILL), ("m1+m2", 2, signal.SIGINT), ("m1+m2", 5, signal.SIGINT),
     ("impute", 0, signal.SIGKILL), ("impute", 6, signal.SIGKILL), ("impute", 3, signal.SIGINT),
+    ("score", 2, signal.SIGKILL), ("score", 0, signal.SIGINT),
 ])
 def test_a_run_that_is_ended_goes_on_to_the_same_bits(tmp_path, monkeypatch, command, epoch, number):
     """Checkpoints are due, or not: Ctrl-C keeps what it can. --resume alone knows data, options and outputs."""
@@ -86,6 +88,8 @@ def test_a_run_that_is_ended_goes_on_to_the_same_bits(tmp_path, monkeypatch, com
     ([*CLASSIFY, "--checkpoint", "m.npz", "--resume", "--method", "m1"], "--method m1: the run in m.npz was begun with m2"),
     (["impute", "--checkpoint", "m.npz", "--resume"], "m.npz holds a checkpoint of training, but --checkpoint of 'npvae impute' needs a checkpoint of a TableImputer"),
     (["classify", "--model", "m.npz"], "m.npz holds a checkpoint of training, but --model of 'npvae classify' needs a SemiSupervisedVAE or a LatentClassifier"),
+    (["score", "t.csv", "--checkpoint", "i.npz", "--resume"], "i.npz holds a checkpoint of a TableImputer, but --checkpoint of 'npvae score' needs a checkpoint of training"),
+    (["score", "--data", "-", "--checkpoint", "c.npz"], "standard input cannot be read again"),
     (["train", "--out", "run", "--resume"], "belongs to a run of npvae classify, not of npvae train"),
     ([*IMPUTE, "--out", "o.csv", "--checkpoint", "i.npz", "--resume", "--kind", "one=counts"],
      "--kind ['one=counts']: the run in i.npz was begun with []"),

@@ -22,7 +22,7 @@ _OWN = {
     "LatentClassifier": ("a LatentClassifier", "'npvae classify --model {0}'"),
     "OutlierVAE": ("an OutlierVAE", "'npvae score --model {0}'"),
     "imputer": ("a TableImputer", "'npvae impute --model {0}'"),
-    "checkpoint": ("a checkpoint of training", "'npvae train --resume' or 'npvae classify --resume', whichever wrote it"),
+    "checkpoint": ("a checkpoint of training", "'npvae train --resume', 'npvae classify --resume' or 'npvae score --resume', whichever wrote it"),
     "imputer-checkpoint": ("a checkpoint of a TableImputer", "'npvae impute --checkpoint {0} --resume'"),
 }
 #: First bytes of files that hold no numbers npvae reads.
@@ -42,7 +42,7 @@ _MODELS = {
     "encode": ("VAE", "SemiSupervisedVAE"), "classify": ("SemiSupervisedVAE", "LatentClassifier"), "impute": ("imputer",),
     "score": ("OutlierVAE", "VAE"),
 }
-_CHECKPOINTS = {"train": ("checkpoint",), "classify": ("checkpoint",), "impute": ("imputer-checkpoint",)}
+_CHECKPOINTS = {"train": ("checkpoint",), "classify": ("checkpoint",), "score": ("checkpoint",), "impute": ("imputer-checkpoint",)}
 _DATA_COMMANDS = "'npvae train --data {0}' or 'npvae impute --data {0}'"
 _TABLE_COMMANDS = "'npvae table {0}', " + _DATA_COMMANDS
 

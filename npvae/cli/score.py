@@ -8,7 +8,7 @@ import io as text_io
 import numpy as np
 
 from npvae import evaluate, io
-from npvae.cli import choices, columns, common, numbers, output, outputs, reading
+from npvae.cli import choices, columns, common, numbers, output, outputs, reading, resuming
 from npvae.data import DATASETS, load_file
 from npvae.data.own_files import NUMPY_SUFFIXES
 from npvae.data.source import text_suffix
@@ -45,14 +45,16 @@ def add_parser(commands) -> None:
     parser.add_argument("--save", type=outputs.output_file, help="keep the trained OutlierVAE in this .npz")
     parser.add_argument("--overwrite", action="store_true", help="let --save replace a model that is there")
     columns.add_options(parser)
+    resuming.add_checkpoint(parser)
     common.add_seed(parser)
     common.add_backend(parser)
     parser.add_argument("--threads", type=numbers.threads, help="number of threads to run on (default: all cores this process may use)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    parser.set_defaults(run=run_command)
+    parser.set_defaults(run=run_command, parser=parser)
 
 
 def run_command(options) -> int:
+    options = resuming.of_checkpoint(options)
     _check(options)
     code, offset = 0, None
     kind = None if options.model is None else io.kind_of(common.model_path(options.model))[1]
@@ -106,9 +108,11 @@ def _detector(options, text, table):
     )
     code = 0
     try:
-        detector.fit(table)
+        detector.fit(
+            table, checkpoint=resuming.file_of(options), checkpoint_seconds=options.checkpoint_seconds, resume=resuming.mode(options)
+        )
     except TrainingInterrupted as interruption:
-        output.tell(f"npvae: {interruption}; scores are by what there is")
+        output.tell(f"npvae: {interruption}; scores are by what there is{resuming.how_to_go_on(options)}")
         code = 130
     if options.save is not None:
         detector.save(options.save)
@@ -187,9 +191,16 @@ def _check(options) -> None:
     written = [outputs.Output("--out", options.out)]
     if options.save is not None:
         written.append(outputs.Output("--save", options.save, model=True))
-        outputs.refuse_suffix(written[1], (".npz",))
+        outputs.refuse_suffix(written[-1], (".npz",))
+    if options.checkpoint is not None:
+        if options.data == "-":
+            raise InputError("--data -: standard input cannot be read again, as --checkpoint needs it; give it a name")
+        written.append(outputs.Output("--checkpoint", options.checkpoint, model=True))
+        outputs.refuse_suffix(written[-1], (".npz",))
     outputs.refuse_suffix(written[0], (".csv",))
-    outputs.refuse(written, [("--data", options.data), ("--model", options.model)], overwrite=options.overwrite)
+    outputs.refuse(
+        written, [("--data", options.data), ("--model", options.model)], overwrite=options.overwrite or options.resume,
+    )
     said = [f"--{name.replace('_', '-')}" for name in TRAINING if getattr(options, name) is not None] + (["--kind"] if options.kind else [])
     if options.model is not None and said:
         raise InputError(f"--model scores with a trained model as it is; leave out {', '.join(said)}")

@@ -24,6 +24,7 @@ EM"; Joreskog (1967), "Some contributions to maximum likelihood factor analysis"
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,9 +73,12 @@ class FactorAnalysis:
         return (pull[:, None, :] @ C)[:, 0], C
 
 
-def fit_factor_analysis(x: np.ndarray, count: int, iterations: int = 100, tolerance: float = 1e-3) -> FactorAnalysis:
+def fit_factor_analysis(
+    x: np.ndarray, count: int, iterations: int = 100, tolerance: float = 1e-3, enough: Callable | None = None,
+) -> FactorAnalysis:
     """Factor analysis of x (N, D) with NaN with ``count`` factors, at most N - 1 and D, by so many steps of EM, or until the noise
-    changes by less than the share ``tolerance`` in the mean."""
+    changes by less than the share ``tolerance`` in the mean. enough: says before a step that there is no time for it; without any step the
+    factors are principal components."""
     rows, columns = x.shape
     filled, observed = split(np, x.astype(np.float64))
     seen = np.maximum(observed.sum(axis=0), 1)
@@ -86,6 +90,8 @@ def fit_factor_analysis(x: np.ndarray, count: int, iterations: int = 100, tolera
     squares = (y * y).sum(axis=0)
     model = _principal(y, max(1, min(count, rows - 1, columns)))
     for _ in range(iterations):
+        if enough is not None and enough():
+            break
         before = model.noise
         model = _step(model, y, observed, squares, seen)
         if np.abs(np.log(model.noise / before)).mean() < tolerance:

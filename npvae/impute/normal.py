@@ -23,6 +23,7 @@ Source: Little & Rubin (2002), "Statistical analysis with missing data", section
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,12 +80,13 @@ def operations_of(x: np.ndarray) -> float:
     return float((np.isnan(x).sum(axis=1, dtype=np.float64) ** 3).sum())
 
 
-def fit_normal(x: np.ndarray, iterations: int | None = None, ridge: float = 1e-3) -> Normal:
+def fit_normal(x: np.ndarray, iterations: int | None = None, ridge: float = 1e-3, enough: Callable | None = None) -> Normal:
     """The normal distribution of x (N, D) with NaN after so many steps of EM from independent columns; None: 50, or as many
     of a table of hundreds of columns as take about a minute, at least 3.
 
     ridge: added to the variance of every column, times that column's own: where columns determine each other, the
-    likelihood would grow without end.
+    likelihood would grow without end. enough: says before a step that there is no time for it; without any step columns are independent,
+    with the means and variances of what is observed.
     """
     if iterations is None:
         iterations = int(np.clip(OPERATIONS // max(operations_of(x), 1.0), 3, 50))
@@ -94,6 +96,8 @@ def fit_normal(x: np.ndarray, iterations: int | None = None, ridge: float = 1e-3
     floor = ridge * np.where(variance > 0.0, variance, 1.0)
     normal = Normal(filled.mean(axis=0), np.diag(variance + floor))
     for _ in range(iterations):
+        if enough is not None and enough():
+            break
         completed, spread = normal._expect(x)
         mean = completed.mean(axis=0)
         difference = completed - mean

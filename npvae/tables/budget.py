@@ -1,6 +1,7 @@
 """Seconds that a table's imputer may take in all, and how they are shared out.
 
     training     until SHARE_OF_TRAINING of them have passed since the beginning
+                 half of this, at most, for evidence of the columns' kinds
     intervals    as many rows of cells held out as SHARE_OF_CALIBRATION of the rest has room for, by a trial
     filling in   as many samples of z as what is left has room for, by a trial on some rows
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 
-SHARE_OF_TRAINING = 0.75
+SHARE_OF_TRAINING, SHARE_OF_EVIDENCE = 0.75, 0.5
 #: Of what is left after training, for the calibration of intervals.
 SHARE_OF_CALIBRATION = 0.2
 #: A member is begun if at least this share of the time that the one before took is left.
@@ -39,6 +40,9 @@ class Budget:
     def left_for_training(self) -> float:
         """Seconds until the part for training has passed."""
         return max(0.0, self.left() - (1.0 - SHARE_OF_TRAINING) * self.seconds) if self.is_limited else math.inf
+
+    def evidence_is_over(self) -> bool:
+        return self.left_for_training() <= (1.0 - SHARE_OF_EVIDENCE) * SHARE_OF_TRAINING * self.seconds
 
     def training_is_over(self) -> bool:
         return self.left_for_training() <= 0.0

@@ -63,8 +63,9 @@ class TableImputer(SklearnProtocol):
     every, patience : epochs between two looks at them, None: a fortieth of all; and looks without a better one before training
         ends.
     imputation_samples : of z for each row and member, when cells are filled in, at most.
-    time : seconds that ``fit_transform`` may take in all, or None. A first answer, by a normal distribution and frequencies, takes seconds
-        whatever is asked for; then members are trained as long as there is time, and the best so far is the answer. What fits into the
+    time : seconds that ``fit_transform`` may take in all, or None. A first answer is that of a normal distribution,
+        fitted by as many steps as there is time for: without any, means and frequencies. Then members are trained as long as there is
+        time, and the best so far is the answer. What fits into the
         time depends on the machine and on what else it does: such a run is not repeatable bit by bit.
     backend, threads, random_state, verbose : as for VAE.
 
@@ -126,7 +127,9 @@ class TableImputer(SklearnProtocol):
         check_resume(resume)
         check.one_of("unseen", self.unseen, UNSEEN)
         table = as_cells(X, also=values_of(self.missing))
-        schema = Schema.fit(table, self.kinds, self.continuous_likelihood, self.ignore)
+        schema = Schema.fit(
+            table, self.kinds, self.continuous_likelihood, self.ignore, enough=budget.evidence_is_over if budget.is_limited else None,
+        )
         recipe = self._recipe(schema, table.rows)
         warn_of_carried(schema.carried)
         seed = random.seed_from(self.random_state)

@@ -21,10 +21,11 @@ FACTORS = 2, 5, 10, 20
 LARGEST_STEP, MOST_ROWS = 2 * 10**9, 50_000
 
 
-def fit_linear(x: np.ndarray, factors: int | None) -> Normal | FactorAnalysis:
-    """The model of x (N, D) with NaN; factors: how many, None for a full covariance."""
+def fit_linear(x: np.ndarray, factors: int | None, enough: Callable | None = None) -> Normal | FactorAnalysis:
+    """The model of x (N, D) with NaN; factors: how many, None for a full covariance; enough: says that there is no time for another step of
+    EM."""
     x = x[:: -(-len(x) // MOST_ROWS)]
-    return fit_normal(x) if factors is None else fit_factor_analysis(x, factors)
+    return fit_normal(x, enough=enough) if factors is None else fit_factor_analysis(x, factors, enough=enough)
 
 
 def fit_unwatched(x: np.ndarray) -> Normal | FactorAnalysis:
@@ -38,13 +39,13 @@ def _bears_full_covariance(x: np.ndarray) -> bool:
 
 def choose_linear(x: np.ndarray, error_of: Callable, enough: Callable | None = None) -> tuple[Normal | FactorAnalysis, int | None]:
     """``(model, factors)``: the one of the least ``error_of(model)``; more factors are tried as long as they do better. enough: says after a
-    model that there is no time for another."""
+    model, or a step of one, that there is no time for another."""
     columns, full = x.shape[1], _bears_full_covariance(x)
     if columns <= FEW_COLUMNS and full:
-        return fit_linear(x, None), None
+        return fit_linear(x, None, enough), None
     best = np.inf
     for factors in ([None] if full else []) + [count for count in FACTORS if count <= max(FACTORS[0], columns // 2)]:
-        model = fit_linear(x, factors)
+        model = fit_linear(x, factors, enough)
         error = error_of(model)
         if error < best:
             best, found = error, (model, factors)

@@ -202,7 +202,7 @@ def train_member(
     if first is None:
         normal, _ = choose_linear(standard.of(rest), linear_error, enough)
     else:
-        normal = fit_linear(standard.of(rest), len(first.normal.loadings) if isinstance(first.normal, FactorAnalysis) else None)
+        normal = fit_linear(standard.of(rest), len(first.normal.loadings) if isinstance(first.normal, FactorAnalysis) else None, enough)
     model = model_of(x.shape[1], likelihood, recipe, ops)
     settings = settings_of(recipe, seed)
     theta = model.initial_parameters(seed, "float32")
@@ -213,6 +213,11 @@ def train_member(
     state = None if checkpoint is None else checkpoint.state(watch)
     if state is None:
         state = TrainingState(theta, settings.optimizer.initial_state(ops, theta))
+        if enough is not None and enough():
+            # No time even to look: the start stays, which is the linear model as far as the latent dimensions go.
+            state.stop(OUT_OF_TIME)
+            error = linear_error(normal)
+            return Member(model, watch.theta, normal, standard, error, error, 0), state
         watch(state)  # the start counts: where the network learns nothing it stays
     if checkpoint is not None:
         callbacks.append(lambda state: checkpoint.keep(state, watch))

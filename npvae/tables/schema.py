@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -44,10 +44,10 @@ class Schema:
         return self.names != numbered(len(self.names))
 
     @classmethod
-    def fit(cls, table: Cells, kinds=None, continuous_likelihood="gaussian_decoder", ignore=(), numbers_are: str | None = None) -> Schema:
+    def fit(cls, table: Cells, kinds=None, continuous_likelihood="gaussian_decoder", ignore=(), numbers_are: str | None = None, enough: Callable | None = None) -> Schema:
         """The schema of a table; kinds: a mapping of columns' names to kinds, or to ``{"kind": ..., "likelihood": ...}``, which are then
         modelled whatever they look like; ignore: names of columns to be carried; numbers_are: the kind of columns of more than two numbers
-        of which nothing is said, in the place of the evidence.
+        of which nothing is said, in the place of the evidence; enough: says that there is no time for more evidence.
 
         InputError: no column can be modelled, one has values that its kind has not, or a name that no column has.
         """
@@ -74,7 +74,7 @@ class Schema:
             listed = "; ".join(f"{name!r}: {reason}" for name, reason in carried.items())
             size = f"{table.rows} sample{'s' if table.rows > 1 else ''}"
             raise InputError(f"no column of the table of {size} can be modelled: {listed}")
-        found = decisions([(name, given.cells, observed, _said(given, observed, entry)) for name, given, observed, entry, _ in chosen])
+        found = decisions([(name, given.cells, observed, _said(given, observed, entry)) for name, given, observed, entry, _ in chosen], enough)
         columns = [_fit_column(*each, decision, continuous_likelihood) for each, decision in zip(chosen, found, strict=True)]
         return cls(columns, list(table.names), carried)
 

@@ -21,6 +21,7 @@ if their variance is between mean and three times the mean, others continuous.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,10 @@ class Decision:
     rivals: tuple[str, ...] = ()
 
 
+#: Why a column has its kind where the time was over.
+NO_TIME = "no time for evidence"
+
+
 @dataclass(frozen=True)
 class Asked:
     """A column of a table: numbers v (N,) with NaN, or None and places (N,) among values of names and which are there; open: whether its
@@ -75,8 +80,8 @@ class Asked:
     open: bool = False
 
 
-def decide(columns: list[Asked]) -> list[Decision | None]:
-    """The kinds of the open ones among a table's columns."""
+def decide(columns: list[Asked], enough: Callable | None = None) -> list[Decision | None]:
+    """The kinds of the open ones among a table's columns. enough: says before a column that there is no time to ask for evidence."""
     result: list = [None] * len(columns)
     wanted = []
     for i, column in enumerate(columns):
@@ -89,7 +94,8 @@ def decide(columns: list[Asked]) -> list[Decision | None]:
     names = [indicators_of(c.places[rows], c.there[rows]) for c in columns if c.v is None]
     predicted = predictions([None if c.v is None else entries_of(c.v[rows]) for c in columns], names)
     for i in wanted:
-        result[i] = _by_evidence(columns[i].v, rows, predicted[i])
+        late = enough is not None and enough()
+        result[i] = _plain(columns[i].v[~np.isnan(columns[i].v)], NO_TIME) if late else _by_evidence(columns[i].v, rows, predicted[i])
     return result
 
 
@@ -101,10 +107,14 @@ def without_evidence(v: np.ndarray) -> Decision | None:
         return Decision("binary", "two values")
     if len(v) >= FEWEST:
         return None
-    few = f"only {len(v)} cells, too few for evidence"
+    return _plain(v, f"only {len(v)} cells, too few for evidence")
+
+
+def _plain(v: np.ndarray, why: str) -> Decision:
+    """The kind of numbers v (n,) for which no other is asked."""
     if may_be_counts(v) and v.var() <= LARGEST_DISPERSION * v.mean():
-        return Decision("counts", few)
-    return Decision("continuous", few)
+        return Decision("counts", why)
+    return Decision("continuous", why)
 
 
 def may_be_counts(v: np.ndarray) -> bool:

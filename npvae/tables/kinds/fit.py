@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from npvae import check
@@ -12,14 +14,15 @@ from npvae.tables.kinds.reading import numbers, plain
 from npvae.tables.kinds.table import KINDS
 
 
-def decisions(columns: list[tuple[str, np.ndarray, np.ndarray, str | None]]) -> list[Decision]:
+def decisions(columns: list[tuple[str, np.ndarray, np.ndarray, str | None]], enough: Callable | None = None) -> list[Decision]:
     """The kinds of columns: each a name, cells (N,), floats or objects, which are observed, and its kind if that is said.
+    enough: says that there is no time for more evidence.
 
     InputError naming the column: nothing is observed, all values are equal, or one is infinite.
     """
     asked = [_asked(*column) for column in columns]
     found = []
-    for (_, _, observed, kind), column, decision in zip(columns, asked, decide(asked), strict=True):
+    for (_, _, observed, kind), column, decision in zip(columns, asked, decide(asked, enough), strict=True):
         if kind is None and decision is None:
             count = len(np.unique(column.places[observed]))
             decision = Decision("binary", "two values") if count == 2 else Decision("categorical", "names")
