@@ -193,6 +193,7 @@ class TableHooks:
         imputer._sklearn_output_config = {"transform": "default"}
         member = Member(self.model_, self.theta_, fitted.rows.normal, fitted.schema.view, np.nan, np.nan, self.best_epoch_ or 0)
         imputer._keep(fitted.schema, [member], self.seed_)
+        imputer.calibration_ = None  # a VAE holds no cells out to calibrate by
         return imputer
 
     def __sklearn_tags__(self):
