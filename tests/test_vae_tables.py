@@ -17,10 +17,11 @@ from npvae.errors import (
     ModelFileError,
 )
 from npvae.tables.vae import choices, convergence
+from npvae.tables.vae.combinations import Combinations, blocks
 from npvae.tables.vae.configuration import Auto
 from npvae.tables.vae.frame import FrameKind
 from npvae.tables.vae.marginals import Marginal
-from npvae.tables.vae.nearness import distances, nearness
+from npvae.tables.vae.nearness import distances, nearness, share_to_exchange
 
 SMALL = {"likelihood": "auto", "hidden": (8,), "latent_dim": 2, "epochs": 4, "backend": "numpy", "random_state": 0}
 
@@ -265,6 +266,88 @@ def test_marginals_are_the_recorded_ones():
     assert abs((v == 0.0).mean() - (recorded == 0.0).mean()) < 0.01
 
 
+def prices(rows: int = 300) -> dict:
+    """Shops with their town and price, a discount, and what is paid: all of it by shop and discount; and a number that depends on the town."""
+    random = np.random.default_rng(2)
+    shop, discount = random.integers(0, 6, rows), random.choice([0.0, 0.1, 0.25], rows)
+    price = np.array([1.75, 1.99, 1.86, 2.09, 1.69, 1.89])[shop]
+    return {
+        "shop": shop + 1.0, "town": np.array(["Ulm", "Hof"], object)[shop % 2], "price": price, "discount": discount,
+        "paid": np.round(price - discount, 2), "income": np.round(random.normal(size=rows) + 2.0 * (shop % 2), 3),
+    }
+
+
+def test_columns_that_depend_on_each_other_agree_in_synthetic_rows(tmp_path):
+    table = prices()
+    model = fitted(table, epochs=2)
+    fitted_table, recorded = model.table_, set(zip(*(table[name].tolist() for name in list(table)[:5]), strict=True))
+    assert [sorted(block.columns) for block in fitted_table.combinations] == [[0, 1, 2, 3, 4]]
+    fitted_table.exchanged = 1.0
+    drawn = model.sample(400)
+    assert set(zip(*(drawn[name].tolist() for name in list(table)[:5]), strict=True)) <= recorded
+    assert np.allclose(drawn["paid"], drawn["price"] - drawn["discount"]) and len(set(drawn["income"])) > 200
+    hof = model.sample(300, given={"town": "Hof", "discount": 0.25})
+    assert set(hof["shop"]) == {2.0, 4.0, 6.0} and np.allclose(hof["paid"], hof["price"] - 0.25) and set(hof["town"]) == {"Hof"}
+    fitted_table.exchanged = 0.5
+    half = model.sample(400)
+    agree = np.isclose(half["paid"], half["price"] - half["discount"])
+    assert 0.5 <= agree.mean() < 0.9
+    model.save(tmp_path / "model.npz")
+    again = VAE.load(tmp_path / "model.npz", backend="numpy")
+    assert again.table_.exchanged == 0.5
+    assert all(np.array_equal(value, model.sample(50)[name]) for name, value in again.sample(50).items())
+
+
+def test_combinations_are_drawn_as_often_as_recorded_and_the_nearest_of_them():
+    class Number:
+        is_numeric = True
+
+    class Schema:
+        columns = (Number, Number)
+
+    random = np.random.default_rng(0)
+    own = np.array([[0.0, 0.0], [0.0, 4.0], [4.0, 4.0]])[random.choice(3, 900, p=[0.6, 0.3, 0.1])]
+    drawn = own[random.permutation(900)] + 0.3 * random.normal(size=(900, 2))
+    found = Combinations.fit(Schema, [0, 1], own, drawn, 1.0)
+    every = np.ones(3, bool)
+    taken = found.of(drawn, random.random(900), every)
+    assert np.abs(taken - drawn).max() < 2.0  # of combinations 4 apart
+    off = random.normal(size=(2000, 2)) + 2.0  # draws that are distributed otherwise
+    off_taken = Combinations.fit(Schema, [0, 1], own, off, 1.0).of(off, random.random(2000), every)
+    for combination in ([0.0, 0.0], [0.0, 4.0], [4.0, 4.0]):
+        share = (own == combination).all(axis=1).mean()
+        assert abs((off_taken == combination).all(axis=1).mean() - share) < 0.03
+    flat = Combinations.fit(Schema, [0, 1], own, off, 0.5).of(off, random.random(2000), every)
+    roots = np.sqrt([(own == c).all(axis=1).mean() for c in ([0.0, 0.0], [4.0, 4.0])])
+    shares = [(flat == c).all(axis=1).mean() for c in ([0.0, 0.0], [4.0, 4.0])]
+    assert abs(shares[0] / shares[1] / (roots[0] / roots[1]) - 1.0) < 0.25
+    which = np.array([False, True, False])
+    assert (found.of(drawn, random.random(900), which) == found.values[1]).all()
+    expected = (off_taken == found.values[1]).all(axis=1).mean()
+    some = Combinations.fit(Schema, [0, 1], own, off, 1.0)
+    assert abs(np.exp(some.log_probability(off, which)).mean() - expected) < 0.02
+
+
+def test_blocks_are_of_columns_that_depend_on_each_other():
+    random = np.random.default_rng(0)
+    a, b, alone = random.integers(0, 8, 600), random.integers(0, 4, 600), random.integers(0, 5, 600)
+    own = np.stack([alone, a, (a + b) % 7, b, random.random(600)], axis=1).astype(float)
+    assert [sorted(block) for block in blocks(own, [0, 1, 2, 3], 0)] == [[1, 2, 3]]
+    assert blocks(own[:, [0, 1, 3]], [0, 1, 2], 0) == [] and blocks(own, [1], 0) == []
+    own[::3, 2] = np.nan
+    assert [sorted(block) for block in blocks(own, [0, 1, 2, 3], 0)] == [[1, 2, 3]]
+
+
+def test_few_enough_rows_are_exchanged_that_none_too_many_are_near():
+    random = np.random.default_rng(0)
+    trained, new = random.normal(size=(1000, 6)), random.normal(size=(1000, 6))
+    far = 3.0 * random.normal(size=(1000, 6))
+    assert share_to_exchange(new, new, trained) == 1.0 or abs(share_to_exchange(far, new, trained) - 1.0) < 0.3
+    share = share_to_exchange(far, trained[:1000] + 1e-6, trained)
+    assert 0.03 < share < 0.06  # copies: as many as may be near
+    assert share_to_exchange(trained, trained, trained) == 0.0
+
+
 def test_nearness_of_copies_and_of_new_rows():
     random = np.random.default_rng(0)
     trained, held_out, new = (random.normal(size=(count, 3)) for count in (900, 900, 2000))
@@ -301,13 +384,16 @@ def test_kinds_of_frames_without_their_library(monkeypatch):
 def test_a_file_whose_table_does_not_fit_is_refused(tmp_path):
     from npvae import io, model_file
 
-    model = fitted(columns(40))
+    model = fitted(prices(80))
     header, arrays = model_file.describe(model)
     for change, match in (
         (lambda h, a: a.pop("latents/mean"), "posteriors are not whole"), (lambda h, a: a.update(other=np.zeros(2)), "no use"),
         (lambda h, a: h["table"]["frame"]["types"].pop(), "as many as"), (lambda h, a: h["parameters"].update(likelihood={"name": "poisson"}), "auto"),
         (lambda h, a: a.update({"latents/mean": a["latents/mean"][:, :1]}), "does not fit the model"),
-        (lambda h, a: a.update({"marginal_1/drawn": a["marginal_1/drawn"][::-1]}), "in order"),
+        (lambda h, a: a.update({"marginal_5/drawn": a["marginal_5/drawn"][::-1]}), "in order"),
+        (lambda h, a: a.pop("combinations_0/scale"), "not whole"), (lambda h, a: h["table"]["combinations"][0].append(77), "not whole"),
+        (lambda h, a: a.update({"combinations_0/values": a["combinations_0/values"] + 0.5}), "has not"),
+        (lambda h, a: a.update({"combinations_0/log_weights": a["combinations_0/log_weights"][:-1]}), "finite numbers of the shape"),
     ):
         import copy
 

@@ -6,6 +6,8 @@
     rows            a fitted table: rows to numbers, numbers to rows; and its part of the model's file
     frame           which kind of table came, and one of that kind again
     latents         from which z synthetic rows are drawn
+    marginals       columns of numbers as they were recorded
+    combinations    columns that depend on each other, as they were recorded together
     given           rows of which some columns are given
     nearness        how near synthetic rows are to the rows that were trained on
     mixin           the hooks of the estimator

@@ -149,23 +149,22 @@ class TableHooks:
         refuse_too_many_samples(self.model_, n)
         if fitted.latents is None:
             raise InputError("this model cannot be sampled from: its training ended with posteriors that are not finite")
-        theta, row = self.device_theta(), None
+        theta, fixed, exchange = self.device_theta(), {}, None
         if given is None:
             z = fitted.latents.draw(n, seed)
         else:
-            given = given_columns.values_of(given, fitted.schema)
-            row = given_columns.row_of(given, fitted)
-            z = given_columns.latents_given(self.model_, theta, fitted, row, n, seed)
+            row = given_columns.row_of(given_columns.values_of(given, fitted.schema), fitted)
+            fixed = fitted.given_values(row)
+            z, exchange = given_columns.latents_given(self.model_, theta, fitted, row, n, seed)
         z = z.astype(self.theta_.dtype)
         with np.errstate(all="ignore"):  # what is not finite is refused in words
             if mean:
                 values = fitted.expected_values(self.model_, theta, z)
             else:
-                values = fitted.drawn_values(self.model_.draw(self.model_.views(theta), z, random.Stream(seed, "data sample", 0)), seed)
-        if row is not None:
-            for i, (column, block) in enumerate(zip(fitted.schema.columns, fitted.schema.slices, strict=True)):
-                if column.name in given and given[column.name] is not None:
-                    values[i] = column.decode(np.repeat(row[:, block], n, axis=0))
+                x = self.model_.draw(self.model_.views(theta), z, random.Stream(seed, "data sample", 0))
+                values = fitted.drawn_values(x, seed, fixed, exchange)
+        for i, value in fixed.items():
+            values[i] = np.repeat(value, n)
         return fitted.table(values)
 
     def impute(

@@ -47,14 +47,26 @@ class Nearness:
         return float(np.sqrt(QUANTILE * (1.0 - QUANTILE) * (1.0 / self.rows + 1.0 / self.held_out)))
 
 
-def distances(x: np.ndarray, trained: np.ndarray) -> np.ndarray:
-    """Of rows x (n, D), the distance to the nearest of the rows ``trained`` (M, D), (n,)."""
+def distances(x: np.ndarray, trained: np.ndarray, others: bool = False) -> np.ndarray:
+    """Of rows x (n, D), the distance to the nearest of the rows ``trained`` (M, D), (n,); others: x are the first of these, without it."""
     size, found = np.square(trained).sum(axis=1), np.empty(len(x))
     for part in batches(len(x), AT_ONCE):
         squares = size - 2.0 * (x[part] @ trained.T)
+        if others:
+            squares[np.arange(len(squares)), np.arange(len(x))[part]] = np.inf
         nearest = squares.argmin(axis=1)
         found[part] = np.sqrt(np.square(x[part] - trained[nearest]).sum(axis=1))  # without the rounding of the expansion
     return found
+
+
+def share_to_exchange(left: np.ndarray, exchanged: np.ndarray, trained: np.ndarray) -> float:
+    """Of synthetic rows (n, D) as they are drawn and with their columns exchanged (combinations.py), the share that can be exchanged so that
+    no more are nearer to a row ``trained`` (M, D) than 5 % of these are to each other, with a standard error."""
+    trained = trained[:MOST].astype(np.float64)
+    quantile = np.quantile(distances(trained, trained, others=True), QUANTILE)
+    before, after = (float((distances(part.astype(np.float64), trained) < quantile).mean()) for part in (left, exchanged))
+    most = QUANTILE + np.sqrt(QUANTILE * (1.0 - QUANTILE) / len(trained))
+    return 1.0 if after <= most else float(np.clip((most - before) / (after - before), 0.0, 1.0)) if after > before else 0.0
 
 
 def nearness(synthetic: np.ndarray, trained: np.ndarray, held_out: np.ndarray) -> Nearness:
