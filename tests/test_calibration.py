@@ -1,5 +1,6 @@
 """Levels of intervals and sets by cells held out: the ranks' quantiles, shrunk, and what imputers do with them."""
 
+import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -134,12 +135,16 @@ def table():
     return np.where(generator.random(x.shape) < 0.2, np.nan, x)
 
 
+@pytest.fixture(scope="module")
+def fitted():
+    return TableImputer(**QUICK).fit(table())
+
+
 QUICK = {"members": 2, "epochs": 2, "hidden": (4,), "imputation_samples": 50, "random_state": 0, "backend": "numpy"}
 
 
-def test_an_imputer_keeps_its_levels_in_its_file(tmp_path):
-    x = table()
-    imputer = TableImputer(**QUICK).fit(x)
+def test_an_imputer_keeps_its_levels_in_its_file(tmp_path, fitted):
+    x, imputer = table(), fitted
     assert TableImputer(**QUICK).fit(x).calibration_ == imputer.calibration_
     assert [column["sets"] is None for column in imputer.calibration_] == [True, True, False]
     found = imputer.impute(x, draws=39)
@@ -166,8 +171,9 @@ def test_an_imputer_keeps_its_levels_in_its_file(tmp_path):
     (lambda columns: columns[0].pop("above"), r"calibration\[0\].*above", False),
     (lambda columns: columns[0]["above"].__setitem__(3, 1.5), "at most 1, got 1.5", False),
 ])
-def test_files_with_other_levels_are_refused(tmp_path, monkeypatch, change, words, written):
-    imputer = TableImputer(**QUICK).fit(table())
+def test_files_with_other_levels_are_refused(tmp_path, monkeypatch, fitted, change, words, written):
+    imputer = copy.copy(fitted)
+    imputer.calibration_ = copy.deepcopy(fitted.calibration_)
     change(imputer.calibration_)
     if not written:  # what is declared is checked when it is written, and when it is read
         with pytest.raises(InputError, match=words):
@@ -177,3 +183,21 @@ def test_files_with_other_levels_are_refused(tmp_path, monkeypatch, change, word
     monkeypatch.undo()
     with pytest.raises(ModelFileError, match=words):
         TableImputer.load(tmp_path / "i.npz", backend="numpy")
+
+
+def test_what_two_members_say_better_than_one_is_known():
+    """Normal scores of two are 1 - b times those of one; of more members by the share 1 - 1 / J that they do not have in common."""
+    generator = np.random.default_rng(5)
+    u = (generator.permutation(4000) + 0.5) / 4000
+    z = calibration._normal_scores(u)
+    half = np.array([calibration.normal_quantiles.quantile(np.array([p]))[0] for p in (0.05, 0.2)])
+    one = np.stack([u, u])
+    narrower = calibration.among_more(u, np.ones(4000), 2, 0.1)  # at b = 0.1 those of two are 0.9 times as far out
+    np.testing.assert_allclose(calibration._normal_scores(narrower), 0.9 * z, atol=1e-5)
+    assert calibration.gain_of_two(one, narrower) == pytest.approx(0.1, abs=0.002)
+    assert calibration.gain_of_two(one[:, :5], narrower[:5]) < 0.02  # of few cells nothing is believed
+    assert calibration.gain_of_two(one, u) == calibration.gain_of_two(np.zeros((2, 0)), np.zeros(0)) == 0.0
+    assert calibration.gain_of_two(narrower[None], u) == 0.0  # never wider
+    five = calibration.among_more(np.array([0.05, 0.2]), np.array([1.0, 2.0]), 5, 0.1)
+    np.testing.assert_allclose(calibration._normal_scores(five), half * [0.84, 0.84 / 0.9], atol=1e-5)
+    np.testing.assert_allclose(calibration.among_more(u, np.full(4000, 5.0), 5, 0.2), u, atol=1e-6)

@@ -14,8 +14,13 @@ column of few cells has the table's levels, and a table of few those that were a
 draws as scores. Of sets the score is 1 - v, v the share of draws of more frequent values and u times that of its own.
 
 Whose draws: a cell that one member holds out has been trained on by others, so just the members that hold it out answer for it, as do
-the trees of a forest for what was not in their bag. Most cells have one member's draws, those of all members are the wider for it that
-members differ: the levels are rather too high than too low.
+the trees of a forest for what was not in their bag. Most cells have one member's draws, and those of all members lie better and are wider:
+normal scores z = Phi^-1(score) of cells are nearer to 0 among the draws of more members. Cells that two members hold out say how much, and
+as the variance of a mean of h members has the part 1 / h that they do not share,
+
+    z of J members = z of h members * (1 - 2 b (1 - 1 / J)) / (1 - 2 b (1 - 1 / h))          1 - b = rms(z of two) / rms(z of one)
+
+b is shrunk to 0 as if WEIGHT further cells had found no difference. It is of all columns of more than FEW_VALUES values, and for them.
 
 Sources: Vovk, Gammerman & Shafer (2005); Romano, Patterson & Candes (2019) for ends of their own; Kim, Xu & Barber (2020) for members;
 Romano, Sesia & Candes (2020) for sets.
@@ -23,6 +28,7 @@ Romano, Sesia & Candes (2020) for sets.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -30,6 +36,7 @@ import numpy as np
 from npvae import random
 from npvae.errors import InputError, ModelFileError
 from npvae.fields import ListOf, Maybe, Real, Record
+from npvae.tables.kinds import normal_quantiles
 
 #: Columns of more different values have intervals, and no sets.
 FEW_VALUES = 20
@@ -120,22 +127,55 @@ def calibrate(x: np.ndarray, schema, members: list, hidden: Callable, seeds: lis
                     mine.append((rows[here], np.stack([column.decode(draw[here, block]) for draw in found.draws])))
     scores = [_scores(x[:, block], column, mine, seeds[0], i)
               for i, (column, block, mine) in enumerate(zip(schema.columns, schema.slices, answers, strict=True), 1)]
+    many = [(mine, told) for few, mine, told in scores if not few and "below" in mine]
+    _among_all([mine for mine, _ in many], [told for _, told in many], len(members))
     found = [dict.fromkeys(SIDES) for _ in schema.columns]
     for side in SIDES:
         for few in (False, True):
-            group = [i for i, (is_few, mine) in enumerate(scores) if is_few == few and side in mine]
+            group = [i for i, (is_few, mine, _) in enumerate(scores) if is_few == few and side in mine]
             for i, quantiles in zip(group, shrunk_quantiles([scores[i][1][side] for i in group]), strict=True):
                 found[i][side] = np.round(quantiles, 6).tolist()
     return found
 
 
-def _scores(x, column, answers, seed: int, number: int) -> tuple[bool, dict]:
-    """Whether the column has few values, and the scores of its cells by side."""
+def gain_of_two(one: np.ndarray, two: np.ndarray) -> float:
+    """b, from 0 to a fifth, of the scores of cells among the draws of either of two members, (2, n), and of both, (n,)."""
+    before = float(np.square(_normal_scores(one)).mean(axis=0).sum())
+    after = float(np.square(_normal_scores(two)).sum())
+    return min(0.2, max(0.0, 1.0 - math.sqrt((after + WEIGHT) / (before + WEIGHT))))
+
+
+def among_more(scores: np.ndarray, holders: np.ndarray, members: int, gain: float) -> np.ndarray:
+    """Scores (n,) among the draws of so many holders, (n,), as they would be among those of all members."""
+    factor = (1.0 - 2.0 * gain * (1.0 - 1.0 / members)) / (1.0 - 2.0 * gain * (1.0 - 1.0 / holders))
+    z = factor * _normal_scores(scores)
+    tail = np.exp(normal_quantiles.log_upper_tail(np.abs(z)))
+    return np.where(z < 0.0, tail, 1.0 - tail)
+
+
+def _normal_scores(scores: np.ndarray) -> np.ndarray:
+    return normal_quantiles.quantile(np.clip(scores, 1e-9, 1.0 - 1e-9))
+
+
+def _among_all(scores: list[dict], told: list[dict], members: int) -> None:
+    """Change the scores of the ends of columns, by side, to those among all members' draws."""
+    if members == 1 or not scores:
+        return
+    gain = gain_of_two(*(np.concatenate([each[name] for each in told], axis=-1) for name in ("one", "two")))
+    for mine, each in zip(scores, told, strict=True):
+        for side in SIDES[:2]:
+            mine[side] = among_more(mine[side], each["holders"], members, gain)
+
+
+def _scores(x, column, answers, seed: int, number: int) -> tuple[bool, dict, dict]:
+    """Whether the column has few values, the scores of its cells by side, and how many members hold them out; of cells that two do
+    also the scores of both ends by "one" of them alone, (2, 2 n), and by "two", (2 n,)."""
     values = column.decode(x[~np.isnan(x[:, 0])])
     kinds = sorted(set(values.tolist()), key=lambda value: (isinstance(value, str), value))
     few = len(kinds) <= FEW_VALUES
     sides = (SIDES[:2] if column.is_numeric else ()) + (SIDES[2:] if few else ())
     found: dict = {side: [] for side in sides}
+    told = {"holders": np.zeros(0), "one": np.zeros((2, 0)), "two": np.zeros(0)}
     rows = np.concatenate([where for where, _ in answers]) if answers else np.zeros(0, int)
     places, which = np.unique(rows, return_inverse=True)
     u = random.uniform(seed, "calibration", number, (len(places),))
@@ -148,11 +188,15 @@ def _scores(x, column, answers, seed: int, number: int) -> tuple[bool, dict]:
         drawn = draws_of[:, order].transpose(2, 0, 1).reshape(-1, len(some))
         cells = column.decode(x[places[some]])
         if column.is_numeric:
+            told["holders"] = np.append(told["holders"], np.full(len(some), holders))
             for side, each in zip(SIDES, scores_of_ends(cells, drawn, u[some]), strict=False):
                 found[side].append(each)
+            if holders == 2:
+                told["two"] = np.concatenate([found[side][-1] for side in SIDES[:2]])
+                told["one"] = np.stack([np.concatenate(scores_of_ends(cells, half, u[some])) for half in np.split(drawn, 2)])
         if few:
             found["sets"].append(scores_of_sets(_numbered(cells, kinds), _numbered(drawn, kinds), u[some]))
-    return few, {side: np.concatenate([*parts, np.zeros(0)]) for side, parts in found.items()}
+    return few, {side: np.concatenate([*parts, np.zeros(0)]) for side, parts in found.items()}, told
 
 
 def _numbered(values: np.ndarray, kinds: list) -> np.ndarray:
