@@ -102,7 +102,7 @@ class _Saying:
     def __init__(self, width, number):
         self._width, self._number = width, number
 
-    def impute(self, x, seed, samples, draws):
+    def impute(self, x, seed, samples, draws, members):
         generator = np.random.default_rng(self._number)
         return SimpleNamespace(draws=0.5 * generator.standard_normal((draws, len(x), self._width)))
 

@@ -423,7 +423,7 @@ def test_a_member_on_the_device_s_own_arrays():
 
 def members_that_say(monkeypatch, imputer, answers, sizes, dtype=float):
     """Each member fills in its answer, with its effective sample size; draws count up from it."""
-    def answer(self, x, seed, samples, draws, progress=None, curves=None):
+    def answer(self, x, seed, samples, draws, progress=None, curves=None, members=1):
         i = next(i for i, member in enumerate(imputer.members_) if member is self)
         drawn = np.stack([np.broadcast_to(answers[i] + 0.01 * (k + 1), x.shape) for k in range(draws)]) if draws else None
         return Imputation(np.broadcast_to(answers[i], x.shape).astype(dtype), drawn, {"effective_sample_size": sizes[i]})

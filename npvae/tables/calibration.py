@@ -117,7 +117,8 @@ def calibrate(x: np.ndarray, schema, members: list, hidden: Callable, seeds: lis
         out = hidden(i)
         rows = np.flatnonzero(out.any(axis=1))[:most_rows]
         try:
-            found = member.impute(np.where(out[rows], np.nan, x[rows]), random.seed_for_part(seed, "calibration", 0), SAMPLES, DRAWS)
+            own = random.seed_for_part(seed, "calibration", 0)
+            found = member.impute(np.where(out[rows], np.nan, x[rows]), own, SAMPLES, DRAWS, members=len(members))
         except InputError:  # of a row that is out of range, which filling in refuses by its number
             continue
         for column, block, mine in zip(schema.columns, schema.slices, answers, strict=True):
