@@ -15,17 +15,26 @@ from npvae._version import __version__
 
 TYPE_CHECKING = False  # type checkers take it for true; importing typing would cost more than the rest of this file
 if TYPE_CHECKING:
-    from npvae import backend, plots, random
-    from npvae.data import load_dataset, load_file
-    from npvae.data.tables.read import read_table
-    from npvae.estimator import VAE
-    from npvae.gradcheck import check_gradient, numerical_gradient
-    from npvae.model import Architecture, Model
-    from npvae.objectives import negative_elbo, value_and_gradient
-    from npvae.outliers import OutlierVAE
-    from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE, SoftmaxRegression
-    from npvae.tables import TableImputer
-    from npvae.training import TrainingSettings, train
+    from npvae import backend as backend
+    from npvae import plots as plots
+    from npvae import random as random
+    from npvae.data import load_dataset as load_dataset
+    from npvae.data import load_file as load_file
+    from npvae.data.tables.read import read_table as read_table
+    from npvae.estimator import VAE as VAE
+    from npvae.gradcheck import check_gradient as check_gradient
+    from npvae.gradcheck import numerical_gradient as numerical_gradient
+    from npvae.model import Architecture as Architecture
+    from npvae.model import Model as Model
+    from npvae.objectives import negative_elbo as negative_elbo
+    from npvae.objectives import value_and_gradient as value_and_gradient
+    from npvae.outliers import OutlierVAE as OutlierVAE
+    from npvae.semisupervised import LatentClassifier as LatentClassifier
+    from npvae.semisupervised import SemiSupervisedVAE as SemiSupervisedVAE
+    from npvae.semisupervised import SoftmaxRegression as SoftmaxRegression
+    from npvae.tables import TableImputer as TableImputer
+    from npvae.training import TrainingSettings as TrainingSettings
+    from npvae.training import train as train
 
 # Public names are imported at first use: ``import npvae`` then costs next to nothing, which a command
 # line, a worker process and a test of a single function all feel.

@@ -5,11 +5,20 @@ The constructor only stores its arguments; ``fit`` learns, and what it learns en
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
+
+from numpy.typing import ArrayLike, DTypeLike
 
 from npvae import likelihoods, preparation
 from npvae.fitted import FittedVAE
+from npvae.likelihoods import Likelihood
 from npvae.model import Model
+from npvae.objectives.base import Objective
+from npvae.optim import Optimizer
+from npvae.schedules import Schedule
 from npvae.tables.vae import TableHooks
 from npvae.tables.vae.configuration import Auto
 
@@ -89,12 +98,17 @@ class VAE(TableHooks, FittedVAE):
     """
 
     def __init__(
-        self, latent_dim=None, hidden=None, *, decoder_hidden=None, activation=None, missing=False, linear_path=None,
-        likelihood="bernoulli", objective=None, beta=1.0, kl_warmup=0, optimizer=None, learning_rate=None, schedule="constant",
-        clip_norm=None, batch_size=None, epochs=None, validation_fraction=None, patience=None, min_delta=0.0, binarize="none",
-        initial_weights="glorot", output_bias="auto", divide_by=1.0, backend="auto", threads=None, dtype="float32",
-        random_state=None, verbose=False,
-    ):
+        self, latent_dim: int | None = None, hidden: int | Sequence[int] | None = None, *,
+        decoder_hidden: int | Sequence[int] | None = None, activation: str | None = None, missing: Any = False,
+        linear_path: bool | None = None, likelihood: str | Mapping[str, Any] | Likelihood | None = "bernoulli",
+        objective: str | Mapping[str, Any] | Objective | None = None, beta: float = 1.0, kl_warmup: Any = 0,
+        optimizer: str | Mapping[str, Any] | Optimizer | None = None, learning_rate: float | None = None,
+        schedule: str | Mapping[str, Any] | Schedule = "constant", clip_norm: float | None = None,
+        batch_size: int | None = None, epochs: int | None = None, validation_fraction: float | None = None,
+        patience: int | None = None, min_delta: float = 0.0, binarize: str = "none", initial_weights: str = "glorot",
+        output_bias: str = "auto", divide_by: float = 1.0, backend: Any = "auto", threads: int | None = None,
+        dtype: DTypeLike = "float32", random_state: Any = None, verbose: bool = False,
+    ) -> None:
         self.latent_dim = latent_dim
         self.hidden = hidden
         self.decoder_hidden = decoder_hidden
@@ -151,8 +165,10 @@ class VAE(TableHooks, FittedVAE):
         return preparation.prepare(self, X, X_valid).model
 
     def fit(
-        self, X, y=None, *, X_valid=None, callbacks=(), checkpoint=None, checkpoint_seconds=10.0, resume=False
-    ):
+        self, X: ArrayLike | Mapping[str, Any], y: ArrayLike | None = None, *,
+        X_valid: ArrayLike | Mapping[str, Any] | None = None, callbacks: Iterable[Callable[..., Any]] = (),
+        checkpoint: str | os.PathLike[str] | None = None, checkpoint_seconds: float = 10.0, resume: bool | str = False,
+    ) -> VAE:
         """Train on X (N, I) or (N, ...); y is ignored. Return self.
 
         X_valid: rows to validate on, in the place of ``validation_fraction``. callbacks: functions called

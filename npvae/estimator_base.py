@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +20,8 @@ from npvae.training import TrainingState, train
 from npvae.training.checkpoint import Checkpointer, CheckpointFile, check_resume, data_fingerprints, read_checkpoint
 from npvae.training.loop import initial_state
 from npvae.training.state import FAILED, NOT_FINITE, interruption
+
+E = TypeVar("E", bound="Estimator")
 
 
 class Estimator(SklearnProtocol):
@@ -203,7 +207,7 @@ class Estimator(SklearnProtocol):
         model_file.save(self, path)
 
     @classmethod
-    def load(cls, path, *, backend="auto", threads=None):
+    def load(cls: type[E], path: str | os.PathLike[str], *, backend: Any = "auto", threads: int | None = None) -> E:
         """The model of a file written by ``save``, to run on ``backend`` and so many threads.
 
         FileNotFoundError, ModelFileError: it cannot be read.

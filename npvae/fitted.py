@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from npvae import check, evaluate, inputs, random
 from npvae.batches import batches
@@ -26,7 +30,7 @@ class FittedVAE(Estimator):
         check.finite_result("q(z|x)", mu, logvar)
         return mu, logvar
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike | Mapping[str, Any]) -> NDArray[Any]:
         """The posterior means, (N, Z): the same every call."""
         return self.encode(X)[0]
 
@@ -48,7 +52,7 @@ class FittedVAE(Estimator):
         eps = random.normal(self.seed_of(random_state), "reconstruction noise", 0, mu.shape, mu.dtype)
         return self.inverse_transform(mu + np.exp(0.5 * logvar) * eps)
 
-    def sample(self, n=1, *, mean=True, random_state=None):
+    def sample(self, n: int = 1, *, mean: bool = True, random_state: Any = None) -> Any:
         """``n`` new samples: z from the prior N(0, I), then E[x|z], or a draw from p(x|z) if ``mean=False``.
 
         With ``random_state=None`` the model's own seed is used, so the call repeats itself.

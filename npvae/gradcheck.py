@@ -27,8 +27,10 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from npvae.errors import GradientCheckError, GradientCheckWarning, InputError, KinkError
 from npvae.finite_differences import Derivative, derivative
@@ -87,7 +89,7 @@ class GradientReport:
 
 
 def check_gradient(
-    function: Callable, inputs: Sequence, backward: Callable | None = None, *, names: Sequence[str] | None = None,
+    function: Callable[..., Any], inputs: Sequence[ArrayLike], backward: Callable[..., Any] | None = None, *, names: Sequence[str] | None = None,
     rtol: float = 1e-6, step: float | None = None, seed: int = 0, raise_on_failure: bool = True,
 ) -> GradientReport:
     """Check the gradient of ``function`` at ``inputs``; GradientCheckError if it is wrong.
@@ -144,7 +146,7 @@ def check_gradient(
 
 
 def numerical_gradient(
-    function: Callable, inputs: Sequence, upstream=None, *, step: float | None = None, rtol: float = 1e-6
+    function: Callable[..., Any], inputs: Sequence[ArrayLike], upstream: Any = None, *, step: float | None = None, rtol: float = 1e-6
 ) -> tuple[np.ndarray | None, ...]:
     """d/dx sum(upstream * function(*inputs)) for each input x, float64, element by element; None for one of whole
     numbers or booleans, which is passed on as it is.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from npvae import check, evaluate, io, model_file, preparation
 from npvae.errors import ModelFileError, PosteriorCollapseWarning
@@ -74,10 +78,12 @@ class OutlierVAE(Estimator):
     _more_header = {"table": table_rows.DECLARATION, "offset": Real()}
 
     def __init__(
-        self, contamination=0.1, *, kinds=None, ignore=(), missing=(), unseen="error", support_fraction=0.5, latent_dim=5, hidden=(64,),
-        samples=200, learning_rate=1e-3, batch_size=128, epochs=None, validation_fraction=0.1, backend="auto", threads=None,
-        random_state=None, verbose=False,
-    ):
+        self, contamination: float = 0.1, *, kinds: Mapping[Any, Any] | None = None, ignore: Iterable[Any] = (),
+        missing: Any = (), unseen: str = "error", support_fraction: float = 0.5, latent_dim: int | None = 5,
+        hidden: int | Sequence[int] | None = (64,), samples: int = 200, learning_rate: float | None = 1e-3,
+        batch_size: int | None = 128, epochs: int | None = None, validation_fraction: float | None = 0.1,
+        backend: Any = "auto", threads: int | None = None, random_state: Any = None, verbose: bool = False,
+    ) -> None:
         self.contamination = contamination
         self.kinds = kinds
         self.ignore = ignore
@@ -98,7 +104,11 @@ class OutlierVAE(Estimator):
 
     # learning
 
-    def fit(self, X, y=None, *, callbacks=(), checkpoint=None, checkpoint_seconds=10.0, resume=False):
+    def fit(
+        self, X: ArrayLike | Mapping[str, Any], y: ArrayLike | None = None, *,
+        callbacks: Iterable[Callable[..., Any]] = (), checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_seconds: float = 10.0, resume: bool | str = False,
+    ) -> OutlierVAE:
         """Learn from a table X of N rows and C columns, which may hold outliers. Return self; y is ignored.
 
         callbacks, checkpoint, checkpoint_seconds, resume, Ctrl-C: as of :meth:`npvae.VAE.fit`. InputError, InputTypeError: an argument or the

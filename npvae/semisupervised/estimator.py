@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from npvae import check, inputs, likelihoods, preparation
 from npvae.errors import InputError
+from npvae.likelihoods import Likelihood
 from npvae.objectives import SemiSupervised
+from npvae.optim import Optimizer
+from npvae.schedules import Schedule
 from npvae.semisupervised import features as latent_features
 from npvae.semisupervised.fitted import FittedSemiSupervisedVAE
 from npvae.semisupervised.labels import frequencies, read_labels, refuse_unusable, warn_of_many_classes
@@ -78,13 +85,19 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
     _architecture_type, _model_type = SemiSupervisedArchitecture, SemiSupervisedModel
 
     def __init__(
-        self, features=None, latent_dim=50, hidden=(500,), *, decoder_hidden=None, classifier_hidden=None,
-        activation="softplus", likelihood=None, kinds=None, ignore=(), missing=(), unseen="error", alpha=1.0, classes=None,
-        class_prior=None, standardize=False, beta=1.0, kl_warmup=0,
-        optimizer="adam", learning_rate=1e-3, schedule="constant", clip_norm=None, batch_size=100, epochs=100,
-        validation_fraction=0.0, patience=None, min_delta=0.0, binarize="none", initial_weights="glorot", output_bias="auto",
-        divide_by=1.0, backend="auto", threads=None, dtype="float32", random_state=None, verbose=False,
-    ):
+        self, features: Any = None, latent_dim: int | None = 50, hidden: int | Sequence[int] | None = (500,), *,
+        decoder_hidden: int | Sequence[int] | None = None, classifier_hidden: int | Sequence[int] | None = None,
+        activation: str | None = "softplus", likelihood: str | Mapping[str, Any] | Likelihood | None = None,
+        kinds: Mapping[Any, Any] | None = None, ignore: Iterable[Any] = (), missing: Any = (), unseen: str = "error",
+        alpha: float = 1.0, classes: ArrayLike | None = None, class_prior: ArrayLike | str | None = None,
+        standardize: bool = False, beta: float = 1.0, kl_warmup: Any = 0,
+        optimizer: str | Mapping[str, Any] | Optimizer | None = "adam", learning_rate: float | None = 1e-3,
+        schedule: str | Mapping[str, Any] | Schedule = "constant", clip_norm: float | None = None,
+        batch_size: int | None = 100, epochs: int | None = 100, validation_fraction: float | None = 0.0,
+        patience: int | None = None, min_delta: float = 0.0, binarize: str = "none", initial_weights: str = "glorot",
+        output_bias: str = "auto", divide_by: float = 1.0, backend: Any = "auto", threads: int | None = None,
+        dtype: DTypeLike = "float32", random_state: Any = None, verbose: bool = False,
+    ) -> None:
         self.features = features
         self.latent_dim = latent_dim
         self.hidden = hidden
@@ -124,8 +137,10 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
     # learning
 
     def fit(
-        self, X, y, *, X_valid=None, y_valid=None, callbacks=(), checkpoint=None, checkpoint_seconds=10.0, resume=False
-    ):
+        self, X: ArrayLike | Mapping[str, Any], y: ArrayLike, *, X_valid: ArrayLike | Mapping[str, Any] | None = None,
+        y_valid: ArrayLike | None = None, callbacks: Iterable[Callable[..., Any]] = (),
+        checkpoint: str | os.PathLike[str] | None = None, checkpoint_seconds: float = 10.0, resume: bool | str = False,
+    ) -> SemiSupervisedVAE:
         """Train on X (N, ...) and labels y (N,), -1 for a row without one; texts may be labels, then None is none too.
 
         Every class needs a labelled row; no row need be unlabelled. X_valid, y_valid: rows to validate on, with labels or without.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from npvae import check, declared, io, model_file, random
 from npvae.batches import batches
@@ -37,12 +41,12 @@ class FittedSemiSupervisedVAE(Classifier, TakesTables):
         check.finite_result("q(z|x, y)", mu, logvar)
         return mu, logvar
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike | Mapping[str, Any]) -> NDArray[Any]:
         """E[z|x], (N, Z), under q, the class summed out: the same every call."""
         x = self._input(X)
         return check.finite_result("E[z|x]", inference.expected_latent(self.model_, self.device_theta(), x))
 
-    def sample(self, label=None, n=1, *, mean=None, random_state=None):
+    def sample(self, label: Any = None, n: int = 1, *, mean: bool | None = None, random_state: Any = None) -> Any:
         """``n`` new rows of the class ``label``: z from the prior N(0, I), then E[x|y, z], or a draw if ``mean=False``. Of a model of a table
         a table of the kind that was fitted, without the columns that are carried: of draws, or of best guesses if ``mean=True``.
 

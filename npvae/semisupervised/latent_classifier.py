@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import copy
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from npvae import backend as backends
 from npvae import check, declared, io, model_file, random
@@ -36,13 +40,18 @@ class LatentClassifier(Classifier):
     n_features_in_, sample_shape_, feature_names_in_ : as the VAE has them.
     """
 
-    def __init__(self, features=None, classifier=None, samples=0, classes=None):
+    def __init__(
+        self, features: Any = None, classifier: Any = None, samples: int = 0, classes: ArrayLike | None = None
+    ) -> None:
         self.features = features
         self.classifier = classifier
         self.samples = samples
         self.classes = classes
 
-    def fit(self, X, y, *, callbacks=(), checkpoint=None, checkpoint_seconds=10.0, resume=False):
+    def fit(
+        self, X: ArrayLike | Mapping[str, Any], y: ArrayLike, *, callbacks: Iterable[Callable[..., Any]] = (),
+        checkpoint: str | os.PathLike[str] | None = None, checkpoint_seconds: float = 10.0, resume: bool | str = False,
+    ) -> LatentClassifier:
         """Fit to X (N, ...) and labels y (N,), -1 for a row without one; texts may be labels, then None is none too. Return self.
 
         callbacks, checkpoint, resume: as of :meth:`npvae.VAE.fit`, for a VAE of features that is not fitted yet. After Ctrl-C, which
@@ -93,7 +102,7 @@ class LatentClassifier(Classifier):
             raise TrainingInterrupted(str(interrupted), self)
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike | Mapping[str, Any]) -> Any:
         """The features, (N, D): posterior means of the dimensions that are used."""
         self._check_fitted()
         return latent_features.mean_and_deviation(self.features_, X, self.used_dimensions_)[0]

@@ -14,7 +14,11 @@ Sources: Bohning (1992), "Multinomial logistic regression algorithm", for the bo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from npvae import check, inputs
 from npvae.layers.softmax import log_softmax
@@ -61,10 +65,10 @@ class SoftmaxRegression(Classifier):
     (C,), ``classes_``, ``n_features_in_``.
     """
 
-    def __init__(self, l2=1e-3):
+    def __init__(self, l2: float = 1e-3) -> None:
         self.l2 = l2
 
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike | Mapping[str, Any], y: ArrayLike) -> SoftmaxRegression:
         """Fit to X (N, I) and y (N,). InputError, InputTypeError: as of SemiSupervisedVAE. Return self."""
         l2 = check.real_number("l2", self.l2, above=0.0)
         x = inputs.as_rows(X, "float64", model=type(self).__name__).values

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from npvae import backend as backends
 from npvae import check, random
@@ -89,10 +93,14 @@ class TableImputer(SklearnProtocol):
     """
 
     def __init__(
-        self, kinds=None, *, ignore=(), missing=(), unseen="error", continuous_likelihood="gaussian_decoder", latent_dim=None,
-        hidden=(128, 128), members=5, samples=5, learning_rate=2e-3, batch_size=64, epochs=None, held_out=0.1, every=None, patience=6,
-        imputation_samples=2000, time=None, backend="auto", threads=None, random_state=None, verbose=False,
-    ):
+        self, kinds: Mapping[Any, Any] | None = None, *, ignore: Iterable[Any] = (), missing: Any = (),
+        unseen: str = "error", continuous_likelihood: str | Mapping[str, Any] = "gaussian_decoder",
+        latent_dim: int | None = None, hidden: int | Sequence[int] | None = (128, 128), members: int = 5,
+        samples: int = 5, learning_rate: float | None = 2e-3, batch_size: int | None = 64, epochs: int | None = None,
+        held_out: float = 0.1, every: int | None = None, patience: int | None = 6, imputation_samples: int = 2000,
+        time: float | None = None, backend: Any = "auto", threads: int | None = None, random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
         self.kinds = kinds
         self.ignore = ignore
         self.missing = missing
@@ -115,7 +123,10 @@ class TableImputer(SklearnProtocol):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y=None, *, checkpoint=None, checkpoint_seconds=10.0, resume=False):
+    def fit(
+        self, X: ArrayLike | Mapping[str, Any], y: ArrayLike | None = None, *,
+        checkpoint: str | os.PathLike[str] | None = None, checkpoint_seconds: float = 10.0, resume: bool | str = False,
+    ) -> TableImputer:
         """Learn from a table X of N rows and C columns. Return self; y is ignored.
 
         checkpoint, checkpoint_seconds, resume: as of :meth:`npvae.VAE.fit`; one file for all members. Resuming needs a ``random_state``.
@@ -251,7 +262,7 @@ class TableImputer(SklearnProtocol):
             check.real_number("held_out", self.held_out, above=0.0, maximum=0.5), every, whole("patience", self.patience, 1),
         )
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike | Mapping[str, Any]) -> Any:
         """X with its missing cells filled in by their best guesses: a new table, of the same kind or of that of ``set_output``."""
         return self.impute(X).filled
 

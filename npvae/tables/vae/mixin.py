@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from npvae import check, inputs, random
@@ -131,7 +134,9 @@ class TableHooks:
             found.index = X.index
         return found
 
-    def sample(self, n=1, *, mean=None, given=None, random_state=None):
+    def sample(
+        self, n: int = 1, *, mean: bool | None = None, given: Mapping[str, Any] | None = None, random_state: Any = None
+    ) -> Any:
         """``n`` new samples: z from the prior N(0, I), then E[x|z], or a draw from p(x|z) if ``mean=False``.
 
         Of a model of a table a table of synthetic rows, of the kind that was fitted, with its names, types, units and categories, and
