@@ -304,6 +304,7 @@ DEFAULTS = {
             interrupted=False
     """,
     "training.steps": """
+        Stepper: fused=True
         Epoch: norm_sum=0.0
     """,
 }
