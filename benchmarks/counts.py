@@ -16,7 +16,7 @@ largest totals in the training rows, ties to the first, and none without a count
 Models, none of which sees a test row; p(x) is of the whole row of counts, its total included:
 
     npvae        VAE(likelihood="negative_binomial", random_state=seed), nothing else said; log p(x) by 1,000 importance samples
-    multinomial, poisson   the same with another likelihood
+    dirichlet_multinomial, multinomial, poisson   the same with another likelihood
     lda          scikit-learn's LatentDirichletAllocation, 5, 10, 20, 40 or 80 topics by a fifth of the training rows, held out; p(x | total) by
                  1,000 importance samples from its approximate posterior (its own bound is below by far), times p(total)
     independent  a negative binomial distribution a column, of the mean and the maximum-likelihood size
@@ -217,8 +217,8 @@ def vae(likelihood: str):
 
 
 MODELS = {
-    "npvae": vae("negative_binomial"), "multinomial": vae("multinomial"), "poisson": vae("poisson"), "lda": lda,
-    "independent": independent, "dirichlet": dirichlet,
+    "npvae": vae("negative_binomial"), "dirichlet_multinomial": vae("dirichlet_multinomial"), "multinomial": vae("multinomial"),
+    "poisson": vae("poisson"), "lda": lda, "independent": independent, "dirichlet": dirichlet,
 }
 #: Those that draw no random numbers.
 CERTAIN = ("independent", "dirichlet")

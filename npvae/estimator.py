@@ -45,7 +45,8 @@ class VAE(TableHooks, FittedVAE):
 
     Parameters
     ----------
-    latent_dim : number of latent dimensions, Z; None: 2, of counts ("poisson", "negative_binomial", "multinomial") 10.
+    latent_dim : number of latent dimensions, Z; None: 2, of counts ("poisson", "negative_binomial", "multinomial",
+        "dirichlet_multinomial") 10.
     hidden : widths of the encoder's hidden layers; () makes it linear; None: one of 256.
     decoder_hidden : widths of the decoder's, from z on; None mirrors the encoder, but of counts is (): linear.
     activation : "relu" (also for None, but of counts "tanh"), "tanh", "softplus" or "identity".
@@ -53,7 +54,7 @@ class VAE(TableHooks, FittedVAE):
     linear_path : linear layers beside the hidden ones, to the posterior's mean and variance and the decoder's mean; None: none.
     likelihood : "bernoulli", "continuous_bernoulli", "squared_error", "gaussian", "gaussian_one_variance",
         "gaussian_per_feature", "gaussian_decoder", "student_t", "bounded", "categorical", "ordinal", "poisson", "negative_binomial",
-        "multinomial", "table"; ``{"name": ..., argument: value}``; or a Likelihood.
+        "multinomial", "dirichlet_multinomial", "table"; ``{"name": ..., argument: value}``; or a Likelihood.
         "auto": X is a table of columns of any kind, with gaps perhaps, each with the likelihood that suits it; or ``{"name": "auto",
         "kinds": {...}, "ignore": [...], "missing": [...], "unseen": "missing"}``, as of TableImputer. Columns are scaled inside, and
         arguments that are None are then chosen by the table: see npvae/tables/vae/choices.py.

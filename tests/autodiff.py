@@ -120,6 +120,11 @@ def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=N
         total, p = x.sum(axis=1), anp.exp(head) / anp.sum(anp.exp(head), axis=1, keepdims=True)
         shares = gammaln(total + 1) + anp.sum(x * anp.log(p) - gammaln(x + 1), axis=1)
         return -shares - log_negative_binomial(total, anp.exp(log_total_mean), anp.exp(log_total_size))
+    if kind == "dirichlet_multinomial":
+        total, a = x.sum(axis=1), anp.exp(head)
+        shares = gammaln(total + 1) + gammaln(anp.sum(a, axis=1)) - gammaln(total + anp.sum(a, axis=1))
+        shares = shares + anp.sum(gammaln(x + a) - gammaln(a) - gammaln(x + 1), axis=1)
+        return -shares - log_negative_binomial(total, anp.exp(log_total_mean), anp.exp(log_total_size))
     if kind == "ordinal":
         total, start = 0.0, 0
         for i, size in enumerate(likelihood.sizes or [x.shape[1]]):

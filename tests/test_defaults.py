@@ -144,6 +144,9 @@ DEFAULTS = {
     "likelihoods.multinomial": """
         Multinomial.negative_log_likelihood: gradient=True
     """,
+    "likelihoods.dirichlet_multinomial": """
+        DirichletMultinomial.negative_log_likelihood: gradient=True
+    """,
     "likelihoods.ordinal": """
         Ordinal.negative_log_likelihood: gradient=True
     """,

@@ -102,7 +102,7 @@ def test_training(more):
     ])
 
 
-@pytest.mark.parametrize("likelihood", ["bounded", "multinomial", "negative_binomial", "ordinal"])
+@pytest.mark.parametrize("likelihood", ["bounded", "dirichlet_multinomial", "multinomial", "negative_binomial", "ordinal"])
 def test_training_by_likelihoods_of_whole_numbers(likelihood):
     counts = np.floor(4.0 * X)
     if likelihood == "ordinal":

@@ -164,7 +164,7 @@ def test_the_defaults_of_counts_and_of_others():
                 settings.batch_size, settings.epochs)
 
     of_counts = 10, (256,), (), "tanh", "adam", 3e-3, 100
-    for likelihood in ("poisson", "negative_binomial", "multinomial"):
+    for likelihood in ("poisson", "negative_binomial", "multinomial", "dirichlet_multinomial"):
         assert chosen(likelihood=likelihood) == (*of_counts, 400)
     assert chosen(1000) == (*of_counts, 120) and chosen(100, batch_size=1) == (*of_counts[:-1], 1, 20)
     given = {"latent_dim": 3, "hidden": (5,), "decoder_hidden": (4,), "activation": "relu", "optimizer": "sgd", "learning_rate": 0.1,

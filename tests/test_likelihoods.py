@@ -15,7 +15,7 @@ EXAMPLES = [
     likelihoods.Bernoulli(), likelihoods.SquaredError(), likelihoods.Gaussian(), likelihoods.Gaussian(0.1),
     likelihoods.GaussianOneVariance(), likelihoods.GaussianPerFeature(0.01), likelihoods.GaussianDecoder(0.0),
     likelihoods.ContinuousBernoulli(), likelihoods.StudentT(0.01, smallest=1.0), likelihoods.Categorical(),
-    likelihoods.Categorical([3, 4]), likelihoods.Poisson(), likelihoods.NegativeBinomial(), likelihoods.Multinomial(),
+    likelihoods.Categorical([3, 4]), likelihoods.Poisson(), likelihoods.NegativeBinomial(), likelihoods.Multinomial(), likelihoods.DirichletMultinomial(),
     likelihoods.Ordinal(), likelihoods.Ordinal([3, 4]),
     likelihoods.Bounded(), likelihoods.Bounded(None, 2.0, 0.5, floor=0.1),
     likelihoods.Table([("bernoulli", 2), {"likelihood": {"name": "gaussian", "variance": 0.5}, "columns": 1}]),
@@ -52,6 +52,7 @@ def test_by_name(name):
     own = {
         "gaussian_one_variance": {"raw_logvar": (1,)}, "gaussian_per_feature": {"raw_logvar": (7,)}, "negative_binomial": {"log_size": (7,)},
         "ordinal": {"raw_thresholds": (7,)}, "multinomial": {"log_total_mean": (1,), "log_total_size": (1,)},
+        "dirichlet_multinomial": {"log_total_mean": (1,), "log_total_size": (1,)},
     }
     assert shapes == own.get(name, {})
     assert likelihood.reconstruction_label
@@ -114,7 +115,7 @@ def test_everything_is_of_the_data_s_dtype_and_of_its_shape(ops, dtype, rng, nam
             assert isinstance(doutputs, tuple) and dparameters.keys() == own.keys()
             for found, like in (*zip(doutputs, outputs, strict=True), *((dparameters[key], own[key]) for key in own)):
                 assert found.dtype == dtype and found.shape == like.shape
-        if observed and name not in ("gaussian_one_variance", "gaussian_per_feature", "multinomial", "ordinal", "table"):
+        if observed and name not in ("gaussian_one_variance", "gaussian_per_feature", "multinomial", "dirichlet_multinomial", "ordinal", "table"):
             for found in doutputs:
                 assert not found[~there].any() and found[there].any()
     mean = likelihood.mean(ops, outputs, own)

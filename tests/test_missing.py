@@ -48,7 +48,7 @@ def test_keeping_what_is_observed(dtype):
 def pattern(kind, generator, rows, share=0.4):
     """Which entries are observed, (rows, 5): the columns of one variable together; one row of nothing, one of everything."""
     observed = generator.random((rows, N_FEATURES)) > share
-    if kind.name in ("categorical", "multinomial", "ordinal"):
+    if kind.name in ("categorical", "multinomial", "dirichlet_multinomial", "ordinal"):
         observed[:] = observed[:, :1]
     if kind.name == "table":  # its example has one column each of three kinds, then a block
         observed[:, 3:] = observed[:, 3:4]
@@ -63,7 +63,7 @@ def some(likelihood, generator, rows=7):
     return outputs, own, draw_data(likelihood, generator, rows, N_FEATURES)
 
 
-@pytest.mark.parametrize("name", [name for name in likelihoods.KNOWN if name not in ("categorical", "multinomial", "ordinal", "table")])
+@pytest.mark.parametrize("name", [name for name in likelihoods.KNOWN if name not in ("categorical", "multinomial", "dirichlet_multinomial", "ordinal", "table")])
 def test_a_likelihood_of_what_is_observed_is_that_of_fewer_features(ops, rng, name):
     """Row by row: the observed columns alone, in a likelihood of so many features."""
     likelihood = likelihoods.get(name)

@@ -27,7 +27,7 @@ def message(array: str, shape, other: str, than) -> str:
 HEADS = {
     "bernoulli": "logits", "continuous_bernoulli": "logits", "squared_error": "mean", "gaussian": "mean", "gaussian_one_variance": "mean",
     "gaussian_per_feature": "mean", "gaussian_decoder": "mean", "student_t": "location", "poisson": "log_rate", "categorical": "logits",
-    "negative_binomial": "log_mean", "bounded": "location", "multinomial": "logits",
+    "negative_binomial": "log_mean", "bounded": "location", "multinomial": "logits", "dirichlet_multinomial": "log_concentration",
 }
 
 

@@ -49,7 +49,7 @@ def add_parser(commands) -> None:
         "--likelihood", type=choices.likelihood,
         help="auto (default of a table that holds other than numbers from 0 to 1: one for every column), bernoulli (default), "
         "continuous_bernoulli, squared_error, gaussian[:variance=V], gaussian_one_variance, gaussian_per_feature, gaussian_decoder, "
-        "student_t, bounded[:low=L|none,high=H|none,step=S], poisson, negative_binomial, multinomial, categorical[:sizes=N+N+...], "
+        "student_t, bounded[:low=L|none,high=H|none,step=S], poisson, negative_binomial, multinomial, dirichlet_multinomial, categorical[:sizes=N+N+...], "
         "ordinal[:sizes=N+N+...]",
     )
     model.add_argument("--allow-missing", action="store_true", help="NaN in the data is what is missing: train on the rest")

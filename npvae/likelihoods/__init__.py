@@ -9,6 +9,7 @@ from npvae.likelihoods.bernoulli import Bernoulli
 from npvae.likelihoods.bounded import Bounded
 from npvae.likelihoods.categorical import Categorical
 from npvae.likelihoods.continuous_bernoulli import ContinuousBernoulli
+from npvae.likelihoods.dirichlet_multinomial import DirichletMultinomial
 from npvae.likelihoods.gaussian_fixed import Gaussian, SquaredError
 from npvae.likelihoods.gaussian_learned import (
     GaussianDecoder,
@@ -27,7 +28,7 @@ KNOWN.update(
     (kind.name, kind)
     for kind in (
         Bernoulli, SquaredError, Gaussian, GaussianOneVariance, GaussianPerFeature, GaussianDecoder, ContinuousBernoulli,
-        StudentT, Bounded, Categorical, Ordinal, Poisson, NegativeBinomial, Multinomial, Table,
+        StudentT, Bounded, Categorical, Ordinal, Poisson, NegativeBinomial, Multinomial, DirichletMultinomial, Table,
     )
 )
 
@@ -67,7 +68,7 @@ def unknown_kinds(likelihood: Likelihood) -> str:
 
 
 __all__ = [
-    "KNOWN", "Bernoulli", "Bounded", "Categorical", "ContinuousBernoulli", "Gaussian", "GaussianDecoder", "GaussianOneVariance",
-    "GaussianPerFeature", "Likelihood", "Multinomial", "NegativeBinomial", "Ordinal", "Poisson", "SquaredError", "StudentT", "Table",
+    "KNOWN", "Bernoulli", "Bounded", "Categorical", "ContinuousBernoulli", "DirichletMultinomial", "Gaussian", "GaussianDecoder",
+    "GaussianOneVariance", "GaussianPerFeature", "Likelihood", "Multinomial", "NegativeBinomial", "Ordinal", "Poisson", "SquaredError", "StudentT", "Table",
     "get", "is_known", "register", "unknown_kinds",
 ]

@@ -108,6 +108,6 @@ class Multinomial(Likelihood):
         some = gaps.any(axis=1) & ~gaps.all(axis=1)
         if some.any():
             raise InputError(
-                f"row {np.argmax(some)} of X lacks some of its counts, and not all: the multinomial likelihood needs a row's total; "
+                f"row {np.argmax(some)} of X lacks some of its counts, and not all: the {self.name} likelihood needs a row's total; "
                 "use negative_binomial where single counts are missing"
             )
