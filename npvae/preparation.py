@@ -88,6 +88,8 @@ def _check_values(model: Model, settings: TrainingSettings, values: np.ndarray, 
     """InputError: the features are not what is binarised, or not what the likelihood takes."""
     if settings.binarize != "none":
         refuse_outside(values, 0.0, 1.0, "to binarize", "scale the data, or leave binarize='none'", column_names)
+    if column_names is not None and len(column_names) != values.shape[1]:
+        column_names = None  # of a table's columns, some of which are several features
     model.likelihood.check_data(values, column_names)
 
 

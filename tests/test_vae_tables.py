@@ -231,6 +231,16 @@ def test_carried_columns_are_named_and_left_out():
     assert quiet.get_params()["likelihood"]["ignore"] == ["id", "constant"]
 
 
+def test_bounded_columns_after_columns_of_several_features():
+    random = np.random.default_rng(0)
+    table = {
+        "kind": random.choice(["x", "y", "z", "w"], 60).astype(object), "sort": random.choice(["p", "q", "s"], 60).astype(object),
+        "share": np.round(random.random(60), 2),
+    }
+    model = fitted(table, epochs=1, likelihood={"name": "auto", "kinds": {"share": "bounded"}})
+    assert 0.0 <= min(model.sample(50)["share"]) <= max(model.sample(50)["share"]) <= 1.0
+
+
 def test_the_arguments_of_auto():
     assert Auto.of("bernoulli") is None and Auto.of({"name": "poisson"}) is None and Auto.of("auto") == Auto()
     auto = Auto.of({"name": "auto", "kinds": {"age": "continuous"}, "missing": (np.float64(-1),), "unseen": "missing"})
