@@ -13,7 +13,6 @@ from npvae.model import Architecture, Model
 from npvae.objectives import negative_elbo
 from npvae.selfcheck import draw_data
 
-
 #: Their best biases have no closed form.
 ABOUT = ("student_t", "bounded", "dirichlet_multinomial")
 
