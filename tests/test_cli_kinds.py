@@ -56,11 +56,11 @@ def test_what_is_damaged_or_empty_is_left_to_whoever_reads_it(here):
 
 
 @pytest.mark.parametrize(("line", "words"), [
-    ("sample imputer.npz --out o.npy", "imputer.npz holds a TableImputer, but 'npvae sample' needs a VAE or a SemiSupervisedVAE; it is for 'npvae impute --model imputer.npz'"),
+    ("encode imputer.npz --data x.npy --out o.npy", "imputer.npz holds a TableImputer, but 'npvae encode' needs a VAE or a SemiSupervisedVAE; it is for 'npvae impute --model imputer.npz' or 'npvae sample imputer.npz'"),
     ("encode checkpoint.npz --data x.npy --out o.csv", "checkpoint.npz holds a checkpoint of training, but 'npvae encode' needs"),
     ("evaluate m1.npz --data x.npy", "but 'npvae evaluate' needs a VAE; it is for 'npvae classify --model m1.npz'"),
     ("reconstruct t.csv --data x.npy --out o.png", "t.csv holds text, but 'npvae reconstruct' needs a VAE; it is for 'npvae table t.csv', 'npvae train --data t.csv' or 'npvae impute --data t.csv'"),
-    ("sample p.png --out o.npy", "p.png holds a PNG picture of 30 x 20 pixels, but 'npvae sample' needs a VAE or a SemiSupervisedVAE; npvae has no use for it"),
+    ("sample p.png --out o.npy", "p.png holds a PNG picture of 30 x 20 pixels, but 'npvae sample' needs a VAE or a SemiSupervisedVAE or a TableImputer; npvae has no use for it"),
     ("impute --data t.csv --out o.csv --model vae.npz", f"vae.npz holds a VAE, but --model of 'npvae impute' needs a TableImputer; it is for {VAE_COMMANDS}"),
     ("impute --data t.csv --out o.csv --model checkpoint-imputer.npz", "it is for 'npvae impute --checkpoint checkpoint-imputer.npz --resume'"),
     ("impute --checkpoint checkpoint.npz --resume", "but --checkpoint of 'npvae impute' needs a checkpoint of a TableImputer"),

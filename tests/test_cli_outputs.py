@@ -313,7 +313,7 @@ def test_whole_numbers_are_said_to_be_converted_once(here, capsys, command):
 @pytest.mark.parametrize(("command", "words"), [
     ("evaluate m2.npz", "m2.npz holds a SemiSupervisedVAE, but 'npvae evaluate' needs a VAE"),
     ("encode imputer.npz", "imputer.npz holds a TableImputer, but 'npvae encode' needs a VAE or a SemiSupervisedVAE"),
-    ("reconstruct m2.npz", "needs a VAE"), ("sample imputer.npz", "holds a TableImputer"), ("encode x.npy", "x.npy holds an array, but"),
+    ("reconstruct m2.npz", "needs a VAE"), ("encode x.npy", "x.npy holds an array, but"),
     ("evaluate pictures", "pictures/model.npz"), ("reconstruct gaps.csv", "gaps.csv"),
 ])
 def test_what_is_no_model_of_the_command_is_refused_in_one_line(here, capsys, command, words):

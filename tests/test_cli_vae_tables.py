@@ -62,6 +62,7 @@ def test_synthetic_rows_in_the_table_s_units(run, tmp_path, monkeypatch, capsys)
     assert all(len(row["income"].partition(".")[2]) <= 2 for row in rows)
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["rows"] == 50 and report["given"]["region"] == "North" and 0 <= report["nearness"]["share"] <= 1
+    assert report["nearness"]["of"].startswith("rows drawn when the model was trained")
     capsys.readouterr()
     assert main(["sample", model, "-n", "2", "--out", "-"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "region,income,age,day,owner"
@@ -110,3 +111,17 @@ def test_resume_of_a_table_and_what_is_no_table(run, tmp_path, monkeypatch, caps
     np.save(tmp_path / "measured.npy", 100.0 + np.random.default_rng(0).normal(size=(40, 3)))
     assert main("train measured.npy --out of-array --epochs 1 --hidden 4 --quiet --no-plots".split()) == 0
     assert main("sample of-array -n 5 --out s.npy".split()) == 0 and np.load("s.npy").shape == (5, 3)
+
+
+def test_synthetic_rows_of_an_imputer_s_file(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    table = str(run[0] / "table.csv")
+    line = ["impute", table, "--out", "f.csv", "--save", "i.npz", "--members", "2", "--epochs", "2", "--backend", "numpy", "--quiet"]
+    assert main(line) == 0
+    assert main(["sample", "i.npz", "-n", "30", "--given", "region=South", "--report", "r.txt", "--backend", "numpy"]) == 0, capsys.readouterr().err
+    assert ": 30 synthetic rows" in capsys.readouterr().out
+    rows = list(csv.DictReader((tmp_path / "samples.csv").read_text().splitlines()))
+    assert len(rows) == 30 and {row["region"] for row in rows} == {"South"} and {row["owner"] for row in rows} == {"true", "false"}
+    assert all(np.datetime64(row["day"]) and int(row["age"]) for row in rows)
+    assert "30 synthetic rows, given region = South" in (tmp_path / "r.txt").read_text()
+    assert main(["sample", "i.npz", "--label", "a"]) == 2 and "--label needs a model of 'npvae classify'" in capsys.readouterr().err

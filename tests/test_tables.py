@@ -338,3 +338,27 @@ def test_what_scikit_learn_is_told_of_an_imputer():
     assert tags.input_tags.allow_nan and tags.input_tags.string and tags.input_tags.categorical
     assert tags.estimator_type is None and not tags.target_tags.required and tags.transformer_tags.preserves_dtype == []
     assert not TableImputer().__sklearn_is_fitted__()
+
+
+def test_synthetic_rows_of_an_imputer_are_like_its_table(rng, tmp_path):
+    first = rng.normal(50.0, 10.0, 400)
+    region = np.where(first + rng.normal(0.0, 4.0, 400) > 50.0, "north", "south").astype(object)
+    table = {"first": first.round(1), "count": rng.poisson(np.exp(first / 20.0)).astype(float), "region": region, "id": np.arange(400.0)}
+    table["first"][::7] = np.nan
+    imputer = TableImputer(members=2, epochs=20, hidden=(16,), ignore="id", imputation_samples=300, random_state=0, backend="numpy").fit(table)
+    rows = imputer.sample(801, random_state=1)
+    assert list(rows) == ["first", "count", "region"] and rows["count"].dtype == np.int64 and len(rows["count"]) == 801
+    assert abs(rows["first"].mean() - 50.0) < 2.5 and 7.0 < rows["first"].std() < 14.0 and rows["count"].min() >= 0
+    assert abs((rows["region"] == "north").mean() - (region == "north").mean()) < 0.1
+    assert rows["first"][rows["region"] == "north"].mean() > rows["first"][rows["region"] == "south"].mean() + 8.0
+    np.testing.assert_array_equal(rows["first"], rows["first"].round(1))
+    imputer.save(tmp_path / "imputer.npz")
+    again = TableImputer.load(tmp_path / "imputer.npz", backend="numpy").sample(801, random_state=1)
+    assert all(np.array_equal(rows[name], again[name]) for name in rows) and not np.array_equal(rows["first"], imputer.sample(801)["first"])
+    given = imputer.sample(60, given={"first": 70.0})
+    assert set(given["first"]) == {70.0} and (given["region"] == "north").mean() > 0.8 and len(set(given["count"])) > 10
+    for wrong, words in (({"region": "east"}, "'region' has no value 'east'; it has 'north', 'south'"), ({"id": 3}, "it is carried"), ("first", "a mapping")):
+        with pytest.raises((InputError, TypeError), match=words):
+            imputer.sample(3, given=wrong)
+    array = TableImputer(members=1, epochs=2, hidden=(4,), random_state=0, backend="numpy").fit(rng.normal(size=(40, 3)))
+    assert array.sample(5).shape == (5, 3) and np.isfinite(array.sample(1)).all() and array.sample(2, given={0: 0.5})[:, 0].tolist() == [0.5, 0.5]

@@ -45,11 +45,20 @@ def tried(table) -> str:
     return f" (validation bounds after a short training: {', '.join(f'{size}: {bound:.2f}' for size, bound in table.tried.items())})"
 
 
+#: Of which rows the nearness is that a model keeps.
+OF_NEARNESS = "rows drawn when the model was trained (it keeps no rows of the table, to which those written now could be compared)"
+
+
+def nearness_of(model):
+    """What a model knows of the nearness of rows that it draws to those it was trained on; None: nothing, as an imputer."""
+    return getattr(model, "nearness_", None)
+
+
 def info(model) -> list[str]:
     """Lines about the table that a model was fitted to."""
     lines = columns_of(model.schema_)
     lines.append(f"chosen      latent dimensions {model.latent_dim_}{tried(model.table_)}, batches of {model.batch_size_}, {model.epochs_} epochs at most")
-    return lines + ([] if model.nearness_ is None else [f"nearness    {model.nearness_}"])
+    return lines + ([] if model.nearness_ is None else [f"nearness    of {OF_NEARNESS}: {model.nearness_}"])
 
 
 def columns_of(schema) -> list[str]:
@@ -135,12 +144,13 @@ def write_report(path, model, rows: int, wanted: dict | None) -> None:
     found = {
         "rows": rows, "given": {name: str(value) for name, value in (wanted or {}).items()},
         "columns": {column.name: column.kind for column in model.schema_.columns}, "left out": model.carried_,
-        "nearness": None if model.nearness_ is None else model.nearness_.config(),
+        "nearness": None if nearness_of(model) is None else {"of": OF_NEARNESS, **nearness_of(model).config()},
     }
     if outputs.suffix_of(path, ".txt") == ".json":
         text = json.dumps(found, indent=2, ensure_ascii=False)
     else:
         text = "\n".join([
-            f"{rows} synthetic rows" + (f", given {', '.join(f'{n} = {v}' for n, v in found['given'].items())}" if wanted else ""), *info(model),
+            f"{rows} synthetic rows" + (f", given {', '.join(f'{n} = {v}' for n, v in found['given'].items())}" if wanted else ""),
+            *(info(model) if hasattr(model, "table_") else columns_of(model.schema_)),
         ])
     write_text_atomically(outputs.target(path, ".txt"), text + "\n")

@@ -21,7 +21,7 @@ _OWN = {
     "SemiSupervisedVAE": ("a SemiSupervisedVAE", "'npvae classify --model {0}', 'npvae sample {0}' or 'npvae encode {0}'"),
     "LatentClassifier": ("a LatentClassifier", "'npvae classify --model {0}'"),
     "OutlierVAE": ("an OutlierVAE", "'npvae score --model {0}'"),
-    "imputer": ("a TableImputer", "'npvae impute --model {0}'"),
+    "imputer": ("a TableImputer", "'npvae impute --model {0}' or 'npvae sample {0}'"),
     "checkpoint": ("a checkpoint of training", "'npvae train --resume', 'npvae classify --resume' or 'npvae score --resume', whichever wrote it"),
     "imputer-checkpoint": ("a checkpoint of a TableImputer", "'npvae impute --checkpoint {0} --resume'"),
 }
@@ -38,7 +38,7 @@ _DATA = {
 }
 #: What options of commands take: of npvae's own kinds, or data.
 _MODELS = {
-    "evaluate": ("VAE",), "reconstruct": ("VAE",), "gradcheck": ("VAE",), "sample": ("VAE", "SemiSupervisedVAE"),
+    "evaluate": ("VAE",), "reconstruct": ("VAE",), "gradcheck": ("VAE",), "sample": ("VAE", "SemiSupervisedVAE", "imputer"),
     "encode": ("VAE", "SemiSupervisedVAE"), "classify": ("SemiSupervisedVAE", "LatentClassifier"), "impute": ("imputer",),
     "score": ("OutlierVAE", "VAE"),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from npvae import plots
+from npvae import io, plots
 from npvae.cli import about_tables, common, numbers, output, outputs, reading
 from npvae.data.own_files import SAVE_SUFFIXES
 from npvae.errors import InputError
@@ -10,7 +10,7 @@ from npvae.semisupervised import SemiSupervisedVAE
 
 
 def add_parser(commands) -> None:
-    parser = commands.add_parser("sample", help="draw new samples from a model")
+    parser = commands.add_parser("sample", help="draw new samples from a model, or from the imputer that 'npvae impute --save' left")
     common.add_model(parser)
     parser.add_argument("-n", "--number", type=numbers.whole(1), default=100, help="how many (default 100)")
     parser.add_argument(
@@ -24,7 +24,7 @@ def add_parser(commands) -> None:
     parser.add_argument(
         "--given", action="append", default=[], metavar="COLUMN=VALUE", help="of a table: a value that all rows have; may be given several times"
     )
-    reading.add_report(parser, "of a table: write what was drawn, and how near it is to the rows trained on, to this file: .json, else text; or -")
+    reading.add_report(parser, "of a table: write what was drawn, and what is known of its nearness to the rows trained on, to this file: .json, else text; or -")
     common.add_seed(parser)
     common.add_backend(parser)
     parser.set_defaults(run=run_command)
@@ -34,6 +34,11 @@ def run_command(options) -> int:
     if options.out is not None:
         _refuse(options.out, options.model)
     outputs.refuse(_report(options), [("the model", options.model)])
+    path = common.model_path(options.model)
+    if io.kind_of(path)[0] == "imputer":
+        from npvae.tables import TableImputer
+
+        return _of_table(options, TableImputer.load(path, **common.where_to_run(options)))
     vae = common.load_model(options, SemiSupervisedVAE)
     of_features = getattr(getattr(vae, "features_", None), "table_", None)
     table = getattr(vae, "table_", None) if of_features is None else of_features
@@ -78,23 +83,23 @@ def _of_class(options, model, schema) -> int:
     return 0
 
 
-def _of_table(options, vae) -> int:
-    """Synthetic rows of a model of a table."""
+def _of_table(options, model) -> int:
+    """Synthetic rows of a model of a table, or of an imputer."""
     if options.label is not None:
         raise InputError("--label needs a model of 'npvae classify'; of a model of a table say --given COLUMN=VALUE")
     out = "samples.csv" if options.out is None else options.out
     outputs.refuse_suffix(outputs.Output("--out", out), SAVE_SUFFIXES)
     outputs.refuse([outputs.Output("--out", out), *_report(options)], [("the model", options.model)])
-    given = about_tables.given(options.given, vae.schema_)
-    drawn = vae.sample(options.number, given=given, random_state=options.seed)
-    about_tables.write(out, drawn, vae.schema_)
+    given = about_tables.given(options.given, model.schema_)
+    drawn = model.sample(options.number, given=given, random_state=options.seed)
+    about_tables.write(out, drawn, model.schema_)
     if options.report is not None:
-        about_tables.write_report(options.report, vae, options.number, given)
+        about_tables.write_report(options.report, model, options.number, given)
     if files := outputs.written_words([out, *([] if options.report is None else [options.report])]):
-        left_out = f"; left out: {', '.join(vae.carried_)}" if vae.carried_ else ""
+        left_out = f"; left out: {', '.join(model.carried_)}" if model.carried_ else ""
         output.say(f"wrote {files}: {options.number} synthetic rows{left_out}")
-        if vae.nearness_ is not None:
-            output.say(str(vae.nearness_))
+        if (near := about_tables.nearness_of(model)) is not None:
+            output.say(f"nearness of {about_tables.OF_NEARNESS}: {near}")
     return 0
 
 

@@ -153,3 +153,16 @@ def _whole(value, one: type):
 def _has_large(cells: np.ndarray) -> bool:
     """Whether one of some whole numbers is more than a float holds."""
     return len(cells) > 0 and max(abs(int(cells.max())), abs(int(cells.min()))) > LARGEST_WHOLE
+
+
+def in_numpy(column, values: np.ndarray) -> np.ndarray:
+    """Values (N,) that a modelled column decodes, as NumPy has them: whole numbers, floats, truth values, dates, durations, or text."""
+    if column.form in ("date", "duration"):
+        unit = "D" if column.whole else "us"
+        return times.from_days(values.astype(np.float64), np.zeros(0, f"{'M' if column.form == 'date' else 'm'}8[{unit}]"))
+    if values.dtype.kind == "f" or all(type(value) is float for value in values):
+        v = values.astype(np.float64)
+        of_column = np.array(column.values, np.float64) if len(column.values) else v
+        whole = (column.whole or len(column.values)) and (of_column == np.rint(of_column)).all() and (np.abs(v) < 2.0**53).all()
+        return v.astype(np.int64) if whole else v
+    return values.astype(bool) if all(isinstance(value, bool) for value in values) else values

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,13 +16,14 @@ from numpy.typing import ArrayLike
 from npvae import backend as backends
 from npvae import check, random
 from npvae.data.tables.missing import values_of
-from npvae.errors import InputError, TrainingInterrupted
+from npvae.errors import FewSamplesWarning, InputError, InputTypeError, TrainingInterrupted
 from npvae.model import Model
 from npvae.progress import Stages
 from npvae.sklearn_protocol import WHERE, SklearnProtocol
 from npvae.tables import calibration, imputer_file, times
 from npvae.tables.budget import SHARE_OF_TRAINING, Budget, is_good_enough, relative_error
-from npvae.tables.frames import OUTPUTS, as_cells, in_container
+from npvae.tables.cells import in_numpy
+from npvae.tables.frames import OUTPUTS, as_cells, column_name, in_container
 from npvae.tables.imputation import TableImputation
 from npvae.tables.imputer_checkpoint import ImputerCheckpoint
 from npvae.tables.member import Member, Recipe, hide, model_of, train_member
@@ -32,6 +34,8 @@ from npvae.training.state import INTERRUPTED, OUT_OF_TIME
 
 #: Widest latent space by default.
 MOST_LATENTS = 10
+#: Effective samples of z of rows with given columns, below which a word is said.
+FEW_EFFECTIVE = 50
 #: Epochs and steps of a member, at most, and looks at the cells held out, by default; epochs of even the longest table.
 MOST_EPOCHS, MOST_STEPS, LOOKS, FEWEST_EPOCHS = 400, 40_000, 40, 10
 
@@ -303,6 +307,57 @@ class TableImputer(SklearnProtocol):
             numeric[place], modelled[place] = column.is_numeric, True
         observed = table.observed
         return TableImputation(filled, tables, np.min(sizes, axis=0), table.names, numeric, observed, ~observed & modelled, levels)
+
+    def sample(self, n=1, *, given=None, random_state=None):
+        """``n`` synthetic rows: of each, a member in turn draws z from the prior, and the row given z. Columns are in the table's units, with
+        its names, categories and ranges, and without gaps; those that are carried are left out.
+
+        A mapping of columns to arrays, of a table without names an array; a frame, if ``set_output`` says so. given: values of some columns by
+        name, ``{"region": "North"}``, which all rows then have. The members are trained to fill in gaps: rows that resemble the table's
+        more are drawn by ``VAE(likelihood="auto")``, from where its rows are encoded (tables/vae/).
+
+        NotFittedError. InputError: columns or values that the table has not. FewSamplesWarning: rows with the given values are rare.
+        """
+        self._check_fitted()
+        n, schema = check.whole_number("n", n, 1), self.schema_
+        seed = self.seed_ if random_state is None else random.seed_from(random_state)
+        row, members = None if given is None else self._given(given), self.members_[:n]
+        x, effective = np.empty((n, schema.width)), 0.0
+        for i, member in enumerate(members):
+            mine = x[i :: len(members)]
+            mine[:], size = member.sample(len(mine), seed_of_member(seed, i), row, self.imputation_samples)
+            effective += size
+        if effective < FEW_EFFECTIVE:
+            warnings.warn(
+                f"the rows rest on {effective:.0f} effective samples: rows with the given values are rare, and these are alike",
+                FewSamplesWarning, stacklevel=2,
+            )
+        if row is not None:
+            x = np.where(np.isnan(row), x, row)  # as it was given, without rounding
+        check.finite_result("the sample", x)
+        columns = {
+            column.name: in_numpy(column, column.decode(x[:, block])) for column, block in zip(schema.columns, schema.slices, strict=True)
+        }
+        if self._transform_output() == "default" and not schema.named:
+            numbers = all(values.dtype.kind in "iufb" for values in columns.values())
+            return np.stack([values.astype(np.float64 if numbers else object) for values in columns.values()], axis=1)
+        names = dict(zip(schema.names, self.get_feature_names_out().tolist(), strict=True))
+        return in_container({names[name]: values for name, values in columns.items()}, self._transform_output(), [], None)
+
+    def _given(self, given) -> np.ndarray:
+        """The given values as a row (1, D) with NaN. InputError, InputTypeError: that are none of the columns'."""
+        if not isinstance(given, Mapping):
+            raise InputTypeError(f"given must be a mapping of columns' names to values, got {given!r}")
+        found, known = {column_name(name): value for name, value in given.items()}, {column.name: column for column in self.schema_.columns}
+        for name, value in found.items():
+            if name not in known:
+                why = f": it is carried ({self.carried_[name]}), so that the model knows nothing of it" if name in self.carried_ else ""
+                raise InputError(f"given names the column {name!r}, but the model's columns are {', '.join(map(repr, [*known][:20]))}{why}")
+            cells = as_cells({name: [value]}).columns[0]
+            values = known[name].values
+            if len(values) and not cells.missing[0] and known[name].unseen(cells.cells, ~cells.missing)[0]:
+                raise InputError(f"given: the column {name!r} has no value {value!r}; it has {', '.join(map(repr, values[:20]))}")
+        return self.schema_.encode(as_cells({name: [found.get(name)] for name in self.schema_.names}))
 
     def _chosen(self, x: np.ndarray, budget: Budget) -> tuple[list[Member], int]:
         """The members that fill in x (N, D), and how many samples of z: all of them, or what there is time for; the best members then."""

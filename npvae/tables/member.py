@@ -14,6 +14,7 @@ Several members, each with another tenth hidden, make a model of a table togethe
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -67,6 +68,16 @@ class Member:
             self.model, theta, self.data(x), seed, samples, draws, AT_ONCE, progress, curves=curves,
             enough=enough_of(members),
         )
+
+    def sample(self, n: int, seed: int, row: np.ndarray | None = None, samples: int = 0) -> tuple[np.ndarray, float]:
+        """``(x, effective sample size)``: x (n, D) from the model, z from the prior; row: (1, D) with NaN, numbers that all rows have, for which
+        so many samples of z are weighted."""
+        theta = self.model.ops.asarray(self.theta)
+        if row is not None:
+            found = importance_imputation(self.model, theta, self.data(row), seed, samples, n)
+            return found.draws[:, 0], float(found.diagnostics["effective_sample_size"][0])
+        z = random.normal(seed, "prior sample", 0, (n, self.model.architecture.latent_dim), self.theta.dtype)
+        return self.model.draw(self.model.views(theta), z, random.Stream(seed, "data sample", 0)), math.inf
 
 
 def enough_of(members: int) -> float | None:

@@ -22,7 +22,7 @@ import numpy as np
 
 from npvae.fields import Either, Flag, ListOf, OneOf, Real, Record, Text
 from npvae.tables import times
-from npvae.tables.cells import boxed
+from npvae.tables.cells import boxed, in_numpy
 from npvae.tables.libraries import library_of
 
 CONTAINERS = ("pandas", "polars", "pyarrow", "dict", "records", "array")
@@ -61,7 +61,7 @@ class FrameKind:
 
     def table(self, columns, values: list[np.ndarray]):
         """A table of values (N,) of every column, floats or objects, as the columns of a schema decode them."""
-        names, plain = [column.name for column in columns], [_plain(*pair) for pair in zip(columns, values, strict=True)]
+        names, plain = [column.name for column in columns], [in_numpy(*pair) for pair in zip(columns, values, strict=True)]
         try:
             library = importlib.import_module(self.container) if self.container in CONTAINERS[:3] else None
         except ImportError:
@@ -94,19 +94,6 @@ def _type_of(column, library: str) -> dict:
     if library == "polars" and str(column.dtype).startswith("Enum"):
         return {"type": "Enum", "categories": column.dtype.categories.to_list()}
     return {"type": str(column.type if library == "pyarrow" else column.dtype)}
-
-
-def _plain(column, values: np.ndarray) -> np.ndarray:
-    """Values as NumPy has them: whole numbers, floats, truth values, dates, durations, or text."""
-    if column.form in ("date", "duration"):
-        unit = "D" if column.whole else "us"
-        return times.from_days(values.astype(np.float64), np.zeros(0, f"{'M' if column.form == 'date' else 'm'}8[{unit}]"))
-    if values.dtype.kind == "f" or all(type(value) is float for value in values):
-        v = values.astype(np.float64)
-        of_column = np.array(column.values, np.float64) if len(column.values) else v
-        whole = (column.whole or len(column.values)) and (of_column == np.rint(of_column)).all() and (np.abs(v) < 2.0**53).all()
-        return v.astype(np.int64) if whole else v
-    return values.astype(bool) if all(isinstance(value, bool) for value in values) else values
 
 
 def _objects(v: np.ndarray) -> list:
