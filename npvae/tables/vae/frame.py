@@ -21,7 +21,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from npvae.fields import Either, Flag, ListOf, OneOf, Real, Record, Text
-from npvae.tables import times
 from npvae.tables.cells import boxed, in_numpy
 from npvae.tables.libraries import library_of
 
