@@ -7,10 +7,12 @@ input, with one line on standard error; 130 ended by Ctrl-C; 141 where nobody re
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import re
 import sys
 import warnings
+from collections.abc import Sequence
 
 from npvae._version import __version__
 from npvae.cli import command_line, output
@@ -44,23 +46,13 @@ class Parser(argparse.ArgumentParser):
         return super()._get_values(action, arg_strings)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of ``npvae`` with all its commands."""
-    from npvae.cli import (
-        classify,
-        encode,
-        evaluate,
-        gradcheck,
-        impute,
-        info,
-        reconstruct,
-        sample,
-        score,
-        table,
-        train,
-        warmup,
-    )
+#: The commands, in the order of the help; each is a module of its name.
+COMMANDS = "train", "evaluate", "sample", "encode", "reconstruct", "table", "impute", "score", "classify", "gradcheck", "info", "warmup"
 
+
+def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser of ``npvae`` with all its commands, or with that of a command line's ``words`` alone: to import the others takes as long as
+    drawing some samples."""
     parser = Parser(
         prog="npvae",
         description="Variational autoencoders in NumPy with every gradient written by hand and checked.",
@@ -68,8 +60,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"npvae {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (train, evaluate, sample, encode, reconstruct, table, impute, score, classify, gradcheck, info, warmup):
-        module.add_parser(commands)
+    for name in words[:1] if words and words[0] in COMMANDS else COMMANDS:
+        importlib.import_module(f"npvae.cli.{name}").add_parser(commands)
     return parser
 
 

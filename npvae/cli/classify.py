@@ -136,7 +136,7 @@ def _run_that_left(path) -> str | None:
 
 def _loaded(options):
     """The model of ``--model``. InputError: it makes no pictures where they are asked for."""
-    model = common.load_model(options, SemiSupervisedVAE, LatentClassifier)
+    model = common.load_model(options, "SemiSupervisedVAE", "LatentClassifier")
     if options.pictures is not None:
         if isinstance(model, LatentClassifier):
             raise InputError(NO_PICTURES)

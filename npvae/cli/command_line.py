@@ -12,9 +12,9 @@ from npvae.cli import presets
 NO_FLAGS = ("run", "parser", "command", "words", "make_parser")
 
 
-def read(words: Sequence[str], make_parser: Callable[[], argparse.ArgumentParser]) -> argparse.Namespace:
+def read(words: Sequence[str], make_parser: Callable[[Sequence[str]], argparse.ArgumentParser]) -> argparse.Namespace:
     """The options, where a preset has taken the place of the defaults."""
-    parser = make_parser()
+    parser = make_parser(words)
     options = parser.parse_args(words)
     if getattr(options, "preset", None) is not None:
         options.parser.set_defaults(**presets.PRESETS[options.preset].options)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+import npvae
 from npvae import io
 from npvae.cli import choices, numbers, output, reading
 from npvae.cli.command_line import NO_FLAGS
@@ -143,11 +144,13 @@ def with_names(x: np.ndarray, column_names):
     return x if column_names is None else NamedColumns(x, column_names)
 
 
-def load_model(options, *others):
-    """The model of ``options.model``, a file or ``model.npz`` in a folder: a VAE, or one of the classes ``others``."""
+def load_model(options, *others: str):
+    """The model of ``options.model``, a file or ``model.npz`` in a folder: a VAE, or one of the classes of npvae that
+    ``others`` names."""
     path = model_path(options.model)
     _, found = io.kind_of(path)
-    model = next((other for other in others if other.__name__ == found), VAE).load(path, **where_to_run(options))
+    kind = getattr(npvae, found) if found in others else VAE
+    model = kind.load(path, **where_to_run(options))
     _say_if_untrained(model, path)
     return model
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from npvae.cli import columns, common, output, outputs
 from npvae.data.own_files import SAVE_SUFFIXES
-from npvae.semisupervised import SemiSupervisedVAE
 
 
 def add_parser(commands) -> None:
@@ -25,7 +24,7 @@ def run_command(options) -> int:
     out = outputs.Output("--out", options.out)
     outputs.refuse_suffix(out, SAVE_SUFFIXES)
     outputs.refuse([out], [("the model", options.model), ("--data", options.data)])
-    vae = common.load_model(options, SemiSupervisedVAE)
+    vae = common.load_model(options, "SemiSupervisedVAE")
     if common.choose_data(options, vae):
         outputs.refuse([out], [("--data", options.data)])
     data = columns.read_for(vae, options)

@@ -75,7 +75,7 @@ def _file_info(options) -> str:
     elif kind == "imputer":
         lines = _imputer_info(TableImputer.load(path, **common.where_to_run(options)))
     else:
-        lines = _model_info(common.load_model(options, SemiSupervisedVAE, LatentClassifier, OutlierVAE))
+        lines = _model_info(common.load_model(options, "SemiSupervisedVAE", "LatentClassifier", "OutlierVAE"))
     return "\n".join([*lines, *_purpose(found), f"verified    {io.seal_of(path)}"])
 
 

@@ -6,7 +6,6 @@ from npvae import io, plots
 from npvae.cli import about_tables, common, numbers, output, outputs, reading
 from npvae.data.own_files import SAVE_SUFFIXES
 from npvae.errors import InputError
-from npvae.semisupervised import SemiSupervisedVAE
 
 
 def add_parser(commands) -> None:
@@ -39,11 +38,11 @@ def run_command(options) -> int:
         from npvae.tables import TableImputer
 
         return _of_table(options, TableImputer.load(path, **common.where_to_run(options)))
-    vae = common.load_model(options, SemiSupervisedVAE)
+    vae = common.load_model(options, "SemiSupervisedVAE")
     of_features = getattr(getattr(vae, "features_", None), "table_", None)
     table = getattr(vae, "table_", None) if of_features is None else of_features
     if table is not None:
-        return _of_class(options, vae, table.schema) if isinstance(vae, SemiSupervisedVAE) else _of_table(options, vae)
+        return _of_class(options, vae, table.schema) if hasattr(vae, "classes_") else _of_table(options, vae)
     if options.given or options.report is not None:
         raise InputError(f"--{'given' if options.given else 'report'}: for models of tables; {options.model} is one of arrays")
     shape = plots.image_shape(vae.sample_shape_)
@@ -55,7 +54,7 @@ def run_command(options) -> int:
     if picture and shape is None:
         raise InputError(f"--out {out}: samples of shape {vae.sample_shape_} are not pictures; give it a .csv or .npy name")
     how = {"n": options.number, "mean": not options.noise, "random_state": options.seed}
-    if isinstance(vae, SemiSupervisedVAE):
+    if hasattr(vae, "classes_"):
         how["label"] = _label(vae.classes_, options.label)
     elif options.label is not None:
         raise InputError("--label needs a model of 'npvae classify': this one knows no classes")

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from npvae.tables.imputation import TableImputation
-from npvae.tables.imputer import TableImputer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from npvae.tables.imputation import TableImputation
+    from npvae.tables.imputer import TableImputer
 
 __all__ = ["TableImputation", "TableImputer"]
+
+
+def __getattr__(name: str):
+    """The classes when they are asked for: models of other kinds need the columns of tables, and no imputer."""
+    from importlib import import_module
+
+    if name not in __all__:
+        raise AttributeError(f"module 'npvae.tables' has no attribute {name!r}")
+    return getattr(import_module("npvae.tables." + {"TableImputation": "imputation", "TableImputer": "imputer"}[name]), name)
