@@ -23,7 +23,7 @@ from npvae.npy import BadHeader
 from npvae.outliers import OutlierVAE
 from npvae.plots import image_shape
 from npvae.reading import open_file
-from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE
+from npvae.semisupervised import LatentClassifier
 from npvae.semisupervised.model import SemiSupervisedArchitecture
 from npvae.summary import model_summary
 from npvae.tables import TableImputer, imputer_checkpoint
