@@ -196,7 +196,8 @@ def test_progress_counts_epochs_and_rows_of_all_members(capsys, rng):
     imputer = TableImputer(members=2, epochs=5, patience=9, imputation_samples=5, hidden=(3,), random_state=1, backend="numpy", verbose=True).fit(x)
     said = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in said if "start" not in line] == [
-        line for i in (1, 2) for line in (f"member {i} of 2", *(f"member {i} of 2: {epoch} of 5 epochs" for epoch in (0, 1, 2, 5)))
+        *(line for i in (1, 2) for line in (f"member {i} of 2", *(f"member {i} of 2: {epoch} of 5 epochs" for epoch in (0, 1, 2, 5)))),
+        "intervals of cells held out",
     ]
     assert [line for line in said if "start" in line] == [f"member {i} of 2: start, a normal distribution of 25 rows of 3 numbers" for i in (1, 2)]
     imputer.impute(x)

@@ -375,7 +375,7 @@ class TableImputer(SklearnProtocol):
     def _rows_to_calibrate(self, x: np.ndarray, member: Member, count: int, budget: Budget) -> int:
         """How many rows of each member intervals are calibrated by in a limited time."""
         def fill(rows: int) -> None:
-            member.impute(x[:rows], 0, calibration.SAMPLES, calibration.DRAWS)
+            member.impute(x[:rows], 0, calibration.SAMPLES, calibration.DRAWS, members=count)
 
         return budget.rows_to_calibrate(fill, len(x), count)
 
