@@ -25,8 +25,12 @@ from npvae import VAE, load_dataset
 
 PROTOCOLS = {
     "linear": {
-        "latent_dim": 2, "hidden": (), "likelihood": "squared_error", "optimizer": "adam",
-        "schedule": "cosine", "epochs": 30,
+        "latent_dim": 2,
+        "hidden": (),
+        "likelihood": "squared_error",
+        "optimizer": "adam",
+        "schedule": "cosine",
+        "epochs": 30,
     },
     "784-400-20": {"latent_dim": 20, "hidden": (400,), "optimizer": "adam", "batch_size": 128, "epochs": 10},
     "cross-entropy": {},
@@ -44,7 +48,10 @@ def run(name: str, seed: int, data, epochs: int | None) -> dict:
     vae.fit(data.x_train, X_valid=data.x_test)
     row = vae.history_.row(-1)
     result = {
-        "seed": seed, "train": row["loss"], "test": row["val_loss"], "epochs": row["epoch"],
+        "seed": seed,
+        "train": row["loss"],
+        "test": row["val_loss"],
+        "epochs": row["epoch"],
         "seconds": time.perf_counter() - started,
     }
     if name == "linear":

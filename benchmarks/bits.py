@@ -30,13 +30,17 @@ def data() -> dict[str, np.ndarray]:
     real = latent @ rng.standard_normal((2, FEATURES)) + 0.3 * rng.standard_normal((ROWS - 3, FEATURES))
     grey = 1.0 / (1.0 + np.exp(-real))
     return {
-        "real": real, "grey": grey, "binary": (grey > 0.5).astype(float), "counts": rng.poisson(np.exp(0.5 * real)).astype(float),
+        "real": real,
+        "grey": grey,
+        "binary": (grey > 0.5).astype(float),
+        "counts": rng.poisson(np.exp(0.5 * real)).astype(float),
         "words": rng.multinomial(30, np.full(FEATURES, 1.0 / FEATURES), ROWS - 3).astype(float),
     }
 
 
 def models(x):
     """``(name, a function of the backend's name that trains and returns the parameters)``."""
+
     def vae(rows, **settings):
         def train(name):
             return VAE(2, **{"hidden": (16,), "backend": name, **COMMON, **settings}).fit(rows).theta_
@@ -44,12 +48,22 @@ def models(x):
         return train
 
     likelihoods = {
-        "bernoulli": "grey", "squared_error": "real", "gaussian": "real", "gaussian_one_variance": "real",
-        "gaussian_per_feature": "real", "gaussian_decoder": "real", "continuous_bernoulli": "grey", "student_t": "real",
-        "bounded": "grey", "poisson": "counts", "negative_binomial": "counts", "multinomial": "words",
+        "bernoulli": "grey",
+        "squared_error": "real",
+        "gaussian": "real",
+        "gaussian_one_variance": "real",
+        "gaussian_per_feature": "real",
+        "gaussian_decoder": "real",
+        "continuous_bernoulli": "grey",
+        "student_t": "real",
+        "bounded": "grey",
+        "poisson": "counts",
+        "negative_binomial": "counts",
+        "multinomial": "words",
     }
     objectives = {
-        "elbo": "elbo", "5 samples": {"name": "importance_weighted", "samples": 5},
+        "elbo": "elbo",
+        "5 samples": {"name": "importance_weighted", "samples": 5},
         "5 samples, stl": {"name": "importance_weighted", "samples": 5, "estimator": "stl"},
         "5 samples, dreg": {"name": "importance_weighted", "samples": 5, "estimator": "dreg"},
     }
@@ -57,19 +71,24 @@ def models(x):
         for likelihood, rows in likelihoods.items():
             yield f"vae {objective} {likelihood}", vae(x[rows], objective=specification, likelihood=likelihood)
     for optimizer, argument in (
-        ("adam", {}), ("sgd", {}), ("sgd", {"momentum": 0.9}), ("rmsprop", {"epsilon_inside": True}),
+        ("adam", {}),
+        ("sgd", {}),
+        ("sgd", {"momentum": 0.9}),
+        ("rmsprop", {"epsilon_inside": True}),
     ):
         specification = {"name": optimizer, **argument}
-        yield " ".join(["vae", optimizer, *argument]), vae(
-            x["grey"], optimizer=specification, learning_rate=0.01, clip_norm=1.0
+        yield (
+            " ".join(["vae", optimizer, *argument]),
+            vae(x["grey"], optimizer=specification, learning_rate=0.01, clip_norm=1.0),
         )
     for activation in ("tanh", "softplus"):
         yield f"vae {activation}, float64", vae(x["grey"], activation=activation, hidden=(16, 9), dtype="float64")
     yield "vae binarize, warm-up", vae(x["grey"], binarize="dynamic", kl_warmup=5, schedule="cosine")
     gaps = np.where(np.random.default_rng(3).random(x["real"].shape) < 0.3, np.nan, x["real"])
     yield "vae with missing", vae(gaps, missing=True, likelihood="gaussian_decoder")
-    yield "vae with missing, 5 samples", vae(
-        gaps, missing=True, likelihood="gaussian_decoder", objective=objectives["5 samples"]
+    yield (
+        "vae with missing, 5 samples",
+        vae(gaps, missing=True, likelihood="gaussian_decoder", objective=objectives["5 samples"]),
     )
     y = np.where(np.arange(len(gaps)) < 40, (x["real"][:, 0] > 0).astype(int), -1)
 
@@ -91,7 +110,13 @@ def models(x):
     def imputer(name):
         table = np.column_stack([gaps[:, :6], np.where(np.isnan(gaps[:, 6]), np.nan, x["binary"][:, 6])])
         fitted = TableImputer(
-            hidden=(16,), members=1, epochs=STEPS * 64 // ROWS, imputation_samples=20, backend=name, threads=1, random_state=5
+            hidden=(16,),
+            members=1,
+            epochs=STEPS * 64 // ROWS,
+            imputation_samples=20,
+            backend=name,
+            threads=1,
+            random_state=5,
         ).fit(table)
         return fitted.members_[0].theta
 

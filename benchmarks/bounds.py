@@ -2,9 +2,9 @@
 
     NPVAE_DATA=... python benchmarks/bounds.py [--rounds 7] [--peers ...] [--rows 100]
 
-784-200-200-50, tanh, batch 20, the standard gradient, the encoder once a row: every competitor in a process of its own, in
-turns of a second, their losses compared. Then log p(x) with 5,000 samples a row, beside the time that its matrix products
-alone take at this machine's measured peak and in NumPy's BLAS.
+784-200-200-50, tanh, batch 20, the standard gradient, the encoder once a row: every competitor in a process of its own,
+in turns of a second, their losses compared. Then log p(x) with 5,000 samples a row, beside the time that its matrix
+products alone take at this machine's measured peak and in NumPy's BLAS.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def likelihood_table(rows: int, samples: int = 5000) -> None:
 
     spec = BOUNDS["bound-1"]
     x = (load_dataset("mnist").x_test[:rows] > 127).astype(np.float32)
-    decoder = shapes(spec)[len(spec.hidden) + 2:]
+    decoder = shapes(spec)[len(spec.hidden) + 2 :]
     flops = samples * sum(2.0 * a * b for a, b in decoder)
     threads = threads_here()
     h = [np.ones((AT_ONCE, a), np.float32) for a, _ in decoder]
@@ -84,7 +84,9 @@ def likelihood_table(rows: int, samples: int = 5000) -> None:
         if backend.reason_against(name) is None:
             model = Model(Architecture(784, 50, (200, 200), activation="tanh"), backend.get(name))
             theta = model.initial_parameters(0)
-            runs[f"npvae, {name}"] = lambda model=model, theta=theta: evaluate.log_likelihood(model, theta, x, 0, samples)
+            runs[f"npvae, {name}"] = lambda model=model, theta=theta: evaluate.log_likelihood(
+                model, theta, x, 0, samples
+            )
     times = {name: [] for name in runs}
     for turn in range(6):
         for name, run in runs.items():

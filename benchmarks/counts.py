@@ -3,8 +3,8 @@
     pip download lda scanpy --no-deps -d FOLDER; pip install h5py scipy scikit-learn
     python benchmarks/counts.py FOLDER [--matrices reuters pbmc stdlib] [--models ...] [--seeds 3]
 
-Matrices, rows x columns, each split by ``default_rng(0).permutation(rows)``, the first rows to train; the columns are those with the
-largest totals in the training rows, ties to the first, and none without a count there:
+Matrices, rows x columns, each split by ``default_rng(0).permutation(rows)``, the first rows to train; the columns are
+those with the largest totals in the training rows, ties to the first, and none without a count there:
 
     reuters     articles x words       lda's ``reuters.ldac``: its 395 articles; 300 and 95 rows, 1,000 words
     pbmc        cells x genes          scanpy's ``10x_pbmc68k_reduced.h5ad``: counts = round((exp(raw.X) - 1) n_counts / 10^4), which are whole
@@ -22,8 +22,8 @@ Models, none of which sees a test row; p(x) is of the whole row of counts, its t
     independent  a negative binomial distribution a column, of the mean and the maximum-likelihood size
     dirichlet    a Dirichlet-multinomial distribution, by maximum likelihood, times p(total)
 
-p(total) is a negative binomial distribution of the training rows' totals, by maximum likelihood. Results are kept in the folder, so that
-an ended run goes on where it was; the last lines are the table.
+p(total) is a negative binomial distribution of the training rows' totals, by maximum likelihood. Results are kept in
+the folder, so that an ended run goes on where it was; the last lines are the table.
 """
 
 from __future__ import annotations
@@ -128,7 +128,11 @@ def digest(*parts: np.ndarray) -> str:
 
 def log_negative_binomial(x, mean, size):
     return (
-        gammaln(x + size) - gammaln(size) - gammaln(x + 1.0) + size * np.log(size / (size + mean)) + x * np.log(mean / (size + mean))
+        gammaln(x + size)
+        - gammaln(size)
+        - gammaln(x + 1.0)
+        + size * np.log(size / (size + mean))
+        + x * np.log(mean / (size + mean))
     )
 
 
@@ -136,7 +140,11 @@ def fit_negative_binomial(x):
     """``(mean, size)`` of each column: the maximum-likelihood size is between e^-7 and e^12."""
     mean = x.mean(axis=0)
     sizes = [
-        minimize_scalar(lambda k, j=j: -log_negative_binomial(x[:, j], mean[j], np.exp(k)).sum(), bounds=(-7.0, 12.0), method="bounded").x
+        minimize_scalar(
+            lambda k, j=j: -log_negative_binomial(x[:, j], mean[j], np.exp(k)).sum(),
+            bounds=(-7.0, 12.0),
+            method="bounded",
+        ).x
         for j in range(x.shape[1])
     ]
     return mean, np.exp(sizes)
@@ -158,11 +166,20 @@ def independent(train, test, seed):
 
 def dirichlet(train, test, seed):
     def log_p(x, a):
-        return gammaln(a.sum()) - gammaln(x.sum(axis=1) + a.sum()) + (gammaln(x + a) - gammaln(a)).sum(axis=1) + log_coefficient(x)
+        return (
+            gammaln(a.sum())
+            - gammaln(x.sum(axis=1) + a.sum())
+            + (gammaln(x + a) - gammaln(a)).sum(axis=1)
+            + log_coefficient(x)
+        )
 
     def loss(log_a):
         a, total = np.exp(log_a), train.sum(axis=1)
-        slope = len(train) * digamma(a.sum()) - digamma(total + a.sum()).sum() + (digamma(train + a) - digamma(a)).sum(axis=0)
+        slope = (
+            len(train) * digamma(a.sum())
+            - digamma(total + a.sum()).sum()
+            + (digamma(train + a) - digamma(a)).sum(axis=0)
+        )
         return -log_p(train, a).mean(), -slope * a / len(train)
 
     start = np.log(50.0 * train.sum(axis=0) / train.sum())
@@ -199,7 +216,9 @@ def lda(train, test, seed):
 
     order = np.random.default_rng(seed).permutation(len(train))
     held, rest = np.split(order, [len(train) // 5])
-    scores = {topics: log_p_of_topics(fitted(train[rest], topics), train[held], seed).mean() for topics in (5, 10, 20, 40, 80)}
+    scores = {
+        topics: log_p_of_topics(fitted(train[rest], topics), train[held], seed).mean() for topics in (5, 10, 20, 40, 80)
+    }
     best = max(scores, key=scores.get)
     return log_p_of_topics(fitted(train, best), test, seed) + of_totals(train, test), f"{best} topics"
 
@@ -209,7 +228,8 @@ def vae(likelihood: str):
         fitted = VAE(likelihood=likelihood, random_state=seed).fit(train)
         found = fitted.log_likelihood(test, samples=SAMPLES)
         return found.rows, (
-            f"{len(fitted.history_['epoch'])} epochs, best {fitted.best_epoch_}, ELBO {fitted.elbo(test):.1f}, sampling error "
+            f"{len(fitted.history_['epoch'])} epochs, best {fitted.best_epoch_}, ELBO {fitted.elbo(test):.1f}, "
+            f"sampling error "
             f"{found.sampling_error:.2f}"
         )
 
@@ -217,8 +237,13 @@ def vae(likelihood: str):
 
 
 MODELS = {
-    "npvae": vae("negative_binomial"), "dirichlet_multinomial": vae("dirichlet_multinomial"), "multinomial": vae("multinomial"),
-    "poisson": vae("poisson"), "lda": lda, "independent": independent, "dirichlet": dirichlet,
+    "npvae": vae("negative_binomial"),
+    "dirichlet_multinomial": vae("dirichlet_multinomial"),
+    "multinomial": vae("multinomial"),
+    "poisson": vae("poisson"),
+    "lda": lda,
+    "independent": independent,
+    "dirichlet": dirichlet,
 }
 #: Those that draw no random numbers.
 CERTAIN = ("independent", "dirichlet")
@@ -236,20 +261,30 @@ def main() -> None:
     for name in options.matrices:
         train, test = load(name, options.folder)
         hashed = digest(train, test)
-        print(f"{name}: {train.shape[0]} and {test.shape[0]} rows, {train.shape[1]} columns, sha256 {hashed}", flush=True)
+        print(
+            f"{name}: {train.shape[0]} and {test.shape[0]} rows, {train.shape[1]} columns, sha256 {hashed}", flush=True
+        )
         for model in options.models:
             for seed in range(1 if model in CERTAIN else options.seeds):
                 key = f"{name} {hashed} {model} {seed}"
                 if key not in results:
                     started = time.process_time()
                     rows, word = MODELS[model](train, test, seed)
-                    results[key] = [float(rows.mean()), float(rows.std(ddof=1) / len(rows) ** 0.5), time.process_time() - started, word]
+                    results[key] = [
+                        float(rows.mean()),
+                        float(rows.std(ddof=1) / len(rows) ** 0.5),
+                        time.process_time() - started,
+                        word,
+                    ]
                     kept.write_text(json.dumps(results, indent=1))
                 mean, error, seconds, word = results[key]
                 print(f"  {model} {seed}: {mean:.2f} +- {error:.2f} nats a row, {seconds:.0f} s, {word}", flush=True)
     print("\n| model | " + " | ".join(options.matrices) + " |\n| --- |" + " ---: |" * len(options.matrices))
     for model in options.models:
-        means = [[value[0] for key, value in results.items() if key.split()[0::2] == [name, model]] for name in options.matrices]
+        means = [
+            [value[0] for key, value in results.items() if key.split()[0::2] == [name, model]]
+            for name in options.matrices
+        ]
         print(f"| {model} | " + " | ".join(f"{np.mean(values):.1f}" for values in means) + " |")
 
 

@@ -8,8 +8,9 @@ all meet the same minutes of the machine. All train the same model from the same
 same batch size and update; their losses are compared. "floor" is the step's matrix products alone, through NumPy's
 BLAS and at the peak rate of the processor's multiply-adds.
 
-``--busy N``: then all turns are taken again, beside N processes that are busy all the time. ``--against PYTHON``: npvae of
-another environment, such as one with an earlier commit installed, takes part too, and is compared with this one turn by turn.
+``--busy N``: then all turns are taken again, beside N processes that are busy all the time. ``--against PYTHON``: npvae
+of another environment, such as one with an earlier commit installed, takes part too, and is compared with this one turn
+by turn.
 """
 
 from __future__ import annotations
@@ -46,9 +47,15 @@ PEERS = {
 }
 #: Packages whose installation each needs, dependencies included.
 PACKAGES = {
-    "npvae_numba": ["npvae", "numba"], "npvae_numpy": ["npvae"], "jax_scan": ["jax"], "jax_step": ["jax"],
-    "keras_fit": ["keras", "jax"], "torch_eager": ["torch"], "torch_compiled": ["torch"],
+    "npvae_numba": ["npvae", "numba"],
+    "npvae_numpy": ["npvae"],
+    "jax_scan": ["jax"],
+    "jax_step": ["jax"],
+    "keras_fit": ["keras", "jax"],
+    "torch_eager": ["torch"],
+    "torch_compiled": ["torch"],
 }
+
 
 def label(name: str) -> str:
     """A competitor's name in the tables."""
@@ -118,7 +125,9 @@ def processes_table(peers, rounds: int) -> None:
         for peer in peers:
             started = time.perf_counter()
             process = subprocess.run(
-                [sys.executable, str(HERE / "peers" / "first_epoch.py"), peer], capture_output=True, text=True,
+                [sys.executable, str(HERE / "peers" / "first_epoch.py"), peer],
+                capture_output=True,
+                text=True,
                 check=False,
             )
             if turn and process.returncode == 0:  # the first fills caches
@@ -134,7 +143,8 @@ def processes_table(peers, rounds: int) -> None:
         if peer != "npvae_numba" and seconds.get("npvae_numba"):
             against = f"{statistics.median(seconds[peer]) / statistics.median(seconds['npvae_numba']):8.2f}x"
         print(
-            f"{PEERS[peer][1]:<30} {statistics.median(seconds[peer]):8.2f} {min(seconds[peer]):8.2f} {memory[peer]:9.0f} "
+            f"{PEERS[peer][1]:<30} {statistics.median(seconds[peer]):8.2f} {min(seconds[peer]):8.2f} "
+            f"{memory[peer]:9.0f} "
             f"{installed_mebibytes(PACKAGES[peer]):14.0f} {against:>9}"
         )
 

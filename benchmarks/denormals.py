@@ -2,11 +2,11 @@
 
     NPVAE_DATA=... python benchmarks/denormals.py [--backend numba] [--epochs 50]
 
-Weights of pixels that are never lit have a gradient of 0, and an accumulator that is only multiplied by rho reaches
-the denormal numbers after some 800 steps (rho 0.9, float32); arithmetic on those is many times slower. For each optimiser
+Weights of pixels that are never lit have a gradient of 0, and an accumulator that is only multiplied by rho reaches the
+denormal numbers after some 800 steps (rho 0.9, float32); arithmetic on those is many times slower. For each optimiser
 this prints the median step of the first and of the slowest epoch, how many steps took more than twice the overall
-median (whatever else the machine did counts here too), and how many accumulators are denormal at the end.
-The last row leaves the flush out, to show what it is for.
+median (whatever else the machine did counts here too), and how many accumulators are denormal at the end. The last row
+leaves the flush out, to show what it is for.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from npvae.training import TrainingSettings, steps, train
 from npvae.training.loop import initial_state
 
 OPTIMIZERS = {
-    "RMSprop": optim.RMSprop(), "RMSprop, epsilon outside": optim.RMSprop(epsilon_inside=False), "Adam": optim.Adam(),
+    "RMSprop": optim.RMSprop(),
+    "RMSprop, epsilon outside": optim.RMSprop(epsilon_inside=False),
+    "Adam": optim.Adam(),
 }
 
 
@@ -58,7 +60,8 @@ def run(name: str, optimizer, x, options) -> None:
     ratio = medians.max() / medians[0]
     print(
         f"{name:<26} first {medians[0]:6.3f} ms, slowest epoch {medians.max():6.3f} ms ({ratio:.2f}x), "
-        f"{slow} of {per_epoch.size} steps above twice the median; {denormal} denormal accumulators", flush=True,
+        f"{slow} of {per_epoch.size} steps above twice the median; {denormal} denormal accumulators",
+        flush=True,
     )
 
 

@@ -8,8 +8,8 @@ bits           a hash of the parameters after 100 steps of every kind of model o
 house          lines of code, entries, import circles, upward imports (house.py)
 
 ``--against`` prints what differs and ends with status 1 if a function has more instructions or the bits of a model are
-others. ``benchmarks/figures.json`` has the figures of the commit that it was last written at: its bits are of that machine's
-processor, so make a file of the commit before on the machine where a change is tried.
+others. ``benchmarks/figures.json`` has the figures of the commit that it was last written at: its bits are of that
+machine's processor, so make a file of the commit before on the machine where a change is tried.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures to this file")
     parser.add_argument("--against", type=Path, metavar="FILE", help="compare with the figures in this file")
-    parser.add_argument("--only", default=",".join(KINDS), metavar="KINDS", help="which figures, by commas (default: all)")
+    parser.add_argument(
+        "--only", default=",".join(KINDS), metavar="KINDS", help="which figures, by commas (default: all)"
+    )
     options = parser.parse_args()
     kinds = options.only.split(",")
     for kind in kinds:

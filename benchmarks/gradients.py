@@ -41,7 +41,8 @@ def points():
     rng = np.random.default_rng(0)
     architectures = [
         Architecture(6, 3, (5, 4), decoder_hidden=(7,), activation=activation, likelihood=kind.example(6))
-        for activation in activations.NAMES for kind in likelihoods.KNOWN.values()
+        for activation in activations.NAMES
+        for kind in likelihoods.KNOWN.values()
     ]
     for architecture in [*architectures, Architecture(784, 2, (256,))]:
         model = Model(architecture, backend.get("numpy"))

@@ -2,8 +2,9 @@
 
     python benchmarks/house.py
 
-Lines are those of npvae/ and kernels/ that hold code: no docstrings, comments or blank lines. All imports count, those inside
-functions too, but not those for type checkers. A module may import what stands on its own floor or below: FLOORS.
+Lines are those of npvae/ and kernels/ that hold code: no docstrings, comments or blank lines. All imports count, those
+inside functions too, but not those for type checkers. A module may import what stands on its own floor or below:
+FLOORS.
 """
 
 from __future__ import annotations
@@ -20,8 +21,19 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
     ("cli", "selfcheck"),
     (
-        "estimators", "estimator", "estimator_base", "fitted", "semisupervised", "outliers", "tables", "inputs", "preparation",
-        "model_file", "sklearn_protocol", "summary", "report",
+        "estimators",
+        "estimator",
+        "estimator_base",
+        "fitted",
+        "semisupervised",
+        "outliers",
+        "tables",
+        "inputs",
+        "preparation",
+        "model_file",
+        "sklearn_protocol",
+        "summary",
+        "report",
     ),
     ("gradcheck", "gradient_problem", "finite_differences"),
     ("imputation", "impute"),
@@ -31,13 +43,38 @@ FLOORS = (
     ("fused",),
     ("backend",),
     (
-        "mathematics", "model", "objectives", "layers", "likelihoods", "optim", "schedules", "kl_warmup", "random", "special",
-        "missing", "encoder_view",
+        "mathematics",
+        "model",
+        "objectives",
+        "layers",
+        "likelihoods",
+        "optim",
+        "schedules",
+        "kl_warmup",
+        "random",
+        "special",
+        "missing",
+        "encoder_view",
     ),
     ("data",),
     (
-        "support", "check", "registry", "files", "announce", "progress", "npy", "zip_members", "locks", "cgroup", "batches",
-        "declared", "fields", "io", "machine_memory", "memory_need", "reading",
+        "support",
+        "check",
+        "registry",
+        "files",
+        "announce",
+        "progress",
+        "npy",
+        "zip_members",
+        "locks",
+        "cgroup",
+        "batches",
+        "declared",
+        "fields",
+        "io",
+        "machine_memory",
+        "memory_need",
+        "reading",
     ),
     ("errors", "_version"),
     ("kernels",),
@@ -53,7 +90,9 @@ def code_lines(path: Path) -> int:
         if token.type not in blank:
             lines.update(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(ast.parse(text)):
-        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        is_text = (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        )
         if is_text:  # a docstring, or a text that stands for one
             lines.difference_update(range(node.lineno, node.end_lineno + 1))
     return len(lines)
@@ -90,6 +129,7 @@ def imports(path: Path, known) -> set[str]:
 
 def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
     """The strongly connected parts of more than one module."""
+
     def reached(start: str) -> set[str]:
         seen, stack = set(), [start]
         while stack:
@@ -99,7 +139,9 @@ def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
         return seen
 
     reach = {name: reached(name) for name in arrows}
-    parts = {frozenset(other for other in reach[name] if name in reach[other]) for name in arrows if name in reach[name]}
+    parts = {
+        frozenset(other for other in reach[name] if name in reach[other]) for name in arrows if name in reach[name]
+    }
     return sorted(sorted(part) for part in parts if len(part) > 1)
 
 

@@ -13,17 +13,17 @@ the hidden cells:
                  within the smallest sets, and how many values these have
     CPU          seconds to fit and to fill in, on one thread, npvae's with 200 draws; its machine code is compiled and loaded before
 
-npvae gets the table as it is, as a frame, and no option but a seed; its first answer is the normal distribution's and the
-frequencies' start after one epoch, with 20 samples. For the others numbers are standardised, and
-categories are, as is usual with each method,
+npvae gets the table as it is, as a frame, and no option but a seed; its first answer is the normal distribution's and
+the frequencies' start after one epoch, with 20 samples. For the others numbers are standardised, and categories are, as
+is usual with each method,
 
     KNNImputer                            a column of 0 and 1 for every value; the value of the largest average is filled in
     IterativeImputer with BayesianRidge   the same without the most frequent value, which is what the others lack to 1
     IterativeImputer with 50 ExtraTrees   numbered, and predicted by classification
     median, most frequent value
 
-All else is scikit-learn's default. Every single result is kept in --results at once, npvae's with the commit that it was
-measured at: an ended run goes on where it was.
+All else is scikit-learn's default. Every single result is kept in --results at once, npvae's with the commit that it
+was measured at: an ended run goes on where it was.
 """
 
 from __future__ import annotations
@@ -64,7 +64,10 @@ NUMBERS = {
 }
 #: File, columns left out: one has one value, the other numbers the rows.
 MIXED = {
-    "wage": ("Wage.csv", ["region"]), "german": ("german_credit.csv", []), "oj": ("OJ.csv", []), "credit": ("Credit.csv", ["ID"]),
+    "wage": ("Wage.csv", ["region"]),
+    "german": ("german_credit.csv", []),
+    "oj": ("OJ.csv", []),
+    "credit": ("Credit.csv", ["ID"]),
 }
 TABLES = (*NUMBERS, *MIXED)
 FEW_VALUES = 20  #: Columns of more values have intervals, and no sets.
@@ -91,7 +94,7 @@ def hide(shape: tuple[int, int], share: float, mask: int) -> np.ndarray:
     """Which cells are hidden: ``share`` of them all."""
     count = shape[0] * shape[1]
     hidden = np.zeros(count, bool)
-    hidden[np.random.default_rng(mask).permutation(count)[:round(share * count)]] = True
+    hidden[np.random.default_rng(mask).permutation(count)[: round(share * count)]] = True
     return hidden.reshape(shape)
 
 
@@ -121,7 +124,9 @@ def _standardised(table, names):
 
 
 def _by_indicators(table, names, fill, dropped):
-    """By columns of 0 and 1 in the place of categories, less the first ``dropped`` values of each, in order of their frequency."""
+    """By columns of 0 and 1 in the place of categories, less the first ``dropped`` values of each, in order of their
+    frequency.
+    """
     x, mean, deviation = _standardised(table, names)
     parts, values = [x], {}
     for name in names:
@@ -130,7 +135,7 @@ def _by_indicators(table, names, fill, dropped):
         one_hot[table[name].isna()] = np.nan
         parts.append(one_hot[:, dropped:])
     completed, result = fill(np.concatenate(parts, axis=1)), table.copy()
-    result[table.columns.drop(names)] = completed[:, :x.shape[1]] * deviation + mean
+    result[table.columns.drop(names)] = completed[:, : x.shape[1]] * deviation + mean
     start = x.shape[1]
     for name in names:
         end = start + len(values[name]) - dropped
@@ -174,7 +179,7 @@ def by_trees(table, names):
         numbered[:, j] = np.where(places < 0, np.nan, MARK + places)
     imputer, result = IterativeImputer(Trees(), max_iter=10, random_state=0), table.copy()
     completed = imputer.fit_transform(np.concatenate([x, numbered], axis=1))
-    result[table.columns.drop(names)] = completed[:, :x.shape[1]] * deviation + mean
+    result[table.columns.drop(names)] = completed[:, : x.shape[1]] * deviation + mean
     for j, name in enumerate(names):
         places = np.clip(np.rint(completed[:, x.shape[1] + j] - MARK), 0, len(values[name]) - 1).astype(int)
         result[name] = table[name].where(table[name].notna(), np.asarray(values[name])[places])
@@ -194,7 +199,9 @@ def cpu() -> float:
 
 
 def compared(table, filled, hidden, names) -> dict:
-    """By column: how many cells were hidden, their squared errors in squared deviations, and how many are filled in wrongly."""
+    """By column: how many cells were hidden, their squared errors in squared deviations, and how many are filled in
+    wrongly.
+    """
     columns = {}
     for i, name in enumerate(table):
         gone = hidden[:, i]
@@ -213,7 +220,9 @@ def compared(table, filled, hidden, names) -> dict:
 
 
 def intervals(table, imputation, hidden, columns) -> None:
-    """Add to the columns what their intervals and sets cover, and how wide and large they are, and what their draws are."""
+    """Add to the columns what their intervals and sets cover, and how wide and large they are, and what their draws
+    are.
+    """
     low, high = imputation.interval(LEVEL)
     sets = imputation.smallest_sets(LEVEL)
     for i, (name, found) in enumerate(columns.items()):
@@ -222,7 +231,10 @@ def intervals(table, imputation, hidden, columns) -> None:
         if found["values"] <= FEW_VALUES:
             if name in sets:
                 theirs = [sets[name][row] for row in gone]
-                found |= {"covered": sum(v in s for v, s in zip(truth, theirs, strict=True)), "size": sum(map(len, theirs))}
+                found |= {
+                    "covered": sum(v in s for v, s in zip(truth, theirs, strict=True)),
+                    "size": sum(map(len, theirs)),
+                }
         else:
             found["covered"] = int(((low[gone, i] <= truth) & (truth <= high[gone, i])).sum())
             found["width"] = float((high[gone, i] - low[gone, i]).sum() / table[name].std(ddof=0))
@@ -232,7 +244,8 @@ def intervals(table, imputation, hidden, columns) -> None:
             drawn = np.array([draw[name].to_numpy(np.float64)[gone] for draw in imputation.draws])
             guess = imputation.filled[name].to_numpy(np.float64)[gone]
             found |= {
-                "at the ends": float(np.isin(drawn, ends).mean()), "data at the ends": float(np.isin(seen, ends).mean()),
+                "at the ends": float(np.isin(drawn, ends).mean()),
+                "data at the ends": float(np.isin(seen, ends).mean()),
                 "below zero": int((drawn < 0.0).sum() + (guess < 0.0).sum()) if ends[0] >= 0.0 else 0,
             }
 
@@ -247,7 +260,9 @@ def measure(table, share, mask, method) -> dict:
             filled = RIVALS[method](incomplete, names)
             return {"cpu": cpu() - started, "columns": compared(table, filled, hidden, names)}
         some = incomplete.iloc[:200]
-        TableImputer(members=1, epochs=1, imputation_samples=20, threads=1, random_state=0).fit(some).transform(some)  # compiles
+        TableImputer(members=1, epochs=1, imputation_samples=20, threads=1, random_state=0).fit(some).transform(
+            some
+        )  # compiles
         started = cpu()
         few = {"members": 1, "epochs": 1, "imputation_samples": 20} if method == FIRST else {}
         imputer = TableImputer(random_state=mask, threads=1, **few).fit(incomplete)
@@ -347,7 +362,9 @@ def comparison(found: dict, share, measure, title: str, is_good) -> None:
 
 
 def costs(found: dict, share) -> None:
-    print(f"\nSeconds of CPU, {share:g} hidden\n\n" + header(["table", *METHODS, "npvae / trees", "first answer / trees"]))
+    print(
+        f"\nSeconds of CPU, {share:g} hidden\n\n" + header(["table", *METHODS, "npvae / trees", "first answer / trees"])
+    )
     for name in TABLES:
         runs = [by for key, by in found.items() if key[:2] == (name, share) and OURS in by]
         if runs:
@@ -357,22 +374,51 @@ def costs(found: dict, share) -> None:
 
 
 def certainty(found: dict, share) -> None:
-    print(f"\nIntervals, sets and draws, {share:g} hidden\n\n" + header([
-        "table", "90 % intervals cover", "their width in deviations", "smallest sets cover", "their size",
-        "draws at a column's ends", "data there", "below 0, of columns that are not",
-    ]))
+    print(
+        f"\nIntervals, sets and draws, {share:g} hidden\n\n"
+        + header(
+            [
+                "table",
+                "90 % intervals cover",
+                "their width in deviations",
+                "smallest sets cover",
+                "their size",
+                "draws at a column's ends",
+                "data there",
+                "below 0, of columns that are not",
+            ]
+        )
+    )
     for name in TABLES:
         ours = [by[OURS]["columns"] for key, by in found.items() if key[:2] == (name, share) and OURS in by]
         if not ours:
             continue
         few = [{key: column for key, column in one.items() if not many_values(column)} for one in ours]
-        shares = [np.mean([per_cell(c, "covered", many_values) for c in ours]), np.mean([per_cell(c, "covered") for c in few])]
-        ends = [np.mean([column[w] for c in ours for column in c.values() if w in column]) for w in ("at the ends", "data at the ends")]
-        print(line(["" if cell.startswith("nan") else cell for cell in (
-            name, f"{100 * shares[0]:.1f} %", f"{np.mean([per_cell(c, 'width') for c in ours]):.2f}", f"{100 * shares[1]:.1f} %",
-            f"{np.mean([per_cell(c, 'size') for c in few]):.2f}", f"{100 * ends[0]:.1f} %", f"{100 * ends[1]:.1f} %",
-            str(sum(column.get("below zero", 0) for c in ours for column in c.values())),
-        )]))
+        shares = [
+            np.mean([per_cell(c, "covered", many_values) for c in ours]),
+            np.mean([per_cell(c, "covered") for c in few]),
+        ]
+        ends = [
+            np.mean([column[w] for c in ours for column in c.values() if w in column])
+            for w in ("at the ends", "data at the ends")
+        ]
+        print(
+            line(
+                [
+                    "" if cell.startswith("nan") else cell
+                    for cell in (
+                        name,
+                        f"{100 * shares[0]:.1f} %",
+                        f"{np.mean([per_cell(c, 'width') for c in ours]):.2f}",
+                        f"{100 * shares[1]:.1f} %",
+                        f"{np.mean([per_cell(c, 'size') for c in few]):.2f}",
+                        f"{100 * ends[0]:.1f} %",
+                        f"{100 * ends[1]:.1f} %",
+                        str(sum(column.get("below zero", 0) for c in ours for column in c.values())),
+                    )
+                ]
+            )
+        )
 
 
 def report(options, at: str) -> None:
@@ -392,8 +438,11 @@ def report(options, at: str) -> None:
 def cells_of(options, methods):
     """Table, share, mask, method of every result, in order: after each pass all tables have one mask more."""
     return (
-        (name, share, mask, method) for mask in range(1, options.masks + 1) for share in options.missing
-        for name in options.tables for method in methods
+        (name, share, mask, method)
+        for mask in range(1, options.masks + 1)
+        for share in options.missing
+        for name in options.tables
+        for method in methods
     )
 
 
@@ -405,7 +454,9 @@ def main() -> int:
     parser.add_argument("--masks", type=int, default=3)
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--commit", help="the one that npvae's results are labelled with (default: of the tree that runs)")
+    parser.add_argument(
+        "--commit", help="the one that npvae's results are labelled with (default: of the tree that runs)"
+    )
     parser.add_argument("--report", action="store_true", help="run nothing")
     options = parser.parse_args()
     options.results.mkdir(parents=True, exist_ok=True)
@@ -417,8 +468,11 @@ def main() -> int:
         found = measure(load(options.folder, name), share, mask, method)
         write_text_atomically(path, json.dumps(found) + "\n")
         print(
-            f"{time.strftime('%H:%M:%S')} {path.stem}: numbers {rmse(found['columns']):.4f}, categories {wrong(found['columns']):.4f}, "
-            f"{found['cpu']:.1f} s", file=sys.stderr, flush=True,
+            f"{time.strftime('%H:%M:%S')} {path.stem}: numbers {rmse(found['columns']):.4f}, categories "
+            f"{wrong(found['columns']):.4f}, "
+            f"{found['cpu']:.1f} s",
+            file=sys.stderr,
+            flush=True,
         )
     report(options, at)
     return 0

@@ -2,9 +2,9 @@
 
     python benchmarks/instructions.py avx2
 
-Every function of kernels/ (each part of the compiled program, and each loop over arrays) is optimised on its own by Numba's
-pipeline at its full level, with what it calls inlined where LLVM inlines it, and its instructions are counted. The code is made
-for processors that need not be this one: nothing of it runs.
+Every function of kernels/ (each part of the compiled program, and each loop over arrays) is optimised on its own by
+Numba's pipeline at its full level, with what it calls inlined where LLVM inlines it, and its instructions are counted.
+The code is made for processors that need not be this one: nothing of it runs.
 """
 
 from __future__ import annotations
@@ -30,12 +30,17 @@ LIMIT = 900
 
 
 def of_target(target: str) -> dict[str, int]:
-    """``"float32 training.train": count``: of every function for both dtypes, compiled in a process that takes the target's
-    processor for its own."""
+    """``"float32 training.train": count``: of every function for both dtypes, compiled in a process that takes the
+    target's processor for its own."""
     name, features = TARGETS[target]
     environment = {**os.environ, "NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
     done = subprocess.run(
-        [sys.executable, __file__, target], env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=LIMIT
+        [sys.executable, __file__, target],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=LIMIT,
     )
     return json.loads(done.stdout)
 

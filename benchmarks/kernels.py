@@ -65,7 +65,12 @@ def loops(program, rows: int, dtype: str):
         ("sample backward", plan_of(Operation.SAMPLE_BACKWARD, n, *at[:4]), 3, 1),
         ("KL", plan_of(Operation.KL, n, *at[:3]), 2, 1),
         ("KL backward", plan_of(Operation.KL_BACKWARD, n, *at[:4], at[4]), 3, 2),
-        ("Bernoulli, gradient", plan_of(Operation.BERNOULLI, *shape, at[0], at[1], 0, sums.ctypes.data, at[2], 0), 2, 1),
+        (
+            "Bernoulli, gradient",
+            plan_of(Operation.BERNOULLI, *shape, at[0], at[1], 0, sums.ctypes.data, at[2], 0),
+            2,
+            1,
+        ),
         ("Bernoulli, value", plan_of(Operation.BERNOULLI_VALUE, *shape, at[0], at[1], 0, sums.ctypes.data, 0, 0), 2, 0),
         ("squared error", plan_of(Operation.SQUARED_ERROR, *shape, at[0], at[1], 0, sums.ctypes.data, at[2], 0), 2, 1),
         ("Gaussian", plan_of(Operation.GAUSSIAN, *shape, at[0], at[1], at[2], sums.ctypes.data, at[3], at[4]), 3, 2),
@@ -98,7 +103,8 @@ def loops_table(program, dtype: str) -> None:
             )
             moved = n * (reads + writes) * source.itemsize
             print(
-                f"{name:<22} {kernel * 1e6:9.1f} {kernel / n * 1e9:12.2f} {moved / kernel / 1e9:7.1f} {copy / kernel:8.0%}"
+                f"{name:<22} {kernel * 1e6:9.1f} {kernel / n * 1e9:12.2f} {moved / kernel / 1e9:7.1f} "
+                f"{copy / kernel:8.0%}"
             )
         del keep
 
@@ -108,8 +114,21 @@ def products_table(program, dtype: str) -> None:
     print(f"\nproducts on one thread, {dtype}; peak {peak:.0f} GFLOP/s, BLAS with its own number of threads")
     print(f"{'':<24} {'m, n, k':<18} {'GFLOP/s':>8} {'of peak':>8} {'BLAS':>8}")
     generator = np.random.default_rng(0)
-    forms = {"A B": sizes.PLAIN, "A B^T": sizes.B_TRANSPOSED, "A^T B": sizes.A_TRANSPOSED, "sparse A, A B": sizes.SPARSE}
-    for m, n, k in [(100, 256, 784), (100, 784, 256), (784, 256, 100), (100, 200, 200), (512, 1000, 1000), (982, 784, 500), (100, 2, 256)]:
+    forms = {
+        "A B": sizes.PLAIN,
+        "A B^T": sizes.B_TRANSPOSED,
+        "A^T B": sizes.A_TRANSPOSED,
+        "sparse A, A B": sizes.SPARSE,
+    }
+    for m, n, k in [
+        (100, 256, 784),
+        (100, 784, 256),
+        (784, 256, 100),
+        (100, 200, 200),
+        (512, 1000, 1000),
+        (982, 784, 500),
+        (100, 2, 256),
+    ]:
         for name, form in forms.items():
             a = generator.standard_normal((k, m) if form == sizes.A_TRANSPOSED else (m, k)).astype(dtype)
             b = generator.standard_normal((n, k) if form == sizes.B_TRANSPOSED else (k, n)).astype(dtype)
@@ -119,8 +138,18 @@ def products_table(program, dtype: str) -> None:
             scratch = np.zeros(sizes.scratch_numbers(program.target, n), dtype)
             room = np.zeros(sizes.sparse_bytes(program.target, m, k), np.uint8)
             plan = fields(
-                A=a.ctypes.data, LDA=a.shape[1], B=b.ctypes.data, LDB=b.shape[1], C=c.ctypes.data, LDC=n, M=m, N=n, K=k,
-                FORM=form, SCRATCH=scratch.ctypes.data, SPARSE=room.ctypes.data,
+                A=a.ctypes.data,
+                LDA=a.shape[1],
+                B=b.ctypes.data,
+                LDB=b.shape[1],
+                C=c.ctypes.data,
+                LDC=n,
+                M=m,
+                N=n,
+                K=k,
+                FORM=form,
+                SCRATCH=scratch.ctypes.data,
+                SPARSE=room.ctypes.data,
             )
             left = a.T if form == sizes.A_TRANSPOSED else a
             right = b.T if form == sizes.B_TRANSPOSED else b

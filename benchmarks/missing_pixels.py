@@ -1,14 +1,16 @@
-"""Missing pixels of MNIST, black and white at half of 255: what each method fills in, and training on half of the pixels.
+"""Missing pixels of MNIST, black and white at half of 255: what each method fills in, and training on half of the
+pixels.
 
     NPVAE_DATA=... python benchmarks/missing_pixels.py [--images 1000] [--steps 200] [--folder pixels]
 
 784-400-400-20, relu, Adam, 40 epochs. Pixels are hidden at random; a filled one is black if its expected value is above
 1/2. F1 of black, over the pixels that were missing, and over whole pictures, observed pixels too, as others report it.
 
-Then the same model trained on pictures of whose pixels half are missing, for good, by the ELBO and by the bound of 20 samples,
-beside one of complete pictures: log p of the observed half of test pictures; log p of complete ones; F1. An encoder that saw
-half pictures alone proposes badly for complete ones, which says nothing of the model, p(z) p(x|z); so for complete pictures
-every decoder gets a new encoder, trained for 10 epochs on complete pictures while the decoder stays as it is.
+Then the same model trained on pictures of whose pixels half are missing, for good, by the ELBO and by the bound of 20
+samples, beside one of complete pictures: log p of the observed half of test pictures; log p of complete ones; F1. An
+encoder that saw half pictures alone proposes badly for complete ones, which says nothing of the model, p(z) p(x|z); so
+for complete pictures every decoder gets a new encoder, trained for 10 epochs on complete pictures while the decoder
+stays as it is.
 """
 
 from __future__ import annotations
@@ -29,8 +31,10 @@ from npvae.training import TrainingState
 SAMPLES = 1000
 SHARES = (0.4, 0.5, 0.6, 0.7, 0.8)
 METHODS = {
-    "single pass": {"method": "single_pass"}, "pseudo-Gibbs": {"method": "pseudo_gibbs"},
-    "Metropolis, 1 proposal": {"method": "metropolis", "proposals": 1}, "Metropolis, 10": {"method": "metropolis"},
+    "single pass": {"method": "single_pass"},
+    "pseudo-Gibbs": {"method": "pseudo_gibbs"},
+    "Metropolis, 1 proposal": {"method": "metropolis", "proposals": 1},
+    "Metropolis, 10": {"method": "metropolis"},
     "importance, 1,000": {"method": "importance"},
 }
 
@@ -52,8 +56,15 @@ def trained(name: str, x: np.ndarray, options, **more) -> VAE:
         return VAE.load(path)
     started = time.perf_counter()
     vae = VAE(
-        latent_dim=20, hidden=(400, 400), optimizer="adam", schedule="cosine", epochs=40, output_bias="data", random_state=0,
-        threads=options.threads, **more,
+        latent_dim=20,
+        hidden=(400, 400),
+        optimizer="adam",
+        schedule="cosine",
+        epochs=40,
+        output_bias="data",
+        random_state=0,
+        threads=options.threads,
+        **more,
     ).fit(x)
     vae.save(path)
     print(f"{name}: trained in {time.perf_counter() - started:.0f} s", file=sys.stderr)
@@ -132,18 +143,25 @@ def half_of_the_pixels(x, test, options) -> None:
     print("| trained on, by | log p(x observed) | log p(x), new encoder | log p(x), own encoder | F1 |")
     print("| --- | --- | --- | --- | --- |")
     for name, rows, arguments in (
-        ("complete", x, {}), ("half", incomplete, {"missing": True}),
-        ("complete20", x, {"objective": bound}), ("half20", incomplete, {"missing": True, "objective": bound}),
+        ("complete", x, {}),
+        ("half", incomplete, {"missing": True}),
+        ("complete20", x, {"objective": bound}),
+        ("half20", incomplete, {"missing": True, "objective": bound}),
     ):
         vae = trained(name, rows, options, **arguments)
         model, theta = with_new_encoder(vae, x, options.threads)
         cells = (
-            log_likelihood_of_observed(vae, given, SAMPLES), evaluate.log_likelihood(model, theta, test, 0, SAMPLES).mean,
+            log_likelihood_of_observed(vae, given, SAMPLES),
+            evaluate.log_likelihood(model, theta, test, 0, SAMPLES).mean,
             vae.log_likelihood(test, samples=SAMPLES).mean,
         )
         filled = vae.impute(given, method="importance").mean
-        print(f"| {name} | " + " | ".join(f"{cell:.2f}" for cell in cells)
-              + f" | {f1(filled[missing], test[missing]):.3f} |", flush=True)
+        print(
+            f"| {name} | "
+            + " | ".join(f"{cell:.2f}" for cell in cells)
+            + f" | {f1(filled[missing], test[missing]):.3f} |",
+            flush=True,
+        )
 
 
 def main() -> int:
@@ -155,7 +173,7 @@ def main() -> int:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     data = load_dataset("mnist")
-    x, test = black_and_white(data.x_train), black_and_white(data.x_test)[:options.images]
+    x, test = black_and_white(data.x_train), black_and_white(data.x_test)[: options.images]
     complete = trained("complete", x, options)
     print(f"F1 of the missing pixels, of whole pictures (seconds); {options.images} pictures, {options.steps} steps")
     fills(complete, test, options)

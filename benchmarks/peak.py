@@ -25,12 +25,14 @@ def gigaflops(dtype: str, threads: int, seconds: float = 0.5) -> float:
         start = [vector.constant(dtype, target.lanes, float(i)) for i in range(CHAINS)]
         turns = Range(builder, integer(0), arguments[0], 1, start)
         factor = vector.constant(dtype, target.lanes, 1.0000001)
-        turns.close([
-            Vector(builder, dtype, target.lanes, value).fma(
-                Vector(builder, dtype, target.lanes, factor), Vector(builder, dtype, target.lanes, factor)
-            ).value
-            for value in turns.carried
-        ])
+        turns.close(
+            [
+                Vector(builder, dtype, target.lanes, value)
+                .fma(Vector(builder, dtype, target.lanes, factor), Vector(builder, dtype, target.lanes, factor))
+                .value
+                for value in turns.carried
+            ]
+        )
         total = turns.carried[0]
         for value in turns.carried[1:]:
             total = builder.fadd(total, value)

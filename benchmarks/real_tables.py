@@ -1,14 +1,17 @@
-"""Tables of packages and public repositories, as they are: does ``npvae impute FILE --out FILLED`` fill their gaps, and nothing else?
+"""Tables of packages and public repositories, as they are: does ``npvae impute FILE --out FILLED`` fill their gaps, and
+nothing else?
 
     python benchmarks/real_tables.py FOLDER --list              # which columns hold numbers or recurring answers, by this file's own rules
     python benchmarks/real_tables.py FOLDER --results FILE      # run npvae on each table, once, and compare
     ... --reader                                                # read, fill by medians and most frequent values, write: no model
 
-FOLDER holds the files of real_tables.json under their names there, which says where each is from, its SHA-256, how it is cut into cells,
-and the columns that are to be filled. Nothing of npvae is used to read them: the cells are cut by a regular expression, and the lists
-were written down before npvae was run. Of a table without gaps, one in twenty cells of the listed columns is emptied first, by seed.
+FOLDER holds the files of real_tables.json under their names there, which says where each is from, its SHA-256, how it
+is cut into cells, and the columns that are to be filled. Nothing of npvae is used to read them: the cells are cut by a
+regular expression, and the lists were written down before npvae was run. Of a table without gaps, one in twenty cells
+of the listed columns is emptied first, by seed.
 
-Filled: exit code 0, every missing cell of at least 95 % of the listed columns has a value, and every other byte is as it was.
+Filled: exit code 0, every missing cell of at least 95 % of the listed columns has a value, and every other byte is as
+it was.
 """
 
 from __future__ import annotations
@@ -26,7 +29,9 @@ from pathlib import Path
 
 LIST = Path(__file__).with_suffix(".json")
 MISSING = {"", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None"}
-NUMBER = re.compile(r"([^\d+\-.,]{0,4}?)[+-]?(\d{1,3}(?:[, ]\d{3})+(?:\.\d+)?|\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?([^\d]{0,12})")
+NUMBER = re.compile(
+    r"([^\d+\-.,]{0,4}?)[+-]?(\d{1,3}(?:[, ]\d{3})+(?:\.\d+)?|\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?([^\d]{0,12})"
+)
 DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?Z?)?")
 
 
@@ -34,7 +39,10 @@ def records(data: bytes, separator: bytes) -> list[list[tuple[int, int]]]:
     """Where the cells of every line begin and end, with their quotes; lines in quotes are part of a cell."""
     if separator == b" ":
         lines = re.finditer(rb"[^\r\n]+", data)
-        return [[(line.start() + at.start(), line.start() + at.end()) for at in re.finditer(rb'"[^"]*"|[^ \t]+', line[0])] for line in lines]
+        return [
+            [(line.start() + at.start(), line.start() + at.end()) for at in re.finditer(rb'"[^"]*"|[^ \t]+', line[0])]
+            for line in lines
+        ]
     cell = re.compile(rb'("(?:[^"]|"")*"[^%b\r\n]*|[^%b\r\n]*)(%b|\r\n|\n|\r|\Z)' % ((re.escape(separator),) * 3))
     rows, row, at = [], [], 0
     while at < len(data):
@@ -56,7 +64,7 @@ class Real:
         self.data, self.encoding = data, entry["encoding"]
         self.separator = entry["separator"].encode()
         rows = records(data, self.separator)
-        self.rows = rows[entry["first"]:len(rows) - entry.get("end", 0)]
+        self.rows = rows[entry["first"] : len(rows) - entry.get("end", 0)]
         self.width = Counter(map(len, self.rows)).most_common(1)[0][0]
         self.cells = [[self._text(*span) for span in row] for row in self.rows]
 
@@ -74,7 +82,7 @@ class Real:
         return {j: rows for j, rows in found.items() if rows}
 
     def kind(self, j: int) -> str:
-        """"number", "date", "answers" (at most 50, recurring) or "" of a column."""
+        """ "number", "date", "answers" (at most 50, recurring) or "" of a column."""
         seen = [text for text in self.column(j) if text not in MISSING]
         counts = Counter(seen)
         if len(counts) < 2:
@@ -105,7 +113,12 @@ class Real:
     def with_gaps(self, columns, seed: int) -> bytes:
         """The bytes with one in twenty cells of these columns emptied."""
         generator, empty = random.Random(seed), b"NA" if self.separator == b" " else b""
-        spans = [self.rows[i][j] for i in range(len(self.rows)) for j in columns if j < len(self.rows[i]) and generator.random() < 0.05]
+        spans = [
+            self.rows[i][j]
+            for i in range(len(self.rows))
+            for j in columns
+            if j < len(self.rows[i]) and generator.random() < 0.05
+        ]
         data, last = [], 0
         for a, b in sorted(spans):
             data += [self.data[last:a], empty]
@@ -114,7 +127,7 @@ class Real:
 
 
 def outcome(before: Real, after: Real, gaps: dict[int, list[int]]) -> tuple[str, list[int]]:
-    """"filled", or what is wrong; the columns with gaps that are left."""
+    """ "filled", or what is wrong; the columns with gaps that are left."""
     if before.observed() != after.observed(before):
         return "observed cells changed", [*gaps]
     left = [j for j, rows in gaps.items() if any(after.is_missing(i, j) for i in rows)]
@@ -135,7 +148,11 @@ def by_reader(source: Path, out: Path) -> str:
     for column in table.modelled():
         seen, plain = column.values[column.observed], column.values
         usual = np.median(seen) if seen.dtype.kind == "f" else Counter(seen.tolist()).most_common(1)[0][0]
-        values[column.name] = np.where(column.observed, plain, usual) if seen.dtype.kind == "f" else [usual if cell is None else cell for cell in plain]
+        values[column.name] = (
+            np.where(column.observed, plain, usual)
+            if seen.dtype.kind == "f"
+            else [usual if cell is None else cell for cell in plain]
+        )
     table.write(out, values)
     return ""
 
@@ -154,7 +171,9 @@ def run(path: Path, entry: dict, folder: Path, options: list[str] | None) -> dic
     if options is None:
         refused = by_reader(source, out)
     else:
-        done = subprocess.run(["npvae", "impute", str(source), "--out", str(out), *options], capture_output=True, text=True, timeout=1200)
+        done = subprocess.run(
+            ["npvae", "impute", str(source), "--out", str(out), *options], capture_output=True, text=True, timeout=1200
+        )
         refused = done.stderr.strip().splitlines()[-1] if done.returncode else ""
     seconds = time.monotonic() - begin
     gaps = before.gaps(columns)
@@ -172,7 +191,9 @@ def main() -> int:
     parser.add_argument("--results", type=Path)
     parser.add_argument("--only")
     parser.add_argument("--reader", action="store_true")
-    parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help="of npvae impute, such as --members 1; for a quick look")
+    parser.add_argument(
+        "--options", nargs=argparse.REMAINDER, default=[], help="of npvae impute, such as --members 1; for a quick look"
+    )
     said = parser.parse_args()
     entries, results = json.loads(LIST.read_text(encoding="utf-8")), []
     for name, entry in entries.items():
@@ -184,7 +205,12 @@ def main() -> int:
         if said.list:
             table = Real(entry, data)
             kinds = {j: table.kind(j) for j in range(table.width)}
-            print(name, len(table.rows), "rows:", {j: f"{kind} {len(table.gaps([j]).get(j, []))}" for j, kind in kinds.items() if kind})
+            print(
+                name,
+                len(table.rows),
+                "rows:",
+                {j: f"{kind} {len(table.gaps([j]).get(j, []))}" for j, kind in kinds.items() if kind},
+            )
             continue
         if hashlib.sha256(data).hexdigest() != entry["sha256"]:
             print(f"{name}: another file than that of {entry['from']}")

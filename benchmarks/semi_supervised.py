@@ -1,13 +1,14 @@
 """Few labels on MNIST: npvae's M1, M2 and M1+M2, and the usual tools on the same labels.
 
-    NPVAE_DATA=... python benchmarks/semi_supervised.py EXPERIMENT [--labels 100] [--draws 0 1 2] [--epochs 300] [--threads 1]
-    NPVAE_DATA=... python benchmarks/semi_supervised.py table
+    NPVAE_DATA=... python benchmarks/semi_supervised.py EXPERIMENT [--labels 100] [--draws 0 1 2] [--epochs 300]
+    [--threads 1] NPVAE_DATA=... python benchmarks/semi_supervised.py table
 
-EXPERIMENT: m1 (a kernel SVM of scikit-learn, and softmax regression, on the features), m2 (on pixels), m1m2 (stacked), rivals (of
-scikit-learn, on pixels). 50,000 training rows, of which ``--labels`` keep their label, as many of every class, at the choice of the
-draw's number, which is also the seed; errors are of the 10,000 test rows. M1 is trained once, from seed 0, and kept in the folder. No
-run chooses anything by the test rows; rate, batch size and alpha, the same for all, were found by trying (RESULTS.md says how).
-Every result is kept in the folder (default semi_supervised/), so an ended run goes on where it was.
+EXPERIMENT: m1 (a kernel SVM of scikit-learn, and softmax regression, on the features), m2 (on pixels), m1m2 (stacked),
+rivals (of scikit-learn, on pixels). 50,000 training rows, of which ``--labels`` keep their label, as many of every
+class, at the choice of the draw's number, which is also the seed; errors are of the 10,000 test rows. M1 is trained
+once, from seed 0, and kept in the folder. No run chooses anything by the test rows; rate, batch size and alpha, the
+same for all, were found by trying (RESULTS.md says how). Every result is kept in the folder (default semi_supervised/),
+so an ended run goes on where it was.
 """
 
 from __future__ import annotations
@@ -44,19 +45,34 @@ def features(options) -> VAE:
     if not path.exists():
         x = load_dataset("mnist").x_train[:TRAINING_ROWS]
         vae = VAE(
-            latent_dim=50, hidden=(600, 600), activation="softplus", optimizer="adam", learning_rate=3e-4, batch_size=100,
-            epochs=options.m1_epochs, binarize="dynamic", output_bias="data", divide_by=255, random_state=0, backend=options.backend,
+            latent_dim=50,
+            hidden=(600, 600),
+            activation="softplus",
+            optimizer="adam",
+            learning_rate=3e-4,
+            batch_size=100,
+            epochs=options.m1_epochs,
+            binarize="dynamic",
+            output_bias="data",
+            divide_by=255,
+            random_state=0,
+            backend=options.backend,
             threads=options.threads,
         )
         started = time.perf_counter()
         vae.fit(x).save(path)
-        print(f"M1: {options.m1_epochs} epochs, {time.perf_counter() - started:.0f} s, ELBO {vae.history_['elbo'][-1]:.2f}", flush=True)
+        print(
+            f"M1: {options.m1_epochs} epochs, {time.perf_counter() - started:.0f} s, ELBO "
+            f"{vae.history_['elbo'][-1]:.2f}",
+            flush=True,
+        )
     return VAE.load(path)
 
 
 def m1(options, labels: int, draw: int) -> dict:
-    """A classifier on the features: softmax regression, and kernel SVMs: with C and gamma by cross-validation on the labels; as
-    they come, on ten samples of q(z|x) of each labelled row; and that one trained further on what it says of unlabelled rows."""
+    """A classifier on the features: softmax regression, and kernel SVMs: with C and gamma by cross-validation on the
+    labels; as they come, on ten samples of q(z|x) of each labelled row; and that one trained further on what it says of
+    unlabelled rows."""
     from sklearn.model_selection import GridSearchCV
     from sklearn.svm import SVC
 
@@ -65,20 +81,26 @@ def m1(options, labels: int, draw: int) -> dict:
     search = GridSearchCV(SVC(), {"C": [1, 3, 10, 30], "gamma": [0.01, 0.02, 0.05, 0.1]}, cv=5)
     result = {}
     for name, classifier, samples in (
-        ("M1 + softmax regression", None, 0), ("M1 + SVM", search, 0), ("M1 + SVM, 10 samples a row", SVC(), 10),
+        ("M1 + softmax regression", None, 0),
+        ("M1 + SVM", search, 0),
+        ("M1 + SVM, 10 samples a row", SVC(), 10),
     ):
         started = time.perf_counter()
         model = LatentClassifier(vae, classifier, samples).fit(x, y)
         result[name] = {"error": 100 * (1 - model.score(x_test, y_test)), "seconds": time.perf_counter() - started}
     svm = self_trained(model, x, y, draw)
     wrong = np.mean(svm.predict(model.transform(x_test)) != y_test)
-    result["M1 + SVM, 10 samples a row, self-trained"] = {"error": 100 * float(wrong), "seconds": time.perf_counter() - started}
+    result["M1 + SVM, 10 samples a row, self-trained"] = {
+        "error": 100 * float(wrong),
+        "seconds": time.perf_counter() - started,
+    }
     return result
 
 
 def self_trained(model: LatentClassifier, x, y, seed: int):
-    """The model's SVM fitted again and again, to the labelled rows and those of 8,000 unlabelled ones whose class it is surest of: a
-    growing share of every class, in the end all of them. The unlabelled rows' features do what those of a transductive SVM do."""
+    """The model's SVM fitted again and again, to the labelled rows and those of 8,000 unlabelled ones whose class it is
+    surest of: a growing share of every class, in the end all of them. The unlabelled rows' features do what those of a
+    transductive SVM do."""
     from sklearn.svm import SVC
 
     features, rng = model.transform(x), np.random.default_rng(seed)
@@ -91,9 +113,11 @@ def self_trained(model: LatentClassifier, x, y, seed: int):
         sure = []
         for label in range(10):
             rows = np.flatnonzero(guess == label)
-            sure.extend(rows[np.argsort(second[rows] - best[rows])[:int(share * len(rows))]])
+            sure.extend(rows[np.argsort(second[rows] - best[rows])[: int(share * len(rows))]])
         weights = np.concatenate([np.full(len(known), 10.0), np.ones(len(sure))])
-        svm = SVC().fit(np.concatenate([known, pool[sure]]), np.concatenate([labels, guess[sure]]), sample_weight=weights)
+        svm = SVC().fit(
+            np.concatenate([known, pool[sure]]), np.concatenate([labels, guess[sure]]), sample_weight=weights
+        )
     return svm
 
 
@@ -113,9 +137,15 @@ def m1m2(options, labels: int, draw: int) -> dict:
 def arguments(options, draw: int) -> dict:
     """What both are trained with."""
     return {
-        "latent_dim": 50, "alpha": options.alpha, "learning_rate": options.rate,
-        "schedule": options.schedule, "batch_size": options.batch_size, "epochs": options.epochs, "backend": options.backend,
-        "threads": options.threads, "random_state": draw,
+        "latent_dim": 50,
+        "alpha": options.alpha,
+        "learning_rate": options.rate,
+        "schedule": options.schedule,
+        "batch_size": options.batch_size,
+        "epochs": options.epochs,
+        "backend": options.backend,
+        "threads": options.threads,
+        "random_state": draw,
     }
 
 
@@ -135,14 +165,22 @@ def learn(options, model: SemiSupervisedVAE, labels: int, draw: int) -> dict:
             predicted = inference.log_probabilities(run.model, state.theta, seen).argmax(axis=1)
             curve[str(state.epoch)] = 100 * float(np.mean(predicted != y_test))
             write_text_atomically(curve_file, json.dumps(curve))
-            print(f"{options.experiment} {labels} labels, draw {draw}, epoch {state.epoch}: {curve[str(state.epoch)]:.2f} %, bound "
-                  f"{state.history['bound'][-1]:.2f}, {np.median(state.history['seconds']):.2f} s an epoch", flush=True)
+            print(
+                f"{options.experiment} {labels} labels, draw {draw}, epoch {state.epoch}: "
+                f"{curve[str(state.epoch)]:.2f} %, bound "
+                f"{state.history['bound'][-1]:.2f}, {np.median(state.history['seconds']):.2f} s an epoch",
+                flush=True,
+            )
 
     model.fit_prepared(run, callbacks=[watch], checkpoint=checkpoint, checkpoint_seconds=60, resume=True)
     seconds = model.history_["seconds"]
     return {
-        "error": 100 * (1 - model.score(x_test, y_test)), "curve": curve, "epochs": model.history_.epochs,
-        "seconds": sum(seconds), "seconds_an_epoch": float(np.median(seconds)), "backend": run.model.ops.name,
+        "error": 100 * (1 - model.score(x_test, y_test)),
+        "curve": curve,
+        "epochs": model.history_.epochs,
+        "seconds": sum(seconds),
+        "seconds_an_epoch": float(np.median(seconds)),
+        "backend": run.model.ops.name,
     }
 
 
@@ -176,7 +214,8 @@ def rivals(options, labels: int, draw: int) -> dict:
     started = time.perf_counter()
     trained = SelfTrainingClassifier(LogisticRegression(C=chosen, max_iter=100), threshold=0.9, max_iter=5).fit(x, y)
     result["self-training, logistic"] = {
-        "error": 100 * (1 - trained.score(x_test, y_test)), "seconds": time.perf_counter() - started
+        "error": 100 * (1 - trained.score(x_test, y_test)),
+        "seconds": time.perf_counter() - started,
     }
     return result
 
@@ -194,10 +233,16 @@ def table(folder: Path) -> None:
     for (name, labels), entries in sorted(found.items()):
         errors = np.array([entry["error"] for entry in entries])
         spread = f" ({errors.std(ddof=1):.2f})" if len(errors) > 1 else ""
-        more = f"{entries[0]['epochs']} epochs, {np.mean([e['seconds_an_epoch'] for e in entries]):.2f} s each, {entries[0]['backend']}" \
-            if "epochs" in entries[0] else f"{np.mean([e['seconds'] for e in entries]):.1f} s"
-        print(f"{name:<32} {labels:>5} labels: {errors.mean():6.2f} %{spread}  of {len(errors)} draws: "
-              f"{', '.join(f'{e:.2f}' for e in errors)};  {more}")
+        more = (
+            f"{entries[0]['epochs']} epochs, {np.mean([e['seconds_an_epoch'] for e in entries]):.2f} s each, "
+            f"{entries[0]['backend']}"
+            if "epochs" in entries[0]
+            else f"{np.mean([e['seconds'] for e in entries]):.1f} s"
+        )
+        print(
+            f"{name:<32} {labels:>5} labels: {errors.mean():6.2f} %{spread}  of {len(errors)} draws: "
+            f"{', '.join(f'{e:.2f}' for e in errors)};  {more}"
+        )
 
 
 def main() -> None:
@@ -226,11 +271,18 @@ def main() -> None:
             continue
         found = EXPERIMENTS[options.experiment](options, options.labels, draw)
         said = {key: str(value) for key, value in vars(options).items()}
-        write_text_atomically(path, json.dumps(
-            {"labels": options.labels, "draw": draw, "name": options.name, "options": said, "results": found}, indent=1
-        ))
-        print(f"{options.experiment}, {options.labels} labels, draw {draw}: "
-              + ", ".join(f"{name} {entry['error']:.2f} %" for name, entry in found.items()), flush=True)
+        write_text_atomically(
+            path,
+            json.dumps(
+                {"labels": options.labels, "draw": draw, "name": options.name, "options": said, "results": found},
+                indent=1,
+            ),
+        )
+        print(
+            f"{options.experiment}, {options.labels} labels, draw {draw}: "
+            + ", ".join(f"{name} {entry['error']:.2f} %" for name, entry in found.items()),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

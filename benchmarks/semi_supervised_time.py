@@ -1,11 +1,12 @@
 """npvae beside JAX and PyTorch on the semi-supervised model M2: time of a training step and of an epoch.
 
-    NPVAE_DATA=... python benchmarks/semi_supervised_time.py [--rounds 9] [--threads 1] [--only m2] [--device gpu] [--peers ...]
+    NPVAE_DATA=... python benchmarks/semi_supervised_time.py [--rounds 9] [--threads 1] [--only m2] [--device gpu]
+    [--peers ...]
 
-"m2": on MNIST's pixels. "m1m2": on 21 latent features, drawn anew every step. Batches of 100 rows, 2 of them labelled; all of
-10 classes are looked at for an unlabelled row. First all losses are computed at the same parameters, batch and noise: they
-must agree. Then every competitor that is installed trains in a process of its own, in turns of a second, from the same
-parameters, with the same update, and the losses that they come to are compared. An epoch is 50,000 rows.
+"m2": on MNIST's pixels. "m1m2": on 21 latent features, drawn anew every step. Batches of 100 rows, 2 of them labelled;
+all of 10 classes are looked at for an unlabelled row. First all losses are computed at the same parameters, batch and
+noise: they must agree. Then every competitor that is installed trains in a process of its own, in turns of a second,
+from the same parameters, with the same update, and the losses that they come to are compared. An epoch is 50,000 rows.
 
 On the CPU the processes are kept on as many cores as there are threads: JAX takes all that it may use.
 """
@@ -72,9 +73,12 @@ def table(name: str, peers, rounds: int) -> None:
     """Time a step of every competitor, in turns; ratios are medians over the turns."""
     spec, workers = M2_SPECS[name], take_turns(peers, name, rounds, pause=0.3)
     ours = workers.get("m2_npvae")
-    print(f"{name}, batch {spec.batch}, {spec.labelled} labelled, {spec.classes} classes; {rounds} rounds of {TURN:g} s")
     print(
-        f"{'':<20} {'version':<14} {'ms a step':>9} {'fastest':>9} {'slowest':>9} {'s an epoch':>10} {'loss':>9} {'npvae is':>9}"
+        f"{name}, batch {spec.batch}, {spec.labelled} labelled, {spec.classes} classes; {rounds} rounds of {TURN:g} s"
+    )
+    print(
+        f"{'':<20} {'version':<14} {'ms a step':>9} {'fastest':>9} {'slowest':>9} {'s an epoch':>10} {'loss':>9} "
+        f"{'npvae is':>9}"
     )
     for peer, worker in workers.items():
         step, ratio = statistics.median(worker.times), ""

@@ -54,9 +54,11 @@ class Library:
         while count:
             start = self.count % EPOCH_STEPS * B
             taken = min(count, EPOCH_STEPS - self.count % EPOCH_STEPS)
-            losses += list(self.trainer.take_steps(
-                self.theta, self.gradient, self.state, self.order, start, self.count, [RATE] * taken, [1.0] * taken
-            ).losses)
+            losses += list(
+                self.trainer.take_steps(
+                    self.theta, self.gradient, self.state, self.order, start, self.count, [RATE] * taken, [1.0] * taken
+                ).losses
+            )
             self.count += taken
             count -= taken
         return losses
@@ -68,7 +70,7 @@ def aligned(array):
     """
     memory = np.empty(array.nbytes + 64, np.uint8)
     start = -memory.ctypes.data % 64
-    new = memory[start:start + array.nbytes].view(array.dtype).reshape(array.shape)
+    new = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
     new[...] = array
     return new
 
@@ -89,12 +91,10 @@ class Rows:
 
     def next(self):
         start = self.count % EPOCH_STEPS * B
-        np.take(self.data, self.order[start:start + B], axis=0, out=self.x, mode="clip")
+        np.take(self.data, self.order[start : start + B], axis=0, out=self.x, mode="clip")
         place = self.count % NOISE_STEPS
         if place == 0:
-            self.noise = random.normal_of_steps(
-                0, "latent noise", self.count, NOISE_STEPS, (B, LATENT), self.x.dtype
-            )
+            self.noise = random.normal_of_steps(0, "latent noise", self.count, NOISE_STEPS, (B, LATENT), self.x.dtype)
         self.count += 1
         return self.x, self.noise[place]
 
@@ -102,13 +102,21 @@ class Rows:
 def views_of(flat):
     """The tensors of the flat vector, in npvae's order."""
     shapes = [
-        (INPUTS, HIDDEN), (HIDDEN,), (HIDDEN, LATENT), (LATENT,), (HIDDEN, LATENT), (LATENT,), (LATENT, HIDDEN),
-        (HIDDEN,), (HIDDEN, INPUTS), (INPUTS,),
+        (INPUTS, HIDDEN),
+        (HIDDEN,),
+        (HIDDEN, LATENT),
+        (LATENT,),
+        (HIDDEN, LATENT),
+        (LATENT,),
+        (LATENT, HIDDEN),
+        (HIDDEN,),
+        (HIDDEN, INPUTS),
+        (INPUTS,),
     ]
     views, start = [], 0
     for shape in shapes:
         size = int(np.prod(shape))
-        views.append(flat[start:start + size].reshape(shape))
+        views.append(flat[start : start + size].reshape(shape))
         start += size
     return views
 
@@ -138,10 +146,23 @@ class Plain(OneByOne):
         dmu = dz + mu / B
         dlogvar = dz * eps * s * 0.5 + 0.5 * (s * s - 1) / B
         dh = (dmu @ Wm.T + dlogvar @ Wv.T) * (h > 0)
-        g = np.concatenate([part.ravel() for part in (
-            x.T @ dh, dh.sum(0), h.T @ dmu, dmu.sum(0), h.T @ dlogvar, dlogvar.sum(0), z.T @ dd, dd.sum(0),
-            d.T @ dlogits, dlogits.sum(0),
-        )])
+        g = np.concatenate(
+            [
+                part.ravel()
+                for part in (
+                    x.T @ dh,
+                    dh.sum(0),
+                    h.T @ dmu,
+                    dmu.sum(0),
+                    h.T @ dlogvar,
+                    dlogvar.sum(0),
+                    z.T @ dd,
+                    dd.sum(0),
+                    d.T @ dlogits,
+                    dlogits.sum(0),
+                )
+            ]
+        )
         self.norm = float(np.sqrt(g @ g))
         self.accumulator = RHO * self.accumulator + (1 - RHO) * g * g
         self.theta -= RATE * g / np.sqrt(self.accumulator + EPSILON)
@@ -226,8 +247,8 @@ class ByHand(OneByOne):
         np.matmul(ones, dh, out=db1)
         self.norm = math.sqrt(float(self.g @ self.g))
         for start in range(0, self.theta.size, self.piece):
-            w, g, v = (a[start:start + self.piece] for a in (self.theta, self.g, self.accumulator))
-            t = self.scratch[:w.size]
+            w, g, v = (a[start : start + self.piece] for a in (self.theta, self.g, self.accumulator))
+            t = self.scratch[: w.size]
             np.multiply(g, g, out=t)
             t += EPSILON
             t *= 1 - RHO

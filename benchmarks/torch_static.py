@@ -2,9 +2,9 @@
 
     NPVAE_DATA=... python benchmarks/torch_static.py [--epochs 500]
 
-784-400-40, ReLU, Adam at 1e-4, a fifth of a decade less after 200 and 350 epochs, batch 100, PyTorch's own initial weights:
-the script of Pythae that states -89.78 (Chadebec, Vincent & Allassonniere 2022). It tells whether a difference from that
-figure is ours.
+784-400-40, ReLU, Adam at 1e-4, a fifth of a decade less after 200 and 350 epochs, batch 100, PyTorch's own initial
+weights: the script of Pythae that states -89.78 (Chadebec, Vincent & Allassonniere 2022). It tells whether a difference
+from that figure is ours.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ def main() -> int:
         order, total = torch.randperm(len(x)), 0.0
         for i in range(0, len(x), 100):
             optimizer.zero_grad(set_to_none=True)
-            value = loss(x[order[i:i + 100]])
+            value = loss(x[order[i : i + 100]])
             value.backward()
             optimizer.step()
             total += value.item()
         schedule.step()
         if epoch % 10 == 0 or epoch == 1:
             with torch.no_grad():
-                other = np.mean([loss(held[i:i + 1000]).item() for i in range(0, len(held), 1000)])
+                other = np.mean([loss(held[i : i + 1000]).item() for i in range(0, len(held), 1000)])
             seconds = time.perf_counter() - started
             print(f"epoch {epoch}: {total / 500:.3f}, test {other:.3f}, {seconds:.0f} s", flush=True)
     model = Model(Architecture(784, 40, (400,)), backend.get("auto"))

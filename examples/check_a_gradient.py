@@ -21,9 +21,7 @@ def layer_norm(x, gain):
     def backward(dy):
         dnormal = dy * gain
         dx = rstd * (
-            dnormal
-            - dnormal.mean(axis=1, keepdims=True)
-            - normal * (dnormal * normal).mean(axis=1, keepdims=True)
+            dnormal - dnormal.mean(axis=1, keepdims=True) - normal * (dnormal * normal).mean(axis=1, keepdims=True)
         )
         return dx, (dy * normal).sum(axis=0)
 

@@ -1,4 +1,5 @@
-"""Few labels: M1+M2 on the embedded digits with 20 labels a class, beside softmax regression; samples of every class, and analogies.
+"""Few labels: M1+M2 on the embedded digits with 20 labels a class, beside softmax regression; samples of every class,
+and analogies.
 
 Writes classes.png and analogies.png.
 """
@@ -19,15 +20,32 @@ def main() -> None:
     x, x_test, y_test = digits.x_train, digits.x_test, digits.y_test.astype(int)
     y = digits.y_train.astype(int)
     for label in range(10):  # only the first of each class keep their label
-        y[(y == label).nonzero()[0][options.labels:]] = -1
+        y[(y == label).nonzero()[0][options.labels :]] = -1
 
     features = VAE(
-        latent_dim=30, hidden=(400, 400), activation="softplus", optimizer="adam", schedule="cosine", binarize="dynamic", kl_warmup=10,
-        epochs=max(20, options.epochs), output_bias="data", divide_by=255, random_state=0, verbose=True,
+        latent_dim=30,
+        hidden=(400, 400),
+        activation="softplus",
+        optimizer="adam",
+        schedule="cosine",
+        binarize="dynamic",
+        kl_warmup=10,
+        epochs=max(20, options.epochs),
+        output_bias="data",
+        divide_by=255,
+        random_state=0,
+        verbose=True,
     ).fit(x)
     model = SemiSupervisedVAE(
-        features, latent_dim=20, hidden=(300,), learning_rate=3e-3, schedule="cosine", batch_size=50, epochs=options.epochs,
-        random_state=0, verbose=True,
+        features,
+        latent_dim=20,
+        hidden=(300,),
+        learning_rate=3e-3,
+        schedule="cosine",
+        batch_size=50,
+        epochs=options.epochs,
+        random_state=0,
+        verbose=True,
     ).fit(x, y)
 
     pixels = SoftmaxRegression(l2=0.01).fit(x / 255.0, y)

@@ -1,7 +1,7 @@
 """Missing pixels: a band, half a picture, pixels at random; what four methods make of them, and several draws.
 
-Trains on the embedded digits, black and white, and writes fill_in_digits.png. The band is the study note's: pixels 300 to
-399, whose code put zeros there and looked at one pass through the network.
+Trains on the embedded digits, black and white, and writes fill_in_digits.png. The band is the study note's: pixels 300
+to 399, whose code put zeros there and looked at one pass through the network.
 """
 
 from __future__ import annotations
@@ -33,12 +33,21 @@ def main() -> None:
     digits = load_dataset("digits")
     train, test = ((x.reshape(-1, 28, 28) > 127).astype(np.float32) for x in (digits.x_train, digits.x_test))
     vae = VAE(
-        latent_dim=20, hidden=(200, 200), optimizer="adam", schedule="cosine", epochs=options.epochs, output_bias="data",
-        random_state=0, verbose=True,
+        latent_dim=20,
+        hidden=(200, 200),
+        optimizer="adam",
+        schedule="cosine",
+        epochs=options.epochs,
+        output_bias="data",
+        random_state=0,
+        verbose=True,
     ).fit(train)
     shown = test[np.linspace(0, len(test) - 1, 10).astype(int)]
     methods = {
-        "single pass": "single_pass", "pseudo-Gibbs": "pseudo_gibbs", "Metropolis": "metropolis", "importance": "importance",
+        "single pass": "single_pass",
+        "pseudo-Gibbs": "pseudo_gibbs",
+        "Metropolis": "metropolis",
+        "importance": "importance",
     }
     rows, lines, generator = {}, [], np.random.default_rng(0)
     for kind in ("band", "half", "random"):

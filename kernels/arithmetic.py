@@ -19,14 +19,26 @@ def make(target):
     get_wide, _ = make_access(Target("float64", target.vector_bytes, target.registers))
     number, size = getattr(types, target.dtype), target.itemsize
     activations = (
-        bodies.bias, bodies.relu, bodies.tanh_forward, bodies.softplus, bodies.relu_backward, bodies.tanh_backward,
+        bodies.bias,
+        bodies.relu,
+        bodies.tanh_forward,
+        bodies.softplus,
+        bodies.relu_backward,
+        bodies.tanh_backward,
         bodies.softplus_backward,
     )
     bias, relu, tanh, softplus, relu_backward, tanh_backward, softplus_backward = (
         loop(target, 2, 1, 0, body) for body in activations
     )
-    panel_bias, panel_relu, panel_tanh, panel_softplus, panel_relu_backward, panel_tanh_backward, \
-        panel_softplus_backward = (panel_loop(target, body) for body in activations)
+    (
+        panel_bias,
+        panel_relu,
+        panel_tanh,
+        panel_softplus,
+        panel_relu_backward,
+        panel_tanh_backward,
+        panel_softplus_backward,
+    ) = (panel_loop(target, body) for body in activations)
     panel = target.panel
     rmsprop, rmsprop_outside = (loop(target, 3, 2, 5, body) for body in (bodies.rmsprop, bodies.rmsprop_outside))
     adam = loop(target, 4, 3, 8, bodies.adam)
@@ -100,32 +112,72 @@ def make(target):
             epsilon = number(get_wide(constants, Constant.EPSILON))
             if kind == Operation.RMSPROP_INSIDE:
                 rmsprop(
-                    n, theta, gradient, state, theta, state, number(rate), number(rho), number(1.0 - rho), epsilon, scale,
+                    n,
+                    theta,
+                    gradient,
+                    state,
+                    theta,
+                    state,
+                    number(rate),
+                    number(rho),
+                    number(1.0 - rho),
+                    epsilon,
+                    scale,
                 )
             else:
                 rmsprop_outside(
-                    n, theta, gradient, state, theta, state, number(rate), number(rho), number(1.0 - rho), epsilon,
+                    n,
+                    theta,
+                    gradient,
+                    state,
+                    theta,
+                    state,
+                    number(rate),
+                    number(rho),
+                    number(1.0 - rho),
+                    epsilon,
                     scale,
                 )
         elif kind == Operation.ADAM:
             beta1, beta2 = get_wide(constants, Constant.BETA_1), get_wide(constants, Constant.BETA_2)
             adam(
-                n, theta, gradient, state, state_2, theta, state, state_2, number(rate),
-                number(beta1), number(1.0 - beta1), number(beta2), number(1.0 - beta2),
-                number(root_scale), number(get_wide(constants, Constant.EPSILON)), scale,
+                n,
+                theta,
+                gradient,
+                state,
+                state_2,
+                theta,
+                state,
+                state_2,
+                number(rate),
+                number(beta1),
+                number(1.0 - beta1),
+                number(beta2),
+                number(1.0 - beta2),
+                number(root_scale),
+                number(get_wide(constants, Constant.EPSILON)),
+                scale,
             )
         elif kind == Operation.SGD:
             sgd(n, theta, gradient, theta, number(rate), scale)
         elif kind == Operation.MOMENTUM:
             momentum(
-                n, theta, gradient, state, theta, state, number(rate), number(get_wide(constants, Constant.MOMENTUM)),
+                n,
+                theta,
+                gradient,
+                state,
+                theta,
+                state,
+                number(rate),
+                number(get_wide(constants, Constant.MOMENTUM)),
                 scale,
             )
         else:
             spoil(n, theta)
 
     return SimpleNamespace(
-        epilogue=epilogue, update=update,
+        epilogue=epilogue,
+        update=update,
         bernoulli=loop(target, 2, 1, 1, bodies.bernoulli, sums=True),
         bernoulli_value=loop(target, 2, 0, 0, bodies.bernoulli_value, sums=True),
         squared_error=loop(target, 2, 1, 1, bodies.squared_error, sums=True),

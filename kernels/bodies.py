@@ -121,7 +121,7 @@ def logarithm(inputs, _):
 def sample_pull(inputs, scalars):
     """dmu and dlogvar with one sample's part added, where log q's direct part is kept; the scalar is beta v / B."""
     dz, z, eps, logvar, dmu, dlogvar = inputs
-    tie, = scalars
+    (tie,) = scalars
     dz = dz + tie * z
     return [dmu + dz, dlogvar + (dz * eps * exp(logvar * 0.5) - tie) * 0.5]
 
@@ -240,5 +240,5 @@ def momentum(inputs, scalars):
 
 def flush(inputs, scalars):
     """0 where |x| is below the scalar; NaN stays."""
-    x, = inputs
+    (x,) = inputs
     return [x.like(0.0).where(scalars[0].greater(abs(x)), x)]

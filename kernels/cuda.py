@@ -40,8 +40,10 @@ class Kernels:
             module = self._modules.get(file)
             if module is None:
                 module = self._modules[file] = self._cupy.RawModule(
-                    code=cuda_sources.source(file), options=OPTIONS,
-                    name_expressions=cuda_sources.instantiations(file), enable_cooperative_groups=file in COOPERATIVE,
+                    code=cuda_sources.source(file),
+                    options=OPTIONS,
+                    name_expressions=cuda_sources.instantiations(file),
+                    enable_cooperative_groups=file in COOPERATIVE,
                 )
             function = self._functions[name, dtype] = module.get_function(f"{name}<{DTYPES[dtype]}>")
             return function

@@ -1,7 +1,7 @@
 """Which rows of a layer's dW, and which blocks of the flat vector of parameters, fall to a thread.
 
-A thread updates, but for the ends of blocks, the weights whose gradient it computed itself: cores that lie far apart hand
-numbers to each other slowly.
+A thread updates, but for the ends of blocks, the weights whose gradient it computed itself: cores that lie far apart
+hand numbers to each other slowly.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from npvae.kernels.sizes import NORM_BLOCK
 
 
 def make(target, products):
-    """``by_rows(inputs, count)``: whether dW is divided by rows; ``row_of_thread(inputs, thread, count)``: where a thread's
-    begin. ``blocks_of_thread(plan, i, thread, count)``: its half-open range of blocks in layer number i, of
+    """``by_rows(inputs, count)``: whether dW is divided by rows; ``row_of_thread(inputs, thread, count)``: where a
+    thread's begin. ``blocks_of_thread(plan, i, thread, count)``: its half-open range of blocks in layer number i, of
     ``number_of_layers(plan)``."""
     get_integer, _ = make_integer_access()
     tiles_down, row_of, size = products.tiles_down, products.row_of, target.itemsize
@@ -59,5 +59,8 @@ def make(target, products):
         return first, block_of_row(plan, i + 1, 0, count)
 
     return SimpleNamespace(
-        by_rows=by_rows, row_of_thread=row_of_thread, number_of_layers=number_of_layers, blocks_of_thread=blocks_of_thread
+        by_rows=by_rows,
+        row_of_thread=row_of_thread,
+        number_of_layers=number_of_layers,
+        blocks_of_thread=blocks_of_thread,
     )

@@ -25,10 +25,7 @@ LOG2 = {
 #: Where exp has left the dtype on either side, with room to spare.
 EXP_RANGE = {"float32": (-120.0, 100.0), "float64": (-800.0, 720.0)}
 #: Terms of the series: of exp(r) - 1 with |r| <= 0.347, of artanh(s)/s with |s| <= 0.172, and of sine and cosine.
-TERMS = {
-    "float32": {"expm1": 7, "artanh": 5, "sine": 6},
-    "float64": {"expm1": 14, "artanh": 11, "sine": 10},
-}
+TERMS = {"float32": {"expm1": 7, "artanh": 5, "sine": 6}, "float64": {"expm1": 14, "artanh": 11, "sine": 10}}
 
 
 def _polynomial(x: Vector, coefficients) -> Vector:
@@ -121,9 +118,7 @@ def sine_and_cosine_of_turns(u: Vector) -> tuple[Vector, Vector]:
     r = (u - k * 0.25) * (2.0 * math.pi)
     square = r * r
     terms = TERMS[u.dtype]["sine"]
-    sine = (r * square).fma(
-        _polynomial(square, [(-1.0) ** j / math.factorial(2 * j + 1) for j in range(1, terms)]), r
-    )
+    sine = (r * square).fma(_polynomial(square, [(-1.0) ** j / math.factorial(2 * j + 1) for j in range(1, terms)]), r)
     cosine = square.fma(_polynomial(square, [(-1.0) ** j / math.factorial(2 * j) for j in range(1, terms)]), 1.0)
     # k is 0 to 4. Distances tell the quarters apart without integers.
     odd = abs(abs(k - 2.0) - 1.0)  # 0 for k = 1 and 3, 1 for the others

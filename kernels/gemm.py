@@ -59,10 +59,10 @@ def make(target, epilogue):
                SPARSE           C = A B        a is a list that ``compress_rows`` made
                SPARSE_TRANSPOSED               C = A^T B for a sparse A (k, m)
 
-    ``add`` starts from C instead of 0. ``epilogue(code, c, ldc, rows, columns, row, column, p, q)`` is called for
-    every finished piece of C, while it is in the cache. Rows of a transposed sparse A are read past their end, by less
-    than a vector. ``tiles(m, n)`` says how many tiles there are, ``tiles_down(m)`` how many in a panel, ``row_of(t, m)``
-    where the panel's tile number t begins.
+    ``add`` starts from C instead of 0. ``epilogue(code, c, ldc, rows, columns, row, column, p, q)`` is called for every
+    finished piece of C, while it is in the cache. Rows of a transposed sparse A are read past their end, by less than a
+    vector. ``tiles(m, n)`` says how many tiles there are, ``tiles_down(m)`` how many in a panel, ``row_of(t, m)`` where
+    the panel's tile number t begins.
 
     ``compress_rows(a, lda, m, k, first, last, sparse)`` lists the tiles of rows ``first`` to ``last`` of A (m, k) at
     ``sparse``, which has room for ``sparse_bytes``.

@@ -1,7 +1,7 @@
 """The phases of a training step that are different for the importance-weighted bound with K samples.
 
-The encoder runs on B rows, the decoder on K B of them: sample k of row b is row k B + b, in the order in which the noise
-is drawn. Its log-weight and weight are at b K + k, so that a row's stand side by side.
+The encoder runs on B rows, the decoder on K B of them: sample k of row b is row k B + b, in the order in which the
+noise is drawn. Its log-weight and weight are at b K + k, so that a row's stand side by side.
 
     phase     divided by        writes
     draw      rows of z         z, log p(z) - log q(z|x)
@@ -25,8 +25,8 @@ from npvae.kernels.target import Target
 
 
 def make(target, threads, arithmetic):
-    """``draw(plan, rows, thread, count)``; ``weigh(plan, step, rows, thread, count)`` and ``latent_backward`` of the same
-    arguments; ``batch_sums(plan, rows)``: loss, reconstruction and bound, summed over rows."""
+    """``draw(plan, rows, thread, count)``; ``weigh(plan, step, rows, thread, count)`` and ``latent_backward`` of the
+    same arguments; ``batch_sums(plan, rows)``: loss, reconstruction and bound, summed over rows."""
     get_integer, _ = make_integer_access()
     get, put = make_access(target)
     get_wide, _ = make_access(Target("float64", target.vector_bytes, target.registers))
@@ -54,8 +54,8 @@ def make(target, threads, arithmetic):
 
     @compiled(5, number, result=number)
     def log_sum(samples, ratio, nll, weights, out, beta):
-        """log sum_k w_k of one row, also at ``out``; the weights are left there times exp(-m), m the largest log-weight.
-        Returns their sum."""
+        """log sum_k w_k of one row, also at ``out``; the weights are left there times exp(-m), m the largest
+        log-weight. Returns their sum."""
         log_weight(samples, ratio, nll, weights, beta)
         largest = get(weights, 0)
         for k in range(1, samples):

@@ -1,9 +1,9 @@
 """The compiled program on this machine: compile it once with Numba, keep the machine code, load it in milliseconds.
 
-Compiling takes seconds, importing Numba half a second, loading kept machine code with llvmlite (the part of Numba
-that holds the compiler) a few milliseconds. So the machine code is kept in a file, named after everything
-it depends on: these sources, Numba's and llvmlite's versions, the processor and its features. Machine code is run as it is, so
-it is taken only from a file and a folder that belong to the user and that nobody else may write to. Where there is no such
+Compiling takes seconds, importing Numba half a second, loading kept machine code with llvmlite (the part of Numba that
+holds the compiler) a few milliseconds. So the machine code is kept in a file, named after everything it depends on:
+these sources, Numba's and llvmlite's versions, the processor and its features. Machine code is run as it is, so it is
+taken only from a file and a folder that belong to the user and that nobody else may write to. Where there is no such
 folder, or it cannot be written to, the program is compiled anew in every process and works all the same.
 """
 
@@ -63,8 +63,8 @@ def loaded(dtype: str) -> Program | None:
 def load(dtype: str, folder: Path | None = None, announce=None, remedy: str = "") -> Program:
     """The program for a dtype: the one of this process, of the folder, or compiled now and kept in the folder.
 
-    ``announce`` is called with a line of text before and after compiling; where the code cannot be kept it says why, and
-    ``remedy``, what to do about it. ImportError: Numba or llvmlite cannot be imported.
+    ``announce`` is called with a line of text before and after compiling; where the code cannot be kept it says why,
+    and ``remedy``, what to do about it. ImportError: Numba or llvmlite cannot be imported.
     """
     if dtype not in _loaded:
         with _loading:
@@ -104,16 +104,18 @@ def _load(dtype, folder, announce, remedy) -> Program:
     obstacle = _reason_against_keeping(folder)
     if why_not and obstacle is None:  # otherwise the reason is the same
         announce(why_not)
-    announce(f"compiling for {dtype}, " + (
-        "once on this machine ..." if obstacle is None else f"for this process alone, since {obstacle}{remedy} ..."
-    ))
+    announce(
+        f"compiling for {dtype}, "
+        + ("once on this machine ..." if obstacle is None else f"for this process alone, since {obstacle}{remedy} ...")
+    )
     started = time.perf_counter()
     target = _target(dtype, names)
     code, name, address, keep = _compile(target)
     lost = _keep(_path(dtype, folder, names), name, code) if obstacle is None else None
-    announce(f"compiled for {dtype} in {time.perf_counter() - started:.1f} s" + (
-        "" if lost is None else f", but it cannot be kept in {folder}: {lost}{remedy}"
-    ))
+    announce(
+        f"compiled for {dtype} in {time.perf_counter() - started:.1f} s"
+        + ("" if lost is None else f", but it cannot be kept in {folder}: {lost}{remedy}")
+    )
     return Program(target, address, keep, "compiled")
 
 
@@ -243,8 +245,8 @@ def _program_in(content: bytes, target: Target) -> Program | None:
     """The program in what a file holds, or None if that is not whole."""
     import llvmlite.binding as llvm
 
-    body = content[len(_MAGIC) + 32:]
-    if content[:len(_MAGIC)] != _MAGIC or content[len(_MAGIC):len(_MAGIC) + 32] != hashlib.sha256(body).digest():
+    body = content[len(_MAGIC) + 32 :]
+    if content[: len(_MAGIC)] != _MAGIC or content[len(_MAGIC) : len(_MAGIC) + 32] != hashlib.sha256(body).digest():
         return None
     name, code = body.split(b"\n", 1)
     llvm.initialize_native_target()

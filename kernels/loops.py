@@ -55,12 +55,10 @@ def loop(target, inputs: int, outputs: int, scalars: int, body, sums: bool = Fal
     """
     dtype = target.dtype
     scalar_type = getattr(types, dtype)
-    signature = (scalar_type if sums else types.void)(
-        int64, *[int64] * (inputs + outputs), *[scalar_type] * scalars
-    )
+    signature = (scalar_type if sums else types.void)(int64, *[int64] * (inputs + outputs), *[scalar_type] * scalars)
 
     def codegen(context, builder, _, arguments):
-        n, addresses, numbers = arguments[0], arguments[1:1 + inputs + outputs], arguments[1 + inputs + outputs:]
+        n, addresses, numbers = arguments[0], arguments[1 : 1 + inputs + outputs], arguments[1 + inputs + outputs :]
         places = [vector.pointer(builder, dtype, address) for address in addresses]
 
         def turn(index, lanes: int):
@@ -141,9 +139,7 @@ def make_access(target):
         builder.store(arguments[2], builder.gep(vector.pointer(builder, target.dtype, arguments[0]), [arguments[1]]))
         return context.get_dummy_value()
 
-    return (
-        make_intrinsic(number(int64, int64), get), make_intrinsic(types.void(int64, int64, number), put),
-    )
+    return (make_intrinsic(number(int64, int64), get), make_intrinsic(types.void(int64, int64, number), put))
 
 
 def make_integer_access():
@@ -159,20 +155,22 @@ def make_integer_access():
         builder.store(arguments[2], place(builder, arguments))
         return context.get_dummy_value()
 
-    return (
-        make_intrinsic(int64(int64, int64), get), make_intrinsic(types.void(int64, int64, int64), put),
-    )
+    return (make_intrinsic(int64(int64, int64), get), make_intrinsic(types.void(int64, int64, int64), put))
 
 
 def compiled(*arguments, result=types.void):
-    """The decorator of every compiled function: fixed types, so that it is compiled once; a number n among the arguments
-    stands for n integers. No function raises: the program has no Python to raise into.
+    """The decorator of every compiled function: fixed types, so that it is compiled once; a number n among the
+    arguments stands for n integers. No function raises: the program has no Python to raise into.
     """
     kinds = []
     for argument in arguments:
         kinds += [int64] * argument if isinstance(argument, int) else [argument]
     return njit(
-        result(*kinds), nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True,
+        result(*kinds),
+        nogil=True,
+        error_model="numpy",
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
         pipeline_class=Part,
     )
 

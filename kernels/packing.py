@@ -146,8 +146,8 @@ def make_packing(target):
     def pack_columns(m, count, source, lda, left, out):
         """m columns of A in one piece: out[k * m + i]; m is a tile's number of rows.
 
-        ``left`` numbers from ``source`` on are A's, and none behind them is read: the last rows, where a vector would reach
-        past the end, are copied number by number.
+        ``left`` numbers from ``source`` on are A's, and none behind them is read: the last rows, where a vector would
+        reach past the end, are copied number by number.
         """
         width = (m + lanes - 1) // lanes * lanes
         by_vectors = 0

@@ -50,11 +50,11 @@ class Epilogue(IntEnum):
 
 
 #: Epilogues by an activation's name.
-FORWARD = {
-    "identity": Epilogue.IDENTITY, "relu": Epilogue.RELU, "tanh": Epilogue.TANH, "softplus": Epilogue.SOFTPLUS,
-}
+FORWARD = {"identity": Epilogue.IDENTITY, "relu": Epilogue.RELU, "tanh": Epilogue.TANH, "softplus": Epilogue.SOFTPLUS}
 BACKWARD = {
-    "identity": Epilogue.NONE, "relu": Epilogue.RELU_BACKWARD, "tanh": Epilogue.TANH_BACKWARD,
+    "identity": Epilogue.NONE,
+    "relu": Epilogue.RELU_BACKWARD,
+    "tanh": Epilogue.TANH_BACKWARD,
     "softplus": Epilogue.SOFTPLUS_BACKWARD,
 }
 
@@ -74,49 +74,151 @@ class Estimator(IntEnum):
     DREG = 2
 
 
-Train = IntEnum("Train", [
-    "OPERATION",
-    # threads: how many, the shares of a phase, a multiple of that; their counters and the functions by which they wait, see
-    # threads.py; scratch memory of each
-    "THREADS", "SHARES", "SYNC", "FUTEX", "FUTEX_CALL", "YIELD", "SCRATCH", "SCRATCH_BYTES",
-    # rows: the step takes ORDER[START], ... of DATA, up to BATCH of them and never beyond TOTAL
-    "DATA", "ORDER", "START", "TOTAL", "BATCH", "STEPS",
-    # random numbers: step number of the first step; BINARIZE_PURPOSE 0 for none
-    "STEP", "SEED", "NOISE_PURPOSE", "BINARIZE_PURPOSE",
-    # the model: sizes, and records of the layers in order: encoder, two heads, decoder, the likelihood's heads
-    "FEATURES", "LATENT", "LAYERS", "ENCODER", "DECODER", "HEADS", "LIKELIHOOD", "GRADIENT_TOO",
-    # arrays of the batch
-    "X", "SPARSE_X", "EPS", "Z", "KL_ROWS", "NLL", "D_Z",
-    # the importance-weighted bound: samples of z a row, 0 for the ELBO; arrays by row of x, or by sample and row of x
-    "SAMPLES", "ESTIMATOR", "RATIO", "WEIGHTS", "LOSS_ROWS", "BOUND_ROWS",
-    # parameters; the optimiser is one of Operation's; every how many steps its states are flushed, 0 for never
-    "PARAMETERS", "THETA", "GRADIENT", "STATE", "STATE_2", "OPTIMIZER", "FLUSH", "FLUSH_2",
-    # float64 arrays: constants; a step's rate and Adam's root_scale (two numbers), beta, loss
-    # and gradient norm; sums over rows; partial sums of the norm
-    "CONSTANTS", "RATES", "BETAS", "LOSSES", "NORMS", "SUMS", "PARTIAL",
-    # results: steps done, and 1 if the next is left to the caller because its numbers are not ordinary
-    "DONE", "REFUSED",
-], start=0)
+Train = IntEnum(
+    "Train",
+    [
+        "OPERATION",
+        # threads: how many, the shares of a phase, a multiple of that; their counters and the functions by which they
+        # wait, see threads.py; scratch memory of each
+        "THREADS",
+        "SHARES",
+        "SYNC",
+        "FUTEX",
+        "FUTEX_CALL",
+        "YIELD",
+        "SCRATCH",
+        "SCRATCH_BYTES",
+        # rows: the step takes ORDER[START], ... of DATA, up to BATCH of them and never beyond TOTAL
+        "DATA",
+        "ORDER",
+        "START",
+        "TOTAL",
+        "BATCH",
+        "STEPS",
+        # random numbers: step number of the first step; BINARIZE_PURPOSE 0 for none
+        "STEP",
+        "SEED",
+        "NOISE_PURPOSE",
+        "BINARIZE_PURPOSE",
+        # the model: sizes, and records of the layers in order: encoder, two heads, decoder, the likelihood's heads
+        "FEATURES",
+        "LATENT",
+        "LAYERS",
+        "ENCODER",
+        "DECODER",
+        "HEADS",
+        "LIKELIHOOD",
+        "GRADIENT_TOO",
+        # arrays of the batch
+        "X",
+        "SPARSE_X",
+        "EPS",
+        "Z",
+        "KL_ROWS",
+        "NLL",
+        "D_Z",
+        # the importance-weighted bound: samples of z a row, 0 for the ELBO; arrays by row of x, or by sample and row of
+        # x
+        "SAMPLES",
+        "ESTIMATOR",
+        "RATIO",
+        "WEIGHTS",
+        "LOSS_ROWS",
+        "BOUND_ROWS",
+        # parameters; the optimiser is one of Operation's; every how many steps its states are flushed, 0 for never
+        "PARAMETERS",
+        "THETA",
+        "GRADIENT",
+        "STATE",
+        "STATE_2",
+        "OPTIMIZER",
+        "FLUSH",
+        "FLUSH_2",
+        # float64 arrays: constants; a step's rate and Adam's root_scale (two numbers), beta, loss
+        # and gradient norm; sums over rows; partial sums of the norm
+        "CONSTANTS",
+        "RATES",
+        "BETAS",
+        "LOSSES",
+        "NORMS",
+        "SUMS",
+        "PARTIAL",
+        # results: steps done, and 1 if the next is left to the caller because its numbers are not ordinary
+        "DONE",
+        "REFUSED",
+    ],
+    start=0,
+)
 
-#: One matrix product, C = A B in one of the forms of sizes.py, and what follows it: see gemm.py. THREADS divide it, each with
-#: SCRATCH_BYTES of SCRATCH. SPARSE: room for the list of a sparse A, else 0.
-Product = IntEnum("Product", [
-    "OPERATION", "THREADS", "SCRATCH", "SCRATCH_BYTES", "SPARSE", "A", "LDA", "B", "LDB", "C", "LDC", "M", "N", "K", "FORM",
-    "ADD", "EPILOGUE", "P", "Q",
-], start=0)
+#: One matrix product, C = A B in one of the forms of sizes.py, and what follows it: see gemm.py. THREADS divide it,
+#: each with SCRATCH_BYTES of SCRATCH. SPARSE: room for the list of a sparse A, else 0.
+Product = IntEnum(
+    "Product",
+    [
+        "OPERATION",
+        "THREADS",
+        "SCRATCH",
+        "SCRATCH_BYTES",
+        "SPARSE",
+        "A",
+        "LDA",
+        "B",
+        "LDB",
+        "C",
+        "LDC",
+        "M",
+        "N",
+        "K",
+        "FORM",
+        "ADD",
+        "EPILOGUE",
+        "P",
+        "Q",
+    ],
+    start=0,
+)
 
 #: A layer's record: arrays, sizes, codes. D_OUTPUT is the gradient by a = x W + b; D_INPUT is 0 if not wanted.
 #: SPARSE: the input is the data.
-Layer = IntEnum("Layer", [
-    "W", "B", "D_W", "D_B", "INPUTS", "OUTPUTS", "EPILOGUE", "INPUT", "OUTPUT", "D_OUTPUT", "D_INPUT", "D_EPILOGUE",
-    "ADD", "SPARSE",
-], start=0)
+Layer = IntEnum(
+    "Layer",
+    [
+        "W",
+        "B",
+        "D_W",
+        "D_B",
+        "INPUTS",
+        "OUTPUTS",
+        "EPILOGUE",
+        "INPUT",
+        "OUTPUT",
+        "D_OUTPUT",
+        "D_INPUT",
+        "D_EPILOGUE",
+        "ADD",
+        "SPARSE",
+    ],
+    start=0,
+)
 
 #: The training plan's CONSTANTS.
-Constant = IntEnum("Constant", [
-    "LIKELIHOOD_SCALE", "LIKELIHOOD_FACTOR", "LIKELIHOOD_CONSTANT", "LONGEST", "RHO", "EPSILON", "BETA_1", "BETA_2",
-    "MOMENTUM", "TINY", "LOG_SAMPLES",
-], start=0)
+Constant = IntEnum(
+    "Constant",
+    [
+        "LIKELIHOOD_SCALE",
+        "LIKELIHOOD_FACTOR",
+        "LIKELIHOOD_CONSTANT",
+        "LONGEST",
+        "RHO",
+        "EPSILON",
+        "BETA_1",
+        "BETA_2",
+        "MOMENTUM",
+        "TINY",
+        "LOG_SAMPLES",
+    ],
+    start=0,
+)
 
 #: Bytes of a layer's record.
 RECORD = 8 * len(Layer)

@@ -66,7 +66,9 @@ def make(target, has_pause: bool):
             here = size * columns * row
             output, x = get_integer(plan, 3) + here, get_integer(plan, 4) + here
             second, derivative, derivative_2 = (
-                get_integer(plan, 5) + here, get_integer(plan, 7) + here, get_integer(plan, 8) + here,
+                get_integer(plan, 5) + here,
+                get_integer(plan, 7) + here,
+                get_integer(plan, 8) + here,
             )
             if operation == Operation.BERNOULLI:
                 value = bernoulli(columns, output, x, derivative, one)
@@ -129,8 +131,8 @@ def make(target, has_pause: bool):
 
     @compiled(2)
     def product(plan, thread):
-        """The fields of Product. Threads have equal shares of the tiles, and nothing to wait for; so a SPARSE A, which is
-        compressed first, needs THREADS = 1."""
+        """The fields of Product. Threads have equal shares of the tiles, and nothing to wait for; so a SPARSE A, which
+        is compressed first, needs THREADS = 1."""
         m, n, k = get_integer(plan, Product.M), get_integer(plan, Product.N), get_integer(plan, Product.K)
         a, lda, form = get_integer(plan, Product.A), get_integer(plan, Product.LDA), get_integer(plan, Product.FORM)
         if form == SPARSE:
@@ -138,10 +140,23 @@ def make(target, has_pause: bool):
             a = get_integer(plan, Product.SPARSE)
         first, last = part(tiles(m, n, form), thread, get_integer(plan, Product.THREADS))
         multiply(
-            a, lda, get_integer(plan, Product.B), get_integer(plan, Product.LDB), get_integer(plan, Product.C),
-            get_integer(plan, Product.LDC), m, n, k, form, get_integer(plan, Product.ADD), first, last,
+            a,
+            lda,
+            get_integer(plan, Product.B),
+            get_integer(plan, Product.LDB),
+            get_integer(plan, Product.C),
+            get_integer(plan, Product.LDC),
+            m,
+            n,
+            k,
+            form,
+            get_integer(plan, Product.ADD),
+            first,
+            last,
             get_integer(plan, Product.SCRATCH) + thread * get_integer(plan, Product.SCRATCH_BYTES),
-            get_integer(plan, Product.EPILOGUE), get_integer(plan, Product.P), get_integer(plan, Product.Q),
+            get_integer(plan, Product.EPILOGUE),
+            get_integer(plan, Product.P),
+            get_integer(plan, Product.Q),
         )
 
     def run(plan, thread):
@@ -152,8 +167,16 @@ def make(target, has_pause: bool):
             # n, theta, gradient, state, second state, constants with rate and root_scale at their end
             constants = get_integer(plan, 6)
             update(
-                operation, get_integer(plan, 1), get_integer(plan, 2), get_integer(plan, 3), get_integer(plan, 4),
-                get_integer(plan, 5), constants, get_wide(constants, RATE), get_wide(constants, RATE + 1), 1.0,
+                operation,
+                get_integer(plan, 1),
+                get_integer(plan, 2),
+                get_integer(plan, 3),
+                get_integer(plan, 4),
+                get_integer(plan, 5),
+                constants,
+                get_wide(constants, RATE),
+                get_wide(constants, RATE + 1),
+                1.0,
             )
         elif Operation.BERNOULLI <= operation <= Operation.GAUSSIAN:
             likelihood(plan, operation)
@@ -169,13 +192,22 @@ def make(target, has_pause: bool):
         elif operation == Operation.NORMAL:
             # seed, purpose, step, out, first, last, scratch
             make_normal(
-                get_integer(plan, 1), get_integer(plan, 2), get_integer(plan, 3), get_integer(plan, 4),
-                get_integer(plan, 5), get_integer(plan, 6), get_integer(plan, 7),
+                get_integer(plan, 1),
+                get_integer(plan, 2),
+                get_integer(plan, 3),
+                get_integer(plan, 4),
+                get_integer(plan, 5),
+                get_integer(plan, 6),
+                get_integer(plan, 7),
             )
         elif operation == Operation.DRAW_BERNOULLI:
             make_bernoulli(
-                get_integer(plan, 1), get_integer(plan, 2), get_integer(plan, 3), get_integer(plan, 4),
-                get_integer(plan, 5), get_integer(plan, 6),
+                get_integer(plan, 1),
+                get_integer(plan, 2),
+                get_integer(plan, 3),
+                get_integer(plan, 4),
+                get_integer(plan, 5),
+                get_integer(plan, 6),
             )
         elif operation == Operation.ELEMENTARY:
             function(plan)

@@ -25,21 +25,23 @@ def scratch_numbers(target, columns: int) -> int:
     return (
         BLOCK_K * target.panel * panels  # panels of B
         + BLOCK_K * (BLOCK_M + 2 * target.tile_rows)  # columns of A
-        + target.tile_rows * target.panel + 4 * target.panel  # an edge's tile; vectors written past an end
+        + target.tile_rows * target.panel
+        + 4 * target.panel  # an edge's tile; vectors written past an end
         + 2 * BLOCK_K * (ROW_TILES + 4)  # lists of a sparse A
     )
+
 
 #: Pairs of normal numbers that are made at a time.
 PAIRS = 256
 #: Bytes of scratch memory that making them takes.
 NORMAL_BYTES = 4 * 8 * PAIRS
 
-#: Elements of a block whose squares are summed together for the gradient's norm, and which one thread updates: small, so
-#: that the threads have equal shares of a small model too.
+#: Elements of a block whose squares are summed together for the gradient's norm, and which one thread updates: small,
+#: so that the threads have equal shares of a small model too.
 NORM_BLOCK = 1024
 #: float64 numbers at a training plan's SUMS before those by latent dimension: loss, reconstruction, bound.
 SUMS_HEAD = 3
 
-#: The counters of threads that run together, a line of the cache each: shares that are done, threads that sleep, and behind
-#: them for every share the phase in which it was last taken.
+#: The counters of threads that run together, a line of the cache each: shares that are done, threads that sleep, and
+#: behind them for every share the phase in which it was last taken.
 DONE, SLEEPERS, TAKEN = 0, 1, 2

@@ -1,7 +1,7 @@
 """What the compiled code may count on: the machine's vectors, and the sizes that follow from them.
 
-    lanes       numbers in one vector register: 16 float32 with AVX-512, 8 with AVX, 4 otherwise (SSE, NEON)
-    registers   how many such registers there are: 32 with AVX-512 and on ARM, 16 otherwise
+lanes       numbers in one vector register: 16 float32 with AVX-512, 8 with AVX, 4 otherwise (SSE, NEON)
+registers   how many such registers there are: 32 with AVX-512 and on ARM, 16 otherwise
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Threads that run one program together, phase by phase: who does which share, and when the next phase may begin.
 
-Every thread runs the same compiled function. Each phase is divided into the same number of shares; a thread takes its own
-first and then those that nobody has begun, so that a thread that comes late, because the system has given its core to
-another program, leaves its shares to the others and then passes over the phases that they have done. Who computes a share
-changes no bit of it.
+Every thread runs the same compiled function. Each phase is divided into the same number of shares; a thread takes its
+own first and then those that nobody has begun, so that a thread that comes late, because the system has given its core
+to another program, leaves its shares to the others and then passes over the phases that they have done. Who computes a
+share changes no bit of it.
 
     take share s of phase p     if taken[s] == p - 1:  taken[s] = p       (one atomic compare and exchange)
     a share is done             done += 1                                 (atomically)
@@ -11,9 +11,10 @@ changes no bit of it.
 
 All counters only rise, so nothing is reset, and no thread need arrive anywhere.
 
-A waiting thread looks at ``done`` again and again for some microseconds, since the others are seldom further away. Then it
-sleeps until the phase is done: a core on which a thread waits awake is a core that the system cannot give to the thread
-that is waited for. On Linux that is a futex on the lower half of ``done``; elsewhere it offers its core at every further look.
+A waiting thread looks at ``done`` again and again for some microseconds, since the others are seldom further away. Then
+it sleeps until the phase is done: a core on which a thread waits awake is a core that the system cannot give to the
+thread that is waited for. On Linux that is a futex on the lower half of ``done``; elsewhere it offers its core at every
+further look.
 
 Threads are started for a stretch of many steps and end with it: between calls none of them keeps a core from a BLAS.
 """
@@ -46,13 +47,13 @@ def _place(builder, address):
 def make(has_pause: bool):
     """``take(plan, phase, own, finished)`` and ``wait(plan, phase)``; ``part(count, thread, threads)``.
 
-    ``take`` gives the number of a share of the phase, or -1 when all have been taken; before the first it waits until the
-    phase begins. own: the share to begin with. finished: whether the share that was taken before is done. ``wait`` returns
-    when all shares of the phase are done. The plan's SHARES: how many a phase has; its SYNC: the address of the counters, of
-    which each has a line of the cache: see sizes.py; FUTEX: the address of the C library's ``syscall`` and in FUTEX_CALL the
-    system's number of the call, or 0; YIELD: the address of a C function without arguments that yields the core, or 0.
-    ``has_pause``: whether the processor has x86's pause. ``part`` is the half-open range of 0 .. count - 1 that falls to a
-    thread.
+    ``take`` gives the number of a share of the phase, or -1 when all have been taken; before the first it waits until
+    the phase begins. own: the share to begin with. finished: whether the share that was taken before is done. ``wait``
+    returns when all shares of the phase are done. The plan's SHARES: how many a phase has; its SYNC: the address of the
+    counters, of which each has a line of the cache: see sizes.py; FUTEX: the address of the C library's ``syscall`` and
+    in FUTEX_CALL the system's number of the call, or 0; YIELD: the address of a C function without arguments that
+    yields the core, or 0. ``has_pause``: whether the processor has x86's pause. ``part`` is the half-open range of 0 ..
+    count - 1 that falls to a thread.
     """
     get_integer, _ = make_integer_access()
 
@@ -104,11 +105,18 @@ def make(has_pause: bool):
                 rest(0)
             elif get_integer(plan, Train.FUTEX) != 0:
                 sleepers = get_integer(plan, Train.SYNC) + CACHE_LINE * SLEEPERS
-                # Whoever completes a phase looks for sleepers after it has counted, and this one counts itself before it looks.
+                # Whoever completes a phase looks for sleepers after it has counted, and this one counts itself before
+                # it looks.
                 add(sleepers, 1)
                 seen = look(done)
                 if seen < goal:  # the system lets it sleep only if nothing has been counted since
-                    futex(get_integer(plan, Train.FUTEX), get_integer(plan, Train.FUTEX_CALL), done, WAIT, seen & 0xFFFFFFFF)
+                    futex(
+                        get_integer(plan, Train.FUTEX),
+                        get_integer(plan, Train.FUTEX_CALL),
+                        done,
+                        WAIT,
+                        seen & 0xFFFFFFFF,
+                    )
                 add(sleepers, -1)
             elif get_integer(plan, Train.YIELD) != 0:
                 offer(get_integer(plan, Train.YIELD))
@@ -127,7 +135,10 @@ def make(has_pause: bool):
             if add(sync + CACHE_LINE * DONE, 1) + 1 == phase * shares:
                 if look(sync + CACHE_LINE * SLEEPERS) != 0:
                     futex(
-                        get_integer(plan, Train.FUTEX), get_integer(plan, Train.FUTEX_CALL), sync + CACHE_LINE * DONE, WAKE,
+                        get_integer(plan, Train.FUTEX),
+                        get_integer(plan, Train.FUTEX_CALL),
+                        sync + CACHE_LINE * DONE,
+                        WAKE,
                         EVERYBODY,
                     )
         else:

@@ -22,8 +22,8 @@ UNROLL = 4
 def make_tile(target, rows: int, packed: bool, listed: bool = False):
     """``tile(k, a, lda, b, c, ldc, add)``: rows x panel of C (+)= A B over k, addresses of numbers.
 
-    ``packed``: A's element (i, k) is a[k * rows + i], else a[i * lda + k]. B's row k is b[k * panel ...]; ``listed``: it
-    is b[list[k] * panel ...], and ``lda`` is the address of the list, of 32-bit integers.
+    ``packed``: A's element (i, k) is a[k * rows + i], else a[i * lda + k]. B's row k is b[k * panel ...]; ``listed``:
+    it is b[list[k] * panel ...], and ``lda`` is the address of the list, of 32-bit integers.
     """
     dtype, lanes, vectors, panel = target.dtype, target.lanes, target.tile_vectors, target.panel
 
@@ -53,11 +53,14 @@ def make_tile(target, rows: int, packed: bool, listed: bool = False):
             ]
             sums = list(sums)
             for i in range(rows):
-                place = builder.gep(a_rows[0], [integer(k * rows + i)]) if packed \
-                    else builder.gep(a_rows[i], [integer(k)])
+                place = (
+                    builder.gep(a_rows[0], [integer(k * rows + i)]) if packed else builder.gep(a_rows[i], [integer(k)])
+                )
                 factor = vector.broadcast(builder, dtype, lanes, builder.load(place))
                 for v in range(vectors):
-                    sums[i * vectors + v] = factor.fma(row[v], Vector(builder, dtype, lanes, sums[i * vectors + v])).value
+                    sums[i * vectors + v] = factor.fma(
+                        row[v], Vector(builder, dtype, lanes, sums[i * vectors + v])
+                    ).value
             return sums
 
         a_rows = [a] if packed else [builder.gep(a, [builder.mul(lda, integer(i))]) for i in range(rows)]
@@ -65,18 +68,20 @@ def make_tile(target, rows: int, packed: bool, listed: bool = False):
         for width in (UNROLL, 1):
             carried = [*sums, *a_rows, b_rows]
             turns = Range(builder, start, k_count, width, carried)
-            sums, pointers = turns.carried[:len(sums)], turns.carried[len(sums):]
+            sums, pointers = turns.carried[: len(sums)], turns.carried[len(sums) :]
             now = sums
             for k in range(width):
                 now = turn(pointers[:-1], pointers[-1], now, k, turns.index)
             forward = [builder.gep(p, [integer(width * rows if packed else width)]) for p in pointers[:-1]]
             turns.close([*now, *forward, builder.gep(pointers[-1], [integer(width * panel)])])
             start = turns.index
-            sums, a_rows, b_rows = turns.carried[:len(sums)], turns.carried[len(sums):-1], turns.carried[-1]
+            sums, a_rows, b_rows = turns.carried[: len(sums)], turns.carried[len(sums) : -1], turns.carried[-1]
         with builder.if_else(builder.icmp_signed("!=", add, integer(0))) as (to_c, fresh):
             with to_c:
                 for value, place in zip(sums, places, strict=True):
-                    vector.store(vector.load(builder, dtype, lanes, place) + Vector(builder, dtype, lanes, value), place)
+                    vector.store(
+                        vector.load(builder, dtype, lanes, place) + Vector(builder, dtype, lanes, value), place
+                    )
             with fresh:
                 for value, place in zip(sums, places, strict=True):
                     vector.store(Vector(builder, dtype, lanes, value), place)

@@ -1,7 +1,8 @@
 """The training program: gather, forward, loss, backward and update of many steps, run by all threads together.
 
-Each phase is divided into shares; the next one, which reads what they wrote, begins when all are done (threads.py). What is
-computed, and in which order numbers are added, depends neither on how many shares there are nor on who does which.
+Each phase is divided into shares; the next one, which reads what they wrote, begins when all are done (threads.py).
+What is computed, and in which order numbers are added, depends neither on how many shares there are nor on who does
+which.
 
     phase      divided by         writes
     gather     rows               x, the noise eps
@@ -13,8 +14,8 @@ computed, and in which order numbers are added, depends neither on how many shar
     norm       blocks             |gradient|^2
     update     blocks             theta and the optimiser's state
 
-The equations are those of npvae's layers, likelihoods and optimisers: bodies.py. The last two phases are in update.py. For
-the importance-weighted bound three phases are others, one of them new: importance_weighted.py.
+The equations are those of npvae's layers, likelihoods and optimisers: bodies.py. The last two phases are in update.py.
+For the importance-weighted bound three phases are others, one of them new: importance_weighted.py.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ from npvae.kernels.target import Target
 
 
 def make(target, threads, arithmetic):
-    """``train(plan, thread)``: run the plan's steps as thread number ``thread``; ``multiply`` and ``tiles`` beside it."""
+    """``train(plan, thread)``: run the plan's steps as thread number ``thread``; ``multiply`` and ``tiles`` beside
+    it.
+    """
     get_integer, put_integer = make_integer_access()
     get, put = make_access(target)
     get_wide, put_wide = make_access(Target("float64", target.vector_bytes, target.registers))
@@ -76,8 +79,13 @@ def make(target, threads, arithmetic):
         if get_integer(plan, Train.SAMPLES) != 0:
             first, last = part(rows * get_integer(plan, Train.SAMPLES), thread, count)
         make_normal(
-            seed, get_integer(plan, Train.NOISE_PURPOSE), number_of_step, get_integer(plan, Train.EPS),
-            first * latent, last * latent, scratch,
+            seed,
+            get_integer(plan, Train.NOISE_PURPOSE),
+            number_of_step,
+            get_integer(plan, Train.EPS),
+            first * latent,
+            last * latent,
+            scratch,
         )
 
     @compiled(6)
@@ -88,10 +96,23 @@ def make(target, threads, arithmetic):
         form = SPARSE if sparse else PLAIN
         first, last = part(tiles(rows, outputs, form), thread, count)
         multiply(
-            get_integer(plan, Train.SPARSE_X) if sparse else get_integer(layer, Layer.INPUT), inputs,
-            get_integer(layer, Layer.W), outputs, get_integer(layer, Layer.OUTPUT), outputs,
-            rows, outputs, inputs, form, 0, first, last, scratch, get_integer(layer, Layer.EPILOGUE),
-            get_integer(layer, Layer.B), 0,
+            get_integer(plan, Train.SPARSE_X) if sparse else get_integer(layer, Layer.INPUT),
+            inputs,
+            get_integer(layer, Layer.W),
+            outputs,
+            get_integer(layer, Layer.OUTPUT),
+            outputs,
+            rows,
+            outputs,
+            inputs,
+            form,
+            0,
+            first,
+            last,
+            scratch,
+            get_integer(layer, Layer.EPILOGUE),
+            get_integer(layer, Layer.B),
+            0,
         )
 
     @compiled(6)
@@ -102,24 +123,68 @@ def make(target, threads, arithmetic):
         if d_input != 0:
             first, last = part(tiles(rows, inputs, B_TRANSPOSED), thread, count)
             multiply(
-                da, outputs, get_integer(layer, Layer.W), outputs, d_input, inputs, rows, inputs, outputs, B_TRANSPOSED,
-                get_integer(layer, Layer.ADD), first, last, scratch, get_integer(layer, Layer.D_EPILOGUE),
-                get_integer(layer, Layer.INPUT), inputs,
+                da,
+                outputs,
+                get_integer(layer, Layer.W),
+                outputs,
+                d_input,
+                inputs,
+                rows,
+                inputs,
+                outputs,
+                B_TRANSPOSED,
+                get_integer(layer, Layer.ADD),
+                first,
+                last,
+                scratch,
+                get_integer(layer, Layer.D_EPILOGUE),
+                get_integer(layer, Layer.INPUT),
+                inputs,
             )
         form = SPARSE_TRANSPOSED if get_integer(layer, Layer.SPARSE) else A_TRANSPOSED
         x, dW = get_integer(layer, Layer.INPUT), get_integer(layer, Layer.D_W)
         if by_rows(inputs, count):
             first, last = row_of_thread(inputs, thread, count), row_of_thread(inputs, thread + 1, count)
             multiply(
-                x + size * first, inputs, da, outputs, dW + size * first * outputs, outputs, last - first, outputs, rows,
-                form, 0, 0, tiles(last - first, outputs, form), scratch, Epilogue.NONE, 0, 0,
+                x + size * first,
+                inputs,
+                da,
+                outputs,
+                dW + size * first * outputs,
+                outputs,
+                last - first,
+                outputs,
+                rows,
+                form,
+                0,
+                0,
+                tiles(last - first, outputs, form),
+                scratch,
+                Epilogue.NONE,
+                0,
+                0,
             )
         else:
             # Threads take dW from the other end, so that whoever has one tile less above has one more here.
             first, last = part(tiles(inputs, outputs, form), count - 1 - thread, count)
             multiply(
-                x, inputs, da, outputs, dW, outputs, inputs, outputs, rows, form, 0, first, last, scratch,
-                Epilogue.NONE, 0, 0,
+                x,
+                inputs,
+                da,
+                outputs,
+                dW,
+                outputs,
+                inputs,
+                outputs,
+                rows,
+                form,
+                0,
+                first,
+                last,
+                scratch,
+                Epilogue.NONE,
+                0,
+                0,
             )
         first, last = part(outputs, thread, count)
         db = get_integer(layer, Layer.D_B) + size * first
@@ -129,7 +194,9 @@ def make(target, threads, arithmetic):
 
     @compiled(5)
     def loss_rows(plan, head, rows, thread, count):
-        """-log p(x|z) of every z; the outputs' place takes their derivative, times 1/B but where it waits for weights."""
+        """-log p(x|z) of every z; the outputs' place takes their derivative, times 1/B but where it waits for
+        weights.
+        """
         features, nll = get_integer(plan, Train.FEATURES), get_integer(plan, Train.NLL)
         x, outputs = get_integer(plan, Train.X), get_integer(head, Layer.OUTPUT)
         constants = get_integer(plan, Train.CONSTANTS)
@@ -156,7 +223,11 @@ def make(target, threads, arithmetic):
     @compiled(3)
     def batch_loss(plan, step, rows):
         """The step's loss; its parts, summed over rows, wait behind the partial norms."""
-        latent, kl, nll = get_integer(plan, Train.LATENT), get_integer(plan, Train.KL_ROWS), get_integer(plan, Train.NLL)
+        latent, kl, nll = (
+            get_integer(plan, Train.LATENT),
+            get_integer(plan, Train.KL_ROWS),
+            get_integer(plan, Train.NLL),
+        )
         loss, reconstruction, divergence, bound = 0.0, 0.0, 0.0, 0.0
         if get_integer(plan, Train.SAMPLES):
             loss, reconstruction, bound = weighted_batch_sums(plan, rows)
@@ -219,9 +290,14 @@ def make(target, threads, arithmetic):
         first, last = part(rows * get_integer(plan, Train.LATENT), thread, count)
         here = size * first
         latent_backward(
-            last - first, get_integer(plan, Train.D_Z) + here, get_integer(mean, Layer.OUTPUT) + here,
-            get_integer(logvar, Layer.OUTPUT) + here, get_integer(plan, Train.EPS) + here,
-            get_integer(mean, Layer.D_OUTPUT) + here, get_integer(logvar, Layer.D_OUTPUT) + here, scale,
+            last - first,
+            get_integer(plan, Train.D_Z) + here,
+            get_integer(mean, Layer.OUTPUT) + here,
+            get_integer(logvar, Layer.OUTPUT) + here,
+            get_integer(plan, Train.EPS) + here,
+            get_integer(mean, Layer.D_OUTPUT) + here,
+            get_integer(logvar, Layer.D_OUTPUT) + here,
+            scale,
         )
 
     @compiled(5)

@@ -66,8 +66,16 @@ def make(target, arithmetic, shares):
                 extent = min(NORM_BLOCK, parameters - start)
                 state, state_2 = get_integer(plan, Train.STATE) + here, get_integer(plan, Train.STATE_2) + here
                 update(
-                    get_integer(plan, Train.OPTIMIZER), extent, get_integer(plan, Train.THETA) + here,
-                    get_integer(plan, Train.GRADIENT) + here, state, state_2, constants, rate, root_scale, factor,
+                    get_integer(plan, Train.OPTIMIZER),
+                    extent,
+                    get_integer(plan, Train.THETA) + here,
+                    get_integer(plan, Train.GRADIENT) + here,
+                    state,
+                    state_2,
+                    constants,
+                    rate,
+                    root_scale,
+                    factor,
                 )
                 interval, interval_2 = get_integer(plan, Train.FLUSH), get_integer(plan, Train.FLUSH_2)
                 tiny = number(get_wide(constants, Constant.TINY))

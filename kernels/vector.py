@@ -229,7 +229,9 @@ def prefetch(builder, place) -> None:
     byte = ir.IntType(8).as_pointer()
     kind = ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(function, [builder.bitcast(place, byte), ir.Constant(I32, 1), ir.Constant(I32, 3), ir.Constant(I32, 1)])
+    builder.call(
+        function, [builder.bitcast(place, byte), ir.Constant(I32, 1), ir.Constant(I32, 3), ir.Constant(I32, 1)]
+    )
 
 
 def interleave(first: Vector, second: Vector, group: int) -> tuple[Vector, Vector]:

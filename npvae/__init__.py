@@ -64,7 +64,9 @@ _FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
 class _SourceTree:
-    """Finds ``npvae.kernels`` in a source tree, where its folder lies beside this package; installed, it lies inside."""
+    """Finds ``npvae.kernels`` in a source tree, where its folder lies beside this package; installed, it lies
+    inside.
+    """
 
     @staticmethod
     def find_spec(name, path=None, target=None):

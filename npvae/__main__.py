@@ -24,7 +24,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if not __package__:  # started by its path: Python then looks for modules in this folder, where random.py is not its own
+    if (
+        not __package__
+    ):  # started by its path: Python then looks for modules in this folder, where random.py is not its own
         import os.path
 
         sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

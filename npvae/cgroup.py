@@ -1,7 +1,7 @@
 """The control groups of Linux that this process is in, which bound what a container may use: versions 1 and 2.
 
-The kernel lists a process's groups in /proc/self/cgroup; their files are mounted under /sys/fs/cgroup, in version 1 in a
-hierarchy for each controller. A limit of any group around holds for those inside. A container that does not see the
+The kernel lists a process's groups in /proc/self/cgroup; their files are mounted under /sys/fs/cgroup, in version 1 in
+a hierarchy for each controller. A limit of any group around holds for those inside. A container that does not see the
 groups around its own finds its own at the root of the mount.
 """
 
@@ -15,7 +15,9 @@ MOUNT = Path("/sys/fs/cgroup")
 
 
 def limits(controller: str, one: tuple[str, ...], two: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
-    """For every group around this process: the version and the texts of its files, named ``one`` or ``two`` by version."""
+    """For every group around this process: the version and the texts of its files, named ``one`` or ``two`` by
+    version.
+    """
     for version, folder in _folders(controller):
         try:
             yield version, [(folder / name).read_text(encoding="ascii") for name in (one if version == 1 else two)]

@@ -54,8 +54,13 @@ def at_most(name: str, value, maximum, why: str):
 
 
 def real_number(
-    name: str, value, *, above: float | None = None, minimum: float | None = None,
-    below: float | None = None, maximum: float | None = None,
+    name: str,
+    value,
+    *,
+    above: float | None = None,
+    minimum: float | None = None,
+    below: float | None = None,
+    maximum: float | None = None,
 ) -> float:
     """``value`` as a float inside the given bounds, else InputTypeError or InputError."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
@@ -91,10 +96,13 @@ def one_of(what: str, value, known):
 
 
 def finite_result(what: str, *arrays, infinite: bool = False):
-    """The first of some arrays of results; NonFiniteError if there is NaN in any of them, or infinity unless it may be."""
+    """The first of some arrays of results; NonFiniteError if there is NaN in any of them, or infinity unless it may
+    be.
+    """
     for array in arrays:
         if not (np.isfinite(array).all() or (infinite and not np.isnan(array).any())):
             raise NonFiniteError(
-                f"{what} would not be finite: the model's parameters are too large, or the data are far from what it was trained on"
+                f"{what} would not be finite: the model's parameters are too large, or the data are far from what it "
+                f"was trained on"
             )
     return arrays[0]

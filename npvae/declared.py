@@ -14,8 +14,8 @@ WIDTHS = ListOf(Whole(1), longest=MOST_LAYERS)
 LABEL = Either(Whole(-(2**63)), Flag(), Text(1000))
 COLUMN_NAMES = Maybe(ListOf(Text(10_000), shortest=1))
 SEED = Whole(0)
-#: What the command line trained a model on: the name of a known data set, or of a file, and the column of its labels; and a digest
-#: of all that decides what the model is.
+#: What the command line trained a model on: the name of a known data set, or of a file, and the column of its labels;
+#: and a digest of all that decides what the model is.
 TRAINED_ON = Maybe(Record({"data": Text(10_000), "label_column": Maybe(Text(10_000))}, {"run": Digest()}))
 #: Said by the program, about the end of training.
 REASON = Maybe(Text(1000, plain=True))
@@ -39,8 +39,12 @@ class Configuration(Field):
 
 
 ARCHITECTURE = {
-    "n_features": Whole(1), "latent_dim": Whole(1), "hidden": WIDTHS, "decoder_hidden": WIDTHS,
-    "activation": OneOf(activations.NAMES), "likelihood": Configuration(),
+    "n_features": Whole(1),
+    "latent_dim": Whole(1),
+    "hidden": WIDTHS,
+    "decoder_hidden": WIDTHS,
+    "activation": OneOf(activations.NAMES),
+    "likelihood": Configuration(),
 }
 ARCHITECTURE_OPTIONS = {"missing": Flag(), "linear_path": Flag(), "completed": Flag()}
 #: What a model with classes has beside.
@@ -53,14 +57,22 @@ class HistoryField(Field):
     _size, _measured = Real(minimum=0.0), Real()
     _measures = {
         **dict.fromkeys(("loss", "elbo", "reconstruction", "kl"), ListOf(_measured)),
-        "active_units": ListOf(Whole(0)), "kl_per_dimension": ListOf(ListOf(_measured)),
+        "active_units": ListOf(Whole(0)),
+        "kl_per_dimension": ListOf(ListOf(_measured)),
     }
     # Of an epoch without a labelled row there is neither error nor cross-entropy.
-    _more = {"bound": ListOf(_measured), **dict.fromkeys(("error", "cross_entropy"), ListOf(Real(minimum=0.0, nan=True)))}
+    _more = {
+        "bound": ListOf(_measured),
+        **dict.fromkeys(("error", "cross_entropy"), ListOf(Real(minimum=0.0, nan=True))),
+    }
     _columns = Record(
         {
-            "epoch": ListOf(Whole(1)), **_measures, "gradient_norm": ListOf(_measured), "beta": ListOf(_size),
-            "learning_rate": ListOf(_size), "seconds": ListOf(_size),
+            "epoch": ListOf(Whole(1)),
+            **_measures,
+            "gradient_norm": ListOf(_measured),
+            "beta": ListOf(_size),
+            "learning_rate": ListOf(_size),
+            "seconds": ListOf(_size),
         },
         {**_more, **{f"val_{name}": field for name, field in {**_measures, **_more}.items()}},
     )
@@ -93,8 +105,8 @@ def check_latent_dim(history: dict, latent_dim: int) -> None:
 
 
 def build_architecture(cls, config: dict, parameters: int):
-    """The architecture of a declared configuration, for a model of so many parameters; nothing that it would need is made before
-    it is known to fit. ModelFileError.
+    """The architecture of a declared configuration, for a model of so many parameters; nothing that it would need is
+    made before it is known to fit. ModelFileError.
     """
     likelihood = config["likelihood"]
     widths = [config["n_features"], config["latent_dim"], *config["hidden"], *config["decoder_hidden"]]

@@ -2,9 +2,9 @@
 
     seen_i = (t_i(x_i) - center_i) / scale_i         t_i(x) = log(1 + x) for counts, else x
 
-Counts span orders of magnitude: of a rate of 10^6 a network makes nothing, of a logarithm it does. The likelihood is of the counts
-themselves, so a model's row has both, side by side: (x, seen), of which the decoder's likelihood takes the first half and the encoder
-the second (``Architecture.completed``).
+Counts span orders of magnitude: of a rate of 10^6 a network makes nothing, of a logarithm it does. The likelihood is of
+the counts themselves, so a model's row has both, side by side: (x, seen), of which the decoder's likelihood takes the
+first half and the encoder the second (``Architecture.completed``).
 
     estimator           which columns are counts                           center, scale
     VAE                 those of a count likelihood (``Likelihood.counts``)  of those columns: see :meth:`EncoderView.fit`
@@ -23,9 +23,13 @@ from npvae.fields import Flag, ListOf, Real, Record
 from npvae.likelihoods.base import column_label
 
 #: A view in the header of a file.
-DECLARATION = Record({
-    "center": ListOf(Real(), shortest=1), "scale": ListOf(Real(above=0.0), shortest=1), "log1p": ListOf(Flag(), shortest=1),
-})
+DECLARATION = Record(
+    {
+        "center": ListOf(Real(), shortest=1),
+        "scale": ListOf(Real(above=0.0), shortest=1),
+        "log1p": ListOf(Flag(), shortest=1),
+    }
+)
 
 #: A count's logarithm has to vary by so many deviations of its own noise to be seen with unit deviation.
 NOISE_DEVIATIONS = 5.0
@@ -45,13 +49,15 @@ class EncoderView:
 
     @classmethod
     def fit(cls, x: np.ndarray, log1p: np.ndarray) -> EncoderView:
-        """The view of x (N, I), NaN where something is missing, in which the columns ``log1p`` have mean 0, and the others stay as they are.
+        """The view of x (N, I), NaN where something is missing, in which the columns ``log1p`` have mean 0, and the
+        others stay as they are.
 
             scale = max(s, min(1, 5 / sqrt(1 + m)))          s: deviation of log(1 + x), m: mean of x
 
-        1 / sqrt(1 + m) is about what the logarithm of a Poisson count of mean m varies by itself. Logarithms that vary by little more are
-        not stretched to unit deviation: most columns of a large matrix are of rare words or genes, whose few counts would then be far
-        out, and a network would learn them by heart (measured: docs/counts.md). Those of large counts are standardised.
+        1 / sqrt(1 + m) is about what the logarithm of a Poisson count of mean m varies by itself. Logarithms that vary
+        by little more are not stretched to unit deviation: most columns of a large matrix are of rare words or genes,
+        whose few counts would then be far out, and a network would learn them by heart (measured: docs/counts.md).
+        Those of large counts are standardised.
         """
         view = cls(np.zeros(x.shape[1]), np.ones(x.shape[1]), log1p)
         for column in np.flatnonzero(log1p):
@@ -69,7 +75,10 @@ class EncoderView:
             counts = np.where(self.log1p, x, 0.0)
             if (counts < 0.0).any():
                 row, column = np.argwhere(counts < 0.0)[0]
-                raise InputError(f"X holds {float(x[row, column])!r} in {column_label(column)} (row {row}), but counts are not negative")
+                raise InputError(
+                    f"X holds {float(x[row, column])!r} in {column_label(column)} (row {row}), but counts are not "
+                    f"negative"
+                )
             x = np.where(self.log1p, np.log1p(counts), x)
         return (x - self.center) / self.scale
 
@@ -79,9 +88,11 @@ class EncoderView:
         return x if self.log1p is None else np.where(self.log1p, np.expm1(np.where(self.log1p, x, 0.0)), x)
 
     def moments(self, mean: np.ndarray, V: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of x, where what is seen of it is mean + z V + noise: mean (I,), V (Z, I) and the variances of the noise (I,) of the same kind.
+        """Of x, where what is seen of it is mean + z V + noise: mean (I,), V (Z, I) and the variances of the noise (I,)
+        of the same kind.
 
-        Of counts 1 + x is then log-normal: with s^2 what z explains of its logarithm, n what the noise does, and m its mean,
+        Of counts 1 + x is then log-normal: with s^2 what z explains of its logarithm, n what the noise does, and m its
+        mean,
 
             E[1 + x] = exp(m + (s^2 + n) / 2) = e       what z explains: e^2 (exp(s^2) - 1)       the rest: e^2 exp(s^2) (exp(n) - 1)
         """
@@ -96,7 +107,9 @@ class EncoderView:
         return tuple(np.where(self.log1p, *pair) for pair in zip(of_counts, (mean, V, noise), strict=True))
 
     def beside(self, x: np.ndarray) -> np.ndarray:
-        """Rows of a model with ``completed``: x (N, I) and, beside it, what is seen of it, 0 where it is missing: (N, 2 I), of x's dtype."""
+        """Rows of a model with ``completed``: x (N, I) and, beside it, what is seen of it, 0 where it is missing:
+        (N, 2 I), of x's dtype.
+        """
         seen = self.of(x)
         return np.concatenate([x, np.where(np.isnan(seen), 0.0, seen).astype(x.dtype)], axis=1)
 
@@ -108,8 +121,13 @@ class EncoderView:
     @classmethod
     def from_config(cls, config: Mapping, n_features: int) -> EncoderView:
         """The view of :meth:`config`. ModelFileError: it is not one of so many features."""
-        arrays = {name: np.array(config[name], bool if name == "log1p" else np.float64) for name in ("center", "scale", "log1p")}
+        arrays = {
+            name: np.array(config[name], bool if name == "log1p" else np.float64)
+            for name in ("center", "scale", "log1p")
+        }
         for name, array in arrays.items():
             if array.shape != (n_features,):
-                raise ModelFileError(f"the {name} of the encoder's view has {len(array)} entries for {n_features} features")
+                raise ModelFileError(
+                    f"the {name} of the encoder's view has {len(array)} entries for {n_features} features"
+                )
         return cls(**arrays)

@@ -70,7 +70,8 @@ class NonFiniteError(NpvaeError, FloatingPointError):
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C ended the training of ``estimator``, which has kept what it was until then: it is usable, but not fully trained.
+    """Ctrl-C ended the training of ``estimator``, which has kept what it was until then: it is usable, but not fully
+    trained.
 
     A KeyboardInterrupt, so that it ends loops around ``fit``, such as a grid search, too.
     """

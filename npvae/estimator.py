@@ -24,8 +24,16 @@ from npvae.tables.vae.configuration import Auto
 
 #: What arguments that are None stand for, unless the likelihood is "auto": the study note's model.
 DEFAULTS = {
-    "latent_dim": 2, "hidden": (256,), "activation": "relu", "linear_path": False, "objective": "elbo", "optimizer": "rmsprop",
-    "learning_rate": 1e-3, "batch_size": 100, "epochs": 50, "validation_fraction": 0.0,
+    "latent_dim": 2,
+    "hidden": (256,),
+    "activation": "relu",
+    "linear_path": False,
+    "objective": "elbo",
+    "optimizer": "rmsprop",
+    "learning_rate": 1e-3,
+    "batch_size": 100,
+    "epochs": 50,
+    "validation_fraction": 0.0,
 }
 #: ... and what they stand for where the likelihood is one of counts. Matrices of counts have more columns than rows, often: a decoder
 #: that is linear up to the likelihood's logarithm learns no row by heart. Chosen on held-out training rows of three: docs/counts.md.
@@ -99,16 +107,36 @@ class VAE(TableHooks, FittedVAE):
     """
 
     def __init__(
-        self, latent_dim: int | None = None, hidden: int | Sequence[int] | None = None, *,
-        decoder_hidden: int | Sequence[int] | None = None, activation: str | None = None, missing: Any = False,
-        linear_path: bool | None = None, likelihood: str | Mapping[str, Any] | Likelihood | None = "bernoulli",
-        objective: str | Mapping[str, Any] | Objective | None = None, beta: float = 1.0, kl_warmup: Any = 0,
-        optimizer: str | Mapping[str, Any] | Optimizer | None = None, learning_rate: float | None = None,
-        schedule: str | Mapping[str, Any] | Schedule = "constant", clip_norm: float | None = None,
-        batch_size: int | None = None, epochs: int | None = None, validation_fraction: float | None = None,
-        patience: int | None = None, min_delta: float = 0.0, binarize: str = "none", initial_weights: str = "glorot",
-        output_bias: str = "auto", divide_by: float = 1.0, backend: Any = "auto", threads: int | None = None,
-        dtype: DTypeLike = "float32", random_state: Any = None, verbose: bool = False,
+        self,
+        latent_dim: int | None = None,
+        hidden: int | Sequence[int] | None = None,
+        *,
+        decoder_hidden: int | Sequence[int] | None = None,
+        activation: str | None = None,
+        missing: Any = False,
+        linear_path: bool | None = None,
+        likelihood: str | Mapping[str, Any] | Likelihood | None = "bernoulli",
+        objective: str | Mapping[str, Any] | Objective | None = None,
+        beta: float = 1.0,
+        kl_warmup: Any = 0,
+        optimizer: str | Mapping[str, Any] | Optimizer | None = None,
+        learning_rate: float | None = None,
+        schedule: str | Mapping[str, Any] | Schedule = "constant",
+        clip_norm: float | None = None,
+        batch_size: int | None = None,
+        epochs: int | None = None,
+        validation_fraction: float | None = None,
+        patience: int | None = None,
+        min_delta: float = 0.0,
+        binarize: str = "none",
+        initial_weights: str = "glorot",
+        output_bias: str = "auto",
+        divide_by: float = 1.0,
+        backend: Any = "auto",
+        threads: int | None = None,
+        dtype: DTypeLike = "float32",
+        random_state: Any = None,
+        verbose: bool = False,
     ) -> None:
         self.latent_dim = latent_dim
         self.hidden = hidden
@@ -166,24 +194,33 @@ class VAE(TableHooks, FittedVAE):
         return preparation.prepare(self, X, X_valid).model
 
     def fit(
-        self, X: ArrayLike | Mapping[str, Any], y: ArrayLike | None = None, *,
-        X_valid: ArrayLike | Mapping[str, Any] | None = None, callbacks: Iterable[Callable[..., Any]] = (),
-        checkpoint: str | os.PathLike[str] | None = None, checkpoint_seconds: float = 10.0, resume: bool | str = False,
+        self,
+        X: ArrayLike | Mapping[str, Any],
+        y: ArrayLike | None = None,
+        *,
+        X_valid: ArrayLike | Mapping[str, Any] | None = None,
+        callbacks: Iterable[Callable[..., Any]] = (),
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_seconds: float = 10.0,
+        resume: bool | str = False,
     ) -> VAE:
         """Train on X (N, I) or (N, ...); y is ignored. Return self.
 
-        X_valid: rows to validate on, in the place of ``validation_fraction``. callbacks: functions called
-        with the TrainingState after every epoch. checkpoint: a path to write checkpoints to, at the start, then at most
-        every ``checkpoint_seconds``, and at the end; with ``resume=True`` the run goes on from it, if it exists, to the same
+        X_valid: rows to validate on, in the place of ``validation_fraction``. callbacks: functions called with the
+        TrainingState after every epoch. checkpoint: a path to write checkpoints to, at the start, then at most every
+        ``checkpoint_seconds``, and at the end; with ``resume=True`` the run goes on from it, if it exists, to the same
         bits as one never interrupted. Where it could not, on another backend, processor or NumPy, it is refused;
         ``resume="anyway"`` goes on with a ResumedElsewhereWarning.
 
-        Ctrl-C ends training after the current step: the model is kept, and usable, and a TrainingInterrupted is raised, which
-        is a KeyboardInterrupt, so that it ends loops around ``fit`` too. NonFiniteError: a number became infinite or NaN; the
-        model keeps the last good parameters, and ``stop_reason_`` says so. InputError, InputTypeError: an argument or the data
-        are not what they must be, or another run writes to ``checkpoint``.
+        Ctrl-C ends training after the current step: the model is kept, and usable, and a TrainingInterrupted is raised,
+        which is a KeyboardInterrupt, so that it ends loops around ``fit`` too. NonFiniteError: a number became infinite
+        or NaN; the model keeps the last good parameters, and ``stop_reason_`` says so. InputError, InputTypeError: an
+        argument or the data are not what they must be, or another run writes to ``checkpoint``.
         """
         return self.fit_prepared(
-            preparation.prepare(self, X, X_valid), callbacks=callbacks, checkpoint=checkpoint,
-            checkpoint_seconds=checkpoint_seconds, resume=resume,
+            preparation.prepare(self, X, X_valid),
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+            checkpoint_seconds=checkpoint_seconds,
+            resume=resume,
         )

@@ -25,7 +25,9 @@ E = TypeVar("E", bound="Estimator")
 
 
 class Estimator(SklearnProtocol):
-    """The base of estimators with one trained model; ``fit`` and ``load`` set the attributes that end in an underscore."""
+    """The base of estimators with one trained model; ``fit`` and ``load`` set the attributes that end in an
+    underscore.
+    """
 
     @property
     def parameters_(self) -> dict:
@@ -46,8 +48,8 @@ class Estimator(SklearnProtocol):
         return self._defaults.get(name) if value is None else value
 
     def rows_for_training(self):
-        """What reads and scales the rows of a new run and chooses its model: the estimator itself, or an object with the same methods, which
-        :meth:`_keep_rows` keeps once the model is trained."""
+        """What reads and scales the rows of a new run and chooses its model: the estimator itself, or an object with
+        the same methods, which :meth:`_keep_rows` keeps once the model is trained."""
         return self
 
     def _keep_rows(self, run: preparation.Run) -> None:
@@ -56,7 +58,12 @@ class Estimator(SklearnProtocol):
     def read_rows(self, X, name: str, n_features: int | None = None) -> inputs.Rows:
         """X as rows of what the model is trained on."""
         return inputs.as_rows(
-            X, self.dtype, name=name, n_features=n_features, divide_by=self.divide_by, model=type(self).__name__,
+            X,
+            self.dtype,
+            name=name,
+            n_features=n_features,
+            divide_by=self.divide_by,
+            model=type(self).__name__,
             missing=bool(self.missing),
         )
 
@@ -68,8 +75,8 @@ class Estimator(SklearnProtocol):
         return x
 
     def held_out_rows(self, x: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """Which rows of x (N, I) to train and which to validate on, where validation rows are held out at the seed's choice; None: none are, and
-        all are trained on."""
+        """Which rows of x (N, I) to train and which to validate on, where validation rows are held out at the seed's
+        choice; None: none are, and all are trained on."""
         return inputs.held_out_rows(self.argument("validation_fraction"), len(x), seed)
 
     def choose_model(self, settings, x: np.ndarray, x_valid: np.ndarray | None, ops):
@@ -80,7 +87,9 @@ class Estimator(SklearnProtocol):
         """Change the initial parameters theta (P,) in place. Here they stay."""
 
     def learn_view(self, model: Model, x: np.ndarray) -> EncoderView | None:
-        """What makes rows of the model from the scaled rows x (N, I), of which it is learnt; None: the encoder sees them as they are."""
+        """What makes rows of the model from the scaled rows x (N, I), of which it is learnt; None: the encoder sees
+        them as they are.
+        """
         counts = model.likelihood.count_columns(model.architecture.n_features)
         return EncoderView.fit(x, counts) if model.architecture.completed else None
 
@@ -88,12 +97,21 @@ class Estimator(SklearnProtocol):
         """The architecture that the arguments describe, for rows of so many numbers; the arguments are checked."""
         likelihood = likelihoods.get(self.likelihood)
         return Architecture(
-            columns, self.argument("latent_dim"), self.argument("hidden"), self.argument("decoder_hidden"), self.argument("activation"),
-            likelihood, self.missing, self.argument("linear_path"), self._sees_counts(likelihood, columns),
+            columns,
+            self.argument("latent_dim"),
+            self.argument("hidden"),
+            self.argument("decoder_hidden"),
+            self.argument("activation"),
+            likelihood,
+            self.missing,
+            self.argument("linear_path"),
+            self._sees_counts(likelihood, columns),
         )
 
     def _sees_counts(self, likelihood, columns: int) -> bool:
-        """Whether some features are counts, of which the encoder is to see logarithms: see encoder_view.py. What is binarised is none."""
+        """Whether some features are counts, of which the encoder is to see logarithms: see encoder_view.py. What is
+        binarised is none.
+        """
         return self.binarize == "none" and bool(likelihood.count_columns(columns).any())
 
     def is_described(self, architecture: Architecture) -> bool:
@@ -116,7 +134,8 @@ class Estimator(SklearnProtocol):
     #: The classes of the architecture and of the model.
     _architecture_type, _model_type = Architecture, Model
 
-    #: What the header of its file holds beside what every estimator's does, or may hold, and the architecture in it: npvae.fields by name.
+    #: What the header of its file holds beside what every estimator's does, or may hold, and the architecture in it:
+    #: npvae.fields by name.
     _more_header: dict = {}
     _header_options: dict = {}
     _more_architecture: dict = {}
@@ -133,7 +152,9 @@ class Estimator(SklearnProtocol):
         """``encoder_view_`` of a file. ModelFileError: it does not fit the architecture."""
         view = header.get("encoder_view")
         if architecture.completed != (view is not None):
-            raise ModelFileError("its encoder's view of counts is missing" if view is None else "its encoder sees the data as they are")
+            raise ModelFileError(
+                "its encoder's view of counts is missing" if view is None else "its encoder sees the data as they are"
+            )
         return None if view is None else EncoderView.from_config(view, architecture.n_features)
 
     def _restore_more(self, header: dict, arrays: dict, backend, threads) -> None:
@@ -215,7 +236,9 @@ class Estimator(SklearnProtocol):
         return model_file.load(cls, path, backend, threads)
 
     def set_params(self, **parameters):
-        """Change constructor arguments; ``backend`` and ``threads`` also of the fitted model. InputError on a name there is not."""
+        """Change constructor arguments; ``backend`` and ``threads`` also of the fitted model. InputError on a name
+        there is not.
+        """
         super().set_params(**parameters)
         if hasattr(self, "theta_") and not parameters.keys().isdisjoint(WHERE):
             self.model_ = type(self.model_)(self.model_.architecture, backends.for_use(self.backend, self.threads))
@@ -225,16 +248,18 @@ class Estimator(SklearnProtocol):
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "theta_"):
-            raise self._not_fitted_error(
-                f"this {type(self).__name__} is not fitted yet: call fit or load first"
-            )
+            raise self._not_fitted_error(f"this {type(self).__name__} is not fitted yet: call fit or load first")
 
     def _input(self, X, missing: bool = False) -> np.ndarray:
         """Data for the fitted model, as it was fitted: arguments may have been changed since. missing: allow NaN."""
         self._check_fitted()
         rows = inputs.as_rows(
-            X, str(self.theta_.dtype), n_features=self.n_features_in_, divide_by=self.divide_by_,
-            model=type(self).__name__, missing=missing or self.model_.architecture.missing,
+            X,
+            str(self.theta_.dtype),
+            n_features=self.n_features_in_,
+            divide_by=self.divide_by_,
+            model=type(self).__name__,
+            missing=missing or self.model_.architecture.missing,
         )
         fitted = getattr(self, "feature_names_in_", None)
         if fitted is not None and rows.column_names is not None and rows.column_names != list(fitted):
@@ -245,8 +270,8 @@ class Estimator(SklearnProtocol):
         return rows.values
 
     def model_input(self, X, draw: int = 0):
-        """X on the device, checked against the likelihood, and binarised if the model was trained so; ``draw``: of several data
-        sets that are compared each has its own."""
+        """X on the device, checked against the likelihood, and binarised if the model was trained so; ``draw``: of
+        several data sets that are compared each has its own."""
         x = self._rows(self._checked_input(X, draw=draw))
         return self.model_.ops.asarray(x)
 

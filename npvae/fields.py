@@ -1,8 +1,8 @@
 """What the header of a file may hold: one declaration a kind of file, and a check of every value against it.
 
-A field says which JSON value it takes; ``read(name, value)`` gives the value back in its plain form, or raises InputError with
-the value's place, as in ``history.loss[3]``, what was expected and what came. A record's unknown entries are refused: what a
-later version adds comes with a later format version.
+A field says which JSON value it takes; ``read(name, value)`` gives the value back in its plain form, or raises
+InputError with the value's place, as in ``history.loss[3]``, what was expected and what came. A record's unknown
+entries are refused: what a later version adds comes with a later format version.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class Whole(Field):
 
     def __init__(self, minimum: int = 0, maximum: int = LARGEST_WHOLE) -> None:
         self.minimum, self.maximum = minimum, maximum
-        self.expected = f"a whole number of at least {minimum}" + ("" if maximum == LARGEST_WHOLE else f" and at most {maximum}")
+        self.expected = f"a whole number of at least {minimum}" + (
+            "" if maximum == LARGEST_WHOLE else f" and at most {maximum}"
+        )
 
     def read(self, name, value):
         if type(value) is not int or not self.minimum <= value <= self.maximum:
@@ -54,11 +56,18 @@ class Whole(Field):
 class Real(Field):
     """A finite number; NaN, where it may be, is null in the file."""
 
-    def __init__(self, *, minimum: float = -math.inf, above: float = -math.inf, maximum: float = math.inf, nan: bool = False) -> None:
+    def __init__(
+        self, *, minimum: float = -math.inf, above: float = -math.inf, maximum: float = math.inf, nan: bool = False
+    ) -> None:
         self._minimum, self._above, self._maximum, self._nan = minimum, above, maximum, nan
         bounds = [
-            words for limit, words in
-            ((minimum, f"at least {minimum:g}"), (above, f"above {above:g}"), (maximum, f"at most {maximum:g}")) if math.isfinite(limit)
+            words
+            for limit, words in (
+                (minimum, f"at least {minimum:g}"),
+                (above, f"above {above:g}"),
+                (maximum, f"at most {maximum:g}"),
+            )
+            if math.isfinite(limit)
         ]
         self.expected = " and ".join(["a finite number", *bounds])
 
@@ -174,7 +183,10 @@ class MapOf(Field):
     def read(self, name, value):
         if not isinstance(value, dict) or len(value) > self._longest:
             raise self.refuse(name, value)
-        return {self._key.read(f"a name in {name}", key): self._field.read(f"{name}[{shown(key)}]", entry) for key, entry in value.items()}
+        return {
+            self._key.read(f"a name in {name}", key): self._field.read(f"{name}[{shown(key)}]", entry)
+            for key, entry in value.items()
+        }
 
 
 class Record(Field):

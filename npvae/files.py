@@ -1,7 +1,7 @@
 """Writing files so that a crash never leaves half of one: temporary name first, then rename.
 
-What is not an ordinary file, a pipe or a device, and what a name such as ``/dev/stdout`` stands for, is never replaced by one. Who
-wants to write there says so with a :class:`Stream`: nothing is renamed then.
+What is not an ordinary file, a pipe or a device, and what a name such as ``/dev/stdout`` stands for, is never replaced
+by one. Who wants to write there says so with a :class:`Stream`: nothing is renamed then.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _MOST_LINKS = 40
 def write_atomically(path, write: Callable[[BinaryIO], object]) -> None:
     """Call ``write(file)`` on a new binary file and move it to ``path`` once it is complete.
 
-    The temporary file lies in the same folder, so that the rename is atomic; it is removed on any
-    error (full disk, Ctrl-C), and an older file at ``path`` then stays as it was. The bytes are flushed
-    to the disk before the rename. A symbolic link is followed. The new file has the mode of the old one, and
-    its owner where the system allows it; without an old one the mode is the umask's. What killed writers of the same path left
-    is removed. A :class:`Stream` is written to as it is. OSError: the folder is missing or cannot be
-    written, or what is at ``path`` is write-protected or not an ordinary file (a folder, a pipe, a device).
+    The temporary file lies in the same folder, so that the rename is atomic; it is removed on any error (full disk,
+    Ctrl-C), and an older file at ``path`` then stays as it was. The bytes are flushed to the disk before the rename. A
+    symbolic link is followed. The new file has the mode of the old one, and its owner where the system allows it;
+    without an old one the mode is the umask's. What killed writers of the same path left is removed. A :class:`Stream`
+    is written to as it is. OSError: the folder is missing or cannot be written, or what is at ``path`` is
+    write-protected or not an ordinary file (a folder, a pipe, a device).
     """
     if isinstance(path, Stream):
         path.take(write)
@@ -90,7 +90,9 @@ def remove_leftovers(path) -> None:
 
 
 def is_stream(path) -> bool:
-    """Whether ``path`` is written to as it is: a pipe or a character device, or a name of an open file such as /dev/stdout."""
+    """Whether ``path`` is written to as it is: a pipe or a character device, or a name of an open file such as
+    /dev/stdout.
+    """
     if _descriptor(path) is not None:
         return True
     try:
@@ -101,7 +103,8 @@ def is_stream(path) -> bool:
 
 
 class Stream(os.PathLike):
-    """A stream as the target of :func:`write_atomically`: ``-`` for standard output, or what :func:`is_stream` says is one.
+    """A stream as the target of :func:`write_atomically`: ``-`` for standard output, or what :func:`is_stream` says is
+    one.
 
     As a path it ends in ``suffix``, for functions that go by a file's suffix.
     """
@@ -151,7 +154,7 @@ def _write_all(file: BinaryIO, data: memoryview) -> None:
     """Write every byte: a standard output without a buffer (``python -u``) takes as many as the pipe has room for."""
     while len(data):
         written = file.write(data)
-        data = data[len(data) if written is None else written:]
+        data = data[len(data) if written is None else written :]
     file.flush()
 
 
@@ -177,11 +180,15 @@ def _temporary_file(path: Path, mode: int) -> tuple[BinaryIO, Path]:
     while True:
         temporary = path.parent / f".{path.name[:_NAME_LENGTH]}.{secrets.token_hex(4)}.part"
         try:
-            file = open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode), "wb")
+            file = open(
+                os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode), "wb"
+            )
         except FileExistsError:
             continue
         except OSError as error:
-            raise OSError(error.errno, f"no temporary file can be made beside it ({error.strerror})", str(path)) from error
+            raise OSError(
+                error.errno, f"no temporary file can be made beside it ({error.strerror})", str(path)
+            ) from error
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX)
@@ -226,5 +233,7 @@ def _move(temporary: Path, path: Path, file: BinaryIO) -> None:
         os.replace(temporary, path)
     except OSError as error:
         raise OSError(
-            error.errno, f"the file is complete, but cannot take its name here ({error.strerror}); write to another folder", str(path)
+            error.errno,
+            f"the file is complete, but cannot take its name here ({error.strerror}); write to another folder",
+            str(path),
         ) from error

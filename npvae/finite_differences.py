@@ -48,7 +48,8 @@ class Derivative:
 def derivative(
     f: Callable[[float], float | np.ndarray], step: float, tolerance: float, scale: float, what: str, at: float = 0.0
 ) -> Derivative:
-    """f'(0), of the sum of f's outputs where it has several; accurate to ``tolerance`` times the larger of |f'(0)| and ``scale`` / 1000, apart from rounding.
+    """f'(0), of the sum of f's outputs where it has several; accurate to ``tolerance`` times the larger of |f'(0)| and
+    ``scale`` / 1000, apart from rounding.
 
     ``what`` names the point in messages. at: the size |x| of the point, in units of the direction, where f is
     t -> g(x + t): x + t is rounded to eps |x|, and steps relative to |x| are tried too. KinkError: f has no derivative
@@ -67,12 +68,18 @@ def derivative(
         if found is None:
             continue
         wanted = tolerance * max(abs(found.estimate), 1e-3 * scale)
-        if best is not None and abs(found.estimate - best.estimate) > 10 * wanted + 4 * (found.rounding + best.rounding):
+        if best is not None and abs(found.estimate - best.estimate) > 10 * wanted + 4 * (
+            found.rounding + best.rounding
+        ):
             # A place narrower than the absolute steps, which step over it.
-            best, problem = None, KinkError(
-                f"no derivative found at {what}: the slope is {best.estimate:.6g} by steps of {best.step:g} and "
-                f"{found.estimate:.6g}, to within {found.rounding:.1g}, by steps of {h:g}. If the function has a kink near "
-                "there, move the point; if it is smooth, give a smaller step"
+            best, problem = (
+                None,
+                KinkError(
+                    f"no derivative found at {what}: the slope is {best.estimate:.6g} by steps of {best.step:g} and "
+                    f"{found.estimate:.6g}, to within {found.rounding:.1g}, by steps of {h:g}. If the function has a "
+                    f"kink near "
+                    "there, move the point; if it is smooth, give a smaller step"
+                ),
             )
         # So small a step passes for smooth whatever rounding hides: here rounding must leave the derivative.
         if found.rounding <= 1e3 * wanted and (best is None or found.rounding < best.rounding):
@@ -120,7 +127,8 @@ class _Steps:
         if abs(wide - narrow) <= 10 * allowed and abs(bend_wide - 2 * bend_narrow) <= 10 * allowed:
             return Derivative(estimate, rounding, unseen, h, largest), None
         return None, KinkError(
-            f"no derivative found at {self._what}: the slope is {(0.0 - np.sum(half_down)) / (h / 2):.6g} to the left and "
+            f"no derivative found at {self._what}: the slope is {(0.0 - np.sum(half_down)) / (h / 2):.6g} to the left "
+            f"and "
             f"{np.sum(half_up) / (h / 2):.6g} to the right, at a distance of {h / 2:g}. If the function has a "
             "kink there, move the point; if it is smooth, give a smaller step"
         )

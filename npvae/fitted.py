@@ -37,9 +37,7 @@ class FittedVAE(Estimator):
     def inverse_transform(self, Z):
         """E[x|z] for Z (N, latent_dim), in the data's units and shape."""
         self._check_fitted()
-        z = inputs.as_rows(
-            Z, str(self.theta_.dtype), name="Z", n_features=self.model_.architecture.latent_dim
-        ).values
+        z = inputs.as_rows(Z, str(self.theta_.dtype), name="Z", n_features=self.model_.architecture.latent_dim).values
         views, ops = self.model_.views(self.device_theta()), self.model_.ops
         parts = [ops.to_numpy(self.model_.expected(views, ops.asarray(z[part]))) for part in batches(len(z), 1000)]
         return self._output(np.concatenate(parts))
@@ -69,22 +67,43 @@ class FittedVAE(Estimator):
         return self._output(self.model_.draw(views, z, random.Stream(seed, "data sample", 0)))
 
     def impute(
-        self, X, draws=0, *, method="auto", samples=1000, steps=200, warm_up=50, chains=1, proposals=10, random_state=None,
+        self,
+        X,
+        draws=0,
+        *,
+        method="auto",
+        samples=1000,
+        steps=200,
+        warm_up=50,
+        chains=1,
+        proposals=10,
+        random_state=None,
         verbose=False,
     ):
-        """Fill in X (N, ...) where it is NaN: a :class:`npvae.impute.Imputation` in the data's units and shape, with the best
-        guesses ``mean``, ``draws`` tables drawn, and by row what the method says of itself.
+        """Fill in X (N, ...) where it is NaN: a :class:`npvae.impute.Imputation` in the data's units and shape, with
+        the best guesses ``mean``, ``draws`` tables drawn, and by row what the method says of itself.
 
-        What is observed comes back as it is in the model's dtype; X is not modified. method: "single_pass", "pseudo_gibbs",
-        "metropolis", "importance", or "auto" (impute/methods.py). samples: of z a row, for "importance". steps, warm_up,
-        chains: of the two chains; proposals: a step of "metropolis", of which several move it more often. For tables of
-        columns of several kinds see :class:`npvae.TableImputer`.
+        What is observed comes back as it is in the model's dtype; X is not modified. method: "single_pass",
+        "pseudo_gibbs", "metropolis", "importance", or "auto" (impute/methods.py). samples: of z a row, for
+        "importance". steps, warm_up, chains: of the two chains; proposals: a step of "metropolis", of which several
+        move it more often. For tables of columns of several kinds see :class:`npvae.TableImputer`.
         """
         x = self._checked_input(X, missing=True)
         with progress_bar(verbose, len(x), "row") as progress:
             found = methods.impute(
-                self.model_, self.device_theta(), x, self.seed_of(random_state), method, draws=draws, samples=samples,
-                steps=steps, warm_up=warm_up, chains=chains, proposals=proposals, progress=progress, view=self.encoder_view_,
+                self.model_,
+                self.device_theta(),
+                x,
+                self.seed_of(random_state),
+                method,
+                draws=draws,
+                samples=samples,
+                steps=steps,
+                warm_up=warm_up,
+                chains=chains,
+                proposals=proposals,
+                progress=progress,
+                view=self.encoder_view_,
             )
         given = np.asarray(X, dtype=x.dtype).reshape(len(x), *self.sample_shape_)
 
@@ -109,16 +128,16 @@ class FittedVAE(Estimator):
     def score_samples(self, X, *, samples=100, random_state=None):
         """log p(x) of each row, (N,) float64, in nats, by importance sampling with ``samples`` draws a row.
 
-        In expectation a lower bound; larger ``samples`` bring it nearer. A row's noise depends on its place
-        among the rows, so its score in other company differs by the estimate's own noise. The density is that
-        of the data as the model sees them; what :meth:`elbo` says of constants holds here too. See :meth:`log_likelihood`
-        for how far off it may be.
+        In expectation a lower bound; larger ``samples`` bring it nearer. A row's noise depends on its place among the
+        rows, so its score in other company differs by the estimate's own noise. The density is that of the data as the
+        model sees them; what :meth:`elbo` says of constants holds here too. See :meth:`log_likelihood` for how far off
+        it may be.
         """
         return self.log_likelihood(X, samples=samples, random_state=random_state).rows
 
     def log_likelihood(self, X, *, samples=5000, at_once=None, random_state=None, verbose=False):
-        """log p(x) by importance sampling: a :class:`npvae.evaluate.LogLikelihood` with the rows' values, their mean with
-        its standard error, sampling errors and effective sample sizes, in nats.
+        """log p(x) by importance sampling: a :class:`npvae.evaluate.LogLikelihood` with the rows' values, their mean
+        with its standard error, sampling errors and effective sample sizes, in nats.
 
         at_once: samples decoded at a time, 1024 by default: the memory, not the result. verbose: show progress.
         """

@@ -13,8 +13,8 @@ upstream gradient is random because a backward that forgets it is right for ones
 so an element is measured against at least the root mean square of its tensor. ``floor`` is what rounding
 in the function could add, over rtol. A tensor whose gradient is lost in that rounding is refused, not passed.
 
-Function and backward get copies at every call: a gradient is judged at the inputs as they were given, also where backward
-computes in place. That it does so is noted in the report, and warned of.
+Function and backward get copies at every call: a gradient is judged at the inputs as they were given, also where
+backward computes in place. That it does so is noted in the report, and warned of.
 
 The checker (this file, gradient_problem.py, finite_differences.py) needs NumPy alone, and nothing of the rest of
 npvae but its errors.
@@ -89,8 +89,15 @@ class GradientReport:
 
 
 def check_gradient(
-    function: Callable[..., Any], inputs: Sequence[ArrayLike], backward: Callable[..., Any] | None = None, *, names: Sequence[str] | None = None,
-    rtol: float = 1e-6, step: float | None = None, seed: int = 0, raise_on_failure: bool = True,
+    function: Callable[..., Any],
+    inputs: Sequence[ArrayLike],
+    backward: Callable[..., Any] | None = None,
+    *,
+    names: Sequence[str] | None = None,
+    rtol: float = 1e-6,
+    step: float | None = None,
+    seed: int = 0,
+    raise_on_failure: bool = True,
 ) -> GradientReport:
     """Check the gradient of ``function`` at ``inputs``; GradientCheckError if it is wrong.
 
@@ -146,7 +153,12 @@ def check_gradient(
 
 
 def numerical_gradient(
-    function: Callable[..., Any], inputs: Sequence[ArrayLike], upstream: Any = None, *, step: float | None = None, rtol: float = 1e-6
+    function: Callable[..., Any],
+    inputs: Sequence[ArrayLike],
+    upstream: Any = None,
+    *,
+    step: float | None = None,
+    rtol: float = 1e-6,
 ) -> tuple[np.ndarray | None, ...]:
     """d/dx sum(upstream * function(*inputs)) for each input x, float64, element by element; None for one of whole
     numbers or booleans, which is passed on as it is.
@@ -163,7 +175,9 @@ def numerical_gradient(
     inputs, rtol, step = checked_arguments(inputs, rtol, step)
     problem = Problem(function, None, inputs, None, upstream)
     return tuple(
-        _elementwise(problem, index, range(x.size), step, rtol, 0.0)[0].reshape(x.shape) if x.dtype.kind == "f" else None
+        _elementwise(problem, index, range(x.size), step, rtol, 0.0)[0].reshape(x.shape)
+        if x.dtype.kind == "f"
+        else None
         for index, x in enumerate(inputs)
     )
 
@@ -185,10 +199,14 @@ def _check_tensor(problem, index, name, gradient, rtol, step, generator) -> Tens
     groups = [(gradient.reshape(-1)[elements], numeric, *noise, reach, labels)]
     if directions:
         directions, found = _along(problem, index, directions, gradient, step or DIRECTION_STEP, 0.1 * rtol, name)
-        groups.append((
-            np.array([np.sum(gradient * v) for v in directions]),
-            *_numbers(found), np.ones(len(found)), [f"direction {i}" for i in range(len(found))],
-        ))
+        groups.append(
+            (
+                np.array([np.sum(gradient * v) for v in directions]),
+                *_numbers(found),
+                np.ones(len(found)),
+                [f"direction {i}" for i in range(len(found))],
+            )
+        )
     worst = (0.0, "", 0.0, 0.0)
     for analytic, numbers, noise, unseen, values, reach, where in groups:
         if not len(numbers):
@@ -228,8 +246,8 @@ def _numbers(found: list[Derivative]) -> tuple[np.ndarray, ...]:
 
 
 def _along(problem, index, directions, gradient, step, tolerance, name):
-    """The directions, an element's part in proportion to its size where that is above 1, and the derivatives along them; where
-    there are none, those for parts in proportion to the sizes of all."""
+    """The directions, an element's part in proportion to its size where that is above 1, and the derivatives along
+    them; where there are none, those for parts in proportion to the sizes of all."""
     x = np.abs(problem.inputs[index])
     sizes = [np.maximum(x, 1.0)]
     if 0.0 < x.max() and x[x > 0.0].min() < 1.0:
@@ -240,9 +258,14 @@ def _along(problem, index, directions, gradient, step, tolerance, name):
         try:
             return scaled, [
                 derivative(
-                    problem.along(index, v), step, tolerance, _norm(gradient * v), f"{name} + t v, a direction",
+                    problem.along(index, v),
+                    step,
+                    tolerance,
+                    _norm(gradient * v),
+                    f"{name} + t v, a direction",
                     (x / np.abs(v)).max(),
-                ) for v in scaled
+                )
+                for v in scaled
             ]
         except (KinkError, InputError) as error:
             problems.append(error)
@@ -250,8 +273,8 @@ def _along(problem, index, directions, gradient, step, tolerance, name):
 
 
 def _refuse_if_hidden(name, analytic, numeric, rounding, values, reach) -> None:
-    """InputError if a gradient that is not zero is no larger than what rounding adds to its difference; reach: how far a change
-    of the input's own size goes."""
+    """InputError if a gradient that is not zero is no larger than what rounding adds to its difference; reach: how far
+    a change of the input's own size goes."""
     largest = max(np.abs(analytic).max(), np.abs(numeric).max())
     # What is left of a zero gradient after rounding in the backward itself.
     zero = 1e2 * np.finfo(np.float64).eps * values.max()
@@ -289,7 +312,8 @@ def _unit_direction(shape, generator) -> np.ndarray:
 def _parameter_names(function, count: int) -> list[str]:
     try:
         names = [
-            p.name for p in inspect.signature(function).parameters.values()
+            p.name
+            for p in inspect.signature(function).parameters.values()
             if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
         ]
     except (TypeError, ValueError):

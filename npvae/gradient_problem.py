@@ -46,7 +46,9 @@ class Problem:
         self.upstream = self._make_upstream(outputs, generator, upstream)
 
     def _copies(self) -> list:
-        """The inputs for one call: float64 arrays, and those of whole numbers as they came, a number for one without axes."""
+        """The inputs for one call: float64 arrays, and those of whole numbers as they came, a number for one without
+        axes.
+        """
         return [x.copy() if x.dtype.kind == "f" else x.copy()[()] for x in self.inputs]
 
     def _parts(self, output) -> tuple:
@@ -121,12 +123,15 @@ class Problem:
         notes = []
         if changed:
             notes.append(
-                f"backward changes its arguments in place: {', '.join(changed)}. Here it worked on copies; a caller that "
+                f"backward changes its arguments in place: {', '.join(changed)}. Here it worked on copies; a caller "
+                f"that "
                 "needs them again finds other numbers"
             )
         if second is not None and not self._repeats(backward, gradients, names):
-            notes.append("backward gives other gradients at a second call: it changes what it computes with, and can be "
-                         "called once only")
+            notes.append(
+                "backward gives other gradients at a second call: it changes what it computes with, and can be "
+                "called once only"
+            )
         return gradients, notes
 
     def _repeats(self, backward, gradients, names) -> bool:
@@ -157,8 +162,10 @@ class Problem:
             if gradient is not None and x.dtype.kind != "f":
                 if gradient.any():
                     raise InputError(
-                        f"backward gives a gradient for {name}, which holds {x.dtype} numbers: they are passed on as they "
-                        f"are, as labels and indices have to be, and have no gradient. Return None for it, or give {name} "
+                        f"backward gives a gradient for {name}, which holds {x.dtype} numbers: they are passed on as "
+                        f"they "
+                        f"are, as labels and indices have to be, and have no gradient. Return None for it, or give "
+                        f"{name} "
                         "as floats to have its gradient checked"
                     )
                 gradient = None
@@ -174,9 +181,9 @@ class Problem:
             with np.errstate(all="ignore"):  # a step may leave the domain; a smaller one is tried then
                 result = self._function(*moved)
             outputs = self._parts(result[0] if self._gives_backward else result)
-            return np.concatenate([
-                (u * np.asarray(part, np.float64)).reshape(-1) for u, part in zip(self.upstream, outputs, strict=True)
-            ])
+            return np.concatenate(
+                [(u * np.asarray(part, np.float64)).reshape(-1) for u, part in zip(self.upstream, outputs, strict=True)]
+            )
 
         return f
 
@@ -193,7 +200,8 @@ def checked_arguments(inputs, rtol, step) -> tuple[list[np.ndarray], float, floa
     inputs = [_as_input(value, index) for index, value in enumerate(inputs)]
     if all(x.dtype.kind != "f" for x in inputs):
         raise InputError(
-            "every input holds whole numbers or booleans, which are passed on as they are and have no gradient: there is "
+            "every input holds whole numbers or booleans, which are passed on as they are and have no gradient: there "
+            "is "
             "nothing to check; give floats, 3.0 for 3"
         )
     return inputs, rtol, step

@@ -24,7 +24,13 @@ class Rows:
 
 
 def as_rows(
-    X, dtype: str, *, name: str = "X", n_features: int | None = None, divide_by: float = 1.0, model="VAE",
+    X,
+    dtype: str,
+    *,
+    name: str = "X",
+    n_features: int | None = None,
+    divide_by: float = 1.0,
+    model="VAE",
     missing: bool = False,
 ) -> Rows:
     """X as finite numbers of shape (N, I) and the given dtype, divided by ``divide_by``.
@@ -62,7 +68,9 @@ def rows_of(X, name: str = "X") -> int:
 
 
 def held_out_rows(fraction: float, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """The rows to train and those to validate on, at least one of each, at the seed's choice; None: none are held out."""
+    """The rows to train and those to validate on, at least one of each, at the seed's choice; None: none are held
+    out.
+    """
     if fraction == 0.0:
         return None
     held_out = round(rows * fraction)
@@ -102,7 +110,9 @@ def _as_two_dimensional(array: np.ndarray, name: str) -> np.ndarray:
     return array.reshape(array.shape[0], width)
 
 
-def refuse_non_finite(values: np.ndarray, name: str, column_names=None, missing: bool = False, advise: bool = True) -> None:
+def refuse_non_finite(
+    values: np.ndarray, name: str, column_names=None, missing: bool = False, advise: bool = True
+) -> None:
     """InputError naming count, first row and column, if any value is infinite, or NaN and not allowed to be missing."""
     finite = np.isfinite(values) | (np.isnan(values) & missing)
     if finite.all():

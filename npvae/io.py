@@ -1,6 +1,7 @@
 """npvae's files: NumPy's .npz with a JSON header, trusted only as far as it was checked.
 
-A file is a zip whose members are stored without compression. The first, ``header.npy``, is a uint8 array of JSON in UTF-8:
+A file is a zip whose members are stored without compression. The first, ``header.npy``, is a uint8 array of JSON in
+UTF-8:
 
     format           "npvae-model", "npvae-latent-classifier", "npvae-imputer" or "npvae-checkpoint"
     format_version   2
@@ -8,10 +9,10 @@ A file is a zip whose members are stored without compression. The first, ``heade
     arrays           {name: {"dtype": "<f4" or "<f8", "shape": [...], "sha256": of the numbers' bytes}}, for every other member
     ...              what the kind of file declares: see model_file.py, imputer_file.py, latent_classifier.py, checkpoint.py
 
-The other members are ``NAME.npy``, in C order. So NumPy alone can read a file, and any program that knows SHA-256 and how a
-zip is laid out can write one. On reading, the header comes first, within bounds; then every array that it names, of exactly the
-stated length and type, and its digest is compared. What is missing, beside, twice or different is refused. JSON has no NaN: where
-a number may be one, null is in its place.
+The other members are ``NAME.npy``, in C order. So NumPy alone can read a file, and any program that knows SHA-256 and
+how a zip is laid out can write one. On reading, the header comes first, within bounds; then every array that it names,
+of exactly the stated length and type, and its digest is compared. What is missing, beside, twice or different is
+refused. JSON has no NaN: where a number may be one, null is in its place.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ FORMAT_VERSION = 2
 #: Bytes of a header, and values in it: those of a history of 400,000 epochs.
 LONGEST_HEADER, MOST_VALUES = 1 << 28, 1 << 23
 
-_ARRAYS = MapOf(Record({
-    "dtype": OneOf(("<f4", "<f8")), "shape": ListOf(Whole(0), longest=2), "sha256": Digest(),
-}), longest=10_000)
+_ARRAYS = MapOf(
+    Record({"dtype": OneOf(("<f4", "<f8")), "shape": ListOf(Whole(0), longest=2), "sha256": Digest()}), longest=10_000
+)
 _OWN = ("format", "format_version", "library_version", "arrays")
 
 
@@ -58,15 +59,21 @@ def save(path, kind: str, header: dict, arrays: dict[str, np.ndarray], declared:
     header = json.loads(json.dumps(_without_nan(header)))  # as it will be read
     declared.read("", header)
     _ARRAYS.read("arrays", stated)
-    own = {"format": f"npvae-{kind}", "format_version": FORMAT_VERSION, "library_version": __version__, "arrays": stated}
+    own = {
+        "format": f"npvae-{kind}",
+        "format_version": FORMAT_VERSION,
+        "library_version": __version__,
+        "arrays": stated,
+    }
     text = json.dumps({**own, **header}).encode("ascii")
     _bounded(text)
     write_atomically(path, lambda file: np.savez(file, header=np.frombuffer(text, np.uint8), **arrays))
 
 
 def load(path, kind: str, declared: Field, estimator: str | None = None) -> tuple[dict, dict[str, np.ndarray]]:
-    """The header and the arrays of a file written by :func:`save` with the same ``kind``, both checked: the header against what
-    is declared, the arrays, of the machine's byte order, against the header. estimator: the class that it has to be of.
+    """The header and the arrays of a file written by :func:`save` with the same ``kind``, both checked: the header
+    against what is declared, the arrays, of the machine's byte order, against the header. estimator: the class that it
+    has to be of.
 
     FileNotFoundError: no such file. ModelFileError: it is damaged, of another kind or of another version.
     """
@@ -161,11 +168,13 @@ def _header(members: ZipMembers, kind: str | None) -> dict:
         raise ModelFileError(f"it has the format version {shown(version)}; expected {FORMAT_VERSION}")
     if version > FORMAT_VERSION:
         raise ModelFileError(
-            f"it has format version {version}, but npvae {__version__} reads version {FORMAT_VERSION}: install a newer npvae"
+            f"it has format version {version}, but npvae {__version__} reads version {FORMAT_VERSION}: install a newer "
+            f"npvae"
         )
     if version < FORMAT_VERSION:
         raise ModelFileError(
-            f"it has format version {version}, of an npvae before its first release, and npvae {__version__} reads version "
+            f"it has format version {version}, of an npvae before its first release, and npvae {__version__} reads "
+            f"version "
             f"{FORMAT_VERSION}: train again with this version"
         )
     Text(100, plain=True).read("library_version", header.get("library_version"))
@@ -194,14 +203,24 @@ def _read_member(members: ZipMembers, name: str, dtype: np.dtype, shape, longest
     if member is None:
         raise ModelFileError(f"it holds no {name!r}")
     if member.method != STORED:
-        raise ModelFileError(f"its array {shown(name)} is compressed; npvae writes and reads its own files without compression")
+        raise ModelFileError(
+            f"its array {shown(name)} is compressed; npvae writes and reads its own files without compression"
+        )
     stream = members.open(f"{name}.npy")
     found = npy.read_header(stream.read)
-    if found.dtype.str != dtype.str or found.fortran_order or (found.shape != shape if shape is not None else len(found.shape) != 1):
+    if (
+        found.dtype.str != dtype.str
+        or found.fortran_order
+        or (found.shape != shape if shape is not None else len(found.shape) != 1)
+    ):
         expected = "bytes" if shape is None else f"{dtype.str} of shape {shape}"
-        raise ModelFileError(f"its array {shown(name)} is {found.dtype.str} of shape {found.shape}; expected {expected}, in C order")
+        raise ModelFileError(
+            f"its array {shown(name)} is {found.dtype.str} of shape {found.shape}; expected {expected}, in C order"
+        )
     if found.nbytes != stream.left or found.nbytes > longest:
-        raise ModelFileError(f"its array {shown(name)} has {stream.left} bytes of numbers, {found.nbytes} by its header")
+        raise ModelFileError(
+            f"its array {shown(name)} has {stream.left} bytes of numbers, {found.nbytes} by its header"
+        )
     digest, array = hashlib.sha256(), np.empty(found.shape, dtype)
     stream.read_into(memoryview(array.reshape(-1).view(np.uint8)), digest.update)
     stream.finish()
@@ -212,7 +231,8 @@ def _bounded(text: bytes) -> None:
     values = text.count(b",") + text.count(b"[") + text.count(b"{")
     if len(text) > LONGEST_HEADER or values > MOST_VALUES:
         raise InputError(
-            f"a header of {len(text)} bytes and {values} values is too long: at most {LONGEST_HEADER} and {MOST_VALUES}; the history "
+            f"a header of {len(text)} bytes and {values} values is too long: at most {LONGEST_HEADER} and "
+            f"{MOST_VALUES}; the history "
             "of so many epochs does not fit into a file"
         )
 

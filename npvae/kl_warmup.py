@@ -3,11 +3,12 @@
     linear    min(1, t / epochs)                    once, from 0 to 1 in a line; 0 epochs for none
     cyclic    min(1, u / (rise period))             u = t mod period: from 0 anew in every period
 
-At weight 0 the decoder learns to use z before q(z|x) is drawn to the prior; without, a latent dimension that is of no use
-yet may be given up for good. Cycles give dimensions that were given up another chance.
+At weight 0 the decoder learns to use z before q(z|x) is drawn to the prior; without, a latent dimension that is of no
+use yet may be given up for good. Cycles give dimensions that were given up another chance.
 
 Sources: Bowman et al. (2016), "Generating sentences from a continuous space", and Sonderby et al. (2016), "Ladder
-variational autoencoders", section 3, for linear; Fu et al. (2019), "Cyclical annealing schedule", eq. 6 and 7, for cyclic.
+variational autoencoders", section 3, for linear; Fu et al. (2019), "Cyclical annealing schedule", eq. 6 and 7, for
+cyclic.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Locks on paths that a run writes to again and again: a second run on one is refused, and told who holds it.
 
-The lock of ``FOLDER/NAME`` is the system's, on the file ``FOLDER/.NAME.lock``, which says whose it is. It vanishes with its
-process, however that ends; the file of a killed one is taken over, and removed, by the next.
+The lock of ``FOLDER/NAME`` is the system's, on the file ``FOLDER/.NAME.lock``, which says whose it is. It vanishes with
+its process, however that ends; the file of a killed one is taken over, and removed, by the next.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _guard = threading.Lock()
 def held(path, advice: str):
     """A context in which nobody else holds ``path``, which need not exist. The thread that holds it may hold it again.
 
-    InputError: another process or thread holds it; ``advice`` says what to do. Where the system or the file system knows no
-    locks, nothing is locked.
+    InputError: another process or thread holds it; ``advice`` says what to do. Where the system or the file system
+    knows no locks, nothing is locked.
     """
     path, thread = Path(os.path.realpath(path)), threading.get_ident()
     with _guard:

@@ -9,8 +9,8 @@ from npvae import cgroup
 
 
 def available_bytes() -> int | None:
-    """Bytes that can be had without swapping, by Linux's own estimate, else the free pages; at most what the control groups
-    around this process have left. None where nobody says.
+    """Bytes that can be had without swapping, by Linux's own estimate, else the free pages; at most what the control
+    groups around this process have left. None where nobody says.
     """
     free = [each for each in (_of_machine(), *_of_groups()) if each is not None]
     return min(free) if free else None
@@ -22,7 +22,9 @@ def _of_groups() -> list[int]:
     one = "memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat"
     two = "memory.max", "memory.current", "memory.stat"
     for version, (limit, usage, stat) in cgroup.limits("memory", one, two):
-        pages = re.search(r"^total_inactive_file (\d+)$" if version == 1 else r"^inactive_file (\d+)$", stat, re.MULTILINE)
+        pages = re.search(
+            r"^total_inactive_file (\d+)$" if version == 1 else r"^inactive_file (\d+)$", stat, re.MULTILINE
+        )
         try:  # without a limit "max", or a number beyond every memory
             found.append(max(0, int(limit) - int(usage) + int(pages[1] if pages else 0)))
         except ValueError:

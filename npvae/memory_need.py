@@ -10,7 +10,9 @@ from npvae.errors import InputError
 
 
 def numbers_a_decoded_sample(architecture, gradient: bool) -> int:
-    """Numbers that one decoded sample holds on to: z and noise, layers, outputs, its row of data; twice with gradient."""
+    """Numbers that one decoded sample holds on to: z and noise, layers, outputs, its row of data; twice with
+    gradient.
+    """
     hidden, heads = architecture.decoder()
     layers = sum(layer.outputs for layer in (*hidden, *heads))
     return 4 * architecture.latent_dim + (2 if gradient else 1) * layers + 3 * architecture.n_features
@@ -24,8 +26,8 @@ def numbers_a_sample(architecture) -> int:
 def refuse_large_model(model, itemsize: int) -> None:
     """InputError if what training needs at least, for every parameter, is more memory than is free.
 
-    That is, in the run's dtype, the parameter, its gradient and one state of the optimiser; a start value in float64 beside
-    the parameter, before there is a gradient, is no more than that.
+    That is, in the run's dtype, the parameter, its gradient and one state of the optimiser; a start value in float64
+    beside the parameter, before there is a gradient, is no more than that.
     """
     free, parameters = model.ops.available_bytes(), model.layout.size
     needed = 3 * itemsize * parameters
@@ -37,13 +39,16 @@ def refuse_large_model(model, itemsize: int) -> None:
         sizes["decoder_hidden"] = architecture.decoder_hidden
     widths = "".join(f" or {name}={','.join(map(str, each)) or 'none'}" for name, each in sizes.items())
     raise InputError(
-        f"a model of {parameters:,} parameters needs at least {needed:,} bytes, but {free:,} are free; choose less than "
+        f"a model of {parameters:,} parameters needs at least {needed:,} bytes, but {free:,} are free; choose less "
+        f"than "
         f"latent_dim={architecture.latent_dim}{widths}"
     )
 
 
 def refuse_too_many_samples(model, n: int) -> None:
-    """InputError if ``n`` rows of a model with their z need more than the machine's memory, whatever the backend: they end there."""
+    """InputError if ``n`` rows of a model with their z need more than the machine's memory, whatever the backend:
+    they end there.
+    """
     architecture = model.architecture
     numbers = 3 * architecture.latent_dim + architecture.n_features  # z is made of whole numbers of 8 bytes
     refuse_what_does_not_fit(machine_memory, "n", n, 4 * numbers, "for the samples")

@@ -38,13 +38,13 @@ MOST_LAYERS = 1000
 class Architecture:
     """The sizes and choices that define a model.
 
-    ``hidden`` lists the widths of the encoder's hidden layers from the data on; ``decoder_hidden`` those
-    of the decoder from the latent space on, by default the encoder's in reverse. Either may be empty: the
-    model is then linear. ``missing``: NaN in the data is what is missing (missing.py). ``linear_path``: linear layers from
-    the data to the posterior's mean and log-variance, and from z to what the likelihood's mean depends on, beside the hidden
-    ones. ``completed``: a row of data is its features, and behind them the same features as the encoder is to see them: on another
-    scale (encoder_view.py), or completed where they are missing.
-    InputError, InputTypeError, UnknownNameError: a size or name that cannot be.
+    ``hidden`` lists the widths of the encoder's hidden layers from the data on; ``decoder_hidden`` those of the decoder
+    from the latent space on, by default the encoder's in reverse. Either may be empty: the model is then linear.
+    ``missing``: NaN in the data is what is missing (missing.py). ``linear_path``: linear layers from the data to the
+    posterior's mean and log-variance, and from z to what the likelihood's mean depends on, beside the hidden ones.
+    ``completed``: a row of data is its features, and behind them the same features as the encoder is to see them: on
+    another scale (encoder_view.py), or completed where they are missing. InputError, InputTypeError, UnknownNameError:
+    a size or name that cannot be.
     """
 
     n_features: int
@@ -92,7 +92,9 @@ class Architecture:
 
     @property
     def encoder_inputs(self) -> int:
-        """How many numbers of a row the encoder sees: its features, and where some may be missing, which are observed."""
+        """How many numbers of a row the encoder sees: its features, and where some may be missing, which are
+        observed.
+        """
         return 2 * self.n_features if self.missing else self.n_features
 
     @property
@@ -180,7 +182,10 @@ class Model:
         self.architecture = architecture
         self.likelihood = architecture.likelihood
         self.ops = ops
-        self._has_holes, self._has_completed = architecture.missing, architecture.completed  # of the rows that it is asked about
+        self._has_holes, self._has_completed = (
+            architecture.missing,
+            architecture.completed,
+        )  # of the rows that it is asked about
         self._encoder = architecture.encoder()
         self._decoder = architecture.decoder()
         own = self.likelihood.parameters(architecture.n_features)
@@ -200,8 +205,9 @@ class Model:
     def initial_parameters(self, seed: int, dtype="float32", x=None, rule: str = "glorot"):
         """A new theta, (P,): weights and biases by a rule of layers/initial.py, the likelihood's own initial values.
 
-        With data x, a NumPy array whose first columns are the features, the biases of the decoder's outputs are the likelihood's ``initial_biases``, its
-        own parameters its ``initial_own``. Weights of which entries are observed start at 0.
+        With data x, a NumPy array whose first columns are the features, the biases of the decoder's outputs are the
+        likelihood's ``initial_biases``, its own parameters its ``initial_own``. Weights of which entries are observed
+        start at 0.
         """
         theta = np.zeros(self.layout.size)
         views = self.layout.views(np, theta)
@@ -213,11 +219,11 @@ class Model:
         if self.architecture.missing:
             features = self.architecture.n_features
             for layer in self.architecture.layers_on_rows():
-                views[layer.W][features:2 * features] = 0.0  # or what is missing by chance would be noise at first
+                views[layer.W][features : 2 * features] = 0.0  # or what is missing by chance would be noise at first
         for name, value in self.likelihood.parameters(self.architecture.n_features).items():
             views[f"likelihood/{name}"][...] = value
         if x is not None:
-            x = x[:, :self.architecture.n_features]
+            x = x[:, : self.architecture.n_features]
             for name, value in self.likelihood.initial_own(x).items():
                 views[f"likelihood/{name}"][...] = value
             if self.architecture.missing:
@@ -242,8 +248,8 @@ class Model:
         return views
 
     def encode(self, parameters, x):
-        """Return ``((mu, logvar), backward)`` for x (B, I), NaN where something is missing, or (B, 2 I), completed; both are
-        (B, Z).
+        """Return ``((mu, logvar), backward)`` for x (B, I), NaN where something is missing, or (B, 2 I), completed;
+        both are (B, Z).
 
         ``backward(dmu, dlogvar, gradient)`` overwrites the encoder's tensors in ``gradient``, a mapping of
         views by name. The gradient by x is not computed.
@@ -271,7 +277,9 @@ class Model:
         return self.likelihood.mean(self.ops, outputs, self.likelihood_parameters(parameters))
 
     def draw(self, parameters, z: np.ndarray, stream) -> np.ndarray:
-        """A draw from p(x|z), (N, I), for every row of z (N, Z), NumPy arrays, with a :class:`npvae.random.Stream`'s noise."""
+        """A draw from p(x|z), (N, I), for every row of z (N, Z), NumPy arrays, with a :class:`npvae.random.Stream`'s
+        noise.
+        """
         to_numpy = self.ops.to_numpy
         pieces = [self.decode(parameters, self.ops.asarray(z[part]))[0] for part in batches(len(z), DECODED_AT_ONCE)]
         outputs = tuple(np.concatenate([to_numpy(piece) for piece in head]) for head in zip(*pieces, strict=True))

@@ -24,21 +24,46 @@ def _built(what: str, get) -> Maybe:
 
 #: The arguments of estimators.
 ARGUMENTS = {
-    "latent_dim": Maybe(Whole(1)), "hidden": Maybe(Either(Whole(1), declared.WIDTHS)), "decoder_hidden": Maybe(Either(Whole(1), declared.WIDTHS)),
-    "classifier_hidden": Maybe(Either(Whole(1), declared.WIDTHS)), "activation": Maybe(OneOf(activations.NAMES)),
-    "missing": Either(Flag(), ListOf(Either(Text(), Real()))), "linear_path": Maybe(Flag()),
-    "likelihood": Either(OneOf(("auto",)), declared.Configuration()), "kinds": Maybe(Anything()), "ignore": Maybe(Anything()), "unseen": OneOf(UNSEEN),
-    "objective": _built("an objective", objectives.get), "beta": Real(minimum=0.0),
-    "kl_warmup": _built("a warm-up of the KL term", kl_warmup.get), "optimizer": _built("an optimizer", optim.get),
-    "learning_rate": Maybe(Real(above=0.0)), "schedule": _built("a learning-rate schedule", schedules.get),
-    "clip_norm": Maybe(Real(above=0.0)), "batch_size": Maybe(Whole(1)), "epochs": Maybe(Whole(1)),
-    "validation_fraction": Maybe(Real(minimum=0.0, maximum=1.0)), "patience": Maybe(Whole(1)), "min_delta": Real(minimum=0.0),
-    "binarize": OneOf(BINARIZE), "initial_weights": OneOf(initial.RULES), "output_bias": OneOf(OUTPUT_BIAS_OR_AUTO),
-    "divide_by": Real(above=0.0), "backend": Maybe(Either(Text(100, plain=True), declared.Configuration())),
-    "threads": Maybe(Whole(1)), "dtype": OneOf(inputs.DTYPES),
-    "random_state": Maybe(Whole(0)), "verbose": Anything(1), "features": Maybe(Text(0)), "alpha": Real(minimum=0.0),
-    "classes": Maybe(ListOf(declared.LABEL)), "class_prior": Maybe(Either(OneOf(("labels",)), ListOf(Real(above=0.0)))),
-    "standardize": Flag(), "contamination": Real(above=0.0, maximum=0.5), "support_fraction": Real(above=0.0, maximum=1.0), "samples": Whole(1),
+    "latent_dim": Maybe(Whole(1)),
+    "hidden": Maybe(Either(Whole(1), declared.WIDTHS)),
+    "decoder_hidden": Maybe(Either(Whole(1), declared.WIDTHS)),
+    "classifier_hidden": Maybe(Either(Whole(1), declared.WIDTHS)),
+    "activation": Maybe(OneOf(activations.NAMES)),
+    "missing": Either(Flag(), ListOf(Either(Text(), Real()))),
+    "linear_path": Maybe(Flag()),
+    "likelihood": Either(OneOf(("auto",)), declared.Configuration()),
+    "kinds": Maybe(Anything()),
+    "ignore": Maybe(Anything()),
+    "unseen": OneOf(UNSEEN),
+    "objective": _built("an objective", objectives.get),
+    "beta": Real(minimum=0.0),
+    "kl_warmup": _built("a warm-up of the KL term", kl_warmup.get),
+    "optimizer": _built("an optimizer", optim.get),
+    "learning_rate": Maybe(Real(above=0.0)),
+    "schedule": _built("a learning-rate schedule", schedules.get),
+    "clip_norm": Maybe(Real(above=0.0)),
+    "batch_size": Maybe(Whole(1)),
+    "epochs": Maybe(Whole(1)),
+    "validation_fraction": Maybe(Real(minimum=0.0, maximum=1.0)),
+    "patience": Maybe(Whole(1)),
+    "min_delta": Real(minimum=0.0),
+    "binarize": OneOf(BINARIZE),
+    "initial_weights": OneOf(initial.RULES),
+    "output_bias": OneOf(OUTPUT_BIAS_OR_AUTO),
+    "divide_by": Real(above=0.0),
+    "backend": Maybe(Either(Text(100, plain=True), declared.Configuration())),
+    "threads": Maybe(Whole(1)),
+    "dtype": OneOf(inputs.DTYPES),
+    "random_state": Maybe(Whole(0)),
+    "verbose": Anything(1),
+    "features": Maybe(Text(0)),
+    "alpha": Real(minimum=0.0),
+    "classes": Maybe(ListOf(declared.LABEL)),
+    "class_prior": Maybe(Either(OneOf(("labels",)), ListOf(Real(above=0.0)))),
+    "standardize": Flag(),
+    "contamination": Real(above=0.0, maximum=0.5),
+    "support_fraction": Real(above=0.0, maximum=1.0),
+    "samples": Whole(1),
 }
 
 
@@ -46,17 +71,24 @@ def declaration(cls) -> Record:
     """The header of a file of this class of estimator; beside what every one has, what the class says of itself."""
     names = [*cls._parameter_defaults()]
     arguments = Record(
-        {name: ARGUMENTS[name] for name in names if name not in cls.later_arguments}, {name: ARGUMENTS[name] for name in names if name in cls.later_arguments}
+        {name: ARGUMENTS[name] for name in names if name not in cls.later_arguments},
+        {name: ARGUMENTS[name] for name in names if name in cls.later_arguments},
     )
-    return Record({
-        "estimator": OneOf((cls.__name__,)),
-        "architecture": Record(
-            {**declared.ARCHITECTURE, **cls._more_architecture}, declared.ARCHITECTURE_OPTIONS
-        ),
-        "parameters": arguments, "seed": declared.SEED, "sample_shape": ListOf(Whole(1), shortest=1, longest=32),
-        "column_names": declared.COLUMN_NAMES, "stop_reason": declared.REASON, "best_epoch": Maybe(Whole(1)),
-        "history": declared.HISTORY, **cls._more_header,
-    }, {"trained_on": declared.TRAINED_ON, "encoder_view": encoder_view.DECLARATION, **cls._header_options})
+    return Record(
+        {
+            "estimator": OneOf((cls.__name__,)),
+            "architecture": Record({**declared.ARCHITECTURE, **cls._more_architecture}, declared.ARCHITECTURE_OPTIONS),
+            "parameters": arguments,
+            "seed": declared.SEED,
+            "sample_shape": ListOf(Whole(1), shortest=1, longest=32),
+            "column_names": declared.COLUMN_NAMES,
+            "stop_reason": declared.REASON,
+            "best_epoch": Maybe(Whole(1)),
+            "history": declared.HISTORY,
+            **cls._more_header,
+        },
+        {"trained_on": declared.TRAINED_ON, "encoder_view": encoder_view.DECLARATION, **cls._header_options},
+    )
 
 
 def save(estimator, path) -> None:
@@ -80,7 +112,9 @@ def load(cls, path, backend, threads=None):
 
 
 class refusing:
-    """What was read from a file contradicts itself: an InputError inside becomes a ModelFileError that names the file."""
+    """What was read from a file contradicts itself: an InputError inside becomes a ModelFileError that names the
+    file.
+    """
 
     def __init__(self, path) -> None:
         self._path = path
@@ -100,8 +134,10 @@ def describe(estimator) -> tuple[dict, dict]:
     estimator._check_fitted()
     likelihood = estimator.model_.likelihood
     if not likelihoods.is_known(likelihood):
-        raise InputError(f"the likelihood {likelihood!r} is not known by its name, so that its file could not be read again: "
-                         f"call npvae.likelihoods.register({likelihoods.unknown_kinds(likelihood)}) and save again")
+        raise InputError(
+            f"the likelihood {likelihood!r} is not known by its name, so that its file could not be read again: "
+            f"call npvae.likelihoods.register({likelihoods.unknown_kinds(likelihood)}) and save again"
+        )
     more, arrays = estimator._more_for_file()
     header = {
         "estimator": type(estimator).__name__,
@@ -122,8 +158,8 @@ def describe(estimator) -> tuple[dict, dict]:
 
 
 def restore(cls, header: dict, arrays: dict, backend, threads=None):
-    """The estimator that :func:`describe` described, of a header that is as declared. InputError, among them ModelFileError: what
-    it holds does not fit together.
+    """The estimator that :func:`describe` described, of a header that is as declared. InputError, among them
+    ModelFileError: what it holds does not fit together.
     """
     ops = backends.for_use(backend, threads)
     theta = arrays.get("theta")
@@ -142,7 +178,8 @@ def restore(cls, header: dict, arrays: dict, backend, threads=None):
     model = cls._model_type(architecture, ops)
     if theta.size != model.layout.size or str(theta.dtype) != estimator.dtype:
         raise ModelFileError(
-            f"theta is {theta.dtype} of shape {theta.shape}; the model needs {estimator.dtype} of shape ({model.layout.size},)"
+            f"theta is {theta.dtype} of shape {theta.shape}; the model needs {estimator.dtype} of shape "
+            f"({model.layout.size},)"
         )
     if not np.isfinite(theta).all():
         raise ModelFileError("the parameters are not all finite")
@@ -154,7 +191,11 @@ def restore(cls, header: dict, arrays: dict, backend, threads=None):
     if (header["best_epoch"] or 0) > len(history.get("epoch", ())):
         raise ModelFileError(f"its best epoch {header['best_epoch']} is none of its history")
     estimator.model_, estimator.theta_, estimator.history_ = model, theta, History(history)
-    estimator.seed_, estimator.stop_reason_, estimator.best_epoch_ = header["seed"], header["stop_reason"], header["best_epoch"]
+    estimator.seed_, estimator.stop_reason_, estimator.best_epoch_ = (
+        header["seed"],
+        header["stop_reason"],
+        header["best_epoch"],
+    )
     estimator.divide_by_ = float(header["parameters"].get("divide_by", 1.0))
     estimator.binarize_ = header["parameters"].get("binarize", "none")
     estimator._set_feature_names(names or None)

@@ -4,7 +4,8 @@
     {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }  spaces, a line end
     the numbers
 
-The header is a Python literal; of such literals only what NumPy writes is understood here, and no more than ``LONGEST`` bytes.
+The header is a Python literal; of such literals only what NumPy writes is understood here, and no more than ``LONGEST``
+bytes.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ def read_header(read: Callable[[int], bytes]) -> ArrayHeader:
         entries = _entries(text.decode("utf-8" if start[6] == 3 else "latin-1"))
     except UnicodeDecodeError:
         raise BadHeader("its .npy header is damaged") from None
-    return ArrayHeader(_dtype(entries["descr"]), _shape(entries["shape"]), entries["fortran_order"] == "True", 8 + width + length)
+    return ArrayHeader(
+        _dtype(entries["descr"]), _shape(entries["shape"]), entries["fortran_order"] == "True", 8 + width + length
+    )
 
 
 def _entries(text: str) -> dict[str, str]:

@@ -47,8 +47,8 @@ def rmsprop_step(xp, theta, gradient, accumulator, learning_rate, rho, epsilon, 
 def adam_step(xp, theta, gradient, m, v, learning_rate, beta1, beta2, epsilon, step):
     """Adam.
 
-        m     = beta1 m + (1 - beta1) g            v = beta2 v + (1 - beta2) g^2
-        theta = theta - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
+    m     = beta1 m + (1 - beta1) g            v = beta2 v + (1 - beta2) g^2
+    theta = theta - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
     """
     m *= beta1
     m += (1.0 - beta1) * gradient
@@ -140,8 +140,7 @@ class RMSprop(Optimizer):
     never_negative = ("accumulator",)
 
     def __init__(
-        self, rho: float = 0.9, epsilon: float = 1e-7, epsilon_inside: bool = True,
-        initial_accumulator: float = 0.0,
+        self, rho: float = 0.9, epsilon: float = 1e-7, epsilon_inside: bool = True, initial_accumulator: float = 0.0
     ) -> None:
         self.rho = check.real_number("rho", rho, minimum=0.0, below=1.0)
         # epsilon^2 or epsilon itself must not vanish in float32, or 0 / 0 follows at the first zero gradient.

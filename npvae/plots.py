@@ -13,9 +13,7 @@ import numpy as np
 from npvae.errors import InputError, MissingDependencyError
 
 #: Ten colours that are told apart on white, and in grey by their lightness and marker.
-COLORS = (
-    "#1f4fd8", "#ff8c00", "#0b8a3e", "#d11f2f", "#9a5be0", "#7a4a1e", "#ff7ac6", "#222222", "#a8b400", "#19b8cf",
-)
+COLORS = ("#1f4fd8", "#ff8c00", "#0b8a3e", "#d11f2f", "#9a5be0", "#7a4a1e", "#ff7ac6", "#222222", "#a8b400", "#19b8cf")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<", "*", ">")
 #: Labels in a column of the legend, and at most in all of it.
 LEGEND_ROWS, MOST_IN_LEGEND = 25, 100
@@ -67,8 +65,9 @@ def plot_loss(history, ax=None):
 def plot_latent(mu, labels=None, ax=None, dimensions=None):
     """Posterior means as points, coloured by label: in a plane, or in space if there are three dimensions.
 
-    mu: (N, Z). labels: (N,) or None; up to 100 different ones have a colour and a marker each, more of them a shade in their
-    order, with a colour bar if they are numbers. dimensions: which two (or three) of more to draw; by default those of the largest variance.
+    mu: (N, Z). labels: (N,) or None; up to 100 different ones have a colour and a marker each, more of them a shade in
+    their order, with a colour bar if they are numbers. dimensions: which two (or three) of more to draw; by default
+    those of the largest variance.
     """
     mu = np.asarray(mu)
     if dimensions is None:
@@ -94,11 +93,24 @@ def plot_latent(mu, labels=None, ax=None, dimensions=None):
         for i, label in enumerate(classes):
             color, marker = mark_of(i)
             ax.scatter(
-                *points[labels == label].T, s=size, alpha=0.8, linewidths=0, color=color, marker=marker, label=str(label)
+                *points[labels == label].T,
+                s=size,
+                alpha=0.8,
+                linewidths=0,
+                color=color,
+                marker=marker,
+                label=str(label),
             )
         legend = ax.legend(
-            title="label", loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, markerscale=2, ncols=columns,
-            fontsize="medium" if columns == 1 and len(classes) <= 20 else "small", columnspacing=1.0, handletextpad=0.2,
+            title="label",
+            loc="center left",
+            bbox_to_anchor=(1.02, 0.5),
+            frameon=False,
+            markerscale=2,
+            ncols=columns,
+            fontsize="medium" if columns == 1 and len(classes) <= 20 else "small",
+            columnspacing=1.0,
+            handletextpad=0.2,
         )
         for handle in legend.legend_handles:
             handle.set_alpha(1.0)
@@ -160,10 +172,7 @@ def plot_reconstructions(vae, X, ax=None, columns: int = 10, **how):
     shape = _picture_shape(vae)
     X = np.asarray(X)[: columns * (len(X) // columns) or len(X)]
     columns = min(columns, len(X))
-    pairs = np.stack([
-        X.reshape(-1, columns, *shape),
-        vae.reconstruct(X, **how).reshape(-1, columns, *shape),
-    ], axis=1)
+    pairs = np.stack([X.reshape(-1, columns, *shape), vae.reconstruct(X, **how).reshape(-1, columns, *shape)], axis=1)
     images = pairs.reshape(-1, columns, *shape)
     ax = _new_axes(ax, (0.7 * columns, 0.75 * len(images)))
     ax.imshow(image_grid(images), cmap="gray_r", interpolation="nearest")
@@ -183,15 +192,14 @@ def plot_samples(images, ax=None, columns: int = 10):
     padded = np.zeros((rows * columns, *images.shape[1:]))
     padded[: len(images)] = images
     ax = _new_axes(ax, (0.7 * columns, 0.7 * rows))
-    ax.imshow(
-        image_grid(padded.reshape(rows, columns, *images.shape[1:])), cmap="gray_r", interpolation="nearest"
-    )
+    ax.imshow(image_grid(padded.reshape(rows, columns, *images.shape[1:])), cmap="gray_r", interpolation="nearest")
     ax.set_axis_off()
     return ax
 
 
 def plot_rows(rows: dict, ax=None, lines=()):
-    """Rows of pictures under each other, named: ``{"original": images, "given": images with NaN, ...}``, all (N, height, width).
+    """Rows of pictures under each other, named: ``{"original": images, "given": images with NaN, ...}``, all (N,
+    height, width).
 
     What is NaN is blue. lines: after which rows to draw a line.
     """
@@ -209,14 +217,16 @@ def plot_rows(rows: dict, ax=None, lines=()):
 
 
 def plot_classes(model, ax=None, columns: int = 10, mean: bool | None = None, random_state=None):
-    """Samples of every class of a :class:`npvae.SemiSupervisedVAE`: a row a class, a column for each z. mean: as of ``model.sample``; None:
-    features of M1+M2 are drawn, and of M2 the mean is shown.
+    """Samples of every class of a :class:`npvae.SemiSupervisedVAE`: a row a class, a column for each z. mean: as of
+    ``model.sample``; None: features of M1+M2 are drawn, and of M2 the mean is shown.
 
     InputError: the samples are not pictures.
     """
     shape = _picture_shape(model)
     how = {"mean": model.features_ is None if mean is None else mean, "random_state": random_state}
-    rows = {str(label): model.sample(label, columns, **how).reshape(columns, *shape) for label in model.classes_.tolist()}
+    rows = {
+        str(label): model.sample(label, columns, **how).reshape(columns, *shape) for label in model.classes_.tolist()
+    }
     return plot_rows(rows, ax)
 
 

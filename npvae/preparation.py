@@ -19,7 +19,8 @@ from npvae.training.settings import OUTPUT_BIAS, TrainingSettings
 
 #: Data whose root mean square is above this draw a warning.
 LARGEST_SCALE = 20.0
-#: An estimator's ``output_bias``: one of training's, or "auto", which is "data" for likelihoods of counts, "zero" for others.
+#: An estimator's ``output_bias``: one of training's, or "auto", which is "data" for likelihoods of counts, "zero" for
+#: others.
 OUTPUT_BIAS_OR_AUTO = ("auto", *OUTPUT_BIAS)
 
 
@@ -33,7 +34,9 @@ class Run:
     x_valid: np.ndarray | None  #: (M, data columns), to validate on
     sample_shape: tuple[int, ...]
     column_names: list[str] | None
-    encoder_view: EncoderView | None  #: what makes rows of the model, or something else with its ``beside``; None: rows are as they are
+    encoder_view: (
+        EncoderView | None
+    )  #: what makes rows of the model, or something else with its ``beside``; None: rows are as they are
     rows: object  #: what read and scaled them: see :meth:`npvae.estimator_base.Estimator.rows_for_training`
 
 
@@ -100,8 +103,21 @@ def training_settings(estimator) -> TrainingSettings:
     check.one_of("output_bias", estimator.output_bias, OUTPUT_BIAS_OR_AUTO)
     check.real_number("validation_fraction", estimator.argument("validation_fraction"), minimum=0.0, below=1.0)
     names = (
-        "epochs", "batch_size", "learning_rate", "optimizer", "schedule", "beta", "kl_warmup", "clip_norm", "patience",
-        "min_delta", "binarize", "initial_weights", "output_bias", "objective", "noisy_features",
+        "epochs",
+        "batch_size",
+        "learning_rate",
+        "optimizer",
+        "schedule",
+        "beta",
+        "kl_warmup",
+        "clip_norm",
+        "patience",
+        "min_delta",
+        "binarize",
+        "initial_weights",
+        "output_bias",
+        "objective",
+        "noisy_features",
     )
     arguments = {name: estimator.argument(name) for name in names}
     if estimator.output_bias == "auto":
@@ -123,15 +139,21 @@ def _warn_of_unknown(likelihood) -> None:
         kind = likelihoods.unknown_kinds(likelihood)
         warnings.warn(
             f"this model cannot be saved: its likelihood {likelihood!r} is not known by its name; to change that, call "
-            f"npvae.likelihoods.register({kind})", UnregisteredLikelihoodWarning, stacklevel=4,
+            f"npvae.likelihoods.register({kind})",
+            UnregisteredLikelihoodWarning,
+            stacklevel=4,
         )
 
 
 def _warn_of_scale(x: np.ndarray) -> None:
-    """Of what the encoder sees: initial weights suit data of about unit size; far above it the first losses are astronomic."""
+    """Of what the encoder sees: initial weights suit data of about unit size; far above it the first losses are
+    astronomic.
+    """
     size = np.sqrt(np.nanmean(np.square(x, dtype=np.float64)))
     if size > LARGEST_SCALE:
         warnings.warn(
             f"the data are of the size {size:.3g} (root mean square); a network trains badly on them: divide them, "
-            "with divide_by, or standardise their columns first", DataScaleWarning, stacklevel=4,
+            "with divide_by, or standardise their columns first",
+            DataScaleWarning,
+            stacklevel=4,
         )

@@ -1,4 +1,6 @@
-"""Progress on the terminal: tqdm where it is installed and there is a terminal, else some lines, however long the work is."""
+"""Progress on the terminal: tqdm where it is installed and there is a terminal, else some lines, however long the
+work is.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ import sys
 import time
 from contextlib import contextmanager
 
-#: Between two lines pass at least so many seconds, and this share of the time since the beginning: after five seconds a line
-#: comes each time a quarter has been added to that time. So an hour makes some 40 lines, and a day 55.
+#: Between two lines pass at least so many seconds, and this share of the time since the beginning: after five seconds a
+#: line comes each time a quarter has been added to that time. So an hour makes some 40 lines, and a day 55.
 SHORTEST_PAUSE, PAUSE_BY_TIME = 1.0, 0.2
 #: Lines that are printed however quickly they follow one another.
 FIRST_LINES = 3
@@ -99,8 +101,9 @@ def progress_bar(verbose, total: int, unit: str):
 
 
 class Stages:
-    """Progress of work in several stages on the terminal, each with its name, how much of it is done, and how long it may still last: tqdm's bars,
-    or lines at some pace. To be used as a context. limit: gives the seconds that are left, where there is a limit."""
+    """Progress of work in several stages on the terminal, each with its name, how much of it is done, and how long it
+    may still last: tqdm's bars, or lines at some pace. To be used as a context. limit: gives the seconds that are left,
+    where there is a limit."""
 
     def __init__(self, verbose, limit=None, now=time.monotonic) -> None:
         self._verbose, self._limit, self._now = verbose, limit, now
@@ -114,7 +117,9 @@ class Stages:
         self._close()
 
     def begin(self, name: str, total: int = 0, unit: str = "", after: int = 0, done: int = 0) -> None:
-        """A stage of so many units, of which ``done`` are done; ``after``: units of the same kind that later stages may have."""
+        """A stage of so many units, of which ``done`` are done; ``after``: units of the same kind that later stages
+        may have.
+        """
         if not self._verbose:
             return
         self._close()

@@ -118,7 +118,8 @@ def normal_of_steps(seed: int, purpose: str, first: int, steps: int, shape, dtyp
 def normal_of_rows(
     seed: int, purpose: str, rows, first: int, count: int, latent_dim: int, dtype=np.float64
 ) -> np.ndarray:
-    """Standard normal numbers, (count, rows, latent_dim): samples ``first``, ``first`` + 1, ... of a stream for each row.
+    """Standard normal numbers, (count, rows, latent_dim): samples ``first``, ``first`` + 1, ... of a stream for each
+    row.
 
     Row r's stream is ``normal`` of step r, cut into pieces of ``latent_dim``: where it is cut changes nothing.
     ``first`` is a multiple of four: a block of the generator has four words.
@@ -204,8 +205,7 @@ def seed_from(random_state) -> int:
         seed = check.whole_number("random_state", random_state, 0)
     except InputTypeError:
         raise InputTypeError(
-            "random_state must be None, a whole number or a numpy.random generator, "
-            f"got {type(random_state).__name__}"
+            f"random_state must be None, a whole number or a numpy.random generator, got {type(random_state).__name__}"
         ) from None
     if seed >= 2**63:
         raise InputError(f"random_state must be below 2**63, got {seed}")

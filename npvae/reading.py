@@ -9,7 +9,10 @@ from typing import BinaryIO
 from npvae.errors import InputError
 
 _KINDS = {
-    stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
     stat.S_IFDIR: "a folder",
 }
 
@@ -22,7 +25,9 @@ def open_file(path, error: type[Exception] = InputError) -> tuple[BinaryIO, int]
     if os.path.isdir(path):  # which not every system opens
         raise error(f"{os.fspath(path)} is a folder, not a file")
     # A pipe without a writer would keep the process waiting.
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+    handle = os.open(
+        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    )
     try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):

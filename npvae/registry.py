@@ -47,8 +47,8 @@ def to_config(thing) -> dict:
 
 
 def plain(value):
-    """A value as JSON can hold it: objects as their configuration or, having none, their name; None for what has neither,
-    such as a generator as seed."""
+    """A value as JSON can hold it: objects as their configuration or, having none, their name; None for what has
+    neither, such as a generator as seed."""
     if isinstance(value, Mapping):
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple, range, np.ndarray)):

@@ -83,9 +83,7 @@ class Steps(Schedule):
     def check_length(self, epochs):
         late = [boundary for boundary in self.factors if boundary >= epochs]
         if late:
-            raise InputError(
-                f"schedule={self.name} changes after epoch {late[0]}, but the run has {epochs} epochs"
-            )
+            raise InputError(f"schedule={self.name} changes after epoch {late[0]}, but the run has {epochs} epochs")
 
 
 def _boundary(epoch) -> int:

@@ -32,7 +32,11 @@ class Case:
     def check(self, seed: int = 0) -> GradientReport:
         """The report, pass or fail."""
         return check_gradient(
-            self.function, list(self.inputs.values()), names=list(self.inputs), rtol=self.rtol, seed=seed,
+            self.function,
+            list(self.inputs.values()),
+            names=list(self.inputs),
+            rtol=self.rtol,
+            seed=seed,
             raise_on_failure=False,
         )
 
@@ -49,7 +53,9 @@ def cases(ops=None, seed: int = 0) -> Iterator[Case]:
         architecture = Architecture(5, 3, (6, 4), activation=activation, likelihood=kind.example(5))
         title = f"negative ELBO, 5-6-4-3, {activation}, {kind.name}"
         yield model_case(ops, architecture, generator, rows=4, beta=0.7, title=title)
-        wider = Architecture(5, 3, (9, 7), activation=activation, likelihood=kind.example(5))  # along directions: faster
+        wider = Architecture(
+            5, 3, (9, 7), activation=activation, likelihood=kind.example(5)
+        )  # along directions: faster
         yield bound_case(ops, wider, generator, rows=4, samples=3, beta=0.7)
         for objective in (objectives.ELBO(), objectives.ImportanceWeighted(3)):
             fused = fused_case(ops, architecture, generator, rows=4, beta=0.7, objective=objective)
@@ -72,11 +78,11 @@ def layer_cases(ops, generator) -> Iterator[Case]:
         )
     eps = normal((5, 3))
     yield Case(
-        "sample z", lambda mu, logvar: sample(ops, mu, logvar, eps),
-        {"mu": normal((5, 3)), "logvar": normal((5, 3))},
+        "sample z", lambda mu, logvar: sample(ops, mu, logvar, eps), {"mu": normal((5, 3)), "logvar": normal((5, 3))}
     )
     yield Case(
-        "KL divergence", lambda mu, logvar: kl_divergence(ops, mu, logvar),
+        "KL divergence",
+        lambda mu, logvar: kl_divergence(ops, mu, logvar),
         {"mu": normal((5, 3)), "logvar": normal((5, 3))},
     )
 
@@ -91,7 +97,7 @@ def likelihood_case(ops, likelihood, generator, rows: int = 5, n_features: int =
     x = draw_data(likelihood, generator, rows, n_features)
 
     def function(*arrays):
-        outputs, values = arrays[:len(heads)], arrays[len(heads):]
+        outputs, values = arrays[: len(heads)], arrays[len(heads) :]
         nll, backward = likelihood.negative_log_likelihood(ops, outputs, x, dict(zip(own, values, strict=True)))
 
         def flat_backward(dnll):
@@ -104,8 +110,7 @@ def likelihood_case(ops, likelihood, generator, rows: int = 5, n_features: int =
 
 
 def model_case(
-    ops, architecture, generator, rows: int, beta: float = 1.0, rtol: float = 1e-6, title: str = "",
-    theta=None, x=None,
+    ops, architecture, generator, rows: int, beta: float = 1.0, rtol: float = 1e-6, title: str = "", theta=None, x=None
 ) -> Case:
     """The negative ELBO by every named tensor of theta, with the noise held."""
     model = Model(architecture, ops)
@@ -135,11 +140,15 @@ def bound_case(ops, architecture, generator, rows: int, samples: int, beta: floa
         terms, backward = objectives.importance_weighted_loss(model, theta, x, eps, beta)
         return terms.loss, (backward(),)
 
-    return Case(f"importance-weighted bound, {samples} samples, {architecture.likelihood.name}", function, {"theta": theta})
+    return Case(
+        f"importance-weighted bound, {samples} samples, {architecture.likelihood.name}", function, {"theta": theta}
+    )
 
 
 def semi_supervised_case(ops, labels, generator, rows: str) -> Case:
-    """The loss of the semi-supervised model M2 by every named tensor of theta, for rows with those labels, -1 for none."""
+    """The loss of the semi-supervised model M2 by every named tensor of theta, for rows with those labels, -1 for
+    none.
+    """
     architecture = SemiSupervisedArchitecture(
         5, 2, (6, 4), activation="softplus", likelihood="gaussian_decoder", n_classes=3, class_prior=(0.2, 0.3, 0.5)
     )

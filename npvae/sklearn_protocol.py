@@ -25,7 +25,9 @@ class SklearnProtocol:
         return {name: p.default for name, p in signature.parameters.items() if name != "self"}
 
     def get_params(self, deep: bool = True) -> dict:
-        """The constructor's arguments by name; ``deep``: also those of arguments that are estimators, as name__argument."""
+        """The constructor's arguments by name; ``deep``: also those of arguments that are estimators, as
+        name__argument.
+        """
         found = {name: getattr(self, name) for name in self._parameter_defaults()}
         for name, value in list(found.items()) if deep else ():
             if hasattr(value, "get_params") and not isinstance(value, type):
@@ -63,7 +65,9 @@ class SklearnProtocol:
             del self.feature_names_in_
 
     def _transform_output(self) -> str:
-        """In what form tables are given back: what ``set_output`` said, else scikit-learn's configuration where that is imported."""
+        """In what form tables are given back: what ``set_output`` said, else scikit-learn's configuration where that
+        is imported.
+        """
         said = getattr(self, "_sklearn_output_config", {}).get("transform")
         sklearn = sys.modules.get("sklearn")
         return said or (sklearn.get_config().get("transform_output", "default") if sklearn is not None else "default")
@@ -76,7 +80,8 @@ class SklearnProtocol:
 
         dtypes = [self.dtype] if hasattr(self, "dtype") else []
         return Tags(
-            estimator_type=None, target_tags=TargetTags(required=False),
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
             transformer_tags=TransformerTags(preserves_dtype=dtypes) if hasattr(self, "transform") else None,
         )
 

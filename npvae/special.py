@@ -17,9 +17,9 @@ What is left of log Gamma beside Stirling's formula, and what is left of log(1 +
 
 All for x > 0, of a floating dtype, to a few units in its last place; in the differences also relative to them.
 
-Source: Abramowitz & Stegun (1964), 6.1.41, 6.3.18 and 4.1.27; the series of half a step from 6.1.47 and the Bernoulli polynomials
-at 1/2. Why probabilities of counts are written in delta and e - log(1 + e): Loader (2000), "Fast and accurate computation of
-binomial probabilities".
+Source: Abramowitz & Stegun (1964), 6.1.41, 6.3.18 and 4.1.27; the series of half a step from 6.1.47 and the Bernoulli
+polynomials at 1/2. Why probabilities of counts are written in delta and e - log(1 + e): Loader (2000), "Fast and
+accurate computation of binomial probabilities".
 """
 
 from __future__ import annotations
@@ -125,7 +125,9 @@ def stirling_remainder_slope(xp, x):
 
 
 def log1p_shortfall(xp, e, log):
-    """e - log(1 + e) for e > -1, also where both are nearly equal. log: log(1 + e), as exact as it is known, used for larger e."""
+    """e - log(1 + e) for e > -1, also where both are nearly equal. log: log(1 + e), as exact as it is known, used
+    for larger e.
+    """
     small = xp.abs(e) < 0.1
     near = _where(xp, small, e)
     v = near / (2.0 + near)

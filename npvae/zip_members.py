@@ -1,9 +1,9 @@
 """Reading members of a zip file, such as an .npz, where nothing in it is believed before it was looked at.
 
-The directory at the end says where every member lies, how it is packed and how long it is; it is read first, and no more
-than so much of it. Two members of one name, members that overlap, or that are called otherwise where they lie, are refused.
-A member is read as a stream of exactly the stated length, whose CRC-32 is compared at its end. Members are stored, or packed
-by DEFLATE, which is unpacked piece by piece, never farther than was stated.
+The directory at the end says where every member lies, how it is packed and how long it is; it is read first, and no
+more than so much of it. Two members of one name, members that overlap, or that are called otherwise where they lie, are
+refused. A member is read as a stream of exactly the stated length, whose CRC-32 is compared at its end. Members are
+stored, or packed by DEFLATE, which is unpacked piece by piece, never farther than was stated.
 
 Source: PKWARE, APPNOTE.TXT 6.3, sections 4.3 and 4.5.3 (ZIP64).
 """
@@ -59,7 +59,9 @@ class ZipMembers:
             self._ends[member.name] = end
 
     def open(self, name: str) -> MemberStream:
-        """The contents of a member as a stream. BadZip: it is packed in another way, or does not lie where it should."""
+        """The contents of a member as a stream. BadZip: it is packed in another way, or does not lie where it
+        should.
+        """
         member, end = self.members[name], self._ends[name]
         if member.flags & 1:
             raise BadZip(f"its member {name!r} is encrypted")
@@ -74,7 +76,12 @@ class ZipMembers:
         stated = flags & 8 or ((crc, packed) == (member.crc, member.packed) and size == member.size)
         if not stated and 0xFFFFFFFF in (packed, size):
             stated = crc == member.crc  # the lengths are in an extra field, as the directory has them
-        if not stated or method != member.method or flags & 1 or self._read(member.offset + 30, name_length) != member.raw_name:
+        if (
+            not stated
+            or method != member.method
+            or flags & 1
+            or self._read(member.offset + 30, name_length) != member.raw_name
+        ):
             raise BadZip(f"its member {name!r} is another where it lies than in the directory")
         if start + member.packed > end:
             raise BadZip(f"its member {name!r} runs into what follows it")
@@ -93,11 +100,11 @@ class ZipMembers:
         """The directory's bytes, where it begins, and how many entries it states."""
         tail = self._read(size - (length := min(size, 22 + 0xFFFF)), length)
         at = tail.rfind(_END)
-        while at >= 0 and at + 22 + int.from_bytes(tail[at + 20:at + 22], "little") != len(tail):
+        while at >= 0 and at + 22 + int.from_bytes(tail[at + 20 : at + 22], "little") != len(tail):
             at = tail.rfind(_END, 0, at)
         if at < 0:
             raise BadZip("it has no zip directory at its end: it is cut, or no .npz file")
-        disk, first_disk, here, count, length, offset = struct.unpack("<HHHHII", tail[at + 4:at + 20])
+        disk, first_disk, here, count, length, offset = struct.unpack("<HHHHII", tail[at + 4 : at + 20])
         end = size - len(tail) + at
         if 0xFFFF in (here, count) or 0xFFFFFFFF in (length, offset):
             if end >= 20 and (locator := self._read(end - 20, 20))[:4] == _LOCATOR:
@@ -108,7 +115,10 @@ class ZipMembers:
         if disk or first_disk or here != count or offset + length != end:
             raise BadZip("its zip directory does not lie where the file says")
         if count > MOST_MEMBERS or length > LONGEST_DIRECTORY:
-            raise BadZip(f"it has {count} members in a directory of {length} bytes; at most {MOST_MEMBERS} and {LONGEST_DIRECTORY} are read")
+            raise BadZip(
+                f"it has {count} members in a directory of {length} bytes; at most {MOST_MEMBERS} and "
+                f"{LONGEST_DIRECTORY} are read"
+            )
         return self._read(offset, length), offset, count
 
 
@@ -132,10 +142,10 @@ class MemberStream:
         """Fill ``view``; ``seen(piece)`` is called with every piece of it. BadZip: there is less."""
         done = 0
         while done < len(view):
-            piece = self._piece(view[done:done + _PIECE])
+            piece = self._piece(view[done : done + _PIECE])
             if not piece:
                 raise BadZip(f"its member {self._member.name!r} is cut or damaged")
-            filled = view[done:done + piece]
+            filled = view[done : done + piece]
             self._crc = zlib.crc32(filled, self._crc)
             if seen is not None:
                 seen(filled)
@@ -159,7 +169,7 @@ class MemberStream:
             self._at += count
             return count
         data = self._unpacked(len(view))
-        view[:len(data)] = data
+        view[: len(data)] = data
         return len(data)
 
     def _unpacked(self, most: int) -> bytes:
@@ -185,7 +195,7 @@ class MemberStream:
 
 def _entry(directory: bytes, at: int) -> tuple[Member, int]:
     """The entry at a place of the directory, and the place of the next."""
-    fixed = directory[at:at + 46]
+    fixed = directory[at : at + 46]
     if len(fixed) < 46 or fixed[:4] != _CENTRAL:
         raise BadZip("its zip directory is damaged")
     flags, method, _, _, crc, packed, size, name_length, extra_length, comment, disk, _, _, offset = struct.unpack(
@@ -203,8 +213,10 @@ def _entry(directory: bytes, at: int) -> tuple[Member, int]:
         raise BadZip("its zip directory is damaged: a name is not in UTF-8") from None
     wide = [value == 0xFFFFFFFF for value in (size, packed, offset)]
     if any(wide):
-        values = iter(_zip64(directory[extras:extras + extra_length], sum(wide)))
-        size, packed, offset = (next(values) if is_wide else value for is_wide, value in zip(wide, (size, packed, offset), strict=True))
+        values = iter(_zip64(directory[extras : extras + extra_length], sum(wide)))
+        size, packed, offset = (
+            next(values) if is_wide else value for is_wide, value in zip(wide, (size, packed, offset), strict=True)
+        )
     return Member(name, raw, flags, method, crc, packed, size, offset), following
 
 
@@ -212,8 +224,8 @@ def _zip64(extra: bytes, count: int) -> tuple[int, ...]:
     """The first numbers of the ZIP64 extra field."""
     at = 0
     while at + 4 <= len(extra):
-        kind, length = struct.unpack("<HH", extra[at:at + 4])
+        kind, length = struct.unpack("<HH", extra[at : at + 4])
         if kind == 1 and length >= 8 * count and at + 4 + 8 * count <= len(extra):
-            return struct.unpack(f"<{count}Q", extra[at + 4:at + 4 + 8 * count])
+            return struct.unpack(f"<{count}Q", extra[at + 4 : at + 4 + 8 * count])
         at += 4 + length
     raise BadZip("its zip directory is damaged: lengths above 4 GB are not stated")

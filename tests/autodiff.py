@@ -19,7 +19,7 @@ class Tensors:
 
     def take(self, *shape):
         size = math.prod(shape)
-        tensor = anp.reshape(self._theta[self._place:self._place + size], shape)
+        tensor = anp.reshape(self._theta[self._place : self._place + size], shape)
         self._place += size
         return tensor
 
@@ -78,7 +78,8 @@ def negative_log_likelihood(architecture, tensors, z, x):
     # All heads come before all parameters of likelihoods.
     heads = [[tensors.dense(h, width) for width in part.heads(own.shape[1]).values()] for part, own in parts]
     raw = [
-        {name: tensors.take(*value.shape) for name, value in part.parameters(own.shape[1]).items()} for part, own in parts
+        {name: tensors.take(*value.shape) for name, value in part.parameters(own.shape[1]).items()}
+        for part, own in parts
     ]
     tensors.assert_all_taken()
     return sum(minus_log_density(part, own, *a, **b) for (part, own), a, b in zip(parts, heads, raw, strict=True))
@@ -93,7 +94,18 @@ def log_logistic(a):
     return -anp.logaddexp(0.0, -a)
 
 
-def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=None, log_size=None, raw_thresholds=None, log_total_mean=None, log_total_size=None):
+def minus_log_density(
+    likelihood,
+    x,
+    head,
+    second=None,
+    third=None,
+    raw_logvar=None,
+    log_size=None,
+    raw_thresholds=None,
+    log_total_mean=None,
+    log_total_size=None,
+):
     """-log p(x|z) by row from the decoder's outputs, by the textbook."""
     kind = likelihood.name
     if kind == "bernoulli":
@@ -107,9 +119,9 @@ def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=N
         blocks = likelihood.sizes or [x.shape[1]]
         total, start = 0.0, 0
         for size in blocks:
-            part = head[:, start:start + size]
+            part = head[:, start : start + size]
             p = anp.exp(part) / anp.sum(anp.exp(part), axis=1, keepdims=True)
-            total, start = total - anp.log(anp.sum(p * x[:, start:start + size], axis=1)), start + size
+            total, start = total - anp.log(anp.sum(p * x[:, start : start + size], axis=1)), start + size
         return total
     if kind == "poisson":
         rate = anp.exp(head)
@@ -128,9 +140,9 @@ def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=N
     if kind == "ordinal":
         total, start = 0.0, 0
         for i, size in enumerate(likelihood.sizes or [x.shape[1]]):
-            raw, part = raw_thresholds[start:start + size], x[:, start:start + size]
+            raw, part = raw_thresholds[start : start + size], x[:, start : start + size]
             steps = [raw[0], *(1e-3 + anp.exp(a) for a in raw[1:])]
-            above = [1 / (1 + anp.exp(sum(steps[:k + 1]) - head[:, i])) for k in range(size)]
+            above = [1 / (1 + anp.exp(sum(steps[: k + 1]) - head[:, i])) for k in range(size)]
             levels = [a - b for a, b in zip([1.0, *above], [*above, 0.0], strict=True)]
             level = part.sum(axis=1)
             total, start = total - anp.log(sum((level == v) * p for v, p in enumerate(levels))), start + size
@@ -138,7 +150,8 @@ def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=N
     if kind == "bounded":
         scale, half = likelihood.floor + anp.exp(second), likelihood.step / 2
         is_low, is_high = x <= likelihood.low + half, x >= likelihood.high - half
-        # Mirrored so that x is below the location: of the tail that is the smaller, digits are left; in logarithms it never underflows.
+        # Mirrored so that x is below the location: of the tail that is the smaller, digits are left; in logarithms it
+        # never underflows.
         is_below = x < head
         distance = anp.where(is_below, x - head, head - x)
         upper = anp.where(anp.where(is_below, is_high, is_low), 0.0, log_logistic((distance + half) / scale))
@@ -148,7 +161,9 @@ def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=N
     if kind == "student_t":
         scale, n = likelihood.floor + anp.logaddexp(0.0, second), likelihood.smallest + anp.logaddexp(0.0, third)
         density = (
-            gammaln((n + 1) / 2) - gammaln(n / 2) - anp.log(anp.sqrt(n * math.pi) * scale)
+            gammaln((n + 1) / 2)
+            - gammaln(n / 2)
+            - anp.log(anp.sqrt(n * math.pi) * scale)
             - (n + 1) / 2 * anp.log(1 + ((x - head) / scale) ** 2 / n)
         )
         return -anp.sum(density, axis=1)
@@ -157,7 +172,9 @@ def minus_log_density(likelihood, x, head, second=None, third=None, raw_logvar=N
     if kind == "gaussian":
         variance = likelihood.variance * anp.ones(x.shape)
     else:
-        variance = likelihood.floor + anp.exp((second if kind == "gaussian_decoder" else raw_logvar) * anp.ones(x.shape))
+        variance = likelihood.floor + anp.exp(
+            (second if kind == "gaussian_decoder" else raw_logvar) * anp.ones(x.shape)
+        )
     return anp.sum((x - head) ** 2 / (2 * variance) + 0.5 * anp.log(2 * math.pi * variance), axis=1)
 
 
@@ -204,8 +221,8 @@ def log_normal(z, mean, variance):
 
 
 def log_weights(architecture, theta, x, eps, beta, score_theta=None):
-    """log w, (K, B), from the densities as they stand. score_theta: the parameters that log q(z|x) has at fixed z, so that
-    its direct dependence on theta is not differentiated.
+    """log w, (K, B), from the densities as they stand. score_theta: the parameters that log q(z|x) has at fixed z, so
+    that its direct dependence on theta is not differentiated.
     """
     tensors = Tensors(theta)
     mu, logvar = encode(architecture, tensors, x)

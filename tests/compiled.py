@@ -23,7 +23,15 @@ from npvae.kernels.plan import Operation
 DTYPES = ("float32", "float64")
 #: The functions of one number, in the order of the program's table.
 FUNCTIONS = (
-    "exp", "expm1", "log", "log1p_of_fraction", "tanh", "sigmoid", "softplus", "sine_of_turns", "cosine_of_turns",
+    "exp",
+    "expm1",
+    "log",
+    "log1p_of_fraction",
+    "tanh",
+    "sigmoid",
+    "softplus",
+    "sine_of_turns",
+    "cosine_of_turns",
 )
 #: What stands around an array: no result may ever be made of it, nor may it change.
 GUARD = 64
@@ -62,12 +70,12 @@ class Guarded:
         self.row_length = columns + gap
         start = GUARD + shift
         self._memory = np.full(start + rows * self.row_length + GUARD, np.nan, dtype)
-        inside = self._memory[start:start + rows * self.row_length].reshape(rows, self.row_length)
+        inside = self._memory[start : start + rows * self.row_length].reshape(rows, self.row_length)
         self.array = inside[:, :columns]
         if values is not None:
             self.array[...] = values
         self._outside = np.ones(self._memory.shape, bool)
-        self._outside[start:start + rows * self.row_length].reshape(rows, self.row_length)[:, :columns] = False
+        self._outside[start : start + rows * self.row_length].reshape(rows, self.row_length)[:, :columns] = False
 
     @property
     def address(self) -> int:

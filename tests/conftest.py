@@ -20,10 +20,7 @@ from npvae import backend
 from npvae.backend.base import Ops
 
 #: Name and maker of every backend that is installed: one line each.
-BACKENDS = {
-    "reference": lambda: Ops(np),
-    "numpy": lambda: backend.get("numpy"),
-}
+BACKENDS = {"reference": lambda: Ops(np), "numpy": lambda: backend.get("numpy")}
 if backend.reason_against("numba") is None:
     BACKENDS["numba"] = lambda: backend.get("numba", threads=2)
 if gpu_backends.NO_GPU is None or gpu_backends.NO_STANDIN is None:

@@ -67,9 +67,7 @@ class ThroughDevice(Ops):
         self.ops = ops
 
     def __getattribute__(self, name):
-        operations = Ops.__dict__.keys() - {
-            "asarray", "copy", "to_numpy", "dtype_name", "memory_guard",
-        }
+        operations = Ops.__dict__.keys() - {"asarray", "copy", "to_numpy", "dtype_name", "memory_guard"}
         if name.startswith("_") or name not in operations or not callable(Ops.__dict__[name]):
             return super().__getattribute__(name)
         return functools.partial(self._call, name)

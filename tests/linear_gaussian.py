@@ -1,4 +1,6 @@
-"""A linear-Gaussian model, x = z V + b + noise, of which everything is known exactly; its encoder is wrong on purpose."""
+"""A linear-Gaussian model, x = z V + b + noise, of which everything is known exactly; its encoder is wrong on
+purpose.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ class LinearGaussian:
         views = self.model.views(self.theta)
         self.V, self.b = np.array([[1.0, -0.8, 0.6]]), np.array([0.5, -1.0, 2.0])
         views["decoder/mean/W"][...], views["decoder/mean/b"][...] = self.V, self.b
-        # The posterior's mean off by a factor and a shift, its deviation by a factor; of rows with nothing it is the prior's.
+        # The posterior's mean off by a factor and a shift, its deviation by a factor; of rows with nothing it is the
+        # prior's.
         precision = 1.0 + (self.V @ self.V.T).item() / VARIANCE
         weights = self.V.T / VARIANCE / precision
         views["encoder/mean/W"][:3] = 0.6 * weights

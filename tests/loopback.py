@@ -10,10 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Loopback:
     """What the server serves, and what it was asked.
 
-    ``bodies[path]`` is the content of an address; another path gives 404. ``cut_after[path]`` is a list: each
-    request takes the next number of bytes, after which the connection is dropped, None for the rest.
-    ``ranges`` says whether the Range header is honoured; ``range_shift`` is added to the place it names.
-    ``announce_length`` says whether Content-Length is sent; ``padding`` stands behind it and behind Content-Range. ``requests`` holds (path, Range header or None).
+    ``bodies[path]`` is the content of an address; another path gives 404. ``cut_after[path]`` is a list: each request
+    takes the next number of bytes, after which the connection is dropped, None for the rest. ``ranges`` says whether
+    the Range header is honoured; ``range_shift`` is added to the place it names. ``announce_length`` says whether
+    Content-Length is sent; ``padding`` stands behind it and behind Content-Range. ``requests`` holds (path, Range
+    header or None).
     """
 
     def __init__(self) -> None:

@@ -133,9 +133,7 @@ def bernoulli_nll(logits, x):
         logit, value = decimal.Decimal(float(logit)), decimal.Decimal(float(value))
         minus_log_p = _log_one_plus_exp(DIGITS.minus(logit))
         minus_log_q = _log_one_plus_exp(logit)
-        term = DIGITS.add(
-            DIGITS.multiply(value, minus_log_p), DIGITS.multiply(DIGITS.subtract(1, value), minus_log_q)
-        )
+        term = DIGITS.add(DIGITS.multiply(value, minus_log_p), DIGITS.multiply(DIGITS.subtract(1, value), minus_log_q))
         total = DIGITS.add(total, term)
     return float(total)
 

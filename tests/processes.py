@@ -19,11 +19,19 @@ class Hang(AssertionError):
     """The program was ended because it would not have ended."""
 
 
-def run(command, *, cpu_seconds: float = 600.0, text: bool = True, check: bool = False, **options) -> subprocess.CompletedProcess:
-    """As ``subprocess.run(command, capture_output=True, text=True, **options)``. Hang: see above. AssertionError: ``check``."""
+def run(
+    command, *, cpu_seconds: float = 600.0, text: bool = True, check: bool = False, **options
+) -> subprocess.CompletedProcess:
+    """As ``subprocess.run(command, capture_output=True, text=True, **options)``. Hang: see above. AssertionError:
+    ``check``.
+    """
     process = subprocess.Popen(
-        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=text,
-        start_new_session=os.name == "posix", **options,
+        list(map(str, command)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=text,
+        start_new_session=os.name == "posix",
+        **options,
     )
     try:
         out, err = finish(process, cpu_seconds)

@@ -36,7 +36,10 @@ def recorded():
             seed, purpose = (int(word) for word in state["key"])
             if size:
                 frame = sys._getframe(1)
-                while frame.f_code.co_filename.endswith("/npvae/random.py") or frame.f_code.co_name in ("<listcomp>", "<genexpr>"):
+                while frame.f_code.co_filename.endswith("/npvae/random.py") or frame.f_code.co_name in (
+                    "<listcomp>",
+                    "<genexpr>",
+                ):
                     frame = frame.f_back
                 by = f"{frame.f_code.co_filename.rpartition('/npvae/')[2]}: {frame.f_code.co_name}"
                 drawn.append(Drawn((seed, PURPOSE_OF[purpose], step, draw), block + 1, block + -(-int(size) // 4), by))
@@ -47,7 +50,9 @@ def recorded():
 
 
 def used_twice(drawn: list[Drawn], repeated=()) -> list[str]:
-    """Places whose words were drawn more than once; ``repeated``: purposes of which the same function may draw the same words again."""
+    """Places whose words were drawn more than once; ``repeated``: purposes of which the same function may draw the
+    same words again.
+    """
     by_place: dict[tuple, list[Drawn]] = {}
     for entry in drawn:
         by_place.setdefault(entry.place, []).append(entry)

@@ -1,4 +1,6 @@
-"""npvae's files read and written by NumPy and hashlib alone: what a program that is not npvae does, or somebody who forges one."""
+"""npvae's files read and written by NumPy and hashlib alone: what a program that is not npvae does, or somebody who
+forges one.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,11 @@ def read(path) -> tuple[dict, dict[str, np.ndarray]]:
 def stated(arrays) -> dict:
     """What the header says of the arrays."""
     return {
-        name: {"dtype": a.dtype.str, "shape": list(a.shape), "sha256": hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest()}
+        name: {
+            "dtype": a.dtype.str,
+            "shape": list(a.shape),
+            "sha256": hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest(),
+        }
         for name, a in arrays.items()
     }
 

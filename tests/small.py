@@ -11,8 +11,13 @@ def grey_rows(rows: int = 40, columns: int = 6, seed: int = 3) -> np.ndarray:
     """Grey values from 0 to 1 with some structure: two kinds of rows."""
     generator = np.random.default_rng(seed)
     kind = generator.integers(0, 2, rows)[:, None]
-    return np.clip(0.5 + 0.4 * (2 * kind - 1) * np.sign(np.arange(columns) - 2.5)
-                   + 0.05 * generator.standard_normal((rows, columns)), 0.0, 1.0)
+    return np.clip(
+        0.5
+        + 0.4 * (2 * kind - 1) * np.sign(np.arange(columns) - 2.5)
+        + 0.05 * generator.standard_normal((rows, columns)),
+        0.0,
+        1.0,
+    )
 
 
 def small_vae(**changes) -> VAE:

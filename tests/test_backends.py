@@ -101,8 +101,20 @@ def test_overrides_have_the_arguments_of_the_specification(kind):
 def test_every_operation_is_compared_below(rng):
     compared = {name for name, _ in calls(rng, (2, 3), np.float64)}
     elsewhere = {
-        "memory_guard", "available_bytes", "sorting_order", "concat", "asarray", "copy",
-        "to_numpy", "dtype_name", "rmsprop_step", "adam_step", "sgd_step", "flush_tiny", "never_compile", "compile_when_needed",
+        "memory_guard",
+        "available_bytes",
+        "sorting_order",
+        "concat",
+        "asarray",
+        "copy",
+        "to_numpy",
+        "dtype_name",
+        "rmsprop_step",
+        "adam_step",
+        "sgd_step",
+        "flush_tiny",
+        "never_compile",
+        "compile_when_needed",
         "bits_depend_on",
     }
     assert compared | elsewhere == public_methods(Ops)
@@ -187,13 +199,21 @@ def test_arrays_of_two_dtypes_or_of_none_thatis_compiled(ops, rng, dtypes):
     """Whatever has no compiled code goes the specification's way: the same values, of the same dtype."""
     one, two = (rng.random((3, 4)).astype(dtype) for dtype in dtypes)
     for name, arguments in (
-        ("take_rows", (one[0], np.array([2, 0]))), ("take_rows", (one[None], np.array([0, 0]))),
-        ("sample_forward", (one, two, one)), ("sample_backward", (one, two, one)), ("kl_forward", (one, two)),
-        ("kl_backward", (two, one, one)), ("kl_backward", (0.5, one, two)), ("kl_backward", (0.5, one, one)), ("scale_rows", (one, 0.5)),
+        ("take_rows", (one[0], np.array([2, 0]))),
+        ("take_rows", (one[None], np.array([0, 0]))),
+        ("sample_forward", (one, two, one)),
+        ("sample_backward", (one, two, one)),
+        ("kl_forward", (one, two)),
+        ("kl_backward", (two, one, one)),
+        ("kl_backward", (0.5, one, two)),
+        ("kl_backward", (0.5, one, one)),
+        ("scale_rows", (one, 0.5)),
     ):
         for found, wanted in zip(results_of(ops, name, arguments), results_of(Ops(np), name, arguments), strict=True):
             assert found.dtype == wanted.dtype and found.shape == wanted.shape, name
-            np.testing.assert_allclose(found, wanted, rtol=5e-3 if "float16" in dtypes else 1e-6, atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(
+                found, wanted, rtol=5e-3 if "float16" in dtypes else 1e-6, atol=1e-6, err_msg=name
+            )
 
 
 def test_arrays_one_behind_the_other(ops, rng, dtype):
@@ -218,7 +238,9 @@ def steps_of(theta, gradient, first, second):
 
 
 def test_tiny_numbers_are_flushed_in_place(ops, rng):
-    """Whole vectors and a rest of single numbers: 0 below the limit, the limit itself and NaN stay; nothing beyond the array is touched."""
+    """Whole vectors and a rest of single numbers: 0 below the limit, the limit itself and NaN stay; nothing beyond
+    the array is touched.
+    """
     for dtype in ("float32", "float64"):
         limit = np.dtype(dtype).type(optim.TINY)
         below = np.nextafter(limit, np.dtype(dtype).type(0))
@@ -239,7 +261,10 @@ def test_steps_on_arrays_that_are_not_alike(ops, rng):
         for odd, other in dtypes:
             arrays = [wide[i].astype(odd)[::2] if i == which else wide[i, :6].astype(other) for i in range(4)]
             for k in range(6):
-                ours, theirs = [a.copy("K") if a.flags.c_contiguous else np.repeat(a, 2)[::2] for a in arrays], [a.copy() for a in arrays]
+                ours, theirs = (
+                    [a.copy("K") if a.flags.c_contiguous else np.repeat(a, 2)[::2] for a in arrays],
+                    [a.copy() for a in arrays],
+                )
                 (name, arguments), (_, given) = list(steps_of(*ours))[k], list(steps_of(*theirs))[k]
                 getattr(ops, name)(*arguments)
                 getattr(Ops(np), name)(*given)
@@ -248,8 +273,11 @@ def test_steps_on_arrays_that_are_not_alike(ops, rng):
                     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7, err_msg=f"{name}, array {which} odd")
                     np.testing.assert_array_equal(a == 0, b == 0, f"{name}, array {which} odd")
     theta, gradient, short = np.ones(64), np.ones(64), np.ones(3)
-    for name, arguments in (("rmsprop_step", (theta, gradient, short, 0.1, 0.9, 1e-3, True)), ("sgd_step", (theta, gradient, short, 0.1, 0.9)),
-                            ("adam_step", (theta, gradient, gradient, short, 0.1, 0.9, 0.99, 1e-3, 2))):
+    for name, arguments in (
+        ("rmsprop_step", (theta, gradient, short, 0.1, 0.9, 1e-3, True)),
+        ("sgd_step", (theta, gradient, short, 0.1, 0.9)),
+        ("adam_step", (theta, gradient, gradient, short, 0.1, 0.9, 0.99, 1e-3, 2)),
+    ):
         with pytest.raises(ValueError, match="shape|broadcast"):
             getattr(ops, name)(*arguments)
 
@@ -274,7 +302,11 @@ def test_compiled_code_does_what_it_can(ops, dtype, rng, monkeypatch):
         pytest.skip("nothing is compiled")
     asked, own = compiled_operations(ops, monkeypatch), vars(NumbaOps if ops.name == "numba" else CupyOps)
     flat = [rng.random(7).astype(dtype) for _ in range(4)]
-    more = [("kl_backward", (0.5, flat[0][None], flat[1][None])), ("scale_rows", (flat[0][None], 0.5)), *steps_of(*flat)]
+    more = [
+        ("kl_backward", (0.5, flat[0][None], flat[1][None])),
+        ("scale_rows", (flat[0][None], 0.5)),
+        *steps_of(*flat),
+    ]
     for name, arguments in (*calls(rng, (5, 3), dtype), *more):
         if name not in own or (ops.name == "numba" and name == "dense_backward" and arguments[4] == "identity"):
             continue
@@ -304,14 +336,16 @@ def test_tails_equal_the_specification(ops, dtype, size):
     x = np.array([[1.0, 1.0, 0.0, 0.0]], dtype)
     identity, zero = np.eye(4, dtype=dtype), np.zeros(4, dtype)
     cases = [
-        ("bernoulli_nll", (a, x, True)), ("gaussian_nll", (a, a, x, True)), ("kl_forward", (a, a)),
-        ("kl_backward", (x, a, a)), ("sample_forward", (a, a, x)), ("sample_backward", (a, a, x)),
+        ("bernoulli_nll", (a, x, True)),
+        ("gaussian_nll", (a, a, x, True)),
+        ("kl_forward", (a, a)),
+        ("kl_backward", (x, a, a)),
+        ("sample_forward", (a, a, x)),
+        ("sample_backward", (a, a, x)),
         *(("dense_forward", (a, identity, zero, name)) for name in activations.NAMES),
     ]
     for name, arguments in cases:
-        for found, wanted in zip(
-            results_of(ops, name, arguments), results_of(Ops(np), name, arguments), strict=True
-        ):
+        for found, wanted in zip(results_of(ops, name, arguments), results_of(Ops(np), name, arguments), strict=True):
             np.testing.assert_allclose(
                 found, wanted, rtol=16 * np.finfo(dtype).eps, atol=2 * np.finfo(dtype).eps, err_msg=name
             )
@@ -322,9 +356,14 @@ def test_nan_is_not_hidden(ops, dtype):
     a, one = np.array([[np.nan, 1.0]], dtype), np.ones((1, 2), dtype)
     with np.errstate(invalid="ignore"):
         for name, arguments in [
-            ("bernoulli_nll", (a, one, True)), ("squared_error", (a, one)), ("gaussian_nll", (a, one, one, True)),
-            ("gaussian_nll", (one, a, one, True)), ("kl_forward", (a, one)), ("kl_forward", (one, a)),
-            ("sample_forward", (a, one, one)), ("scale_rows", (a, one[:, 0])),
+            ("bernoulli_nll", (a, one, True)),
+            ("squared_error", (a, one)),
+            ("gaussian_nll", (a, one, one, True)),
+            ("gaussian_nll", (one, a, one, True)),
+            ("kl_forward", (a, one)),
+            ("kl_forward", (one, a)),
+            ("sample_forward", (a, one, one)),
+            ("scale_rows", (a, one[:, 0])),
         ]:
             for result in results_of(ops, name, arguments):
                 assert np.isnan(result).any(), name
@@ -439,7 +478,9 @@ def test_a_sequence_of_requests_gets_the_same_arrays_every_time():
 def test_the_very_same_objects():
     a, b, c = np.zeros(2), np.zeros(2), np.zeros(2)
     assert identical((a, b), [a, b]) and identical((), ())
-    assert not any((identical((a, b), (a, c)), identical((a, b), (c, b)), identical((a, b), (a,)), identical((a,), (a, b))))
+    assert not any(
+        (identical((a, b), (a, c)), identical((a, b), (c, b)), identical((a, b), (a,)), identical((a,), (a, b)))
+    )
 
 
 def test_clearing_the_pool_forgets_free_arrays_and_spares_held_ones():
@@ -492,7 +533,11 @@ def test_where_reference_counts_can_be_trusted(monkeypatch):
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: True, raising=False)
     monkeypatch.setattr(sys, "getrefcount", lambda value: 3, raising=False)
     assert buffers._counts_can_be_trusted() is True
-    for name, value in (("implementation", SimpleNamespace(name="pypy")), ("_is_gil_enabled", lambda: False), ("getrefcount", None)):
+    for name, value in (
+        ("implementation", SimpleNamespace(name="pypy")),
+        ("_is_gil_enabled", lambda: False),
+        ("getrefcount", None),
+    ):
         with monkeypatch.context() as patch:
             patch.delattr(sys, name) if value is None else patch.setattr(sys, name, value)
             assert buffers._counts_can_be_trusted() is False and not BufferPool()._trusted
@@ -544,7 +589,9 @@ def test_release_memory_leaves_a_working_backend(rng):
 def test_the_specification_runs_on_any_array_api(rng, likelihood, activation):
     """On a library that has the array API and nothing else, with NumPy's values."""
     strict = pytest.importorskip("array_api_strict")
-    architecture = Architecture(5, 2, (6, 4), activation=activation, likelihood=likelihoods.KNOWN[likelihood].example(5))
+    architecture = Architecture(
+        5, 2, (6, 4), activation=activation, likelihood=likelihoods.KNOWN[likelihood].example(5)
+    )
     x = draw_data(architecture.likelihood, rng, 4, 5)
     eps = rng.standard_normal((4, 2))
     model, strict_model = Model(architecture, Ops(np)), Model(architecture, Ops(strict))
@@ -560,7 +607,10 @@ def test_the_specification_runs_on_any_array_api(rng, likelihood, activation):
 
 
 def test_what_the_bits_of_the_specification_depend_on():
-    for library, words in ((SimpleNamespace(__name__="arrays", __version__="1.2"), "arrays 1.2"), (SimpleNamespace(__name__="arrays"), "arrays")):
+    for library, words in (
+        (SimpleNamespace(__name__="arrays", __version__="1.2"), "arrays 1.2"),
+        (SimpleNamespace(__name__="arrays"), "arrays"),
+    ):
         assert Ops(library).bits_depend_on() == {"array module": words}
 
 
@@ -573,7 +623,10 @@ def test_array_libraries_that_join_arrays_by_the_name_of_old(rng):
         np.testing.assert_array_equal(ops.concat([a, a], axis=1), np.hstack([a, a]))
 
 
-@pytest.mark.parametrize(("simd", "words"), [({"baseline": ["SSE", "SSE2"], "found": ["AVX"]}, "SSE SSE2 AVX"), ({"found": ["NEON"]}, "NEON")])
+@pytest.mark.parametrize(
+    ("simd", "words"),
+    [({"baseline": ["SSE", "SSE2"], "found": ["AVX"]}, "SSE SSE2 AVX"), ({"found": ["NEON"]}, "NEON")],
+)
 def test_the_instructions_that_numpy_uses(monkeypatch, simd, words):
     monkeypatch.setattr(np, "show_config", lambda mode: {"SIMD Extensions": simd})
     assert bits.of_numpy(blas_threads=False)["instructions"] == words
@@ -630,25 +683,38 @@ def test_the_numbers_of_a_program():
     squared = program_fields.constants(model_of("squared_error"), None)
     assert [squared[f"likelihood_{name}"] for name in ("scale", "factor", "constant")] == [2.0, 1.0, 0.0]
     for optimizer, wanted in (
-        (optim.RMSprop(0.8, 1e-4), {"rho": 0.8, "epsilon": 1e-4}), (optim.SGD(0.7), {"momentum": 0.7}),
+        (optim.RMSprop(0.8, 1e-4), {"rho": 0.8, "epsilon": 1e-4}),
+        (optim.SGD(0.7), {"momentum": 0.7}),
         (optim.Adam(0.8, 0.95, 1e-5), {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-5}),
     ):
         for clip_norm, longest in ((2.5, 2.5), (None, optim.LONGEST_GRADIENT)):
-            found = program_fields.constants(model_of("bernoulli"), TrainingSettings(seed=0, optimizer=optimizer, clip_norm=clip_norm))
+            found = program_fields.constants(
+                model_of("bernoulli"), TrainingSettings(seed=0, optimizer=optimizer, clip_norm=clip_norm)
+            )
             assert found == {**none, **wanted, "longest": longest}
 
 
 def test_the_fields_and_rates_of_an_optimizer():
     codes = {"RMSPROP_INSIDE": 11, "RMSPROP_OUTSIDE": 12, "MOMENTUM": 13, "SGD": 14, "ADAM": 15}
     for optimizer, code, intervals in (
-        (optim.RMSprop(), 11, 0), (optim.RMSprop(epsilon_inside=False), 12, 1), (optim.SGD(0.5), 13, 1), (optim.SGD(), 14, 0), (optim.Adam(), 15, 2),
+        (optim.RMSprop(), 11, 0),
+        (optim.RMSprop(epsilon_inside=False), 12, 1),
+        (optim.SGD(0.5), 13, 1),
+        (optim.SGD(), 14, 0),
+        (optim.Adam(), 15, 2),
     ):
         for binarize in ("none", "dynamic"):
-            fields = program_fields.settings_fields(TrainingSettings(seed=9, optimizer=optimizer, binarize=binarize), codes)
+            fields = program_fields.settings_fields(
+                TrainingSettings(seed=9, optimizer=optimizer, binarize=binarize), codes
+            )
             flush = [*optimizer.flush_intervals().values(), 0, 0]
             assert len(flush) == intervals + 2
             assert fields == {
-                "OPTIMIZER": code, "FLUSH": flush[0], "FLUSH_2": flush[1], "SEED": 9, "NOISE_PURPOSE": random.PURPOSES["latent noise"],
+                "OPTIMIZER": code,
+                "FLUSH": flush[0],
+                "FLUSH_2": flush[1],
+                "SEED": 9,
+                "NOISE_PURPOSE": random.PURPOSES["latent noise"],
                 "BINARIZE_PURPOSE": random.PURPOSES["binarize"] if binarize == "dynamic" else 0,
             }
     rates = [0.1, 0.2]
@@ -661,13 +727,18 @@ def test_sums_by_their_names():
     latent = np.arange(6.0).reshape(3, 2)
     found = program_fields.sums_by_name(np.array([1.0, 2.0]), latent)
     assert type(found["loss"]) is float
-    assert {name: found[name] for name in found if isinstance(found[name], float)} == {"loss": 1.0, "reconstruction": 2.0}
+    assert {name: found[name] for name in found if isinstance(found[name], float)} == {
+        "loss": 1.0,
+        "reconstruction": 2.0,
+    }
     assert [found[name].tolist() for name in ("kl_per_dimension", "mu", "mu_squared")] == latent.tolist()
     assert program_fields.sums_by_name((1.0, 2.0, 3.0), latent)["bound"] == 3.0
 
 
 def test_the_memory_of_a_program():
-    """Every array starts at a line of the cache and has a line's room behind it, and all lie within what was allocated."""
+    """Every array starts at a line of the cache and has a line's room behind it, and all lie within what was
+    allocated.
+    """
     for dtype in ("float32", "float64"):
         itemsize = np.dtype(dtype).itemsize
         memory, sizes, line = Memory(itemsize), [1, 0, 15, 16, 17, 1000, 8], 64 // itemsize
@@ -688,16 +759,31 @@ def test_threads_that_numpy_s_backend_divides_its_work_among(monkeypatch):
         assert NumpyOps().threads == wanted
 
 
-@pytest.mark.parametrize(("triple", "features", "vector_bytes", "registers", "tile_rows"), [
-    ("x86_64-unknown-linux-gnu", "+sse2,-avx,-avx512f", 16, 16, 6), ("x86_64-unknown-linux-gnu", "+avx,-avx512f,+avx2", 32, 16, 6),
-    ("x86_64-unknown-linux-gnu", "+avx,+avx2,+avx512f", 64, 32, 10), ("arm64-apple-darwin22", "+neon", 16, 32, 10),
-    ("aarch64-unknown-linux-gnu", "+neon", 16, 32, 10), ("x86_64-pc-windows-msvc", "", 16, 16, 6),
-])
+@pytest.mark.parametrize(
+    ("triple", "features", "vector_bytes", "registers", "tile_rows"),
+    [
+        ("x86_64-unknown-linux-gnu", "+sse2,-avx,-avx512f", 16, 16, 6),
+        ("x86_64-unknown-linux-gnu", "+avx,-avx512f,+avx2", 32, 16, 6),
+        ("x86_64-unknown-linux-gnu", "+avx,+avx2,+avx512f", 64, 32, 10),
+        ("arm64-apple-darwin22", "+neon", 16, 32, 10),
+        ("aarch64-unknown-linux-gnu", "+neon", 16, 32, 10),
+        ("x86_64-pc-windows-msvc", "", 16, 16, 6),
+    ],
+)
 def test_what_compiled_code_counts_on(triple, features, vector_bytes, registers, tile_rows):
     for dtype, itemsize in (("float32", 4), ("float64", 8)):
         machine = target.of_machine(dtype, triple, features)
-        assert (machine.dtype, machine.vector_bytes, machine.registers, machine.tile_rows) == (dtype, vector_bytes, registers, tile_rows)
-        assert (machine.itemsize, machine.lanes, machine.panel) == (itemsize, vector_bytes // itemsize, 2 * vector_bytes // itemsize)
+        assert (machine.dtype, machine.vector_bytes, machine.registers, machine.tile_rows) == (
+            dtype,
+            vector_bytes,
+            registers,
+            tile_rows,
+        )
+        assert (machine.itemsize, machine.lanes, machine.panel) == (
+            itemsize,
+            vector_bytes // itemsize,
+            2 * vector_bytes // itemsize,
+        )
         # Accumulators, a row of B and a broadcast number of A have to fit into the registers.
         assert machine.tile_rows * machine.tile_vectors + machine.tile_vectors + 1 <= registers
         assert sizes.BLOCK_K % machine.lanes == 0  # blocks are rounded up to whole vectors

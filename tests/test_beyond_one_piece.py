@@ -45,9 +45,9 @@ def test_draws_beyond_what_is_decoded_at_once(vae, monkeypatch):
 
 
 def test_the_parts_of_the_elbo_are_means_over_all_rows(vae, x):
-    eps = np.concatenate([
-        random.normal(4, "evaluation noise", step, (part.stop - part.start, 2)) for step, part in enumerate(PIECES)
-    ])
+    eps = np.concatenate(
+        [random.normal(4, "evaluation noise", step, (part.stop - part.start, 2)) for step, part in enumerate(PIECES)]
+    )
     mu, logvar = vae.encode(x)
     z = mu + np.exp(logvar / 2) * eps
     p = vae.inverse_transform(z)
@@ -72,7 +72,9 @@ def test_log_likelihoods(vae, x):
         eps = random.normal(3, "likelihood noise", row, (8, 2))
         z = mu[row] + np.exp(logvar[row] / 2) * eps
         p = vae.inverse_transform(z)
-        logs = (x[row] * np.log(p) + (1 - x[row]) * np.log1p(-p)).sum(axis=1) + 0.5 * (eps**2 + logvar[row] - z**2).sum(axis=1)
+        logs = (x[row] * np.log(p) + (1 - x[row]) * np.log1p(-p)).sum(axis=1) + 0.5 * (eps**2 + logvar[row] - z**2).sum(
+            axis=1
+        )
         close(found.rows[row], np.log(np.exp(logs).mean()))
     close(found.mean, found.rows.mean())
     close(found.standard_error, np.sqrt(np.sum((found.rows - found.rows.mean()) ** 2) / (ROWS - 1) / ROWS))
@@ -94,10 +96,21 @@ def test_every_figure_of_an_evaluation(vae, x):
     assert found["neighbour_accuracy"] == right / ROWS
     close(found["squared_error"], np.mean(np.sum((x - vae.reconstruct(x)) ** 2, axis=1)))
     sizes = vae.log_likelihood(x, samples=8, random_state=3).effective_sample_size
-    close([found["effective_sample_size_median"], found["effective_sample_size_smallest"]], [np.median(sizes), sizes.min()])
+    close(
+        [found["effective_sample_size_median"], found["effective_sample_size_smallest"]],
+        [np.median(sizes), sizes.min()],
+    )
     described = report.describe(found)
-    for name, digits in (("elbo", 3), ("log_likelihood", 3), ("standard_error", 3), ("sampling_error", 3), ("squared_error", 3),
-                         ("aggregate_kl", 3), ("mutual_information", 3), ("aggregate_standard_error", 3)):
+    for name, digits in (
+        ("elbo", 3),
+        ("log_likelihood", 3),
+        ("standard_error", 3),
+        ("sampling_error", 3),
+        ("squared_error", 3),
+        ("aggregate_kl", 3),
+        ("mutual_information", 3),
+        ("aggregate_standard_error", 3),
+    ):
         assert f"{found[name]:.{digits}f}" in described, name
     assert f"{100 * right / ROWS:.2f} %" in described and f"{math.log(ROWS):.2f}" in described
 
@@ -123,7 +136,9 @@ def test_filling_in_more_rows_than_run_together(vae, method):
 
 def test_classes_of_more_rows(x):
     labels = np.where(np.arange(40) < 20, np.arange(40) % 2, -1)
-    model = SemiSupervisedVAE(latent_dim=2, hidden=(5,), epochs=3, random_state=0, dtype="float64", backend="numpy").fit(grey_rows(), labels)
+    model = SemiSupervisedVAE(
+        latent_dim=2, hidden=(5,), epochs=3, random_state=0, dtype="float64", backend="numpy"
+    ).fit(grey_rows(), labels)
     close(model.predict_proba(x), np.concatenate([model.predict_proba(x[part]) for part in PIECES]))
     close(model.analogies(x[:1005]), np.concatenate([model.analogies(x[:1000]), model.analogies(x[1000:1005])]))
     vae = small_vae(epochs=30, optimizer="adam", learning_rate=0.02, dtype="float64", backend="numpy").fit(grey_rows())

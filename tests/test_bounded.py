@@ -51,7 +51,9 @@ def test_probabilities_of_all_values(ops, ends, m, c):
     else:
         assert mean == pytest.approx(wanted, rel=1e-11)
     likelihood.check_data(x)
-    drawn = likelihood.draw(tuple(np.full((100_000, 1), v) for v in (m, c)), {}, random.Stream(3, "data sample", 0))[:, 0]
+    drawn = likelihood.draw(tuple(np.full((100_000, 1), v) for v in (m, c)), {}, random.Stream(3, "data sample", 0))[
+        :, 0
+    ]
     places = np.searchsorted(x[:, 0], drawn - 1e-9)
     np.testing.assert_allclose(x[places, 0], drawn, atol=1e-12)
     found = np.bincount(places, minlength=len(x)) / len(drawn)
@@ -77,7 +79,9 @@ def test_a_small_step_is_the_density_times_the_step(rng):
     t = (x - m) / s
     wanted = (t + 2.0 * np.log1p(np.exp(-t)) + np.log(s) - math.log(step)).sum(axis=1)
     for dtype in (np.float64, np.float32):
-        nll = likelihoods.Bounded(None, None, step).negative_log_likelihood(OPS, (m.astype(dtype), c.astype(dtype)), x.astype(dtype), {})[0]
+        nll = likelihoods.Bounded(None, None, step).negative_log_likelihood(
+            OPS, (m.astype(dtype), c.astype(dtype)), x.astype(dtype), {}
+        )[0]
         np.testing.assert_allclose(nll, wanted, rtol=1e-7 if dtype == np.float64 else 1e-5)
 
 
@@ -90,6 +94,7 @@ def test_gradients_at_the_ends_and_between_with_missing_entries(ops, rng, ends):
     observed = rng.random((6, 4)) < 0.6
     observed[0, 0] = observed[1, 1] = True
     for mask in (None, observed):
+
         def function(m, c, mask=mask):
             nll, backward = likelihood.negative_log_likelihood(OPS, (m, c), x, {}, True, mask)
             return nll, lambda dnll: backward(dnll)[0]
@@ -97,7 +102,9 @@ def test_gradients_at_the_ends_and_between_with_missing_entries(ops, rng, ends):
         assert check_gradient(function, [m, c], names=["location", "raw_log_scale"])
     nll, backward = likelihood.negative_log_likelihood(ops, (m, c), x, {}, True, observed)
     for b in range(6):
-        wanted = -sum(math.log(probability(x[b, i], m[b, i], 1e-3 + math.exp(c[b, i]), *ends)) for i in range(4) if observed[b, i])
+        wanted = -sum(
+            math.log(probability(x[b, i], m[b, i], 1e-3 + math.exp(c[b, i]), *ends)) for i in range(4) if observed[b, i]
+        )
         assert float(nll[b]) == pytest.approx(wanted, rel=1e-7, abs=1e-13)  # the definition loses digits far from m
     assert not backward(1.0)[0][0][~observed].any() and not backward(1.0)[0][1][~observed].any()
 
@@ -125,8 +132,13 @@ def test_the_biases_are_near_the_best(rng):
     x = likelihood.draw((np.full((4000, 1), 4.0), np.full((4000, 1), -0.5)), {}, random.Stream(0, "data sample", 0))
     for data in (x, x.astype(np.float32)):
         biases = likelihood.initial_biases(data)
-        assert {name: value.dtype for name, value in biases.items()} == {"location": np.float64, "raw_log_scale": np.float64}
-        assert biases["location"] == pytest.approx(4.0, abs=0.1) and biases["raw_log_scale"] == pytest.approx(-0.5, abs=0.1)
+        assert {name: value.dtype for name, value in biases.items()} == {
+            "location": np.float64,
+            "raw_log_scale": np.float64,
+        }
+        assert biases["location"] == pytest.approx(4.0, abs=0.1) and biases["raw_log_scale"] == pytest.approx(
+            -0.5, abs=0.1
+        )
     assert np.isfinite(likelihood.initial_biases(np.zeros((3, 1)))["raw_log_scale"]).all()
     V, noise = rng.standard_normal((2, 3)), np.array([0.5, 2.0, 1e-12])
     start = likelihood.linear_start(np.array([1.0, 2.0, 3.0]), V, noise)
@@ -143,30 +155,51 @@ def test_quadrature_has_the_mean_and_the_variance_and_keeps_to_the_range(ops):
     assert sum(weights) == pytest.approx(1.0)
     np.testing.assert_allclose(sum(w * p for w, p in zip(weights, points, strict=True)), m, atol=1e-12)
     variance = (1e-3 + np.exp(c)) ** 2 * math.pi**2 / 3
-    np.testing.assert_allclose(sum(w * (p - m) ** 2 for w, p in zip(weights, points, strict=True)), variance, rtol=1e-12)
-    p = np.array([(i + 0.5) / len(points) for i in range(len(points))])  # at the distribution's own quantiles, but for a stretch
+    np.testing.assert_allclose(
+        sum(w * (p - m) ** 2 for w, p in zip(weights, points, strict=True)), variance, rtol=1e-12
+    )
+    p = np.array(
+        [(i + 0.5) / len(points) for i in range(len(points))]
+    )  # at the distribution's own quantiles, but for a stretch
     stretched = (np.array(points)[:, 0, 0] - 0.2) / np.log(p / (1 - p), where=p != 0.5, out=np.ones_like(p))
     np.testing.assert_allclose(np.delete(stretched, len(p) // 2), stretched[0], rtol=1e-9)
     for low, high in ((0.0, None), (None, 0.0), (0.0, 0.5)):
-        for (_, cut), whole in zip(likelihoods.Bounded(low, high, 0.1).quadrature(ops, (m, c), {}), points, strict=True):
+        for (_, cut), whole in zip(
+            likelihoods.Bounded(low, high, 0.1).quadrature(ops, (m, c), {}), points, strict=True
+        ):
             np.testing.assert_array_equal(cut, np.clip(whole, low, high))
 
 
 def test_what_is_outside_is_refused_by_its_column():
     likelihood = likelihoods.Bounded(0.1, 0.7, 0.1)
-    likelihood.check_data(np.array([[0.1, 0.7, np.nan]], np.float32))  # which are not the ends' numbers in double precision
+    likelihood.check_data(
+        np.array([[0.1, 0.7, np.nan]], np.float32)
+    )  # which are not the ends' numbers in double precision
     likelihoods.Bounded(None, None, 1.0).check_data(np.array([[-1e30, 1e30]]))
-    for value, ends, words in ((0.8, (0.1, 0.7, 0.1), "0.1 to 0.7"), (-1.0, (0.0, None, 1.0), "0 to inf"), (2.0, (None, 1.0, 1.0), "-inf to 1")):
-        with pytest.raises(InputError, match=rf"in column 'b' \(row 0\), but the bounded likelihood needs values from {words}; see its arg"):
+    for value, ends, words in (
+        (0.8, (0.1, 0.7, 0.1), "0.1 to 0.7"),
+        (-1.0, (0.0, None, 1.0), "0 to inf"),
+        (2.0, (None, 1.0, 1.0), "-inf to 1"),
+    ):
+        with pytest.raises(
+            InputError,
+            match=rf"in column 'b' \(row 0\), but the bounded likelihood needs values from {words}; see its arg",
+        ):
             likelihoods.Bounded(*ends).check_data(np.array([[0.5, value]]), ["a", "b"])
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    ({"low": 1.0, "high": 0.0}, "high must be above low by a whole number of steps, got low=1, high=0, step=0.01"),
-    ({"low": 0.5, "high": 0.5}, "high must be above low"), ({"step": 0.3}, "by a whole number of steps, got low=0, high=1, step=0.3"),
-    ({"step": 0.0}, "step must be finite and above 0"), ({"floor": 0.0}, "floor must be finite and above 0"),
-    ({"low": math.inf}, "low must be finite"), ({"high": math.nan}, "high must be finite"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"low": 1.0, "high": 0.0}, "high must be above low by a whole number of steps, got low=1, high=0, step=0.01"),
+        ({"low": 0.5, "high": 0.5}, "high must be above low"),
+        ({"step": 0.3}, "by a whole number of steps, got low=0, high=1, step=0.3"),
+        ({"step": 0.0}, "step must be finite and above 0"),
+        ({"floor": 0.0}, "floor must be finite and above 0"),
+        ({"low": math.inf}, "low must be finite"),
+        ({"high": math.nan}, "high must be finite"),
+    ],
+)
 def test_arguments_that_are_refused(arguments, words):
     with pytest.raises(InputError, match=words):
         likelihoods.get({"name": "bounded", **arguments})
@@ -178,8 +211,17 @@ def test_a_column_of_a_table_keeps_to_its_range(rng, tmp_path):
     share = np.clip(np.round(0.6 + 0.4 * z + 0.05 * rng.standard_normal((300, 1)), 1), 0.0, 1.0)
     x = np.concatenate([z, share], axis=1)
     columns = [["gaussian_per_feature", 1], [{"name": "bounded", "step": 0.1}, 1]]
-    vae = VAE(1, (8,), likelihood={"name": "table", "columns": columns}, epochs=40, optimizer="adam", learning_rate=0.01,
-              batch_size=50, output_bias="data", random_state=0).fit(x)
+    vae = VAE(
+        1,
+        (8,),
+        likelihood={"name": "table", "columns": columns},
+        epochs=40,
+        optimizer="adam",
+        learning_rate=0.01,
+        batch_size=50,
+        output_bias="data",
+        random_state=0,
+    ).fit(x)
     vae.save(tmp_path / "m.npz")
     vae = VAE.load(tmp_path / "m.npz")
     drawn = vae.sample(3000, mean=False)[:, 1]

@@ -11,7 +11,15 @@ from npvae.tables import budget as budget_module
 from npvae.tables import imputer as imputer_module
 from npvae.tables.budget import Budget, is_good_enough
 
-QUICK = {"members": 3, "epochs": 20, "hidden": (8,), "imputation_samples": 100, "random_state": 0, "backend": "numpy", "batch_size": 10}
+QUICK = {
+    "members": 3,
+    "epochs": 20,
+    "hidden": (8,),
+    "imputation_samples": 100,
+    "random_state": 0,
+    "backend": "numpy",
+    "batch_size": 10,
+}
 
 
 class Clock:
@@ -39,7 +47,12 @@ def table(rng):
 def test_how_the_seconds_are_shared_out():
     now = Clock()
     budget = Budget(60.0, now)
-    assert budget.left() == 60.0 and budget.left_for_training() == 45.0 and budget.begins_another(89.0) and not budget.begins_another(90.0)
+    assert (
+        budget.left() == 60.0
+        and budget.left_for_training() == 45.0
+        and budget.begins_another(89.0)
+        and not budget.begins_another(90.0)
+    )
     now.now += 44.0
     assert budget.left() == 16.0 and budget.left_for_training() == pytest.approx(1.0) and not budget.training_is_over()
     now.now += 1.0
@@ -50,7 +63,9 @@ def test_how_the_seconds_are_shared_out():
     assert not endless.is_limited and not endless.training_is_over() and endless.begins_another(1e9)
 
 
-@pytest.mark.parametrize(("each", "members", "samples"), [(0.0, 5, 2000), (1e-5, 5, 180), (5e-5, 5, 36), (2e-4, 2, 22), (1e-3, 1, 20)])
+@pytest.mark.parametrize(
+    ("each", "members", "samples"), [(0.0, 5, 2000), (1e-5, 5, 180), (5e-5, 5, 36), (2e-4, 2, 22), (1e-3, 1, 20)]
+)
 def test_samples_of_z_are_as_many_as_there_is_time_for(each, members, samples):
     """9 s of 10 are left after a trial; a sample of a row takes ``each``."""
     now, tried = Clock(), []
@@ -71,7 +86,11 @@ def test_samples_of_z_are_as_many_as_there_is_time_for(each, members, samples):
 
 def test_a_member_cut_short_counts_if_it_is_about_as_good_as_the_others():
     others = [Fitted(0.5), Fitted(1.2, 2.0)]
-    assert is_good_enough(Fitted(9.0), []) and is_good_enough(Fitted(0.62), others) and not is_good_enough(Fitted(0.64), others)
+    assert (
+        is_good_enough(Fitted(9.0), [])
+        and is_good_enough(Fitted(0.62), others)
+        and not is_good_enough(Fitted(0.64), others)
+    )
     assert is_good_enough(Fitted(0.0, 0.0), [Fitted(0.0, 0.0)])
 
 
@@ -86,8 +105,12 @@ def test_whatever_the_time_there_is_an_answer(table, monkeypatch, tmp_path):
     table = np.tile(table, (3, 1))
     imputer = TableImputer(**QUICK, time=1.0).fit(table)
     (member,) = imputer.members_
-    assert imputer.out_of_time_ and member.epoch == 0 and member.error == member.normal_error  # the normal distribution's start
-    covariance = member.normal.covariance  # by no step of EM: of independent columns, whose gaps are filled in with their means
+    assert (
+        imputer.out_of_time_ and member.epoch == 0 and member.error == member.normal_error
+    )  # the normal distribution's start
+    covariance = (
+        member.normal.covariance
+    )  # by no step of EM: of independent columns, whose gaps are filled in with their means
     np.testing.assert_array_equal(covariance, np.diag(np.diag(covariance)))
     assert {column.why for column in imputer.schema_.columns} == {"no time for evidence"}
     assert np.isfinite(imputer.transform(table)).all()
@@ -95,7 +118,11 @@ def test_whatever_the_time_there_is_an_answer(table, monkeypatch, tmp_path):
     loaded = TableImputer.load(tmp_path / "imputer.npz")
     assert loaded.out_of_time_ and loaded.time == 1.0
     longer = TableImputer(**QUICK, time=30.0).fit(table)  # in the middle of EM
-    assert longer.out_of_time_ and len(longer.members_) == 1 and np.count_nonzero(longer.members_[0].normal.covariance) == 16
+    assert (
+        longer.out_of_time_
+        and len(longer.members_) == 1
+        and np.count_nonzero(longer.members_[0].normal.covariance) == 16
+    )
     wide = TableImputer(**QUICK, time=30.0).fit(np.tile(table[:40], 11) + np.arange(44.0))
     assert wide.out_of_time_ and np.isfinite(wide.members_[0].normal.loadings).all()
 
@@ -125,11 +152,28 @@ def test_what_is_no_time(table, wrong):
 def test_on_the_command_line(table, tmp_path, capsys, monkeypatch):
     limited(monkeypatch, 1.0)
     path = tmp_path / "table.csv"
-    path.write_text("\n".join(["a,b,c,d", *(",".join("" if np.isnan(v) else f"{v:.3f}" for v in row) for row in table)]) + "\n")
-    arguments = ["impute", str(path), "--out", str(tmp_path / "filled.csv"), "--time", "5", "--seed", "0", "--backend", "numpy"]
+    path.write_text(
+        "\n".join(["a,b,c,d", *(",".join("" if np.isnan(v) else f"{v:.3f}" for v in row) for row in table)]) + "\n"
+    )
+    arguments = [
+        "impute",
+        str(path),
+        "--out",
+        str(tmp_path / "filled.csv"),
+        "--time",
+        "5",
+        "--seed",
+        "0",
+        "--backend",
+        "numpy",
+    ]
     assert main(arguments) == 0
     said = capsys.readouterr()
-    assert "--time 5 ended training in member 1 of 5" in said.err and "member 1 of 5: start" in said.err and "filling in" in said.err
+    assert (
+        "--time 5 ended training in member 1 of 5" in said.err
+        and "member 1 of 5: start" in said.err
+        and "filling in" in said.err
+    )
     assert "nan" not in (tmp_path / "filled.csv").read_text() and ",," not in (tmp_path / "filled.csv").read_text()
 
 
@@ -144,14 +188,20 @@ def test_stages_say_what_is_done_and_how_long_it_may_last(capsys):
         stages.report(10)
     said = capsys.readouterr().err.splitlines()
     assert said == [
-        "start", "member 1 of 2", "member 1 of 2: 1 of 10 epochs, at most 0:57 left", "member 1 of 2: 10 of 10 epochs, at most 1:03 left",
+        "start",
+        "member 1 of 2",
+        "member 1 of 2: 1 of 10 epochs, at most 0:57 left",
+        "member 1 of 2: 10 of 10 epochs, at most 1:03 left",
     ]
     with Stages(True, lambda: 5.0, now) as stages:
         stages.begin("filling in", 10, "row", done=2)
         stages.report(2)
         now.now += 60.0
         stages.report(3)
-    assert capsys.readouterr().err.splitlines()[1:] == ["filling in: 2 of 10 rows", "filling in: 3 of 10 rows, at most 0:05 left"]
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "filling in: 2 of 10 rows",
+        "filling in: 3 of 10 rows, at most 0:05 left",
+    ]
     with Stages(False) as stages:
         stages.begin("quiet", 3, "row")
         stages.report(3)

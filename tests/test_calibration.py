@@ -74,7 +74,11 @@ def test_intervals_take_each_sides_own_share_and_no_more_than_the_draws_there_ar
     observed = np.array([[False], [True]])
 
     def ends(below, above, level=0.9, draws=199):
-        column = {"below": [share * below for share in SHARES], "above": [share * above for share in SHARES], "sets": None}
+        column = {
+            "below": [share * below for share in SHARES],
+            "above": [share * above for share in SHARES],
+            "sets": None,
+        }
         low, high = imputation(drawn[:draws], observed, {0: column}).interval(level)
         assert low[1, 0] == high[1, 0] == 7.0
         return low[0, 0], high[0, 0]
@@ -108,7 +112,9 @@ class _Saying:
 
 
 def test_members_that_are_too_sure_are_found_out_by_what_they_held_out():
-    """Draws half as wide as cells: 90 % of the cells are inside when it is the interval of 99.9 %; the share beyond 1.645 is Phi(-3.29)."""
+    """Draws half as wide as cells: 90 % of the cells are inside when it is the interval of 99.9 %; the share beyond
+    1.645 is Phi(-3.29).
+    """
     generator = np.random.default_rng(1)
     x = generator.standard_normal((4000, 2))
     x[:, 1] *= 0.5  # of this one they are right
@@ -164,13 +170,16 @@ def test_an_imputer_keeps_its_levels_in_its_file(tmp_path, fitted):
     assert turned == {place: named.calibration_[i] for i, place in enumerate((1, 2, 0))}
 
 
-@pytest.mark.parametrize(("change", "words", "written"), [
-    (lambda columns: columns.pop(), "calibration of 2 columns, but 3 columns", True),
-    (lambda columns: columns[0]["below"].reverse(), "column '0' is not in order", True),
-    (lambda columns: columns[0]["below"].pop(), r"calibration\[0\].below must be", False),
-    (lambda columns: columns[0].pop("above"), r"calibration\[0\].*above", False),
-    (lambda columns: columns[0]["above"].__setitem__(3, 1.5), "at most 1, got 1.5", False),
-])
+@pytest.mark.parametrize(
+    ("change", "words", "written"),
+    [
+        (lambda columns: columns.pop(), "calibration of 2 columns, but 3 columns", True),
+        (lambda columns: columns[0]["below"].reverse(), "column '0' is not in order", True),
+        (lambda columns: columns[0]["below"].pop(), r"calibration\[0\].below must be", False),
+        (lambda columns: columns[0].pop("above"), r"calibration\[0\].*above", False),
+        (lambda columns: columns[0]["above"].__setitem__(3, 1.5), "at most 1, got 1.5", False),
+    ],
+)
 def test_files_with_other_levels_are_refused(tmp_path, monkeypatch, fitted, change, words, written):
     imputer = copy.copy(fitted)
     imputer.calibration_ = copy.deepcopy(fitted.calibration_)
@@ -186,7 +195,9 @@ def test_files_with_other_levels_are_refused(tmp_path, monkeypatch, fitted, chan
 
 
 def test_what_two_members_say_better_than_one_is_known():
-    """Normal scores of two are 1 - b times those of one; of more members by the share 1 - 1 / J that they do not have in common."""
+    """Normal scores of two are 1 - b times those of one; of more members by the share 1 - 1 / J that they do not
+    have in common.
+    """
     generator = np.random.default_rng(5)
     u = (generator.permutation(4000) + 0.5) / 4000
     z = calibration._normal_scores(u)

@@ -1,4 +1,6 @@
-"""Damaged files: none ends in a traceback, a crash, NaN, other numbers, or in much more memory than the honest file takes."""
+"""Damaged files: none ends in a traceback, a crash, NaN, other numbers, or in much more memory than the honest file
+takes.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent / "tools"))
 import fuzz  # noqa: E402
 from fuzzing import damage, honest  # noqa: E402
 
-pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="peaks of memory are read from Linux's /proc")
+pytestmark = pytest.mark.skipif(
+    not os.path.exists("/proc/self/clear_refs"), reason="peaks of memory are read from Linux's /proc"
+)
 
 
 def assert_nothing_failed(results):
@@ -44,7 +48,9 @@ def test_a_hundred_thousand_files(tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_fuzzer_sees_what_it_looks_for(tmp_path):
-    """Files that look honest with other numbers, of which the worker is told that they may differ or not; a worker that dies."""
+    """Files that look honest with other numbers, of which the worker is told that they may differ or not; a worker
+    that dies.
+    """
     honest.write_all(tmp_path / "honest")
     worker = fuzz.Worker(tmp_path / "honest", seed=1)
     try:
@@ -53,8 +59,10 @@ def test_the_fuzzer_sees_what_it_looks_for(tmp_path):
         header, arrays = sealed.read(tmp_path / "honest" / "vae.npz")
         far = np.where(np.arange(len(arrays["theta"])) % 2, -3e38, 3e38).astype("f4")
         for theta, may_differ, expected in [
-            (arrays["theta"], False, "used, same numbers"), (arrays["theta"] + np.float32(0.25), False, "silent loss"),
-            (arrays["theta"] + np.float32(0.25), True, "used, other numbers"), (far, True, "refused at use"),
+            (arrays["theta"], False, "used, same numbers"),
+            (arrays["theta"] + np.float32(0.25), False, "silent loss"),
+            (arrays["theta"] + np.float32(0.25), True, "used, other numbers"),
+            (far, True, "refused at use"),
         ]:
             sealed.write(worker.file.parent / "vae.npz", header, {"theta": theta})
             worker.tell("vae.npz", may_differ)
@@ -72,4 +80,8 @@ def test_damage_is_a_function_of_the_seed_and_changes_the_file():
     data = b"a,b\n1,2\n3,4\n" * 5
     for kind in ("csv", "idx"):
         made, again = ([damage.damaged(np.random.default_rng([1, i]), kind, data) for i in range(50)] for _ in range(2))
-        assert made == again and len({changed for changed, _ in made}) > 20 and {mended for _, mended in made} == {True, False}
+        assert (
+            made == again
+            and len({changed for changed, _ in made}) > 20
+            and {mended for _, mended in made} == {True, False}
+        )

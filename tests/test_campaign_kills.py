@@ -1,4 +1,5 @@
-"""kill -9 at random moments of every command that trains, resumed: the same bits, and no file left over (tests/tools/kills.py).
+"""kill -9 at random moments of every command that trains, resumed: the same bits, and no file left over
+(tests/tools/kills.py).
 
 Started by hand, ``pytest -m campaign tests/test_campaign_kills.py`` kills 200 times: see benchmarks/RESULTS.md.
 """
@@ -50,6 +51,8 @@ def test_a_run_that_goes_on_elsewhere_than_it_was_killed_is_noticed(tmp_path):
     finally:
         kills.Run = original
     assert result["left"] == 1 and sorted(result["wrong"]) == [
-        "left behind: .model.npz.0a0a0a0a.part", "lost differs", "model.npz differs",
+        "left behind: .model.npz.0a0a0a0a.part",
+        "lost differs",
+        "model.npz differs",
     ]
     assert "3 things wrong" in kills.report([result])

@@ -57,12 +57,19 @@ def test_real_numbers(value):
     assert result == 2.0 and type(result) is float
 
 
-@pytest.mark.parametrize("bounds, value, words", [
-    ({}, math.inf, "finite"), ({}, math.nan, "finite"), ({"above": 0.0}, 0.0, "finite and above 0"),
-    ({"minimum": 0.5}, 0.25, "finite and at least 0.5"), ({"below": 1.0}, 1.0, "finite and below 1"),
-    ({"maximum": 1.0}, 1.5, "finite and at most 1"), ({"minimum": 0.0, "below": 1.0}, -1, "at least 0 and below 1"),
-    ({"above": 0.0, "maximum": 1.0}, math.nan, "above 0 and at most 1"),
-])
+@pytest.mark.parametrize(
+    "bounds, value, words",
+    [
+        ({}, math.inf, "finite"),
+        ({}, math.nan, "finite"),
+        ({"above": 0.0}, 0.0, "finite and above 0"),
+        ({"minimum": 0.5}, 0.25, "finite and at least 0.5"),
+        ({"below": 1.0}, 1.0, "finite and below 1"),
+        ({"maximum": 1.0}, 1.5, "finite and at most 1"),
+        ({"minimum": 0.0, "below": 1.0}, -1, "at least 0 and below 1"),
+        ({"above": 0.0, "maximum": 1.0}, math.nan, "above 0 and at most 1"),
+    ],
+)
 def test_real_numbers_out_of_bounds(bounds, value, words):
     with pytest.raises(InputError, match=f"^r must be .*{words}, got "):
         check.real_number("r", value, **bounds)
@@ -103,8 +110,16 @@ def test_results_are_finite_or_perhaps_infinite():
     fine, infinite, wrong = np.ones(3), np.array([1.0, np.inf, -np.inf]), np.array([1.0, np.nan])
     assert check.finite_result("it", fine) is fine and check.finite_result("it", fine, 2 * fine) is fine
     assert check.finite_result("it", fine, infinite, infinite=True) is fine
-    for arrays, how in (((infinite,), {}), ((fine, infinite), {}), ((wrong, fine), {}), ((fine, wrong), {"infinite": True}), ((infinite, wrong), {"infinite": True})):
-        with pytest.raises(NonFiniteError, match="^it would not be finite: the model's parameters are too large, or the data"):
+    for arrays, how in (
+        ((infinite,), {}),
+        ((fine, infinite), {}),
+        ((wrong, fine), {}),
+        ((fine, wrong), {"infinite": True}),
+        ((infinite, wrong), {"infinite": True}),
+    ):
+        with pytest.raises(
+            NonFiniteError, match="^it would not be finite: the model's parameters are too large, or the data"
+        ):
             check.finite_result("it", *arrays, **how)
 
 

@@ -56,10 +56,14 @@ vae.save({path!r} + ".model.npz")
 @pytest.mark.parametrize("optimizer", ["rmsprop", "adam"])
 def test_killed_and_resumed_is_never_interrupted(tmp_path, optimizer):
     """Three SIGKILLs at arbitrary moments, then the bits of parameters and history are compared."""
+
     def start(path):
         program = PROGRAM.format(path=str(path), optimizer=optimizer)
         return subprocess.Popen(
-            [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent,
+            [sys.executable, "-c", program],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parent,
             start_new_session=True,
         )
 
@@ -112,13 +116,16 @@ def test_a_finished_run_is_not_run_again(tmp_path):
     np.testing.assert_array_equal(first.theta_, second.theta_)
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"learning_rate": 0.5}, "learning_rate = 0.001, this run has 0.5"),
-    ({"hidden": (4,)}, "hidden"),
-    ({"random_state": 9}, "seed = 1"),
-    ({"optimizer": "adam"}, "optimizer"),
-    ({"x": grey_rows(seed=8)}, "data"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"learning_rate": 0.5}, "learning_rate = 0.001, this run has 0.5"),
+        ({"hidden": (4,)}, "hidden"),
+        ({"random_state": 9}, "seed = 1"),
+        ({"optimizer": "adam"}, "optimizer"),
+        ({"x": grey_rows(seed=8)}, "data"),
+    ],
+)
 def test_another_run_cannot_be_resumed(tmp_path, changes, words):
     path = tmp_path / "c.npz"
     fit(path)
@@ -155,7 +162,9 @@ def test_without_resume_the_run_starts_again(tmp_path):
 
 
 def test_the_first_checkpoint_is_of_the_start(tmp_path):
-    """A run that ends in its first epoch goes on from there, to the same bits; random numbers of its own make it no other run."""
+    """A run that ends in its first epoch goes on from there, to the same bits; random numbers of its own make it no
+    other run.
+    """
     path, whole = tmp_path / "c.npz", small_vae().fit(grey_rows())
 
     class Ended(Exception):
@@ -172,7 +181,9 @@ def test_the_first_checkpoint_is_of_the_start(tmp_path):
 
 @pytest.mark.parametrize("patience", [None, 30])
 def test_what_ends_a_run_loses_no_epoch(tmp_path, patience):
-    """Checkpoints are due every hour; when an error or Ctrl-C ends the run the last whole epoch is kept all the same."""
+    """Checkpoints are due every hour; when an error or Ctrl-C ends the run the last whole epoch is kept all the
+    same.
+    """
     changes = {"epochs": 7, "optimizer": "adam", "validation_fraction": 0.25, "patience": patience}
     whole = small_vae(**changes).fit(grey_rows())
     for number, error in enumerate((KeyboardInterrupt, RuntimeError, None)):
@@ -198,10 +209,18 @@ def test_what_ends_a_run_loses_no_epoch(tmp_path, patience):
         }
 
 
-@pytest.mark.parametrize(("backend", "name", "value"), [
-    ("numpy", "NumPy", "9.9.9"), ("numpy", "threads of BLAS", "64"), ("numpy", "BLAS", "another"), ("numpy", "instructions", "none"),
-    ("numba", "products", "blas"), ("numba", "program", "another"), ("numba", "BLAS", "another"),
-])
+@pytest.mark.parametrize(
+    ("backend", "name", "value"),
+    [
+        ("numpy", "NumPy", "9.9.9"),
+        ("numpy", "threads of BLAS", "64"),
+        ("numpy", "BLAS", "another"),
+        ("numpy", "instructions", "none"),
+        ("numba", "products", "blas"),
+        ("numba", "program", "another"),
+        ("numba", "BLAS", "another"),
+    ],
+)
 def test_a_run_is_not_resumed_where_it_would_have_other_bits(monkeypatch, tmp_path, backend, name, value):
     """Unless its user insists, and then with a warning; on the number of the program's own threads no bit depends."""
     if backends.reason_against(backend) is not None:
@@ -235,31 +254,46 @@ def test_a_run_begun_on_numba_is_another_on_numpy(tmp_path):
 
 
 def edited(path, changed=None, **changes):
-    """The checkpoint of a run with Adam and early stopping, whose header or arrays are changed, and its digests made right."""
+    """The checkpoint of a run with Adam and early stopping, whose header or arrays are changed, and its digests made
+    right.
+    """
     arguments = {"optimizer": "adam", "validation_fraction": 0.25, "patience": 9}
     fit(path, **arguments)
     arrays = sealed.read(path)[1]
-    sealed.edit(path, {name: None if change is None else change(arrays[name]) for name, change in (changed or {}).items()}, **changes)
+    sealed.edit(
+        path,
+        {name: None if change is None else change(arrays[name]) for name, change in (changed or {}).items()},
+        **changes,
+    )
     return {**arguments, "epochs": 4}
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
-@pytest.mark.parametrize(("changed", "words"), [
-    ({"optimizer/m": None}, "the array 'optimizer/m' is missing"),
-    ({"optimizer/m": lambda m: m[:3]}, r"optimizer/m is float32 of shape \(3,\); this run has float32 of shape \(110,\)"),
-    ({"optimizer/v": lambda v: v[:0]}, r"optimizer/v is float32 of shape \(0,\)"),
-    ({"optimizer/m": lambda m: m.astype("f8")}, "optimizer/m is float64"),
-    ({"optimizer/m": lambda m: m.reshape(2, -1)}, "of shape"),
-    ({"optimizer/v": lambda v: np.where(np.arange(v.size) == 3, -1e-30, v).astype("f4")}, "optimizer/v is a mean of squares, but negative"),
-    ({"optimizer/v": lambda v: -1 - v}, "optimizer/v is a mean of squares, but negative"),
-    ({"optimizer/m": lambda m: m * np.nan}, "optimizer/m is not finite"),
-    ({"theta": lambda theta: theta.astype("f8")}, "theta is float64"),
-    ({"theta": lambda theta: np.concatenate([theta, theta])}, "theta is float32 of shape"),
-    ({"theta": lambda theta: theta * np.inf}, "theta is not finite"),
-    ({"theta": None}, "'theta' is missing"),
-    ({"best_theta": None}, "do not belong together"),
-    ({"best_theta": lambda theta: theta[1:]}, "best_theta is float32 of shape"),
-])
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"optimizer/m": None}, "the array 'optimizer/m' is missing"),
+        (
+            {"optimizer/m": lambda m: m[:3]},
+            r"optimizer/m is float32 of shape \(3,\); this run has float32 of shape \(110,\)",
+        ),
+        ({"optimizer/v": lambda v: v[:0]}, r"optimizer/v is float32 of shape \(0,\)"),
+        ({"optimizer/m": lambda m: m.astype("f8")}, "optimizer/m is float64"),
+        ({"optimizer/m": lambda m: m.reshape(2, -1)}, "of shape"),
+        (
+            {"optimizer/v": lambda v: np.where(np.arange(v.size) == 3, -1e-30, v).astype("f4")},
+            "optimizer/v is a mean of squares, but negative",
+        ),
+        ({"optimizer/v": lambda v: -1 - v}, "optimizer/v is a mean of squares, but negative"),
+        ({"optimizer/m": lambda m: m * np.nan}, "optimizer/m is not finite"),
+        ({"theta": lambda theta: theta.astype("f8")}, "theta is float64"),
+        ({"theta": lambda theta: np.concatenate([theta, theta])}, "theta is float32 of shape"),
+        ({"theta": lambda theta: theta * np.inf}, "theta is not finite"),
+        ({"theta": None}, "'theta' is missing"),
+        ({"best_theta": None}, "do not belong together"),
+        ({"best_theta": lambda theta: theta[1:]}, "best_theta is float32 of shape"),
+    ],
+)
 def test_arrays_that_do_not_fit_never_reach_compiled_code(tmp_path, backend, changed, words):
     path = tmp_path / "c.npz"
     arguments = edited(path, changed)
@@ -270,18 +304,36 @@ def test_arrays_that_do_not_fit_never_reach_compiled_code(tmp_path, backend, cha
         fit(path, **arguments)
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"epoch": "1"}, "epoch must be a whole number"), ({"epoch": -3}, "epoch must be"), ({"epoch": 1.5}, "epoch must be"),
-    ({"epoch": 0}, "of epoch 0, but its history has 3"), ({"epoch": 2}, "of epoch 2, but its history has 3"),
-    ({"step": 1}, "of epoch 3, but of step 1"), ({"step": 24}, "of epoch 3, but of step 24"), ({"step": 10**30}, "step must be"),
-    ({"history": {}}, "of epoch 3, but its history has 0"), ({"history__val_elbo": sealed.REMOVED}, "history lacks the column 'val_elbo'|not that of"),
-    ({"history__bound": [1.0] * 3}, "has the column 'bound'"), ({"history__loss": [1.0, None, 2.0]}, r"history\.loss\[1\] must be a finite number"),
-    ({"best_elbo": None}, "do not belong together"), ({"best_elbo": 1.0}, "best validation ELBO is not that of epoch"),
-    ({"best_epoch": 7}, "do not belong together"), ({"best_epoch": 0}, "do not belong together"),
-    ({"stop_reason": [1]}, "stop_reason"), ({"stop_reason": "\x1b[2J"}, "stop_reason"), ({"steps_by": "magic"}, "steps_by"),
-    ({"data": {"x": "0"}}, "SHA-256"), ({"unknown": 1}, "unknown entry"), ({"data": {str(i): "0" * 64 for i in range(11)}}, "data must be"),
-    ({"command": []}, "command must be"), ({"best_epoch": 4}, "do not belong together"), ({"best_epoch": -1}, "best_epoch must be"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"epoch": "1"}, "epoch must be a whole number"),
+        ({"epoch": -3}, "epoch must be"),
+        ({"epoch": 1.5}, "epoch must be"),
+        ({"epoch": 0}, "of epoch 0, but its history has 3"),
+        ({"epoch": 2}, "of epoch 2, but its history has 3"),
+        ({"step": 1}, "of epoch 3, but of step 1"),
+        ({"step": 24}, "of epoch 3, but of step 24"),
+        ({"step": 10**30}, "step must be"),
+        ({"history": {}}, "of epoch 3, but its history has 0"),
+        ({"history__val_elbo": sealed.REMOVED}, "history lacks the column 'val_elbo'|not that of"),
+        ({"history__bound": [1.0] * 3}, "has the column 'bound'"),
+        ({"history__loss": [1.0, None, 2.0]}, r"history\.loss\[1\] must be a finite number"),
+        ({"best_elbo": None}, "do not belong together"),
+        ({"best_elbo": 1.0}, "best validation ELBO is not that of epoch"),
+        ({"best_epoch": 7}, "do not belong together"),
+        ({"best_epoch": 0}, "do not belong together"),
+        ({"stop_reason": [1]}, "stop_reason"),
+        ({"stop_reason": "\x1b[2J"}, "stop_reason"),
+        ({"steps_by": "magic"}, "steps_by"),
+        ({"data": {"x": "0"}}, "SHA-256"),
+        ({"unknown": 1}, "unknown entry"),
+        ({"data": {str(i): "0" * 64 for i in range(11)}}, "data must be"),
+        ({"command": []}, "command must be"),
+        ({"best_epoch": 4}, "do not belong together"),
+        ({"best_epoch": -1}, "best_epoch must be"),
+    ],
+)
 def test_a_header_that_contradicts_itself_is_refused(tmp_path, changes, words):
     path = tmp_path / "c.npz"
     arguments = edited(path, **changes)
@@ -307,9 +359,14 @@ def test_a_checkpoint_takes_no_place_of_a_model(tmp_path, kind, resume):
 @pytest.mark.parametrize("name", ["data.npz", "data.npy", "data.csv"])
 def test_a_checkpoint_takes_no_place_of_data(tmp_path, name):
     x, path = grey_rows(), tmp_path / name
-    {".npz": lambda: np.savez(path, x=x), ".npy": lambda: np.save(path, x), ".csv": lambda: np.savetxt(path, x)}[path.suffix]()
+    {".npz": lambda: np.savez(path, x=x), ".npy": lambda: np.save(path, x), ".csv": lambda: np.savetxt(path, x)}[
+        path.suffix
+    ]()
     before = path.read_bytes()
-    with pytest.raises(InputError, match=f"{name} is no checkpoint of npvae, and is not written over: choose another path, or remove it"):
+    with pytest.raises(
+        InputError,
+        match=f"{name} is no checkpoint of npvae, and is not written over: choose another path, or remove it",
+    ):
         small_vae(epochs=1).fit(x, checkpoint=path)
     assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == [name]
 
@@ -322,9 +379,10 @@ def test_a_checkpoint_takes_the_place_of_an_empty_file(tmp_path, start):
     assert inspect_checkpoint(path)[0].epoch == 1
 
 
-@pytest.mark.parametrize(("resume", "fits"), [
-    (False, True), (True, True), ("anyway", True), (0, False), (1, False), (None, False), ("yes", False), ("", False),
-])
+@pytest.mark.parametrize(
+    ("resume", "fits"),
+    [(False, True), (True, True), ("anyway", True), (0, False), (1, False), (None, False), ("yes", False), ("", False)],
+)
 def test_how_a_run_may_be_taken_up_again(resume, fits):
     if fits:
         assert check_resume(resume) is resume
@@ -352,6 +410,7 @@ def test_what_is_kept_is_written_when_it_is_time_and_the_latest_at_the_end(monke
         keeper.keep(6, {"a": array})
     assert len(written) == 5 and written[-1][0] == 6  # nothing is written twice
     for error in (None, OSError):
+
         def full(header, arrays):
             raise OSError("no space left")
 
@@ -374,7 +433,10 @@ def test_without_the_data_arrays_are_to_fit_the_parameters(tmp_path):
     written = Checkpointer(path, run.model, run.settings, {}, 0.0)
     written.write(initial_state(run.model, run.settings, run.x))
     assert read_checkpoint(path, run.model, run.settings, {}).step == 0
-    for change, words in (({"theta": None}, "the array 'theta' is missing"), ({"optimizer/m": np.zeros(110)}, "optimizer/m is float64")):
+    for change, words in (
+        ({"theta": None}, "the array 'theta' is missing"),
+        ({"optimizer/m": np.zeros(110)}, "optimizer/m is float64"),
+    ):
         written.write(initial_state(run.model, run.settings, run.x))
         sealed.edit(path, change)
         with pytest.raises(ModelFileError, match=f"c.npz: {words}"):
@@ -414,7 +476,11 @@ def test_a_state_that_comes_back_is_in_memory_of_its_own():
     run = preparation.prepare(small_vae(optimizer="adam", dtype="float64", backend="numpy"), grey_rows())
     state = initial_state(run.model, run.settings, run.x)
     state.best_theta, state.best_elbo, state.best_epoch, state.epoch, state.step = state.theta + 1.0, -3.5, 1, 2, 12
-    state.steps_by, state.stop_reason, state.history = "fused", "enough", History({"epoch": [1, 2, 3], "loss": [0.5, 0.25, 0.125]})
+    state.steps_by, state.stop_reason, state.history = (
+        "fused",
+        "enough",
+        History({"epoch": [1, 2, 3], "loss": [0.5, 0.25, 0.125]}),
+    )
     header, arrays = describe_state(run.model.ops, state)
     assert header["best_elbo"] == -3.5 and set(arrays) == {"theta", "best_theta", "optimizer/m", "optimizer/v"}
     before = {name: array.copy() for name, array in arrays.items()}
@@ -436,14 +502,27 @@ def test_fingerprints_are_of_shape_dtype_and_numbers():
     known = [x, x.reshape(6, 4), x.astype(np.float32), x + 1, x[:, ::2], np.zeros((0, 6)), np.zeros((0, 5))]
     found = [data_fingerprint(array) for array in known]
     assert len(set(found)) == len(known) and all(len(digest) == 64 for digest in found)
-    assert data_fingerprint(x[:, ::2]) == data_fingerprint(x[:, ::2].copy()) and data_fingerprint(x.T.copy().T) == data_fingerprint(x)
-    assert data_fingerprints(x, None) == {"x": found[0]} and data_fingerprints(x, x + 1) == {"x": found[0], "x_valid": found[3]}
+    assert data_fingerprint(x[:, ::2]) == data_fingerprint(x[:, ::2].copy()) and data_fingerprint(
+        x.T.copy().T
+    ) == data_fingerprint(x)
+    assert data_fingerprints(x, None) == {"x": found[0]} and data_fingerprints(x, x + 1) == {
+        "x": found[0],
+        "x_valid": found[3],
+    }
 
 
-@pytest.mark.parametrize(("start", "foreign"), [
-    (b"", False), (bytes(9), False), (b"a,b\n", True), (b'PK "npvae-checkpoint', False), (b"x" * 40_000 + b'"npvae-model', False),
-    (b"x" * 70_000 + b'"npvae-model', True), (b"x" * 130_000 + b'"npvae-model', True),
-])
+@pytest.mark.parametrize(
+    ("start", "foreign"),
+    [
+        (b"", False),
+        (bytes(9), False),
+        (b"a,b\n", True),
+        (b'PK "npvae-checkpoint', False),
+        (b"x" * 40_000 + b'"npvae-model', False),
+        (b"x" * 70_000 + b'"npvae-model', True),
+        (b"x" * 130_000 + b'"npvae-model', True),
+    ],
+)
 def test_files_of_others_are_told_by_their_beginning(tmp_path, start, foreign):
     path = tmp_path / "f"
     path.write_bytes(start)
@@ -455,15 +534,19 @@ def test_differences_are_named_in_order_and_from_both_sides():
     refuse_difference("p", "model", both, dict(both))
     refuse_difference("p", "model", both, {**both, "a": 2}, free=("a",))
     for found, wanted, words in (
-        (both, {"a": 2, "b": 2, "c": 2}, "p cannot be resumed: its model has a = 1, this run has 2"), (both, {"a": 1, "b": 1}, "c = 1, this run has None"),
-        ({"a": 1, "b": 1}, both, "c = None, this run has 1"), ({"seed": 1}, {"seed": 2}, "seed = 1, this run has 2; give random_state, or a seed, to resume"),
+        (both, {"a": 2, "b": 2, "c": 2}, "p cannot be resumed: its model has a = 1, this run has 2"),
+        (both, {"a": 1, "b": 1}, "c = 1, this run has None"),
+        ({"a": 1, "b": 1}, both, "c = None, this run has 1"),
+        ({"seed": 1}, {"seed": 2}, "seed = 1, this run has 2; give random_state, or a seed, to resume"),
         ({"a": 1}, {"a": 2}, "this run has 2$"),
     ):
         with pytest.raises(InputError, match=words):
             refuse_difference("p", "model", found, wanted)
     for found, wanted, words in (
-        ({"x": 1}, {"x": 2}, "the training data"), ({"x": 1, "x_valid": 1}, {"x": 1, "x_valid": 2}, "the validation data"),
-        ({"x": 1}, {"x": 1, "x_valid": 1}, "the validation data"), ({"x": 1, "x_valid": 1}, {"x": 1}, "the validation data"),
+        ({"x": 1}, {"x": 2}, "the training data"),
+        ({"x": 1, "x_valid": 1}, {"x": 1, "x_valid": 2}, "the validation data"),
+        ({"x": 1}, {"x": 1, "x_valid": 1}, "the validation data"),
+        ({"x": 1, "x_valid": 1}, {"x": 1}, "the validation data"),
         ({"x": 1, "x_valid": 1}, {"x": 2, "x_valid": 2}, "the training data"),
     ):
         with pytest.raises(InputError, match=f"^p cannot be resumed: {words} are not those it was made with"):
@@ -476,21 +559,36 @@ def test_differences_are_named_in_order_and_from_both_sides():
         refuse_difference("p", "model", {**many, "a": 1}, {})
     here = {"backend": "numpy", "npvae": "1", "BLAS": "b"}
     for found, words in (
-        ({**here, "BLAS": "c", "npvae": "0", "z": "1", "y": "2"}, "npvae was 0, here 1, BLAS was c, here b, y was 2, here none, z was 1, here none;"),
-        ({"backend": "numba", "threads": "1"}, "backend was numba, here numpy;"), ({"backend": "numpy", "BLAS": "b"}, "npvae was none, here 1;"),
+        (
+            {**here, "BLAS": "c", "npvae": "0", "z": "1", "y": "2"},
+            "npvae was 0, here 1, BLAS was c, here b, y was 2, here none, z was 1, here none;",
+        ),
+        ({"backend": "numba", "threads": "1"}, "backend was numba, here numpy;"),
+        ({"backend": "numpy", "BLAS": "b"}, "npvae was none, here 1;"),
     ):
         with pytest.raises(InputError, match=f"^p cannot be resumed to the same bits: {words}"):
             refuse_other_environment("p", found, here, False)
-        with pytest.warns(ResumedElsewhereWarning, match=f"^p is resumed elsewhere, not to the same bits: {words[:-1]}$"):
+        with pytest.warns(
+            ResumedElsewhereWarning, match=f"^p is resumed elsewhere, not to the same bits: {words[:-1]}$"
+        ):
             refuse_other_environment("p", found, here, True)
     refuse_other_environment("p", dict(here), here, False)
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"step": 0}, "of epoch 3, but of step 0"), ({"step": 2}, "of epoch 3, but of step 2"), ({"step": 10}, "of epoch 3, but of step 10"),
-    ({"step": 3}, None), ({"step": 12}, None), ({"settings__epochs": 0}, "contradicts itself: epochs must be"),
-    ({"architecture__likelihood": {"name": "cauchy"}}, "cauchy"), ({"architecture__latent_dim": 3}, ""), (None, "too large for its 0 parameters"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"step": 0}, "of epoch 3, but of step 0"),
+        ({"step": 2}, "of epoch 3, but of step 2"),
+        ({"step": 10}, "of epoch 3, but of step 10"),
+        ({"step": 3}, None),
+        ({"step": 12}, None),
+        ({"settings__epochs": 0}, "contradicts itself: epochs must be"),
+        ({"architecture__likelihood": {"name": "cauchy"}}, "cauchy"),
+        ({"architecture__latent_dim": 3}, ""),
+        (None, "too large for its 0 parameters"),
+    ],
+)
 def test_a_checkpoint_is_looked_at_without_its_data(tmp_path, changes, words):
     path = tmp_path / "c.npz"
     edited(path, {"theta": None} if changes is None else {}, **(changes or {}))
@@ -502,8 +600,12 @@ def test_a_checkpoint_is_looked_at_without_its_data(tmp_path, changes, words):
         with pytest.raises(ModelFileError, match=f"c.npz.*{words}"):
             inspect_checkpoint(path)
 
+
 def test_a_run_that_watches_a_bound_of_its_own_goes_on_and_fewer_epochs_are_refused(tmp_path):
-    path, arguments = tmp_path / "c.npz", {"objective": "importance_weighted", "validation_fraction": 0.25, "patience": 9}
+    path, arguments = (
+        tmp_path / "c.npz",
+        {"objective": "importance_weighted", "validation_fraction": 0.25, "patience": 9},
+    )
     fit(path, **arguments)
     state = inspect_checkpoint(path)[0]
     assert state.best_elbo == max(state.history["val_bound"]) == state.history["val_bound"][state.best_epoch - 1]
@@ -518,5 +620,8 @@ def test_what_a_killed_run_left_behind_goes_when_a_checkpoint_s_place_is_taken(t
     left.write_bytes(b"half")
     with CheckpointFile(tmp_path / "c.npz").held():
         assert not left.exists()
-    with pytest.raises(FileNotFoundError, match="for checkpoints does not exist"), CheckpointFile(tmp_path / "no" / "c.npz").held():
+    with (
+        pytest.raises(FileNotFoundError, match="for checkpoints does not exist"),
+        CheckpointFile(tmp_path / "no" / "c.npz").held(),
+    ):
         pass

@@ -22,8 +22,10 @@ def models():
     weights[:, [1, 3]] *= 50.0
     weights[:, [0, 2]] = vae.parameters_["encoder/mean/b"][[0, 2]] = 0.0
     return {
-        "m2": small(epochs=1).fit(x, y), "standardised": small(standardize=True, epochs=1).fit(x, y),
-        "m1+m2": small(vae, epochs=1).fit(x, y), "m1": LatentClassifier(vae, samples=3).fit(x, y),
+        "m2": small(epochs=1).fit(x, y),
+        "standardised": small(standardize=True, epochs=1).fit(x, y),
+        "m1+m2": small(vae, epochs=1).fit(x, y),
+        "m1": LatentClassifier(vae, samples=3).fit(x, y),
     }
 
 
@@ -66,38 +68,75 @@ def without_last(array):
     return array[..., :-1]
 
 
-@pytest.mark.parametrize(("kind", "changed", "changes", "words"), [
-    ("standardised", {"center": None}, {}, "the array 'center' is missing"), ("standardised", {"scale": None}, {}, "the array 'scale' is missing"),
-    *(("standardised", {name: change}, {}, "its means and deviations do not fit its features")
-      for name in ("center", "scale") for change in (without_last, as_float32, with_one(np.nan), with_one(np.inf))),
-    ("standardised", {"scale": scaled(0.0)}, {}, "its deviations are not all above 0"),
-    ("standardised", {"scale": scaled([1, 1, -1, 1, 1, 1])}, {}, "its deviations are not all above 0"),
-    ("m2", {"center": lambda _: np.zeros(6)}, {}, "the array 'scale' is missing"), ("m2", {"scale": lambda _: np.ones(6)}, {}, "'center' is missing"),
-    ("m2", {"more": lambda _: np.zeros(1)}, {}, "the array 'more' is of no use to it"),
-    ("m2", {}, {"class_prior": [0.5, 0.5]}, "it has 3 classes and a prior of 2"), ("m2", {}, {"classes": [0, 1]}, "it has 2 classes and a prior of 3"),
-    ("m2", {}, {"classes": [0, 1], "class_prior": [0.5, 0.5]}, "it has 2 classes and a prior of 2"),
-    ("m2", {}, {"classes": [0, 1, 1]}, "twice"), ("m2", {}, {"classes": [0]}, "classes"), ("m2", {}, {"class_prior": [0.0, 0.5, 0.5]}, "class_prior"),
-    ("m1+m2", {"center": lambda _: np.zeros(2)}, {}, "the array 'center' is of no use to it"),
-    ("m1+m2", {"features/theta": None}, {}, "theta"), ("m1+m2", {"features/more": lambda _: np.zeros(1)}, {}, "more"),
-    *((kind, {}, {f"{place}used_dimensions": used}, r"its features \[.*\] are no dimensions of its VAE")
-      for kind, place in (("m1+m2", "features__"), ("m1", "")) for used in ([3, 1], [1, 1], [1, 4], [4])),
-    *((kind, {}, {f"{place}used_dimensions": used}, "used_dimensions") for kind, place in (("m1+m2", "features__"), ("m1", "")) for used in ([], [-1, 3])),
-    ("m1+m2", {}, {"features__used_dimensions": [1]}, "its architecture is for another number of features"),
-    ("m1", {}, {"used_dimensions": [1]}, r"the shapes \(\(2, 3\), \(3,\)\), which do not fit its features and classes"),
-    ("m1", {}, {"classes": [0, 1]}, "which do not fit its features and classes"),
-    *(("m1", {name: without_last}, {}, "which do not fit its features and classes") for name in ("coef", "intercept")),
-    ("m1", {"coef": lambda array: np.ascontiguousarray(array.T)}, {}, "which do not fit its features and classes"),
-    *(("m1", {name: change}, {}, "its classifier is not of finite float64 numbers")
-      for name in ("coef", "intercept") for change in (as_float32, with_one(np.nan), with_one(np.inf))),
-    ("m1", {"coef": None}, {}, "the array 'coef' is missing"), ("m1", {"intercept": None}, {}, "the array 'intercept' is missing"),
-    ("m1", {"more": lambda _: np.zeros(1)}, {}, "the array 'more' is of no use to it"),
-    ("m1", {}, {"l2": 0.0}, "l2"), ("m1", {}, {"samples": -1}, "samples"), ("m1", {}, {"classes": [0]}, "classes"),
-])
+@pytest.mark.parametrize(
+    ("kind", "changed", "changes", "words"),
+    [
+        ("standardised", {"center": None}, {}, "the array 'center' is missing"),
+        ("standardised", {"scale": None}, {}, "the array 'scale' is missing"),
+        *(
+            ("standardised", {name: change}, {}, "its means and deviations do not fit its features")
+            for name in ("center", "scale")
+            for change in (without_last, as_float32, with_one(np.nan), with_one(np.inf))
+        ),
+        ("standardised", {"scale": scaled(0.0)}, {}, "its deviations are not all above 0"),
+        ("standardised", {"scale": scaled([1, 1, -1, 1, 1, 1])}, {}, "its deviations are not all above 0"),
+        ("m2", {"center": lambda _: np.zeros(6)}, {}, "the array 'scale' is missing"),
+        ("m2", {"scale": lambda _: np.ones(6)}, {}, "'center' is missing"),
+        ("m2", {"more": lambda _: np.zeros(1)}, {}, "the array 'more' is of no use to it"),
+        ("m2", {}, {"class_prior": [0.5, 0.5]}, "it has 3 classes and a prior of 2"),
+        ("m2", {}, {"classes": [0, 1]}, "it has 2 classes and a prior of 3"),
+        ("m2", {}, {"classes": [0, 1], "class_prior": [0.5, 0.5]}, "it has 2 classes and a prior of 2"),
+        ("m2", {}, {"classes": [0, 1, 1]}, "twice"),
+        ("m2", {}, {"classes": [0]}, "classes"),
+        ("m2", {}, {"class_prior": [0.0, 0.5, 0.5]}, "class_prior"),
+        ("m1+m2", {"center": lambda _: np.zeros(2)}, {}, "the array 'center' is of no use to it"),
+        ("m1+m2", {"features/theta": None}, {}, "theta"),
+        ("m1+m2", {"features/more": lambda _: np.zeros(1)}, {}, "more"),
+        *(
+            (kind, {}, {f"{place}used_dimensions": used}, r"its features \[.*\] are no dimensions of its VAE")
+            for kind, place in (("m1+m2", "features__"), ("m1", ""))
+            for used in ([3, 1], [1, 1], [1, 4], [4])
+        ),
+        *(
+            (kind, {}, {f"{place}used_dimensions": used}, "used_dimensions")
+            for kind, place in (("m1+m2", "features__"), ("m1", ""))
+            for used in ([], [-1, 3])
+        ),
+        ("m1+m2", {}, {"features__used_dimensions": [1]}, "its architecture is for another number of features"),
+        (
+            "m1",
+            {},
+            {"used_dimensions": [1]},
+            r"the shapes \(\(2, 3\), \(3,\)\), which do not fit its features and classes",
+        ),
+        ("m1", {}, {"classes": [0, 1]}, "which do not fit its features and classes"),
+        *(
+            ("m1", {name: without_last}, {}, "which do not fit its features and classes")
+            for name in ("coef", "intercept")
+        ),
+        ("m1", {"coef": lambda array: np.ascontiguousarray(array.T)}, {}, "which do not fit its features and classes"),
+        *(
+            ("m1", {name: change}, {}, "its classifier is not of finite float64 numbers")
+            for name in ("coef", "intercept")
+            for change in (as_float32, with_one(np.nan), with_one(np.inf))
+        ),
+        ("m1", {"coef": None}, {}, "the array 'coef' is missing"),
+        ("m1", {"intercept": None}, {}, "the array 'intercept' is missing"),
+        ("m1", {"more": lambda _: np.zeros(1)}, {}, "the array 'more' is of no use to it"),
+        ("m1", {}, {"l2": 0.0}, "l2"),
+        ("m1", {}, {"samples": -1}, "samples"),
+        ("m1", {}, {"classes": [0]}, "classes"),
+    ],
+)
 def test_what_contradicts_itself_is_refused(models, tmp_path, kind, changed, changes, words):
     path = tmp_path / "m.npz"
     models[kind].save(path)
     arrays = sealed.read(path)[1]
-    sealed.edit(path, {name: None if change is None else np.asarray(change(arrays.get(name))) for name, change in changed.items()}, **changes)
+    sealed.edit(
+        path,
+        {name: None if change is None else np.asarray(change(arrays.get(name))) for name, change in changed.items()},
+        **changes,
+    )
     with pytest.raises(ModelFileError, match=words):
         KINDS[kind].load(path)
 

@@ -67,7 +67,13 @@ def test_train_alone_leaves_model_history_and_pictures(tmp_path, capsys):
     out, err = output(capsys)
     folder = tmp_path / "npvae-run"
     assert {path.name for path in folder.iterdir()} == {
-        "model.npz", "history.csv", "checkpoint.npz", "loss.png", "latent.png", "manifold.png", "reconstructions.png",
+        "model.npz",
+        "history.csv",
+        "checkpoint.npz",
+        "loss.png",
+        "latent.png",
+        "manifold.png",
+        "reconstructions.png",
     }
     for word in ("encoder/0", "404,244 parameters", "cross-entropy", "4000 rows", "wrote npvae-run/"):
         assert word in out
@@ -115,11 +121,31 @@ def test_resume_goes_on_to_the_same_bits(tmp_path):
 @pytest.mark.parametrize("epoch", [0, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_resume_alone_goes_on_with_what_was_begun(tmp_path, epoch, number):
-    """From the first epoch too, in which there is no model yet; data, options and all come from the folder, wherever it is
-    said from. Checkpoints are not due: what Ctrl-C could keep it keeps."""
+    """From the first epoch too, in which there is no model yet; data, options and all come from the folder, wherever it
+    is said from. Checkpoints are not due: what Ctrl-C could keep it keeps."""
     np.save("x.npy", grey_rows(200))
-    begun = ["train", "--data", "x.npy", "--epochs", "4", "--hidden", "5", "--no-plots", "--quiet", "--optimizer", "adam:beta1=0.8",
-             "--schedule", "cosine", "--latent-dim", "3", "--allow-missing", "--binarize", "dynamic", "--batch-size", "20"]
+    begun = [
+        "train",
+        "--data",
+        "x.npy",
+        "--epochs",
+        "4",
+        "--hidden",
+        "5",
+        "--no-plots",
+        "--quiet",
+        "--optimizer",
+        "adam:beta1=0.8",
+        "--schedule",
+        "cosine",
+        "--latent-dim",
+        "3",
+        "--allow-missing",
+        "--binarize",
+        "dynamic",
+        "--batch-size",
+        "20",
+    ]
     assert main([*begun, "--out", "whole"]) == 0
     said = ended_in_epoch(epoch, number, [*begun, "--out", "parts"])
     model = tmp_path / "parts" / "model.npz"
@@ -152,8 +178,12 @@ def test_what_may_be_said_anew_where_a_run_is_resumed(trained, tmp_path, capsys)
     assert main([*quiet]) == 0
     assert VAE.load(trained / "model.npz").history_.epochs == 4  # what was asked for last
     output(capsys)
-    for flags, words in ((["--hidden", "9"], "--hidden 9: the run in run"), (["--allow-missing"], "begun without it; leave --allow-missing out"),
-                         (["--epochs", "1"], "is of epoch 4"), (["--backend", "cupy"], "or give --resume-anyway")):
+    for flags, words in (
+        (["--hidden", "9"], "--hidden 9: the run in run"),
+        (["--allow-missing"], "begun without it; leave --allow-missing out"),
+        (["--epochs", "1"], "is of epoch 4"),
+        (["--backend", "cupy"], "or give --resume-anyway"),
+    ):
         assert main([*quiet, *flags]) == 2
         assert words in output(capsys)[1]
     own = ["train", "--out", "own", "--resume", "--no-plots", "--quiet"]
@@ -173,7 +203,9 @@ def test_a_run_that_is_resumed_on_another_backend(tmp_path, capsys):
         patch.setattr(NumpyOps, "bits_depend_on", lambda self: {"NumPy": "9.9", "instructions": "none"})
         assert main(resumed) == 2
         said = output(capsys)[1]
-        assert f"NumPy was {np.__version__}, here 9.9" in said and "instructions was" in said and "--resume-anyway" in said
+        assert (
+            f"NumPy was {np.__version__}, here 9.9" in said and "instructions was" in said and "--resume-anyway" in said
+        )
         assert main([*resumed, "--resume-anyway"]) == 0
         assert "is resumed elsewhere, not to the same bits: NumPy was" in output(capsys)[1]
         assert VAE.load(tmp_path / "run" / "model.npz").history_.epochs == 3
@@ -189,11 +221,33 @@ def test_resume_refuses_another_run(trained, capsys):
 
 
 def test_train_on_a_table(tmp_path, table, capsys):
-    code = main([
-        "train", "--data", "table.csv", "--label-column", "kind", "--out", "t", "--likelihood",
-        "gaussian_per_feature:floor=1e-4", "--optimizer", "adam:epsilon=1e-6", "--schedule", "steps:1=0.5",
-        "--epochs", "3", "--hidden", "8,4", "--latent-dim", "3", "--validation-fraction", "0.2", "--patience", "2",
-    ])
+    code = main(
+        [
+            "train",
+            "--data",
+            "table.csv",
+            "--label-column",
+            "kind",
+            "--out",
+            "t",
+            "--likelihood",
+            "gaussian_per_feature:floor=1e-4",
+            "--optimizer",
+            "adam:epsilon=1e-6",
+            "--schedule",
+            "steps:1=0.5",
+            "--epochs",
+            "3",
+            "--hidden",
+            "8,4",
+            "--latent-dim",
+            "3",
+            "--validation-fraction",
+            "0.2",
+            "--patience",
+            "2",
+        ]
+    )
     assert code == 0, output(capsys)
     vae = VAE.load(tmp_path / "t" / "model.npz")
     assert vae.feature_names_in_.tolist() == list("abcdef")
@@ -225,7 +279,17 @@ def test_a_run_that_blows_up_says_why_and_leaves_no_model_of_step_0(tmp_path, ca
 
 def test_the_last_good_model_of_a_run_that_blows_up_says_so(tmp_path, capsys):
     """The learning rate is small for two epochs, and then 1e30."""
-    diverges_later = [*QUICK, "--epochs", "5", "--optimizer", "sgd", "--learning-rate", "1e-3", "--schedule", "steps:2=1e33"]
+    diverges_later = [
+        *QUICK,
+        "--epochs",
+        "5",
+        "--optimizer",
+        "sgd",
+        "--learning-rate",
+        "1e-3",
+        "--schedule",
+        "steps:2=1e33",
+    ]
     assert main(["train", "--out", "run", "--no-plots", *diverges_later]) == 1
     out, err = output(capsys)
     assert "epoch 3, step" in err and out.splitlines()[-1] == f"the last good parameters are in {Path('run/model.npz')}"
@@ -266,8 +330,8 @@ def contents(folder, but=()):
 
 
 def test_overwrite_keeps_the_old_run_until_the_new_one_is_whole(trained, tmp_path, capsys):
-    """A run that diverges, or is killed or interrupted in its third epoch, leaves every file but the checkpoint; with --resume
-    alone the new run is gone on with, to the bits of one that was not ended, and takes the old one's place."""
+    """A run that diverges, or is killed or interrupted in its third epoch, leaves every file but the checkpoint; with
+    --resume alone the new run is gone on with, to the bits of one that was not ended, and takes the old one's place."""
     before = contents(trained, ["checkpoint.npz"])
     assert main(["train", "--out", "run", "--quiet", *QUICK, "--overwrite", *DIVERGES]) == 1
     assert contents(trained, ["checkpoint.npz"]) == before
@@ -298,7 +362,8 @@ def test_names_that_the_terminal_cannot_show(tmp_path):
     np.save(tmp_path / "üñï 漢.npy", grey_rows())
     done = processes.run(
         [sys.executable, "-m", "npvae", "train", "--data", "üñï 漢.npy", "--out", "run", "--epochs", "1", "--no-plots"],
-        text=False, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        text=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )
     assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr
 
@@ -320,20 +385,40 @@ def test_what_a_training_says(capsys, monkeypatch):
         return out.splitlines()
 
     first = said("--validation-fraction", "0.25", "--patience", "1")
-    assert first[0] == "data: x.npy, 40 rows of shape (6,), validated on 0.25 of them, held out" and first[1].startswith("layer ")
-    assert first[-5].startswith("training    loss ") and first[-4].startswith("validation  loss ") and first[-3].endswith("of 2 latent dimensions active; 2.5 s")
-    assert first[-2].startswith("kept the parameters of epoch ") and first[-1] == "wrote run/: model.npz, history.csv, checkpoint.npz"
+    assert first[0] == "data: x.npy, 40 rows of shape (6,), validated on 0.25 of them, held out" and first[
+        1
+    ].startswith("layer ")
+    assert (
+        first[-5].startswith("training    loss ")
+        and first[-4].startswith("validation  loss ")
+        and first[-3].endswith("of 2 latent dimensions active; 2.5 s")
+    )
+    assert (
+        first[-2].startswith("kept the parameters of epoch ")
+        and first[-1] == "wrote run/: model.npz, history.csv, checkpoint.npz"
+    )
     complete = "the run was complete already: nothing was left to train"
     assert complete in said("--resume", "--validation-fraction", "0.25", "--patience", "1", "--no-plots")
     begun = said("--overwrite")
-    assert begun[0] == "data: x.npy, 40 rows of shape (6,)" and begun[-3].startswith("training ") and "2 latent dim" in begun[-2] and complete not in begun
+    assert (
+        begun[0] == "data: x.npy, 40 rows of shape (6,)"
+        and begun[-3].startswith("training ")
+        and "2 latent dim" in begun[-2]
+        and complete not in begun
+    )
     longer = said("--resume", "--epochs", "3")
-    assert complete not in longer and len(longer) == len(begun) and not any("starts anew" in line for line in (*first, *begun, *longer))
+    assert (
+        complete not in longer
+        and len(longer) == len(begun)
+        and not any("starts anew" in line for line in (*first, *begun, *longer))
+    )
     Path("run/checkpoint.npz").unlink(), Path("run/model.npz").unlink()
     assert "run holds no checkpoint: the run starts anew" in said("--resume") and complete in said("--resume")
     assert said("--resume", "--quiet") == []
-    assert said("--preset", "note", "--overwrite")[0] == \
-        "preset note: 784-256-2 on grey MNIST, 50 epochs of RMSprop (the Keras example variational_autoencoder.py)"
+    assert (
+        said("--preset", "note", "--overwrite")[0]
+        == "preset note: 784-256-2 on grey MNIST, 50 epochs of RMSprop (the Keras example variational_autoencoder.py)"
+    )
 
 
 def test_overwrite_replaces_links_and_not_what_they_lead_to(tmp_path, capsys):
@@ -347,12 +432,19 @@ def test_overwrite_replaces_links_and_not_what_they_lead_to(tmp_path, capsys):
     for name in before:
         Path("run", name).symlink_to(elsewhere / name)
     assert main([*ON_ROWS, "--no-plots", "--quiet"]) == 2  # no --overwrite
-    assert output(capsys)[1] == "npvae: run already holds model.npz: choose another --out, or --resume, or --overwrite\n"
+    assert (
+        output(capsys)[1] == "npvae: run already holds model.npz: choose another --out, or --resume, or --overwrite\n"
+    )
     assert main([*ON_ROWS, "--no-plots", "--quiet", "--overwrite"]) == 0
-    assert contents(elsewhere, but=[".checkpoint.npz.lock"]) == before and not any(path.is_symlink() for path in Path("run").iterdir())
+    assert contents(elsewhere, but=[".checkpoint.npz.lock"]) == before and not any(
+        path.is_symlink() for path in Path("run").iterdir()
+    )
     assert set(contents(Path("run"), but=[".checkpoint.npz.lock"])) == {"model.npz", "history.csv", "checkpoint.npz"}
     Path("run/model.npz").unlink()
-    assert main([*ON_ROWS, "--no-plots", "--quiet"]) == 2 and "run already holds checkpoint.npz: choose" in output(capsys)[1]
+    assert (
+        main([*ON_ROWS, "--no-plots", "--quiet"]) == 2
+        and "run already holds checkpoint.npz: choose" in output(capsys)[1]
+    )
     Path("run/checkpoint.npz").rename("moved.npz")
     Path("run/checkpoint.npz").symlink_to(tmp_path / "moved.npz")
     for more, epochs in (([], 3), (["--overwrite"], 4)):  # it goes on from where the link leads to
@@ -362,7 +454,11 @@ def test_overwrite_replaces_links_and_not_what_they_lead_to(tmp_path, capsys):
         assert Path("run/checkpoint.npz").is_symlink() and Path("moved.npz").read_bytes() != moved
     Path("new").mkdir()
     Path("new/checkpoint.npz").symlink_to(tmp_path / "kept.npz")
-    assert main([*ON_ROWS, "--no-plots", "--quiet", "--out", "new"]) == 0 and Path("new/checkpoint.npz").is_symlink() and Path("kept.npz").exists()
+    assert (
+        main([*ON_ROWS, "--no-plots", "--quiet", "--out", "new"]) == 0
+        and Path("new/checkpoint.npz").is_symlink()
+        and Path("kept.npz").exists()
+    )
 
 
 def test_a_model_that_is_there_is_seen_before_and_after_the_folder_is_held(capsys, monkeypatch):
@@ -389,7 +485,9 @@ def test_data_inside_the_folder_of_a_run_are_no_product_of_it(capsys):
     Path("run/history.csv").write_text("a,b\n" + "0.5,0.25\n" * 20)
     for data, code in (("run/history.csv", 2), ("run/x.npy", 0)):
         assert main([*ON_ROWS, "--no-plots", "--quiet", "--overwrite", "--data", data]) == code
-    assert output(capsys)[1].startswith("npvae: --out run/history.csv is the file of --data: run/history.csv is read from")
+    assert output(capsys)[1].startswith(
+        "npvae: --out run/history.csv is the file of --data: run/history.csv is read from"
+    )
 
 
 def test_pictures_of_more_than_two_latent_dimensions_and_those_of_a_run_before(capsys, monkeypatch):
@@ -405,7 +503,11 @@ def test_pictures_of_more_than_two_latent_dimensions_and_those_of_a_run_before(c
         assert output(capsys)[0].splitlines()[-1] == wrote
     assert main([*ON_ROWS, "--resume"]) == 0
     out = output(capsys)[0].splitlines()
-    assert out[-1] == wrote and "the run was complete already: nothing was left to train" in out and not any("starts anew" in line for line in out)
+    assert (
+        out[-1] == wrote
+        and "the run was complete already: nothing was left to train" in out
+        and not any("starts anew" in line for line in out)
+    )
 
 
 def test_ctrl_c_as_the_training_ends_leaves_a_whole_model(capsys, monkeypatch):
@@ -419,7 +521,9 @@ def test_ctrl_c_as_the_training_ends_leaves_a_whole_model(capsys, monkeypatch):
     monkeypatch.setattr(VAE, "fit_prepared", interrupted)
     assert main([*ON_ROWS, "--no-plots"]) == 130
     out, err = output(capsys)
-    assert "npvae: interrupted as the training ended; the model is whole\n" in err and out.splitlines()[-1].startswith("wrote run/: model.npz")
+    assert "npvae: interrupted as the training ended; the model is whole\n" in err and out.splitlines()[-1].startswith(
+        "wrote run/: model.npz"
+    )
     assert VAE.load("run/model.npz", backend="numpy").history_.epochs == 2
 
 
@@ -438,17 +542,30 @@ def test_what_evaluate_and_reconstruct_say_of_a_few_rows(capsys):
     assert np.allclose(np.loadtxt("reconstructions.csv", delimiter=","), vae.reconstruct(x), rtol=1e-6)
     np.save("grey.npy", 255.0 * grey_rows(12))
     assert main(["reconstruct", "m.npz", "--data", "grey.npy", "--out", "grey.csv"]) == 0
-    assert output(capsys)[0].splitlines()[1].startswith("note: of grey values the bernoulli likelihood gives cross-entropies")
+    assert (
+        output(capsys)[0]
+        .splitlines()[1]
+        .startswith("note: of grey values the bernoulli likelihood gives cross-entropies")
+    )
     evaluate = ["evaluate", "m.npz", "--data", "x.npy", "--samples", "2", "--backend", "numpy", "--seed", "3"]
     assert main([*evaluate, "--rows", "12", "--json", "e.json"]) == 0
     lines = output(capsys)[0].splitlines()
-    assert lines[0] == "x.npy, 12 rows; nats a row" and lines[-2].endswith("on the numpy backend, seed 3") and lines[-1] == "wrote e.json"
-    assert Path("e.json").read_text().startswith('{\n  "data": "x.npy",\n  "') and Path("e.json").read_text().endswith("\n}\n")
+    assert (
+        lines[0] == "x.npy, 12 rows; nats a row"
+        and lines[-2].endswith("on the numpy backend, seed 3")
+        and lines[-1] == "wrote e.json"
+    )
+    assert Path("e.json").read_text().startswith('{\n  "data": "x.npy",\n  "') and Path("e.json").read_text().endswith(
+        "\n}\n"
+    )
     assert main([*evaluate, "--json", "e.json", "--quiet"]) == 0 and output(capsys)[0] == ""
     assert main([*evaluate, "--rows", "5", "--json", "-"]) == 0
     out, err = output(capsys)
     assert '"rows": 5' in out and "x.npy, 5 rows; nats a row\n" in err and "wrote" not in err
-    assert main(["evaluate", "m.npz", "--data", "x.npy", "--rows", "13"]) == 2 and "--rows is 13, but the data have 12 rows" in output(capsys)[1]
+    assert (
+        main(["evaluate", "m.npz", "--data", "x.npy", "--rows", "13"]) == 2
+        and "--rows is 13, but the data have 12 rows" in output(capsys)[1]
+    )
     assert main(["encode", "m.npz", "--data", "x.npy", "--logvar"]) == 0
     assert output(capsys)[0] == "wrote latent.csv: 12 rows, mean_0, mean_1, logvar_0, logvar_1\n"
     assert main(["sample", "m.npz", "-n", "3"]) == 0 and output(capsys)[0] == "wrote samples.csv: 3 samples\n"
@@ -465,7 +582,10 @@ def test_pictures_of_rows_that_are_squares_and_pictures_for_a_pipe(monkeypatch):
     monkeypatch.setattr(plots, "plot_reconstructions", lambda vae, x, **how: x.shape)
     monkeypatch.setattr(plots, "save", lambda ax, path: saved.append((ax, type(path), os.fspath(path))))
     for out, kind in (("p.png", Stream), ("q.png", str)):
-        assert main(["sample", "m.npz", "-n", "3", "--out", out]) == 0 and main(["reconstruct", "m.npz", "--data", "x.npy", "--out", out]) == 0
+        assert (
+            main(["sample", "m.npz", "-n", "3", "--out", out]) == 0
+            and main(["reconstruct", "m.npz", "--data", "x.npy", "--out", out]) == 0
+        )
         assert saved[-2:] == [((3, 8, 8), kind, out), ((12, 64), kind, out)]
 
 
@@ -575,10 +695,17 @@ def test_bad_usage_is_one_line_and_exit_code_2(trained, tmp_path, capsys, name):
     assert out == "" and sorted(str(path) for path in tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    ([], "required: COMMAND"), (["fly"], "COMMAND: invalid choice: 'fly'"), (["train", "--epochs", "many"], "--epochs must be a whole number, got 'many'"),
-    (["train", "--fly"], "--fly"), (["sample"], "required: model"), (["impute", "--data", "x.csv"], "--out"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "required: COMMAND"),
+        (["fly"], "COMMAND: invalid choice: 'fly'"),
+        (["train", "--epochs", "many"], "--epochs must be a whole number, got 'many'"),
+        (["train", "--fly"], "--fly"),
+        (["sample"], "required: model"),
+        (["impute", "--data", "x.csv"], "--out"),
+    ],
+)
 def test_argument_errors_are_one_line_and_exit_code_2(capsys, arguments, words):
     assert main(arguments) == 2
     out, err = capsys.readouterr()
@@ -591,13 +718,16 @@ def test_a_closed_pipe_is_no_traceback(trained):
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr
 
 
-@pytest.mark.parametrize(("text", "choice"), [
-    ("adam", "adam"),
-    ("adam:epsilon=1e-4,beta1=0.5", {"name": "adam", "epsilon": 1e-4, "beta1": 0.5}),
-    ("bounded:low=none,high=-1.5", {"name": "bounded", "low": None, "high": -1.5}),
-    ("ordinal:sizes=3+4", {"name": "ordinal", "sizes": [3, 4]}),
-    ("rmsprop:epsilon_inside=false,rho=1", {"name": "rmsprop", "epsilon_inside": False, "rho": 1}),
-])
+@pytest.mark.parametrize(
+    ("text", "choice"),
+    [
+        ("adam", "adam"),
+        ("adam:epsilon=1e-4,beta1=0.5", {"name": "adam", "epsilon": 1e-4, "beta1": 0.5}),
+        ("bounded:low=none,high=-1.5", {"name": "bounded", "low": None, "high": -1.5}),
+        ("ordinal:sizes=3+4", {"name": "ordinal", "sizes": [3, 4]}),
+        ("rmsprop:epsilon_inside=false,rho=1", {"name": "rmsprop", "epsilon_inside": False, "rho": 1}),
+    ],
+)
 def test_choices(text, choice):
     assert choices.parse_choice(text) == choice
 

@@ -49,8 +49,10 @@ def test_the_measures_are_their_definitions(model):
     assert found["log_likelihood"] is None and "log_likelihood" not in found["seconds"]
     assert found["aggregate_kl"] + found["mutual_information"] == pytest.approx(found["kl"], rel=1e-5)
     json.dumps(found)
-    assert report.evaluate_model(vae, x, samples=20, random_state=5)["log_likelihood"] == \
+    assert (
         report.evaluate_model(vae, x, samples=20, random_state=5)["log_likelihood"]
+        == report.evaluate_model(vae, x, samples=20, random_state=5)["log_likelihood"]
+    )
 
 
 def test_units_of_the_data_do_not_matter(tmp_path):
@@ -64,7 +66,18 @@ def test_units_of_the_data_do_not_matter(tmp_path):
 def test_neighbours_of_a_known_data_set(tmp_path, capsys):
     digits = load_dataset("digits")
     VAE(epochs=1, divide_by=255, random_state=0).fit(digits.x_train[:500]).save(tmp_path / "m.npz")
-    command = ["evaluate", str(tmp_path / "m.npz"), "--data", "digits", "--rows", "100", "--samples", "0", "--json", str(tmp_path / "e.json")]
+    command = [
+        "evaluate",
+        str(tmp_path / "m.npz"),
+        "--data",
+        "digits",
+        "--rows",
+        "100",
+        "--samples",
+        "0",
+        "--json",
+        str(tmp_path / "e.json"),
+    ]
     assert main(command) == 0
     found = json.loads((tmp_path / "e.json").read_text())
     assert 0.1 < found["neighbour_accuracy"] < 1 and "15-NN accuracy" in capsys.readouterr().out
@@ -75,7 +88,9 @@ def test_one_row_has_no_error_and_json_no_nan(model):
     command = ["evaluate", path, "--data", data, "--rows", "1", "--samples", "1", "--quiet"]
     assert main([*command, "--json", str(folder / "e.json")]) == 0
     found = json.loads((folder / "e.json").read_text(), parse_constant=lambda name: pytest.fail(name))
-    assert found["standard_error"] is None and found["sampling_error"] is None and math.isfinite(found["log_likelihood"])
+    assert (
+        found["standard_error"] is None and found["sampling_error"] is None and math.isfinite(found["log_likelihood"])
+    )
 
 
 @pytest.mark.parametrize("backend", ["numpy", "auto"])
@@ -89,13 +104,16 @@ def test_threads_change_no_number_by_more_than_rounding(model, backend):
     assert found[0] == pytest.approx(found[1], rel=1e-6)
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    (["--threads", "0"], "--threads must be at least 1"),
-    (["--samples", "-1"], "--samples must be at least 0"),
-    (["--rows", "13"], "--rows is 13, but the data have 12 rows"),
-    (["--at-once", "2"], "--at-once must be at least 4, got 2"),
-    (["--json", "no/such/folder/e.json"], "the folder of --json no/such/folder/e.json does not exist"),
-])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--threads", "0"], "--threads must be at least 1"),
+        (["--samples", "-1"], "--samples must be at least 0"),
+        (["--rows", "13"], "--rows is 13, but the data have 12 rows"),
+        (["--at-once", "2"], "--at-once must be at least 4, got 2"),
+        (["--json", "no/such/folder/e.json"], "the folder of --json no/such/folder/e.json does not exist"),
+    ],
+)
 def test_bad_options_are_refused_in_one_line(model, capsys, options, words):
     _, path, data, _ = model
     assert main(["evaluate", path, "--data", data, *options]) == 2
@@ -122,12 +140,26 @@ def test_a_preset_is_a_run_that_can_start(name):
     from npvae.cli import choices
 
     assert all(getattr(options, key) == value for key, value in presets.PRESETS[name].options.items())
-    said = {name: choices.parse_choice(getattr(options, name)) for name in ("optimizer", "objective") if getattr(options, name) is not None}
-    settings = training_settings(VAE(
-        epochs=options.epochs, batch_size=options.batch_size, learning_rate=options.learning_rate, kl_warmup=choices.parse_warmup(options.kl_warmup),
-        schedule=choices.parse_schedule(options.schedule), random_state=0, **said,
-    ))
-    assert (settings.epochs, settings.batch_size) == (options.epochs, options.batch_size) and settings.learning_rate == presets.PRESETS[name].options.get("learning_rate", 1e-3)
+    said = {
+        name: choices.parse_choice(getattr(options, name))
+        for name in ("optimizer", "objective")
+        if getattr(options, name) is not None
+    }
+    settings = training_settings(
+        VAE(
+            epochs=options.epochs,
+            batch_size=options.batch_size,
+            learning_rate=options.learning_rate,
+            kl_warmup=choices.parse_warmup(options.kl_warmup),
+            schedule=choices.parse_schedule(options.schedule),
+            random_state=0,
+            **said,
+        )
+    )
+    assert (settings.epochs, settings.batch_size) == (
+        options.epochs,
+        options.batch_size,
+    ) and settings.learning_rate == presets.PRESETS[name].options.get("learning_rate", 1e-3)
     assert repr(settings.optimizer) == repr(optim.get(said.get("optimizer", "rmsprop")))
 
 
@@ -135,16 +167,27 @@ def test_the_presets_are_what_the_papers_did():
     """Written out: data, widths, and how each is trained; the stairs of learning rates are checked below."""
     binarised = {"data": "mnist", "activation": "tanh", "binarize": "dynamic", "learning_rate": 1e-3}
     burda = {
-        **binarised, "hidden": "200,200", "latent_dim": 50, "batch_size": 20, "output_bias": "data",
+        **binarised,
+        "hidden": "200,200",
+        "latent_dim": 50,
+        "batch_size": 20,
+        "output_bias": "data",
         "optimizer": "adam:epsilon=5e-6,initial_accumulator=0.0025",
     }
     wanted = {
         "note": {"data": "mnist", "hidden": "256", "latent_dim": 2, "epochs": 50, "batch_size": 100},
         "aevb": {**binarised, "hidden": "500", "latent_dim": 20, "batch_size": 100, "optimizer": "adam", "epochs": 200},
-        "iwae": {**burda, "epochs": 3280}, "iwae-364": {**burda, "epochs": 1 + 3 + 9 + 27 + 4 * 81},
+        "iwae": {**burda, "epochs": 3280},
+        "iwae-364": {**burda, "epochs": 1 + 3 + 9 + 27 + 4 * 81},
         "static-mnist": {
-            "data": "binarized-mnist", "hidden": "400", "latent_dim": 40, "batch_size": 100, "optimizer": "adam", "learning_rate": 1e-4,
-            "epochs": 500, "schedule": "steps:200=0.630957,350=0.398107",
+            "data": "binarized-mnist",
+            "hidden": "400",
+            "latent_dim": 40,
+            "batch_size": 100,
+            "optimizer": "adam",
+            "learning_rate": 1e-4,
+            "epochs": 500,
+            "schedule": "steps:200=0.630957,350=0.398107",
         },
     }
     assert set(presets.PRESETS) == set(wanted)
@@ -185,9 +228,23 @@ def test_an_option_beside_a_preset_goes_first(order):
 
 def test_the_objective_and_the_warm_up_of_the_command_line(tmp_path):
     np.save(tmp_path / "x.npy", grey_rows())
-    command = ["train", "--data", str(tmp_path / "x.npy"), "--out", str(tmp_path / "run"), "--epochs", "4", "--hidden", "4",
-               "--objective", "importance_weighted:samples=3,estimator=dreg", "--kl-warmup", "cyclic:period=2", "--quiet",
-               "--no-plots"]
+    command = [
+        "train",
+        "--data",
+        str(tmp_path / "x.npy"),
+        "--out",
+        str(tmp_path / "run"),
+        "--epochs",
+        "4",
+        "--hidden",
+        "4",
+        "--objective",
+        "importance_weighted:samples=3,estimator=dreg",
+        "--kl-warmup",
+        "cyclic:period=2",
+        "--quiet",
+        "--no-plots",
+    ]
     assert main(command) == 0
     vae = VAE.load(tmp_path / "run" / "model.npz")
     assert vae.objective == {"name": "importance_weighted", "samples": 3, "estimator": "dreg"}

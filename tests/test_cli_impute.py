@@ -42,13 +42,31 @@ def cells(path, delimiter=";"):
 
 def test_a_table_of_names_and_numbers(table, tmp_path, capsys):
     out, intervals, model = tmp_path / "filled.csv", tmp_path / "intervals.csv", tmp_path / "imputer.npz"
-    assert main([
-        "impute", "--data", str(table), "--out", str(out), "--draws", "3", "--intervals", str(intervals), "--save", str(model),
-        "--kind", "price=positive", *QUICK,
-    ]) == 0
+    assert (
+        main(
+            [
+                "impute",
+                "--data",
+                str(table),
+                "--out",
+                str(out),
+                "--draws",
+                "3",
+                "--intervals",
+                str(intervals),
+                "--save",
+                str(model),
+                "--kind",
+                "price=positive",
+                *QUICK,
+            ]
+        )
+        == 0
+    )
     printed = capsys.readouterr().out
     for words in (
-        "9 rows, 5 columns, names in line 1; 6 cells filled in", "price: positive, 2 missing (1 empty, 1 null)",
+        "9 rows, 5 columns, names in line 1; 6 cells filled in",
+        "price: positive, 2 missing (1 empty, 1 null)",
         "name of town: binary (A, B), 1 missing (empty)",
     ):
         assert words in printed
@@ -60,12 +78,35 @@ def test_a_table_of_names_and_numbers(table, tmp_path, capsys):
     assert after[4][0] in ("A", "B") and after[3][2] in ("yes", "no") and float(after[5][4]) > 0
     assert [cells(tmp_path / f"filled-{i}.csv")[0] for i in (1, 2, 3)] == [before[0]] * 3
     ends = cells(intervals, ",")
-    assert ends[0][:4] == ["name of town set", "height low", "height high", "smokes set"] and ends[4][0] in ("A", "B", "A | B", "B | A")
-    assert float(ends[2][1]) < float(ends[2][2]) and float(ends[1][1]) == float(ends[1][2]) == 1.5 and ends[1][0] == before[1][0]
+    assert ends[0][:4] == ["name of town set", "height low", "height high", "smokes set"] and ends[4][0] in (
+        "A",
+        "B",
+        "A | B",
+        "B | A",
+    )
+    assert (
+        float(ends[2][1]) < float(ends[2][2])
+        and float(ends[1][1]) == float(ends[1][2]) == 1.5
+        and ends[1][0] == before[1][0]
+    )
     again = tmp_path / "again.csv"
-    assert main([
-        "impute", "--data", str(table), "--out", str(again), "--model", str(model), "--backend", "numpy", "--quiet",
-    ]) == 0
+    assert (
+        main(
+            [
+                "impute",
+                "--data",
+                str(table),
+                "--out",
+                str(again),
+                "--model",
+                str(model),
+                "--backend",
+                "numpy",
+                "--quiet",
+            ]
+        )
+        == 0
+    )
     assert again.read_text() == out.read_text() and capsys.readouterr().out == ""
 
 
@@ -79,16 +120,27 @@ def test_numbers_in_numpy_files(tmp_path, rng):
     assert np.isfinite(y).all()
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["--out", "table.csv"], "is read from; choose another name, or say --overwrite"), (["--out", "x.npy"], "of the kind of --data"),
-    (["--out", "x.xlsx"], "end in .csv or"), (["--out", "nowhere/x.csv"], "does not exist"), (["--out", "folder.csv"], "is a folder"),
-    (["--out", "x.csv", "--intervals", "folder.csv"], "is a folder"), (["--out", "x.csv", "--kind", "price"], "COLUMN=KIND"),
-    (["--out", "x.csv", "--kind", "prize=counts"], "'prize'"), (["--out", "x.csv", "--kind", "price=count"], "kind of column"),
-    (["--out", "x.csv", "--kind", "smokes=continuous"], "the text 'yes' in line 2"), (["--out", "x.csv", "--draws", "-1"], "--draws"),
-    (["--out", "x.csv", "--intervals", "x.csv"], "written twice"), (["--out", "x.csv", "--save", "x.csv"], "written twice"),
-    (["--out", "x.csv", "--overwrite", "--intervals", "table.csv"], "is read from"),
-    (["--out", "x.csv", "--model", "m.npz", "--save", "n.npz"], "leave out --save"), (["--out", "x.csv", "--model", "m.npz"], "--members"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--out", "table.csv"], "is read from; choose another name, or say --overwrite"),
+        (["--out", "x.npy"], "of the kind of --data"),
+        (["--out", "x.xlsx"], "end in .csv or"),
+        (["--out", "nowhere/x.csv"], "does not exist"),
+        (["--out", "folder.csv"], "is a folder"),
+        (["--out", "x.csv", "--intervals", "folder.csv"], "is a folder"),
+        (["--out", "x.csv", "--kind", "price"], "COLUMN=KIND"),
+        (["--out", "x.csv", "--kind", "prize=counts"], "'prize'"),
+        (["--out", "x.csv", "--kind", "price=count"], "kind of column"),
+        (["--out", "x.csv", "--kind", "smokes=continuous"], "the text 'yes' in line 2"),
+        (["--out", "x.csv", "--draws", "-1"], "--draws"),
+        (["--out", "x.csv", "--intervals", "x.csv"], "written twice"),
+        (["--out", "x.csv", "--save", "x.csv"], "written twice"),
+        (["--out", "x.csv", "--overwrite", "--intervals", "table.csv"], "is read from"),
+        (["--out", "x.csv", "--model", "m.npz", "--save", "n.npz"], "leave out --save"),
+        (["--out", "x.csv", "--model", "m.npz"], "--members"),
+    ],
+)
 def test_bad_usage_is_one_line_and_nothing_is_lost(table, monkeypatch, capsys, arguments, words):
     monkeypatch.chdir(table.parent)
     (table.parent / "folder.csv").mkdir()
@@ -139,17 +191,46 @@ def test_codes_keep_their_spelling_and_files_their_delimiters(tmp_path, rng):
     for i in range(60):
         rows.append(f"{'' if i % 7 == 0 else f'0{i % 3 + 1}'}\t{i % 3 + 0.1 * rng.standard_normal():.3f}")
     (tmp_path / "t.tsv").write_text("\n".join(rows), encoding="utf-8")
-    assert main([
-        "impute", "--data", str(tmp_path / "t.tsv"), "--out", str(tmp_path / "o.tsv"), "--kind", "code=categorical", "--quiet", *QUICK,
-    ]) == 0
+    assert (
+        main(
+            [
+                "impute",
+                "--data",
+                str(tmp_path / "t.tsv"),
+                "--out",
+                str(tmp_path / "o.tsv"),
+                "--kind",
+                "code=categorical",
+                "--quiet",
+                *QUICK,
+            ]
+        )
+        == 0
+    )
     found = cells(tmp_path / "o.tsv", "\t")
     assert found[0] == ["\ufeffcode", "size"] and {row[0] for row in found[1:]} == {"01", "02", "03"}
 
 
-@pytest.mark.parametrize(("value", "text"), [(1.0, "1"), (-3.0, "-3"), (1600000123.5, "1600000123.5"), (1e20, "1e+20"), ("a b", "a b"),
-    (999999999999999.0, "999999999999999"), (1e15, "1e+15"), (-1e15, "-1e+15"), (np.inf, "inf"), (-np.inf, "-inf"), (np.float32(0.5), "0.5"), (np.float64(3), "3"),
-    (1 / 3, "0.333333333333"), (0.0, "0"), ("", ""),
-])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.0, "1"),
+        (-3.0, "-3"),
+        (1600000123.5, "1600000123.5"),
+        (1e20, "1e+20"),
+        ("a b", "a b"),
+        (999999999999999.0, "999999999999999"),
+        (1e15, "1e+15"),
+        (-1e15, "-1e+15"),
+        (np.inf, "inf"),
+        (-np.inf, "-inf"),
+        (np.float32(0.5), "0.5"),
+        (np.float64(3), "3"),
+        (1 / 3, "0.333333333333"),
+        (0.0, "0"),
+        ("", ""),
+    ],
+)
 def test_ends_of_intervals_and_values_as_text(value, text):
     assert impute._as_text(value) == text
 
@@ -157,37 +238,90 @@ def test_ends_of_intervals_and_values_as_text(value, text):
 # its steps, one by one, without training
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    ("--out o.csv", "--data is required; see 'npvae impute --help'"), ("--data t.csv", "--out is required; see 'npvae impute --help'"),
-    ("--data t.csv --out o.tsv", None), ("--data t.csv --out -", None), ("--data X.NPY --out o.npz", None), ("--data t.tsv --out o.CSV", None),
-    ("--data t.csv --out o.npy", "--out o.npy must be of the kind of --data t.csv, and end in .csv or .tsv or .tab or .txt or .dat or .data or .gz or .xz or .zip"),
-    ("--data X.NPY --out o.csv", "--out o.csv must be of the kind of --data X.NPY, and end in .npy or .npz"),
-    ("--data t.csv --out - --draws 1", "--draws writes files beside --out, but --out - is a stream: give it a name"), ("--data t.csv --out - --draws 0", None),
-    ("--data t.csv --out o.tsv --draws 2 --intervals i.csv --save s.npz --checkpoint c.npz", None),
-    ("--data t.csv --out m.csv --draws 1", None), ("--data t.csv --out m.csv --draws 2", "--draws m-2.csv holds a model of npvae"),
-    ("--data t.csv --out o.csv --intervals i.txt", "--intervals i.txt must end in .csv"), ("--data t.csv --out o.csv --save s.csv", "--save s.csv must end in .npz"),
-    ("--data t.csv --out o.csv --checkpoint c.csv", "--checkpoint c.csv must end in .npz"),
-    ("--data t.csv --out o.csv --draws 2 --intervals i.txt", "--intervals i.txt must end in .csv"),
-    ("--data t.csv --out o.csv --save m.npz", "--save m.npz holds a model of npvae, which is not written over; choose another name, or say --overwrite"),
-    ("--data t.csv --out o.csv --save m.npz --overwrite", None), ("--data t.csv --out o.csv --save m.npz --resume", None),
-    ("--data t.csv --out o.csv --checkpoint m.npz --overwrite", "--checkpoint m.npz holds a model of npvae, not a checkpoint"),
-    ("--data t.csv --out t.csv", "--out t.csv is the file of --data: t.csv is read from; choose another name, or say --overwrite"),
-    ("--data t.csv --out t.csv --overwrite", None), ("--data t.csv --out t.csv --overwrite --resume", None),
-    ("--data t.csv --out t.csv --resume", "--out t.csv is the file of --data: t.csv is read from; choose another name"),
-    ("--data t.csv --out o.csv --overwrite --intervals t.csv", "--intervals t.csv is the file of --data: t.csv is read from; choose another name"),
-    ("--data t.csv --out o.csv --model m.npz --intervals i.csv --draws 3", None),
-    *((f"--data t.csv --out o.csv --model m.npz {more}", "--model uses a trained imputer as it is; leave out --save, --kind, --members and --epochs")
-      for more in ("--save s.npz", "--kind a=counts", "--members 2", "--epochs 2")),
-    ("--data X.NPY --out o.npy --header no", "--header: for text tables, not for X.NPY"), ("--data X.NPY --out o.npy --missing=-", "--missing: for text tables, not for X.NPY"),
-    ("--data X.NPY --out o.npy --report r.txt", "--report: for text tables, not for X.NPY"),
-    ("--data X.NPY --out o.npy --header-rows 2 --missing=- --report r.txt", "--header-rows, --missing, --report: for text tables, not for X.NPY"),
-    ("--data t.csv --out o.csv --header yes --missing=-", None), ("--data t.csv --out o.csv.gz --report r.json", None), ("--data - --out o.csv", None),
-    ("--data t.csv --out o.csv --overwrite --report t.csv", "--report t.csv is the file of --data: t.csv is read from; choose another name"),
-    ("--data - --out o.csv --checkpoint c.npz", "--data -: standard input cannot be read again, as --checkpoint needs it; give it a name"),
-])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--out o.csv", "--data is required; see 'npvae impute --help'"),
+        ("--data t.csv", "--out is required; see 'npvae impute --help'"),
+        ("--data t.csv --out o.tsv", None),
+        ("--data t.csv --out -", None),
+        ("--data X.NPY --out o.npz", None),
+        ("--data t.tsv --out o.CSV", None),
+        (
+            "--data t.csv --out o.npy",
+            "--out o.npy must be of the kind of --data t.csv, and end in .csv or .tsv or .tab or .txt or .dat or .data "
+            "or .gz or .xz or .zip",
+        ),
+        ("--data X.NPY --out o.csv", "--out o.csv must be of the kind of --data X.NPY, and end in .npy or .npz"),
+        (
+            "--data t.csv --out - --draws 1",
+            "--draws writes files beside --out, but --out - is a stream: give it a name",
+        ),
+        ("--data t.csv --out - --draws 0", None),
+        ("--data t.csv --out o.tsv --draws 2 --intervals i.csv --save s.npz --checkpoint c.npz", None),
+        ("--data t.csv --out m.csv --draws 1", None),
+        ("--data t.csv --out m.csv --draws 2", "--draws m-2.csv holds a model of npvae"),
+        ("--data t.csv --out o.csv --intervals i.txt", "--intervals i.txt must end in .csv"),
+        ("--data t.csv --out o.csv --save s.csv", "--save s.csv must end in .npz"),
+        ("--data t.csv --out o.csv --checkpoint c.csv", "--checkpoint c.csv must end in .npz"),
+        ("--data t.csv --out o.csv --draws 2 --intervals i.txt", "--intervals i.txt must end in .csv"),
+        (
+            "--data t.csv --out o.csv --save m.npz",
+            "--save m.npz holds a model of npvae, which is not written over; choose another name, or say --overwrite",
+        ),
+        ("--data t.csv --out o.csv --save m.npz --overwrite", None),
+        ("--data t.csv --out o.csv --save m.npz --resume", None),
+        (
+            "--data t.csv --out o.csv --checkpoint m.npz --overwrite",
+            "--checkpoint m.npz holds a model of npvae, not a checkpoint",
+        ),
+        (
+            "--data t.csv --out t.csv",
+            "--out t.csv is the file of --data: t.csv is read from; choose another name, or say --overwrite",
+        ),
+        ("--data t.csv --out t.csv --overwrite", None),
+        ("--data t.csv --out t.csv --overwrite --resume", None),
+        (
+            "--data t.csv --out t.csv --resume",
+            "--out t.csv is the file of --data: t.csv is read from; choose another name",
+        ),
+        (
+            "--data t.csv --out o.csv --overwrite --intervals t.csv",
+            "--intervals t.csv is the file of --data: t.csv is read from; choose another name",
+        ),
+        ("--data t.csv --out o.csv --model m.npz --intervals i.csv --draws 3", None),
+        *(
+            (
+                f"--data t.csv --out o.csv --model m.npz {more}",
+                "--model uses a trained imputer as it is; leave out --save, --kind, --members and --epochs",
+            )
+            for more in ("--save s.npz", "--kind a=counts", "--members 2", "--epochs 2")
+        ),
+        ("--data X.NPY --out o.npy --header no", "--header: for text tables, not for X.NPY"),
+        ("--data X.NPY --out o.npy --missing=-", "--missing: for text tables, not for X.NPY"),
+        ("--data X.NPY --out o.npy --report r.txt", "--report: for text tables, not for X.NPY"),
+        (
+            "--data X.NPY --out o.npy --header-rows 2 --missing=- --report r.txt",
+            "--header-rows, --missing, --report: for text tables, not for X.NPY",
+        ),
+        ("--data t.csv --out o.csv --header yes --missing=-", None),
+        ("--data t.csv --out o.csv.gz --report r.json", None),
+        ("--data - --out o.csv", None),
+        (
+            "--data t.csv --out o.csv --overwrite --report t.csv",
+            "--report t.csv is the file of --data: t.csv is read from; choose another name",
+        ),
+        (
+            "--data - --out o.csv --checkpoint c.npz",
+            "--data -: standard input cannot be read again, as --checkpoint needs it; give it a name",
+        ),
+    ],
+)
 def test_what_is_refused_before_the_table_is_read(tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
-    model = SemiSupervisedVAE(latent_dim=1, hidden=(), epochs=1, backend="numpy", random_state=0).fit(grey_rows(8), np.arange(8) % 2)
+    model = SemiSupervisedVAE(latent_dim=1, hidden=(), epochs=1, backend="numpy", random_state=0).fit(
+        grey_rows(8), np.arange(8) % 2
+    )
     for name in ("m.npz", "m-2.csv"):
         model.save(name)
     for name in ("t.csv", "t.tsv", "X.NPY"):
@@ -228,8 +362,14 @@ class Imputer:
         observed = ~np.isnan(table)
         filled = [np.where(observed, table, value) for value in (7.0, *range(draws))]
         return SimpleNamespace(
-            filled=filled[0], draws=filled[1:], columns=names, observed=observed, filled_in=~observed, effective_sample_size=np.full(len(table), 9.0),
-            interval=lambda level: (filled[0] - level, filled[0] + level), smallest_sets=lambda level: {},
+            filled=filled[0],
+            draws=filled[1:],
+            columns=names,
+            observed=observed,
+            filled_in=~observed,
+            effective_sample_size=np.full(len(table), 9.0),
+            interval=lambda level: (filled[0] - level, filled[0] + level),
+            smallest_sets=lambda level: {},
         )
 
 
@@ -242,17 +382,52 @@ def test_what_an_imputer_is_made_with_and_asked(tmp_path, monkeypatch, capsys):
     with open("X.NPZ", "wb") as file:
         np.savez(file, x=np.array([[1, 2], [3, 4]], np.float32), y=[5, 6])
     line = ["impute", "--data", "t.csv", "--backend", "numpy", "--seed", "3"]
-    assert main([*line, "--out", "o.csv", "--draws", "2", "--save", "s.npz", "--kind", "a=counts", "--members", "2", "--epochs", "9", "--threads", "1"]) == 0
+    assert (
+        main(
+            [
+                *line,
+                "--out",
+                "o.csv",
+                "--draws",
+                "2",
+                "--save",
+                "s.npz",
+                "--kind",
+                "a=counts",
+                "--members",
+                "2",
+                "--epochs",
+                "9",
+                "--threads",
+                "1",
+            ]
+        )
+        == 0
+    )
     arguments = {"unseen": "error", "epochs": 9, "backend": "numpy", "threads": 1, "random_state": 3, "verbose": True}
     how = {"checkpoint": None, "checkpoint_seconds": 10.0, "resume": False}
-    assert found[-1].asked == [("made", {"a": "counts"}, 2, arguments), ("fit", how), ("save", "s.npz"), ("impute", 2, 3)]
-    assert [Path(name).read_text() for name in ("o.csv", "o-1.csv", "o-2.csv")] == [f"a,b\n1,2\n3,{value}\n5,4\n" for value in (7, 0, 1)]
+    assert found[-1].asked == [
+        ("made", {"a": "counts"}, 2, arguments),
+        ("fit", how),
+        ("save", "s.npz"),
+        ("impute", 2, 3),
+    ]
+    assert [Path(name).read_text() for name in ("o.csv", "o-1.csv", "o-2.csv")] == [
+        f"a,b\n1,2\n3,{value}\n5,4\n" for value in (7, 0, 1)
+    ]
     out = capsys.readouterr().out.splitlines()
-    assert out[0] == "3 rows, 2 columns, names in line 1; 1 cells filled in" and out[-1] == "wrote o.csv, o-1.csv, o-2.csv"
+    assert (
+        out[0] == "3 rows, 2 columns, names in line 1; 1 cells filled in" and out[-1] == "wrote o.csv, o-1.csv, o-2.csv"
+    )
     assert out[1:3] == ["  a: counts, 0 missing", "  b: counts, 1 missing (empty)"]
     Path("o-2.csv").unlink()
     assert main([*line, "--out", "o.csv", "--intervals", "i.csv", "--draws", "1", "--quiet", "--header", "yes"]) == 0
-    assert found[-1].asked[0] == ("made", {}, 5, {**arguments, "epochs": None, "threads": None, "verbose": False}) and found[-1].asked[-1] == ("impute", 200, 3)
+    assert found[-1].asked[0] == (
+        "made",
+        {},
+        5,
+        {**arguments, "epochs": None, "threads": None, "verbose": False},
+    ) and found[-1].asked[-1] == ("impute", 200, 3)
     assert Path("i.csv").read_text() == "a low,a high,b low,b high\n0.1,1.9,1.1,2.9\n2.1,3.9,6.1,7.9\n4.1,5.9,3.1,4.9\n"
     assert not Path("o-2.csv").exists() and capsys.readouterr() == ("", "")
     assert main(["impute", "--data", "X.NPZ", "--out", "o.npz"]) == 0
@@ -263,27 +438,56 @@ def test_what_an_imputer_is_made_with_and_asked(tmp_path, monkeypatch, capsys):
         assert file["x"].tolist() == [[1, 2], [3, 4]] and file["y"].tolist() == [5, 6]
     assert capsys.readouterr().out.startswith("2 rows, 2 columns; 0 cells filled in\n")
     Path("spaces.txt").write_text("1 2\n3 ?\n5 4\n")
-    assert main(["impute", "--data", "spaces.txt", "--out", "-", "--quiet"]) == 0 and capsys.readouterr() == ("1 2\n3 7\n5 4\n", "")
+    assert main(["impute", "--data", "spaces.txt", "--out", "-", "--quiet"]) == 0 and capsys.readouterr() == (
+        "1 2\n3 7\n5 4\n",
+        "",
+    )
     assert main(["impute", "--data", "n.csv", "--out", "-", "--header", "no", "--missing=3"]) == 0
     said = capsys.readouterr()
-    assert said.out == "1,2\n7,7\n5,4\n9,7\n" and said.err.startswith("4 rows, 2 columns, no names; 3 cells") and "wrote" not in said.err
+    assert (
+        said.out == "1,2\n7,7\n5,4\n9,7\n"
+        and said.err.startswith("4 rows, 2 columns, no names; 3 cells")
+        and "wrote" not in said.err
+    )
 
 
 def test_an_imputer_that_is_there_and_one_that_was_interrupted(tmp_path, monkeypatch, capsys):
     loaded = Imputer()
     monkeypatch.setattr(impute.TableImputer, "load", lambda path, **where: loaded.asked.append((path, where)) or loaded)
     for quiet in ([], ["--quiet"]):
-        options = parse(["impute", "--data", "t.csv", "--out", "o.csv", "--model", "i.npz", "--threads", "2", "--backend", "numpy", *quiet])
+        options = parse(
+            [
+                "impute",
+                "--data",
+                "t.csv",
+                "--out",
+                "o.csv",
+                "--model",
+                "i.npz",
+                "--threads",
+                "2",
+                "--backend",
+                "numpy",
+                *quiet,
+            ]
+        )
         del loaded.asked[:]
         assert impute._imputer(options, None) == (loaded, None, 0)
-        assert loaded.asked == [("i.npz", {"backend": "numpy", "threads": 2}), ("set", {"verbose": not quiet, "unseen": "error"})]
+        assert loaded.asked == [
+            ("i.npz", {"backend": "numpy", "threads": 2}),
+            ("set", {"verbose": not quiet, "unseen": "error"}),
+        ]
 
     class Interrupted(Imputer):
         def fit(self, table, **how):
             raise TrainingInterrupted("training interrupted", self)
 
     monkeypatch.setattr(impute, "TableImputer", Interrupted)
-    imputer, _, code = impute._imputer(parse(["impute", "--data", "t.csv", "--out", "o.csv", "--checkpoint", "c.npz", "--save", "s.npz"]), None)
+    imputer, _, code = impute._imputer(
+        parse(["impute", "--data", "t.csv", "--out", "o.csv", "--checkpoint", "c.npz", "--save", "s.npz"]), None
+    )
     assert code == 130 and imputer.asked[-1] == ("save", "s.npz")
-    assert capsys.readouterr().err == \
-        "npvae: interrupted at model 1 of 5; filling in by what there is; 'npvae impute --checkpoint c.npz --resume' goes on\n"
+    assert (
+        capsys.readouterr().err
+        == "npvae: interrupted at model 1 of 5; filling in by what there is; 'npvae impute --checkpoint c.npz --resume' goes on\n"
+    )

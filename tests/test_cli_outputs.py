@@ -1,4 +1,6 @@
-"""What commands write: never over what they read or over a model, to streams as they are, in one piece or not at all."""
+"""What commands write: never over what they read or over a model, to streams as they are, in one piece or not at
+all.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,14 @@ from npvae.errors import InputError
 #: Every input of every command, by its option, and how the command is called to read it.
 COMMANDS = {
     "train": (["--data", "x.npy", "--out", "run"], {"--data": "x.npy"}),
-    "classify": (
-        ["--data", "labelled.npz", "--predict", "x.npy"],
-        {"--data": "labelled.npz", "--predict": "x.npy"},
-    ),
+    "classify": (["--data", "labelled.npz", "--predict", "x.npy"], {"--data": "labelled.npz", "--predict": "x.npy"}),
     "classify --model": (["--data", "x.npy", "--model", "m2.npz"], {"--data": "x.npy", "--model": "m2.npz"}),
     "impute": (["--data", "gaps.npy"], {"--data": "gaps.npy"}),
     "table": (["--data", "table.csv"], {"--data": "table.csv"}),
-    "impute --model": (["--data", "gaps.npy", "--model", "imputer.npz"], {"--data": "gaps.npy", "--model": "imputer.npz"}),
+    "impute --model": (
+        ["--data", "gaps.npy", "--model", "imputer.npz"],
+        {"--data": "gaps.npy", "--model": "imputer.npz"},
+    ),
     "sample": (["model"], {"the model": "model/model.npz"}),
     "encode": (["model", "--data", "x.npy"], {"the model": "model/model.npz", "--data": "x.npy"}),
     "reconstruct": (["model", "--data", "x.npy"], {"the model": "model/model.npz", "--data": "x.npy"}),
@@ -46,11 +48,38 @@ FILES_OF = {
     "--draws": (["--draws", "1", "--out", "o.npy"], "o-1.npy"),
     "--pictures": (["--pictures", "pictures"], "pictures/analogies.png"),
 }
-#: Options whose text is no file that is written. One that is not here, and has not the type of a file to write, fails a test.
+#: Options whose text is no file that is written. One that is not here, and has not the type of a file to write, fails a
+#: test.
 NOT_WRITTEN = {
-    "--activation", "--backend", "--binarize", "--data", "--decoder-hidden", "--dtype", "--hidden", "--initial-weights", "--kind",
-    "--kl-warmup", "--label", "--label-column", "--likelihood", "--missing", "--model", "--objective", "--optimizer",
-    "--output-bias", "--predict", "--schedule", "model", "data_word", "--encoding", "--separator", "--comment", "--observed", "--ignore", "--sheet", "--given",
+    "--activation",
+    "--backend",
+    "--binarize",
+    "--data",
+    "--decoder-hidden",
+    "--dtype",
+    "--hidden",
+    "--initial-weights",
+    "--kind",
+    "--kl-warmup",
+    "--label",
+    "--label-column",
+    "--likelihood",
+    "--missing",
+    "--model",
+    "--objective",
+    "--optimizer",
+    "--output-bias",
+    "--predict",
+    "--schedule",
+    "model",
+    "data_word",
+    "--encoding",
+    "--separator",
+    "--comment",
+    "--observed",
+    "--ignore",
+    "--sheet",
+    "--given",
 }
 
 
@@ -60,7 +89,13 @@ def asked(command: str, option: str, stem: str) -> tuple[list[str], str]:
         return [], "run/history.csv"
     if option in FILES_OF:
         return FILES_OF[option]
-    of_its_own = {"--intervals": ".csv", "--json": ".json", "--save": ".npz", "--checkpoint": ".npz", "--report": ".json"}
+    of_its_own = {
+        "--intervals": ".csv",
+        "--json": ".json",
+        "--save": ".npz",
+        "--checkpoint": ".npz",
+        "--report": ".json",
+    }
     name = stem + of_its_own.get(option, ".npy" if command == "impute" else ".csv")
     return [option, name] + ([] if option == "--out" or command != "impute" else ["--out", "new.npy"]), name
 
@@ -75,7 +110,9 @@ def name_of(action) -> str:
 
 
 WRITTEN = sorted(
-    (command, name_of(action)) for command, parser in parsers().items() for action in parser._actions
+    (command, name_of(action))
+    for command, parser in parsers().items()
+    for action in parser._actions
     if action.type in (outputs.output_file, outputs.output_folder)
 ) + [("impute", "--draws")]
 
@@ -105,7 +142,9 @@ def made(tmp_path_factory):
     gaps[::3, 1] = np.nan
     np.save(folder / "gaps.npy", gaps)
     (folder / "table.csv").write_text("a,b\n1,2\n3,\n", encoding="utf-8")
-    TableImputer(members=1, epochs=1, backend="numpy", imputation_samples=10, random_state=0).fit(gaps).save(folder / "imputer.npz")
+    TableImputer(members=1, epochs=1, backend="numpy", imputation_samples=10, random_state=0).fit(gaps).save(
+        folder / "imputer.npz"
+    )
     OutlierVAE(epochs=1, backend="numpy", random_state=0).fit(x).save(folder / "outliers.npz")
     return folder
 
@@ -159,12 +198,20 @@ def test_no_output_is_written_over_an_input(here, capsys, call, option, flag, li
     if (call.split()[1:], option) == (["--model"], "--checkpoint"):  # they do not go together at all
         assert "leave out --checkpoint" in err
         return
-    assert err.startswith(f"npvae: {option} ") and f"{flag}: " in err and "is read from" in err and err.count("\n") == 1, err
+    assert (
+        err.startswith(f"npvae: {option} ") and f"{flag}: " in err and "is read from" in err and err.count("\n") == 1
+    ), err
 
 
-@pytest.mark.parametrize(("command", "default"), [
-    ("sample", "samples.csv"), ("encode", "latent.csv"), ("reconstruct", "reconstructions.csv"), ("classify", "classes.csv"),
-])
+@pytest.mark.parametrize(
+    ("command", "default"),
+    [
+        ("sample", "samples.csv"),
+        ("encode", "latent.csv"),
+        ("reconstruct", "reconstructions.csv"),
+        ("classify", "classes.csv"),
+    ],
+)
 def test_no_default_output_is_written_over_an_input(here, capsys, command, default):
     arguments, read = COMMANDS[command]
     os.symlink(here / next(iter(read.values())), default)
@@ -173,9 +220,10 @@ def test_no_default_output_is_written_over_an_input(here, capsys, command, defau
     assert f"--out {default} is the file of" in capsys.readouterr().err and contents(here) == before
 
 
-@pytest.mark.parametrize(("call", "option"), [
-    (call, option) for call in COMMANDS for command, option in WRITTEN if command == call.split()[0]
-])
+@pytest.mark.parametrize(
+    ("call", "option"),
+    [(call, option) for call in COMMANDS for command, option in WRITTEN if command == call.split()[0]],
+)
 def test_no_output_is_written_over_another_model(here, capsys, call, option):
     arguments, _ = COMMANDS[call]
     command = call.split()[0]
@@ -205,7 +253,7 @@ def test_a_checkpoint_is_no_stream(here, capsys):
 
 def test_a_damaged_model_is_a_model(here, capsys):
     whole = (here / "m2.npz").read_bytes()
-    (here / "old.npz").write_bytes(whole[:len(whole) // 2])
+    (here / "old.npz").write_bytes(whole[: len(whole) // 2])
     assert main(["encode", "model", "--data", "x.npy", "--out", "old.npz"]) == 2
     assert "holds a model of npvae" in capsys.readouterr().err
     np.savez_compressed("other.npz", header=np.frombuffer(b'{"x": 1, "format": "npvae-checkpoint"}', np.uint8))
@@ -219,7 +267,10 @@ def test_overwrite_says_what_may_be_replaced(here, capsys):
     quick = ["--epochs", "1", "--quiet", "--backend", "numpy"]
     impute = ["impute", "--data", "gaps.npy", "--members", "1", *quick, "--save", "imputer.npz", "--out", "gaps.npy"]
     assert main(impute) == 2
-    assert "--out gaps.npy is the file of --data: gaps.npy is read from; choose another name, or say --overwrite" in capsys.readouterr().err
+    assert (
+        "--out gaps.npy is the file of --data: gaps.npy is read from; choose another name, or say --overwrite"
+        in capsys.readouterr().err
+    )
     assert main([*impute, "--overwrite"]) == 0
     assert not np.isnan(np.load("gaps.npy")).any()
     classify = ["classify", "--data", "labelled.npz", "--latent-dim", "2", "--hidden", "4", *quick, "--save", "m2.npz"]
@@ -227,8 +278,12 @@ def test_overwrite_says_what_may_be_replaced(here, capsys):
     assert main(classify) == 2
     assert "say --overwrite" in capsys.readouterr().err and (here / "m2.npz").read_bytes() == before
     assert main([*classify, "--overwrite"]) == 0
-    assert (here / "m2.npz").read_bytes() != before and SemiSupervisedVAE.load("m2.npz", backend="numpy").n_features_in_ == 6
-    assert main([*classify, "--overwrite", "--out", "labelled.csv", "--predict", "labelled.csv"]) == 2  # not what it reads
+    assert (here / "m2.npz").read_bytes() != before and SemiSupervisedVAE.load(
+        "m2.npz", backend="numpy"
+    ).n_features_in_ == 6
+    assert (
+        main([*classify, "--overwrite", "--out", "labelled.csv", "--predict", "labelled.csv"]) == 2
+    )  # not what it reads
 
 
 def test_two_outputs_are_two_files(here, capsys):
@@ -240,10 +295,16 @@ def test_two_outputs_are_two_files(here, capsys):
     assert main(["impute", "--data", "gaps.npy", "--out", "o.npy", "--draws", "2", "--intervals", "./o-2.npy"]) == 2
 
 
-@pytest.mark.parametrize(("out", "words"), [
-    ("", "expected the name of a file"), ("model", "is a folder"), ("no/such.csv", "does not exist"), ("x.doc", "must end in"),
-    ("x.csv/y.csv", "does not exist"),
-])
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        ("", "expected the name of a file"),
+        ("model", "is a folder"),
+        ("no/such.csv", "does not exist"),
+        ("x.doc", "must end in"),
+        ("x.csv/y.csv", "does not exist"),
+    ],
+)
 def test_names_that_cannot_be_written(here, capsys, out, words):
     assert main(["encode", "model", "--data", "x.npy", "--out", out]) == 2
     err = capsys.readouterr().err
@@ -275,10 +336,15 @@ def test_a_model_of_a_file_asks_for_data_and_one_of_a_data_set_knows_it(here, ca
     assert main([*train, "--data", "mine.csv", "--label-column", "kind", "--out", "own"]) == 0
     assert main([command, "own", out, "o.csv"]) == 2
     err = capsys.readouterr().err
-    assert "--data is needed: own was trained on the file mine.csv" in err and "--data mine.csv --label-column kind" in err, err
+    assert (
+        "--data is needed: own was trained on the file mine.csv" in err and "--data mine.csv --label-column kind" in err
+    ), err
     assert err.count("\n") == 1 and not Path("o.csv").exists()
     assert main([*train, "--out", "digits"]) == 0
-    assert main([command, "digits", out, "o.csv", *(["--samples", "0", "--rows", "5"] if command == "evaluate" else [])]) == 0
+    assert (
+        main([command, "digits", out, "o.csv", *(["--samples", "0", "--rows", "5"] if command == "evaluate" else [])])
+        == 0
+    )
     assert Path("o.csv").exists()
     again = VAE.load("digits/model.npz", backend="numpy")
     assert again.trained_on_ == {"data": "digits", "label_column": None}
@@ -304,18 +370,28 @@ def test_cross_entropies_of_grey_values_are_called_so_wherever_they_are_printed(
 @pytest.mark.parametrize("command", ["reconstruct", "evaluate", "encode", "train"])
 def test_whole_numbers_are_said_to_be_converted_once(here, capsys, command):
     np.save("bits.npy", (np.load("x.npy") > 0.5).astype(int))
-    more = {"evaluate": ["model", "--samples", "3", "--quiet"], "train": ["--out", "t", "--quiet", "--no-plots", "--epochs", "1",
-            "--validation-fraction", "0.3"]}.get(command, ["model", "--out", "o.csv"])
+    more = {
+        "evaluate": ["model", "--samples", "3", "--quiet"],
+        "train": ["--out", "t", "--quiet", "--no-plots", "--epochs", "1", "--validation-fraction", "0.3"],
+    }.get(command, ["model", "--out", "o.csv"])
     assert main([command, *more, "--data", "bits.npy"]) == 0
     assert capsys.readouterr().err.count("converted") == 1
 
 
-@pytest.mark.parametrize(("command", "words"), [
-    ("evaluate m2.npz", "m2.npz holds a SemiSupervisedVAE, but 'npvae evaluate' needs a VAE"),
-    ("encode imputer.npz", "imputer.npz holds a TableImputer, but 'npvae encode' needs a VAE or a SemiSupervisedVAE"),
-    ("reconstruct m2.npz", "needs a VAE"), ("encode x.npy", "x.npy holds an array, but"),
-    ("evaluate pictures", "pictures/model.npz"), ("reconstruct gaps.csv", "gaps.csv"),
-])
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("evaluate m2.npz", "m2.npz holds a SemiSupervisedVAE, but 'npvae evaluate' needs a VAE"),
+        (
+            "encode imputer.npz",
+            "imputer.npz holds a TableImputer, but 'npvae encode' needs a VAE or a SemiSupervisedVAE",
+        ),
+        ("reconstruct m2.npz", "needs a VAE"),
+        ("encode x.npy", "x.npy holds an array, but"),
+        ("evaluate pictures", "pictures/model.npz"),
+        ("reconstruct gaps.csv", "gaps.csv"),
+    ],
+)
 def test_what_is_no_model_of_the_command_is_refused_in_one_line(here, capsys, command, words):
     Path("gaps.csv").write_text("a,b\n1,2\n")
     data = [] if command.startswith("sample") else ["--data", "x.npy"]
@@ -334,43 +410,71 @@ def test_the_words_of_a_refusal(here, monkeypatch):
     out, save = outputs.Output("--out", "x.npy"), outputs.Output("--save", "m2.npz", model=True)
     is_read = "--out x.npy is the file of --data: ./x.npy is read from; choose another name"
     for more, way in (
-        ({}, ""), ({"replaceable": ("--out", "--data")}, ""), ({"overwrite": False}, ""), ({"overwrite": True}, ""),
-        ({"overwrite": True, "replaceable": ("--out", "--model")}, ""), ({"overwrite": False, "replaceable": ("--out", "--data")}, ", or say --overwrite"),
+        ({}, ""),
+        ({"replaceable": ("--out", "--data")}, ""),
+        ({"overwrite": False}, ""),
+        ({"overwrite": True}, ""),
+        ({"overwrite": True, "replaceable": ("--out", "--model")}, ""),
+        ({"overwrite": False, "replaceable": ("--out", "--data")}, ", or say --overwrite"),
     ):
         assert refused(None, out, read=[("--model", None), ("--data", "./x.npy")], **more) == is_read + way
     outputs.refuse([out], [("--data", "./x.npy")], overwrite=True, replaceable=("--out", "--data"))
     there = "m2.npz holds a model of npvae, which is not written over; choose another name"
-    assert refused(save) == f"--save {there}" and refused(save, overwrite=False) == f"--save {there}, or say --overwrite"
+    assert (
+        refused(save) == f"--save {there}" and refused(save, overwrite=False) == f"--save {there}, or say --overwrite"
+    )
     assert refused(outputs.Output("--out", "m2.npz"), overwrite=True) == f"--out {there}"
     outputs.refuse([save], overwrite=True)
     checkpoint = outputs.Output("--checkpoint", "m2.npz", model=True)
-    assert refused(checkpoint, overwrite=True) == "--checkpoint m2.npz holds a model of npvae, not a checkpoint; choose another name"
-    assert refused(outputs.Output("--checkpoint", "imputer.npz", model=True)).startswith("--checkpoint imputer.npz holds an imputer of npvae, not a")
+    assert (
+        refused(checkpoint, overwrite=True)
+        == "--checkpoint m2.npz holds a model of npvae, not a checkpoint; choose another name"
+    )
+    assert refused(outputs.Output("--checkpoint", "imputer.npz", model=True)).startswith(
+        "--checkpoint imputer.npz holds an imputer of npvae, not a"
+    )
     np.savez("c.npz", header=np.frombuffer(b'{"format": "npvae-imputer-checkpoint"}', np.uint8))
-    assert refused(outputs.Output("--checkpoint", "c.npz", model=True), overwrite=False) == \
-        "--checkpoint c.npz holds an imputer-checkpoint of npvae, which is not written over; choose another name, or say --overwrite"
+    assert (
+        refused(outputs.Output("--checkpoint", "c.npz", model=True), overwrite=False)
+        == "--checkpoint c.npz holds an imputer-checkpoint of npvae, which is not written over; choose another name, or say --overwrite"
+    )
     outputs.refuse([outputs.Output("--checkpoint", "c.npz", model=True)], overwrite=True)
     twice = "--out new.csv and --json ./new.csv are one file: ./new.csv would be written twice; choose other names"
-    assert refused(outputs.Output("--out", "new.csv"), outputs.Output("--a", "b"), outputs.Output("--json", "./new.csv")) == twice
-    outputs.refuse([outputs.Output("--out", "/dev/null"), outputs.Output("--json", "/dev/null"), outputs.Output("--b", here / "b")])
+    assert (
+        refused(outputs.Output("--out", "new.csv"), outputs.Output("--a", "b"), outputs.Output("--json", "./new.csv"))
+        == twice
+    )
+    outputs.refuse(
+        [outputs.Output("--out", "/dev/null"), outputs.Output("--json", "/dev/null"), outputs.Output("--b", here / "b")]
+    )
 
 
 def test_what_cannot_be_written_to(here, monkeypatch):
     assert refused(outputs.Output("--out", "")) == "--out is empty: it must name a file"
-    assert refused(outputs.Output("--save", "/dev/null", model=True)) == \
-        "--save /dev/null is no ordinary file, and a model is read back from one; choose another name"
+    assert (
+        refused(outputs.Output("--save", "/dev/null", model=True))
+        == "--save /dev/null is no ordinary file, and a model is read back from one; choose another name"
+    )
     assert refused(outputs.Output("--out", "pictures")) == "--out pictures is a folder; choose another name"
     os.symlink("no/such.csv", "link.csv")
     for name in ("no/such.csv", "link.csv"):
         assert refused(outputs.Output("--out", name)) == f"the folder of --out {name} does not exist"
     if hasattr(os, "mknod"):
         os.mknod("socket", 0o600 | stat.S_IFSOCK)
-        assert refused(outputs.Output("--out", "socket")) == "--out socket is neither a file nor a stream; choose another name"
+        assert (
+            refused(outputs.Output("--out", "socket"))
+            == "--out socket is neither a file nor a stream; choose another name"
+        )
     Path("old.csv").touch()
-    for closed, mode, words in ((here, os.W_OK, "the folder of --out old.csv cannot be written to"), (here, os.X_OK, "the folder of --out old.csv cannot be written to"),
-                                (Path("old.csv"), os.W_OK, "--out old.csv is write-protected")):
+    for closed, mode, words in (
+        (here, os.W_OK, "the folder of --out old.csv cannot be written to"),
+        (here, os.X_OK, "the folder of --out old.csv cannot be written to"),
+        (Path("old.csv"), os.W_OK, "--out old.csv is write-protected"),
+    ):
         with monkeypatch.context() as patch:
-            patch.setattr(os, "access", lambda path, asked, closed=closed, mode=mode: not (path == closed and asked & mode))
+            patch.setattr(
+                os, "access", lambda path, asked, closed=closed, mode=mode: not (path == closed and asked & mode)
+            )
             assert refused(outputs.Output("--out", "old.csv")) == words
             outputs.refuse([outputs.Output("--out", "pictures/new.csv")])
     monkeypatch.setattr(sys, "stdout", None)
@@ -381,8 +485,16 @@ def test_whether_two_names_are_of_one_file(here, monkeypatch):
     os.symlink("new.csv", "link.csv")
     os.link("x.npy", "hard.npy")
     for one, other, same in (
-        ("x.npy", "./x.npy", True), ("x.npy", "hard.npy", True), ("x.npy", "gaps.npy", False), ("new.csv", "link.csv", True), ("new.csv", "pictures/../new.csv", True),
-        ("new.csv", "x.npy", False), ("new.csv", "newer.csv", False), ("-", "/dev/stdout", True), ("-", "x.npy", False), ("/dev/null", "/dev/null", False),
+        ("x.npy", "./x.npy", True),
+        ("x.npy", "hard.npy", True),
+        ("x.npy", "gaps.npy", False),
+        ("new.csv", "link.csv", True),
+        ("new.csv", "pictures/../new.csv", True),
+        ("new.csv", "x.npy", False),
+        ("new.csv", "newer.csv", False),
+        ("-", "/dev/stdout", True),
+        ("-", "x.npy", False),
+        ("/dev/null", "/dev/null", False),
     ):
         assert outputs._same_file(one, other) is same and outputs._same_file(other, one) is same, (one, other)
     with monkeypatch.context() as patch:  # a standard output that is no open file
@@ -406,17 +518,31 @@ def test_how_far_the_name_of_a_format_is_looked_for(here):
             file.writestr("header.npy", bytes(2**16 - len(name) + more) + name)
         assert outputs.npvae_format("packed.npz") == found
     Path("f.npz").write_bytes(b"PK")
-    assert outputs.npvae_format("f.npz") == "" and outputs.npvae_format(Path("m2.npz")) == "model" and outputs.npvae_format("imputer.npz") == "imputer"
+    assert (
+        outputs.npvae_format("f.npz") == ""
+        and outputs.npvae_format(Path("m2.npz")) == "model"
+        and outputs.npvae_format("imputer.npz") == "imputer"
+    )
 
 
 def test_the_form_of_an_array_goes_by_its_name(here, capsysbinary):
     x = np.arange(12.0).reshape(2, 3, 2)
     outputs.write_array("a.CSV", x, list("abcdef"))
     outputs.write_array("a.npy", x, list("abcdef"))
-    assert Path("a.CSV").read_text() == "a,b,c,d,e,f\n0.0,1.0,2.0,3.0,4.0,5.0\n6.0,7.0,8.0,9.0,10.0,11.0\n" and np.load("a.npy").tolist() == x.tolist()
+    assert (
+        Path("a.CSV").read_text() == "a,b,c,d,e,f\n0.0,1.0,2.0,3.0,4.0,5.0\n6.0,7.0,8.0,9.0,10.0,11.0\n"
+        and np.load("a.npy").tolist() == x.tolist()
+    )
     outputs.write_array("-", x, list("abcdef"))
     assert capsysbinary.readouterr().out == Path("a.CSV").read_bytes().partition(b"\n")[2]
-    for name, refusal in (("a.csv", None), ("a.CSV", None), ("-", None), ("/dev/null", None), ("pictures", None), ("a.doc", "--out a.doc must be new, and end in .csv or .npz")):
+    for name, refusal in (
+        ("a.csv", None),
+        ("a.CSV", None),
+        ("-", None),
+        ("/dev/null", None),
+        ("pictures", None),
+        ("a.doc", "--out a.doc must be new, and end in .csv or .npz"),
+    ):
         if refusal is None:
             outputs.refuse_suffix(outputs.Output("--out", name), (".csv", ".npz"), "be new, and ")
         else:
@@ -441,9 +567,14 @@ def npvae(*arguments, shell: str = "", unbuffered: str = ""):
 def test_every_table_goes_to_standard_output_and_nothing_else_does(here, capsys):
     quick = ["--epochs", "1", "--backend", "numpy"]
     calls = {
-        "sample": (["model", "-n", "3"], 3, 6), "encode": (["model", "--data", "x.npy"], 40, 2),
+        "sample": (["model", "-n", "3"], 3, 6),
+        "encode": (["model", "--data", "x.npy"], 40, 2),
         "reconstruct": (["model", "--data", "x.npy"], 40, 6),
-        "classify": (["--data", "labelled.npz", "--latent-dim", "2", "--hidden", "4", "--save", "s.npz", *quick], None, 3),
+        "classify": (
+            ["--data", "labelled.npz", "--latent-dim", "2", "--hidden", "4", "--save", "s.npz", *quick],
+            None,
+            3,
+        ),
         "impute": (["--data", "gaps.csv", "--members", "1", *quick], None, 6),
     }
     np.savetxt("gaps.csv", np.load("gaps.npy"), delimiter=",", header="a,b,c,d,e,f", comments="")
@@ -455,9 +586,11 @@ def test_every_table_goes_to_standard_output_and_nothing_else_does(here, capsys)
         if rows is not None:
             assert len(lines) == rows and np.isfinite(np.loadtxt(lines, delimiter=",")).all()
         assert command not in ("classify", "impute") or "rows" in err
-        assert main([command, *arguments, "--out", "same.csv", *(["--overwrite"] if command == "classify" else [])]) == 0
+        assert (
+            main([command, *arguments, "--out", "same.csv", *(["--overwrite"] if command == "classify" else [])]) == 0
+        )
         written = (here / "same.csv").read_text().splitlines()
-        assert written[len(written) - len(lines):] == lines, command
+        assert written[len(written) - len(lines) :] == lines, command
         capsys.readouterr()
     assert main(["evaluate", "model", "--data", "x.npy", "--samples", "2", "--json", "-"]) == 0
     out, err = capsys.readouterr()
@@ -475,7 +608,11 @@ def test_a_stream_is_written_to_and_nothing_is_renamed(here):
         done = npvae(*encode, name, shell=">> table")
         assert done.returncode == 0 and done.stderr == "", (name, done.stderr)
     lines = (here / "table").read_text().splitlines()
-    assert lines[0] == "before" and len(lines) == 201 and all(lines[1 + i:201:40] == 5 * [lines[1 + i]] for i in range(40))
+    assert (
+        lines[0] == "before"
+        and len(lines) == 201
+        and all(lines[1 + i : 201 : 40] == 5 * [lines[1 + i]] for i in range(40))
+    )
     assert (here / "table").stat().st_ino == number
     assert npvae(*encode, "/dev/null").returncode == 0 and not Path("/dev/null").is_file()
     done = npvae(*encode, "/dev/full")
@@ -487,7 +624,9 @@ def test_a_stream_is_written_to_and_nothing_is_renamed(here):
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_all_of_it_goes_through_a_pipe(here, unbuffered):
     np.save("long.npy", np.tile(np.load("x.npy"), (500, 1)))
-    done = npvae("encode", "model", "--data", "long.npy", "--out", "-", shell="| (sleep 0.2; cat) | wc -l", unbuffered=unbuffered)
+    done = npvae(
+        "encode", "model", "--data", "long.npy", "--out", "-", shell="| (sleep 0.2; cat) | wc -l", unbuffered=unbuffered
+    )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "20000", "")
 
 

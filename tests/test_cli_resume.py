@@ -1,4 +1,6 @@
-"""``npvae classify``, ``npvae impute`` and ``npvae score`` are ended at any moment, and go on to the bits of a run that was not."""
+"""``npvae classify``, ``npvae impute`` and ``npvae score`` are ended at any moment, and go on to the bits of a run
+that was not.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +24,60 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
     rng = np.random.default_rng(4)
     rows = np.where(rng.random((50, 3)) < 0.2, np.nan, x[:50, :3])
     names = rng.choice(["a", "b", ""], 50)
-    lines = [",".join(["" if np.isnan(v) else repr(float(v)) for v in row] + [name]) for row, name in zip(rows, names, strict=True)]
+    lines = [
+        ",".join(["" if np.isnan(v) else repr(float(v)) for v in row] + [name])
+        for row, name in zip(rows, names, strict=True)
+    ]
     (tmp_path / "t.csv").write_text("\n".join(["one,two,three,name", *lines]) + "\n")
 
 
-CLASSIFY = ["classify", "--data", "d.npz", "--hidden", "5", "--latent-dim", "2", "--batch-size", "20", "--epochs", "4", "--quiet"]
-IMPUTE = ["impute", "--data", "t.csv", "--epochs", "4", "--members", "2", "--quiet", "--draws", "1", "--intervals", "i.csv"]
+CLASSIFY = [
+    "classify",
+    "--data",
+    "d.npz",
+    "--hidden",
+    "5",
+    "--latent-dim",
+    "2",
+    "--batch-size",
+    "20",
+    "--epochs",
+    "4",
+    "--quiet",
+]
+IMPUTE = [
+    "impute",
+    "--data",
+    "t.csv",
+    "--epochs",
+    "4",
+    "--members",
+    "2",
+    "--quiet",
+    "--draws",
+    "1",
+    "--intervals",
+    "i.csv",
+]
 COMMANDS = {
     "m1": [*CLASSIFY, "--method", "m1", "--out", "o.csv", "--save", "m.npz"],
     "m2": [*CLASSIFY, "--method", "m2", "--out", "o.npz", "--save", "m.npz"],
     "m1+m2": [*CLASSIFY, "--method", "m1+m2", "--out", "o.csv", "--save", "m.npz", "--seed", "5"],
     "impute": [*IMPUTE, "--kind", "one=positive", "--out", "o.csv", "--save", "m.npz"],
-    "score": ["score", "--data", "t.csv", "--epochs", "4", "--samples", "20", "--out", "o.csv", "--save", "m.npz", "--quiet"],
+    "score": [
+        "score",
+        "--data",
+        "t.csv",
+        "--epochs",
+        "4",
+        "--samples",
+        "20",
+        "--out",
+        "o.csv",
+        "--save",
+        "m.npz",
+        "--quiet",
+    ],
 }
 
 
@@ -49,12 +93,23 @@ def outputs(folder) -> dict:
     return {name: value for name, value in found.items() if not name.startswith("c")}
 
 
-@pytest.mark.parametrize(("command", "epoch", "number"), [
-    ("m1", 2, signal.SIGKILL), ("m1", 0, signal.SIGINT), ("m2", 0, signal.SIGKILL), ("m2", 3, signal.SIGINT),
-    ("m1+m2", 6, signal.SIGKILL), ("m1+m2", 2, signal.SIGINT), ("m1+m2", 5, signal.SIGINT),
-    ("impute", 0, signal.SIGKILL), ("impute", 6, signal.SIGKILL), ("impute", 3, signal.SIGINT),
-    ("score", 2, signal.SIGKILL), ("score", 0, signal.SIGINT),
-])
+@pytest.mark.parametrize(
+    ("command", "epoch", "number"),
+    [
+        ("m1", 2, signal.SIGKILL),
+        ("m1", 0, signal.SIGINT),
+        ("m2", 0, signal.SIGKILL),
+        ("m2", 3, signal.SIGINT),
+        ("m1+m2", 6, signal.SIGKILL),
+        ("m1+m2", 2, signal.SIGINT),
+        ("m1+m2", 5, signal.SIGINT),
+        ("impute", 0, signal.SIGKILL),
+        ("impute", 6, signal.SIGKILL),
+        ("impute", 3, signal.SIGINT),
+        ("score", 2, signal.SIGKILL),
+        ("score", 0, signal.SIGINT),
+    ],
+)
 def test_a_run_that_is_ended_goes_on_to_the_same_bits(tmp_path, monkeypatch, command, epoch, number):
     """Checkpoints are due, or not: Ctrl-C keeps what it can. --resume alone knows data, options and outputs."""
     words = COMMANDS[command]
@@ -78,24 +133,47 @@ def test_a_run_that_is_ended_goes_on_to_the_same_bits(tmp_path, monkeypatch, com
     assert outputs(tmp_path) == whole
 
 
-@pytest.mark.parametrize(("words", "said"), [
-    ([*CLASSIFY, "--resume"], "--resume needs --checkpoint"),
-    (["impute", "--resume-anyway"], "--resume needs --checkpoint"),
-    (["impute", "--out", "o.csv"], "--data is required"),
-    ([*CLASSIFY, "--checkpoint", "c.csv"], "--checkpoint c.csv must end in .npz"),
-    ([*CLASSIFY, "--checkpoint", "m.npz"], "--checkpoint m.npz holds a checkpoint of npvae"),
-    ([*CLASSIFY, "--checkpoint", "m.npz", "--resume", "--alpha", "3"], "--alpha 3.0: the run in m.npz was begun with 1.0"),
-    ([*CLASSIFY, "--checkpoint", "m.npz", "--resume", "--method", "m1"], "--method m1: the run in m.npz was begun with m2"),
-    (["impute", "--checkpoint", "m.npz", "--resume"], "m.npz holds a checkpoint of training, but --checkpoint of 'npvae impute' needs a checkpoint of a TableImputer"),
-    (["classify", "--model", "m.npz"], "m.npz holds a checkpoint of training, but --model of 'npvae classify' needs a SemiSupervisedVAE or a LatentClassifier"),
-    (["score", "t.csv", "--checkpoint", "i.npz", "--resume"], "i.npz holds a checkpoint of a TableImputer, but --checkpoint of 'npvae score' needs a checkpoint of training"),
-    (["score", "--data", "-", "--checkpoint", "c.npz"], "standard input cannot be read again"),
-    (["train", "--out", "run", "--resume"], "belongs to a run of npvae classify, not of npvae train"),
-    ([*IMPUTE, "--out", "o.csv", "--checkpoint", "i.npz", "--resume", "--kind", "one=counts"],
-     "--kind ['one=counts']: the run in i.npz was begun with []"),
-    ([*IMPUTE, "--out", "t.csv", "--checkpoint", "i.npz", "--resume"], "is read from"),
-    (["classify", "--model", "model.npz", "--checkpoint", "c.npz"], "leave out --checkpoint"),
-])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([*CLASSIFY, "--resume"], "--resume needs --checkpoint"),
+        (["impute", "--resume-anyway"], "--resume needs --checkpoint"),
+        (["impute", "--out", "o.csv"], "--data is required"),
+        ([*CLASSIFY, "--checkpoint", "c.csv"], "--checkpoint c.csv must end in .npz"),
+        ([*CLASSIFY, "--checkpoint", "m.npz"], "--checkpoint m.npz holds a checkpoint of npvae"),
+        (
+            [*CLASSIFY, "--checkpoint", "m.npz", "--resume", "--alpha", "3"],
+            "--alpha 3.0: the run in m.npz was begun with 1.0",
+        ),
+        (
+            [*CLASSIFY, "--checkpoint", "m.npz", "--resume", "--method", "m1"],
+            "--method m1: the run in m.npz was begun with m2",
+        ),
+        (
+            ["impute", "--checkpoint", "m.npz", "--resume"],
+            "m.npz holds a checkpoint of training, but --checkpoint of 'npvae impute' needs a checkpoint of a "
+            "TableImputer",
+        ),
+        (
+            ["classify", "--model", "m.npz"],
+            "m.npz holds a checkpoint of training, but --model of 'npvae classify' needs a SemiSupervisedVAE or a "
+            "LatentClassifier",
+        ),
+        (
+            ["score", "t.csv", "--checkpoint", "i.npz", "--resume"],
+            "i.npz holds a checkpoint of a TableImputer, but --checkpoint of 'npvae score' needs a checkpoint of "
+            "training",
+        ),
+        (["score", "--data", "-", "--checkpoint", "c.npz"], "standard input cannot be read again"),
+        (["train", "--out", "run", "--resume"], "belongs to a run of npvae classify, not of npvae train"),
+        (
+            [*IMPUTE, "--out", "o.csv", "--checkpoint", "i.npz", "--resume", "--kind", "one=counts"],
+            "--kind ['one=counts']: the run in i.npz was begun with []",
+        ),
+        ([*IMPUTE, "--out", "t.csv", "--checkpoint", "i.npz", "--resume"], "is read from"),
+        (["classify", "--model", "model.npz", "--checkpoint", "c.npz"], "leave out --checkpoint"),
+    ],
+)
 def test_what_cannot_be_resumed_is_said_in_a_line(tmp_path, capsys, words, said):
     assert main([*CLASSIFY, "--checkpoint", "m.npz"]) == 0
     assert main([*IMPUTE, "--out", "o.csv", "--checkpoint", "i.npz"]) == 0
@@ -118,7 +196,9 @@ def test_the_checkpoint_of_an_imputer_is_described(tmp_path, capsys):
 
 @pytest.mark.parametrize("method", ["m1", "m2"])
 def test_the_same_run_may_save_its_model_anew_and_no_other(tmp_path, capsys, method):
-    """A command that was ended while it wrote its outputs can be given once more; a model of other data or options stays."""
+    """A command that was ended while it wrote its outputs can be given once more; a model of other data or options
+    stays.
+    """
     words = [*CLASSIFY, "--method", method, "--save", "m.npz"]
     assert main(words) == 0
     before = outputs(tmp_path)
@@ -127,7 +207,13 @@ def test_the_same_run_may_save_its_model_anew_and_no_other(tmp_path, capsys, met
         x, y = file["x"], file["y"]
     np.savez("other.npz", x=x * 0.5, y=y)
     capsys.readouterr()
-    for more in (["--seed", "4"], ["--epochs", "5"], ["--latent-dim", "3"], ["--data", "other.npz"], ["--out", "m.npz"]):
+    for more in (
+        ["--seed", "4"],
+        ["--epochs", "5"],
+        ["--latent-dim", "3"],
+        ["--data", "other.npz"],
+        ["--out", "m.npz"],
+    ):
         assert main([*words, *more]) == 2, more
         assert "m.npz" in capsys.readouterr().err
     assert {name: value for name, value in outputs(tmp_path).items() if name != "other.npz"} == before

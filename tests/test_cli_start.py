@@ -75,7 +75,9 @@ def test_where_ctrl_c_is_ignored_it_stays_ignored():
 
 
 def test_nothing_heavy_is_imported_before_somebody_waits_for_an_interrupt():
-    program = "import sys; before = {*sys.modules}; import npvae.__main__; print(*{*sys.modules} - before - {'__future__'})"
+    program = (
+        "import sys; before = {*sys.modules}; import npvae.__main__; print(*{*sys.modules} - before - {'__future__'})"
+    )
     done = processes.run([sys.executable, "-c", program])
     assert sorted(done.stdout.split()) == ["npvae", "npvae.__main__", "npvae._version"]
 

@@ -1,4 +1,6 @@
-"""``npvae train``, ``sample`` and ``info`` with tables: text columns, gaps, dates and carried columns, at the first try."""
+"""``npvae train``, ``sample`` and ``info`` with tables: text columns, gaps, dates and carried columns, at the first
+try.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,13 @@ def write_table(path, rows: int = 240) -> None:
     lines = ["id;region;income;age;day;owner"]
     for i in range(rows):
         north = random.random() < 0.5
-        income = "" if random.random() < 0.1 else f"{np.exp(7 + 0.8 * north + 0.3 * random.normal()):.2f}".replace(".", ",")
+        income = (
+            "" if random.random() < 0.1 else f"{np.exp(7 + 0.8 * north + 0.3 * random.normal()):.2f}".replace(".", ",")
+        )
         day = np.datetime64("2024-01-01") + int(random.integers(0, 300))
-        lines.append(f"{1000 + i};{'North' if north else 'South'};{income};{int(40 + 15 * north + 5 * random.normal())};{day};{('true', 'false')[i % 2]}")
+        lines.append(
+            f"{1000 + i};{'North' if north else 'South'};{income};{int(40 + 15 * north + 5 * random.normal())};{day};{('true', 'false')[i % 2]}"
+        )
     path.write_text("\n".join(lines) + "\n")
 
 
@@ -53,7 +59,20 @@ def test_synthetic_rows_in_the_table_s_units(run, tmp_path, monkeypatch, capsys)
     folder, _ = run
     monkeypatch.chdir(tmp_path)
     model = str(folder / "model")
-    line = ["sample", model, "-n", "50", "--out", "s.csv", "--given", "region=North", "--given", "day=2024-03-01", "--report", "r.json"]
+    line = [
+        "sample",
+        model,
+        "-n",
+        "50",
+        "--out",
+        "s.csv",
+        "--given",
+        "region=North",
+        "--given",
+        "day=2024-03-01",
+        "--report",
+        "r.json",
+    ]
     assert main(line) == 0, capsys.readouterr().err
     rows = list(csv.DictReader((tmp_path / "s.csv").read_text().splitlines()))
     assert len(rows) == 50 and list(rows[0]) == ["region", "income", "age", "day", "owner"]
@@ -67,9 +86,14 @@ def test_synthetic_rows_in_the_table_s_units(run, tmp_path, monkeypatch, capsys)
     assert main(["sample", model, "-n", "2", "--out", "-"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "region,income,age,day,owner"
     for words, message in (
-        (["--given", "region=West"], "'West'; it has 'North', 'South'"), (["--given", "region"], "--given must be COLUMN=VALUE"),
-        (["--given", "age=old"], "expected a number"), (["--given", "day=noon"], "expected a date"), (["--given", "id=3"], "'id'"),
-        (["--given", "age=3", "--given", "age=4"], "twice"), (["--out", "s.npy"], "other than numbers"), (["--label", "x"], "--given"),
+        (["--given", "region=West"], "'West'; it has 'North', 'South'"),
+        (["--given", "region"], "--given must be COLUMN=VALUE"),
+        (["--given", "age=old"], "expected a number"),
+        (["--given", "day=noon"], "expected a date"),
+        (["--given", "id=3"], "'id'"),
+        (["--given", "age=3", "--given", "age=4"], "twice"),
+        (["--out", "s.npy"], "other than numbers"),
+        (["--label", "x"], "--given"),
         (["--out", "s.png"], "must end in"),
     ):
         assert main(["sample", model, *words]) == 2
@@ -81,7 +105,12 @@ def test_info_lists_the_columns(run, capsys):
     folder, _ = run
     assert main(["info", str(folder / "model")]) == 0
     said = capsys.readouterr().out
-    assert "rows of a table of 5 columns" in said and "region: binary (North, South)" in said and "nearness" in said and "verified" in said
+    assert (
+        "rows of a table of 5 columns" in said
+        and "region: binary (North, South)" in said
+        and "nearness" in said
+        and "verified" in said
+    )
 
 
 def test_other_commands_take_the_table_s_dates(run, tmp_path, monkeypatch, capsys):
@@ -116,12 +145,35 @@ def test_resume_of_a_table_and_what_is_no_table(run, tmp_path, monkeypatch, caps
 def test_synthetic_rows_of_an_imputer_s_file(run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     table = str(run[0] / "table.csv")
-    line = ["impute", table, "--out", "f.csv", "--save", "i.npz", "--members", "2", "--epochs", "2", "--backend", "numpy", "--quiet"]
+    line = [
+        "impute",
+        table,
+        "--out",
+        "f.csv",
+        "--save",
+        "i.npz",
+        "--members",
+        "2",
+        "--epochs",
+        "2",
+        "--backend",
+        "numpy",
+        "--quiet",
+    ]
     assert main(line) == 0
-    assert main(["sample", "i.npz", "-n", "30", "--given", "region=South", "--report", "r.txt", "--backend", "numpy"]) == 0, capsys.readouterr().err
+    assert (
+        main(["sample", "i.npz", "-n", "30", "--given", "region=South", "--report", "r.txt", "--backend", "numpy"]) == 0
+    ), capsys.readouterr().err
     assert ": 30 synthetic rows" in capsys.readouterr().out
     rows = list(csv.DictReader((tmp_path / "samples.csv").read_text().splitlines()))
-    assert len(rows) == 30 and {row["region"] for row in rows} == {"South"} and {row["owner"] for row in rows} == {"true", "false"}
+    assert (
+        len(rows) == 30
+        and {row["region"] for row in rows} == {"South"}
+        and {row["owner"] for row in rows} == {"true", "false"}
+    )
     assert all(np.datetime64(row["day"]) and int(row["age"]) for row in rows)
     assert "30 synthetic rows, given region = South" in (tmp_path / "r.txt").read_text()
-    assert main(["sample", "i.npz", "--label", "a"]) == 2 and "--label needs a model of 'npvae classify'" in capsys.readouterr().err
+    assert (
+        main(["sample", "i.npz", "--label", "a"]) == 2
+        and "--label needs a model of 'npvae classify'" in capsys.readouterr().err
+    )

@@ -1,4 +1,6 @@
-"""What each variable contributes to -log p(x): terms of likelihoods, and the equation, on a model of which all is known."""
+"""What each variable contributes to -log p(x): terms of likelihoods, and the equation, on a model of which all is
+known.
+"""
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from npvae.selfcheck import draw_data
 OPS = Ops(np)
 FEATURES = 7
 EXAMPLES = [
-    *(kind.example(FEATURES) for kind in likelihoods.KNOWN.values() if kind is not likelihoods.Table), likelihoods.Categorical([3, 4]),
+    *(kind.example(FEATURES) for kind in likelihoods.KNOWN.values() if kind is not likelihoods.Table),
+    likelihoods.Categorical([3, 4]),
     likelihoods.Ordinal([3, 4]),
     likelihoods.Table([("student_t", 2), ("gaussian_one_variance", 1), (likelihoods.Categorical([2, 2]), 4)]),
     likelihoods.Table([("multinomial", 3), ("gaussian_per_feature", 4)]),
@@ -22,7 +25,9 @@ EXAMPLES = [
 @pytest.mark.parametrize("holes", [False, True])
 @pytest.mark.parametrize("likelihood", EXAMPLES, ids=repr)
 def test_terms_of_variables_are_what_each_adds_to_the_loss(likelihood, holes, rng):
-    """A variable's term is the loss where it alone is observed, for every likelihood, and all of them sum to the loss."""
+    """A variable's term is the loss where it alone is observed, for every likelihood, and all of them sum to the
+    loss.
+    """
     x = draw_data(likelihood, rng, 5, FEATURES)
     outputs = tuple(0.5 * rng.standard_normal((5, width)) for width in likelihood.heads(FEATURES).values())
     own = {name: 0.3 * rng.standard_normal(value.shape) for name, value in likelihood.parameters(FEATURES).items()}

@@ -28,7 +28,7 @@ class Guarded:
     def __init__(self, shape, dtype) -> None:
         size = int(np.prod(shape))
         self._memory = np.full(size + 2 * GUARD, np.nan, dtype)
-        self.array = self._memory[GUARD:GUARD + size].reshape(shape)
+        self.array = self._memory[GUARD : GUARD + size].reshape(shape)
 
     def intact(self) -> bool:
         return bool(np.isnan(self._memory[:GUARD]).all() and np.isnan(self._memory[-GUARD:]).all())
@@ -45,7 +45,10 @@ def kernels(request):
 def launch(kernels, name, dtype, arguments, blocks=2, shared_numbers=0):
     integers = [np.int64(argument) if isinstance(argument, int) else argument for argument in arguments]
     kernels.launch(
-        f"{name}<{DTYPES[np.dtype(dtype).name]}>", blocks, THREADS, integers,
+        f"{name}<{DTYPES[np.dtype(dtype).name]}>",
+        blocks,
+        THREADS,
+        integers,
         shared=shared_numbers * np.dtype(dtype).itemsize,
     )
 
@@ -54,8 +57,17 @@ def tile_numbers(dtype):
     return TILE_BYTES // np.dtype(dtype).itemsize
 
 
-SHAPES = [(1, 1, 1), (1, 40, 3), (5, 7, 129), (32, 32, 64), (33, 65, 31), (64, 64, 32), (65, 31, 66), (17, 20, 260),
-          (3, 2, 0)]
+SHAPES = [
+    (1, 1, 1),
+    (1, 40, 3),
+    (5, 7, 129),
+    (32, 32, 64),
+    (33, 65, 31),
+    (64, 64, 32),
+    (65, 31, 66),
+    (17, 20, 260),
+    (3, 2, 0),
+]
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -23,7 +23,13 @@ from npvae.kernels.cuda_plan import THREADS, TILE_BYTES
 HERE = Path(__file__).parent
 FAULTY = (HERE / "cuda_on_cpu" / "faulty.cu").read_text(encoding="utf-8")
 FAULTS = (
-    "race_in_a_block", "no_race", "race_of_blocks", "beyond_shared", "beyond_array", "half_a_barrier", "two_barriers",
+    "race_in_a_block",
+    "no_race",
+    "race_of_blocks",
+    "beyond_shared",
+    "beyond_array",
+    "half_a_barrier",
+    "two_barriers",
     "nobody_wrote",
 )
 NAMES = [f"{name}<double>" for name in FAULTS]
@@ -61,14 +67,17 @@ def run_fault(name, sanitizer, blocks=1):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "sanitizer", "words"), [
-    ("race_in_a_block", "thread", "ThreadSanitizer: data race"),
-    ("race_of_blocks", "thread", "ThreadSanitizer: data race"),
-    ("beyond_shared", "address", "AddressSanitizer: heap-buffer-overflow"),
-    ("beyond_array", "address", "AddressSanitizer: heap-buffer-overflow"),
-    ("half_a_barrier", "none", "threads of a block part at a barrier"),
-    ("two_barriers", "none", "threads of a block meet at different barriers"),
-])
+@pytest.mark.parametrize(
+    ("name", "sanitizer", "words"),
+    [
+        ("race_in_a_block", "thread", "ThreadSanitizer: data race"),
+        ("race_of_blocks", "thread", "ThreadSanitizer: data race"),
+        ("beyond_shared", "address", "AddressSanitizer: heap-buffer-overflow"),
+        ("beyond_array", "address", "AddressSanitizer: heap-buffer-overflow"),
+        ("half_a_barrier", "none", "threads of a block part at a barrier"),
+        ("two_barriers", "none", "threads of a block meet at different barriers"),
+    ],
+)
 def test_a_fault_is_found(name, sanitizer, words):
     result = run_fault(name, sanitizer, blocks=3)
     assert words in result.stderr and result.returncode != 0, result.stdout + result.stderr
@@ -88,16 +97,28 @@ def test_shared_memory_that_nobody_wrote_is_nan():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("sanitizer", "tests"), [
-    ("address", [
-        "test_cuda_kernels.py", "test_cupy_training.py", "test_backends.py", "-k",
-        "(cupy or cuda) and not two_threads and not later_calls and not copies_to_the_host and not shape4 "
-        "and not denormal and not same_bits and not graphs",  # no kernel that others do not run
-    ]),
-    ("thread", ["test_cuda_sanitizers.py", "test_cupy_training.py", "-k", "every_kernel_once or races"]),
-])
+@pytest.mark.parametrize(
+    ("sanitizer", "tests"),
+    [
+        (
+            "address",
+            [
+                "test_cuda_kernels.py",
+                "test_cupy_training.py",
+                "test_backends.py",
+                "-k",
+                "(cupy or cuda) and not two_threads and not later_calls and not copies_to_the_host and not shape4 "
+                "and not denormal and not same_bits and not graphs",  # no kernel that others do not run
+            ],
+        ),
+        ("thread", ["test_cuda_sanitizers.py", "test_cupy_training.py", "-k", "every_kernel_once or races"]),
+    ],
+)
 def test_the_kernels_are_clean(sanitizer, tests):
-    result = run(["-m", "pytest", "-q", "-x", "-s", "-p", "no:cacheprovider", "-m", "not slow and not campaign", *tests], sanitizer)
+    result = run(
+        ["-m", "pytest", "-q", "-x", "-s", "-p", "no:cacheprovider", "-m", "not slow and not campaign", *tests],
+        sanitizer,
+    )
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-6000:]
     assert " passed" in result.stdout and "WARNING: ThreadSanitizer" not in result.stdout + result.stderr
 

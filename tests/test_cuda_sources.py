@@ -48,12 +48,22 @@ def test_there_is_a_float_and_a_double_of_every_kernel():
 
 
 def test_what_a_line_of_the_table_says():
-    """Arrays that are written, of whole numbers, of any size, or not needed; whole numbers, numbers, and a record by value."""
+    """Arrays that are written, of whole numbers, of any size, or not needed; whole numbers, numbers, and a record by
+    value.
+    """
     array = cuda_sources.Array
-    assert KERNELS["take_rows"] == cuda_sources.Kernel("take_rows", "rows.cu", (
-        array("x", False, None, ("n", "columns"), False), array("indices", False, "int64", ("rows",), False),
-        array("out", True, None, ("rows", "columns"), False),
-    ), ("n", "columns", "rows"), (), ())
+    assert KERNELS["take_rows"] == cuda_sources.Kernel(
+        "take_rows",
+        "rows.cu",
+        (
+            array("x", False, None, ("n", "columns"), False),
+            array("indices", False, "int64", ("rows",), False),
+            array("out", True, None, ("rows", "columns"), False),
+        ),
+        ("n", "columns", "rows"),
+        (),
+        (),
+    )
     assert KERNELS["bernoulli_nll"].arrays[-1] == array("residual", True, None, ("rows", "columns"), True)
     assert KERNELS["advance"].arrays == (array("call", True, "int64", (), False),)
     assert KERNELS["sgd_step"].numbers == ("rate",) and KERNELS["run_phase"].records == ("phase",)
@@ -68,7 +78,9 @@ def test_the_fingerprint_depends_on_every_source(file, monkeypatch):
 
 
 def test_no_literal_is_of_another_type_than_its_kernel():
-    """``0.5 * x`` would compute in double what is float: numbers in templates are T(...), or are in double on purpose."""
+    """``0.5 * x`` would compute in double what is float: numbers in templates are T(...), or are in double on
+    purpose.
+    """
     doubles = {"philox.cu", "step_records.cu", "step_forward.cu", "step_backward.cu", "step_update.cu", "device.cu"}
     for name in set(SOURCES) - doubles:
         code = re.sub(r"//.*|#define.*", "", text_of(name))
@@ -109,7 +121,8 @@ def test_numbers_that_python_repeats_are_those_of_the_sources():
     assert "NUMBERS = 2 * DEPTH * PITCH;" in product
     sizes = {
         (side, itemsize): 2 * (16384 // (side * itemsize)) * (side + 4) * itemsize
-        for side in cuda_plan.SIDES for itemsize in (4, 8)
+        for side in cuda_plan.SIDES
+        for itemsize in (4, 8)
     }
     assert cuda_plan.TILE_BYTES == max(sizes.values())
     assert cuda_plan.TILE_BYTES + cuda_plan.PHASE.itemsize <= 48 * 1024

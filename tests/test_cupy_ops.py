@@ -51,7 +51,8 @@ def test_numpy_arrays_are_refused_by_name(device_ops, dtype):
             device_ops.sample_forward(*arrays)
     W, bias, dy = (np.ones(shape, dtype) for shape in ((3, 1), 1, (2, 1)))
     for operation, arrays, more in (
-        ("dense_forward", {"x": a, "W": W, "b": bias}, ("relu",)), ("dense_backward", {"dy": dy, "x": a, "y": dy, "W": W}, ("relu", True)),
+        ("dense_forward", {"x": a, "W": W, "b": bias}, ("relu",)),
+        ("dense_backward", {"dy": dy, "x": a, "y": dy, "W": W}, ("relu", True)),
     ):
         for name in arrays:
             given = [array if each == name else device_ops.asarray(array) for each, array in arrays.items()]
@@ -112,9 +113,9 @@ def test_the_specification_stands_in_for_other_dtypes(module, device_ops):
     """As on the other backends: what no kernel is compiled for goes the reference's way."""
     a = device_ops.xp.array(np.array([[0.5, 1.0]], np.float16))
     assert device_ops.scale_rows(a, 2.0).dtype == np.float16
-    assert device_ops.to_numpy(device_ops.kl_forward(a, a)).tolist() == [[
-        pytest.approx(0.5 * (v * v + np.expm1(v) - v), rel=2e-3) for v in (0.5, 1.0)
-    ]]
+    assert device_ops.to_numpy(device_ops.kl_forward(a, a)).tolist() == [
+        [pytest.approx(0.5 * (v * v + np.expm1(v) - v), rel=2e-3) for v in (0.5, 1.0)]
+    ]
 
 
 @pytest.mark.parametrize("dtypes", [("float16", "float16"), ("float64", "float32"), ("int64", "float32")])
@@ -123,11 +124,21 @@ def test_every_operation_on_dtypes_without_kernels_is_the_specification_s(module
     one, two = ((4 * rng.random((3, 4))).astype(dtype) for dtype in dtypes)
     W, b = np.ones((4, 2), dtypes[1]), np.ones(2, dtypes[1])
     for name, arguments in (
-        ("take_rows", (one, np.array([2, 0]))), ("take_rows", (two[0], np.array([2, 0]))), ("take_rows", (one[None], np.array([0, 0]))),
-        ("sample_forward", (one, two, one)), ("sample_backward", (one, two, one)), ("kl_forward", (one, two)), ("kl_backward", (one, two, two)),
-        ("squared_error", (one, two)), ("gaussian_nll", (one, two, two, True)), ("gaussian_nll", (one, two, two, False)),
-        ("bernoulli_nll", (one, two, True)), ("bernoulli_nll", (one, two, False)), ("scale_rows", (one, two[:, 0])),
-        ("activation_gradient", (one, two, "tanh")), ("dense_forward", (two, W, b, "relu")),
+        ("take_rows", (one, np.array([2, 0]))),
+        ("take_rows", (two[0], np.array([2, 0]))),
+        ("take_rows", (one[None], np.array([0, 0]))),
+        ("sample_forward", (one, two, one)),
+        ("sample_backward", (one, two, one)),
+        ("kl_forward", (one, two)),
+        ("kl_backward", (one, two, two)),
+        ("squared_error", (one, two)),
+        ("gaussian_nll", (one, two, two, True)),
+        ("gaussian_nll", (one, two, two, False)),
+        ("bernoulli_nll", (one, two, True)),
+        ("bernoulli_nll", (one, two, False)),
+        ("scale_rows", (one, two[:, 0])),
+        ("activation_gradient", (one, two, "tanh")),
+        ("dense_forward", (two, W, b, "relu")),
     ):
         wanted = getattr(Ops(np), name)(*arguments)
         on_device = [device_ops.xp.array(a) if isinstance(a, np.ndarray) else a for a in arguments]
@@ -137,7 +148,9 @@ def test_every_operation_on_dtypes_without_kernels_is_the_specification_s(module
             assert (ours is None) == (theirs is None), name
             if theirs is not None:
                 assert ours.dtype == theirs.dtype, name
-                np.testing.assert_allclose(device_ops.to_numpy(ours), theirs, rtol=5e-3 if "float16" in dtypes else 1e-5, err_msg=name)
+                np.testing.assert_allclose(
+                    device_ops.to_numpy(ours), theirs, rtol=5e-3 if "float16" in dtypes else 1e-5, err_msg=name
+                )
 
 
 def test_numbers_reach_a_kernel_in_its_own_dtype(module, device_ops):
@@ -242,11 +255,17 @@ class Wrong(np.ndarray):
         return super().__matmul__(other) + 1
 
 
-@pytest.mark.parametrize(("kind", "factor", "error", "words"), [
-    (np.ndarray, 1.0, None, None), (np.ndarray, 1.5, None, r"gave wrong numbers: \[0\.0, 3\.0, 6\.0\], 5\.0$"),
-    (Wrong, 1.0, None, r"gave wrong numbers: \[0\.0, 2\.0, 4\.0\], 6\.0$"), (np.ndarray, 1.0, RuntimeError(" "), "failed: RuntimeError;"),
-    (np.ndarray, 1.0, RuntimeError("\n one\ntwo"), "failed: one;"), (np.ndarray, 1.0, MemoryError("10 bytes"), "no memory left: 10 bytes; end other"),
-])
+@pytest.mark.parametrize(
+    ("kind", "factor", "error", "words"),
+    [
+        (np.ndarray, 1.0, None, None),
+        (np.ndarray, 1.5, None, r"gave wrong numbers: \[0\.0, 3\.0, 6\.0\], 5\.0$"),
+        (Wrong, 1.0, None, r"gave wrong numbers: \[0\.0, 2\.0, 4\.0\], 6\.0$"),
+        (np.ndarray, 1.0, RuntimeError(" "), "failed: RuntimeError;"),
+        (np.ndarray, 1.0, RuntimeError("\n one\ntwo"), "failed: one;"),
+        (np.ndarray, 1.0, MemoryError("10 bytes"), "no memory left: 10 bytes; end other"),
+    ],
+)
 def test_what_a_trial_kernel_shows(monkeypatch, kind, factor, error, words):
     class Kernels:
         def __init__(self, cupy) -> None:
@@ -259,7 +278,10 @@ def test_what_a_trial_kernel_shows(monkeypatch, kind, factor, error, words):
 
     monkeypatch.setattr("npvae.kernels.cuda.Kernels", Kernels)
     cupy = SimpleNamespace(
-        arange=lambda count, dtype: np.arange(count, dtype=dtype).view(kind), float32=np.float32, empty_like=np.empty_like, asnumpy=np.asarray,
+        arange=lambda count, dtype: np.arange(count, dtype=dtype).view(kind),
+        float32=np.float32,
+        empty_like=np.empty_like,
+        asnumpy=np.asarray,
         cuda=SimpleNamespace(memory=SimpleNamespace(OutOfMemoryError=MemoryError)),
     )
     found = gpu._reason_against_kernels(cupy)
@@ -270,33 +292,66 @@ def fails(*arguments):
     raise RuntimeError("boom")
 
 
-@pytest.mark.parametrize(("driver", "runtime", "count", "capability", "words"), [
-    (12080, 12000, 1, "70", None), (12990, 12990, 1, "70", None), (12000, 12080, 1, "120", None), (13000, 13000, 1, "75", None), (13000, 12090, 1, "70", None),
-    (fails, 12000, 1, "70", "the CUDA driver does not answer: boom"), (0, 12000, 1, "70", "there is no NVIDIA driver on this machine"),
-    (12080, 13000, 1, "90", r"the NVIDIA driver is for CUDA 12\.8, but .* needs CUDA 13\.0: install npvae\[cuda12\]"),
-    (11990, 12000, 1, "90", r"the NVIDIA driver is for CUDA 11\.99, but .* needs CUDA 12\.0: install npvae\[cuda11\]"),
-    (12080, 12000, fails, "70", "no GPU can be used: boom"), (12080, 12000, 0, "70", "there is no NVIDIA GPU on this machine"),
-    (12080, 12000, 1, "61", r"GPU 3 \(Tesla\) has compute capability 6\.1, but 7 or newer is needed$"),
-    (13000, 13000, 1, "72", r"compute capability 7\.2, but 7\.5 or newer is needed; with npvae\[cuda12\] it can be used$"),
-    (13000, 13000, 1, "70", r"compute capability 7, but 7\.5 or newer is needed; with npvae\[cuda12\]"),
-    (13000, 13000, 1, "69", r"compute capability 6\.9, but 7\.5 or newer is needed$"),
-])
+@pytest.mark.parametrize(
+    ("driver", "runtime", "count", "capability", "words"),
+    [
+        (12080, 12000, 1, "70", None),
+        (12990, 12990, 1, "70", None),
+        (12000, 12080, 1, "120", None),
+        (13000, 13000, 1, "75", None),
+        (13000, 12090, 1, "70", None),
+        (fails, 12000, 1, "70", "the CUDA driver does not answer: boom"),
+        (0, 12000, 1, "70", "there is no NVIDIA driver on this machine"),
+        (
+            12080,
+            13000,
+            1,
+            "90",
+            r"the NVIDIA driver is for CUDA 12\.8, but .* needs CUDA 13\.0: install npvae\[cuda12\]",
+        ),
+        (
+            11990,
+            12000,
+            1,
+            "90",
+            r"the NVIDIA driver is for CUDA 11\.99, but .* needs CUDA 12\.0: install npvae\[cuda11\]",
+        ),
+        (12080, 12000, fails, "70", "no GPU can be used: boom"),
+        (12080, 12000, 0, "70", "there is no NVIDIA GPU on this machine"),
+        (12080, 12000, 1, "61", r"GPU 3 \(Tesla\) has compute capability 6\.1, but 7 or newer is needed$"),
+        (
+            13000,
+            13000,
+            1,
+            "72",
+            r"compute capability 7\.2, but 7\.5 or newer is needed; with npvae\[cuda12\] it can be used$",
+        ),
+        (13000, 13000, 1, "70", r"compute capability 7, but 7\.5 or newer is needed; with npvae\[cuda12\]"),
+        (13000, 13000, 1, "69", r"compute capability 6\.9, but 7\.5 or newer is needed$"),
+    ],
+)
 def test_what_a_machine_lacks(driver, runtime, count, capability, words):
     def answer(value):
         return value if callable(value) else lambda: value
 
     cuda_runtime = SimpleNamespace(
-        driverGetVersion=answer(driver), runtimeGetVersion=answer(runtime), getDeviceCount=answer(count),
+        driverGetVersion=answer(driver),
+        runtimeGetVersion=answer(runtime),
+        getDeviceCount=answer(count),
         getDeviceProperties=lambda device: {"name": b"Tesla" if device == 3 else b"another"},
     )
     device = SimpleNamespace(id=3, compute_capability=capability)
-    found = gpu._reason_against_device(SimpleNamespace(cuda=SimpleNamespace(runtime=cuda_runtime, Device=lambda: device)))
+    found = gpu._reason_against_device(
+        SimpleNamespace(cuda=SimpleNamespace(runtime=cuda_runtime, Device=lambda: device))
+    )
     assert found is None if words is None else re.search(words, found)
 
 
 def test_what_a_gpu_is_called(monkeypatch):
     runtime = SimpleNamespace(
-        getDeviceProperties=lambda device: {"name": f"Tesla {device}"}, runtimeGetVersion=lambda: 12040, driverGetVersion=lambda: 13010,
+        getDeviceProperties=lambda device: {"name": f"Tesla {device}"},
+        runtimeGetVersion=lambda: 12040,
+        driverGetVersion=lambda: 13010,
     )
 
     def device(number):
@@ -318,7 +373,12 @@ def test_the_installed_package_of_cupy(monkeypatch):
 
     monkeypatch.setattr(importlib.metadata, "version", version)
     assert gpu._wheel() == "this cupy"
-    for package in ("cupy", "cupy-cuda13x", "cupy-cuda12x", "cupy-cuda11x"):  # built by hand, or one that is made for a CUDA
+    for package in (
+        "cupy",
+        "cupy-cuda13x",
+        "cupy-cuda12x",
+        "cupy-cuda11x",
+    ):  # built by hand, or one that is made for a CUDA
         versions[package] = "13.1"
         assert gpu._wheel() == f"{package} 13.1"
 
@@ -330,19 +390,30 @@ class Full(Exception):
 def of_memory(*free):
     """An Ops of a GPU with so many bytes free each time it is asked, half of them in CuPy's pool."""
     left = list(free)
-    device = SimpleNamespace(Device=lambda: SimpleNamespace(mem_info=(left[0] // 2, 10**9)), memory=SimpleNamespace(OutOfMemoryError=Full))
+    device = SimpleNamespace(
+        Device=lambda: SimpleNamespace(mem_info=(left[0] // 2, 10**9)), memory=SimpleNamespace(OutOfMemoryError=Full)
+    )
     pool = SimpleNamespace(free_bytes=lambda: left.pop(0) // 2)
     return SimpleNamespace(xp=SimpleNamespace(cuda=device, get_default_memory_pool=lambda: pool))
 
 
-@pytest.mark.parametrize(("rows", "before", "after", "asked", "needed", "advice"), [
-    (1000, 4000, 1000, "5,000", "8,000", "try batch_size=256"), (1000, 4000, 1000, "13,000", "16,000", "try batch_size=128"),
-    (1000, 4000, 4000, "1,000", "1,001", "try batch_size=256"), (1000, 4000, 5000, "7,999", "8,000", "try batch_size=256"),
-    (2, 4000, 0, "0", "4,000", "try batch_size=1"), (1, 4000, 0, "0", "4,000", "the model itself does not fit"),
-    (3, 1000, 0, "2,001", "3,001", "the model itself does not fit"), (3, 1000, 0, "2,000", "3,000", "try batch_size=1"),
-])
+@pytest.mark.parametrize(
+    ("rows", "before", "after", "asked", "needed", "advice"),
+    [
+        (1000, 4000, 1000, "5,000", "8,000", "try batch_size=256"),
+        (1000, 4000, 1000, "13,000", "16,000", "try batch_size=128"),
+        (1000, 4000, 4000, "1,000", "1,001", "try batch_size=256"),
+        (1000, 4000, 5000, "7,999", "8,000", "try batch_size=256"),
+        (2, 4000, 0, "0", "4,000", "try batch_size=1"),
+        (1, 4000, 0, "0", "4,000", "the model itself does not fit"),
+        (3, 1000, 0, "2,001", "3,001", "the model itself does not fit"),
+        (3, 1000, 0, "2,000", "3,000", "try batch_size=1"),
+    ],
+)
 def test_advice_where_the_memory_ran_out(rows, before, after, asked, needed, advice):
-    words = rf"no memory left for {rows} rows at a time: {needed} bytes or more are needed, {before:,} were free; {advice}"
+    words = (
+        rf"no memory left for {rows} rows at a time: {needed} bytes or more are needed, {before:,} were free; {advice}"
+    )
     with pytest.raises(DeviceMemoryError, match=words), CupyOps.memory_guard(of_memory(before, after), rows):
         raise Full(f"Out of memory allocating {asked} bytes (allocated so far: 7 bytes).")
     with pytest.raises(DeviceMemoryError, match="an array of 12,345 bytes does not fit on the GPU, which has 600 free"):
@@ -397,7 +468,9 @@ def test_warm_up_compiles_every_source(module, capsys):
     assert main(["warmup"]) == 0
     said = capsys.readouterr().out
     assert all(f"{file}: loaded, " in said for file in cuda_sources.files())
-    assert sorted(module.compiled) == sorted(name for file in cuda_sources.files() for name in cuda_sources.instantiations(file))
+    assert sorted(module.compiled) == sorted(
+        name for file in cuda_sources.files() for name in cuda_sources.instantiations(file)
+    )
 
 
 def test_one_sourceis_compiled_without_the_others(module):

@@ -47,10 +47,18 @@ def on_host(ops, state):
 
 def run(ops, x, x_valid=None, architecture=None, state=None, callbacks=(), **settings):
     """The state after a run, with NumPy's arrays."""
-    return on_host(ops, trained.run(
-        ops, ops.asarray(x), None if x_valid is None else ops.asarray(x_valid), architecture, state, callbacks,
-        **settings,
-    ))
+    return on_host(
+        ops,
+        trained.run(
+            ops,
+            ops.asarray(x),
+            None if x_valid is None else ops.asarray(x_valid),
+            architecture,
+            state,
+            callbacks,
+            **settings,
+        ),
+    )
 
 
 @pytest.mark.parametrize("launch", LAUNCHES)
@@ -73,7 +81,9 @@ def test_a_run_in_float32(launch):
     trained.assert_close(found, wanted, rtol=2e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", [name if name == "note" else pytest.param(name, marks=pytest.mark.slow) for name in RUNS])
+@pytest.mark.parametrize(
+    "name", [name if name == "note" else pytest.param(name, marks=pytest.mark.slow) for name in RUNS]
+)
 def test_every_way_to_launch_has_the_same_bits(name):
     architecture, settings = RUNS[name]
     x = trained.grey(150)
@@ -181,17 +191,19 @@ def test_every_part_of_the_gradient_is_made_once(hidden):
     address = {name: 1000 + place for place, name in enumerate(names)}
     arrays = {name: 1 + place for place, name in enumerate(phases.arrays())}
     phases.build(arrays, address, address, 100)
-    tasks = [task for record in phases.records for task in record["task"][:record["tasks"]]]
+    tasks = [task for record in phases.records for task in record["task"][: record["tasks"]]]
     written = [task[Task.D_W] for task in tasks if task[Task.KIND] == Kind.WEIGHT_GRADIENT]
     written += [task[Task.D_B] for task in tasks if task[Task.KIND] == Kind.BIAS_GRADIENT]
     assert sorted(written) == sorted(address.values())
     places = [
-        place for task in tasks if task[Task.KIND] in (Kind.WEIGHT_GRADIENT, Kind.BIAS_GRADIENT)
+        place
+        for task in tasks
+        if task[Task.KIND] in (Kind.WEIGHT_GRADIENT, Kind.BIAS_GRADIENT)
         for place in range(task[Task.PARTIAL], task[Task.PARTIAL] + task[Task.TILES])
     ]
     assert sorted(places) == list(range(phases.norm_parts))
     for record in phases.records:
-        assert record["tiles"] == sum(task[Task.TILES] for task in record["task"][:record["tasks"]])
+        assert record["tiles"] == sum(task[Task.TILES] for task in record["task"][: record["tasks"]])
 
 
 @pytest.mark.parametrize("launch", LAUNCHES)
@@ -300,7 +312,9 @@ def test_a_graph_is_captured_once_and_launched_again():
         trainer.take_steps(theta, gradient, state, order, start, 0, [0.01] * steps, [1.0] * steps)
     assert module.count["graphs"] == 4
     other = ops.copy(theta)
-    trainer.take_steps(other, gradient, state, order, 0, 0, [0.01] * steps, [1.0] * steps)  # other memory, another graph
+    trainer.take_steps(
+        other, gradient, state, order, 0, 0, [0.01] * steps, [1.0] * steps
+    )  # other memory, another graph
     assert np.isfinite(ops.to_numpy(other)).all() and module.count["graphs"] == 6
 
 
@@ -321,7 +335,9 @@ def test_out_of_memory_names_the_bytes_and_a_batch_that_fits():
     module = gpu_backends.standin(memory=200_000)
     ops = gpu_backends.on_standin(module)
     x = ops.asarray(trained.grey(200))
-    with pytest.raises(DeviceMemoryError, match=r"no memory left for 150 rows at a time: [\d,]+ bytes or more.*try") as error:
+    with pytest.raises(
+        DeviceMemoryError, match=r"no memory left for 150 rows at a time: [\d,]+ bytes or more.*try"
+    ) as error:
         trained.run(ops, x, {}, {"hidden": (40,)}, batch_size=150)
     batch = int(str(error.value).rpartition("batch_size=")[2])
     assert 1 <= batch <= 75 and isinstance(error.value, MemoryError)
@@ -343,7 +359,9 @@ def test_a_model_that_never_fits_is_told_so():
     with pytest.raises(DeviceMemoryError, match="the model itself does not fit"):
         trained.run(ops, ops.asarray(trained.grey(3)), None, {"hidden": (200,)}, batch_size=1)
     for move in (ops.asarray, ops.copy):
-        with pytest.raises(DeviceMemoryError, match=r"an array of 800,000 bytes does not fit on the GPU, which has [\d,]+"):
+        with pytest.raises(
+            DeviceMemoryError, match=r"an array of 800,000 bytes does not fit on the GPU, which has [\d,]+"
+        ):
             move(np.zeros(100_000))
 
 

@@ -85,8 +85,10 @@ def test_record_is_frozen_and_prints_in_one_line(digits):
         digits.name = "other"
     assert repr(digits) == "Dataset('digits': x_train (4000, 784), x_test (1000, 784), labels, divide_by 255.0)"
     x = np.zeros((3, 2), np.uint8)
-    assert repr(Dataset("own", x, None, x[:1], None, x[:2])) == \
-        "Dataset('own': x_train (3, 2), x_valid (2, 2), x_test (1, 2), no labels, divide_by 1.0)"
+    assert (
+        repr(Dataset("own", x, None, x[:1], None, x[:2]))
+        == "Dataset('own': x_train (3, 2), x_valid (2, 2), x_test (1, 2), no labels, divide_by 1.0)"
+    )
 
 
 @pytest.mark.parametrize("name", ["Digits", "mnist ", "", None, 3])

@@ -34,8 +34,12 @@ def small_mnist(monkeypatch, tmp_path):
     monkeypatch.delenv("NPVAE_DATA", raising=False)
     rng = np.random.default_rng(0)
     bodies, files = {}, {}
-    for part, name, axes in [("x_train", "xa.gz", (ROWS, 28, 28)), ("y_train", "ya.gz", (ROWS,)),
-                             ("x_test", "xb.gz", (ROWS, 28, 28)), ("y_test", "yb.gz", (ROWS,))]:
+    for part, name, axes in [
+        ("x_train", "xa.gz", (ROWS, 28, 28)),
+        ("y_train", "ya.gz", (ROWS,)),
+        ("x_test", "xb.gz", (ROWS, 28, 28)),
+        ("y_test", "yb.gz", (ROWS,)),
+    ]:
         head = bytes([0, 0, 8, len(axes)]) + struct.pack(f">{len(axes)}I", *axes)
         numbers = rng.integers(0, 10, axes, dtype=np.uint8)
         bodies[name] = gzip.compress(head + numbers.tobytes())
@@ -117,7 +121,10 @@ def test_next_mirror_goes_on_where_the_first_stopped(monkeypatch, server, small_
     server.cut_after["/a/xa.gz"] = [100, 0]
     load_dataset("mnist")
     assert [r for r in server.requests if r[0].endswith("xa.gz")] == [
-        ("/a/xa.gz", None), ("/a/xa.gz", "bytes=100-"), ("/b/xa.gz", "bytes=100-")]
+        ("/a/xa.gz", None),
+        ("/a/xa.gz", "bytes=100-"),
+        ("/b/xa.gz", "bytes=100-"),
+    ]
     assert cached() == small_mnist
 
 
@@ -248,12 +255,16 @@ def test_a_silent_server_is_left_after_the_timeout(monkeypatch, small_mnist):
         monkeypatch.setitem(published.MIRRORS, "mnist", [f"http://127.0.0.1:{silent.getsockname()[1]}/"])
         opened, waits = urllib.request.urlopen, []
         monkeypatch.setattr(
-            urllib.request, "urlopen", lambda request, timeout: waits.append(timeout) or opened(request, timeout=timeout)
+            urllib.request,
+            "urlopen",
+            lambda request, timeout: waits.append(timeout) or opened(request, timeout=timeout),
         )
         with pytest.raises(DownloadError, match="timed out"):
             load_dataset("mnist", timeout=0.1)
         assert waits == [0.1]
-        monkeypatch.setattr(urllib.request, "urlopen", lambda request, timeout: waits.append(timeout) or opened(request, timeout=0.1))
+        monkeypatch.setattr(
+            urllib.request, "urlopen", lambda request, timeout: waits.append(timeout) or opened(request, timeout=0.1)
+        )
         with pytest.raises(DownloadError, match="timed out"):
             load_dataset("mnist")
         assert waits[1:] == [30.0]
@@ -325,7 +336,9 @@ def test_without_a_home_there_is_no_cache_and_the_variable_is_named(monkeypatch,
 @pytest.mark.parametrize("name", ["NPVAE_HOME", "NPVAE_DATA"])
 def test_a_variable_with_the_home_of_nobody_is_named(monkeypatch, small_mnist, name):
     monkeypatch.setenv(name, "~no-such-user/data")
-    with pytest.raises(InputError, match=f"{name} begins with a home folder that is not known here: '~no-such-user/data'"):
+    with pytest.raises(
+        InputError, match=f"{name} begins with a home folder that is not known here: '~no-such-user/data'"
+    ):
         load_dataset("mnist")
 
 
@@ -344,12 +357,15 @@ def test_a_cache_that_may_not_be_looked_into_is_as_if_empty(monkeypatch, small_m
         load_dataset("mnist", download=False)
 
 
-@pytest.mark.parametrize("platform, variables, expected", [
-    ("linux", {"NPVAE_HOME": "/h", "XDG_CACHE_HOME": "/x"}, "/h"),
-    ("linux", {"XDG_CACHE_HOME": "/x"}, "/x/npvae"),
-    ("linux", {"HOME": "/home/u"}, "/home/u/.cache/npvae"),
-    ("win32", {"LOCALAPPDATA": "/local", "XDG_CACHE_HOME": "/x"}, "/local/npvae"),
-])
+@pytest.mark.parametrize(
+    "platform, variables, expected",
+    [
+        ("linux", {"NPVAE_HOME": "/h", "XDG_CACHE_HOME": "/x"}, "/h"),
+        ("linux", {"XDG_CACHE_HOME": "/x"}, "/x/npvae"),
+        ("linux", {"HOME": "/home/u"}, "/home/u/.cache/npvae"),
+        ("win32", {"LOCALAPPDATA": "/local", "XDG_CACHE_HOME": "/x"}, "/local/npvae"),
+    ],
+)
 def test_cache_folder(monkeypatch, platform, variables, expected):
     for name in ("NPVAE_HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)

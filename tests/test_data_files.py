@@ -24,10 +24,12 @@ NAN = float("nan")
 @pytest.fixture
 def table(tmp_path):
     """Return a function that writes a text or bytes and loads it."""
+
     def load(text, suffix=".csv", **options):
         path = tmp_path / f"table{suffix}"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return load_file(path, **options)
+
     return load
 
 
@@ -40,24 +42,45 @@ def check(file, x, names=None, y=None):
 
 # Text tables: form
 
-@pytest.mark.parametrize("text", [
-    "1,2.5,-3e2\n4,5,6\n", "1;2.5;-3e2\n4;5;6\n", "1\t2.5\t-3e2\n4\t5\t6\n", "1 2.5 -3e2\n4 5 6\n",
-    "  1   2.5  -3e2  \n 4  5    6\n", "1, 2.5, -3e2\n4, 5, 6\n", "1 , 2.5 ,-3e2\n4 ,5,6",
-    '"1","2.5","-3e2"\n"4",5,6\n', "1,2.5,-3e2\r\n4,5,6\r\n", "1,2.5,-3e2\r4,5,6\r",
-    "\n\n1,2.5,-3e2\n\n4,5,6\n\n \n",
-    "\ufeff1,2.5,-3e2\n4,5,6\n", "+1,2.50,-300\n4.,05,.6e1\n",
-], ids="comma semicolon tab space spaces comma-space padded quoted crlf cr blank-lines bom numbers".split())
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,2.5,-3e2\n4,5,6\n",
+        "1;2.5;-3e2\n4;5;6\n",
+        "1\t2.5\t-3e2\n4\t5\t6\n",
+        "1 2.5 -3e2\n4 5 6\n",
+        "  1   2.5  -3e2  \n 4  5    6\n",
+        "1, 2.5, -3e2\n4, 5, 6\n",
+        "1 , 2.5 ,-3e2\n4 ,5,6",
+        '"1","2.5","-3e2"\n"4",5,6\n',
+        "1,2.5,-3e2\r\n4,5,6\r\n",
+        "1,2.5,-3e2\r4,5,6\r",
+        "\n\n1,2.5,-3e2\n\n4,5,6\n\n \n",
+        "\ufeff1,2.5,-3e2\n4,5,6\n",
+        "+1,2.50,-300\n4.,05,.6e1\n",
+    ],
+    ids="comma semicolon tab space spaces comma-space padded quoted crlf cr blank-lines bom numbers".split(),
+)
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt", ".data", ".CSV"])
 def test_every_delimiter_is_found_whatever_the_suffix(table, text, suffix):
     check(table(text, suffix), [[1, 2.5, -300], [4, 5, 6]])
 
 
-@pytest.mark.parametrize("text, names", [
-    ("a,b\n1,2\n", ["a", "b"]), ("\ufeffa,b\r\n1,2\r\n", ["a", "b"]), ("a;b, c\n1;2\n", ["a", "b, c"]),
-    ('"width, cm","say ""hi"""\n1,2\n', ["width, cm", 'say "hi"']), (" a  b \n 1  2\n", ["a", "b"]), ("a ,b \n1,2\n", ["a", "b"]),
-    (",b\n1,2\n", ["", "b"]), ('"two\nlines",b\n1,2\n', ["two\nlines", "b"]),
-    ("größe\tb\n1\t2\n", ["größe", "b"]),
-])
+@pytest.mark.parametrize(
+    "text, names",
+    [
+        ("a,b\n1,2\n", ["a", "b"]),
+        ("\ufeffa,b\r\n1,2\r\n", ["a", "b"]),
+        ("a;b, c\n1;2\n", ["a", "b, c"]),
+        ('"width, cm","say ""hi"""\n1,2\n', ["width, cm", 'say "hi"']),
+        (" a  b \n 1  2\n", ["a", "b"]),
+        ("a ,b \n1,2\n", ["a", "b"]),
+        (",b\n1,2\n", ["", "b"]),
+        ('"two\nlines",b\n1,2\n', ["two\nlines", "b"]),
+        ("größe\tb\n1\t2\n", ["größe", "b"]),
+    ],
+)
 def test_header_row_gives_names(table, text, names):
     check(table(text), [[1, 2]], names)
 
@@ -92,30 +115,43 @@ def test_infinities_are_kept(table):
 
 # Text tables: refusals
 
-@pytest.mark.parametrize("text, place", [
-    ("a,b\n1,2\n3,x\n", "line 3, column 2 ('b'): expected a number, got 'x'"),
-    ("1,2\n3,4 kg\n", "line 2, column 2: expected a number, got '4 kg'"),
-    ("a,b\n\n\n1,2\n./.,3\n", "line 5, column 1 ('a'): expected a number, got './.'"),
-    ('"two\nlines",b\n1,2\n3,x\n', "line 4, column 2 ('b'): expected a number, got 'x'"),
-    ("1,2\n1_000,2\n", "line 2, column 1: expected a number, got '1_000'"),
-    ("a_1,b\n1,0x10\n", "line 2, column 2 ('b'): expected a number, got '0x10'"),
-    ('1,2\n3,"4"5\n', "line 2, column 2: expected a number, got '\"4\"5'"), (b"1,2\n3,\xff\n", "line 2, column 2: expected a number, got 'ÿ'"),
-    ("a,b,c\n1,x,2\n3,y,z\n", "line 2, column 2 ('b'): expected a number, got 'x'; the same in 1 more: 'c'"),
-    ("NA,2\nNA,--\n", "line 2, column 2: expected a number, got '--'"),
-    ("red,1\nblue,2\n", "line 1, column 1: expected a number, got 'red'"),
-])
+
+@pytest.mark.parametrize(
+    "text, place",
+    [
+        ("a,b\n1,2\n3,x\n", "line 3, column 2 ('b'): expected a number, got 'x'"),
+        ("1,2\n3,4 kg\n", "line 2, column 2: expected a number, got '4 kg'"),
+        ("a,b\n\n\n1,2\n./.,3\n", "line 5, column 1 ('a'): expected a number, got './.'"),
+        ('"two\nlines",b\n1,2\n3,x\n', "line 4, column 2 ('b'): expected a number, got 'x'"),
+        ("1,2\n1_000,2\n", "line 2, column 1: expected a number, got '1_000'"),
+        ("a_1,b\n1,0x10\n", "line 2, column 2 ('b'): expected a number, got '0x10'"),
+        ('1,2\n3,"4"5\n', "line 2, column 2: expected a number, got '\"4\"5'"),
+        (b"1,2\n3,\xff\n", "line 2, column 2: expected a number, got 'ÿ'"),
+        ("a,b,c\n1,x,2\n3,y,z\n", "line 2, column 2 ('b'): expected a number, got 'x'; the same in 1 more: 'c'"),
+        ("NA,2\nNA,--\n", "line 2, column 2: expected a number, got '--'"),
+        ("red,1\nblue,2\n", "line 1, column 1: expected a number, got 'red'"),
+    ],
+)
 def test_text_among_numbers_is_placed(table, text, place):
     with pytest.raises(DataFileError) as caught:
         table(text)
     assert place in str(caught.value) and "table.csv" in str(caught.value)
 
 
-@pytest.mark.parametrize("text, words", [
-    ("1,2\n3,4\n4,5,6\n", "line 3 has 3 columns, expected 2: a cell with the separator in it must stand in quotes"),
-    ("a,b\n1,2\n\n3,4\n1,2,3\n1,2,3\n", "line 5 has 3 columns, expected 2, as have 1 more lines"),
-    ("", "empty file"), ("\n \n\n", "empty file"), ("\ufeff", "empty file"), ("a,b\n", "only the header row"), (" ", "empty file"),
-    ('1,2\n3,"4\n', "line 2: the quote that opens here is never closed"), ("1,2\n3,\0\n", "line 2: expected a table of text, got a zero byte"),
-])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("1,2\n3,4\n4,5,6\n", "line 3 has 3 columns, expected 2: a cell with the separator in it must stand in quotes"),
+        ("a,b\n1,2\n\n3,4\n1,2,3\n1,2,3\n", "line 5 has 3 columns, expected 2, as have 1 more lines"),
+        ("", "empty file"),
+        ("\n \n\n", "empty file"),
+        ("\ufeff", "empty file"),
+        ("a,b\n", "only the header row"),
+        (" ", "empty file"),
+        ('1,2\n3,"4\n', "line 2: the quote that opens here is never closed"),
+        ("1,2\n3,\0\n", "line 2: expected a table of text, got a zero byte"),
+    ],
+)
 def test_ragged_empty_and_broken_tables(table, text, words):
     with pytest.raises(DataFileError) as caught:
         table(text)
@@ -129,6 +165,7 @@ def test_rows_that_end_early_are_missing_the_rest(table):
 
 # Text tables: labels
 
+
 @pytest.mark.parametrize("column", ["kind", 1, -2, "1", np.int64(1)])
 def test_label_column_is_split_off(table, column):
     file = table("a,kind,b\n1,cat,2\n3, dog,4\n", label_column=column)
@@ -139,11 +176,21 @@ def test_label_column_at_the_end(table):
     check(table("a,b,kind\n1,2,7\n3,4,8\n", label_column=-1), [[1, 2], [3, 4]], ["a", "b"], [7, 8])
 
 
-@pytest.mark.parametrize("cells, expected, kind", [
-    (["3", "-1"], [3, -1], "i"), (["1.0", "2e0"], ["1.0", "2e0"], "U"), (["0.5", "2"], ["0.5", "2"], "U"), (["007", "7"], ["007", "7"], "U"),
-    (["a", "1"], ["a", "1"], "U"), (["", "1"], ["", "1"], "U"), (["nan", "1"], ["", "1"], "U"), (["+1", "-1"], ["+1", "-1"], "U"),
-    (["1_0", "1"], ["1_0", "1"], "U"), (["90071992547409931", "1"], ["90071992547409931", "1"], "U"),
-])
+@pytest.mark.parametrize(
+    "cells, expected, kind",
+    [
+        (["3", "-1"], [3, -1], "i"),
+        (["1.0", "2e0"], ["1.0", "2e0"], "U"),
+        (["0.5", "2"], ["0.5", "2"], "U"),
+        (["007", "7"], ["007", "7"], "U"),
+        (["a", "1"], ["a", "1"], "U"),
+        (["", "1"], ["", "1"], "U"),
+        (["nan", "1"], ["", "1"], "U"),
+        (["+1", "-1"], ["+1", "-1"], "U"),
+        (["1_0", "1"], ["1_0", "1"], "U"),
+        (["90071992547409931", "1"], ["90071992547409931", "1"], "U"),
+    ],
+)
 def test_labels_are_integers_where_all_are(table, cells, expected, kind):
     file = table("".join(f"7,{cell}\n" for cell in cells), label_column=-1, header=False)
     assert file.y.tolist() == expected and file.y.dtype.kind == kind
@@ -191,6 +238,7 @@ def test_wide_tables_take_seconds(tmp_path):
 
 
 # NumPy files
+
 
 @pytest.mark.parametrize("dtype", ["u1", "i8", "f4", "f8", "?", ">f4", ">i2"])
 def test_npy_keeps_values_dtype_and_shape(tmp_path, dtype):
@@ -281,8 +329,18 @@ def test_flipped_bits_in_npz_are_found(tmp_path, compress):
     assert "pickled" not in str(caught.value)
 
 
-@pytest.mark.parametrize("x", [np.float64(1), np.zeros((0, 3)), np.zeros((3, 0)), np.array(["a"]),
-                               np.array([1j]), np.array(["2020-01-01"], "M8[D]"), np.zeros(2, "i4,f4")])
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.float64(1),
+        np.zeros((0, 3)),
+        np.zeros((3, 0)),
+        np.array(["a"]),
+        np.array([1j]),
+        np.array(["2020-01-01"], "M8[D]"),
+        np.zeros(2, "i4,f4"),
+    ],
+)
 def test_arrays_that_are_no_data(tmp_path, x):
     np.save(tmp_path / "x.npy", x)
     with pytest.raises(DataFileError, match="expected (real numbers|at least one row)"):
@@ -294,20 +352,23 @@ def npy_header(text, version=1):
     return b"\x93NUMPY" + bytes([version, 0]) + len(head).to_bytes(2 if version == 1 else 4, "little") + head
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,), }", "4000000000000 bytes"),
-    ("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999, 2), }", "states the shape"),
-    ("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 2), }", "damaged"),
-    ("{'descr': '<f4', 'fortran_order': False, 'shape': (10, 9), }", "360 bytes .*got 400"),
-    ("{'descr': '<f4', 'fortran_order': False, 'shape': (10, 10), {", "damaged"),
-    ("{'descr': '<f4', 'fortran_order': False, 'shape': (10, 10), 'shape': (10, 10), }", "damaged"),
-    ("{'descr': '<f4', 'fortran_order': False, }", "damaged"),
-    ("{'descr': '<f4', 'fortran_order': 'False', 'shape': (10, 10), }", "damaged"),
-    ("{'descr': '<U0', 'fortran_order': False, 'shape': (1000000000000, 1), }", "<U0"),
-    ("{'descr': '<f3', 'fortran_order': False, 'shape': (10, 10), }", "<f3"),
-    ("(" * 9000, "damaged"),
-    ("{" + " " * 20_000, "longer than"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,), }", "4000000000000 bytes"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999, 2), }", "states the shape"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 2), }", "damaged"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (10, 9), }", "360 bytes .*got 400"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (10, 10), {", "damaged"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (10, 10), 'shape': (10, 10), }", "damaged"),
+        ("{'descr': '<f4', 'fortran_order': False, }", "damaged"),
+        ("{'descr': '<f4', 'fortran_order': 'False', 'shape': (10, 10), }", "damaged"),
+        ("{'descr': '<U0', 'fortran_order': False, 'shape': (1000000000000, 1), }", "<U0"),
+        ("{'descr': '<f3', 'fortran_order': False, 'shape': (10, 10), }", "<f3"),
+        ("(" * 9000, "damaged"),
+        ("{" + " " * 20_000, "longer than"),
+    ],
+)
 def test_an_npy_header_is_not_believed(tmp_path, text, words):
     path = tmp_path / "x.npy"
     path.write_bytes(npy_header(text) + bytes(400))
@@ -315,9 +376,13 @@ def test_an_npy_header_is_not_believed(tmp_path, text, words):
         load_file(path)
 
 
-@pytest.mark.parametrize("text", [
-    "{'descr': '<f4', 'fortran_order': False, 'shape': (10L, 10L), }", '{"shape": (10, 10), "descr": "<f4", "fortran_order": False}',
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (10L, 10L), }",
+        '{"shape": (10, 10), "descr": "<f4", "fortran_order": False}',
+    ],
+)
 def test_npy_headers_of_other_writers(tmp_path, text):
     x = np.arange(100, dtype="<f4").reshape(10, 10)
     for version in (1, 2, 3):
@@ -372,7 +437,9 @@ def test_two_members_of_one_name_are_refused(tmp_path):
 
 
 def test_bombs_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):
-    """400 MB of zeros in 400 kB, as x, as y and beside an x that is honest, which is then read as if it were not there."""
+    """400 MB of zeros in 400 kB, as x, as y and beside an x that is honest, which is then read as if it were not
+    there.
+    """
     path, x = tmp_path / "f.npz", an_array(np.ones((4, 2)))
     zeros = npy_header("{'descr': '|u1', 'fortran_order': False, 'shape': (4, 104857600), }") + bytes(400 << 20)
     tracemalloc.start()
@@ -406,7 +473,9 @@ def test_how_well_a_member_may_be_packed(tmp_path, monkeypatch):
         if is_read:
             assert load_file(path).x.shape == (100, 10)
         else:
-            with pytest.raises(DataFileError, match=f"its {small} bytes unpack to {size}, more than {ratio} times as many"):
+            with pytest.raises(
+                DataFileError, match=f"its {small} bytes unpack to {size}, more than {ratio} times as many"
+            ):
                 load_file(path)
 
 
@@ -418,6 +487,7 @@ def test_limits():
 
 def test_limits_at_the_limits():
     """A member of 256 MiB is unpacked whatever it takes in the file, or one of a hundred times what it takes."""
+
     class Opened(Exception):
         pass
 
@@ -425,7 +495,12 @@ def test_limits_at_the_limits():
         raise Opened
 
     large = 2_700_000  # a hundred times as much is more than 256 MiB
-    for size, packed, error in ((2**28, 7, Opened), (2**28 + 1, 7, DataFileError), (100 * large, large, Opened), (100 * large + 1, large, DataFileError)):
+    for size, packed, error in (
+        (2**28, 7, Opened),
+        (2**28 + 1, 7, DataFileError),
+        (100 * large, large, Opened),
+        (100 * large + 1, large, DataFileError),
+    ):
         member = SimpleNamespace(method=zip_members.DEFLATED, size=size, packed=packed)
         with pytest.raises(error):
             numpy_files._read_member("x.npz", SimpleNamespace(members={"x": member}, open=opened), "x")
@@ -501,6 +576,7 @@ def test_blank_rows_of_a_column_are_no_rows(table):
 
 def test_how_much_of_a_table_its_separator_is_guessed_from(monkeypatch):
     """The last line has the only space: 200 rows are looked at, and 1 MiB, of blank lines too, which are no rows."""
+
     def found(text, rows=evidence.ROWS, size=evidence.BYTES):
         monkeypatch.setattr(evidence, "ROWS", rows)
         monkeypatch.setattr(evidence, "BYTES", size)
@@ -514,22 +590,48 @@ def test_how_much_of_a_table_its_separator_is_guessed_from(monkeypatch):
     assert found("1 2 3", 9, 4) == " "  # a line without an end is looked at as far as it goes
 
 
-@pytest.mark.parametrize(("lines", "separator"), [
-    ([], ","), (["1"], ","), (["a b"], ","), (["1 2"], " "), (["a b", "1 2"], " "), (["a b", "1"], ","), (["1 b", "1"], " "),
-    (["1,2;3"], ";"), (["1,2", "1,2;3"], ","), (["1;2,3", "1;2,3,4"], ";"), (["1", "2", "3,4"], ","), (["1\t2;3"], "\t"), (['"1;2",3'], ","),
-    (["1,2,3", "1;2", "1;2"], ";"), (["1", "1", "1", "1;2", "1,2", "1,2"], ";"), (["", "1,2"], ","), (["1|2", "1|2;3"], "|"), (["1, 2", "1, 2"], ","),
-])
+@pytest.mark.parametrize(
+    ("lines", "separator"),
+    [
+        ([], ","),
+        (["1"], ","),
+        (["a b"], ","),
+        (["1 2"], " "),
+        (["a b", "1 2"], " "),
+        (["a b", "1"], ","),
+        (["1 b", "1"], " "),
+        (["1,2;3"], ";"),
+        (["1,2", "1,2;3"], ","),
+        (["1;2,3", "1;2,3,4"], ";"),
+        (["1", "2", "3,4"], ","),
+        (["1\t2;3"], "\t"),
+        (['"1;2",3'], ","),
+        (["1,2,3", "1;2", "1;2"], ";"),
+        (["1", "1", "1", "1;2", "1,2", "1,2"], ";"),
+        (["", "1,2"], ","),
+        (["1|2", "1|2;3"], "|"),
+        (["1, 2", "1, 2"], ","),
+    ],
+)
 def test_the_separator_cuts_most_evenly(lines, separator):
     assert evidence.find_separator("".join(line + "\n" for line in lines).encode()) == separator
 
 
-@pytest.mark.parametrize(("cells", "names"), [(["a", "b"], True), (["a", "1"], False), (["a", "?"], False), (["", "a"], False), (["", ""], False), ([], False)])
+@pytest.mark.parametrize(
+    ("cells", "names"),
+    [(["a", "b"], True), (["a", "1"], False), (["a", "?"], False), (["", "a"], False), (["", ""], False), ([], False)],
+)
 def test_the_answer_whether_cells_are_names(cells, names):
     """Of a table with no row below them."""
-    assert evidence.are_names(cells, [], SPELLINGS) is names and [evidence.is_number(cell) for cell in ("1e3", "x")] == [True, False]
+    assert evidence.are_names(cells, [], SPELLINGS) is names and [
+        evidence.is_number(cell) for cell in ("1e3", "x")
+    ] == [True, False]
 
 
-@pytest.mark.parametrize("text, names", [("a\n1\n", ["a"]), ("a,\n1,2\n", ["a", ""]), (" ,\n1,2\n", None), ("a,?\n1,2\n", None), ("a,1\n1,2\n", None)])
+@pytest.mark.parametrize(
+    "text, names",
+    [("a\n1\n", ["a"]), ("a,\n1,2\n", ["a", ""]), (" ,\n1,2\n", None), ("a,?\n1,2\n", None), ("a,1\n1,2\n", None)],
+)
 def test_a_header_has_a_text_and_neither_number_nor_gap(table, text, names):
     if text.startswith(" "):
         check(table(text), [[1, 2]])  # separators and blanks alone are no row
@@ -540,11 +642,19 @@ def test_a_header_has_a_text_and_neither_number_nor_gap(table, text, names):
         assert table(text).column_names == names
 
 
-@pytest.mark.parametrize("labels, expected", [
-    ([" a ", "b"], ["a", "b"]), (["9007199254740992", "0"], [2**53, 0]), (["9007199254740994", "0"], ["9007199254740994", "0"]),
-    (["-9007199254740994", "0"], ["-9007199254740994", "0"]), (["107", "-3"], [107, -3]), (["1.5", "2"], ["1.5", "2"]), (["inf", "2"], ["inf", "2"]),
-    (["1_0", "2"], ["1_0", "2"]),
-])
+@pytest.mark.parametrize(
+    "labels, expected",
+    [
+        ([" a ", "b"], ["a", "b"]),
+        (["9007199254740992", "0"], [2**53, 0]),
+        (["9007199254740994", "0"], ["9007199254740994", "0"]),
+        (["-9007199254740994", "0"], ["-9007199254740994", "0"]),
+        (["107", "-3"], [107, -3]),
+        (["1.5", "2"], ["1.5", "2"]),
+        (["inf", "2"], ["inf", "2"]),
+        (["1_0", "2"], ["1_0", "2"]),
+    ],
+)
 def test_labels_as_they_are_kept(table, labels, expected):
     found = table("".join(f"{label},1\n" for label in labels), label_column=0, header=False).y.tolist()
     assert found == expected and list(map(type, found)) == list(map(type, expected))
@@ -552,7 +662,11 @@ def test_labels_as_they_are_kept(table, labels, expected):
 
 def test_options_of_the_other_kind_are_refused(tmp_path, table):
     save_array(tmp_path / "x.npy", np.ones((2, 2)))
-    for options, named in (({"label_column": 0}, "label_column"), ({"header": True}, "header"), ({"missing": "-", "label_column": 0}, "label_column, missing")):
+    for options, named in (
+        ({"label_column": 0}, "label_column"),
+        ({"header": True}, "header"),
+        ({"missing": "-", "label_column": 0}, "label_column, missing"),
+    ):
         with pytest.raises(InputError, match=f"^{named}: for text tables, not for .npy files$"):
             load_file(tmp_path / "x.npy", **options)
     with pytest.raises(InputError, match="one array without a name"):
@@ -578,6 +692,7 @@ def test_unknown_suffix(tmp_path, name):
 
 
 # Saving
+
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv"])
 def test_saved_arrays_come_back_exactly(tmp_path, suffix):
@@ -632,9 +747,13 @@ def test_save_refusals_leave_the_old_file(tmp_path):
     path = tmp_path / "x.csv"
     save_array(path, [[1, 2]])
     old = path.read_bytes()
-    for x, options, error in [(np.ones((2, 2, 2)), {}, InputError), (np.float64(3), {}, InputError),
-                              (np.ones((2, 2)), {"column_names": ["a"]}, InputError),
-                              (np.array([object()]), {}, InputTypeError), (["a"], {}, InputTypeError)]:
+    for x, options, error in [
+        (np.ones((2, 2, 2)), {}, InputError),
+        (np.float64(3), {}, InputError),
+        (np.ones((2, 2)), {"column_names": ["a"]}, InputError),
+        (np.array([object()]), {}, InputTypeError),
+        (["a"], {}, InputTypeError),
+    ]:
         with pytest.raises(error):
             save_array(path, x, **options)
         assert path.read_bytes() == old and len(list(tmp_path.iterdir())) == 1
@@ -650,5 +769,7 @@ def test_labels_have_at_most_ten_thousand_characters(tmp_path):
     (tmp_path / "t.csv").write_text(f"x,kind\n1.5,a\n2.5,{'b' * 10_000}\n3.5,a\n")
     assert load_file(tmp_path / "t.csv", label_column="kind").y.tolist() == ["a", "b" * 10_000, "a"]
     (tmp_path / "t.csv").write_text(f"# so\nx,kind\n1.5,a\n2.5,{'b' * 10_001}\n3.5,a\n")
-    with pytest.raises(DataFileError, match=r"t\.csv: line 4: expected a label of at most 10,000 characters, got 10,001$"):
+    with pytest.raises(
+        DataFileError, match=r"t\.csv: line 4: expected a label of at most 10,000 characters, got 10,001$"
+    ):
         load_file(tmp_path / "t.csv", label_column="kind")

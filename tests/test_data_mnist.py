@@ -46,20 +46,24 @@ def test_idx_is_read_back(tmp_path, images, pack):
     read[:] = 0  # the caller's own
 
 
-@pytest.mark.parametrize("spoil, words", [
-    (lambda data: data[:-1], ["expected 2368 bytes", "got 2367"]),
-    (lambda data: data + b"\0", ["expected 2368 bytes", "got more than 2368"]),
-    (lambda data: data[:9], ["expected an array of shape (3, 28, 28)", "got (3,"]),
-    (lambda data: b"", ["expected the idx magic number 00000803", "got an empty file"]),
-    (lambda data: b"\0\0\x08\x01" + data[4:], ["expected the idx magic number 00000803", "got 00000801"]),
-    (lambda data: b"\0\0\x0d\x03" + data[4:], ["expected the idx magic number 00000803", "got 00000d03"]),
-    (lambda data: data[:4] + struct.pack(">I", 2) + data[8:], ["(3, 28, 28)", "got (2, 28, 28)"]),
-    (lambda data: data[:4] + struct.pack(">I", 2**24 + 3) + data[8:], ["(3, 28, 28)", "got (16777219, 28, 28)"]),
-    (lambda data: data[:8] + struct.pack(">II", 14, 56) + data[16:], ["(3, 28, 28)", "got (3, 14, 56)"]),
-    (lambda data: gzip.compress(data)[:-9], ["expected a whole gzip file", "got a cut or damaged one"]),
-    (lambda data: gzip.compress(data)[:-8] + bytes(8), ["expected a whole gzip file", "CRC"]),
-    (lambda data: gzip.compress(data)[:10] + b"\xff" + gzip.compress(data)[11:], ["whole gzip", "invalid"]),
-], ids="cut long head-only empty labels floats count high shape gz-cut gz-crc gz-bits".split())
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (lambda data: data[:-1], ["expected 2368 bytes", "got 2367"]),
+        (lambda data: data + b"\0", ["expected 2368 bytes", "got more than 2368"]),
+        (lambda data: data[:9], ["expected an array of shape (3, 28, 28)", "got (3,"]),
+        (lambda data: b"", ["expected the idx magic number 00000803", "got an empty file"]),
+        (lambda data: b"\0\0\x08\x01" + data[4:], ["expected the idx magic number 00000803", "got 00000801"]),
+        (lambda data: b"\0\0\x0d\x03" + data[4:], ["expected the idx magic number 00000803", "got 00000d03"]),
+        (lambda data: data[:4] + struct.pack(">I", 2) + data[8:], ["(3, 28, 28)", "got (2, 28, 28)"]),
+        (lambda data: data[:4] + struct.pack(">I", 2**24 + 3) + data[8:], ["(3, 28, 28)", "got (16777219, 28, 28)"]),
+        (lambda data: data[:8] + struct.pack(">II", 14, 56) + data[16:], ["(3, 28, 28)", "got (3, 14, 56)"]),
+        (lambda data: gzip.compress(data)[:-9], ["expected a whole gzip file", "got a cut or damaged one"]),
+        (lambda data: gzip.compress(data)[:-8] + bytes(8), ["expected a whole gzip file", "CRC"]),
+        (lambda data: gzip.compress(data)[:10] + b"\xff" + gzip.compress(data)[11:], ["whole gzip", "invalid"]),
+    ],
+    ids="cut long head-only empty labels floats count high shape gz-cut gz-crc gz-bits".split(),
+)
 def test_damaged_idx_is_named_with_expected_and_got(tmp_path, images, spoil, words):
     path = tmp_path / "images.gz"
     path.write_bytes(spoil(idx(images)))
@@ -91,23 +95,35 @@ def test_amat_is_read_back(tmp_path, bits, form):
     assert read.dtype == np.uint8 and read.flags.c_contiguous and np.array_equal(read, bits)
 
 
-@pytest.mark.parametrize("spoil, words", [
-    (lambda data: data[:-5], ["expected 4 lines", "6272 bytes", "got 6268"]),
-    (lambda data: data[:-1568], ["expected 4 lines", "got 4704 bytes"]),
-    (lambda data: data + b"1 0 1", ["expected 4 lines", "got more than "]), (lambda data: data + b"1 0", ["expected 4 lines", "got 6276 bytes"]),
-    (lambda data: b"", ["got 0 bytes"]),
-    (lambda data: data[:1568] + b"2" + data[1569:], ["in line 2", "got " + repr(b"2" + amat(BITS)[1569:1592]) + "..."]),
-    (lambda data: data[:1568] + b"/" + data[1569:], ["in line 2"]),
-    (lambda data: data[:1569] + b"," + data[1570:], ["in line 2"]),
-    (lambda data: data[:1567] + b" " + data[1568:], ["in line 1"]),
-    (lambda data: data[:3136] + b" " + data[3136:-2] + b"\n", ["in line 3"]),
-], ids=["cut", "row missing", "long", "longer", "empty", "two", "slash", "comma", "no newline", "shifted"])
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (lambda data: data[:-5], ["expected 4 lines", "6272 bytes", "got 6268"]),
+        (lambda data: data[:-1568], ["expected 4 lines", "got 4704 bytes"]),
+        (lambda data: data + b"1 0 1", ["expected 4 lines", "got more than "]),
+        (lambda data: data + b"1 0", ["expected 4 lines", "got 6276 bytes"]),
+        (lambda data: b"", ["got 0 bytes"]),
+        (
+            lambda data: data[:1568] + b"2" + data[1569:],
+            ["in line 2", "got " + repr(b"2" + amat(BITS)[1569:1592]) + "..."],
+        ),
+        (lambda data: data[:1568] + b"/" + data[1569:], ["in line 2"]),
+        (lambda data: data[:1569] + b"," + data[1570:], ["in line 2"]),
+        (lambda data: data[:1567] + b" " + data[1568:], ["in line 1"]),
+        (lambda data: data[:3136] + b" " + data[3136:-2] + b"\n", ["in line 3"]),
+    ],
+    ids=["cut", "row missing", "long", "longer", "empty", "two", "slash", "comma", "no newline", "shifted"],
+)
 def test_damaged_amat_is_named_with_expected_and_got(tmp_path, bits, spoil, words):
     path = tmp_path / "rows.amat"
     path.write_bytes(spoil(amat(bits)))
     with pytest.raises(DataFileError) as caught:
         read_amat(path, 4)
-    assert str(caught.value).startswith(f"{path}: expected 4 lines of 784 digits, 6272 bytes in all, got " if "lines" in words[0] else f"{path}: expected ")
+    assert str(caught.value).startswith(
+        f"{path}: expected 4 lines of 784 digits, 6272 bytes in all, got "
+        if "lines" in words[0]
+        else f"{path}: expected "
+    )
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
@@ -119,7 +135,9 @@ def test_gzip_is_recognised_by_contents_not_by_name(tmp_path):
 
 
 def test_a_gzip_bomb_is_unpacked_no_farther_than_it_has_to_be(tmp_path):
-    """100 kB that unpack to 100 MB, in the place of an image set of 2 kB: beside the 2 kB only the unpacking's own pieces are kept."""
+    """100 kB that unpack to 100 MB, in the place of an image set of 2 kB: beside the 2 kB only the unpacking's own
+    pieces are kept.
+    """
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(bytes(100 << 20), 1))
     tracemalloc.start()
@@ -136,11 +154,15 @@ def small_binarized(monkeypatch, tmp_path, bits):
     """Let binarized-mnist have 4, 3 and 2 rows; write it in a folder, the parts in different forms."""
     files = published.FILES["binarized-mnist"]
     rows = {"x_train": 4, "x_valid": 3, "x_test": 2}
-    served = {part: amat(bits[4 - count:]) for part, count in rows.items()}
-    monkeypatch.setitem(published.FILES, "binarized-mnist", {
-        part: files[part]._replace(rows=rows[part], size=len(data), sha256=hashlib.sha256(data).hexdigest())
-        for part, data in served.items()
-    })
+    served = {part: amat(bits[4 - count :]) for part, count in rows.items()}
+    monkeypatch.setitem(
+        published.FILES,
+        "binarized-mnist",
+        {
+            part: files[part]._replace(rows=rows[part], size=len(data), sha256=hashlib.sha256(data).hexdigest())
+            for part, data in served.items()
+        },
+    )
     monkeypatch.setenv("NPVAE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("NPVAE_DATA", str(tmp_path / "mine"))
     folder = tmp_path / "mine" / "binarized-mnist"
@@ -185,14 +207,18 @@ def test_damage_in_the_cache_tells_to_delete(small_binarized, tmp_path, monkeypa
 
 
 def test_what_was_downloaded_is_compared_with_its_digest_again(small_binarized, tmp_path):
-    """One digit changed in the cache is as readable as before; in a folder of the user's own it is the user's business."""
+    """One digit changed in the cache is as readable as before; in a folder of the user's own it is the user's
+    business.
+    """
     train = small_binarized / "binarized_mnist_train.amat"
     changed = bytearray(train.read_bytes())
     changed[0] ^= 1
     train.write_bytes(changed)
     load_dataset("binarized-mnist", download=False)
     (tmp_path / "mine").rename(tmp_path / "cache")
-    with pytest.raises(DataFileError, match="binarized_mnist_train.amat: expected the 6272 bytes that were published.*delete this file"):
+    with pytest.raises(
+        DataFileError, match="binarized_mnist_train.amat: expected the 6272 bytes that were published.*delete this file"
+    ):
         load_dataset("binarized-mnist", download=False)
     changed[0] ^= 1
     (tmp_path / "cache" / "binarized-mnist" / "binarized_mnist_train.amat").write_bytes(changed)
@@ -209,8 +235,8 @@ def test_the_folder_argument_comes_before_the_environment(small_binarized, tmp_p
     assert np.array_equal(data.x_train, 1 - bits)
 
 
-#: Bytes and rows of the files of MNIST as on LeCun's page, of the others as they are served; a row of amat is 784 digits, each with a
-#: character behind it.
+#: Bytes and rows of the files of MNIST as on LeCun's page, of the others as they are served; a row of amat is 784
+#: digits, each with a character behind it.
 PUBLISHED = {
     "mnist": ((9912422, 60000), (28881, 60000), (1648877, 10000), (4542, 10000)),
     "fashion-mnist": ((26421880, 60000), (29515, 60000), (4422102, 10000), (5148, 10000)),
@@ -220,23 +246,40 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_published_files_are_those_that_their_publishers_describe(monkeypatch, tmp_path, name):
-    """As the user is told of them where they are missing; and read in their place, by readers that believe in the rows they are told."""
+    """As the user is told of them where they are missing; and read in their place, by readers that believe in the
+    rows they are told.
+    """
     monkeypatch.setenv("NPVAE_HOME", str(tmp_path))
     monkeypatch.delenv("NPVAE_DATA", raising=False)
     with pytest.raises(DownloadError) as caught:
         load_dataset(name, download=False)
-    lines = str(caught.value).splitlines()[-len(PUBLISHED[name]):]
+    lines = str(caught.value).splitlines()[-len(PUBLISHED[name]) :]
     assert [int(line.split()[1]) for line in lines] == [size for size, _ in PUBLISHED[name]]
-    monkeypatch.setattr(catalog, "obtain", lambda name, *rest: {part: tmp_path / file.name for part, file in published.FILES[name].items()})
+    monkeypatch.setattr(
+        catalog,
+        "obtain",
+        lambda name, *rest: {part: tmp_path / file.name for part, file in published.FILES[name].items()},
+    )
     nothing = np.broadcast_to(np.uint8(0), (60000, 784))
-    monkeypatch.setattr(catalog, "read_idx", lambda path, shape, _: nothing[:shape[0]])
+    monkeypatch.setattr(catalog, "read_idx", lambda path, shape, _: nothing[: shape[0]])
     monkeypatch.setattr(catalog, "read_labels", lambda path, rows, _: nothing[:rows, 0])
     monkeypatch.setattr(catalog, "read_amat", lambda path, rows, _: nothing[:rows])
     data = load_dataset(name)
-    parts = (data.x_train, data.x_valid, data.x_test) if data.y_train is None else (data.x_train, data.y_train, data.x_test, data.y_test)
+    parts = (
+        (data.x_train, data.x_valid, data.x_test)
+        if data.y_train is None
+        else (data.x_train, data.y_train, data.x_test, data.y_test)
+    )
     assert [len(part) for part in parts] == [rows for _, rows in PUBLISHED[name]]
-    assert (data.name, data.image_shape, data.divide_by) == (name, (28, 28), 1.0 if name == "binarized-mnist" else 255.0)
-    assert all(part.shape[1:] == (784,) for part in (data.x_train, data.x_test)) and data.description == published.DESCRIPTIONS[name]
+    assert (data.name, data.image_shape, data.divide_by) == (
+        name,
+        (28, 28),
+        1.0 if name == "binarized-mnist" else 255.0,
+    )
+    assert (
+        all(part.shape[1:] == (784,) for part in (data.x_train, data.x_test))
+        and data.description == published.DESCRIPTIONS[name]
+    )
 
 
 def test_table_of_published_files_is_consistent():
@@ -256,8 +299,9 @@ def real(name):
     return load_dataset(name, download=False)
 
 
-@pytest.mark.parametrize("name, train_mean, test_mean", [("mnist", 33.3184, 33.7912),
-                                                         ("fashion-mnist", 72.9404, 73.1466)])
+@pytest.mark.parametrize(
+    "name, train_mean, test_mean", [("mnist", 33.3184, 33.7912), ("fashion-mnist", 72.9404, 73.1466)]
+)
 def test_real_grey_sets(name, train_mean, test_mean):
     data = real(name)
     assert data.x_train.shape == (60000, 784) and data.x_test.shape == (10000, 784)

@@ -323,7 +323,9 @@ def defaults(kind) -> str:
             value = factories[name]()
         value = sorted(value) if isinstance(value, frozenset) else value
         if value is not argument.empty and value is not None:
-            found.append(f"{name}={value.__name__ if isinstance(value, type) or inspect.isbuiltin(value) else repr(value)}")
+            found.append(
+                f"{name}={value.__name__ if isinstance(value, type) or inspect.isbuiltin(value) else repr(value)}"
+            )
     return ", ".join(found)
 
 

@@ -1,4 +1,6 @@
-"""The Dirichlet-multinomial likelihood: against loops over Python floats, sums over all rows of counts, draws, limits."""
+"""The Dirichlet-multinomial likelihood: against loops over Python floats, sums over all rows of counts, draws,
+limits.
+"""
 
 import itertools
 import math
@@ -50,14 +52,21 @@ def test_gradients_with_missing_rows(ops, rng):
     observed[2], observed[3] = True, False
     parameters = own(1.3, 0.2)
     for mask in (None, observed):
+
         def function(log_a, mean, size, mask=mask):
             nll, backward = nll_of(log_a, {"log_total_mean": mean, "log_total_size": size}, x, mask)
-            return nll, lambda dnll: (backward(dnll)[0][0], backward(dnll)[1]["log_total_mean"], backward(dnll)[1]["log_total_size"])
+            return nll, lambda dnll: (
+                backward(dnll)[0][0],
+                backward(dnll)[1]["log_total_mean"],
+                backward(dnll)[1]["log_total_size"],
+            )
 
         assert check_gradient(function, [log_a, *parameters.values()], names=["log_a", *parameters])
     nll, backward = nll_of(log_a, parameters, x, observed, ops)
     for b in range(6):
-        assert float(nll[b]) == pytest.approx(wanted_nll(log_a[b], 1.3, 0.2, x[b]) if observed[b, 0] else 0.0, rel=1e-11)
+        assert float(nll[b]) == pytest.approx(
+            wanted_nll(log_a[b], 1.3, 0.2, x[b]) if observed[b, 0] else 0.0, rel=1e-11
+        )
     assert not backward(1.0)[0][0][~observed].any()
 
 
@@ -74,7 +83,9 @@ def test_large_counts_keep_their_digits_in_single_precision(rng, scale):
     log_a = rng.standard_normal((5, 6)).astype(np.float32)
     x = rng.poisson(scale * rng.gamma(np.exp(log_a.astype(float)))).astype(np.float32)
     log_mean = math.log(float(x.sum(axis=1).mean()) + 1.0)
-    wanted = [wanted_nll(row.astype(float), log_mean, 1.0, counts.astype(float)) for row, counts in zip(log_a, x, strict=True)]
+    wanted = [
+        wanted_nll(row.astype(float), log_mean, 1.0, counts.astype(float)) for row, counts in zip(log_a, x, strict=True)
+    ]
     np.testing.assert_allclose(nll_of(log_a, own(log_mean, 1.0, np.float32), x)[0], wanted, rtol=2e-5)
 
 
@@ -90,14 +101,18 @@ def test_draws_are_in_bursts(rng):
     """Given the total n, the shares' p = a / A: mean n p, covariance n (n + A) / (1 + A) (diag(p) - p p^T)."""
     a = np.array([1.5, 0.25, 0.75])
     outputs = np.tile(np.log(a).astype(np.float32), (100_000, 1))
-    drawn = LIKELIHOOD.draw((outputs,), own(math.log(6.0), math.log(2.0), np.float32), random.Stream(1, "data sample", 0))
+    drawn = LIKELIHOOD.draw(
+        (outputs,), own(math.log(6.0), math.log(2.0), np.float32), random.Stream(1, "data sample", 0)
+    )
     assert drawn.dtype == np.float32
     LIKELIHOOD.check_data(drawn)
     total, p = drawn.sum(axis=1, dtype=np.float64), a / a.sum()
     assert total.mean() == pytest.approx(6.0, rel=0.02) and total.var() == pytest.approx(6.0 + 18.0, rel=0.05)
     some = drawn[total == 6]
     np.testing.assert_allclose(some.mean(axis=0), 6 * p, atol=0.15)
-    np.testing.assert_allclose(np.cov(some.T), 6 * (6 + a.sum()) / (1 + a.sum()) * (np.diag(p) - np.outer(p, p)), atol=0.3)
+    np.testing.assert_allclose(
+        np.cov(some.T), 6 * (6 + a.sum()) / (1 + a.sum()) * (np.diag(p) - np.outer(p, p)), atol=0.3
+    )
 
 
 def test_starts_and_data(rng):

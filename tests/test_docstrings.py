@@ -25,17 +25,38 @@ def test_every_argument_of_the_estimator_is_explained_and_none_that_is_not_there
     assert explained == set(inspect.signature(VAE.__init__).parameters) - {"self"}
 
 
-@pytest.mark.parametrize("name", [
-    "npvae.gradcheck.check_gradient", "npvae.gradcheck.numerical_gradient", "npvae.objectives.negative_elbo",
-    "npvae.training.loop.train", "npvae.layers.dense.dense", "npvae.layers.network.network",
-    "npvae.data.own_files.load_file", "npvae.data.catalog.load_dataset",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "npvae.gradcheck.check_gradient",
+        "npvae.gradcheck.numerical_gradient",
+        "npvae.objectives.negative_elbo",
+        "npvae.training.loop.train",
+        "npvae.layers.dense.dense",
+        "npvae.layers.network.network",
+        "npvae.data.own_files.load_file",
+        "npvae.data.catalog.load_dataset",
+    ],
+)
 def test_every_argument_of_the_main_functions_is_named_in_its_docstring(name):
     import inspect
 
     module, function = name.rsplit(".", 1)
     function = getattr(importlib.import_module(module), function)
-    self_explaining = {"ops", "model", "function", "inputs", "path", "name", "parameters", "settings", "hidden",
-                       "head_layers", "beta", "x", "activation"}
+    self_explaining = {
+        "ops",
+        "model",
+        "function",
+        "inputs",
+        "path",
+        "name",
+        "parameters",
+        "settings",
+        "hidden",
+        "head_layers",
+        "beta",
+        "x",
+        "activation",
+    }
     for argument in inspect.signature(function).parameters:
         assert argument in self_explaining or argument in function.__doc__, argument

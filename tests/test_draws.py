@@ -19,7 +19,9 @@ ERRORS = 5.0
 
 
 def assert_independent(draws, what: str) -> None:
-    """Columns of draws (N, C) have correlations, of their values and of the sizes of those, as small as chance leaves them."""
+    """Columns of draws (N, C) have correlations, of their values and of the sizes of those, as small as chance
+    leaves them.
+    """
     draws = np.asarray(draws, np.float64)
     for values in (draws, np.abs(draws - draws.mean(axis=0))):
         correlations = np.corrcoef(values, rowvar=False)
@@ -49,9 +51,14 @@ def test_moments_of_every_likelihood_s_draws():
     check_moments(drawn, p, p * (1 - p), fourth=10.0)
     assert_independent(drawn, "bernoulli")
     for name, own, variance in (
-        ({"name": "gaussian", "variance": 0.04}, {}, 0.04), ("squared_error", {}, 0.5),
+        ({"name": "gaussian", "variance": 0.04}, {}, 0.04),
+        ("squared_error", {}, 0.5),
         ({"name": "gaussian_one_variance", "floor": 1e-6}, {"raw_logvar": np.array([-3.0])}, math.exp(-3.0)),
-        ({"name": "gaussian_per_feature", "floor": 1e-6}, {"raw_logvar": np.array([-3.0, 0.0, 1.0])}, np.exp([-3.0, 0.0, 1.0])),
+        (
+            {"name": "gaussian_per_feature", "floor": 1e-6},
+            {"raw_logvar": np.array([-3.0, 0.0, 1.0])},
+            np.exp([-3.0, 0.0, 1.0]),
+        ),
     ):
         drawn = draw_many(likelihoods.get(name), [means], own)
         check_moments(drawn, means, np.full(3, variance) + (0.0 if not own else 1e-6))
@@ -94,13 +101,32 @@ def test_shares_and_independence_of_categorical_blocks():
 
 
 def test_columns_of_several_likelihoods_are_drawn_apart():
-    likelihood = likelihoods.get({"name": "table", "columns": [
-        ("gaussian_decoder", 2), ("poisson", 1), ("gaussian_decoder", 1), ("bernoulli", 2), ("categorical", 2), ("student_t", 1),
-        ("bernoulli", 1),
-    ]})
+    likelihood = likelihoods.get(
+        {
+            "name": "table",
+            "columns": [
+                ("gaussian_decoder", 2),
+                ("poisson", 1),
+                ("gaussian_decoder", 1),
+                ("bernoulli", 2),
+                ("categorical", 2),
+                ("student_t", 1),
+                ("bernoulli", 1),
+            ],
+        }
+    )
     outputs = [
-        np.zeros(2), np.zeros(2), np.log([3.0]), np.zeros(1), np.zeros(1), np.zeros(2), np.zeros(2), np.zeros(1), np.zeros(1),
-        np.full(1, 20.0), np.zeros(1),
+        np.zeros(2),
+        np.zeros(2),
+        np.log([3.0]),
+        np.zeros(1),
+        np.zeros(1),
+        np.zeros(2),
+        np.zeros(2),
+        np.zeros(1),
+        np.zeros(1),
+        np.full(1, 20.0),
+        np.zeros(1),
     ]
     drawn = draw_many(likelihood, outputs)
     assert_independent(np.delete(drawn, 7, axis=1), "columns")  # the second of a one-hot pair is what the first leaves
@@ -109,7 +135,15 @@ def test_columns_of_several_likelihoods_are_drawn_apart():
 @pytest.fixture(scope="module")
 def spread_vae():
     """A VAE whose posterior and p(x|z) are known: q(z|x) = N(x W, diag(0.01, 0.25)), p(x|z) = N(z, 0.09)."""
-    vae = VAE(2, (), likelihood={"name": "gaussian", "variance": 0.09}, epochs=1, random_state=0, dtype="float64", backend="numpy")
+    vae = VAE(
+        2,
+        (),
+        likelihood={"name": "gaussian", "variance": 0.09},
+        epochs=1,
+        random_state=0,
+        dtype="float64",
+        backend="numpy",
+    )
     vae.fit(np.random.default_rng(0).standard_normal((20, 2)))
     views = vae.model_.views(vae.theta_)
     vae.theta_[...] = 0.0
@@ -138,7 +172,9 @@ def test_samples_have_the_prior_s_and_the_likelihood_s_variance(spread_vae):
 
 
 def test_noisy_features_have_the_deviation_that_they_are_given():
-    batch = np.concatenate([np.full((DRAWS, 2), 3.0), np.tile([0.1, 2.0], (DRAWS, 1)), np.arange(DRAWS)[:, None]], axis=1)
+    batch = np.concatenate(
+        [np.full((DRAWS, 2), 3.0), np.tile([0.1, 2.0], (DRAWS, 1)), np.arange(DRAWS)[:, None]], axis=1
+    )
     drawn = minibatches.draw_features(Ops(np), batch, 2, 4, "feature noise", 9)
     check_moments(drawn[:, :2], [3.0, 3.0], [0.01, 4.0])
     np.testing.assert_array_equal(drawn[:, 2], np.arange(DRAWS))
@@ -150,7 +186,14 @@ def test_noisy_features_have_the_deviation_that_they_are_given():
 def test_imputations_are_drawn_apart_along_rows_columns_and_draws():
     """Where the encoder answers with the prior all weights are equal, and every draw takes a sample at random."""
     vae = VAE(
-        2, (), likelihood={"name": "gaussian", "variance": 0.09}, missing=True, epochs=1, random_state=0, dtype="float64", backend="numpy",
+        2,
+        (),
+        likelihood={"name": "gaussian", "variance": 0.09},
+        missing=True,
+        epochs=1,
+        random_state=0,
+        dtype="float64",
+        backend="numpy",
     ).fit(np.random.default_rng(0).standard_normal((20, 2)))
     vae.theta_[...] = 0.0
     vae.model_.views(vae.theta_)["decoder/mean/W"][...] = np.eye(2)
@@ -189,16 +232,25 @@ def test_training_noise_is_independent_along_rows_steps_and_samples():
 
 def test_binarisation_is_drawn_anew_by_step_and_apart_for_validation():
     x = np.full((5000, 3), 0.5, np.float32)
-    parts = [minibatches.binarize(Ops(np), x, 2, purpose, step) for purpose, step in (
-        ("binarize", 0), ("binarize", 1), ("static binarize", 0), ("static binarize", 1), ("evaluation binarize", 0)
-    )]
+    parts = [
+        minibatches.binarize(Ops(np), x, 2, purpose, step)
+        for purpose, step in (
+            ("binarize", 0),
+            ("binarize", 1),
+            ("static binarize", 0),
+            ("static binarize", 1),
+            ("evaluation binarize", 0),
+        )
+    ]
     assert_independent(np.concatenate(parts, axis=1), "steps and purposes")
 
 
 def test_members_of_a_table_draw_apart():
     x = np.random.default_rng(3).standard_normal((300, 2))
     x[:250, 1] = np.nan
-    imputer = TableImputer(members=2, epochs=2, every=1, hidden=(4,), imputation_samples=100, random_state=0, backend="numpy").fit(x)
+    imputer = TableImputer(
+        members=2, epochs=2, every=1, hidden=(4,), imputation_samples=100, random_state=0, backend="numpy"
+    ).fit(x)
     draws = np.stack([draw[:250, 1] for draw in imputer.impute(x, draws=4).draws], axis=1)
     assert_independent(draws, "draws by members in turn")
 

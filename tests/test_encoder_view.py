@@ -16,7 +16,10 @@ from npvae.objectives import negative_elbo
 from npvae.report import evaluate_model
 from npvae.selfcheck import model_case
 
-MIXED = {"name": "table", "columns": [{"likelihood": "poisson", "columns": 2}, {"likelihood": "gaussian_decoder", "columns": 1}]}
+MIXED = {
+    "name": "table",
+    "columns": [{"likelihood": "poisson", "columns": 2}, {"likelihood": "gaussian_decoder", "columns": 1}],
+}
 
 
 def counts(rows=60, rate=1000.0, features=4, seed=0) -> np.ndarray:
@@ -27,12 +30,26 @@ def counts(rows=60, rate=1000.0, features=4, seed=0) -> np.ndarray:
 
 
 def small(**arguments) -> VAE:
-    return VAE(**{"latent_dim": 2, "hidden": (8,), "likelihood": "poisson", "epochs": 3, "backend": "numpy", "random_state": 0, **arguments})
+    return VAE(
+        **{
+            "latent_dim": 2,
+            "hidden": (8,),
+            "likelihood": "poisson",
+            "epochs": 3,
+            "backend": "numpy",
+            "random_state": 0,
+            **arguments,
+        }
+    )
 
 
 def test_a_view_number_by_number():
-    """Logarithms of x + 1 by column, of what is there less their mean, over their deviation, or what noise allows; others as they are."""
-    few = EncoderView.fit(np.array([[9999.0, 99.0], [9999.0, 99.0]]), np.array([True, True]))  # alike: 5 deviations of their noise
+    """Logarithms of x + 1 by column, of what is there less their mean, over their deviation, or what noise allows;
+    others as they are.
+    """
+    few = EncoderView.fit(
+        np.array([[9999.0, 99.0], [9999.0, 99.0]]), np.array([True, True])
+    )  # alike: 5 deviations of their noise
     np.testing.assert_allclose(few.scale, [5.0 / 100.0, 5.0 / 10.0], rtol=1e-15)
     x = np.array([[0.0, 5.0, -2.0], [255.0, 3.0, 7.0], [np.nan, 4.0, 1.0]])
     view = EncoderView.fit(x, np.array([True, True, False]))
@@ -58,7 +75,10 @@ def test_a_view_in_a_file():
     view = EncoderView(np.array([0.1, 2.0]), np.array([1.0, 1e-30]), np.array([True, False]))
     again = EncoderView.from_config(DECLARATION.read("view", view.config()), 2)
     for name in ("center", "scale", "log1p"):
-        assert getattr(again, name).tolist() == getattr(view, name).tolist() and getattr(again, name).dtype == getattr(view, name).dtype
+        assert (
+            getattr(again, name).tolist() == getattr(view, name).tolist()
+            and getattr(again, name).dtype == getattr(view, name).dtype
+        )
     assert EncoderView(view.center, view.scale).config()["log1p"] == [False, False]
     with pytest.raises(ModelFileError, match="the center of the encoder's view has 2 entries for 3 features"):
         EncoderView.from_config(view.config(), 3)
@@ -72,7 +92,11 @@ def test_the_encoder_sees_one_half_and_the_likelihood_the_other(missing):
     model = Model(Architecture(3, 2, (4,), likelihood="poisson", missing=missing, completed=True), Ops(np))
     generator = np.random.default_rng(0)
     theta = model.initial_parameters(0, "float64") + 0.1 * generator.standard_normal(model.layout.size)
-    x, seen, eps = generator.poisson(2.0, (5, 3)).astype(float), generator.standard_normal((5, 3)), generator.standard_normal((5, 2))
+    x, seen, eps = (
+        generator.poisson(2.0, (5, 3)).astype(float),
+        generator.standard_normal((5, 3)),
+        generator.standard_normal((5, 2)),
+    )
     plain = Model(Architecture(3, 2, (4,), likelihood="poisson"), Ops(np))
 
     def terms(x, seen):
@@ -87,7 +111,9 @@ def test_the_encoder_sees_one_half_and_the_likelihood_the_other(missing):
 
 
 def test_the_gradient_of_a_model_with_a_view():
-    case = model_case(Ops(np), Architecture(3, 2, (4,), likelihood="poisson", completed=True), np.random.default_rng(0), rows=4)
+    case = model_case(
+        Ops(np), Architecture(3, 2, (4,), likelihood="poisson", completed=True), np.random.default_rng(0), rows=4
+    )
     assert case.check().passed
 
 
@@ -127,9 +153,14 @@ def test_everything_a_model_does_goes_through_the_view(tmp_path):
         vae.transform(-x)
 
 
-@pytest.mark.parametrize("missing, methods", [(False, ("single_pass", "pseudo_gibbs", "metropolis", "importance")), (True, ("single_pass", "importance"))])
+@pytest.mark.parametrize(
+    "missing, methods",
+    [(False, ("single_pass", "pseudo_gibbs", "metropolis", "importance")), (True, ("single_pass", "importance"))],
+)
 def test_missing_counts_are_filled_in(missing, methods):
-    """By every method but the single pass, which only has to be of the right size, near what was hidden: the row's other counts tell."""
+    """By every method but the single pass, which only has to be of the right size, near what was hidden: the row's
+    other counts tell.
+    """
     generator = np.random.default_rng(0)
     x = generator.poisson(20.0 * np.exp(generator.standard_normal((300, 1)) * np.ones(6))).astype(float)
     holes = x.copy()
@@ -154,21 +185,40 @@ def test_only_the_counts_of_a_table_are_seen_as_logarithms():
 
 
 def test_the_defaults_of_counts_and_of_others():
-    """What is given wins; the epochs make 1,200 steps, but are from 20 to 400; a table, or drawn zeros and ones, are others' business."""
+    """What is given wins; the epochs make 1,200 steps, but are from 20 to 400; a table, or drawn zeros and ones, are
+    others' business.
+    """
+
     def chosen(rows=60, **arguments):
         x = counts(rows, 0.5, features=3)
         vae = VAE(**{"likelihood": "negative_binomial", "backend": "numpy", "random_state": 0, **arguments})
         run = preparation.prepare(vae, x / x.max() if arguments.get("likelihood") == "bernoulli" else x)
         shape, settings = run.model.architecture, run.settings
-        return (shape.latent_dim, shape.hidden, shape.decoder_hidden, shape.activation, settings.optimizer.name, settings.learning_rate,
-                settings.batch_size, settings.epochs)
+        return (
+            shape.latent_dim,
+            shape.hidden,
+            shape.decoder_hidden,
+            shape.activation,
+            settings.optimizer.name,
+            settings.learning_rate,
+            settings.batch_size,
+            settings.epochs,
+        )
 
     of_counts = 10, (256,), (), "tanh", "adam", 3e-3, 100
     for likelihood in ("poisson", "negative_binomial", "multinomial", "dirichlet_multinomial"):
         assert chosen(likelihood=likelihood) == (*of_counts, 400)
     assert chosen(1000) == (*of_counts, 120) and chosen(100, batch_size=1) == (*of_counts[:-1], 1, 20)
-    given = {"latent_dim": 3, "hidden": (5,), "decoder_hidden": (4,), "activation": "relu", "optimizer": "sgd", "learning_rate": 0.1,
-             "batch_size": 7, "epochs": 2}
+    given = {
+        "latent_dim": 3,
+        "hidden": (5,),
+        "decoder_hidden": (4,),
+        "activation": "relu",
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "batch_size": 7,
+        "epochs": 2,
+    }
     assert chosen(**given) == tuple(given.values())
     note = 2, (256,), (256,), "relu", "rmsprop", 1e-3, 100, 50
     assert chosen(likelihood="bernoulli") == note and chosen(likelihood=MIXED) == note
@@ -176,8 +226,10 @@ def test_the_defaults_of_counts_and_of_others():
 
 def test_output_biases_fit_counts_by_default():
     x = counts()
+
     def biases(**arguments):
         return small(epochs=1, learning_rate=1e-12, **arguments).fit(x).parameters_["decoder/log_rate/b"]
+
     np.testing.assert_allclose(biases(), np.log(x.mean(axis=0)), rtol=1e-5)
     np.testing.assert_allclose(biases(output_bias="zero"), 0.0, atol=1e-6)
     grey = small(likelihood="bernoulli", epochs=1, learning_rate=1e-12).fit(x / x.max())
@@ -198,7 +250,11 @@ def test_files_whose_view_is_missing_or_beside_are_refused(tmp_path):
     for likelihood, change, message in (
         ("poisson", lambda header: header.pop("encoder_view"), "its encoder's view of counts is missing"),
         ("poisson", lambda header: header["encoder_view"]["center"].pop(), "has 3 entries for 4 features"),
-        ("gaussian_decoder", lambda header: header.update(encoder_view=vae.encoder_view_.config()), "its encoder sees the data as they are"),
+        (
+            "gaussian_decoder",
+            lambda header: header.update(encoder_view=vae.encoder_view_.config()),
+            "its encoder sees the data as they are",
+        ),
     ):
         fitted = small(likelihood=likelihood).fit(x / 1000.0 if likelihood != "poisson" else x)
         header, arrays = model_file.describe(fitted)
@@ -214,7 +270,9 @@ def test_classes_of_counts(tmp_path):
     y = generator.integers(0, 2, 200)
     x = generator.poisson(np.where(y[:, None] == 0, [[3000.0, 1500.0]], [[1500.0, 3000.0]])).astype(float)
     few = np.where(np.arange(200) < 20, y, -1)
-    model = SemiSupervisedVAE(latent_dim=2, hidden=(8,), epochs=60, learning_rate=0.01, likelihood="poisson", backend="numpy", random_state=0)
+    model = SemiSupervisedVAE(
+        latent_dim=2, hidden=(8,), epochs=60, learning_rate=0.01, likelihood="poisson", backend="numpy", random_state=0
+    )
     model.fit(x, few)
     assert (model.predict(x) == y).mean() > 0.95
     assert model.analogies(x[:3]).shape == (3, 2, 2)

@@ -75,8 +75,10 @@ def test_images_keep_their_shape_and_units():
     made = vae.reconstruct(images)
     assert made.shape == images.shape and made.max() > 1 and made.dtype == np.float32
     np.testing.assert_allclose(
-        vae.transform(images), small_vae().fit(images.reshape(30, 6) / 255).transform(images.reshape(30, 6) / 255),
-        rtol=1e-5, atol=1e-7,
+        vae.transform(images),
+        small_vae().fit(images.reshape(30, 6) / 255).transform(images.reshape(30, 6) / 255),
+        rtol=1e-5,
+        atol=1e-7,
     )
 
 
@@ -191,7 +193,9 @@ def test_data_far_from_unit_size_draw_a_warning():
 BAD_ARGUMENTS = {
     "seed too large": ({"random_state": 2**63}, InputError, "below 2**63"),
     "binarize what is no grey value": (
-        {"binarize": "dynamic", "likelihood": "gaussian", "divide_by": 0.1}, InputError, "to binarize"
+        {"binarize": "dynamic", "likelihood": "gaussian", "divide_by": 0.1},
+        InputError,
+        "to binarize",
     ),
     "latent size 0": ({"latent_dim": 0}, InputError, "latent_dim must be at least 1, got 0"),
     "latent size text": ({"latent_dim": "2"}, InputTypeError, "latent_dim must be a whole number"),
@@ -385,9 +389,13 @@ def test_every_draw_of_a_fitted_model_is_that_of_its_purpose():
         drawn = vae.model_.draw(vae.model_.views(vae.theta_), z, random.Stream(seed, "data sample", 0))
         np.testing.assert_array_equal(vae.sample(4, mean=False, **how), drawn)
         eps = random.normal(seed, "reconstruction noise", 0, mu.shape, "float64")
-        np.testing.assert_array_equal(vae.reconstruct(x, sample=True, **how), vae.inverse_transform(mu + np.exp(logvar / 2) * eps))
+        np.testing.assert_array_equal(
+            vae.reconstruct(x, sample=True, **how), vae.inverse_transform(mu + np.exp(logvar / 2) * eps)
+        )
     for draw in (0, 1):
-        np.testing.assert_array_equal(vae.model_input(x, draw=draw), random.bernoulli(vae.seed_, "evaluation binarize", 0, x, draw))
+        np.testing.assert_array_equal(
+            vae.model_input(x, draw=draw), random.bernoulli(vae.seed_, "evaluation binarize", 0, x, draw)
+        )
     plain = small_vae(dtype="float64", backend="numpy").fit(x)
     np.testing.assert_array_equal(plain.model_input(x), x)
 
@@ -412,7 +420,8 @@ def test_what_is_learnt_has_plain_types_and_callbacks_stay_as_they_are(tmp_path)
 def test_numbers_below_1_and_latent_rows_of_another_width_are_refused():
     vae = small_vae().fit(grey_rows())
     for call, words in (
-        (lambda: vae.sample(0), "n must be at least 1, got 0"), (lambda: vae.elbo(grey_rows(), draws=0), "draws must be at least 1, got 0"),
+        (lambda: vae.sample(0), "n must be at least 1, got 0"),
+        (lambda: vae.elbo(grey_rows(), draws=0), "draws must be at least 1, got 0"),
         (lambda: vae.inverse_transform(np.zeros((3, 5))), "Z has 5 features, but VAE is expecting 2 features as input"),
         (lambda: vae.log_likelihood(grey_rows(), at_once=0), "at_once"),
     ):
@@ -421,7 +430,9 @@ def test_numbers_below_1_and_latent_rows_of_another_width_are_refused():
     assert vae.sample().shape == vae.sample(1).shape == (1, 6)
     x = grey_rows(5)
     np.testing.assert_array_equal(vae.log_likelihood(x, samples=7).rows, vae.score_samples(x, samples=7))
-    np.testing.assert_array_equal(vae.log_likelihood(x, samples=7, random_state=3).rows, vae.score_samples(x, samples=7, random_state=3))
+    np.testing.assert_array_equal(
+        vae.log_likelihood(x, samples=7, random_state=3).rows, vae.score_samples(x, samples=7, random_state=3)
+    )
 
 
 def test_nothing_may_be_missing_where_nothing_was():
@@ -464,4 +475,6 @@ def test_where_a_model_runs_is_all_that_rebuilds_it():
     model = vae.model_
     assert vae.set_params(beta=2.0, latent_dim=3).model_ is model
     assert vae.set_params(threads=1).model_ is not model and vae.model_.architecture is model.architecture
-    np.testing.assert_allclose(vae.transform(grey_rows(3)), small_vae(backend="numpy").fit(grey_rows()).transform(grey_rows(3)), rtol=1e-5)
+    np.testing.assert_allclose(
+        vae.transform(grey_rows(3)), small_vae(backend="numpy").fit(grey_rows()).transform(grey_rows(3)), rtol=1e-5
+    )

@@ -22,7 +22,7 @@ from npvae.objectives import ImportanceWeighted
 class LinearGaussian:
     """A linear model with noise of a fixed variance, whose marginal is a normal distribution.
 
-        x = z W + b + sqrt(v) noise        so x ~ N(b, W^T W + v I)
+    x = z W + b + sqrt(v) noise        so x ~ N(b, W^T W + v I)
     """
 
     def __init__(self, rng, ops, features=5, latent=2, variance=0.4, off=0.5) -> None:
@@ -91,8 +91,17 @@ def test_training_reaches_the_maximum_of_probabilistic_pca():
     noise = values[2:].mean()
     maximum = -0.5 * (6 * math.log(2 * math.pi) + np.log(values[:2]).sum() + 4 * math.log(noise) + 6)
     vae = VAE(
-        latent_dim=2, hidden=(), likelihood="gaussian_one_variance", epochs=4000, batch_size=400, optimizer="adam",
-        learning_rate=0.02, schedule="cosine", dtype="float64", random_state=0, backend="numpy",
+        latent_dim=2,
+        hidden=(),
+        likelihood="gaussian_one_variance",
+        epochs=4000,
+        batch_size=400,
+        optimizer="adam",
+        learning_rate=0.02,
+        schedule="cosine",
+        dtype="float64",
+        random_state=0,
+        backend="numpy",
     ).fit(x)
     found = vae.log_likelihood(x, samples=100)
     # Full batches, but one noise draw a step: what is left is the noise of the gradient.
@@ -122,7 +131,8 @@ def test_the_estimate_in_python_floats(rng):
         means = z @ case.W + case.b
         logs = [
             -sum((x[row, i] - means[k, i]) ** 2 / 0.8 + math.log(2 * math.pi * 0.4) / 2 for i in range(5))
-            - sum(z[k, j] ** 2 / 2 for j in range(2)) + sum((eps[k, j] ** 2 + logvar[row, j]) / 2 for j in range(2))
+            - sum(z[k, j] ** 2 / 2 for j in range(2))
+            + sum((eps[k, j] ** 2 + logvar[row, j]) / 2 for j in range(2))
             for k in range(samples)
         ]
         weights = [math.exp(log) for log in logs]
@@ -165,12 +175,15 @@ def test_progress_is_told(rng):
     assert told == [2, 4, 6, 8, 10]
 
 
-@pytest.mark.parametrize(("change", "error", "words"), [
-    ({"samples": 0}, InputError, "samples must be at least 1"),
-    ({"samples": 1.5}, InputTypeError, "samples must be a whole number"),
-    ({"at_once": 3}, InputError, "at_once must be at least 4"),
-    ({"x": np.zeros((0, 5))}, InputError, "the number of rows of x must be at least 1"),
-])
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"samples": 0}, InputError, "samples must be at least 1"),
+        ({"samples": 1.5}, InputTypeError, "samples must be a whole number"),
+        ({"at_once": 3}, InputError, "at_once must be at least 4"),
+        ({"x": np.zeros((0, 5))}, InputError, "the number of rows of x must be at least 1"),
+    ],
+)
 def test_bad_numbers_are_refused(rng, change, error, words):
     case = LinearGaussian(rng, Ops(np))
     arguments = {"x": np.zeros((2, 5)), "seed": 0, "samples": 4, **change}
@@ -216,32 +229,76 @@ def test_averages_of_batches_of_any_size_are_those_of_all_rows(rng):
     mu = rng.standard_normal((9, 2)).astype(np.float32) * np.array([1.0, 1e-3], np.float32)
     kl = rng.random((9, 2)).astype(np.float32)
     kl[::2, 0] = 2.0**24
-    loss, reconstruction, bound = np.float32([2.0**24, 1.0, 0.5]), np.float32([1.0, 2.0**24, 3.0]), np.float32([5.0, 6.0, 2.0**24])
+    loss, reconstruction, bound = (
+        np.float32([2.0**24, 1.0, 0.5]),
+        np.float32([1.0, 2.0**24, 3.0]),
+        np.float32([5.0, 6.0, 2.0**24]),
+    )
     counts = [(2, 1, np.float32(2.0**24)), (0, 0, np.float32(0.0)), (3, 1, np.float32(1.0))]
     for i, stop in enumerate(np.cumsum(sizes)):
         part = slice(stop - sizes[i], stop)
-        averages.add(SimpleNamespace(
-            nll_rows=np.zeros(sizes[i]), mu=mu[part], kl_rows=kl[part], loss=loss[i], reconstruction=reconstruction[i], bound=bound[i],
-            labelled=counts[i],
-        ))
+        averages.add(
+            SimpleNamespace(
+                nll_rows=np.zeros(sizes[i]),
+                mu=mu[part],
+                kl_rows=kl[part],
+                loss=loss[i],
+                reconstruction=reconstruction[i],
+                bound=bound[i],
+                labelled=counts[i],
+            )
+        )
     rows, sums = averages.sums()
-    assert rows == 9 and set(sums) == {"loss", "reconstruction", "kl_per_dimension", "mu", "mu_squared", "bound", "labelled", "wrong", "cross_entropy"}
+    assert rows == 9 and set(sums) == {
+        "loss",
+        "reconstruction",
+        "kl_per_dimension",
+        "mu",
+        "mu_squared",
+        "bound",
+        "labelled",
+        "wrong",
+        "cross_entropy",
+    }
     found = averages.result(np.asarray)
     found["first"], found["second"] = found.pop("kl_per_dimension")
-    mean = [math.fsum(float(v) * n for v, n in zip(values, sizes, strict=True)) / 9 for values in (loss, reconstruction, bound)]
+    mean = [
+        math.fsum(float(v) * n for v, n in zip(values, sizes, strict=True)) / 9
+        for values in (loss, reconstruction, bound)
+    ]
     columns = [math.fsum(map(float, kl[:, j])) / 9 for j in range(2)]
-    assert found == pytest.approx({
-        "loss": mean[0], "elbo": -(mean[1] + sum(columns)), "bound": mean[2], "error": 2 / 5, "cross_entropy": (2.0**24 + 1.0) / 5,
-        "reconstruction": mean[1], "kl": sum(columns), "active_units": 1, "first": columns[0], "second": columns[1],
-    }, rel=1e-15)
-    assert type(found.pop("active_units")) is int and {type(value) for value in found.values()} == {float}  # no numbers of NumPy's
+    assert found == pytest.approx(
+        {
+            "loss": mean[0],
+            "elbo": -(mean[1] + sum(columns)),
+            "bound": mean[2],
+            "error": 2 / 5,
+            "cross_entropy": (2.0**24 + 1.0) / 5,
+            "reconstruction": mean[1],
+            "kl": sum(columns),
+            "active_units": 1,
+            "first": columns[0],
+            "second": columns[1],
+        },
+        rel=1e-15,
+    )
+    assert type(found.pop("active_units")) is int and {type(value) for value in found.values()} == {
+        float
+    }  # no numbers of NumPy's
 
 
 def test_a_dimension_is_active_above_a_hundredth_and_no_label_gives_no_error():
     averages = evaluate.ElboAverages(np)
     averages.add_sums(
-        4, loss=4.0, reconstruction=2.0, kl_per_dimension=np.array([4.0, 4.0, 0.0]), mu=np.zeros(3), mu_squared=4 * np.array([0.01, 0.0101, 0.0]),
-        labelled=0.0, wrong=0.0, cross_entropy=0.0,
+        4,
+        loss=4.0,
+        reconstruction=2.0,
+        kl_per_dimension=np.array([4.0, 4.0, 0.0]),
+        mu=np.zeros(3),
+        mu_squared=4 * np.array([0.01, 0.0101, 0.0]),
+        labelled=0.0,
+        wrong=0.0,
+        cross_entropy=0.0,
     )
     found = averages.result(np.asarray)
     assert found["active_units"] == 1 and found["elbo"] == -2.5 and "bound" not in found
@@ -258,7 +315,9 @@ def test_the_elbo_of_every_row_by_its_definition(ops, rng):
     mu, logvar = ops.to_numpy(mu), ops.to_numpy(logvar)
     wanted = np.zeros(7)
     for draw in range(3):
-        eps = np.concatenate([random.normal(4, "evaluation noise", 3 * draw + i, (n, 2)) for i, n in enumerate((3, 3, 1))])
+        eps = np.concatenate(
+            [random.normal(4, "evaluation noise", 3 * draw + i, (n, 2)) for i, n in enumerate((3, 3, 1))]
+        )
         residual = x - ((mu + np.exp(logvar / 2) * eps) @ case.W + case.b)
         wanted -= ((residual**2 / 0.8) + 0.5 * math.log(2 * math.pi * 0.4)).sum(axis=1) / 3
     wanted -= 0.5 * (mu**2 + np.exp(logvar) - 1.0 - logvar).sum(axis=1)
@@ -266,7 +325,9 @@ def test_the_elbo_of_every_row_by_its_definition(ops, rng):
     np.testing.assert_allclose(found, wanted, rtol=1e-10)
     parts = evaluate.evaluate_elbo(case.model, theta, ops.asarray(x), 4, batch_size=3)
     one = evaluate.elbo_rows(case.model, theta, ops.asarray(x), 4, batch_size=3)
-    assert parts["elbo"] == pytest.approx(one.mean(), rel=1e-10) and parts["loss"] == pytest.approx(-one.mean(), rel=1e-10)
+    assert parts["elbo"] == pytest.approx(one.mean(), rel=1e-10) and parts["loss"] == pytest.approx(
+        -one.mean(), rel=1e-10
+    )
     tempered = evaluate.evaluate_elbo(case.model, theta, ops.asarray(x), 4, beta=0.25, batch_size=3)
     assert tempered["loss"] == pytest.approx(parts["reconstruction"] + 0.25 * parts["kl"], rel=1e-10)
 
@@ -282,8 +343,12 @@ def test_on_the_device_s_own_arrays(rng):
         found, wanted = (evaluate.evaluate_elbo(*arguments, batch_size=2, **more) for arguments in (there, here))
         assert found.pop("kl_per_dimension") == pytest.approx(wanted.pop("kl_per_dimension"), rel=1e-9)
         assert found == pytest.approx(wanted, rel=1e-9)
-    np.testing.assert_allclose(evaluate.elbo_rows(*there, batch_size=2), evaluate.elbo_rows(*here, batch_size=2), rtol=1e-9)
-    np.testing.assert_allclose(evaluate.log_likelihood(*there, 20).rows, evaluate.log_likelihood(*here, 20).rows, rtol=1e-9)
+    np.testing.assert_allclose(
+        evaluate.elbo_rows(*there, batch_size=2), evaluate.elbo_rows(*here, batch_size=2), rtol=1e-9
+    )
+    np.testing.assert_allclose(
+        evaluate.log_likelihood(*there, 20).rows, evaluate.log_likelihood(*here, 20).rows, rtol=1e-9
+    )
     for rows in (x, there[2]):
         for found, wanted in zip(evaluate.posterior(model, there[1], rows), evaluate.posterior(*here[:3]), strict=True):
             assert type(found) is np.ndarray
@@ -303,7 +368,9 @@ def test_posteriors_of_many_rows(ops, rng):
 
 
 def test_what_an_evaluation_does_if_it_is_told_nothing(rng, monkeypatch):
-    """Samples, pieces, purposes of the noise and the trade-off of the two terms: the defaults given are the defaults left out."""
+    """Samples, pieces, purposes of the noise and the trade-off of the two terms: the defaults given are the defaults
+    left out.
+    """
     case = LinearGaussian(rng, Ops(np), latent=1)
     x = case.sample(rng, 1002)  # of more than a batch
     given = case.model, case.theta, x, 3
@@ -329,8 +396,12 @@ def test_errors_of_the_mean(rng):
     assert found.standard_error == pytest.approx(math.sqrt(sum((rows - rows.mean()) ** 2) / 4 / 5))
     assert found.sampling_error == pytest.approx(math.sqrt(sum(errors**2)) / 5)
     one = evaluate.LogLikelihood(rows[:1], np.ones(1), errors[:1], 9)
-    assert {type(value) for each in (found, one) for value in (each.mean, each.standard_error, each.sampling_error)} == {float}
-    assert math.isnan(one.standard_error) and one.sampling_error == pytest.approx(abs(errors[0])) and one.mean == rows[0]
+    assert {
+        type(value) for each in (found, one) for value in (each.mean, each.standard_error, each.sampling_error)
+    } == {float}
+    assert (
+        math.isnan(one.standard_error) and one.sampling_error == pytest.approx(abs(errors[0])) and one.mean == rows[0]
+    )
 
 
 # Noise by row
@@ -341,7 +412,9 @@ def test_a_row_s_noise_is_its_stream_cut_anywhere(dtype):
     assert whole.shape == (11, 3, 3) and whole.dtype == dtype
     for i, row in enumerate(range(3, 6)):
         np.testing.assert_array_equal(whole[:, i], random.normal(9, "likelihood noise", row, (11, 3), dtype))
-    np.testing.assert_array_equal(random.normal_of_rows(9, "likelihood noise", range(4, 6), 4, 5, 3, dtype), whole[4:9, 1:])
+    np.testing.assert_array_equal(
+        random.normal_of_rows(9, "likelihood noise", range(4, 6), 4, 5, 3, dtype), whole[4:9, 1:]
+    )
     with pytest.raises(InputError, match="first must be a multiple of 4, got 2"):
         random.normal_of_rows(9, "likelihood noise", range(1), 2, 4, 3)
 
@@ -357,7 +430,9 @@ def test_posteriors_that_are_all_the_prior_have_no_divergence():
 def test_one_row_is_the_kl_of_two_gaussians(rng):
     mu, logvar = rng.standard_normal((1, 3)), rng.standard_normal((1, 3))
     found = evaluate.aggregate_posterior(mu, logvar, 0, 100)
-    assert {type(value) for value in (found.estimate, found.standard_error, found.mean_kl, found.kl)} == {float} and found.rows == 1
+    assert {type(value) for value in (found.estimate, found.standard_error, found.mean_kl, found.kl)} == {
+        float
+    } and found.rows == 1
     assert found.kl == pytest.approx(found.mean_kl, rel=1e-12) and found.standard_error < 1e-12
 
 
@@ -371,8 +446,13 @@ def test_posteriors_far_apart_share_nothing(rng):
 def test_a_mixture_of_two_by_quadrature():
     mu, logvar = np.array([[-1.0], [2.0]]), np.array([[-0.5], [0.3]])
     z = np.linspace(-15, 15, 200_001)
-    density = np.mean([np.exp(-((z - m) ** 2) / (2 * np.exp(v))) / np.sqrt(2 * math.pi * np.exp(v))
-                       for m, v in zip(mu[:, 0], logvar[:, 0], strict=True)], axis=0)
+    density = np.mean(
+        [
+            np.exp(-((z - m) ** 2) / (2 * np.exp(v))) / np.sqrt(2 * math.pi * np.exp(v))
+            for m, v in zip(mu[:, 0], logvar[:, 0], strict=True)
+        ],
+        axis=0,
+    )
     prior = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
     with np.errstate(all="ignore"):
         exact = np.sum(np.where(density > 0, density * np.log(density / prior), 0.0)) * (z[1] - z[0])
@@ -410,7 +490,9 @@ def test_information_by_its_definition_in_sixty_digits(rng):
         D = decimal.Decimal
 
         def log_density(z, n):
-            return -sum((z[j] - D(mu[n, j])) ** 2 / D(logvar[n, j]).exp() + D(logvar[n, j]) for j in range(latent_dim)) / 2
+            return (
+                -sum((z[j] - D(mu[n, j])) ** 2 / D(logvar[n, j]).exp() + D(logvar[n, j]) for j in range(latent_dim)) / 2
+            )
 
         terms = []
         for s in range(samples):
@@ -435,14 +517,27 @@ def test_blocks_of_samples_change_nothing(rng, monkeypatch):
 
 def test_an_impossible_estimate_is_refused_and_one_by_chance_is_said_to_be_held():
     of = evaluate.AggregatePosterior
-    for estimate, error, mean_kl in ((-6e63, 0.1, 9.0), (8.0, 0.1, 9.0), (math.nan, 0.1, 9.0), (1.0, 0.01, 0.5), (1.0, 0.1, math.inf)):
-        with pytest.raises(InputError, match=r"I\(row; z\) is estimated as .* where 0 <= I <= log N = 4.60517 must hold"):
+    for estimate, error, mean_kl in (
+        (-6e63, 0.1, 9.0),
+        (8.0, 0.1, 9.0),
+        (math.nan, 0.1, 9.0),
+        (1.0, 0.01, 0.5),
+        (1.0, 0.1, math.inf),
+    ):
+        with pytest.raises(
+            InputError, match=r"I\(row; z\) is estimated as .* where 0 <= I <= log N = 4.60517 must hold"
+        ):
             of(estimate, error, mean_kl, 100).check()
-    for estimate, held, words in ((-0.02, 0.0, "0"), (4.7, math.log(100), "log N = 4.60517"), (1.01, 1.0, "the mean KL of 1")):
+    for estimate, held, words in (
+        (-0.02, 0.0, "0"),
+        (4.7, math.log(100), "log N = 4.60517"),
+        (1.01, 1.0, "the mean KL of 1"),
+    ):
         found = of(estimate, 0.05, 1.0 if estimate == 1.01 else 9.0, 100).check()
         assert found.mutual_information == held and found.kl == found.mean_kl - held
         assert found.note == (
-            f"the samples' estimate of I(row; z) is {estimate} +- 0.05, outside its bound {words}, which is given instead"
+            f"the samples' estimate of I(row; z) is {estimate} +- 0.05, outside its bound {words}, which is given "
+            f"instead"
         )
     assert "outside its bound log N = 0.693147," in of(0.8, 0.05, 9.0, 2).note  # fewer nats than one
     assert "outside its bound log N = 4.60517," in of(4.7, 0.05, 4.7, 100).note  # and not outside that of the mean KL
@@ -451,7 +546,12 @@ def test_an_impossible_estimate_is_refused_and_one_by_chance_is_said_to_be_held(
 def test_an_estimate_may_be_ten_errors_and_rounding_outside_its_bounds():
     of, upper = evaluate.AggregatePosterior, math.log(100)
     for estimate, passes in (
-        (-0.99, True), (-1.01, False), (upper + 0.99, True), (upper + 1.01, False), (-math.inf, False), (math.inf, False),
+        (-0.99, True),
+        (-1.01, False),
+        (upper + 0.99, True),
+        (upper + 1.01, False),
+        (-math.inf, False),
+        (math.inf, False),
     ):
         found = of(estimate, 0.1, 9.0, 100)
         if passes:
@@ -461,10 +561,17 @@ def test_an_estimate_may_be_ten_errors_and_rounding_outside_its_bounds():
             found.check()
     # Without any error of sampling: rounding alone, of numbers of any size, is neither refused nor noted.
     for estimate, mean_kl, rows in (
-        (0.5, 1.0, 100), (0.0, 9.0, 1), (-5e-10, 9.0, 100), (-1e-9, 1.0, 100), (1 + 5e-10, 1.0, 100), (upper + 2e-9, 9.0, 100),
+        (0.5, 1.0, 100),
+        (0.0, 9.0, 1),
+        (-5e-10, 9.0, 100),
+        (-1e-9, 1.0, 100),
+        (1 + 5e-10, 1.0, 100),
+        (upper + 2e-9, 9.0, 100),
     ):
         assert of(estimate, 0.0, mean_kl, rows).check().note is None
-    assert of(1 + 1e-9, 0.0, 1.0, 100).check() and of(-9e-10, 0.0, 0.5, 100).check().note is None  # just as far as it may be
+    assert (
+        of(1 + 1e-9, 0.0, 1.0, 100).check() and of(-9e-10, 0.0, 0.5, 100).check().note is None
+    )  # just as far as it may be
     assert of(upper + 1e-7, 1.0, 1e3, 100).note is not None  # of the bound's size, not of the mean KL's
     with pytest.raises(InputError, match="must hold"):
         of(upper + 1e-7, 0.0, 1e3, 100).check()
@@ -476,10 +583,15 @@ def test_an_estimate_may_be_ten_errors_and_rounding_outside_its_bounds():
 
 def test_posteriors_that_are_not_finite_are_refused():
     fine = [[0.0, 0.0]] * 3
-    for name, arrays in (("mean", ([[0.0, 0.0], [math.inf, 0.0], [1.0, 0.0]], fine)), ("log variance", (fine, [[0.0, 0.0], [0.0, math.nan], [0.0, 1.0]]))):
+    for name, arrays in (
+        ("mean", ([[0.0, 0.0], [math.inf, 0.0], [1.0, 0.0]], fine)),
+        ("log variance", (fine, [[0.0, 0.0], [0.0, math.nan], [0.0, 1.0]])),
+    ):
         with pytest.raises(InputError, match=f"the posterior of row 1 has a {name} that is not finite"):
             evaluate.aggregate_posterior(*map(np.array, arrays), 0, 10)
-    with pytest.raises(InputError, match="with a mean KL of inf, .* the posteriors' means and log variances are too large"):
+    with pytest.raises(
+        InputError, match="with a mean KL of inf, .* the posteriors' means and log variances are too large"
+    ):
         evaluate.aggregate_posterior(np.zeros((3, 2)), np.full((3, 2), 1000.0), 0, 10)  # whose variances no float holds
 
 
@@ -497,7 +609,9 @@ def test_every_figure_of_a_model_is_possible_whatever_its_variances(logvar):
     assert 1.0 <= found["effective_sample_size_smallest"] <= found["effective_sample_size_median"] <= 50.0
     assert "I(row; z)" in report.describe(found)
     plain = [value for entry in found.values() for value in (entry if isinstance(entry, list) else [entry])]
-    assert {type(value) for value in plain} <= {int, float, str, bool, type(None), dict} and found == json.loads(json.dumps(found))
+    assert {type(value) for value in plain} <= {int, float, str, bool, type(None), dict} and found == json.loads(
+        json.dumps(found)
+    )
 
 
 def test_a_figure_that_is_not_finite_is_refused():
@@ -533,7 +647,9 @@ def test_fewer_samples_than_rows_and_bad_numbers(rng):
     assert math.isfinite(evaluate.aggregate_posterior(mu, logvar, 0, 20).kl)
     assert math.isfinite(evaluate.aggregate_posterior(mu, logvar, 0, 2).standard_error)
     narrow = mu.astype(np.float32), logvar.astype(np.float32)  # are computed with in float64
-    assert evaluate.aggregate_posterior(*narrow, 0, 20) == evaluate.aggregate_posterior(*(a.astype(np.float64) for a in narrow), 0, 20)
+    assert evaluate.aggregate_posterior(*narrow, 0, 20) == evaluate.aggregate_posterior(
+        *(a.astype(np.float64) for a in narrow), 0, 20
+    )
     with pytest.raises(InputError, match="samples must be at least 2"):
         evaluate.aggregate_posterior(mu, logvar, 0, 1)
     with pytest.raises(InputError, match="the number of rows of mu must be at least 1, got 0"):
@@ -605,11 +721,19 @@ def test_blocks_of_distances_change_nothing(rng, monkeypatch):
         assert evaluate.neighbour_accuracy(train, labels, test, wanted, 4) == whole
 
 
-@pytest.mark.parametrize(("neighbours", "labels", "winner"), [
-    (3, [7, 7, 5, 5, 5, 5, 5, 5], 7), (4, [7, 7, 5, 5, 5, 5, 5, 5], 5), (1, [9, 5, 5, 5, 5, 5, 5, 5], 9), (8, [9, 9, 9, 9, 9, 5, 5, 5], 9),
-])
+@pytest.mark.parametrize(
+    ("neighbours", "labels", "winner"),
+    [
+        (3, [7, 7, 5, 5, 5, 5, 5, 5], 7),
+        (4, [7, 7, 5, 5, 5, 5, 5, 5], 5),
+        (1, [9, 5, 5, 5, 5, 5, 5, 5], 9),
+        (8, [9, 9, 9, 9, 9, 5, 5, 5], 9),
+    ],
+)
 def test_ties_of_distances_and_of_votes(neighbours, labels, winner):
-    """Eight training rows at one distance after thirty far ones: the first count, and of equal votes the smallest label."""
+    """Eight training rows at one distance after thirty far ones: the first count, and of equal votes the smallest
+    label.
+    """
     far = [[side * (50.0 + i), 0.0] for i in range(15) for side in (1, -1)]
     z = np.array([*far, [3, 4], [-3, -4], [5, 0], [-5, 0], [4, 3], [-4, -3], [0, 5], [0, -5]])
     everything = [3] * 30 + labels
@@ -634,7 +758,9 @@ def test_of_equal_distances_the_first_rows_count(rows):
     z = np.zeros((rows, 2))
     assert evaluate.neighbour_accuracy(z, [1, 1, 1] + [0] * (rows - 3), z[:1], [1], 3) == 1.0
     # So far from 0 that those a rounding farther off have to be measured: they stand between the others.
-    far = np.where(np.arange(rows // 3 * 3) % 3 == 0, 1e8, np.nextafter(1e8, 2e8)) * np.where(np.arange(rows // 3 * 3) % 2, 1.0, -1.0)
+    far = np.where(np.arange(rows // 3 * 3) % 3 == 0, 1e8, np.nextafter(1e8, 2e8)) * np.where(
+        np.arange(rows // 3 * 3) % 2, 1.0, -1.0
+    )
     far, nearest = np.append(far, -far.sum()), np.flatnonzero(abs(far) == 1e8)
     labels = np.zeros(len(far), int)
     labels[nearest[:2]] = 1
@@ -652,27 +778,69 @@ def test_neighbours_in_float32_are_those_of_the_same_numbers_in_float64(rng):
 
 
 FIGURES = {
-    "rows": 100, "samples": 50, "seed": 3, "elbo": -90.1234, "reconstruction": 80.0, "kl": 10.1234, "active_units": 1, "kl_per_dimension": [10.0, 0.1234],
-    "log_likelihood": -88.7654, "standard_error": 0.5432, "sampling_error": 0.1234, "effective_sample_size_median": 12.6,
-    "effective_sample_size_smallest": 1.26, "squared_error": 7.6543, "aggregate_kl": 5.5555, "mutual_information": 4.4444,
-    "aggregate_standard_error": 0.0123, "neighbour_accuracy": 0.87654, "is_log_likelihood": True, "notes": ["first", "second"],
+    "rows": 100,
+    "samples": 50,
+    "seed": 3,
+    "elbo": -90.1234,
+    "reconstruction": 80.0,
+    "kl": 10.1234,
+    "active_units": 1,
+    "kl_per_dimension": [10.0, 0.1234],
+    "log_likelihood": -88.7654,
+    "standard_error": 0.5432,
+    "sampling_error": 0.1234,
+    "effective_sample_size_median": 12.6,
+    "effective_sample_size_smallest": 1.26,
+    "squared_error": 7.6543,
+    "aggregate_kl": 5.5555,
+    "mutual_information": 4.4444,
+    "aggregate_standard_error": 0.0123,
+    "neighbour_accuracy": 0.87654,
+    "is_log_likelihood": True,
+    "notes": ["first", "second"],
 }
 
 
-@pytest.mark.parametrize(("name", "low", "high"), [
-    ("kl", 0.0, None), ("kl_per_dimension", 0.0, None), ("active_units", 0, 2), ("standard_error", 0.0, None), ("sampling_error", 0.0, 1.0),
-    ("effective_sample_size_median", 1.0, 50), ("effective_sample_size_smallest", 1.0, 50), ("squared_error", 0.0, None), ("aggregate_kl", 0.0, None),
-    ("aggregate_standard_error", 0.0, None), ("mutual_information", 0.0, math.log(100)), ("neighbour_accuracy", 0.0, 1.0), ("elbo", None, None),
-    ("log_likelihood", None, None), ("reconstruction", None, None),
-])
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("kl", 0.0, None),
+        ("kl_per_dimension", 0.0, None),
+        ("active_units", 0, 2),
+        ("standard_error", 0.0, None),
+        ("sampling_error", 0.0, 1.0),
+        ("effective_sample_size_median", 1.0, 50),
+        ("effective_sample_size_smallest", 1.0, 50),
+        ("squared_error", 0.0, None),
+        ("aggregate_kl", 0.0, None),
+        ("aggregate_standard_error", 0.0, None),
+        ("mutual_information", 0.0, math.log(100)),
+        ("neighbour_accuracy", 0.0, 1.0),
+        ("elbo", None, None),
+        ("log_likelihood", None, None),
+        ("reconstruction", None, None),
+    ],
+)
 def test_bounds_of_figures(name, low, high):
     """With a millionth for rounding, of the figure where that is above 1."""
+
     def see(value):
         figures = {key: figure for key, figure in FIGURES.items() if key != "notes"}  # they come later
-        report._refuse_impossible({**figures, "kl_per_dimension": [1.0, 1.0], name: [0.5, value] if name == "kl_per_dimension" else value})
+        report._refuse_impossible(
+            {**figures, "kl_per_dimension": [1.0, 1.0], name: [0.5, value] if name == "kl_per_dimension" else value}
+        )
 
-    fine = [*([] if low is None else [low, low - 0.9e-6]), *([] if high is None else [high, high + 0.9e-6 * max(1, high)])]
-    wrong = [math.nan, math.inf, -math.inf, *([] if low is None else [low - 1.1e-6]), *([] if high is None else [high + 1.2e-6 * max(1, high)])]
+    fine = [
+        *([] if low is None else [low, low - 0.9e-6]),
+        *([] if high is None else [high, high + 0.9e-6 * max(1, high)]),
+    ]
+    wrong = [
+        math.nan,
+        math.inf,
+        -math.inf,
+        *([] if low is None else [low - 1.1e-6]),
+        *([] if high is None else [high + 1.2e-6 * max(1, high)]),
+    ]
     for value in [*fine, *([-1e30] if low is None else []), *([1e30] if high is None else [])]:
         see(value)
     for value in wrong:
@@ -697,21 +865,50 @@ def test_an_evaluation_in_a_table():
         "note: first",
         "note: second",
     ]
-    less = report.describe({**FIGURES, "standard_error": None, "sampling_error": None, "is_log_likelihood": False, "neighbour_accuracy": None, "notes": []})
-    assert less.splitlines()[4] == "log p(x)                    -88.765  a cross-entropy of grey values, not a log-likelihood"
+    less = report.describe(
+        {
+            **FIGURES,
+            "standard_error": None,
+            "sampling_error": None,
+            "is_log_likelihood": False,
+            "neighbour_accuracy": None,
+            "notes": [],
+        }
+    )
+    assert (
+        less.splitlines()[4]
+        == "log p(x)                    -88.765  a cross-entropy of grey values, not a log-likelihood"
+    )
     assert "15-NN" not in less and "note" not in less and len(less.splitlines()) == 9
     without = report.describe({**FIGURES, "log_likelihood": None, "aggregate_standard_error": None})
-    assert "log p(x)" not in without and "samples of z" not in without and "KL(q(z) || p(z))              5.556\n" in without
+    assert (
+        "log p(x)" not in without
+        and "samples of z" not in without
+        and "KL(q(z) || p(z))              5.556\n" in without
+    )
 
 
-@pytest.mark.parametrize(("x", "how", "said"), [
-    ([[0.0, 1.0], [0.5, 1.0]], {}, True), ([[0.25, 0.75]], {}, True), ([[0.0, 1.0], [1.0, 0.0]], {}, False), ([[1.0, 1.0]], {}, False), ([[0.0, 0.0]], {}, False),
-    ([[0.0, 0.5]], {"binarize": "dynamic"}, False), ([[0.0, 0.5]], {"likelihood": "gaussian"}, False),
-])
+@pytest.mark.parametrize(
+    ("x", "how", "said"),
+    [
+        ([[0.0, 1.0], [0.5, 1.0]], {}, True),
+        ([[0.25, 0.75]], {}, True),
+        ([[0.0, 1.0], [1.0, 0.0]], {}, False),
+        ([[1.0, 1.0]], {}, False),
+        ([[0.0, 0.0]], {}, False),
+        ([[0.0, 0.5]], {"binarize": "dynamic"}, False),
+        ([[0.0, 0.5]], {"likelihood": "gaussian"}, False),
+    ],
+)
 def test_of_grey_values_a_bernoulli_gives_cross_entropies(x, how, said):
     vae = small_vae(epochs=1, backend="numpy", **how).fit(np.array([[0.0, 1.0], [1.0, 0.0]] * 4))
     note = report.cross_entropy_note(vae, np.array(x, np.float32))
-    assert note == ("of grey values the bernoulli likelihood gives cross-entropies: what is called ELBO and log p(x) is no log-likelihood" if said else None)
+    assert note == (
+        "of grey values the bernoulli likelihood gives cross-entropies: what is called ELBO and log p(x) is no "
+        "log-likelihood"
+        if said
+        else None
+    )
 
 
 def test_the_elbo_of_plain_rows_is_what_a_program_says_that_there_is(monkeypatch):
@@ -723,8 +920,11 @@ def test_the_elbo_of_plain_rows_is_what_a_program_says_that_there_is(monkeypatch
         def evaluate(self, theta, seed, purpose, beta):
             asked.append((theta is vae.theta_, seed, beta, purpose))
             return 2, {
-                "loss": np.float64(8.0), "reconstruction": np.float64(6.0), "kl_per_dimension": np.full(width, 1.0),
-                "mu": np.full(width, 0.0), "mu_squared": np.full(width, 2.0),
+                "loss": np.float64(8.0),
+                "reconstruction": np.float64(6.0),
+                "kl_per_dimension": np.full(width, 1.0),
+                "mu": np.full(width, 0.0),
+                "mu_squared": np.full(width, 2.0),
             }
 
     def program(of, rows, batch_size):
@@ -734,7 +934,12 @@ def test_the_elbo_of_plain_rows_is_what_a_program_says_that_there_is(monkeypatch
     monkeypatch.setattr("npvae.evaluate.elbo.evaluator_for", lambda ops, *arguments: program(*arguments))
     found = evaluate.evaluate_elbo(model, vae.theta_, x, 7, 0.25, 3, "validation noise")
     assert asked == [(True, True, 3), (True, 7, 0.25, "validation noise")]
-    assert (found["loss"], found["reconstruction"], found["kl"], found["active_units"]) == (4.0, 3.0, 0.5 * width, width)
+    assert (found["loss"], found["reconstruction"], found["kl"], found["active_units"]) == (
+        4.0,
+        3.0,
+        0.5 * width,
+        width,
+    )
     asked.clear()  # of no rows, and of another objective, there is none
     evaluate.evaluate_elbo(model, vae.theta_, x, 7, objective=ImportanceWeighted(2))
     assert not asked

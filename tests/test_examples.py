@@ -14,9 +14,11 @@ EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 SLOW = ("few_labels.py",)
 
 
-@pytest.mark.parametrize("path", [
-    pytest.param(path, marks=pytest.mark.slow if path.name in SLOW else []) for path in EXAMPLES
-], ids=[path.name for path in EXAMPLES])
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.slow if path.name in SLOW else []) for path in EXAMPLES],
+    ids=[path.name for path in EXAMPLES],
+)
 def test_example_runs(path, tmp_path):
     command = [sys.executable, "-W", "error", path, "--epochs", "1"]  # as the index promises of each
     done = processes.run(command, cwd=tmp_path)

@@ -14,7 +14,9 @@ from npvae.tables.linear import choose_linear, fit_linear
 
 def wide(rng, rows=30, columns=80, factors=3, missing=0.2):
     """Rows of few factors, and the same with cells missing."""
-    x = rng.standard_normal((rows, factors)) @ rng.standard_normal((factors, columns)) + 0.3 * rng.standard_normal((rows, columns))
+    x = rng.standard_normal((rows, factors)) @ rng.standard_normal((factors, columns)) + 0.3 * rng.standard_normal(
+        (rows, columns)
+    )
     return x, np.where(rng.random(x.shape) < missing, np.nan, x)
 
 
@@ -61,7 +63,10 @@ def test_steps_of_em_by_their_definition(rng, monkeypatch):
             found = np.linalg.inv(G) @ r
             V[:, d], m[d] = found[:k], found[k]
             n[d] = max((np.square(y[o, d]).sum() - r @ found) / len(o), 0.01)
-        z, spread = np.mean(means, axis=0), np.mean([C + np.outer(mu, mu) for C, mu in zip(covariances, means, strict=True)], axis=0)
+        z, spread = (
+            np.mean(means, axis=0),
+            np.mean([C + np.outer(mu, mu) for C, mu in zip(covariances, means, strict=True)], axis=0),
+        )
         m, V = m + z @ V, np.linalg.cholesky(spread - np.outer(z, z)).T @ V
     for piece in (1, 1 << 20):
         monkeypatch.setattr(factor_analysis, "PIECE", piece)
@@ -109,7 +114,11 @@ def test_the_cells_held_out_say_how_many_factors_there_are(rng, monkeypatch):
         return np.square(model.complete(y) - x)[gone].mean()
 
     model, factors = choose_linear(y, error_of)
-    assert factors == 5 and error_of(model) < min(error_of(fit_linear(y, count)) for count in (2, 20)) and error_of(model) < 0.4
+    assert (
+        factors == 5
+        and error_of(model) < min(error_of(fit_linear(y, count)) for count in (2, 20))
+        and error_of(model) < 0.4
+    )
     x, y = rng.standard_normal((40, 3)), None
     model, factors = choose_linear(x, None)  # few columns: nothing to choose
     assert factors is None and isinstance(model, Normal)
@@ -138,7 +147,12 @@ def test_an_imputer_of_a_wide_table_is_saved_without_a_covariance(rng, tmp_path)
         assert {"loadings_0", "noise_1"} <= {*file} and not any("covariance" in name for name in file)
     np.testing.assert_array_equal(TableImputer.load(tmp_path / "wide.npz").transform(y), filled)
     kept = imputer.members_[1].normal
-    for wrong in ({"noise": -kept.noise}, {"noise": kept.noise[1:]}, {"loadings": kept.loadings[:0]}, {"loadings": kept.loadings[0]}):
+    for wrong in (
+        {"noise": -kept.noise},
+        {"noise": kept.noise[1:]},
+        {"loadings": kept.loadings[:0]},
+        {"loadings": kept.loadings[0]},
+    ):
         imputer.members_[1] = dataclasses.replace(imputer.members_[1], normal=dataclasses.replace(kept, **wrong))
         imputer.save(tmp_path / "wrong.npz")
         with pytest.raises(ModelFileError, match="member 1"):

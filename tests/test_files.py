@@ -70,7 +70,9 @@ def test_links_are_followed(tmp_path):
     (tmp_path / "dangling").symlink_to("later")
     write_text_atomically(tmp_path / "link", "new")
     write_text_atomically(tmp_path / "dangling", "new")
-    assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_text() == "new" == (tmp_path / "later").read_text()
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_text() == "new" == (
+        tmp_path / "later"
+    ).read_text()
 
 
 def test_dead_writers_files_are_removed_and_living_ones_left(tmp_path):
@@ -91,7 +93,10 @@ def test_dead_writers_files_are_removed_and_living_ones_left(tmp_path):
         others = tmp_path / ".other.npz.12345678.part"
         others.write_text("not ours")
         write_text_atomically(path, "newer")
-        assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([others.name, path.name]) and path.read_text() == "newer"
+        assert (
+            sorted(entry.name for entry in tmp_path.iterdir()) == sorted([others.name, path.name])
+            and path.read_text() == "newer"
+        )
         path.unlink()
         others.unlink()
 
@@ -107,7 +112,10 @@ def test_a_failing_writer_leaves_the_old_file_and_names_it(tmp_path):
     def short(file):
         raise OSError("392000 requested and 3040 written")
 
-    for write, words in ((full, "No space left on device: '.*file'"), (short, "file cannot be written, the disk may be full: 392000")):
+    for write, words in (
+        (full, "No space left on device: '.*file'"),
+        (short, "file cannot be written, the disk may be full: 392000"),
+    ):
         with pytest.raises(OSError, match=words):
             write_atomically(path, write)
     assert path.read_text() == "old" and [entry.name for entry in tmp_path.iterdir()] == ["file"]
@@ -179,13 +187,16 @@ def test_as_many_links_are_followed_as_linux_follows(tmp_path, monkeypatch):
 def test_temporary_files_are_hidden_and_named_after_the_path(tmp_path):
     for name, start in (("short.npz", ".short.npz."), ("m" * 200, "." + "m" * 60 + ".")):
         seen = []
-        write_atomically(tmp_path / name, lambda file, seen=seen: seen.extend(entry.name for entry in tmp_path.glob(".*")))
+        write_atomically(
+            tmp_path / name, lambda file, seen=seen: seen.extend(entry.name for entry in tmp_path.glob(".*"))
+        )
         assert len(seen) == 1 and re.fullmatch(re.escape(start) + r"[0-9a-f]{8}\.part", seen[0])
 
 
 @pytest.mark.parametrize("taken", [1, 3, None])
 def test_a_pipe_may_take_a_part_at_a_time(monkeypatch, taken):
     """As a raw standard output does; None: all of it."""
+
     class Raw(io.RawIOBase):
         parts, flushed = b"", 0
 
@@ -202,7 +213,9 @@ def test_a_pipe_may_take_a_part_at_a_time(monkeypatch, taken):
     assert raw.parts == b"0123456789" and raw.flushed == 1
 
 
-@pytest.mark.parametrize(("name", "suffix", "path"), [("-", ".npz", "-.npz"), ("/dev/fd/9", "", "/dev/fd/9"), ("a.npz", ".npz", "a.npz")])
+@pytest.mark.parametrize(
+    ("name", "suffix", "path"), [("-", ".npz", "-.npz"), ("/dev/fd/9", "", "/dev/fd/9"), ("a.npz", ".npz", "a.npz")]
+)
 def test_a_stream_as_a_path(name, suffix, path):
     stream = Stream(name, suffix)
     assert os.fspath(Stream(Path(name), suffix)) == path  # as a path, too
@@ -222,10 +235,15 @@ def test_an_open_file_is_written_to_where_it_is(tmp_path):
         assert (tmp_path / "file").read_bytes() == b"before text after"
 
 
-@pytest.mark.parametrize(("error", "said"), [
-    (BrokenPipeError(32, "Broken pipe"), (32, "Broken pipe", "standard output")), (OSError(5, "Input/output error"), (5, "Input/output error", "standard output")),
-    (OSError(2, "No such file", "other"), (2, "No such file", "other")), (OSError("words alone"), (None, None, None)),
-])
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (BrokenPipeError(32, "Broken pipe"), (32, "Broken pipe", "standard output")),
+        (OSError(5, "Input/output error"), (5, "Input/output error", "standard output")),
+        (OSError(2, "No such file", "other"), (2, "No such file", "other")),
+        (OSError("words alone"), (None, None, None)),
+    ],
+)
 def test_an_error_of_a_stream_names_it(monkeypatch, error, said):
     def fail(data):
         raise error
@@ -306,8 +324,14 @@ def test_leftovers_are_known_by_their_whole_name(tmp_path):
     (tmp_path / "folder").mkdir()
     path = tmp_path / "folder" / "a+b (1).npz"
     (tmp_path / "link").symlink_to(path)
-    others = [".a+b (1).npz.0123456.part", ".a+b (1).npz.0123456g.part", ".aab (1).npz.01234567.part", "x.a+b (1).npz.01234567.part",
-              ".a+b (1).npz.01234567.party", "a+b (1).npz"]
+    others = [
+        ".a+b (1).npz.0123456.part",
+        ".a+b (1).npz.0123456g.part",
+        ".aab (1).npz.01234567.part",
+        "x.a+b (1).npz.01234567.part",
+        ".a+b (1).npz.01234567.party",
+        "a+b (1).npz",
+    ]
     for name in [*others, ".a+b (1).npz.01234567.part", ".a+b (1).npz.fedcba98.part"]:
         (path.parent / name).write_text("")
     (path.parent / ".a+b (1).npz.aaaaaaaa.part").symlink_to(path)  # not ours: what we make is no link
@@ -329,7 +353,7 @@ def test_a_pipe_among_the_leftovers_keeps_nobody_waiting(tmp_path):
 
 def test_a_temporary_name_that_is_taken_is_not_taken_again(tmp_path, monkeypatch):
     names = iter(["01234567", "01234567", "89abcdef"])
-    monkeypatch.setattr("npvae.files.secrets.token_hex", lambda count: next(names)[:2 * count])
+    monkeypatch.setattr("npvae.files.secrets.token_hex", lambda count: next(names)[: 2 * count])
     monkeypatch.setattr("npvae.files.remove_leftovers", lambda path: None)
     taken = tmp_path / ".file.01234567.part"
     taken.write_text("somebody else's")
@@ -406,10 +430,17 @@ def test_a_folder_is_no_file(tmp_path):
         open_file(tmp_path, DataFileError)
 
 
-@pytest.mark.parametrize(("kind", "words"), [
-    (stat.S_IFIFO, "a named pipe"), (stat.S_IFCHR, "a device"), (stat.S_IFBLK, "a device"), (stat.S_IFSOCK, "a socket"), (stat.S_IFDIR, "a folder"),
-    (0, "not an ordinary file"),
-])
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (stat.S_IFIFO, "a named pipe"),
+        (stat.S_IFCHR, "a device"),
+        (stat.S_IFBLK, "a device"),
+        (stat.S_IFSOCK, "a socket"),
+        (stat.S_IFDIR, "a folder"),
+        (0, "not an ordinary file"),
+    ],
+)
 def test_what_is_no_ordinary_file_is_said_and_closed(tmp_path, monkeypatch, kind, words):
     path = tmp_path / "file"
     path.write_bytes(b"")

@@ -17,8 +17,12 @@ from npvae.objectives import ELBO, negative_elbo
 def point(rng):
     architecture = Architecture(5, 4, (3,), activation="tanh")
     model = Model(architecture, Ops(np))
-    return model, model.initial_parameters(1, "float64") + 0.5 * rng.standard_normal(model.layout.size), \
-        rng.uniform(size=(6, 5)), rng.standard_normal((6, 4))
+    return (
+        model,
+        model.initial_parameters(1, "float64") + 0.5 * rng.standard_normal(model.layout.size),
+        rng.uniform(size=(6, 5)),
+        rng.standard_normal((6, 4)),
+    )
 
 
 def between(model, theta, x, eps):
@@ -53,8 +57,10 @@ def test_gradient_with_free_bits(ops, rng):
 def test_only_dimensions_that_pay_are_drawn_to_the_prior(rng):
     model, theta, x, eps = point(rng)
     free = between(model, theta, x, eps)
-    gradients = [model.views(negative_elbo(model, theta, x, eps, beta, free_bits=f)[1]()) for beta, f in
-                 ((1.0, free), (0.0, 0.0), (1.0, 0.0))]
+    gradients = [
+        model.views(negative_elbo(model, theta, x, eps, beta, free_bits=f)[1]())
+        for beta, f in ((1.0, free), (0.0, 0.0), (1.0, 0.0))
+    ]
     pays = negative_elbo(model, theta, x, eps)[0].kl_rows.mean(axis=0) > free
     for name in ("encoder/mean/b", "encoder/logvar/b"):
         with_free, without_kl, with_kl = (g[name] for g in gradients)
@@ -66,7 +72,12 @@ def test_a_run_with_free_bits_keeps_what_a_run_without_gives_up():
     """Data without structure: the ELBO's optimum is to use nothing of z."""
     x = (np.random.default_rng(0).uniform(size=(300, 6)) < 0.5).astype(float)
     arguments = {
-        "latent_dim": 3, "hidden": (6,), "epochs": 60, "batch_size": 50, "optimizer": "adam", "learning_rate": 0.01,
+        "latent_dim": 3,
+        "hidden": (6,),
+        "epochs": 60,
+        "batch_size": 50,
+        "optimizer": "adam",
+        "learning_rate": 0.01,
     }
     without = small_vae(**arguments).fit(x)
     with_free = small_vae(**arguments, objective={"name": "elbo", "free_bits": 0.3}).fit(x)
@@ -118,10 +129,23 @@ def test_active_units_are_burda_s(rng):
     assert evaluate.evaluate_elbo(model, theta, x, 0)["active_units"] == wanted
 
 
-@pytest.mark.parametrize(("active", "warned"), [
-    ([], False), ([0, 0], False), ([0, 0, 0], True), ([1, 0, 0], False), ([1, 0, 0, 0], True), ([0, 0, 0, 0], False), ([1, 1, 0, 0], False),
-    ([2, 0, 0, 0, 0], False), ([0, 0, 0, 1, 0, 0, 0], True), ([0, 0, 0, 1, 0, 0], False), ([1, 0, 0, 1], False), ([1, 1, 0, 0, 0], True),
-])
+@pytest.mark.parametrize(
+    ("active", "warned"),
+    [
+        ([], False),
+        ([0, 0], False),
+        ([0, 0, 0], True),
+        ([1, 0, 0], False),
+        ([1, 0, 0, 0], True),
+        ([0, 0, 0, 0], False),
+        ([1, 1, 0, 0], False),
+        ([2, 0, 0, 0, 0], False),
+        ([0, 0, 0, 1, 0, 0, 0], True),
+        ([0, 0, 0, 1, 0, 0], False),
+        ([1, 0, 0, 1], False),
+        ([1, 1, 0, 0, 0], True),
+    ],
+)
 def test_a_collapse_is_three_epochs_without_an_active_dimension_and_said_once(active, warned):
     from npvae.training import collapse
 

@@ -22,10 +22,13 @@ class NumpyWithAnOperation(NumpyOps):
 def places():
     """The backends, by name."""
     return {
-        "numpy": backend.get("numpy", threads=1), "numba": trained.on_numba(), "cupy": gpu_backends.on_gpu_or_standin(),
+        "numpy": backend.get("numpy", threads=1),
+        "numba": trained.on_numba(),
+        "cupy": gpu_backends.on_gpu_or_standin(),
         "blas": backend.get({"name": "numba", "products": "blas", "threads": 1}),
         "autotune": backend.get({"name": "numba", "products": "autotune", "threads": 1}),
-        "reference": Ops(np), "subclass": NumpyWithAnOperation(),
+        "reference": Ops(np),
+        "subclass": NumpyWithAnOperation(),
     }
 
 
@@ -40,10 +43,14 @@ COVERED = [
     ({"linear_path": True}, {}, dict.fromkeys(("numpy", "numba", "cupy"), "linear paths")),
     ({}, {"objective": {"name": "elbo", "free_bits": 0.1}}, dict.fromkeys(("numpy", "numba", "cupy"), "free bits")),
     ({}, {"objective": SAMPLES}, dict.fromkeys(("numpy", "cupy"), "the objective 'importance_weighted'")),
-    ({}, {"objective": SAMPLES, "batch_size": 8}, {
-        "numba": "5 samples of 8 rows, more than 35 together",
-        **dict.fromkeys(("numpy", "cupy"), "the objective 'importance_weighted'"),
-    }),
+    (
+        {},
+        {"objective": SAMPLES, "batch_size": 8},
+        {
+            "numba": "5 samples of 8 rows, more than 35 together",
+            **dict.fromkeys(("numpy", "cupy"), "the objective 'importance_weighted'"),
+        },
+    ),
 ]
 
 
@@ -61,7 +68,9 @@ def test_what_is_covered_and_why_the_rest_is_not(architecture, settings, reasons
         assert (fused.trainer_for(ops, model, made, x) is None) == (reason is not None)
         said = coverage.describe(ops, model, made, x)
         if reason is None:
-            assert said == f"fused on {ops.name}" + (", or one operation at a time: a trial decides" if name == "autotune" else "")
+            assert said == f"fused on {ops.name}" + (
+                ", or one operation at a time: a trial decides" if name == "autotune" else ""
+            )
         else:
             assert said == f"one operation at a time on {ops.name} (no fused step for {reason})"
 
@@ -70,7 +79,9 @@ def test_without_settings_the_question_is_the_elbo():
     for ops in (trained.on_numba(), backend.get({"name": "numba", "products": "blas", "threads": 1})):
         x = trained.grey(20)
         model, _ = trained.make(ops, x, {"likelihood": "gaussian"})
-        assert coverage.reason_against(ops, model, None, x) is None and fused.evaluator_for(ops, model, x, 7) is not None
+        assert (
+            coverage.reason_against(ops, model, None, x) is None and fused.evaluator_for(ops, model, x, 7) is not None
+        )
 
 
 def test_backends_know_no_model_no_objective_and_no_training():
@@ -98,7 +109,7 @@ def test_the_gradient_without_the_update(place, dtype):
     for start, step in ((0, 4), (14, 6)):
         before = ops.to_numpy(theta).copy()
         taken = trainer.take_gradient(theta, gradient, order, start, step, 0.7)
-        rows = trained.grey(17, dtype=dtype)[::-1][start:start + 7]
+        rows = trained.grey(17, dtype=dtype)[::-1][start : start + 7]
         eps = trained.noise(settings.seed, step, (len(rows), 2), dtype)
         terms, backward = objectives.negative_elbo(specification, before, rows, eps, 0.7)
         wanted, rtol = backward(), 2e-4 if dtype == "float32" else 1e-11
@@ -123,7 +134,11 @@ def test_a_gradient_that_is_not_finite_counts_for_nothing(place):
     rows[3] = np.nan
     x = ops.asarray(rows)
     model, settings = trained.make(ops, x)
-    trainer = AsynchronousTrainer(model, settings, x) if place == "asynchronous" else fused.trainer_for(ops, model, settings, x)
+    trainer = (
+        AsynchronousTrainer(model, settings, x)
+        if place == "asynchronous"
+        else fused.trainer_for(ops, model, settings, x)
+    )
     theta = model.initial_parameters(3, "float64")
     with np.errstate(invalid="ignore"):
         taken = trainer.take_gradient(theta, ops.copy(theta), ops.asarray(np.arange(14)), 0, 0, 1.0)

@@ -25,7 +25,9 @@ from fuzzing import honest  # noqa: E402
 @pytest.mark.parametrize("name", make.OWN)
 @pytest.mark.filterwarnings("ignore")  # that a run goes on elsewhere, and that X is said to be whole numbers
 def test_a_file_of_that_version_is_read_and_gives_the_numbers_it_gave(tmp_path, version, name):
-    """Other processors round products in another order: a few units in the last places of a float32, after a few steps at most."""
+    """Other processors round products in another order: a few units in the last places of a float32, after a few
+    steps at most.
+    """
     folder = tmp_path / "files"
     shutil.copytree(GOLDEN / f"version-{version}", folder)
     header, arrays = sealed.read(folder / name)
@@ -45,7 +47,9 @@ def test_info_describes_every_kind_and_says_that_it_was_verified(name, capsys):
     assert main(["info", str(path)]) == 0
     *_, last = capsys.readouterr().out.splitlines()
     count = len(sealed.read(path)[1])
-    assert last.startswith(f"verified    format version 2, {path.stat().st_size:,} bytes; the header's fields, {count} array")
+    assert last.startswith(
+        f"verified    format version 2, {path.stat().st_size:,} bytes; the header's fields, {count} array"
+    )
     assert last.endswith("SHA-256")
 
 
@@ -61,10 +65,16 @@ def test_info_refuses_what_is_damaged(tmp_path, name, capsys):
     assert f"its array '{key}' is damaged: it has not the SHA-256 that the header states" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("name", "read"), [
-    ("vae.npz", VAE.load), ("m2.npz", SemiSupervisedVAE.load), ("m1.npz", LatentClassifier.load), ("imputer.npz", TableImputer.load),
-    ("checkpoint.npz", honest.resume_vae),
-])
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("vae.npz", VAE.load),
+        ("m2.npz", SemiSupervisedVAE.load),
+        ("m1.npz", LatentClassifier.load),
+        ("imputer.npz", TableImputer.load),
+        ("checkpoint.npz", honest.resume_vae),
+    ],
+)
 def test_version_1_is_refused_by_its_number_and_what_to_do(tmp_path, name, read):
     path = tmp_path / name
     header, arrays = sealed.read(GOLDEN / "version-2" / name)

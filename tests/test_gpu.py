@@ -51,7 +51,9 @@ def test_semi_supervised_training_is_numpy_s(stacked):
     made = []
     for name in ("numpy", "cupy"):
         model = small(small_features(backend="numpy") if stacked else None, backend=name, dtype="float64").fit(x, y)
-        made.append((model.theta_, model.predict_proba(x), model.transform(x), model.analogies(x[:3]), model.sample(1, 2)))
+        made.append(
+            (model.theta_, model.predict_proba(x), model.transform(x), model.analogies(x[:3]), model.sample(1, 2))
+        )
     for plain, on_gpu in zip(*made, strict=True):
         np.testing.assert_allclose(on_gpu, plain, rtol=1e-6, atol=1e-9)
 
@@ -60,7 +62,10 @@ def test_a_table_is_filled_in_as_on_numpy():
     rng = np.random.default_rng(0)
     table = rng.standard_normal((120, 2)) @ rng.standard_normal((2, 4)) + 0.1 * rng.standard_normal((120, 4))
     table[rng.random(table.shape) < 0.3] = np.nan
-    filled = [TableImputer(members=1, epochs=20, backend=name, random_state=0).fit_transform(table) for name in ("numpy", "cupy")]
+    filled = [
+        TableImputer(members=1, epochs=20, backend=name, random_state=0).fit_transform(table)
+        for name in ("numpy", "cupy")
+    ]
     assert np.isfinite(filled[1]).all()
     np.testing.assert_allclose(*filled, rtol=0.05, atol=0.05)
 
@@ -70,7 +75,11 @@ def test_device_memory_does_not_grow_over_epochs(cuda):
     pool, used = xp.get_default_memory_pool(), []
     x = ops.asarray(trained.grey(4000, features=784, dtype="float32"))
     trained.run(
-        ops, x, architecture={"hidden": (256,)}, batch_size=100, epochs=6,
+        ops,
+        x,
+        architecture={"hidden": (256,)},
+        batch_size=100,
+        epochs=6,
         callbacks=[lambda state: used.append((pool.used_bytes(), pool.total_bytes()))],
     )
     assert used[-1] == used[1], used
@@ -109,8 +118,24 @@ def test_the_memory_checker_finds_nothing(tool, tmp_path):
     if checker is None:
         pytest.skip("compute-sanitizer is not installed: it comes with the CUDA toolkit")
     command = [
-        checker, "--tool", tool, "--error-exitcode", "9", sys.executable, "-m", "npvae", "train", "--backend",
-        "cupy:launch=single", "--epochs", "1", "--hidden", "40", "--quiet", "--out", str(tmp_path / "run"),
+        checker,
+        "--tool",
+        tool,
+        "--error-exitcode",
+        "9",
+        sys.executable,
+        "-m",
+        "npvae",
+        "train",
+        "--backend",
+        "cupy:launch=single",
+        "--epochs",
+        "1",
+        "--hidden",
+        "40",
+        "--quiet",
+        "--out",
+        str(tmp_path / "run"),
     ]
     result = processes.run(command)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]

@@ -124,8 +124,7 @@ def test_a_wrong_gradient_fails(rng, wrong):
 def test_a_wrong_gradient_of_a_large_tensor_fails(rng, wrong):
     x, W = arrays(rng, rows=5, columns=30)
     with pytest.raises(GradientCheckError):
-        check_gradient(lambda x, W: np.sin(x @ W), [x, W],
-                       lambda dy, x, W: WRONG[wrong](dy * np.cos(x @ W), x, W))
+        check_gradient(lambda x, W: np.sin(x @ W), [x, W], lambda dy, x, W: WRONG[wrong](dy * np.cos(x @ W), x, W))
 
 
 def test_one_wrong_row_of_a_large_tensor_fails(rng):
@@ -199,7 +198,9 @@ def test_the_message_names_tensor_index_and_both_numbers():
 
 
 def test_a_kink_at_the_point_is_refused_by_name():
-    with pytest.raises(KinkError, match=r"no derivative found at x\[1, 0\]: the slope is -1 to the left and 1 to the right"):
+    with pytest.raises(
+        KinkError, match=r"no derivative found at x\[1, 0\]: the slope is -1 to the left and 1 to the right"
+    ):
         check_gradient(lambda x: (float(np.abs(x).sum()), np.sign(x)), [np.array([[1.0], [0.0]])])
     with pytest.raises(KinkError, match=r"bias\[0\]: the slope is 0 to the left and 1 to the right"):
         check_gradient(lambda bias: (float(np.maximum(bias, 0).sum()), 1.0 * (bias > 0)), [np.zeros(1)])
@@ -266,7 +267,7 @@ def square_into_saved(x):
 
 def product_into_both(x, W):
     """The gradient of x in its own memory, after that of W has used it; the output is a view of a third array."""
-    y = np.concatenate([x @ W, x @ W])[:len(x)]
+    y = np.concatenate([x @ W, x @ W])[: len(x)]
 
     def backward(u):
         dW = x.T @ u
@@ -331,6 +332,7 @@ def test_a_backward_given_apart_may_work_in_place_too(rng):
 @pytest.mark.parametrize("factor", [0.5, 2.0, -1.0])
 def test_a_gradient_that_is_right_only_where_backward_moved_the_input_to_is_wrong(rng, factor):
     """The gradient of x^2 at factor x, where backward leaves x."""
+
     def moved(x):
         def backward(u):
             x[...] = factor * x
@@ -525,10 +527,17 @@ def test_numerical_gradient_of_closed_forms(rng):
     assert a.shape == b.shape == () and a == pytest.approx(22.0) and b == pytest.approx(6.0)
 
 
-@pytest.mark.parametrize("f, slope", [
-    (math.exp, 1.0), (lambda t: math.sin(1 + t), math.cos(1.0)), (lambda t: (2 + t) ** 5, 80.0),
-    (lambda t: 1e8 + t, 1.0), (lambda t: 1 / (1 + t), -1.0), (lambda t: 4.0, 0.0),
-])
+@pytest.mark.parametrize(
+    "f, slope",
+    [
+        (math.exp, 1.0),
+        (lambda t: math.sin(1 + t), math.cos(1.0)),
+        (lambda t: (2 + t) ** 5, 80.0),
+        (lambda t: 1e8 + t, 1.0),
+        (lambda t: 1 / (1 + t), -1.0),
+        (lambda t: 4.0, 0.0),
+    ],
+)
 def test_derivative_is_as_good_as_it_says(f, slope):
     found = derivative(f, 1e-3, 1e-7, 1.0, "t")
     # Richardson's step leaves h^4 f^(5) / 480: below 1e-12 for these.
@@ -556,7 +565,11 @@ def small_cases(ops):
 
 def test_every_case_passes_and_reports_every_tensor(ops):
     for case in small_cases(ops):
-        if ops.name == "cupy" and gpu_backends.NO_GPU is not None and case.title.startswith(("negative ELBO", "importance-weighted", "M2")):
+        if (
+            ops.name == "cupy"
+            and gpu_backends.NO_GPU is not None
+            and case.title.startswith(("negative ELBO", "importance-weighted", "M2"))
+        ):
             continue  # the stand-in for a GPU is slow; those of models are in test_model.py
         report = case.check(seed=1)
         assert report.passed, f"{case.title}\n{report}"
@@ -605,11 +618,15 @@ class WrongResidual(Ops):
         return nll, -residual if gradient else None
 
 
-@pytest.mark.parametrize("sabotaged, titles", [
-    (WrongKL, {"KL divergence"}), (WrongSample, {"sample z"}),
-    (WrongDense, {"dense layer, relu", "dense layer, tanh", "dense layer, softplus"}),
-    (WrongResidual, {"likelihood, bernoulli"}),
-])
+@pytest.mark.parametrize(
+    "sabotaged, titles",
+    [
+        (WrongKL, {"KL divergence"}),
+        (WrongSample, {"sample z"}),
+        (WrongDense, {"dense layer, relu", "dense layer, tanh", "dense layer, softplus"}),
+        (WrongResidual, {"likelihood, bernoulli"}),
+    ],
+)
 def test_a_wrong_operation_fails_its_cases(sabotaged, titles):
     failed = {case.title for case in small_cases(sabotaged(np)) if not case.check().passed}
     models = {title for title in failed if title.startswith(("negative ELBO", "importance-weighted", "M2"))}
@@ -631,11 +648,10 @@ def test_a_zero_gradient_under_a_large_value_is_right():
     assert check_gradient(lambda x: (0 * x + 1e12, lambda u: 0 * u), [np.array([1.0, 2.0])]).passed
 
 
-@pytest.mark.parametrize(("function", "slope", "at"), [
-    (np.sin, np.cos, 1e5),
-    (np.log, lambda x: 1 / x, 1e-5),
-    (np.reciprocal, lambda x: -1 / x**2, 1e-4),
-])
+@pytest.mark.parametrize(
+    ("function", "slope", "at"),
+    [(np.sin, np.cos, 1e5), (np.log, lambda x: 1 / x, 1e-5), (np.reciprocal, lambda x: -1 / x**2, 1e-4)],
+)
 def test_smooth_functions_far_from_1_are_not_refused(function, slope, at):
     assert check_gradient(lambda x: (function(x), lambda u: u * slope(x)), [np.array([at, 2 * at])]).passed
     with pytest.raises(GradientCheckError):
@@ -644,9 +660,12 @@ def test_smooth_functions_far_from_1_are_not_refused(function, slope, at):
 
 #: A function that is smooth above 0, and its slope.
 SMOOTH = {
-    "log": (np.log, np.reciprocal), "sqrt": (np.sqrt, lambda x: 0.5 / np.sqrt(x)),
-    "reciprocal": (np.reciprocal, lambda x: -1 / x**2), "square": (np.square, lambda x: 2 * x),
-    "cube": (lambda x: x**3, lambda x: 3 * x**2), "x log x": (lambda x: x * np.log(x), lambda x: 1 + np.log(x)),
+    "log": (np.log, np.reciprocal),
+    "sqrt": (np.sqrt, lambda x: 0.5 / np.sqrt(x)),
+    "reciprocal": (np.reciprocal, lambda x: -1 / x**2),
+    "square": (np.square, lambda x: 2 * x),
+    "cube": (lambda x: x**3, lambda x: 3 * x**2),
+    "x log x": (lambda x: x * np.log(x), lambda x: 1 + np.log(x)),
 }
 
 
@@ -760,7 +779,9 @@ def test_directions_are_unit_vectors_of_which_every_element_has_a_part_by_its_si
 
 def test_an_element_is_measured_against_the_root_mean_square_of_its_tensor():
     weights = np.array([4.0, 0.0, 0.0])
-    report = check_gradient(lambda x: (float(x @ weights), weights + np.array([0, 1e-3, 0])), [np.ones(3) / 2], raise_on_failure=False)
+    report = check_gradient(
+        lambda x: (float(x @ weights), weights + np.array([0, 1e-3, 0])), [np.ones(3) / 2], raise_on_failure=False
+    )
     row = report.worst
     assert row.error == pytest.approx(1e-3 / (4.0 / math.sqrt(3)), rel=1e-6) and row.where == "[1]"
     assert (row.analytic, row.numeric) == (1e-3, pytest.approx(0.0, abs=1e-9))
@@ -772,7 +793,7 @@ def test_an_element_is_measured_against_the_root_mean_square_of_its_tensor():
 def test_what_rounding_could_add_is_not_held_against_a_gradient():
     """16 eps 1000 / 1e-4 = 3.55e-8, over rtol = 1e-6: smaller gradients are measured against that."""
     report = check_gradient(
-        lambda x: (1000.0 + 1e-5 * float(x.sum()), np.full(1, 2e-5)), [np.array([0.5])], raise_on_failure=False,
+        lambda x: (1000.0 + 1e-5 * float(x.sum()), np.full(1, 2e-5)), [np.array([0.5])], raise_on_failure=False
     )
     assert report.worst.error == pytest.approx(1e-5 / (16 * 2.0**-52 * 1e3 / 1e-4 / 1e-6), rel=1e-2)
 
@@ -780,7 +801,9 @@ def test_what_rounding_could_add_is_not_held_against_a_gradient():
 @pytest.mark.parametrize(("slope", "refused"), [(3.5e-8, True), (3.6e-8, False), (-3.6e-8, False)])
 def test_a_slope_that_no_step_sees_is_refused_up_to_what_rounding_hides(slope, refused):
     """16 eps 1000 / 1e-4 = 3.55e-8: a gradient of that size would change no value."""
-    error, words = (InputError, "leave differences a rounding error of 3.6e-08") if refused else (GradientCheckError, "FAIL")
+    error, words = (
+        (InputError, "leave differences a rounding error of 3.6e-08") if refused else (GradientCheckError, "FAIL")
+    )
     with pytest.raises(error, match=words):
         check_gradient(lambda x: (1000.0 + 0.0 * float(x.sum()), np.full(1, slope)), [np.array([0.5])])
 
@@ -788,11 +811,14 @@ def test_a_slope_that_no_step_sees_is_refused_up_to_what_rounding_hides(slope, r
 @pytest.mark.parametrize(("slope", "refused"), [(3.4e-6, True), (3.7e-6, False)])
 def test_a_gradient_must_be_a_hundred_times_its_rounding(slope, refused):
     """Rounding of 3.55e-8 under a value of 1000. What is a multiple of its own step can be told apart nevertheless."""
+
     def function(x):
         return 1000.0 + slope * float(x.sum()), np.full(1, slope)
 
     if refused:
-        with pytest.raises(InputError, match=f"the gradient of x is of the size {slope:.2g}, but the function's values of 1e\\+03"):
+        with pytest.raises(
+            InputError, match=f"the gradient of x is of the size {slope:.2g}, but the function's values of 1e\\+03"
+        ):
             check_gradient(function, [np.array([0.5])])
     else:
         assert check_gradient(function, [np.array([0.5])]).passed
@@ -815,7 +841,10 @@ def test_the_differences_of_a_check_are_ten_times_as_exact_as_it(monkeypatch, rn
     x = np.array([[0.5, -4.0]])
     check_gradient(lambda data: (float(np.sum(data**2)), 2 * data), [x], rtol=1e-5)
     scale = math.sqrt((1.0**2 + 8.0**2) / 2)
-    assert asked == [(1e-4, pytest.approx(1e-6), pytest.approx(scale), "data[0, 0]", 0.5), (4e-4, pytest.approx(1e-6), pytest.approx(scale), "data[0, 1]", 4.0)]
+    assert asked == [
+        (1e-4, pytest.approx(1e-6), pytest.approx(scale), "data[0, 0]", 0.5),
+        (4e-4, pytest.approx(1e-6), pytest.approx(scale), "data[0, 1]", 4.0),
+    ]
     asked.clear()
     numerical_gradient(np.square, [x], rtol=1e-5)
     assert asked == [(1e-4, 1e-5, 0.0, "an input[0, 0]", 0.5), (4e-4, 1e-5, 0.0, "an input[0, 1]", 4.0)]
@@ -904,7 +933,9 @@ def test_one_of_two_arrays_is_enough_for_a_note(rng):
         return a * b, backward
 
     for function, words in (
-        (outputs, "in place: the output."), (upstreams, "in place: the upstream gradient."), (second_call, "other gradients at a second call"),
+        (outputs, "in place: the output."),
+        (upstreams, "in place: the upstream gradient."),
+        (second_call, "other gradients at a second call"),
         (infinite_second_call, "other gradients at a second call"),
     ):
         with pytest.warns(GradientCheckWarning, match=words):
@@ -950,7 +981,9 @@ def test_a_gradient_in_one_run_alone_is_no_gradient():
 
 def test_a_gradient_of_one_whole_number_is_refused(rng):
     with pytest.raises(InputError, match="backward gives a gradient for t, which holds int64 numbers"):
-        check_gradient(lambda x, t: (x * t, lambda u: (u * t, np.array([0.0, 1.0]))), [rng.standard_normal(2), np.array([3, -2])])
+        check_gradient(
+            lambda x, t: (x * t, lambda u: (u * t, np.array([0.0, 1.0]))), [rng.standard_normal(2), np.array([3, -2])]
+        )
 
 
 def test_large_tensors_of_zeros_or_with_some(rng):
@@ -960,7 +993,9 @@ def test_large_tensors_of_zeros_or_with_some(rng):
     x = np.where(odd, 0.0, rng.uniform(1e-9, 2e-9, 300))  # log x, and x itself where that is 0
 
     def function(x):
-        return np.where(odd, x, np.log(np.where(odd, 1.0, x))), lambda u: u * np.where(odd, 1.0, 1 / np.where(odd, 1.0, x))
+        return np.where(
+            odd, x, np.log(np.where(odd, 1.0, x))
+        ), lambda u: u * np.where(odd, 1.0, 1 / np.where(odd, 1.0, x))
 
     assert check_gradient(function, [x]).passed
     with pytest.raises(GradientCheckError):
@@ -970,11 +1005,14 @@ def test_large_tensors_of_zeros_or_with_some(rng):
 @pytest.mark.parametrize(("left", "refused"), [(0.02, False), (-0.02, False), (0.024, True), (-0.024, True)])
 def test_what_rounding_leaves_of_a_zero_gradient_is_no_gradient(left, refused):
     """Values of 1e12 step by 2^-13, which is all that changes here, and a backward may leave 100 eps 1e12 = 0.022."""
+
     def function(x):
         return 1e12 + 2.0**-13 * float(x[0] != 0.3), np.full(1, left)
 
     if refused:
-        with pytest.raises(InputError, match="the gradient of x is of the size 0.024, but the function's values of 1e\\+12"):
+        with pytest.raises(
+            InputError, match="the gradient of x is of the size 0.024, but the function's values of 1e\\+12"
+        ):
             check_gradient(function, [np.array([0.3])])
     else:
         assert check_gradient(function, [np.array([0.3])]).passed

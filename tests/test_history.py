@@ -42,6 +42,13 @@ def test_a_history_is_a_dict_that_grows_by_rows(history, tmp_path):
     copy.write_csv(tmp_path / "h.csv")
     assert b"\r" not in (tmp_path / "h.csv").read_bytes() and (tmp_path / "h.csv").read_text().count("\n") == 5
     rows = list(csv.DictReader(io.StringIO((tmp_path / "h.csv").read_text())))
-    assert [row["loss"] for row in rows] == list(map(repr, copy["loss"])) and [row["epoch"] for row in rows] == ["1", "2", "3", "3"]
-    assert copy.columns(2) == {name: values[:2] for name, values in copy.items()} and copy.columns() == copy.to_dict() == dict(copy)
+    assert [row["loss"] for row in rows] == list(map(repr, copy["loss"])) and [row["epoch"] for row in rows] == [
+        "1",
+        "2",
+        "3",
+        "3",
+    ]
+    assert copy.columns(2) == {
+        name: values[:2] for name, values in copy.items()
+    } and copy.columns() == copy.to_dict() == dict(copy)
     assert float(rows[0]["kl_1"]) == copy["kl_per_dimension"][0][1]

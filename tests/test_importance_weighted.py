@@ -45,11 +45,12 @@ def test_the_loss_is_the_definition_in_python_floats(ops, rng, beta):
             z = [mu[b, j] + math.exp(logvar[b, j] / 2) * eps[k, b, j] for j in range(2)]
             (logits,), _ = model.decode(model.views(theta), np.array([z]))
             log_likelihood = sum(
-                math.log(p if value else 1 - p) * 1.0 if value in (0.0, 1.0) else
-                value * math.log(p) + (1 - value) * math.log(1 - p)
+                math.log(p if value else 1 - p) * 1.0
+                if value in (0.0, 1.0)
+                else value * math.log(p) + (1 - value) * math.log(1 - p)
                 for value, p in zip(x[b], (1 / (1 + math.exp(-a)) for a in logits[0]), strict=True)
             )
-            log_prior = sum(-z_j**2 / 2 - math.log(2 * math.pi) / 2 for z_j in z)
+            log_prior = sum(-(z_j**2) / 2 - math.log(2 * math.pi) / 2 for z_j in z)
             log_posterior = sum(
                 -((z[j] - mu[b, j]) ** 2) / (2 * math.exp(logvar[b, j])) - (math.log(2 * math.pi) + logvar[b, j]) / 2
                 for j in range(2)
@@ -83,10 +84,14 @@ def test_more_samples_make_the_bound_tighter(rng):
     means, errors = [], []
     for samples in (1, 4, 32):
         eps = rng.standard_normal((samples, len(x), 2))
-        rows = [float(importance_weighted_loss(model, theta, part, e, gradient=False)[0].bound)
-                for part, e in zip(np.split(x, 60), np.split(eps, 60, axis=1), strict=True)]
+        rows = [
+            float(importance_weighted_loss(model, theta, part, e, gradient=False)[0].bound)
+            for part, e in zip(np.split(x, 60), np.split(eps, 60, axis=1), strict=True)
+        ]
         means.append(np.mean(rows))
-        errors.append(np.std(rows[:30]) / math.sqrt(30) + np.std(rows[30:]) / math.sqrt(30))  # the halves are of other rows
+        errors.append(
+            np.std(rows[:30]) / math.sqrt(30) + np.std(rows[30:]) / math.sqrt(30)
+        )  # the halves are of other rows
     assert means[1] - means[0] > 3 * errors[0] and means[2] - means[1] > 3 * errors[1], (means, errors)
 
 
@@ -112,13 +117,16 @@ def test_standard_gradient_of_every_tensor_with_a_random_upstream(ops, rng, hidd
 @pytest.mark.parametrize("likelihood", likelihoods.KNOWN)
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_every_estimator_is_what_automatic_differentiation_makes_of_its_definition(ops, rng, likelihood, estimator):
-    """Decoder: sum v_k log w_k. Encoder, "stl": the same with log q's direct part held; "dreg": with factors v_k q_k."""
+    """Decoder: sum v_k log w_k. Encoder, "stl": the same with log q's direct part held; "dreg": with factors v_k
+    q_k.
+    """
     autograd = pytest.importorskip("autograd")
     import autodiff
     from autograd import numpy as anp
 
-    architecture = Architecture(6, 3, (5,), decoder_hidden=(4,), activation="softplus",
-                                likelihood=likelihoods.KNOWN[likelihood].example(6))
+    architecture = Architecture(
+        6, 3, (5,), decoder_hidden=(4,), activation="softplus", likelihood=likelihoods.KNOWN[likelihood].example(6)
+    )
     theta, x, eps = point(architecture, rng)
     beta = 0.7
     model = Model(architecture, ops)
@@ -130,8 +138,9 @@ def test_every_estimator_is_what_automatic_differentiation_makes_of_its_definiti
         weights = np.exp(autodiff.log_weights(architecture, theta, x, eps, beta))
         v = weights / weights.sum(axis=0)
         factor = v if estimator == "stl" else v - beta * (v - v**2)
-        path = autograd.grad(lambda t: -anp.sum(factor * autodiff.log_weights(
-            architecture, t, x, eps, beta, score_theta=theta)) / len(x))(theta)
+        path = autograd.grad(
+            lambda t: -anp.sum(factor * autodiff.log_weights(architecture, t, x, eps, beta, score_theta=theta)) / len(x)
+        )(theta)
         encoder = np.zeros(theta.size, bool)
         for name, place in model.layout.slices.items():
             encoder[place] = name.startswith("encoder/")
@@ -146,10 +155,12 @@ def mean_of_gradients(estimator, samples, beta, draws=24, copies=400):
     theta, x, _ = point(architecture, generator, rows=1)
     model = Model(architecture, Ops(np))
     rows = np.repeat(np.round(x), copies, axis=0)
-    found = np.array([
-        gradient_of(model, theta, rows, generator.standard_normal((samples, copies, 2)), beta, estimator=estimator)
-        for _ in range(draws)
-    ])
+    found = np.array(
+        [
+            gradient_of(model, theta, rows, generator.standard_normal((samples, copies, 2)), beta, estimator=estimator)
+            for _ in range(draws)
+        ]
+    )
     encoder = slice(0, model.layout.slices["decoder/0/W"].start)
     return found[:, encoder].mean(axis=0), found[:, encoder].std(axis=0, ddof=1) / math.sqrt(draws)
 
@@ -162,7 +173,9 @@ def largest_difference(one, other) -> float:
 
 @pytest.mark.parametrize(("samples", "beta"), [(1, 1.0), (3, 1.0), (3, 0.6), (8, 1.3)])
 def test_dreg_is_unbiased(samples, beta):
-    difference = largest_difference(mean_of_gradients("dreg", samples, beta), mean_of_gradients("standard", samples, beta))
+    difference = largest_difference(
+        mean_of_gradients("dreg", samples, beta), mean_of_gradients("standard", samples, beta)
+    )
     assert difference < 4.5
 
 
@@ -174,14 +187,28 @@ def test_stl_is_unbiased_for_one_sample_and_biased_for_more():
 def test_on_a_trained_model_dreg_is_far_less_noisy():
     generator = np.random.default_rng(2)
     x = (generator.uniform(size=(200, 8)) < np.where(generator.uniform(size=(200, 1)) < 0.5, 0.1, 0.8)).astype(float)
-    vae = VAE(latent_dim=2, hidden=(8,), epochs=60, optimizer="adam", learning_rate=0.01, random_state=0, dtype="float64",
-              backend="numpy").fit(x)
+    vae = VAE(
+        latent_dim=2,
+        hidden=(8,),
+        epochs=60,
+        optimizer="adam",
+        learning_rate=0.01,
+        random_state=0,
+        dtype="float64",
+        backend="numpy",
+    ).fit(x)
     ratios = []
     for samples in (2, 16, 128):
         noise = [
-            np.var([gradient_of(vae.model_, vae.theta_, x[:20], generator.standard_normal((samples, 20, 2)),
-                                estimator=estimator)[: vae.model_.layout.slices["decoder/0/W"].start]
-                    for _ in range(200)], axis=0).sum()
+            np.var(
+                [
+                    gradient_of(
+                        vae.model_, vae.theta_, x[:20], generator.standard_normal((samples, 20, 2)), estimator=estimator
+                    )[: vae.model_.layout.slices["decoder/0/W"].start]
+                    for _ in range(200)
+                ],
+                axis=0,
+            ).sum()
             for estimator in ("dreg", "standard")
         ]
         ratios.append(noise[0] / noise[1])
@@ -193,14 +220,18 @@ def test_for_one_sample_dreg_is_stl(ops, rng):
     theta, x, eps = point(architecture, rng, samples=1)
     model = Model(architecture, ops)
     np.testing.assert_allclose(
-        gradient_of(model, theta, x, eps, estimator="dreg"), gradient_of(model, theta, x, eps, estimator="stl"), rtol=1e-12
+        gradient_of(model, theta, x, eps, estimator="dreg"),
+        gradient_of(model, theta, x, eps, estimator="stl"),
+        rtol=1e-12,
     )
 
 
 @pytest.mark.parametrize("estimator", ["stl", "dreg"])
 @pytest.mark.parametrize("samples", [1, 4])
 def test_without_score_the_gradient_vanishes_where_q_is_the_posterior(estimator, samples, rng):
-    """A linear model whose decoder is orthogonal: the posterior has a diagonal covariance, and the encoder can be exact."""
+    """A linear model whose decoder is orthogonal: the posterior has a diagonal covariance, and the encoder can be
+    exact.
+    """
     variance, scale = 0.5, 1.3
     architecture = Architecture(4, 2, (), likelihood={"name": "gaussian", "variance": variance})
     model = Model(architecture, Ops(np))
@@ -239,9 +270,17 @@ def test_pieces_of_any_size_give_the_same(ops, rng, likelihood, estimator, at_on
     assert none is None and float(without.loss) == pytest.approx(float(terms.loss), rel=1e-12)
 
 
-@pytest.mark.parametrize(("at_once", "decoded"), [
-    (8192, [30]), (30, [30]), (29, [25, 5]), (10, [10] * 3), (5, [5] * 6), (3, [3, 2, 3, 2] * 6),  # for the weights, and for the gradient
-])
+@pytest.mark.parametrize(
+    ("at_once", "decoded"),
+    [
+        (8192, [30]),
+        (30, [30]),
+        (29, [25, 5]),
+        (10, [10] * 3),
+        (5, [5] * 6),
+        (3, [3, 2, 3, 2] * 6),  # for the weights, and for the gradient
+    ],
+)
 def test_the_encoder_sees_a_row_once_and_no_more_samples_are_decoded_than_allowed(rng, monkeypatch, at_once, decoded):
     architecture = Architecture(5, 2, (4,))
     theta, x, eps = point(architecture, rng, rows=6, samples=5)
@@ -284,8 +323,14 @@ def test_strided_data_and_an_out_vector(ops, rng):
 def test_its_history_has_its_bound_and_training_raises_it(rng):
     x = (rng.uniform(size=(60, 6)) < 0.4).astype(float)
     vae = VAE(
-        hidden=(6,), epochs=12, batch_size=20, learning_rate=0.02, optimizer="adam", random_state=0,
-        objective={"name": "importance_weighted", "samples": 6, "estimator": "dreg"}, backend="numpy",
+        hidden=(6,),
+        epochs=12,
+        batch_size=20,
+        learning_rate=0.02,
+        optimizer="adam",
+        random_state=0,
+        objective={"name": "importance_weighted", "samples": 6, "estimator": "dreg"},
+        backend="numpy",
     ).fit(x, X_valid=x)
     history = vae.history_
     assert history["bound"][-1] > history["bound"][0] + 0.1
@@ -298,8 +343,15 @@ def test_its_history_has_its_bound_and_training_raises_it(rng):
 def test_early_stopping_watches_its_bound(rng):
     x = (rng.uniform(size=(60, 6)) < 0.4).astype(float)
     vae = VAE(
-        hidden=(6,), epochs=30, batch_size=20, learning_rate=0.3, optimizer="adam", random_state=0, patience=2,
-        objective={"name": "importance_weighted", "samples": 3}, backend="numpy",
+        hidden=(6,),
+        epochs=30,
+        batch_size=20,
+        learning_rate=0.3,
+        optimizer="adam",
+        random_state=0,
+        patience=2,
+        objective={"name": "importance_weighted", "samples": 3},
+        backend="numpy",
     ).fit(x[:40], X_valid=x[40:])
     assert vae.best_epoch_ == int(np.argmax(vae.history_["val_bound"])) + 1
 
@@ -327,9 +379,10 @@ def test_the_guard_looks_through_a_batch_with_several_samples(ops, rng):
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
-@pytest.mark.parametrize("objective", [
-    {"name": "elbo", "free_bits": 0.4}, {"name": "importance_weighted", "samples": 3, "estimator": "dreg"},
-])
+@pytest.mark.parametrize(
+    "objective",
+    [{"name": "elbo", "free_bits": 0.4}, {"name": "importance_weighted", "samples": 3, "estimator": "dreg"}],
+)
 def test_no_fast_path_forgets_the_objective(rng, backend, objective):
     """Training and validation are the specification's: by the backend's program they would be the plain ELBO's."""
     from npvae import backend as backends
@@ -345,7 +398,9 @@ def test_no_fast_path_forgets_the_objective(rng, backend, objective):
     np.testing.assert_allclose(found.theta, wanted.theta, rtol=1e-9)
     for name in ("loss", "val_loss", "val_elbo"):
         np.testing.assert_allclose(found.history[name], wanted.history[name], rtol=1e-9)
-    plain = train(Model(Architecture(5, 2, (4,)), Ops(np)), TrainingSettings(seed=4, epochs=2, batch_size=7), x, x_valid)
+    plain = train(
+        Model(Architecture(5, 2, (4,)), Ops(np)), TrainingSettings(seed=4, epochs=2, batch_size=7), x, x_valid
+    )
     assert abs(plain.history["val_loss"][-1] - found.history["val_loss"][-1]) > 1e-3
 
 
@@ -356,11 +411,21 @@ def test_validation_takes_no_more_samples_at_a_time_than_training_s(rng, monkeyp
     monkeypatch.setattr(loop, "VALIDATION_SAMPLES", 12)
     seen, original = [], ImportanceWeighted.loss
     monkeypatch.setattr(
-        ImportanceWeighted, "loss",
-        lambda self, model, theta, x, *rest, **named: (seen.append(len(x)), original(self, model, theta, x, *rest, **named))[1],
+        ImportanceWeighted,
+        "loss",
+        lambda self, model, theta, x, *rest, **named: (
+            seen.append(len(x)),
+            original(self, model, theta, x, *rest, **named),
+        )[1],
     )
-    VAE(hidden=(3,), epochs=1, batch_size=30, random_state=0, objective={"name": "importance_weighted", "samples": 4},
-        backend="numpy").fit(rng.uniform(size=(30, 5)), X_valid=rng.uniform(size=(rows, 5)))
+    VAE(
+        hidden=(3,),
+        epochs=1,
+        batch_size=30,
+        random_state=0,
+        objective={"name": "importance_weighted", "samples": 4},
+        backend="numpy",
+    ).fit(rng.uniform(size=(30, 5)), X_valid=rng.uniform(size=(rows, 5)))
     assert seen[0] == 30 and max(seen[1:]) == 3 and sum(seen[1:]) == rows
 
 
@@ -376,14 +441,17 @@ def test_a_resumed_run_has_the_same_bits(rng, tmp_path):
         other.fit(x, checkpoint=tmp_path / "c.npz", resume=True)
 
 
-@pytest.mark.parametrize(("choice", "error", "words"), [
-    ({"name": "importance_weighted", "samples": 0}, InputError, "samples must be at least 1, got 0"),
-    ({"name": "importance_weighted", "samples": 2.5}, InputTypeError, "samples must be a whole number"),
-    ({"name": "importance_weighted", "estimator": "best"}, UnknownNameError, "'standard', 'stl', 'dreg'"),
-    ({"name": "importance_weighted", "at_once": 0}, InputError, "at_once must be at least 1"),
-    ("iwae", UnknownNameError, "known: 'elbo', 'importance_weighted'"),
-    (3, InputTypeError, "objective must be a name, a mapping or an object of Objective, got int"),
-])
+@pytest.mark.parametrize(
+    ("choice", "error", "words"),
+    [
+        ({"name": "importance_weighted", "samples": 0}, InputError, "samples must be at least 1, got 0"),
+        ({"name": "importance_weighted", "samples": 2.5}, InputTypeError, "samples must be a whole number"),
+        ({"name": "importance_weighted", "estimator": "best"}, UnknownNameError, "'standard', 'stl', 'dreg'"),
+        ({"name": "importance_weighted", "at_once": 0}, InputError, "at_once must be at least 1"),
+        ("iwae", UnknownNameError, "known: 'elbo', 'importance_weighted'"),
+        (3, InputTypeError, "objective must be a name, a mapping or an object of Objective, got int"),
+    ],
+)
 def test_bad_choices_are_refused(choice, error, words):
     with pytest.raises(error, match=words):
         get(choice)

@@ -20,7 +20,9 @@ def modules(root: Path) -> dict[str, Path]:
 
 
 def imports(path: Path, known) -> set[str]:
-    """The modules among ``known`` that a file imports anywhere; a name that is no module counts for the module that has it."""
+    """The modules among ``known`` that a file imports anywhere; a name that is no module counts for the module that
+    has it.
+    """
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -55,10 +57,16 @@ def test_there_is_no_circle():
     assert not circle(found), " -> ".join(circle(found))
 
 
-@pytest.mark.parametrize("inner", [
-    "from npvae import a", "import npvae.a", "from npvae.a import thing",
-    "def f():\n    from npvae import a", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from npvae.a import T",
-])
+@pytest.mark.parametrize(
+    "inner",
+    [
+        "from npvae import a",
+        "import npvae.a",
+        "from npvae.a import thing",
+        "def f():\n    from npvae import a",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from npvae.a import T",
+    ],
+)
 def test_a_circle_is_found_however_it_is_imported(tmp_path, inner):
     for name, text in {"__init__": "", "a": "from npvae import b", "b": "from npvae import c", "c": inner}.items():
         (tmp_path / "npvae").mkdir(exist_ok=True)

@@ -17,7 +17,9 @@ X = np.array([0.9, np.nan, np.nan])
 def last_states(known, proposals: int, steps: int = 60) -> np.ndarray:
     """What is missing of ``ROWS`` equal rows after so many steps from a bad place, (ROWS, 2)."""
     x = np.tile(X, (ROWS, 1))
-    chain = Chain(known.model, known.model.views(known.theta), x, np.where(np.isnan(x), 5.0, x), Stream(3, "imputation chain", 0))
+    chain = Chain(
+        known.model, known.model.views(known.theta), x, np.where(np.isnan(x), 5.0, x), Stream(3, "imputation chain", 0)
+    )
     for _ in range(steps):
         chain.step(proposals)
     assert (chain.x[:, 0] == 0.9).all()
@@ -91,9 +93,7 @@ def test_means_draws_and_diagnostics():
         size = found.diagnostics["effective_sample_size"][b]
         assert 100 < size < 12000
         np.testing.assert_allclose(found.mean[b, ~there[b]], mean, atol=6 * np.sqrt(np.diag(covariance).max() / size))
-        np.testing.assert_allclose(
-            found.draws[:, b, ~there[b]].std(axis=0), np.sqrt(np.diag(covariance)), rtol=0.3
-        )
+        np.testing.assert_allclose(found.draws[:, b, ~there[b]].std(axis=0), np.sqrt(np.diag(covariance)), rtol=0.3)
     acceptance, spread = found.diagnostics["acceptance"], found.diagnostics["spread"]
     assert ((acceptance > 0.2) & (acceptance < 1.0)).all()
     assert (spread[[0, 1, 3]] > 1.0).all() and (spread < 1.1).all() and spread[2] == 1.0
@@ -115,7 +115,9 @@ def test_chains_that_have_not_met_say_so():
     moved = chain_imputation(
         LinearGaussian().model, LinearGaussian().theta, x, np.where(np.isnan(x), 0.0, x), seed=1, steps=100, chains=2
     )
-    assert np.median(found.diagnostics["effective_sample_size"]) < 0.5 * np.median(moved.diagnostics["effective_sample_size"])
+    assert np.median(found.diagnostics["effective_sample_size"]) < 0.5 * np.median(
+        moved.diagnostics["effective_sample_size"]
+    )
     assert np.median(moved.diagnostics["spread"]) < 1.2 and found.diagnostics["acceptance"].mean() < 0.05
 
 
@@ -154,7 +156,9 @@ def test_rows_that_leave_the_dtype_begin_anew():
     known.model.views(known.theta)["encoder/mean/W"][...] = 1e200  # every z is beyond a float's square
     x = np.array([X, [0.0, 0.0, 0.0]])
     for metropolis in (False, True):
-        found = chain_imputation(known.model, known.theta, x, np.nan_to_num(x), 0, steps=20, metropolis=metropolis, draws=3)
+        found = chain_imputation(
+            known.model, known.theta, x, np.nan_to_num(x), 0, steps=20, metropolis=metropolis, draws=3
+        )
         assert np.isfinite(found.mean).all() and np.isfinite(found.draws).all()
 
 
@@ -195,9 +199,19 @@ def test_backends_agree_on_chains(ops):
         found = []
         for each in (Ops(np), ops):
             known = LinearGaussian(ops=each)
-            found.append(chain_imputation(
-                known.model, each.asarray(known.theta), x, np.where(np.isnan(x), 0.0, x), 4, steps=5, warm_up=2, draws=2, **arguments
-            ))
+            found.append(
+                chain_imputation(
+                    known.model,
+                    each.asarray(known.theta),
+                    x,
+                    np.where(np.isnan(x), 0.0, x),
+                    4,
+                    steps=5,
+                    warm_up=2,
+                    draws=2,
+                    **arguments,
+                )
+            )
         np.testing.assert_allclose(found[1].mean, found[0].mean, rtol=1e-9)
         np.testing.assert_allclose(found[1].draws, found[0].draws, rtol=1e-9)
 
@@ -211,7 +225,10 @@ def test_proposals_that_do_not_fit_into_memory(monkeypatch):
         monkeypatch.setattr(known.model.ops, "available_bytes", lambda numbers=bytes_of_one: 5 * numbers, raising=False)
         x = np.tile(X, (rows, 1))
         chain_imputation(known.model, known.theta, x, np.zeros_like(x), 0, steps=4, warm_up=0, proposals=5)
-        with pytest.raises(InputError, match=f"^proposals=6 needs about {6 * bytes_of_one:,} bytes for those of {min(rows, 6)} rows, but"):
+        with pytest.raises(
+            InputError,
+            match=f"^proposals=6 needs about {6 * bytes_of_one:,} bytes for those of {min(rows, 6)} rows, but",
+        ):
             chain_imputation(known.model, known.theta, x, np.zeros_like(x), 0, steps=4, warm_up=0, proposals=6)
     monkeypatch.undo()
     monkeypatch.setattr(known.model.ops, "available_bytes", lambda: 100_000, raising=False)
@@ -237,16 +254,32 @@ class Fixed:
         return np.broadcast_to(self._u, shape)
 
 
-@pytest.mark.parametrize(("log_weights", "u", "chosen"), [
-    # Metropolis: the proposal where log(1 - u) is below the difference.
-    ([[0.0], [0.0]], 0.0, 1), ([[1e-9], [0.0]], 0.0, 0), ([[0.0], [0.0]], 1e-9, 0), ([[np.log(0.25)], [0.0]], 0.74, 1), ([[np.log(0.25)], [0.0]], 0.76, 0),
-    ([[np.nan], [0.0]], 0.999, 1), ([[-np.inf], [-np.inf]], 0.999, 1), ([[-np.inf], [np.nan]], 0.999, 1), ([[-5.0], [-np.inf]], 0.0, 0),
-    # Several proposals: shares 1/8, 1/2, 3/8 of the places from 0 to 1, the present one last.
-    (np.log([[1.0], [4.0], [3.0]]), 0.0, 0), (np.log([[1.0], [4.0], [3.0]]), 0.1249, 0), (np.log([[1.0], [4.0], [3.0]]), 0.126, 1),
-    (np.log([[1.0], [4.0], [3.0]]), 0.624, 1), (np.log([[1.0], [4.0], [3.0]]), 0.626, 2), (np.log([[1.0], [4.0], [3.0]]), 1 - 1e-16, 2),
-    ([[800.0], [800.0], [-np.inf]], 0.4, 0), ([[800.0], [800.0], [-np.inf]], 0.6, 1), ([[np.nan], [-np.inf], [-np.inf]], 0.5, 2),
-    ([[-np.inf], [0.0], [0.0]], 0.0, 1),
-])
+@pytest.mark.parametrize(
+    ("log_weights", "u", "chosen"),
+    [
+        # Metropolis: the proposal where log(1 - u) is below the difference.
+        ([[0.0], [0.0]], 0.0, 1),
+        ([[1e-9], [0.0]], 0.0, 0),
+        ([[0.0], [0.0]], 1e-9, 0),
+        ([[np.log(0.25)], [0.0]], 0.74, 1),
+        ([[np.log(0.25)], [0.0]], 0.76, 0),
+        ([[np.nan], [0.0]], 0.999, 1),
+        ([[-np.inf], [-np.inf]], 0.999, 1),
+        ([[-np.inf], [np.nan]], 0.999, 1),
+        ([[-5.0], [-np.inf]], 0.0, 0),
+        # Several proposals: shares 1/8, 1/2, 3/8 of the places from 0 to 1, the present one last.
+        (np.log([[1.0], [4.0], [3.0]]), 0.0, 0),
+        (np.log([[1.0], [4.0], [3.0]]), 0.1249, 0),
+        (np.log([[1.0], [4.0], [3.0]]), 0.126, 1),
+        (np.log([[1.0], [4.0], [3.0]]), 0.624, 1),
+        (np.log([[1.0], [4.0], [3.0]]), 0.626, 2),
+        (np.log([[1.0], [4.0], [3.0]]), 1 - 1e-16, 2),
+        ([[800.0], [800.0], [-np.inf]], 0.4, 0),
+        ([[800.0], [800.0], [-np.inf]], 0.6, 1),
+        ([[np.nan], [-np.inf], [-np.inf]], 0.5, 2),
+        ([[-np.inf], [0.0], [0.0]], 0.0, 1),
+    ],
+)
 def test_which_proposal_is_taken(log_weights, u, chosen):
     chain = Chain.__new__(Chain)
     chain._stream = Fixed(u)
@@ -257,7 +290,9 @@ def test_which_proposal_is_taken(log_weights, u, chosen):
 
 @pytest.mark.parametrize("steps", [4, 9, 50, 60])
 def test_what_is_summed_over_a_chain_s_steps(steps):
-    """The effective sample size by means of stretches of sqrt(steps), from the definition; what is observed has no part in it."""
+    """The effective sample size by means of stretches of sqrt(steps), from the definition; what is observed has no
+    part in it.
+    """
     from npvae.impute.chains import _diagnose, _Moments
 
     generator = np.random.default_rng(1)
@@ -272,7 +307,7 @@ def test_what_is_summed_over_a_chain_s_steps(steps):
     np.testing.assert_allclose(run.mean, sums.mean(axis=0))
     np.testing.assert_allclose(run.variance, sums.var(axis=0, ddof=1), atol=1e-20)
     length = int(steps**0.5)
-    means = np.array([sums[i * length:(i + 1) * length].mean(axis=0) for i in range(steps // length)])
+    means = np.array([sums[i * length : (i + 1) * length].mean(axis=0) for i in range(steps // length)])
     wanted = steps * sums.var(axis=0, ddof=1)[:2] / (length * means.var(axis=0, ddof=1)[:2])
     np.testing.assert_allclose(run.effective_sample_size[:2], wanted.clip(1, steps))
     assert run.effective_sample_size[2] == 1.0  # it has not moved
@@ -325,10 +360,14 @@ def test_every_chain_has_its_own_stream_and_steps(monkeypatch):
     monkeypatch.setattr(chains, "ROWS", 3)
     monkeypatch.setattr(chains.random, "Stream", lambda *place: streams.append(place) or Stream(*place))
     original = Chain.step
-    monkeypatch.setattr(Chain, "step", lambda self, proposals: steps.append((len(self.x), proposals)) or original(self, proposals))
+    monkeypatch.setattr(
+        Chain, "step", lambda self, proposals: steps.append((len(self.x), proposals)) or original(self, proposals)
+    )
     x = np.tile(X, (7, 1))
     arguments = {"steps": 4, "warm_up": 2, "chains": 2, "proposals": 3}
-    found = chain_imputation(known.model, known.theta, x, np.zeros_like(x), 9, **arguments, draws=8, progress=done.append)
+    found = chain_imputation(
+        known.model, known.theta, x, np.zeros_like(x), 9, **arguments, draws=8, progress=done.append
+    )
     assert streams == [(9, "imputation chain", i) for i in range(6)] and done == [3, 6, 7]
     assert steps == [(rows, p) for rows in (3, 3, 3, 3, 1, 1) for p in [0] * 2 + [3] * 4]
     assert len({tuple(each) for each in found.draws[:, :, 1]}) == 8 and len({*found.draws[0, :, 1]}) == 7

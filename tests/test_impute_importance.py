@@ -73,7 +73,9 @@ def test_pieces_change_nothing_but_rounding(rng):
 
 
 def test_rows_take_more_samples_only_while_these_are_not_effective(rng):
-    """By 20, 80 or all 400 of them: the answers are those of so many, and the normal distribution's within their error."""
+    """By 20, 80 or all 400 of them: the answers are those of so many, and the normal distribution's within their
+    error.
+    """
     known = LinearGaussian(missing=True)
     x = rows_of(known, rng, 60)
     sizes, seen = {}, []
@@ -104,7 +106,9 @@ def test_progress_and_bad_numbers(rng):
             importance_imputation(known.model, known.theta, x, 0, **{name: least - 1})
     assert len(importance_imputation(known.model, known.theta, x[:2], 0, draws=1).draws) == 1
     assert importance_imputation(known.model, known.theta, x[:2], 0).draws is None
-    far = np.array([[1.0, 2.0, 3.0], [1.0, np.nan, 3.0], [1e200, np.nan, 3.0], [1e200, np.nan, 3.0]])  # the first is complete
+    far = np.array(
+        [[1.0, 2.0, 3.0], [1.0, np.nan, 3.0], [1e200, np.nan, 3.0], [1e200, np.nan, 3.0]]
+    )  # the first is complete
     with pytest.raises(InputError, match="^a log-weight of row 2 is not finite"), np.errstate(all="ignore"):
         importance_imputation(known.model, known.theta, far, 0, samples=20)
     known.theta[:] = np.inf
@@ -120,17 +124,28 @@ def test_what_is_expected_of_a_row_may_be_beyond_the_dtype():
         importance_imputation(model, theta, np.array([[1.0, 2.0], [2.0, np.nan]]), 0, samples=5)
 
 
-@pytest.mark.parametrize(("at_once", "kept", "together"), [
-    (100, 1 << 22, 1), (199, 1 << 22, 1), (200, 1 << 22, 2), (399, 1 << 22, 3), (10_000, 1 << 22, 10), (10_000, 3 * 100 * 2, 3),
-    (10_000, 3 * 100 * 2 - 1, 2), (10_000, 1, 1),
-])
+@pytest.mark.parametrize(
+    ("at_once", "kept", "together"),
+    [
+        (100, 1 << 22, 1),
+        (199, 1 << 22, 1),
+        (200, 1 << 22, 2),
+        (399, 1 << 22, 3),
+        (10_000, 1 << 22, 10),
+        (10_000, 3 * 100 * 2, 3),
+        (10_000, 3 * 100 * 2 - 1, 2),
+        (10_000, 1, 1),
+    ],
+)
 def test_rows_are_worked_on_together_as_many_as_fit(monkeypatch, at_once, kept, together):
     """By the samples that are decoded at a time, and by the numbers of samples that are kept: K (Z + 1) a row."""
     known, seen, holed = LinearGaussian(missing=True), [], np.arange(10)
     monkeypatch.setattr("npvae.impute.importance.KEPT", kept)
     x = np.tile([0.5, np.nan, 1.0], (10, 1))
-    found = importance_imputation(known.model, known.theta, x, 3, samples=100, draws=2, at_once=at_once, progress=seen.append)
-    assert seen == [int(holed[i:i + together][-1]) + 1 for i in range(0, 10, together)]
+    found = importance_imputation(
+        known.model, known.theta, x, 3, samples=100, draws=2, at_once=at_once, progress=seen.append
+    )
+    assert seen == [int(holed[i : i + together][-1]) + 1 for i in range(0, 10, together)]
     monkeypatch.undo()
     whole = importance_imputation(known.model, known.theta, x, 3, samples=100, draws=2)
     np.testing.assert_allclose(found.mean, whole.mean, rtol=1e-12)
@@ -148,12 +163,16 @@ def test_samples_are_drawn_again_by_their_shares():
     np.testing.assert_allclose(found.effective_sample_size, 1.0 / (shares**2).sum(axis=0), rtol=1e-12)
     last = 1.0 - 2.0**-53
     u = np.array([[0.0, 0.24, 0.26, 0.74, 0.76, 0.88, last], [0.0, 0.49, 0.51, 0.6, 0.7, 0.8, last]])
-    np.testing.assert_array_equal(found.resample(u)[:, :, 0], np.array([[0, 0, 2, 2, 4, 6, 6], [3, 3, 7, 7, 7, 7, 7]]).T)
+    np.testing.assert_array_equal(
+        found.resample(u)[:, :, 0], np.array([[0, 0, 2, 2, 4, 6, 6], [3, 3, 7, 7, 7, 7, 7]]).T
+    )
 
 
 def test_a_single_sample_is_all_that_is_known():
     known = LinearGaussian(missing=True)
-    found = importance_imputation(known.model, known.theta, np.array([[0.5, np.nan, 1.0], [1.0, 2.0, 3.0]]), 3, samples=1)
+    found = importance_imputation(
+        known.model, known.theta, np.array([[0.5, np.nan, 1.0], [1.0, 2.0, 3.0]]), 3, samples=1
+    )
     np.testing.assert_array_equal(found.diagnostics["effective_sample_size"], [1.0, 1.0])
 
 
@@ -188,11 +207,18 @@ def test_a_sample_without_weight_has_no_say():
     assert np.isfinite(found.mean).all()
 
 
-@pytest.mark.parametrize(("log_weights", "expected", "words"), [
-    ([0.0, np.inf, 0.0], [1.0, 1.0, 1.0], "a log-weight"), ([np.inf] * 3, [1.0] * 3, "a log-weight"), ([0.0, np.nan, 0.0], [1.0] * 3, "a log-weight"),
-    ([-np.inf] * 3, [1.0] * 3, "a log-weight"), ([0.0, 0.0, 1.0], [1.0, np.inf, 1.0], "what is expected"),
-    ([0.0, -np.inf, 1.0], [1.0, np.inf, 2.0], None), ([-2000.0, -np.inf, -2001.0], [1.0, np.nan, 2.0], None),
-])
+@pytest.mark.parametrize(
+    ("log_weights", "expected", "words"),
+    [
+        ([0.0, np.inf, 0.0], [1.0, 1.0, 1.0], "a log-weight"),
+        ([np.inf] * 3, [1.0] * 3, "a log-weight"),
+        ([0.0, np.nan, 0.0], [1.0] * 3, "a log-weight"),
+        ([-np.inf] * 3, [1.0] * 3, "a log-weight"),
+        ([0.0, 0.0, 1.0], [1.0, np.inf, 1.0], "what is expected"),
+        ([0.0, -np.inf, 1.0], [1.0, np.inf, 2.0], None),
+        ([-2000.0, -np.inf, -2001.0], [1.0, np.nan, 2.0], None),
+    ],
+)
 def test_which_weights_and_expectations_there_may_be(monkeypatch, log_weights, expected, words):
     """Of three samples of the second of two rows; of two features, one of which is always 5."""
     from types import SimpleNamespace
@@ -203,12 +229,33 @@ def test_which_weights_and_expectations_there_may_be(monkeypatch, log_weights, e
     mean = np.full((3, 2, 2), 5.0)
     mean[:, 1, 1] = expected
     known = LinearGaussian(missing=True)
-    monkeypatch.setattr(importance, "Decoding", lambda *a, gradient: SimpleNamespace(
-        log_prior_ratio=columns, nll=np.zeros((3, 2)), z=np.arange(6.0).reshape(3, 2, 1), mean=lambda curves, wanted: mean,
-    ))
-    asked = known.model, known.model.views(known.theta), np.array([[1.0, np.nan, 0.0]] * 2), 0, "imputation noise", np.array([4, 7]), 3, 4, {}, None
+    monkeypatch.setattr(
+        importance,
+        "Decoding",
+        lambda *a, gradient: SimpleNamespace(
+            log_prior_ratio=columns,
+            nll=np.zeros((3, 2)),
+            z=np.arange(6.0).reshape(3, 2, 1),
+            mean=lambda curves, wanted: mean,
+        ),
+    )
+    asked = (
+        known.model,
+        known.model.views(known.theta),
+        np.array([[1.0, np.nan, 0.0]] * 2),
+        0,
+        "imputation noise",
+        np.array([4, 7]),
+        3,
+        4,
+        {},
+        None,
+    )
     if words:
-        with np.errstate(all="ignore"), pytest.raises(InputError, match=f"^{words} of row 7 is not finite: the model's parameters or the data"):
+        with (
+            np.errstate(all="ignore"),
+            pytest.raises(InputError, match=f"^{words} of row 7 is not finite: the model's parameters or the data"),
+        ):
             importance._weighted(*asked)
         return
     found, w = importance._weighted(*asked), np.exp(np.array(log_weights) - max(log_weights))
@@ -226,13 +273,17 @@ def test_weights_may_come_late():
     views["encoder/mean/b"][...], views["encoder/logvar/b"][...] = 6.0, 2.0
     x = np.array([[1.0, np.nan]])
     with np.errstate(over="ignore"):
-        pieces, whole = (importance_imputation(model, theta, x, 0, samples=200, draws=3, at_once=at_once) for at_once in (4, 10_000))
+        pieces, whole = (
+            importance_imputation(model, theta, x, 0, samples=200, draws=3, at_once=at_once) for at_once in (4, 10_000)
+        )
         with pytest.raises(InputError, match="a log-weight of row 0 is not finite"):
             importance_imputation(model, theta, x, 0, samples=4)
     assert np.isfinite(pieces.mean).all()
     np.testing.assert_allclose(pieces.mean, whole.mean, rtol=1e-12)
     np.testing.assert_array_equal(pieces.draws, whole.draws)
-    np.testing.assert_allclose(pieces.diagnostics["effective_sample_size"], whole.diagnostics["effective_sample_size"], rtol=1e-12)
+    np.testing.assert_allclose(
+        pieces.diagnostics["effective_sample_size"], whole.diagnostics["effective_sample_size"], rtol=1e-12
+    )
 
 
 # The normal distribution
@@ -280,8 +331,12 @@ def test_without_missing_entries_it_is_mean_and_covariance(rng):
     np.testing.assert_allclose(found.covariance, np.cov(x.T, bias=True))
     ridged = fit_normal(x, 2, ridge=0.1)
     np.testing.assert_allclose(ridged.covariance - found.covariance, 0.1 * np.diag(x.var(axis=0)))
-    np.testing.assert_allclose(fit_normal(x, 2).covariance - found.covariance, 1e-3 * np.diag(x.var(axis=0)), atol=1e-14)
-    np.testing.assert_allclose(fit_normal(np.ones((10, 2))).covariance, 1e-3 * np.eye(2))  # columns of one value: of variance 1
+    np.testing.assert_allclose(
+        fit_normal(x, 2).covariance - found.covariance, 1e-3 * np.diag(x.var(axis=0)), atol=1e-14
+    )
+    np.testing.assert_allclose(
+        fit_normal(np.ones((10, 2))).covariance, 1e-3 * np.eye(2)
+    )  # columns of one value: of variance 1
 
 
 def test_one_step_of_em_by_its_definition(rng):
@@ -331,20 +386,25 @@ def test_factor_analysis_finds_the_factors_of_a_covariance(rng):
 
 
 def test_factors_step_by_step(rng):
-    """The first step by its definition, 200 steps at most unless it is told otherwise, and noise of a hundredth of the variance at
-    least."""
+    """The first step by its definition, 200 steps at most unless it is told otherwise, and noise of a hundredth of the
+    variance at least."""
     A = rng.standard_normal((5, 5))
     covariance = A @ A.T + np.diag([0.1, 1.0, 2.0, 3.0, 4.0])
     variance = np.diag(covariance)
     noise = 0.5 * variance
     values, vectors = np.linalg.eigh(covariance / np.sqrt(np.outer(noise, noise)))
-    first, second = np.sqrt(values[-1] - 1.0) * vectors[:, -1] * np.sqrt(noise), np.sqrt(values[-2] - 1.0) * vectors[:, -2] * np.sqrt(noise)
+    first, second = (
+        np.sqrt(values[-1] - 1.0) * vectors[:, -1] * np.sqrt(noise),
+        np.sqrt(values[-2] - 1.0) * vectors[:, -2] * np.sqrt(noise),
+    )
     explained = np.outer(first, first) + np.outer(second, second)
     V, left = factors(covariance, 2, iterations=1)
     np.testing.assert_allclose(V.T @ V, explained, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(left, np.maximum(variance - np.diag(explained), 0.01 * variance), rtol=1e-9)
     by_default = factors(covariance, 2, tolerance=0.0)[1]
-    assert [np.array_equal(by_default, factors(covariance, 2, steps, tolerance=0.0)[1]) for steps in (199, 200, 201)] == [False, True, False]
+    assert [
+        np.array_equal(by_default, factors(covariance, 2, steps, tolerance=0.0)[1]) for steps in (199, 200, 201)
+    ] == [False, True, False]
     noises = [factors(covariance, 2, steps, tolerance=0.0)[1] for steps in range(1, 60)]
     changes = [np.abs(np.log(b / a)).max() for a, b in zip(noises[:-1], noises[1:], strict=True)]
     ended = int(np.argmax(np.array(changes) < 0.05)) + 1  # of the first step that changes less
@@ -363,7 +423,9 @@ def test_factors_step_by_step(rng):
 def test_parameters_to_begin_with_by_their_definition(rng):
     """Latent dimensions that the table has no use for begin as the prior."""
     normal = Normal(rng.standard_normal(3), np.diag([1.0, 2.0, 3.0]) + 0.5)
-    architecture = Architecture(3, 5, (4,), likelihood="gaussian_per_feature", missing=True, completed=True, linear_path=True)
+    architecture = Architecture(
+        3, 5, (4,), likelihood="gaussian_per_feature", missing=True, completed=True, linear_path=True
+    )
     model = Model(architecture, Ops(np))
     theta = model.initial_parameters(3, "float32")
     before, views = {name: view.copy() for name, view in model.views(theta).items()}, model.views(theta)
@@ -377,9 +439,13 @@ def test_parameters_to_begin_with_by_their_definition(rng):
     slopes = np.zeros((3, 5))
     slopes[:, used] = np.log(np.diag(C)[used]) * A[:, used] / A[:, used].sum(axis=0)
     close = {"rtol": 1e-5, "atol": 1e-6}
-    np.testing.assert_allclose(views["encoder/linear/mean/V"], np.concatenate([N, before["encoder/linear/mean/V"][3:]]), **close)
+    np.testing.assert_allclose(
+        views["encoder/linear/mean/V"], np.concatenate([N, before["encoder/linear/mean/V"][3:]]), **close
+    )
     np.testing.assert_allclose(views["encoder/mean/b"], -normal.mean @ N, **close)
-    np.testing.assert_allclose(views["encoder/linear/logvar/V"], np.concatenate([before["encoder/linear/logvar/V"][:3], slopes]), **close)
+    np.testing.assert_allclose(
+        views["encoder/linear/logvar/V"], np.concatenate([before["encoder/linear/logvar/V"][:3], slopes]), **close
+    )
     np.testing.assert_allclose(views["encoder/logvar/b"], np.full(5, 0.2), **close)
     np.testing.assert_allclose(views["decoder/linear/mean/V"], V, **close)
     np.testing.assert_allclose(views["decoder/mean/b"], normal.mean, **close)
@@ -417,7 +483,9 @@ def test_training_begins_where_the_normal_distribution_ends(rng, name):
 
 
 def test_the_start_in_the_likelihoods_own_units(rng):
-    """The normal distribution is of (x - center) / scale, and so are the completed rows; the likelihood's numbers are not."""
+    """The normal distribution is of (x - center) / scale, and so are the completed rows; the likelihood's numbers
+    are not.
+    """
     V, noise = rng.standard_normal((2, 5)), 0.2 + rng.random(5)
     normal = Normal(rng.standard_normal(5), V.T @ V + np.diag(noise))
     center, scale = 10.0 * rng.standard_normal(5), 0.5 + 3.0 * rng.random(5)
@@ -448,7 +516,9 @@ def test_other_likelihoods_start_near_their_columns_means(rng, name):
     if name == "table":  # its last three columns are one variable
         mean[3:] = [0.4, 0.3, 0.3]
     V = 0.01 * rng.standard_normal((2, 6))
-    model = Model(Architecture(6, 2, (), likelihood=likelihood, missing=True, completed=True, linear_path=True), Ops(np))
+    model = Model(
+        Architecture(6, 2, (), likelihood=likelihood, missing=True, completed=True, linear_path=True), Ops(np)
+    )
     theta = model.initial_parameters(0, "float64")
     start_from(model, theta, Normal(mean, V.T @ V + 0.1 * np.eye(6)))
     views = model.views(theta)

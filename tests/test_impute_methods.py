@@ -57,7 +57,10 @@ def test_a_single_pass_decodes_the_encoder_s_mean(ops, missing):
     assert found.draws is None and found.diagnostics == {}
 
 
-@pytest.mark.parametrize(("method", "missing"), [(name, False) for name in METHODS if name != "single_pass"] + [("auto", True), ("importance", True)])
+@pytest.mark.parametrize(
+    ("method", "missing"),
+    [(name, False) for name in METHODS if name != "single_pass"] + [("auto", True), ("importance", True)],
+)
 def test_rows_done_are_counted(method, missing):
     known, seen = LinearGaussian(missing=missing), []
     x = np.array([[0.9, np.nan, np.nan], [np.nan, 1.0, 2.0], [0.1, np.nan, 0.3]])
@@ -72,7 +75,13 @@ def test_backends_and_dtypes_agree(ops, method, missing):
         return
     x = np.array([[0.9, np.nan, np.nan], [np.nan, 1.0, 2.0], [0.1, 0.2, 0.3]])
     known, reference = LinearGaussian(missing=missing, ops=ops), LinearGaussian(missing=missing)
-    arguments = {"method": method, "draws": 0 if method == "single_pass" else 2, "samples": 20, "steps": 5, "warm_up": 1}
+    arguments = {
+        "method": method,
+        "draws": 0 if method == "single_pass" else 2,
+        "samples": 20,
+        "steps": 5,
+        "warm_up": 1,
+    }
     wanted = impute(reference.model, reference.theta, x, 3, **arguments)
     for dtype, close in (("float64", 1e-9), ("float32", 0.05)):
         found = impute(known.model, ops.asarray(known.theta.astype(dtype)), x.astype(dtype), 3, **arguments)
@@ -89,7 +98,13 @@ def test_on_the_device_s_own_arrays(method, missing):
     if gpu_backends.NO_GPU is not None and gpu_backends.NO_STANDIN is not None:
         pytest.skip(gpu_backends.NO_STANDIN)
     x = np.array([[0.1, 0.2, 0.3], [0.9, np.nan, np.nan], [np.nan, 1.0, 2.0]])
-    arguments = {"method": method, "draws": 0 if method == "single_pass" else 2, "samples": 20, "steps": 5, "warm_up": 1}
+    arguments = {
+        "method": method,
+        "draws": 0 if method == "single_pass" else 2,
+        "samples": 20,
+        "steps": 5,
+        "warm_up": 1,
+    }
     known, ops = LinearGaussian(missing=missing), gpu_backends.on_gpu_or_standin()
     found = impute(Model(known.model.architecture, ops), ops.asarray(known.theta), x, 3, **arguments)
     wanted = impute(known.model, known.theta, x, 3, **arguments)
@@ -162,14 +177,16 @@ def test_chains_begin_at_the_prior_s_mean(monkeypatch, method):
     monkeypatch.setattr(methods, "chain_imputation", chain)
     x = np.array([[0.9, np.nan, np.nan], [np.nan, 1.0, 2.0]])
     methods.impute(known.model, known.theta, x, 11, method, samples=5)
-    (start, seed, arguments), = started
+    ((start, seed, arguments),) = started
     z = random.normal(11, "imputation chain", 0, (1000, 1), "float64", draw=1 << 20)
     np.testing.assert_allclose(start, np.tile((z @ known.V + known.b).mean(axis=0), (2, 1)))
     assert seed == 11 and arguments["metropolis"] == (method == "metropolis")
     assert (arguments["steps"], arguments["warm_up"]) == ((200, 50) if method == "metropolis" else (20, 20))
 
 
-@pytest.mark.parametrize(("name", "smallest"), [("samples", 1), ("steps", 4), ("chains", 1), ("proposals", 1), ("warm_up", 0)])
+@pytest.mark.parametrize(
+    ("name", "smallest"), [("samples", 1), ("steps", 4), ("chains", 1), ("proposals", 1), ("warm_up", 0)]
+)
 def test_limits_of_numbers(name, smallest):
     known, x = LinearGaussian(), np.array([[0.9, np.nan, np.nan]])
     how = {"samples": 4, "steps": 4, "warm_up": 0, name: smallest}

@@ -28,7 +28,11 @@ class Sparse:
 def test_rows_of_every_form(dtype):
     x = np.arange(12.0).reshape(2, 3, 2)
     found = as_rows(x, dtype)
-    assert found.values.dtype == dtype and found.values.tolist() == x.reshape(2, 6).tolist() and found.sample_shape == (3, 2)
+    assert (
+        found.values.dtype == dtype
+        and found.values.tolist() == x.reshape(2, 6).tolist()
+        and found.sample_shape == (3, 2)
+    )
     assert found.column_names is None and not np.shares_memory(found.values, x)
     assert as_rows([[1.5, 2.5]], dtype).values.tolist() == [[1.5, 2.5]] and rows_of(x) == 2
     assert as_rows(Table([[1.5, 2.5]], ["a", "b"]), dtype).column_names == ["a", "b"]
@@ -49,19 +53,43 @@ def test_whole_numbers_are_converted_in_words_unless_they_are_divided(kind):
         assert as_rows(np.array([[2.0]]), "float64", divide_by=4.0).values.tolist() == [[0.5]]
 
 
-@pytest.mark.parametrize(("x", "kind", "message"), [
-    (Sparse(), InputTypeError, "Z is a sparse matrix; pass dense data, for instance Z.toarray()"),
-    (np.ma.masked_array([[1.0, 2.0]], [[True, False]]), InputTypeError, "Z is a masked array, whose mask would be lost; fill it first"),
-    (np.array([[1j]]), InputError, "Complex data not supported: Z has dtype complex128"),
-    (np.array([["a"]]), InputTypeError, "Z must hold numbers, got dtype <U1"),
-    (np.array([1.0, 2.0]), InputError, "Z must have shape (rows, features) or (rows, ...), got (2,). Reshape your data: Z.reshape(1, -1) if it is one "
-                                       "row, Z.reshape(-1, 1) if it is one feature"),
-    (np.zeros((0, 3)), InputError, "Found array with 0 sample(s) (shape=(0, 3)) while a minimum of 1 is required: Z"),
-    (np.zeros((3, 0)), InputError, "Found array with 0 feature(s) (shape=(3, 0)) while a minimum of 1 is required: Z"),
-    (np.zeros((3, 2, 0)), InputError, "Found array with 0 feature(s) (shape=(3, 2, 0)) while a minimum of 1 is required: Z"),
-    (Table([[1.0, 2.0]], ["a"]), InputError, "Z has 1 column names for 2 columns"),
-    (np.zeros((2, 4)), InputError, "Z has 4 features, but M is expecting 2 features as input"),
-])
+@pytest.mark.parametrize(
+    ("x", "kind", "message"),
+    [
+        (Sparse(), InputTypeError, "Z is a sparse matrix; pass dense data, for instance Z.toarray()"),
+        (
+            np.ma.masked_array([[1.0, 2.0]], [[True, False]]),
+            InputTypeError,
+            "Z is a masked array, whose mask would be lost; fill it first",
+        ),
+        (np.array([[1j]]), InputError, "Complex data not supported: Z has dtype complex128"),
+        (np.array([["a"]]), InputTypeError, "Z must hold numbers, got dtype <U1"),
+        (
+            np.array([1.0, 2.0]),
+            InputError,
+            "Z must have shape (rows, features) or (rows, ...), got (2,). Reshape your data: Z.reshape(1, -1) if it is "
+            "one "
+            "row, Z.reshape(-1, 1) if it is one feature",
+        ),
+        (
+            np.zeros((0, 3)),
+            InputError,
+            "Found array with 0 sample(s) (shape=(0, 3)) while a minimum of 1 is required: Z",
+        ),
+        (
+            np.zeros((3, 0)),
+            InputError,
+            "Found array with 0 feature(s) (shape=(3, 0)) while a minimum of 1 is required: Z",
+        ),
+        (
+            np.zeros((3, 2, 0)),
+            InputError,
+            "Found array with 0 feature(s) (shape=(3, 2, 0)) while a minimum of 1 is required: Z",
+        ),
+        (Table([[1.0, 2.0]], ["a"]), InputError, "Z has 1 column names for 2 columns"),
+        (np.zeros((2, 4)), InputError, "Z has 4 features, but M is expecting 2 features as input"),
+    ],
+)
 def test_what_is_no_data(x, kind, message):
     with pytest.raises(kind) as error:
         as_rows(x, "float64", name="Z", n_features=2, model="M")
@@ -73,13 +101,33 @@ def test_what_is_no_rectangle():
         as_rows([[1.0], [1.0, 2.0]], "float64")
 
 
-@pytest.mark.parametrize(("values", "how", "message"), [
-    ([[0, 1], [2, np.nan], [np.inf, np.nan]], {}, "2 NaN and 1 infinite (or too large for float64), the first in row 1, column 1; fill or remove them first, "
-                                                  "or train on what is observed: VAE(missing=True)"),
-    ([[np.nan]], {"advise": False}, "1 NaN and 0 infinite (or too large for float64), the first in row 0, column 0; fill or remove them first"),
-    ([[0, -np.inf]], {"column_names": ["a", "b"]}, "0 NaN and 1 infinite (or too large for float64), the first in row 0, column 'b'; fill or remove them first"),
-    ([[np.nan, 0], [np.inf, 0]], {"missing": True}, "0 NaN and 1 infinite (or too large for float64), the first in row 1, column 0; fill or remove them first"),
-])
+@pytest.mark.parametrize(
+    ("values", "how", "message"),
+    [
+        (
+            [[0, 1], [2, np.nan], [np.inf, np.nan]],
+            {},
+            "2 NaN and 1 infinite (or too large for float64), the first in row 1, column 1; fill or remove them first, "
+            "or train on what is observed: VAE(missing=True)",
+        ),
+        (
+            [[np.nan]],
+            {"advise": False},
+            "1 NaN and 0 infinite (or too large for float64), the first in row 0, column 0; fill or remove them first",
+        ),
+        (
+            [[0, -np.inf]],
+            {"column_names": ["a", "b"]},
+            "0 NaN and 1 infinite (or too large for float64), the first in row 0, column 'b'; fill or remove them "
+            "first",
+        ),
+        (
+            [[np.nan, 0], [np.inf, 0]],
+            {"missing": True},
+            "0 NaN and 1 infinite (or too large for float64), the first in row 1, column 0; fill or remove them first",
+        ),
+    ],
+)
 def test_numbers_that_are_not_finite_are_counted_and_placed(values, how, message):
     with pytest.raises(InputError) as error:
         refuse_non_finite(np.array(values, float), "Z", **how)

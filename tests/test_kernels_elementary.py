@@ -14,8 +14,15 @@ from compiled import DTYPES, FUNCTIONS, Guarded, bits, function
 
 #: The largest error of a function, in ulp: what was measured is a quarter less.
 LIMIT = {
-    "exp": 1.5, "expm1": 2.0, "log": 2.5, "log1p_of_fraction": 2.5, "tanh": 3.0, "sigmoid": 3.0, "softplus": 3.5,
-    "sine_of_turns": 2.5, "cosine_of_turns": 2.5,
+    "exp": 1.5,
+    "expm1": 2.0,
+    "log": 2.5,
+    "log1p_of_fraction": 2.5,
+    "tanh": 3.0,
+    "sigmoid": 3.0,
+    "softplus": 3.5,
+    "sine_of_turns": 2.5,
+    "cosine_of_turns": 2.5,
 }
 #: The same functions in float64 arithmetic, where that is exact enough for float32.
 WIDE = {
@@ -30,8 +37,14 @@ WIDE = {
     "cosine_of_turns": lambda u: np.cos(2 * math.pi * u),
 }
 EXACT = {
-    "exp": exact.exp, "expm1": exact.expm1, "log": exact.log, "log1p_of_fraction": exact.log1p, "tanh": exact.tanh,
-    "sigmoid": exact.sigmoid, "softplus": exact.softplus, "sine_of_turns": exact.sine_of_turns,
+    "exp": exact.exp,
+    "expm1": exact.expm1,
+    "log": exact.log,
+    "log1p_of_fraction": exact.log1p,
+    "tanh": exact.tanh,
+    "sigmoid": exact.sigmoid,
+    "softplus": exact.softplus,
+    "sine_of_turns": exact.sine_of_turns,
     "cosine_of_turns": exact.cosine_of_turns,
 }
 
@@ -59,9 +72,17 @@ def points(name, dtype, count):
     """Numbers close together where the function bends, and from its whole range; beyond it, too."""
     generator = np.random.default_rng(11)
     edge = float(np.log(np.finfo(dtype).max))
-    parts = [np.linspace(low, high, count, dtype=dtype) for low, high in [
-        (-1e-3, 1e-3), (0.0, 1.0), (-3.0, 3.0), (-20.0, 20.0), (-1.1 * edge, 1.1 * edge), (-1.2 * edge, -0.95 * edge),
-    ]]
+    parts = [
+        np.linspace(low, high, count, dtype=dtype)
+        for low, high in [
+            (-1e-3, 1e-3),
+            (0.0, 1.0),
+            (-3.0, 3.0),
+            (-20.0, 20.0),
+            (-1.1 * edge, 1.1 * edge),
+            (-1.2 * edge, -0.95 * edge),
+        ]
+    ]
     # A range reduction is at its worst where one range meets the next.
     turns = np.arange(-60, 60) + 0.5
     for start in (turns * math.log(2.0), np.sqrt(2.0) * 2.0 ** turns[40:80], [math.sqrt(2.0) - 1.0], [0.125, 0.375]):
@@ -192,8 +213,8 @@ def test_any_length_gives_the_same_bits(name, dtype):
     for start in (0, 1):  # aligned or not
         for length in range(41 - start):
             out = Guarded(1, length, dtype, shift=start)
-            function(name, x[start:start + length], out.array[0])
-            np.testing.assert_array_equal(bits(out.array[0]), bits(whole[start:start + length]))
+            function(name, x[start : start + length], out.array[0])
+            np.testing.assert_array_equal(bits(out.array[0]), bits(whole[start : start + length]))
             assert out.intact()
 
 

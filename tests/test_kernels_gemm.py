@@ -29,8 +29,22 @@ def multiply(form, a, b, c, add=False, epilogue=Epilogue.NONE, p=None, q=0):
     room = -(-sizes.sparse_bytes(target, m, k) // dtype.itemsize)
     sparse = Guarded(1, room, dtype)
     plan = fields(
-        SCRATCH=scratch.address, SPARSE=sparse.address, A=a.address, LDA=a.row_length, B=b.address, LDB=b.row_length,
-        C=c.address, LDC=c.row_length, M=m, N=n, K=k, FORM=FORMS.index(form), ADD=int(add), EPILOGUE=epilogue, P=address(p), Q=q,
+        SCRATCH=scratch.address,
+        SPARSE=sparse.address,
+        A=a.address,
+        LDA=a.row_length,
+        B=b.address,
+        LDB=b.row_length,
+        C=c.address,
+        LDC=c.row_length,
+        M=m,
+        N=n,
+        K=k,
+        FORM=FORMS.index(form),
+        ADD=int(add),
+        EPILOGUE=epilogue,
+        P=address(p),
+        Q=q,
     )
     program(dtype).run(plan.ctypes.data)
     assert scratch.intact(), "written past the scratch memory"
@@ -81,12 +95,27 @@ def test_every_small_shape(form, dtype):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(("m", "n", "k"), [
-    (3, 5, 255), (3, 70, 256), (13, 37, 257), (5, 40, 512), (7, 33, 513), (2, 3, 900),  # blocks of k
-    (191, 3, 5), (193, 40, 3), (401, 17, 20),  # blocks of rows
-    (200, 70, 300), (1, 700, 300), (397, 35, 519),  # both
-    (33, 1, 600), (71, 8, 257), (130, 4, 1025), (65, 16, 300),  # few columns
-])
+@pytest.mark.parametrize(
+    ("m", "n", "k"),
+    [
+        (3, 5, 255),
+        (3, 70, 256),
+        (13, 37, 257),
+        (5, 40, 512),
+        (7, 33, 513),
+        (2, 3, 900),  # blocks of k
+        (191, 3, 5),
+        (193, 40, 3),
+        (401, 17, 20),  # blocks of rows
+        (200, 70, 300),
+        (1, 700, 300),
+        (397, 35, 519),  # both
+        (33, 1, 600),
+        (71, 8, 257),
+        (130, 4, 1025),
+        (65, 16, 300),  # few columns
+    ],
+)
 @pytest.mark.parametrize("add", [False, True])
 def test_large_shapes(form, m, n, k, add, dtype):
     generator = np.random.default_rng(2)
@@ -139,7 +168,7 @@ def test_what_is_left_out_changes_no_bit(form, zeros, m, n, k, dtype):
     a, b = generator.standard_normal((m, k)).astype(dtype), generator.standard_normal((k, n)).astype(dtype)
     a[generator.random((m, k)) < zeros] = 0.0
     a[generator.random((m, k)) < 0.1] *= -0.0
-    a[:, :: 7] = -0.0
+    a[:, ::7] = -0.0
     if zeros < 1.0:
         a[m // 2] = 0.0
         a[-1, -1] = np.finfo(dtype).smallest_subnormal
@@ -203,7 +232,9 @@ def after(epilogue, value, beside):
         }[epilogue](beside)
     a = value + beside
     return {
-        Epilogue.IDENTITY: lambda: a, Epilogue.RELU: lambda: max(a, 0.0), Epilogue.TANH: lambda: math.tanh(a),
+        Epilogue.IDENTITY: lambda: a,
+        Epilogue.RELU: lambda: max(a, 0.0),
+        Epilogue.TANH: lambda: math.tanh(a),
         Epilogue.SOFTPLUS: lambda: max(a, 0.0) + math.log1p(math.exp(-abs(a))),
     }[epilogue]()
 

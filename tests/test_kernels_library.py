@@ -32,14 +32,14 @@ def machine_code(request):
 def code_of(dtype):
     folder = numba_ops.program_folder()
     if not library.is_kept(dtype, folder):
-        library._load(dtype, folder, print, '')
+        library._load(dtype, folder, print, "")
     if not library.is_kept(dtype, folder):
         try:
             tempfile.TemporaryFile(dir=folder).close()
         except OSError:
             pytest.skip(f"{folder} cannot be written to")
         pytest.fail(f"{folder} can be written to, but the code is not kept")
-    body = library._path(dtype, folder, library.machine()).read_bytes()[len(library._MAGIC) + 32:]
+    body = library._path(dtype, folder, library.machine()).read_bytes()[len(library._MAGIC) + 32 :]
     name, code = body.split(b"\n", 1)
     return code, name.decode()
 
@@ -175,7 +175,7 @@ def spoiled(content: bytes):
     for length in (0, 1, magic, magic + 31, magic + 32, magic + 40, len(content) // 2, len(content) - 1):
         yield f"cut at {length}", content[:length]
     for place in (0, magic + 3, magic + 33, magic + 300, len(content) - 1):
-        yield f"changed at {place}", content[:place] + bytes([content[place] ^ 1]) + content[place + 1:]
+        yield f"changed at {place}", content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
     yield "longer", content + b"\0"
     yield "of another program", b"\x7fELF" + content[4:]
     yield "of another version", content.replace(library._MAGIC, b"npvae machine code 0\n", 1)
@@ -322,7 +322,10 @@ def test_where_it_cannot_be_kept_the_message_names_the_folder_and_what_to_do(com
     said = []
     fresh(None, said.append)
     assert said[0].endswith(", since there is no home folder to keep it in ...")
-    for refused in (os.W_OK, os.X_OK):  # a folder that may be looked into but not changed, and one that may not be entered
+    for refused in (
+        os.W_OK,
+        os.X_OK,
+    ):  # a folder that may be looked into but not changed, and one that may not be entered
         with monkeypatch.context() as patch:
             patch.setattr(os, "access", lambda path, mode, refused=refused: not mode & refused)
             assert f"since the folder {tmp_path} cannot be written to; set THIS ..." in said_by_load(tmp_path)[0]
@@ -388,7 +391,9 @@ def test_the_fingerprint_does_not_depend_on_the_order_of_a_folder(monkeypatch):
     """Which is the file system's."""
     glob, found = Path.glob, set()
     for reverse in (False, True):
-        monkeypatch.setattr(Path, "glob", lambda path, pattern, reverse=reverse: sorted(glob(path, pattern), reverse=reverse))
+        monkeypatch.setattr(
+            Path, "glob", lambda path, pattern, reverse=reverse: sorted(glob(path, pattern), reverse=reverse)
+        )
         found.add(fingerprint())
     assert len(found) == 1
 
@@ -430,17 +435,20 @@ def test_kept_code_is_loaded_in_a_process_that_never_imports_numba(tmp_path):
 # The machine
 
 
-@pytest.mark.parametrize(("triple", "features", "vector_bytes", "registers"), [
-    ("x86_64-unknown-linux-gnu", "+sse2,+avx,+avx2,+fma,+avx512f,+avx512vl", 64, 32),
-    ("x86_64-unknown-linux-gnu", "+sse2,+avx,+avx2,+fma,-avx512f", 32, 16),
-    ("x86_64-pc-windows-msvc", "+avx", 32, 16),
-    ("x86_64-unknown-linux-gnu", "+sse4.2,-avx,-avx2", 16, 16),
-    ("x86_64-unknown-linux-gnu", "", 16, 16),
-    ("aarch64-unknown-linux-gnu", "+neon,+fp-armv8", 16, 32),
-    ("arm64-apple-darwin24", "", 16, 32),
-    ("armv7-unknown-linux-gnueabihf", "+neon", 16, 16),
-    ("powerpc64le-unknown-linux-gnu", "+vsx", 16, 16),
-])
+@pytest.mark.parametrize(
+    ("triple", "features", "vector_bytes", "registers"),
+    [
+        ("x86_64-unknown-linux-gnu", "+sse2,+avx,+avx2,+fma,+avx512f,+avx512vl", 64, 32),
+        ("x86_64-unknown-linux-gnu", "+sse2,+avx,+avx2,+fma,-avx512f", 32, 16),
+        ("x86_64-pc-windows-msvc", "+avx", 32, 16),
+        ("x86_64-unknown-linux-gnu", "+sse4.2,-avx,-avx2", 16, 16),
+        ("x86_64-unknown-linux-gnu", "", 16, 16),
+        ("aarch64-unknown-linux-gnu", "+neon,+fp-armv8", 16, 32),
+        ("arm64-apple-darwin24", "", 16, 32),
+        ("armv7-unknown-linux-gnueabihf", "+neon", 16, 16),
+        ("powerpc64le-unknown-linux-gnu", "+vsx", 16, 16),
+    ],
+)
 def test_the_target_of_a_machine(triple, features, vector_bytes, registers):
     for dtype, size in (("float32", 4), ("float64", 8)):
         made = target.of_machine(dtype, triple, features)

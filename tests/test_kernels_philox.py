@@ -12,8 +12,12 @@ from npvae.kernels import sizes
 from npvae.kernels.plan import Operation
 
 STREAMS = [
-    (0, "latent noise", 0), (1, "binarize", 1), (1406, "validation noise", 123_456), (7, "evaluation noise", 2**40),
-    (2**63 - 1, "latent noise", 3), (2**62 + 12345, "static binarize", 2**62),
+    (0, "latent noise", 0),
+    (1, "binarize", 1),
+    (1406, "validation noise", 123_456),
+    (7, "evaluation noise", 2**40),
+    (2**63 - 1, "latent noise", 3),
+    (2**62 + 12345, "static binarize", 2**62),
 ]
 
 
@@ -21,9 +25,7 @@ def normal(seed, purpose, step, first, last, dtype):
     """Elements first to last of a stream, in an array that begins with element 0 and is NaN elsewhere."""
     out = Guarded(1, last, dtype)
     scratch = Guarded(1, sizes.NORMAL_BYTES // 8, np.float64)
-    run(
-        dtype, Operation.NORMAL, seed, random.PURPOSES[purpose], step, out.address, first, last, scratch.address
-    )
+    run(dtype, Operation.NORMAL, seed, random.PURPOSES[purpose], step, out.address, first, last, scratch.address)
     assert out.intact() and scratch.intact()
     return out.array[0]
 
@@ -31,9 +33,7 @@ def normal(seed, purpose, step, first, last, dtype):
 def bernoulli(seed, purpose, step, probability, first, last):
     """The elements first to last drawn, the others as they were."""
     x = Guarded(1, probability.size, probability.dtype, values=probability)
-    run(
-        probability.dtype, Operation.DRAW_BERNOULLI, seed, random.PURPOSES[purpose], step, x.address, first, last
-    )
+    run(probability.dtype, Operation.DRAW_BERNOULLI, seed, random.PURPOSES[purpose], step, x.address, first, last)
     assert x.intact()
     return x.array[0].copy()
 
@@ -58,9 +58,7 @@ def test_normal_numbers_are_box_and_muller_of_the_words():
     for u1, u2 in zip(u[::2], u[1::2], strict=True):
         radius = math.sqrt(-2.0 * math.log1p(-u1))
         wanted += [radius * math.cos(2.0 * math.pi * u2), radius * math.sin(2.0 * math.pi * u2)]
-    np.testing.assert_allclose(
-        normal(2**63 - 1, "latent noise", 17, 0, 12, np.float64), wanted, rtol=2e-15, atol=4e-15
-    )
+    np.testing.assert_allclose(normal(2**63 - 1, "latent noise", 17, 0, 12, np.float64), wanted, rtol=2e-15, atol=4e-15)
 
 
 def ranges(count):
@@ -111,8 +109,6 @@ def test_any_part_of_the_zeros_and_ones_is_the_same(dtype):
 
 def test_streams_differ():
     """By seed, purpose and step, one of which changes at a time."""
-    places = [
-        (1, "binarize", 1), (2, "binarize", 1), (1 + 2**62, "binarize", 1), (1, "shuffle", 1), (1, "binarize", 2),
-    ]
+    places = [(1, "binarize", 1), (2, "binarize", 1), (1 + 2**62, "binarize", 1), (1, "shuffle", 1), (1, "binarize", 2)]
     streams = {tuple(normal(*place, 0, 4, np.float64).tolist()) for place in places}
     assert len(streams) == len(places)

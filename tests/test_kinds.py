@@ -1,4 +1,6 @@
-"""Kinds of a table's columns: numbers and back, which kind the evidence speaks for, and what comes out of a model of each."""
+"""Kinds of a table's columns: numbers and back, which kind the evidence speaks for, and what comes out of a model of
+each.
+"""
 
 import json
 import math
@@ -55,17 +57,30 @@ def test_the_kinds_of_columns_of_every_kind():
         assert column.why and column.kind not in column.rivals and set(column.rivals) <= set(KINDS)
 
 
-@pytest.mark.parametrize(("make", "kinds"), [
-    (lambda g: g.poisson(1.0, 300), {"counts"}), (lambda g: g.poisson(900.0, 300), {"continuous", "counts"}),
-    (lambda g: g.binomial(40, 0.9, 300), {"continuous", "ordinal"}),  # under-dispersed: a Poisson distribution would run away
-    (lambda g: 1900 + g.integers(0, 100, 300), {"continuous", "shaped", "bounded"}),  # years
-    (lambda g: g.choice([1.0, 2.0, 3.0, 4.0], 300, p=[0.4, 0.08, 0.44, 0.08]), {"ordinal", "categorical"}),
-    (lambda g: g.standard_normal(300), {"continuous"}), (lambda g: 1e6 + g.standard_normal(300), {"continuous"}),
-    (lambda g: np.exp(2.0 * g.standard_normal(300)), {"positive"}), (lambda g: np.rint(np.exp(8.0 + 1.5 * g.standard_normal(300))), {"positive"}),
-    (lambda g: np.where(g.random(300) < 0.4, 0.0, np.exp(3.0 + g.standard_normal(300))), {"shaped", "bounded"}),
-    (lambda g: np.rint(2013.0 - 43.0 * g.beta(1, 3, 300)), {"shaped", "continuous"}),  # grows towards its end, which few are at
-    (lambda g: np.concatenate([np.full(299, 7.0), [7.5, 8.0]]), {"continuous", "ordinal"}), (lambda g: g.standard_cauchy(300), {"shaped"}),
-])
+@pytest.mark.parametrize(
+    ("make", "kinds"),
+    [
+        (lambda g: g.poisson(1.0, 300), {"counts"}),
+        (lambda g: g.poisson(900.0, 300), {"continuous", "counts"}),
+        (
+            lambda g: g.binomial(40, 0.9, 300),
+            {"continuous", "ordinal"},
+        ),  # under-dispersed: a Poisson distribution would run away
+        (lambda g: 1900 + g.integers(0, 100, 300), {"continuous", "shaped", "bounded"}),  # years
+        (lambda g: g.choice([1.0, 2.0, 3.0, 4.0], 300, p=[0.4, 0.08, 0.44, 0.08]), {"ordinal", "categorical"}),
+        (lambda g: g.standard_normal(300), {"continuous"}),
+        (lambda g: 1e6 + g.standard_normal(300), {"continuous"}),
+        (lambda g: np.exp(2.0 * g.standard_normal(300)), {"positive"}),
+        (lambda g: np.rint(np.exp(8.0 + 1.5 * g.standard_normal(300))), {"positive"}),
+        (lambda g: np.where(g.random(300) < 0.4, 0.0, np.exp(3.0 + g.standard_normal(300))), {"shaped", "bounded"}),
+        (
+            lambda g: np.rint(2013.0 - 43.0 * g.beta(1, 3, 300)),
+            {"shaped", "continuous"},
+        ),  # grows towards its end, which few are at
+        (lambda g: np.concatenate([np.full(299, 7.0), [7.5, 8.0]]), {"continuous", "ordinal"}),
+        (lambda g: g.standard_cauchy(300), {"shaped"}),
+    ],
+)
 def test_the_kind_of_a_column_alone(make, kinds):
     v = np.asarray(make(np.random.default_rng(5)), float)
     assert fit_column("c", v, np.ones(len(v), bool)).kind in kinds
@@ -76,12 +91,21 @@ def test_ties_go_to_the_plainer_and_the_others_are_named():
     level, ahead = np.zeros(400), np.full(400, 0.04)
     chosen = evidence._chosen({"continuous": level, "positive": ahead, "shaped": level - 1.0}, {})
     assert chosen == evidence.Decision("continuous", "1 nats a cell ahead of shaped", ("positive",))
-    assert evidence._chosen({"continuous": level, "positive": level + 0.06}, {}) == evidence.Decision("positive", "0.06 nats a cell ahead of continuous")
+    assert evidence._chosen({"continuous": level, "positive": level + 0.06}, {}) == evidence.Decision(
+        "positive", "0.06 nats a cell ahead of continuous"
+    )
     noisy = level + 0.3 + 4.0 * g.standard_normal(400)  # a standard error of 0.2
     assert evidence._chosen({"continuous": level, "positive": noisy}, {}).kind == "continuous"
-    assert evidence._chosen({"ordinal": level, "continuous": level + 0.1}, {"continuous": 0.2}).why == "about as good as continuous, and answers by its own values alone"
-    assert evidence._chosen({"continuous": level, "shaped": level + 0.1}, {"shaped": 0.06}) == evidence.Decision("continuous", "the plainest of those that fit", ("shaped",))
-    assert evidence._chosen({"continuous": level}, {}) == evidence.Decision("continuous", "the only one that is possible")
+    assert (
+        evidence._chosen({"ordinal": level, "continuous": level + 0.1}, {"continuous": 0.2}).why
+        == "about as good as continuous, and answers by its own values alone"
+    )
+    assert evidence._chosen({"continuous": level, "shaped": level + 0.1}, {"shaped": 0.06}) == evidence.Decision(
+        "continuous", "the plainest of those that fit", ("shaped",)
+    )
+    assert evidence._chosen({"continuous": level}, {}) == evidence.Decision(
+        "continuous", "the only one that is possible"
+    )
 
 
 def test_others_columns_speak_and_what_is_predicted_has_not_been_seen():
@@ -94,14 +118,23 @@ def test_others_columns_speak_and_what_is_predicted_has_not_been_seen():
     correlations = [[np.corrcoef(found[i][:, j], numbers[i][:, j])[0, 1] for j in (0, 1)] for i in range(3)]
     assert correlations[1][1] > 0.98 > correlations[1][0] and min(correlations[0]) > 0.6 and min(correlations[2]) > 0.7
     alone = predicted.predictions([numbers[0], numbers[2]], [])
-    assert max(abs(np.corrcoef(a[:, 0], n[:, 0])[0, 1]) for a, n in zip(alone, (numbers[0], numbers[2]), strict=True)) < 0.2
-    wide = [predicted.entries_of(g.standard_normal(30)) for _ in range(150)]  # more columns than rows: nothing is learnt by heart
+    assert (
+        max(abs(np.corrcoef(a[:, 0], n[:, 0])[0, 1]) for a, n in zip(alone, (numbers[0], numbers[2]), strict=True))
+        < 0.2
+    )
+    wide = [
+        predicted.entries_of(g.standard_normal(30)) for _ in range(150)
+    ]  # more columns than rows: nothing is learnt by heart
     errors = [np.mean((p - entries) ** 2) for p, entries in zip(predicted.predictions(wide, []), wide, strict=True)]
     assert len(errors) == 150 and np.mean(errors) < 2.0
     gone = x[:, 0].copy()
     gone[:100] = np.nan
     entries = predicted.entries_of(gone)
-    assert (entries[:100] == 0.0).all() and np.allclose(entries[100:].mean(axis=0), 0.0, atol=1e-9) and np.allclose(entries[100:].std(axis=0), 1.0, atol=1e-9)
+    assert (
+        (entries[:100] == 0.0).all()
+        and np.allclose(entries[100:].mean(axis=0), 0.0, atol=1e-9)
+        and np.allclose(entries[100:].std(axis=0), 1.0, atol=1e-9)
+    )
 
 
 @pytest.mark.parametrize("kind", ["continuous", "positive", "shaped", "bounded", "counts", "ordinal", "categorical"])
@@ -122,10 +155,14 @@ def test_probabilities_of_all_cells_that_can_be_recorded_add_up_to_one(kind):
     elif kind == "shaped":
         v = np.where(g.random(200) < 0.3, 0.0, v)
     values = np.unique(v)
-    grid = values if kind in ("ordinal", "categorical") else np.round(np.arange(-30.0 if kind == "continuous" else max(ends[0], 0.0), last + step / 2, step), 1)
+    grid = (
+        values
+        if kind in ("ordinal", "categorical")
+        else np.round(np.arange(-30.0 if kind == "continuous" else max(ends[0], 0.0), last + step / 2, step), 1)
+    )
     both, train = np.concatenate([v, grid]), np.arange(200 + len(grid)) < 200
     for row in (0, 1):
-        of_row = np.concatenate([z, np.repeat(z[row:row + 1], len(grid), axis=0)])
+        of_row = np.concatenate([z, np.repeat(z[row : row + 1], len(grid), axis=0)])
         log_p = evidence._log_probabilities(kind, both, 0.5 * step, of_row, train, ends, values)[200:]
         assert np.exp(log_p).sum() == pytest.approx(1.0, abs=5e-3)
 
@@ -134,15 +171,26 @@ def test_columns_about_which_nothing_is_asked():
     v = np.arange(5.0)
     assert evidence.without_evidence(np.array([1.0, 3.0, 1.0])).kind == "binary"
     assert evidence.without_evidence(v).kind == "counts" and "too few" in evidence.without_evidence(v).why
-    assert evidence.without_evidence(v + 3.0).kind == "continuous" and evidence.without_evidence(-v).kind == "continuous"
+    assert (
+        evidence.without_evidence(v + 3.0).kind == "continuous" and evidence.without_evidence(-v).kind == "continuous"
+    )
     assert evidence.without_evidence(np.arange(40.0)) is None and evidence.without_evidence(np.arange(39.0)) is not None
 
 
-@pytest.mark.parametrize(("v", "ends"), [
-    ([0.0] * 3 + [*range(1, 98)], (0.0, 100.0)), ([0.0] + [*range(1, 80)], (None, None)), ([0.1, 0.5, 0.97, 0.2], (0.1, 0.97)),
-    ([*np.linspace(0.03, 0.97, 80)], (0.0, 1.0)), ([*np.linspace(-1, 0.97, 80)], (None, None)), ([-1.0] * 5 + [*np.linspace(0, 30, 95)], (-1.0, None)),
-    ([*np.linspace(3, 99, 90)], (0.0, 100.0)), ([*np.linspace(30, 99, 90)], (None, None)), ([*np.linspace(0.01, 40.0, 95)] + [60.0] * 5, (None, 60.0)),
-])
+@pytest.mark.parametrize(
+    ("v", "ends"),
+    [
+        ([0.0] * 3 + [*range(1, 98)], (0.0, 100.0)),
+        ([0.0] + [*range(1, 80)], (None, None)),
+        ([0.1, 0.5, 0.97, 0.2], (0.1, 0.97)),
+        ([*np.linspace(0.03, 0.97, 80)], (0.0, 1.0)),
+        ([*np.linspace(-1, 0.97, 80)], (None, None)),
+        ([-1.0] * 5 + [*np.linspace(0, 30, 95)], (-1.0, None)),
+        ([*np.linspace(3, 99, 90)], (0.0, 100.0)),
+        ([*np.linspace(30, 99, 90)], (None, None)),
+        ([*np.linspace(0.01, 40.0, 95)] + [60.0] * 5, (None, 60.0)),
+    ],
+)
 def test_where_columns_end(v, ends):
     assert ends_of(np.array(v)) == ends
 
@@ -154,7 +202,18 @@ def test_the_normal_distribution_is_that_of_the_standard_library():
     normal = statistics.NormalDist()
     p = np.array([1e-12, 1e-6, 0.001, 0.02, 0.03, 0.3, 0.5, 0.7, 0.98, 0.9999])
     np.testing.assert_allclose(normal_quantiles.quantile(p), [normal.inv_cdf(each) for each in p], atol=1e-7)
-    pairs = [(-1.0, 1.0), (0.5, 0.75), (-9.0, -8.0), (8.0, 9.0), (-40.0, 40.0), (1.0, 1.0 + 1e-9), (-3.0, -3.0 + 1e-4), (2.0, np.inf), (-np.inf, -2.0), (-np.inf, 3.0)]
+    pairs = [
+        (-1.0, 1.0),
+        (0.5, 0.75),
+        (-9.0, -8.0),
+        (8.0, 9.0),
+        (-40.0, 40.0),
+        (1.0, 1.0 + 1e-9),
+        (-3.0, -3.0 + 1e-4),
+        (2.0, np.inf),
+        (-np.inf, -2.0),
+        (-np.inf, 3.0),
+    ]
 
     def exactly(low, high):
         low, high = (-high, -low) if low + high < 0.0 else (low, high)
@@ -204,7 +263,10 @@ def test_a_column_is_a_straight_line_but_near_0():
     assert not far.is_curved and not negative.is_curved
     zero = np.where(np.arange(500) < 5, 0.0, np.pi * (1.0 + np.arange(500)))  # of no decimals to round to
     column = fit_column("c", zero, np.ones(500, bool), "continuous")
-    assert column.decode(np.array([[-20.0], [-8.0]])).tolist() == [0.0, 0.0] and column.decode(column.encode(zero, np.ones(500, bool)))[:5].tolist() == [0.0] * 5
+    assert (
+        column.decode(np.array([[-20.0], [-8.0]])).tolist() == [0.0, 0.0]
+        and column.decode(column.encode(zero, np.ones(500, bool)))[:5].tolist() == [0.0] * 5
+    )
 
 
 def test_beyond_the_largest_number_a_positive_column_grows_like_its_tangent():
@@ -212,17 +274,27 @@ def test_beyond_the_largest_number_a_positive_column_grows_like_its_tangent():
     column = fit_column("c", v, np.ones(50, bool), "positive")
     step = 1e-6
     top = column.top
-    inner, outer = ((column.curve(np, np.array(top + side * step)) - column.curve(np, np.array(top))) / (side * step) for side in (-1, 1))
+    inner, outer = (
+        (column.curve(np, np.array(top + side * step)) - column.curve(np, np.array(top))) / (side * step)
+        for side in (-1, 1)
+    )
     assert inner == pytest.approx(outer, rel=1e-5)
-    assert column.unit * column.curve(np, np.array(top + 2.0)) == pytest.approx(v.max() * (1.0 + 2.0 * column.deviation))
+    assert column.unit * column.curve(np, np.array(top + 2.0)) == pytest.approx(
+        v.max() * (1.0 + 2.0 * column.deviation)
+    )
     beyond = np.array([v.max() * 5.0])
     np.testing.assert_allclose(column.decode(column.encode(beyond, np.array([True]))), beyond)
 
 
-@pytest.mark.parametrize("make", [
-    lambda g: np.where(g.random(3000) < 0.3, 0.0, np.exp(g.standard_normal(3000))), lambda g: np.concatenate([g.standard_normal(1500), 9.0 + g.standard_normal(1500)]),
-    lambda g: np.minimum(g.exponential(size=3000), 2.0), lambda g: np.rint(3.0 * g.standard_normal(3000)),
-])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda g: np.where(g.random(3000) < 0.3, 0.0, np.exp(g.standard_normal(3000))),
+        lambda g: np.concatenate([g.standard_normal(1500), 9.0 + g.standard_normal(1500)]),
+        lambda g: np.minimum(g.exponential(size=3000), 2.0),
+        lambda g: np.rint(3.0 * g.standard_normal(3000)),
+    ],
+)
 def test_normal_scores_come_back_as_the_column_is_distributed(make):
     g = np.random.default_rng(0)
     v = make(g)
@@ -246,9 +318,13 @@ def test_normal_scores_come_back_as_the_column_is_distributed(make):
 def test_levels_in_order():
     v = np.array([0.5, 1.0, 2.5, 1.0, 0.5])
     column = fit_column("c", v, np.ones(5, bool), "ordinal")
-    np.testing.assert_array_equal(column.encode(v, np.arange(5) != 3), [[0, 0], [1, 0], [1, 1], [np.nan, np.nan], [0, 0]])
+    np.testing.assert_array_equal(
+        column.encode(v, np.arange(5) != 3), [[0, 0], [1, 0], [1, 1], [np.nan, np.nan], [0, 0]]
+    )
     np.testing.assert_array_equal(column.decode(np.array([[0, 0], [1, 0], [1, 1]], np.float32)), [0.5, 1.0, 2.5])
-    np.testing.assert_array_equal(column.guess(np.array([[0.6, 0.55], [0.6, 0.1]])), [2.5, 1.0])  # of 0.4, 0.05, 0.55; 0.4, 0.5, 0.1
+    np.testing.assert_array_equal(
+        column.guess(np.array([[0.6, 0.55], [0.6, 0.1]])), [2.5, 1.0]
+    )  # of 0.4, 0.05, 0.55; 0.4, 0.5, 0.1
     np.testing.assert_allclose(column.probabilities(np.array([[0.6, 0.55]])), [[0.4, 0.05, 0.55]])
     many = fit_column("c", np.arange(11.0), np.ones(11, bool), "ordinal")
     expected = np.array([[0.5] * 10, [1.0] * 7 + [0.4, 0.0, 0.0]])
@@ -263,20 +339,32 @@ def test_levels_in_order():
 def test_a_bounded_column_takes_what_is_beyond_for_the_end():
     column = fit_column("c", np.array([0.0, 0.0, 30.0, 100.0, 100.0]), np.ones(5, bool), "bounded")
     assert (column.low, column.high) == (0.0, 100.0)
-    np.testing.assert_allclose(column.decode(column.encode(np.array([-4.0, 120.0, 7.0]), np.ones(3, bool))), [0.0, 100.0, 7.0])
+    np.testing.assert_allclose(
+        column.decode(column.encode(np.array([-4.0, 120.0, 7.0]), np.ones(3, bool))), [0.0, 100.0, 7.0]
+    )
     said = fit_column("c", np.array([1.0, 2.5, 9.0, 3.0, 4.0] * 20), np.ones(100, bool), "bounded")
     assert said.low == 1.0 and said.high == 9.0
     no_end = fit_column("c", np.linspace(3.0, 40.0, 90), np.ones(90, bool), "bounded")
     assert (no_end.low, no_end.high) == (0.0, 40.0)
 
 
-@pytest.mark.parametrize(("entry", "words"), [
-    ({"kind": "bounded", "low": 1.0, "high": 0.0}, "low must be below high"), ({"kind": "ordinal", "values": [2, 1]}, "not in order"),
-    ({"kind": "shaped", "scores": [0.0, 1.0], "quantiles": [1.0, 0.0]}, "in order"), ({"kind": "shaped", "scores": [0.0, 1.0, 2.0], "quantiles": [1.0, 2.0]}, "as many"),
-    ({"kind": "shaped", "scores": [0.0, 1.0], "quantiles": [1.0, 1.0]}, "in order"), ({"kind": "ordinal", "values": ["a", "b"]}, "are numbers"),
-    ({"kind": "positive", "low": 0.0}, "unknown entry"), ({"kind": "counts", "mean": float("inf")}, "mean"), ({"kind": "continuous", "soft": 0.0}, "soft"),
-    ({"kind": "shaped", "ends": [True]}, "ends"), ({"kind": "continuous", "rivals": ["no kind"]}, "rivals"), ({"kind": "ordinal", "values": [1]}, "1 values"),
-])
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"kind": "bounded", "low": 1.0, "high": 0.0}, "low must be below high"),
+        ({"kind": "ordinal", "values": [2, 1]}, "not in order"),
+        ({"kind": "shaped", "scores": [0.0, 1.0], "quantiles": [1.0, 0.0]}, "in order"),
+        ({"kind": "shaped", "scores": [0.0, 1.0, 2.0], "quantiles": [1.0, 2.0]}, "as many"),
+        ({"kind": "shaped", "scores": [0.0, 1.0], "quantiles": [1.0, 1.0]}, "in order"),
+        ({"kind": "ordinal", "values": ["a", "b"]}, "are numbers"),
+        ({"kind": "positive", "low": 0.0}, "unknown entry"),
+        ({"kind": "counts", "mean": float("inf")}, "mean"),
+        ({"kind": "continuous", "soft": 0.0}, "soft"),
+        ({"kind": "shaped", "ends": [True]}, "ends"),
+        ({"kind": "continuous", "rivals": ["no kind"]}, "rivals"),
+        ({"kind": "ordinal", "values": [1]}, "1 values"),
+    ],
+)
 def test_entries_of_files_that_do_not_fit_together(entry, words):
     with pytest.raises(InputError, match=words):
         ColumnField().read("schema[0]", {"name": "c", "likelihood": "x", **entry})
@@ -297,10 +385,19 @@ def test_expectations_of_curves_are_those_of_draws():
     np.testing.assert_array_equal(table.mean(ops, outputs, own), np.concatenate([mean, np.zeros((2, 1))], axis=1))
     some = table.mean(ops, (mean, raw, np.ones((2, 1))), own, wanted=np.array([False, False, True]))
     np.testing.assert_array_equal(some, [[0.0, 0.0, 1.0]] * 2)
-    for likelihood, own in ((Gaussian(0.3), {}), (Bounded(-1.0, 1.0, 0.001), {}), (Bounded(0.0, None, 0.001), {}), (Bounded(None, 0.5, 0.001), {})):
+    for likelihood, own in (
+        (Gaussian(0.3), {}),
+        (Bounded(-1.0, 1.0, 0.001), {}),
+        (Bounded(0.0, None, 0.001), {}),
+        (Bounded(None, 0.5, 0.001), {}),
+    ):
         outputs = tuple(np.array([[0.3, -0.8]]) for _ in likelihood.heads(2))
         drawn = likelihood.draw(tuple(np.repeat(o, 200_000, axis=0) for o in outputs), own, Noise(rng))
-        for f in (lambda x: np.clip(x, -3.0, 3.0), lambda x: np.exp(np.minimum(x, 2.0)), lambda x: np.clip(x, 0.2, 3.0)):
+        for f in (
+            lambda x: np.clip(x, -3.0, 3.0),
+            lambda x: np.exp(np.minimum(x, 2.0)),
+            lambda x: np.clip(x, 0.2, 3.0),
+        ):
             quadrature = sum(weight * f(points) for weight, points in likelihood.quadrature(ops, outputs, own))
             np.testing.assert_allclose(quadrature[0], f(drawn).mean(axis=0), rtol=0.06, atol=0.03)
     plain = list(StudentT().quadrature(ops, tuple(np.zeros((1, 1)) for _ in range(3)), {}))
@@ -342,7 +439,9 @@ def test_moments_of_counts_from_those_of_their_logarithms():
     np.testing.assert_allclose((of_V**2).sum(axis=0) + of_noise, x.var(axis=0), rtol=0.03)
     plain = EncoderView(view.center, view.scale).moments(mean, V, noise)
     np.testing.assert_allclose(plain[1], V * view.scale)
-    assert np.isfinite(np.concatenate([np.ravel(part) for part in view.moments(100.0 * mean, 100.0 * V, 100.0 * noise)])).all()
+    assert np.isfinite(
+        np.concatenate([np.ravel(part) for part in view.moments(100.0 * mean, 100.0 * V, 100.0 * noise)])
+    ).all()
 
 
 # what comes out
@@ -369,13 +468,17 @@ def test_nothing_impossible_comes_out_of_a_table_of_every_kind(tmp_path):
             assert cells.max() <= 100.0
         for value in (seen.min(), seen.max()):
             share = (seen == value).mean()
-            assert (cells[1:] == value).mean() <= 2.0 * share + 0.03, f"{name}: {value} in {(cells[1:] == value).mean():.3f} of the draws, {share:.3f} of the cells"
+            assert (cells[1:] == value).mean() <= 2.0 * share + 0.03, (
+                f"{name}: {value} in {(cells[1:] == value).mean():.3f} of the draws, {share:.3f} of the cells"
+            )
     low, high = found.interval(0.9)
     for j in (0, 1, 4, 6):
         assert 0.75 < ((low <= x) & (x <= high))[hidden[:, j], j].mean() < 0.99
     imputer.save(tmp_path / "i.npz")
     again = TableImputer.load(tmp_path / "i.npz")
-    assert again.schema_.columns == imputer.schema_.columns and again.schema_.likelihood() == imputer.schema_.likelihood()
+    assert (
+        again.schema_.columns == imputer.schema_.columns and again.schema_.likelihood() == imputer.schema_.likelihood()
+    )
     np.testing.assert_array_equal(again.impute(holed, draws=2).draws[1], imputer.impute(holed, draws=2).draws[1])
 
 
@@ -388,8 +491,12 @@ def test_smallest_sets_of_values():
     assert sets == {"x": [("a", "b"), ("c",)], "y": [(3.0, 1.0), (2.0,)]}  # z has 22 values
     assert found.smallest_sets(0.5)["x"] == [("a",), ("c",)]
     with pytest.raises(InputError, match="the number of draws must be"):
-        TableImputation(drawn[0], drawn[:18], np.ones(2), ["x", "y", "z"], [False, True, True], observed).smallest_sets()
-    carried = TableImputation(drawn[0], drawn, np.ones(2), ["x", "y", "z"], [False, True, True], observed, ~observed & [True, False, False])
+        TableImputation(
+            drawn[0], drawn[:18], np.ones(2), ["x", "y", "z"], [False, True, True], observed
+        ).smallest_sets()
+    carried = TableImputation(
+        drawn[0], drawn, np.ones(2), ["x", "y", "z"], [False, True, True], observed, ~observed & [True, False, False]
+    )
     assert [*carried.smallest_sets()] == ["x"]
 
 
@@ -401,17 +508,28 @@ def test_commands_say_the_kinds_and_take_others(tmp_path, monkeypatch, capsys):
     (tmp_path / "t.csv").write_text("price,stars,share\n" + "\n".join(lines) + "\n")
     assert main(["table", "t.csv", "--report", "r.json"]) == 0
     out = capsys.readouterr().out
-    assert "modelled as ordinal: " in out and "modelled as positive: " in out and out.rstrip().endswith("another is said by --kind NAME=KIND")
-    assert [column["modelled"].split(":")[0] for column in json.loads((tmp_path / "r.json").read_text())["columns"]] == ["positive", "ordinal", "bounded"]
+    assert (
+        "modelled as ordinal: " in out
+        and "modelled as positive: " in out
+        and out.rstrip().endswith("another is said by --kind NAME=KIND")
+    )
+    assert [
+        column["modelled"].split(":")[0] for column in json.loads((tmp_path / "r.json").read_text())["columns"]
+    ] == ["positive", "ordinal", "bounded"]
     line = ["impute", "t.csv", "--out", "o.csv", "--epochs", "2", "--members", "1", "--backend", "numpy", "--seed", "0"]
     said = ["--kind", "price=bounded", "--kind", "stars=categorical", "--kind", "share=shaped"]
     assert main([*line, *said, "--intervals", "i.csv", "--report", "r.json"]) == 0
     out = capsys.readouterr().out
     assert "price: bounded" in out and "stars: categorical" in out and "share: shaped" in out
-    assert [column["modelled"] for column in json.loads((tmp_path / "r.json").read_text())["columns"]] == [f"{kind}: as was said" for kind in ("bounded", "categorical", "shaped")]
+    assert [column["modelled"] for column in json.loads((tmp_path / "r.json").read_text())["columns"]] == [
+        f"{kind}: as was said" for kind in ("bounded", "categorical", "shaped")
+    ]
     header, first, *_ = (tmp_path / "i.csv").read_text().splitlines()
     assert header == "price low,price high,stars set,share low,share high" and first.split(",")[2] == f"{rows[0, 1]:g}"
-    assert main([*line, "--kind", "price=bound"]) == 2 and "unknown kind of column 'price' 'bound'" in capsys.readouterr().err
+    assert (
+        main([*line, "--kind", "price=bound"]) == 2
+        and "unknown kind of column 'price' 'bound'" in capsys.readouterr().err
+    )
 
 
 def test_a_number_that_an_ordinal_column_had_not_is_the_nearest_level():
@@ -420,7 +538,9 @@ def test_a_number_that_an_ordinal_column_had_not_is_the_nearest_level():
     observed = ~np.isnan(cells)
     nearest = np.array([1.0, 1.0, 2.0, 4.0, 4.0, 5.0, np.nan])
     np.testing.assert_array_equal(column.encode(cells, observed), column.encode(nearest, observed))
-    assert not column.unseen(cells, observed).any() and column.unseen(np.array([1.0, "x"], object), np.ones(2, bool)).tolist() == [False, True]
+    assert not column.unseen(cells, observed).any() and column.unseen(
+        np.array([1.0, "x"], object), np.ones(2, bool)
+    ).tolist() == [False, True]
     np.testing.assert_array_equal(column.decode(column.encode(nearest[:6], observed[:6])), nearest[:6])
     with pytest.raises(InputError, match="infinity is not a value"):
         column.encode(np.array([np.inf, 1.0]), np.ones(2, bool))

@@ -20,7 +20,13 @@ def test_cyclic_rises_in_every_period():
     cyclic = kl_warmup.Cyclic(4, rise=0.5)
     assert [cyclic.weight(t) for t in (0, 1, 2, 3.9, 4, 5, 6)] == [0.0, 0.5, 1.0, 1.0, 0.0, 0.5, 1.0]
     assert kl_warmup.Cyclic(4, rise=0.0).weight(4) == 1.0
-    assert [kl_warmup.Cyclic(3, rise=1.0).is_over(epoch) for epoch in (1, 2, 3, 4, 6)] == [False, False, True, False, True]
+    assert [kl_warmup.Cyclic(3, rise=1.0).is_over(epoch) for epoch in (1, 2, 3, 4, 6)] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
     assert [cyclic.is_over(epoch) for epoch in (1, 2, 3, 4, 5)] == [False, True, True, True, False]
 
 
@@ -38,24 +44,34 @@ def test_the_ends_of_the_ranges_are_inside():
         kl_warmup.get({"name": "cyclic", "period": 1, "rise": -0.01})
 
 
-@pytest.mark.parametrize(("choice", "error", "words"), [
-    (-1, InputError, "kl_warmup, in epochs, must be finite and at least 0"),
-    (True, InputTypeError, "kl_warmup"),
-    ("slow", UnknownNameError, "kl_warmup"),
-    ({"name": "cyclic"}, InputError, "needs the argument 'period'"),
-    ({"name": "cyclic", "period": 0}, InputError, "period of the cyclic kl_warmup, in epochs, must be at least 1"),
-    ({"name": "cyclic", "period": 1.5}, InputTypeError, "period of the cyclic kl_warmup, in epochs, must be a whole number"),
-    ({"name": "cyclic", "period": 1, "rise": 2}, InputError, "rise of the cyclic kl_warmup must be"),
-])
+@pytest.mark.parametrize(
+    ("choice", "error", "words"),
+    [
+        (-1, InputError, "kl_warmup, in epochs, must be finite and at least 0"),
+        (True, InputTypeError, "kl_warmup"),
+        ("slow", UnknownNameError, "kl_warmup"),
+        ({"name": "cyclic"}, InputError, "needs the argument 'period'"),
+        ({"name": "cyclic", "period": 0}, InputError, "period of the cyclic kl_warmup, in epochs, must be at least 1"),
+        (
+            {"name": "cyclic", "period": 1.5},
+            InputTypeError,
+            "period of the cyclic kl_warmup, in epochs, must be a whole number",
+        ),
+        ({"name": "cyclic", "period": 1, "rise": 2}, InputError, "rise of the cyclic kl_warmup must be"),
+    ],
+)
 def test_bad_choices_are_refused(choice, error, words):
     with pytest.raises(error, match=words):
         kl_warmup.get(choice)
 
 
-@pytest.mark.parametrize(("choice", "words"), [
-    (4, "kl_warmup is 4 epochs, but the run has 3"),
-    ({"name": "cyclic", "period": 5}, "kl_warmup has a period of 5 epochs, but the run has 3"),
-])
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        (4, "kl_warmup is 4 epochs, but the run has 3"),
+        ({"name": "cyclic", "period": 5}, "kl_warmup has a period of 5 epochs, but the run has 3"),
+    ],
+)
 def test_one_longer_than_the_run_is_refused_before_the_first_step(choice, words):
     with pytest.raises(InputError, match=words):
         TrainingSettings(seed=0, epochs=3, kl_warmup=choice)

@@ -78,7 +78,8 @@ def test_tails(ops, dtype, size):
     values = [naive.exact_softplus(a) for a in (size, -size)] if finite else [size, 0.0]
     slopes = [naive.sigmoid(a) for a in (size, -size)] if finite else [1.0, 0.0]
     y, backward = results["softplus"]
-    # Denormal numbers, at -90 in float32, have few digits: the least of them is the tolerance there. On a GPU they are 0.
+    # Denormal numbers, at -90 in float32, have few digits: the least of them is the tolerance there. On a GPU they are
+    # 0.
     limits = np.finfo(dtype)
     rtol, least = 4 * limits.eps, float(limits.tiny if ops.name == "cupy" else limits.smallest_subnormal)
     np.testing.assert_allclose(y, [values], rtol=rtol, atol=2 * least)

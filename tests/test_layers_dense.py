@@ -71,7 +71,7 @@ def test_out_is_overwritten_and_returned(ops, dtype, rng, activation):
     fresh = backward(dy)
     # Views of one flat vector, as the model hands them in.
     flat = np.full(W.size + b.size, np.nan, dtype)
-    dW, db = flat[:W.size].reshape(W.shape), flat[W.size:]
+    dW, db = flat[: W.size].reshape(W.shape), flat[W.size :]
     for _ in range(2):
         result = backward(dy, out=(dW, db))
         assert result[1] is dW and result[2] is db
@@ -117,9 +117,7 @@ def test_strided_inputs_equal_their_copies(ops, dtype, rng, activation):
     for x_, W_, b_, dy_ in cases:
         y, backward = dense(ops, x_, W_, b_, activation)
         y_copy, backward_copy = dense(ops, x_.copy(), W_.copy(), b_.copy(), activation)
-        for found, wanted in zip(
-            [y, *backward(dy_)], [y_copy, *backward_copy(dy_.copy("C"))], strict=True
-        ):
+        for found, wanted in zip([y, *backward(dy_)], [y_copy, *backward_copy(dy_.copy("C"))], strict=True):
             np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=16 * tolerance)
 
 
@@ -155,4 +153,7 @@ def test_how_many_numbers_layers_and_paths_have():
     assert (layer.size(), path.size()) == (5 * 3 + 3, 5 * 3)
     for each in (layer, path):
         assert each.size() == sum(int(np.prod(shape)) for shape in each.shapes().values())
-    assert [(each.name, each.inputs, each.outputs) for each in network.chain("e", 7, (4, 2), "tanh")] == [("e/0", 7, 4), ("e/1", 4, 2)]
+    assert [(each.name, each.inputs, each.outputs) for each in network.chain("e", 7, (4, 2), "tanh")] == [
+        ("e/0", 7, 4),
+        ("e/1", 4, 2),
+    ]

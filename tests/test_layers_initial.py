@@ -13,13 +13,18 @@ from npvae.layers.initial import RULES, limits
 from npvae.model import Architecture, Model
 
 
-@pytest.mark.parametrize(("rule", "variance", "of_biases"), [
-    ("glorot", lambda i, o: 2.0 / (i + o), lambda _: 0.0),
-    ("he", lambda i, _: 2.0 / i, lambda _: 0.0),
-    ("fan_in", lambda i, _: 1.0 / (3.0 * i), lambda i: 1.0 / (3.0 * i)),
-])
+@pytest.mark.parametrize(
+    ("rule", "variance", "of_biases"),
+    [
+        ("glorot", lambda i, o: 2.0 / (i + o), lambda _: 0.0),
+        ("he", lambda i, _: 2.0 / i, lambda _: 0.0),
+        ("fan_in", lambda i, _: 1.0 / (3.0 * i), lambda i: 1.0 / (3.0 * i)),
+    ],
+)
 def test_moments_and_ends_of_every_tensor(rule, variance, of_biases):
-    """A uniform distribution's variance is r^2 / 3, and it has no tails; the mean is within five standard errors of 0."""
+    """A uniform distribution's variance is r^2 / 3, and it has no tails; the mean is within five standard errors of
+    0.
+    """
     model = Model(Architecture(300, 40, (200, 150)), Ops(np))
     views = model.views(model.initial_parameters(7, "float64", rule=rule))
     for layer in model.architecture.dense_layers():
@@ -52,8 +57,9 @@ def test_a_rule_that_nobody_knows_is_refused():
         small_vae(initial_weights="xavier").fit(grey_rows())
 
 
-@pytest.mark.parametrize(("rule", "wanted"), [
-    ("glorot", (math.sqrt(6 / 25), 0.0)), ("he", (math.sqrt(6 / 9), 0.0)), ("fan_in", (1 / 3, 1 / 3)),
-])
+@pytest.mark.parametrize(
+    ("rule", "wanted"),
+    [("glorot", (math.sqrt(6 / 25), 0.0)), ("he", (math.sqrt(6 / 9), 0.0)), ("fan_in", (1 / 3, 1 / 3))],
+)
 def test_limits(rule, wanted):
     assert limits(rule, 9, 16) == pytest.approx(wanted, rel=1e-15)

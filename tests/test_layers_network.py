@@ -19,10 +19,24 @@ def make(inputs: int, widths, paths):
     hidden = chain("net", inputs, widths, "tanh")
     width = widths[-1] if widths else inputs
     outputs = [DenseLayer("a", width, 2), DenseLayer("b", width, 3, "softplus")]
-    beside = [LinearPath(f"path/{head.name}", inputs, head.outputs) if there else None for head, there in zip(outputs, paths, strict=True)] if paths else ()
+    beside = (
+        [
+            LinearPath(f"path/{head.name}", inputs, head.outputs) if there else None
+            for head, there in zip(outputs, paths, strict=True)
+        ]
+        if paths
+        else ()
+    )
     layers = [*hidden, *outputs, *filter(None, beside)]
-    assert [layer.size() for layer in layers] == [sum(int(np.prod(shape)) for shape in layer.shapes().values()) for layer in layers]
-    return hidden, outputs, beside, {name: rng.standard_normal(shape) for layer in layers for name, shape in layer.shapes().items()}
+    assert [layer.size() for layer in layers] == [
+        sum(int(np.prod(shape)) for shape in layer.shapes().values()) for layer in layers
+    ]
+    return (
+        hidden,
+        outputs,
+        beside,
+        {name: rng.standard_normal(shape) for layer in layers for name, shape in layer.shapes().items()},
+    )
 
 
 def by_formula(x, widths, paths, p):
@@ -35,7 +49,9 @@ def by_formula(x, widths, paths, p):
 
 
 CASES = [
-    (inputs, widths, paths) for inputs in (3, 1) for widths in ((), (4,), (4, 2))
+    (inputs, widths, paths)
+    for inputs in (3, 1)
+    for widths in ((), (4,), (4, 2))
     for paths in ((), (True, True), (True, False), (False, True), (False, False))
 ]
 
@@ -43,7 +59,10 @@ CASES = [
 @pytest.mark.parametrize(("inputs", "widths", "paths"), CASES)
 def test_outputs_and_gradient(inputs, widths, paths):
     hidden, outputs, beside, parameters = make(inputs, widths, paths)
-    x, up = np.random.default_rng(1).standard_normal((5, inputs)), [np.random.default_rng(2).standard_normal((5, n)) for n in (2, 3)]
+    x, up = (
+        np.random.default_rng(1).standard_normal((5, inputs)),
+        [np.random.default_rng(2).standard_normal((5, n)) for n in (2, 3)],
+    )
     names = list(parameters)
 
     def function(x, *tensors):
@@ -63,11 +82,23 @@ def test_outputs_and_gradient(inputs, widths, paths):
 
 
 @pytest.mark.parametrize("need_dx", [True, False])
-@pytest.mark.parametrize(("widths", "paths"), [((4,), ()), ((), (True,) * 4), ((4, 2), (True, False, True, True)), ((4,), (False,) * 4)])
+@pytest.mark.parametrize(
+    ("widths", "paths"), [((4,), ()), ((), (True,) * 4), ((4, 2), (True, False, True, True)), ((4,), (False,) * 4)]
+)
 def test_many_heads_by_one_product_are_as_by_one_each(monkeypatch, widths, paths, need_dx):
     rng, width = np.random.default_rng(0), widths[-1] if widths else 3
-    hidden, outputs = chain("net", 3, widths, "tanh"), [DenseLayer(f"h{i}", width, n) for i, n in enumerate((2, 1, 3, 2))]
-    beside = [LinearPath(f"path/{i}", 3, head.outputs) if there else None for i, (head, there) in enumerate(zip(outputs, paths, strict=True))] if paths else ()
+    hidden, outputs = (
+        chain("net", 3, widths, "tanh"),
+        [DenseLayer(f"h{i}", width, n) for i, n in enumerate((2, 1, 3, 2))],
+    )
+    beside = (
+        [
+            LinearPath(f"path/{i}", 3, head.outputs) if there else None
+            for i, (head, there) in enumerate(zip(outputs, paths, strict=True))
+        ]
+        if paths
+        else ()
+    )
     layers = [*hidden, *outputs, *filter(None, beside)]
     parameters = {name: rng.standard_normal(shape) for layer in layers for name, shape in layer.shapes().items()}
     x, up, products, found = rng.standard_normal((5, 3)), [rng.standard_normal((5, n)) for n in (2, 1, 3, 2)], [], []
@@ -85,7 +116,9 @@ def test_many_heads_by_one_product_are_as_by_one_each(monkeypatch, widths, paths
         np.testing.assert_allclose(joined, apart, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize(("widths", "paths"), [((), ()), ((4,), ()), ((4, 2), ()), ((4,), (True, True)), ((4, 2), (False, True))])
+@pytest.mark.parametrize(
+    ("widths", "paths"), [((), ()), ((4,), ()), ((4, 2), ()), ((4,), (True, True)), ((4, 2), (False, True))]
+)
 def test_the_gradient_by_the_data_is_left_out_where_nobody_needs_it(monkeypatch, widths, paths):
     """Of the first hidden layer, or of heads without one, and of linear paths; what is behind them is needed."""
     hidden, outputs, beside, parameters = make(3, widths, paths)
@@ -114,5 +147,6 @@ def test_parts_by_themselves():
     made, backward = heads(OPS, parameters, h, outputs, False)
     assert backward(tuple(map(np.ones_like, made)), into) is None and into["b/W"].any()
     assert [(layer.name, layer.inputs, layer.outputs, layer.activation) for layer in chain("n", 7, (5, 6), "relu")] == [
-        ("n/0", 7, 5, "relu"), ("n/1", 5, 6, "relu"),
+        ("n/0", 7, 5, "relu"),
+        ("n/1", 5, 6, "relu"),
     ]

@@ -12,12 +12,25 @@ from npvae.errors import InputError, InputTypeError, UnknownNameError
 from npvae.selfcheck import draw_data
 
 EXAMPLES = [
-    likelihoods.Bernoulli(), likelihoods.SquaredError(), likelihoods.Gaussian(), likelihoods.Gaussian(0.1),
-    likelihoods.GaussianOneVariance(), likelihoods.GaussianPerFeature(0.01), likelihoods.GaussianDecoder(0.0),
-    likelihoods.ContinuousBernoulli(), likelihoods.StudentT(0.01, smallest=1.0), likelihoods.Categorical(),
-    likelihoods.Categorical([3, 4]), likelihoods.Poisson(), likelihoods.NegativeBinomial(), likelihoods.Multinomial(), likelihoods.DirichletMultinomial(),
-    likelihoods.Ordinal(), likelihoods.Ordinal([3, 4]),
-    likelihoods.Bounded(), likelihoods.Bounded(None, 2.0, 0.5, floor=0.1),
+    likelihoods.Bernoulli(),
+    likelihoods.SquaredError(),
+    likelihoods.Gaussian(),
+    likelihoods.Gaussian(0.1),
+    likelihoods.GaussianOneVariance(),
+    likelihoods.GaussianPerFeature(0.01),
+    likelihoods.GaussianDecoder(0.0),
+    likelihoods.ContinuousBernoulli(),
+    likelihoods.StudentT(0.01, smallest=1.0),
+    likelihoods.Categorical(),
+    likelihoods.Categorical([3, 4]),
+    likelihoods.Poisson(),
+    likelihoods.NegativeBinomial(),
+    likelihoods.Multinomial(),
+    likelihoods.DirichletMultinomial(),
+    likelihoods.Ordinal(),
+    likelihoods.Ordinal([3, 4]),
+    likelihoods.Bounded(),
+    likelihoods.Bounded(None, 2.0, 0.5, floor=0.1),
     likelihoods.Table([("bernoulli", 2), {"likelihood": {"name": "gaussian", "variance": 0.5}, "columns": 1}]),
 ]
 
@@ -47,11 +60,18 @@ def test_by_name(name):
     likelihood = likelihoods.get(name)
     assert type(likelihood) is likelihoods.KNOWN[name]
     widths = likelihood.heads(7)
-    assert set(widths.values()) == {1 if name == "ordinal" else 7} and len(widths) == {"gaussian_decoder": 2, "student_t": 3, "bounded": 2}.get(name, 1)
+    assert set(widths.values()) == {1 if name == "ordinal" else 7} and len(widths) == {
+        "gaussian_decoder": 2,
+        "student_t": 3,
+        "bounded": 2,
+    }.get(name, 1)
     shapes = {key: value.shape for key, value in likelihood.parameters(7).items()}
     own = {
-        "gaussian_one_variance": {"raw_logvar": (1,)}, "gaussian_per_feature": {"raw_logvar": (7,)}, "negative_binomial": {"log_size": (7,)},
-        "ordinal": {"raw_thresholds": (7,)}, "multinomial": {"log_total_mean": (1,), "log_total_size": (1,)},
+        "gaussian_one_variance": {"raw_logvar": (1,)},
+        "gaussian_per_feature": {"raw_logvar": (7,)},
+        "negative_binomial": {"log_size": (7,)},
+        "ordinal": {"raw_thresholds": (7,)},
+        "multinomial": {"log_total_mean": (1,), "log_total_size": (1,)},
         "dirichlet_multinomial": {"log_total_mean": (1,), "log_total_size": (1,)},
     }
     assert shapes == own.get(name, {})
@@ -79,7 +99,9 @@ def test_errors_name_what_is_known():
         likelihoods.get({"name": "gaussian", "floor": 1.0})
     with pytest.raises(InputError, match="'bernoulli' takes no argument 'floor'; it takes: none"):
         likelihoods.get({"name": "bernoulli", "floor": 1.0})
-    with pytest.raises(InputTypeError, match="likelihood must be a name, a mapping or an object of Likelihood, got int"):
+    with pytest.raises(
+        InputTypeError, match="likelihood must be a name, a mapping or an object of Likelihood, got int"
+    ):
         likelihoods.get(3)
     with pytest.raises(InputError, match="floor must be finite and at least 0"):
         likelihoods.GaussianDecoder(-1e-3)
@@ -92,15 +114,24 @@ def test_a_name_to_be_registered_is_a_text_that_the_command_line_can_say(monkeyp
     with pytest.raises(InputError, match="Mine.name must be a text without ':', ',' and '=', got "):
         likelihoods.register(kind)
     kind.name = "mine"
-    assert likelihoods.unknown_kinds(kind()) == "Mine" and likelihoods.register(kind) is kind and likelihoods.unknown_kinds(kind()) == ""
+    assert (
+        likelihoods.unknown_kinds(kind()) == "Mine"
+        and likelihoods.register(kind) is kind
+        and likelihoods.unknown_kinds(kind()) == ""
+    )
     other = type("Other", (likelihoods.Bernoulli,), {"name": "other"})
     table = likelihoods.Table([(kind(), 1), (other(), 1), ("poisson", 1), (other(), 2)])
-    assert likelihoods.unknown_kinds(table) == "Other" and likelihoods.unknown_kinds(likelihoods.Table([("poisson", 1)])) == ""
+    assert (
+        likelihoods.unknown_kinds(table) == "Other"
+        and likelihoods.unknown_kinds(likelihoods.Table([("poisson", 1)])) == ""
+    )
 
 
 @pytest.mark.parametrize("name", likelihoods.KNOWN)
 def test_everything_is_of_the_data_s_dtype_and_of_its_shape(ops, dtype, rng, name):
-    """Losses, derivatives, means and draws; with values missing or none, the upstream derivative one number or an array."""
+    """Losses, derivatives, means and draws; with values missing or none, the upstream derivative one number or an
+    array.
+    """
     likelihood = likelihoods.KNOWN[name].example(5)
     x = draw_data(likelihood, rng, 6, 5).astype(dtype)
     outputs = tuple(rng.standard_normal((6, width)).astype(dtype) for width in likelihood.heads(5).values())
@@ -115,7 +146,14 @@ def test_everything_is_of_the_data_s_dtype_and_of_its_shape(ops, dtype, rng, nam
             assert isinstance(doutputs, tuple) and dparameters.keys() == own.keys()
             for found, like in (*zip(doutputs, outputs, strict=True), *((dparameters[key], own[key]) for key in own)):
                 assert found.dtype == dtype and found.shape == like.shape
-        if observed and name not in ("gaussian_one_variance", "gaussian_per_feature", "multinomial", "dirichlet_multinomial", "ordinal", "table"):
+        if observed and name not in (
+            "gaussian_one_variance",
+            "gaussian_per_feature",
+            "multinomial",
+            "dirichlet_multinomial",
+            "ordinal",
+            "table",
+        ):
             for found in doutputs:
                 assert not found[~there].any() and found[there].any()
     mean = likelihood.mean(ops, outputs, own)
@@ -141,11 +179,17 @@ def test_what_is_not_like_the_data_is_refused_by_its_name(likelihood):
         likelihood.negative_log_likelihood(ops, (outputs[0][:1], *outputs[1:]), x, own)
 
 
-@pytest.mark.parametrize(("kind", "argument", "lowest", "refused"), [
-    ("gaussian", "variance", 1e-300, [0.0, -1.0]), ("gaussian_one_variance", "floor", 0.0, [-1e-9]),
-    ("gaussian_per_feature", "floor", 0.0, [-1e-9]), ("gaussian_decoder", "floor", 0.0, [-1e-9]), ("student_t", "floor", 0.0, [-1e-9]),
-    ("student_t", "smallest", 1e-300, [0.0, -1.0]),
-])
+@pytest.mark.parametrize(
+    ("kind", "argument", "lowest", "refused"),
+    [
+        ("gaussian", "variance", 1e-300, [0.0, -1.0]),
+        ("gaussian_one_variance", "floor", 0.0, [-1e-9]),
+        ("gaussian_per_feature", "floor", 0.0, [-1e-9]),
+        ("gaussian_decoder", "floor", 0.0, [-1e-9]),
+        ("student_t", "floor", 0.0, [-1e-9]),
+        ("student_t", "smallest", 1e-300, [0.0, -1.0]),
+    ],
+)
 def test_ranges_of_arguments(kind, argument, lowest, refused):
     for value in (lowest, 0.7, 1e3):
         assert likelihoods.get({"name": kind, argument: value}).config()[argument] == value

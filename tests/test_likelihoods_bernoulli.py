@@ -52,8 +52,11 @@ def test_a_probability_is_a_probability(ops):
 
 def test_gradient_with_a_random_upstream(ops, rng):
     x = grey_and_binary(rng, (6, 5), np.float64)
-    check_gradient(lambda logits: _flat(Bernoulli().negative_log_likelihood(ops, (logits,), x, {})),
-                   [2.0 * rng.standard_normal((6, 5))], names=["logits"])
+    check_gradient(
+        lambda logits: _flat(Bernoulli().negative_log_likelihood(ops, (logits,), x, {})),
+        [2.0 * rng.standard_normal((6, 5))],
+        names=["logits"],
+    )
 
 
 def _flat(result):
@@ -166,9 +169,17 @@ def test_data_outside_the_support_name_column_row_and_remedy():
         bernoulli.check_data(np.array([[256.0]]))
 
 
-@pytest.mark.parametrize(("row", "eight_bit"), [
-    ([0.0, 2.0], True), ([1.0, 255.0], True), ([np.nan, 255.0], True), ([0.0, 256.0], False), ([-1.0, 255.0], False), ([0.5, 255.0], False),
-])
+@pytest.mark.parametrize(
+    ("row", "eight_bit"),
+    [
+        ([0.0, 2.0], True),
+        ([1.0, 255.0], True),
+        ([np.nan, 255.0], True),
+        ([0.0, 256.0], False),
+        ([-1.0, 255.0], False),
+        ([0.5, 255.0], False),
+    ],
+)
 def test_only_whole_numbers_up_to_255_are_taken_for_8_bit_images(row, eight_bit):
     with pytest.raises(InputError) as error:
         Bernoulli().check_data(np.array([row]))

@@ -257,10 +257,15 @@ def test_mean_is_the_head_and_wrong_shapes_are_named(ops, rng, kind):
         backward(np.zeros(3))
 
 
-@pytest.mark.parametrize(("logvar", "difference", "wanted"), [
-    (-100.0, 0.0, -100.0), (-170.0, 0.0, -170.0), (-100.0, 1e-20, 100.0 * 0 - 100.0 + 1e-40 * math.exp(100.0)),
-    (140.0, 1e30, 140.0 + 1e60 * math.exp(-140.0)),
-])
+@pytest.mark.parametrize(
+    ("logvar", "difference", "wanted"),
+    [
+        (-100.0, 0.0, -100.0),
+        (-170.0, 0.0, -170.0),
+        (-100.0, 1e-20, 100.0 * 0 - 100.0 + 1e-40 * math.exp(100.0)),
+        (140.0, 1e30, 140.0 + 1e60 * math.exp(-140.0)),
+    ],
+)
 def test_without_a_floor_the_ratio_is_formed_before_it_is_squared(ops, logvar, difference, wanted):
     """In float32 the square of the difference, or exp(-logvar), leaves the dtype where their product does not."""
     mean, x = np.array([[difference]], np.float32), np.zeros((1, 1), np.float32)

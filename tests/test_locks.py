@@ -1,4 +1,6 @@
-"""Two runs do not write to one path: the second is refused, and told who holds it, until the first ends, however it ends."""
+"""Two runs do not write to one path: the second is refused, and told who holds it, until the first ends, however it
+ends.
+"""
 
 from __future__ import annotations
 
@@ -97,13 +99,21 @@ def test_other_threads_are_refused_and_the_own_is_not(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("text", "who"), [
-    (b"", "another process"), (b"{", "another process"), (b"[1]", "another process"), (b'{"pid": "x"}', "another process"),
-    (b'{"pid": 1, "host": "a"}', "another process"), (b'{"pid": 1, "host": "a", "since": 3}' + b" " * 5000, "process 1 on a, since 3"),
-    (b" " * 4096 + b'{"pid": 1, "host": "a", "since": 3}', "another process"),
-    (b'{"pid": 1, "host": "a", "since": 3}'.rjust(4096), "process 1 on a, since 3"), (b'{"pid": 1, "host": "a", "since": 3}'.rjust(4097), "another process"),
-    (b'{"pid": 1, "host": "\\u001b[31m", "since": "\\u009b"}', "process 1 on \\x1b[31m, since \\x9b"),
-])
+@pytest.mark.parametrize(
+    ("text", "who"),
+    [
+        (b"", "another process"),
+        (b"{", "another process"),
+        (b"[1]", "another process"),
+        (b'{"pid": "x"}', "another process"),
+        (b'{"pid": 1, "host": "a"}', "another process"),
+        (b'{"pid": 1, "host": "a", "since": 3}' + b" " * 5000, "process 1 on a, since 3"),
+        (b" " * 4096 + b'{"pid": 1, "host": "a", "since": 3}', "another process"),
+        (b'{"pid": 1, "host": "a", "since": 3}'.rjust(4096), "process 1 on a, since 3"),
+        (b'{"pid": 1, "host": "a", "since": 3}'.rjust(4097), "another process"),
+        (b'{"pid": 1, "host": "\\u001b[31m", "since": "\\u009b"}', "process 1 on \\x1b[31m, since \\x9b"),
+    ],
+)
 def test_what_a_lock_s_file_says_is_not_trusted(tmp_path, text, who):
     import fcntl
 
@@ -142,14 +152,19 @@ def test_a_second_fit_on_a_checkpoint_is_refused_before_anything_is_trained(tmp_
     x, path, caught = np.random.default_rng(0).random((30, 4)), tmp_path / "c.npz", []
     features = npvae.VAE(latent_dim=2, hidden=(3,), epochs=1, random_state=0)
     model = {
-        "SemiSupervisedVAE": lambda: npvae.SemiSupervisedVAE(features, latent_dim=2, hidden=(3,), epochs=1, random_state=1),
-        "LatentClassifier": lambda: npvae.LatentClassifier(features), "VAE": lambda: features,
+        "SemiSupervisedVAE": lambda: npvae.SemiSupervisedVAE(
+            features, latent_dim=2, hidden=(3,), epochs=1, random_state=1
+        ),
+        "LatentClassifier": lambda: npvae.LatentClassifier(features),
+        "VAE": lambda: features,
         "TableImputer": lambda: npvae.TableImputer(members=1, epochs=1, random_state=1),
     }[kind]()
 
     def second():
         try:
-            model.fit(np.where(np.eye(30, 4), np.nan, x) if kind == "TableImputer" else x, np.arange(30) % 2, checkpoint=path)
+            model.fit(
+                np.where(np.eye(30, 4), np.nan, x) if kind == "TableImputer" else x, np.arange(30) % 2, checkpoint=path
+            )
         except InputError as error:
             caught.append(str(error))
 

@@ -1,4 +1,6 @@
-"""The losses with nothing said of beta, estimator or weights are those with 1, "standard" and 1; and all they give is of the data's dtype."""
+"""The losses with nothing said of beta, estimator or weights are those with 1, "standard" and 1; and all they give
+is of the data's dtype.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +29,20 @@ def classes(dtype):
 
 
 LOSSES = {
-    "elbo": (lambda given, *a, **k: negative_elbo(*given[:4], *a, **k), vae, {"beta": 1.0, "gradient": True, "free_bits": 0.0}),
+    "elbo": (
+        lambda given, *a, **k: negative_elbo(*given[:4], *a, **k),
+        vae,
+        {"beta": 1.0, "gradient": True, "free_bits": 0.0},
+    ),
     "importance_weighted": (
-        lambda given, *a, **k: importance_weighted_loss(*given[:3], given[4], *a, **k), vae,
+        lambda given, *a, **k: importance_weighted_loss(*given[:3], given[4], *a, **k),
+        vae,
         {"beta": 1.0, "gradient": True, "estimator": "standard", "at_once": 8192},
     ),
     "semi_supervised": (
-        lambda given, *a, **k: semi_supervised_loss(*given, *a, **k), classes, {"beta": 1.0, "classifier_weight": 1.0, "gradient": True},
+        lambda given, *a, **k: semi_supervised_loss(*given, *a, **k),
+        classes,
+        {"beta": 1.0, "classifier_weight": 1.0, "gradient": True},
     ),
 }
 

@@ -26,12 +26,15 @@ def test_the_machine_says_what_it_has():
     assert free is None or 2**20 < free < 2**60
 
 
-@pytest.mark.parametrize(("arguments", "name"), [
-    ({"samples": 10**9, "at_once": 1}, "samples"),
-    ({"samples": 10, "at_once": 10**9}, None),  # no more are decoded than there are
-    ({"samples": 200, "at_once": 50}, "samples"),
-    ({"samples": 80, "at_once": 10**9}, "at_once"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"samples": 10**9, "at_once": 1}, "samples"),
+        ({"samples": 10, "at_once": 10**9}, None),  # no more are decoded than there are
+        ({"samples": 200, "at_once": 50}, "samples"),
+        ({"samples": 80, "at_once": 10**9}, "at_once"),
+    ],
+)
 def test_a_run_whose_samples_do_not_fit(little_memory, arguments, name):
     vae = small_vae(objective={"name": "importance_weighted", **arguments})
     if name is None:
@@ -66,23 +69,39 @@ def test_where_nobody_says_nothing_is_refused(monkeypatch):
 def test_more_samples_than_there_is_memory(monkeypatch):
     vae = small_vae().fit(grey_rows())
     monkeypatch.setattr(machine_memory, "available_bytes", lambda: 100_000)
-    with pytest.raises(InputError, match="n=2147483647 needs about [\\d,]+ bytes for the samples, but 100,000 are free; try n=1041$"):
+    with pytest.raises(
+        InputError, match="n=2147483647 needs about [\\d,]+ bytes for the samples, but 100,000 are free; try n=1041$"
+    ):
         vae.sample(2**31 - 1)
     assert vae.sample(1041).shape == (1041, 6)
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    ({"latent_dim": 2000}, "latent_dim=2000 or hidden=5$"), ({"hidden": (100, 99)}, "latent_dim=2 or hidden=100,99$"),
-    ({"decoder_hidden": 2000}, "latent_dim=2 or hidden=5 or decoder_hidden=2000$"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"latent_dim": 2000}, "latent_dim=2000 or hidden=5$"),
+        ({"hidden": (100, 99)}, "latent_dim=2 or hidden=100,99$"),
+        ({"decoder_hidden": 2000}, "latent_dim=2 or hidden=5 or decoder_hidden=2000$"),
+    ],
+)
 def test_a_model_that_does_not_fit(little_memory, arguments, words):
-    with pytest.raises(InputError, match=rf"a model of [\d,]+ parameters needs at least [\d,]+ bytes, but 100,000 are free; choose less than {words}"):
+    with pytest.raises(
+        InputError,
+        match=rf"a model of [\d,]+ parameters needs at least [\d,]+ bytes, but 100,000 are free; choose less than {words}",
+    ):
         small_vae(**arguments).fit(grey_rows())
 
 
-@pytest.mark.parametrize(("free", "advice"), [
-    (None, None), (30, None), (29, "try n=1"), (20, "try n=1"), (19, "not even one fits: use a smaller model or batch"),
-])
+@pytest.mark.parametrize(
+    ("free", "advice"),
+    [
+        (None, None),
+        (30, None),
+        (29, "try n=1"),
+        (20, "try n=1"),
+        (19, "not even one fits: use a smaller model or batch"),
+    ],
+)
 def test_what_fits_into_half_of_what_is_free_is_advised(monkeypatch, free, advice):
     monkeypatch.setattr(machine_memory, "available_bytes", lambda: free)
     if advice is None:
@@ -101,14 +120,23 @@ def test_a_model_needs_parameters_gradients_and_a_state_of_each(monkeypatch, dty
     monkeypatch.setattr(machine_memory, "available_bytes", lambda: bytes_of_a_parameter * parameters)
     memory_need.refuse_large_model(model, itemsize)
     monkeypatch.setattr(machine_memory, "available_bytes", lambda: bytes_of_a_parameter * parameters - 1)
-    with pytest.raises(InputError, match=f"a model of {parameters} parameters needs at least {bytes_of_a_parameter * parameters:,} bytes"):
+    with pytest.raises(
+        InputError,
+        match=f"a model of {parameters} parameters needs at least {bytes_of_a_parameter * parameters:,} bytes",
+    ):
         memory_need.refuse_large_model(model, itemsize)
 
 
-@pytest.mark.parametrize(("text", "free"), [
-    ("MemTotal:  9 kB\nMemAvailable:       5 kB\nMemFree: 3 kB\n", 5120), ("MemTotal: 9 kB\n", 12), ("MemAvailable:\n", 12),
-    ("MemAvailable: x kB\n", 12), (None, 12),
-])
+@pytest.mark.parametrize(
+    ("text", "free"),
+    [
+        ("MemTotal:  9 kB\nMemAvailable:       5 kB\nMemFree: 3 kB\n", 5120),
+        ("MemTotal: 9 kB\n", 12),
+        ("MemAvailable:\n", 12),
+        ("MemAvailable: x kB\n", 12),
+        (None, 12),
+    ],
+)
 def test_free_memory_by_linux_s_estimate_or_else_its_free_pages(monkeypatch, text, free):
     def opened(path, **how):
         assert path == "/proc/meminfo"

@@ -1,4 +1,6 @@
-"""What an epoch's batches hold: every row once, labelled rows in every batch, features drawn from their means and deviations."""
+"""What an epoch's batches hold: every row once, labelled rows in every batch, features drawn from their means and
+deviations.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +17,21 @@ from npvae.training import minibatches
 OPS = backend.get("numpy")
 
 
-@pytest.mark.parametrize(("labelled", "rows", "batch"), [(10, 100, 10), (7, 50, 5), (1, 20, 10), (20, 20, 5), (33, 101, 10)])
+@pytest.mark.parametrize(
+    ("labelled", "rows", "batch"), [(10, 100, 10), (7, 50, 5), (1, 20, 10), (20, 20, 5), (33, 101, 10)]
+)
 def test_every_batch_has_its_share_of_labelled_rows(labelled, rows, batch):
     labelled_rows = np.zeros(rows, bool)
     labelled_rows[np.random.default_rng(1).permutation(rows)[:labelled]] = True
     for epoch in range(3):
         order = minibatches.epoch_order(OPS, 5, epoch, rows, labelled_rows)
         assert sorted(order.tolist()) == list(range(rows))
-        counts = [labelled_rows[order[start:start + batch]].sum() for start in range(0, rows - rows % batch, batch)]
+        counts = [labelled_rows[order[start : start + batch]].sum() for start in range(0, rows - rows % batch, batch)]
         assert max(counts) - min(counts) <= 1 and abs(np.mean(counts) - labelled * batch / rows) <= 1
-    assert (minibatches.epoch_order(OPS, 5, 0, rows, labelled_rows) != minibatches.epoch_order(OPS, 5, 1, rows, labelled_rows)).any()
+    assert (
+        minibatches.epoch_order(OPS, 5, 0, rows, labelled_rows)
+        != minibatches.epoch_order(OPS, 5, 1, rows, labelled_rows)
+    ).any()
 
 
 def test_over_epochs_a_labelled_row_is_as_likely_in_every_batch():
@@ -72,8 +79,16 @@ def test_what_is_drawn_by_its_formula(dtype):
 
     grey = data[:, :4]
     for purpose, step, found in (
-        ("binarize", 2, minibatches.draw(OPS, grey, rows, TrainingSettings(seed=3, binarize="dynamic"), architecture, 2)[0]),
-        ("static binarize", 1, minibatches.drawn_once(OPS, grey[rows], TrainingSettings(seed=3, binarize="dynamic"), architecture)),
+        (
+            "binarize",
+            2,
+            minibatches.draw(OPS, grey, rows, TrainingSettings(seed=3, binarize="dynamic"), architecture, 2)[0],
+        ),
+        (
+            "static binarize",
+            1,
+            minibatches.drawn_once(OPS, grey[rows], TrainingSettings(seed=3, binarize="dynamic"), architecture),
+        ),
     ):
         ones = random.uniform(3, purpose, step, (3, 3), "float32") < grey[rows, :3]
         np.testing.assert_array_equal(found, np.concatenate([ones, grey[rows, 3:]], axis=1))

@@ -20,7 +20,9 @@ N_FEATURES = 5
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_what_the_encoder_sees_and_what_means_are_filled_in(dtype):
-    """NaN is 0, or what somebody else completed, and marked; a column's mean is of what is observed of it, summed in float64."""
+    """NaN is 0, or what somebody else completed, and marked; a column's mean is of what is observed of it, summed in
+    float64.
+    """
     x = np.array([[16777216, 5, np.nan], [1, np.nan, np.nan], [1, np.nan, np.nan], [np.nan, np.nan, np.nan]], dtype)
     observed = ~np.isnan(x)
     filled, there = missing.split(np, x)
@@ -46,7 +48,9 @@ def test_keeping_what_is_observed(dtype):
 
 
 def pattern(kind, generator, rows, share=0.4):
-    """Which entries are observed, (rows, 5): the columns of one variable together; one row of nothing, one of everything."""
+    """Which entries are observed, (rows, 5): the columns of one variable together; one row of nothing, one of
+    everything.
+    """
     observed = generator.random((rows, N_FEATURES)) > share
     if kind.name in ("categorical", "multinomial", "dirichlet_multinomial", "ordinal"):
         observed[:] = observed[:, :1]
@@ -63,7 +67,14 @@ def some(likelihood, generator, rows=7):
     return outputs, own, draw_data(likelihood, generator, rows, N_FEATURES)
 
 
-@pytest.mark.parametrize("name", [name for name in likelihoods.KNOWN if name not in ("categorical", "multinomial", "dirichlet_multinomial", "ordinal", "table")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in likelihoods.KNOWN
+        if name not in ("categorical", "multinomial", "dirichlet_multinomial", "ordinal", "table")
+    ],
+)
 def test_a_likelihood_of_what_is_observed_is_that_of_fewer_features(ops, rng, name):
     """Row by row: the observed columns alone, in a likelihood of so many features."""
     likelihood = likelihoods.get(name)
@@ -77,11 +88,11 @@ def test_a_likelihood_of_what_is_observed_is_that_of_fewer_features(ops, rng, na
         if not there.any():
             assert nll[b] == pytest.approx(0.0, abs=1e-14)
             continue
-        part = tuple(output[b:b + 1, there] for output in outputs)
+        part = tuple(output[b : b + 1, there] for output in outputs)
         mine = {k: v[there] if v.shape == (N_FEATURES,) else v for k, v in own.items()}
-        value, value_backward = likelihood.negative_log_likelihood(Ops(np), part, x[b:b + 1, there], mine)
+        value, value_backward = likelihood.negative_log_likelihood(Ops(np), part, x[b : b + 1, there], mine)
         assert nll[b] == pytest.approx(float(value[0]), rel=1e-12)
-        by_outputs, by_parameters = value_backward(dnll[b:b + 1])
+        by_outputs, by_parameters = value_backward(dnll[b : b + 1])
         for found, by_output in zip(doutputs, by_outputs, strict=True):
             np.testing.assert_allclose(found[b, there], by_output[0], rtol=1e-11, atol=1e-13)
         for k, v in by_parameters.items():
@@ -126,6 +137,7 @@ def test_gradient_of_both_bounds_with_missing_entries(ops, rng, name, linear_pat
     other = Model(model.architecture, ops)
     to_device, to_numpy = ops.asarray, ops.to_numpy
     for bound, noise in ((importance_weighted_loss, eps), (negative_elbo, eps[0])):
+
         def function(theta, bound=bound, noise=noise):
             terms, backward = bound(model, theta, x, noise, 0.7)
             return terms.loss, lambda dloss: (backward(dloss),)
@@ -166,7 +178,9 @@ def log_normal(x, mean, covariance) -> float:
 
 @pytest.mark.parametrize("hidden", [(), (4,)])
 def test_log_p_of_the_observed_entries_of_a_linear_model(rng, hidden):
-    """x_obs ~ N(b, V V^T + v I) without the rows and columns of what is missing; hidden layers of weight zero change nothing."""
+    """x_obs ~ N(b, V V^T + v I) without the rows and columns of what is missing; hidden layers of weight zero change
+    nothing.
+    """
     shape = {"likelihood": {"name": "gaussian", "variance": 0.3}, "missing": True, "linear_path": bool(hidden)}
     model = Model(Architecture(N_FEATURES, 2, hidden, **shape), Ops(np))
     theta = 0.7 * rng.standard_normal(model.layout.size)
@@ -195,7 +209,14 @@ def test_training_agrees_between_backends_and_fits_what_is_observed(ops, rng, se
     x = np.where(rng.random(x.shape) < 0.3, np.nan, x)
     architecture = Architecture(6, 2, (8,), activation="tanh", missing=True, linear_path=True)
     made = TrainingSettings(
-        seed=1, epochs=40, batch_size=20, optimizer="adam", learning_rate=0.02, binarize=binarize, output_bias="data", **settings
+        seed=1,
+        epochs=40,
+        batch_size=20,
+        optimizer="adam",
+        learning_rate=0.02,
+        binarize=binarize,
+        output_bias="data",
+        **settings,
     )
     states = [train(Model(architecture, each), made, each.asarray(x)) for each in (Ops(np), ops)]
     np.testing.assert_allclose(states[1].theta, states[0].theta, rtol=1e-8, atol=1e-10)

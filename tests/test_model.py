@@ -43,10 +43,19 @@ def point(architecture, rng, rows=5, dtype=np.float64):
 def test_names_shapes_and_order():
     architecture = Architecture(7, 2, (5, 4), decoder_hidden=(3,), likelihood="gaussian_per_feature")
     assert list(Model(architecture, Ops(np)).layout.shapes.items()) == [
-        ("encoder/0/W", (7, 5)), ("encoder/0/b", (5,)), ("encoder/1/W", (5, 4)), ("encoder/1/b", (4,)),
-        ("encoder/mean/W", (4, 2)), ("encoder/mean/b", (2,)), ("encoder/logvar/W", (4, 2)),
-        ("encoder/logvar/b", (2,)), ("decoder/0/W", (2, 3)), ("decoder/0/b", (3,)), ("decoder/mean/W", (3, 7)),
-        ("decoder/mean/b", (7,)), ("likelihood/raw_logvar", (7,)),
+        ("encoder/0/W", (7, 5)),
+        ("encoder/0/b", (5,)),
+        ("encoder/1/W", (5, 4)),
+        ("encoder/1/b", (4,)),
+        ("encoder/mean/W", (4, 2)),
+        ("encoder/mean/b", (2,)),
+        ("encoder/logvar/W", (4, 2)),
+        ("encoder/logvar/b", (2,)),
+        ("decoder/0/W", (2, 3)),
+        ("decoder/0/b", (3,)),
+        ("decoder/mean/W", (3, 7)),
+        ("decoder/mean/b", (7,)),
+        ("likelihood/raw_logvar", (7,)),
     ]
 
 
@@ -89,7 +98,8 @@ def test_config_round_trip(architecture):
 def test_bad_architectures():
     for arguments, message in [
         ({"n_features": 0}, "n_features must be at least 1, got 0"),
-        ({"latent_dim": 0}, "latent_dim must be at least 1"), ({"hidden": (3, 0)}, "each of hidden must be at least 1"),
+        ({"latent_dim": 0}, "latent_dim must be at least 1"),
+        ({"hidden": (3, 0)}, "each of hidden must be at least 1"),
         ({"decoder_hidden": (-1,)}, "each of decoder_hidden must be at least 1"),
     ]:
         with pytest.raises(InputError, match=message):
@@ -170,8 +180,9 @@ def test_loss_and_gradient_equal_automatic_differentiation(ops, rng, likelihood,
     autograd = pytest.importorskip("autograd")
     import autodiff
 
-    architecture = Architecture(6, 3, (5, 4), decoder_hidden=(7,), activation=activation,
-                                likelihood=likelihoods.KNOWN[likelihood].example(6))
+    architecture = Architecture(
+        6, 3, (5, 4), decoder_hidden=(7,), activation=activation, likelihood=likelihoods.KNOWN[likelihood].example(6)
+    )
     theta, x, eps = point(architecture, rng)
     loss, gradient = value_and_gradient(Model(architecture, ops), theta, x, eps, beta=0.6)
     wanted, slope = autograd.value_and_grad(lambda t: autodiff.negative_elbo(architecture, t, x, eps, 0.6))(theta)
@@ -261,7 +272,7 @@ def test_a_mean_over_rows_not_a_sum(ops, rng, likelihood):
     assert twice[0] == pytest.approx(once[0], rel=1e-13)
     np.testing.assert_allclose(twice[1], once[1], rtol=1e-11, atol=1e-14)
     # And the mean of the losses of single rows.
-    rows = [value_and_gradient(model, theta, x[i:i + 1], eps[i:i + 1]) for i in range(5)]
+    rows = [value_and_gradient(model, theta, x[i : i + 1], eps[i : i + 1]) for i in range(5)]
     assert once[0] == pytest.approx(np.mean([loss for loss, _ in rows]), rel=1e-13)
     np.testing.assert_allclose(once[1], np.mean([g for _, g in rows], axis=0), rtol=1e-10, atol=1e-13)
 
@@ -370,7 +381,11 @@ def test_wrong_arguments_are_named(ops, rng):
 def test_a_network_has_at_most_a_thousand_layers():
     assert len(Architecture(2, 1, [1] * 1000, decoder_hidden=[]).hidden) == 1000
     for more in ({"hidden": [1] * 1001}, {"decoder_hidden": [1] * 1001}):
-        with pytest.raises(InputError, match=f"the number of layers in {next(iter(more))} must be at most 1000 \\(a network that deep is not trained\\), got 1001"):
+        with pytest.raises(
+            InputError,
+            match=f"the number of layers in {next(iter(more))} must be at most 1000 \\(a network that deep is not "
+            f"trained\\), got 1001",
+        ):
             Architecture(2, 1, **more)
     for wrong in ("256", 2.5, None):
         with pytest.raises(InputTypeError, match="hidden must be a list of whole numbers, got"):
@@ -378,8 +393,15 @@ def test_a_network_has_at_most_a_thousand_layers():
 
 
 def test_rows_with_missing_entries_and_those_completed():
-    plain, holes, completed = (Architecture(4, 2, (3,), missing=missing, completed=done) for missing, done in ((False, False), (True, False), (True, True)))
-    assert [(each.data_columns, each.encoder_inputs, each.decoder_inputs) for each in (plain, holes, completed)] == [(4, 4, 2), (4, 8, 2), (8, 8, 2)]
+    plain, holes, completed = (
+        Architecture(4, 2, (3,), missing=missing, completed=done)
+        for missing, done in ((False, False), (True, False), (True, True))
+    )
+    assert [(each.data_columns, each.encoder_inputs, each.decoder_inputs) for each in (plain, holes, completed)] == [
+        (4, 4, 2),
+        (4, 8, 2),
+        (8, 8, 2),
+    ]
     assert plain.config().keys() == {"n_features", "latent_dim", "hidden", "decoder_hidden", "activation", "likelihood"}
     assert completed.config() == {**plain.config(), "missing": True, "completed": True}
     assert Architecture(4, 2, (3,), linear_path=True).config() == {**plain.config(), "linear_path": True}
@@ -394,7 +416,10 @@ def test_weights_of_which_entries_are_observed_start_at_zero_and_no_others():
     model = Model(Architecture(4, 2, (9, 7), missing=True), Ops(np))
     views = model.views(model.initial_parameters(3, "float64"))
     assert not views["encoder/0/W"][4:].any()
-    assert all(views[name][...].all() for name in views if name.endswith("/W") and name != "encoder/0/W") and views["encoder/0/W"][:4].all()
+    assert (
+        all(views[name][...].all() for name in views if name.endswith("/W") and name != "encoder/0/W")
+        and views["encoder/0/W"][:4].all()
+    )
     # With data, their means count, of what is observed, whatever else stands behind the features.
     x = np.array([[0.2, np.nan, 0.5, 1.0, 9.0], [0.6, 0.25, 0.5, 0.0, 9.0], [0.4, np.nan, 0.5, 0.5, 9.0]])
     biases = model.views(model.initial_parameters(3, "float64", x))["decoder/logits/b"]
@@ -405,7 +430,9 @@ def test_weights_of_which_entries_are_observed_start_at_zero_and_no_others():
 def test_vectors_of_parameters_are_of_two_types(ops):
     model = Model(Architecture(3, 1, ()), ops)
     for dtype in (np.int64, np.float16):
-        with pytest.raises(InputTypeError, match=f"a vector of parameters must be float32 or float64, got {np.dtype(dtype)}"):
+        with pytest.raises(
+            InputTypeError, match=f"a vector of parameters must be float32 or float64, got {np.dtype(dtype)}"
+        ):
             model.views(np.zeros(model.layout.size, dtype))
     layout = Layout(shapes := {"a": (2,)})
     shapes["b"] = (3,)

@@ -102,63 +102,66 @@ def test_every_damaged_byte_of_the_parameters_is_noticed(saved):
         VAE.load(saved)
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"format_version": 3}, "format version 3"),
-    ({"format_version": 1}, "train again with this version"),
-    ({"format_version": "1"}, "format version"),
-    ({"format_version": True}, "format version"),
-    ({"format_version": 0}, "it has the format version 0; expected 2"),
-    ({"format_version": -1}, "it has the format version -1; expected 2"),
-    ({"library_version": "x" * 101}, "library_version must be a text of at most 100 characters"),
-    ({"format": "npvae-" + "x" * 31}, "which is none of npvae's"),
-    ({"format": None}, "it is of the form None, which is none of npvae's"),
-    ({"format": "npvae-checkpoint"}, "npvae-checkpoint"),
-    ({"format": "\x1b[31m"}, "'\\x1b[31m', which is none of npvae's"),
-    ({"library_version": "\x1b[31m"}, "library_version"),
-    ({"estimator": "SomethingElse"}, "SomethingElse"),
-    ({"architecture__n_features": 7}, "needs at least 121 parameters, but it has 110"),
-    ({"architecture__n_features": 10**12}, "too large"),
-    ({"architecture__n_features": 6.0}, "architecture.n_features must be a whole number"),
-    ({"architecture__n_features": True}, "architecture.n_features must be a whole number"),
-    ({"architecture__latent_dim": 10**30}, "architecture.latent_dim"),
-    ({"architecture__hidden": [10**9]}, "too large"),
-    ({"architecture__hidden": [1] * 1001}, "architecture.hidden"),
-    ({"architecture__hidden": []}, "another architecture"),
-    ({"architecture__likelihood": {"name": "nonsense"}}, "nonsense"),
-    ({"architecture__likelihood": {"name": "gaussian", "sd": -1.0}}, "sd"),
-    ({"architecture__likelihood": {"name": "categorical", "sizes": [10**9]}}, "10"),
-    ({"architecture__likelihood": {"name": "table", "columns": [["bernoulli", 1]] * 10**5}}, "too large"),
-    ({"architecture__likelihood": [[[[[[[[[[[[1]]]]]]]]]]]]}, "architecture.likelihood"),
-    ({"architecture__size": 6}, "size"),
-    ({"architecture__hidden": sealed.REMOVED}, "architecture.hidden is missing"),
-    ({"parameters__latent": 3}, "latent"),
-    ({"parameters__learning_rate": 1e999}, "is not JSON"),
-    ({"parameters__learning_rate": "fast"}, "parameters.learning_rate"),
-    ({"parameters__dtype": "float64"}, "theta is float32"),
-    ({"parameters__optimizer": {"name": "adam", "beta1": 2}}, "parameters.optimizer"),
-    ({"parameters__divide_by": 0}, "parameters.divide_by"),
-    ({"history": [1]}, "history must be"),
-    ({"history__loss": [1.0]}, "history.loss has 1 entries for 3 epochs"),
-    ({"history__epoch": [1, 2, 4]}, "history.epoch must be 1, 2, ..., 3"),
-    ({"history__kl": [1.0, "x", 2.0]}, "history.kl[1] must be a finite number, got 'x'"),
-    ({"history__kl_per_dimension": [[1.0]] * 3}, "1 latent dimensions, its model 2"),
-    ({"history__other": [1, 2, 3]}, "other"),
-    ({"seed": "x"}, "seed"),
-    ({"seed": -1}, "seed"),
-    ({"seed": 2**63}, "seed"),
-    ({"best_epoch": 4}, "best epoch 4"),
-    ({"stop_reason": "\x1b]0;title\x07"}, "stop_reason"),
-    ({"sample_shape": [7]}, "sample_shape"),
-    ({"sample_shape": "ab"}, "sample_shape must be"),
-    ({"column_names": ["a"]}, "1 column names for 6"),
-    ({"column_names": [1] * 6}, "column_names[0]"),
-    ({"unknown": 1}, "unknown entry 'unknown'"),
-    ({"arrays": {}, "digests": False}, "'theta.npy', which its header does not name"),
-    ({"arrays__theta__shape": [3], "digests": False}, "expected <f4 of shape (3,)"),
-    ({"arrays__theta__dtype": ">f4", "digests": False}, "arrays['theta'].dtype"),
-    ({"arrays__theta__sha256": "0" * 64, "digests": False}, "SHA-256"),
-    ({"arrays__more": {"dtype": "<f4", "shape": [3], "sha256": "0" * 64}, "digests": False}, "'more' is missing"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"format_version": 3}, "format version 3"),
+        ({"format_version": 1}, "train again with this version"),
+        ({"format_version": "1"}, "format version"),
+        ({"format_version": True}, "format version"),
+        ({"format_version": 0}, "it has the format version 0; expected 2"),
+        ({"format_version": -1}, "it has the format version -1; expected 2"),
+        ({"library_version": "x" * 101}, "library_version must be a text of at most 100 characters"),
+        ({"format": "npvae-" + "x" * 31}, "which is none of npvae's"),
+        ({"format": None}, "it is of the form None, which is none of npvae's"),
+        ({"format": "npvae-checkpoint"}, "npvae-checkpoint"),
+        ({"format": "\x1b[31m"}, "'\\x1b[31m', which is none of npvae's"),
+        ({"library_version": "\x1b[31m"}, "library_version"),
+        ({"estimator": "SomethingElse"}, "SomethingElse"),
+        ({"architecture__n_features": 7}, "needs at least 121 parameters, but it has 110"),
+        ({"architecture__n_features": 10**12}, "too large"),
+        ({"architecture__n_features": 6.0}, "architecture.n_features must be a whole number"),
+        ({"architecture__n_features": True}, "architecture.n_features must be a whole number"),
+        ({"architecture__latent_dim": 10**30}, "architecture.latent_dim"),
+        ({"architecture__hidden": [10**9]}, "too large"),
+        ({"architecture__hidden": [1] * 1001}, "architecture.hidden"),
+        ({"architecture__hidden": []}, "another architecture"),
+        ({"architecture__likelihood": {"name": "nonsense"}}, "nonsense"),
+        ({"architecture__likelihood": {"name": "gaussian", "sd": -1.0}}, "sd"),
+        ({"architecture__likelihood": {"name": "categorical", "sizes": [10**9]}}, "10"),
+        ({"architecture__likelihood": {"name": "table", "columns": [["bernoulli", 1]] * 10**5}}, "too large"),
+        ({"architecture__likelihood": [[[[[[[[[[[[1]]]]]]]]]]]]}, "architecture.likelihood"),
+        ({"architecture__size": 6}, "size"),
+        ({"architecture__hidden": sealed.REMOVED}, "architecture.hidden is missing"),
+        ({"parameters__latent": 3}, "latent"),
+        ({"parameters__learning_rate": 1e999}, "is not JSON"),
+        ({"parameters__learning_rate": "fast"}, "parameters.learning_rate"),
+        ({"parameters__dtype": "float64"}, "theta is float32"),
+        ({"parameters__optimizer": {"name": "adam", "beta1": 2}}, "parameters.optimizer"),
+        ({"parameters__divide_by": 0}, "parameters.divide_by"),
+        ({"history": [1]}, "history must be"),
+        ({"history__loss": [1.0]}, "history.loss has 1 entries for 3 epochs"),
+        ({"history__epoch": [1, 2, 4]}, "history.epoch must be 1, 2, ..., 3"),
+        ({"history__kl": [1.0, "x", 2.0]}, "history.kl[1] must be a finite number, got 'x'"),
+        ({"history__kl_per_dimension": [[1.0]] * 3}, "1 latent dimensions, its model 2"),
+        ({"history__other": [1, 2, 3]}, "other"),
+        ({"seed": "x"}, "seed"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**63}, "seed"),
+        ({"best_epoch": 4}, "best epoch 4"),
+        ({"stop_reason": "\x1b]0;title\x07"}, "stop_reason"),
+        ({"sample_shape": [7]}, "sample_shape"),
+        ({"sample_shape": "ab"}, "sample_shape must be"),
+        ({"column_names": ["a"]}, "1 column names for 6"),
+        ({"column_names": [1] * 6}, "column_names[0]"),
+        ({"unknown": 1}, "unknown entry 'unknown'"),
+        ({"arrays": {}, "digests": False}, "'theta.npy', which its header does not name"),
+        ({"arrays__theta__shape": [3], "digests": False}, "expected <f4 of shape (3,)"),
+        ({"arrays__theta__dtype": ">f4", "digests": False}, "arrays['theta'].dtype"),
+        ({"arrays__theta__sha256": "0" * 64, "digests": False}, "SHA-256"),
+        ({"arrays__more": {"dtype": "<f4", "shape": [3], "sha256": "0" * 64}, "digests": False}, "'more' is missing"),
+    ],
+)
 def test_a_header_that_does_not_fit_is_refused(saved, changes, words):
     sealed.edit(saved, **changes)
     with pytest.raises(ModelFileError) as error:
@@ -273,8 +276,12 @@ def test_very_long_names_can_be_written(tmp_path):
 
 def test_arguments_of_any_kind_are_saved(tmp_path):
     vae = small_vae(
-        hidden=np.array([8, 4]), latent_dim=np.int64(2), optimizer={"name": "adam", "beta1": np.float32(0.5)},
-        schedule={"name": "steps", "factors": {np.int64(1): 0.5}}, epochs=np.int64(3), random_state=np.int64(4),
+        hidden=np.array([8, 4]),
+        latent_dim=np.int64(2),
+        optimizer={"name": "adam", "beta1": np.float32(0.5)},
+        schedule={"name": "steps", "factors": {np.int64(1): 0.5}},
+        epochs=np.int64(3),
+        random_state=np.int64(4),
     ).fit(grey_rows(), checkpoint=tmp_path / "c.npz")
     vae.save(tmp_path / "m.npz")
     copy = VAE.load(tmp_path / "m.npz")
@@ -312,28 +319,40 @@ def with_header(text: bytes) -> bytes:
     return of_array(np.frombuffer(text, np.uint8))
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (lambda m: m[:1], "'theta' is missing"),
-    (lambda m: m[1:], "holds no 'header'"),
-    (lambda m: [*m, ("more.npy", m[1][1])], "'more.npy', which its header does not name"),
-    (lambda m: [*m, ("README", b"hello")], "'README', which its header does not name"),
-    (lambda m: [m[0], ("theta.npy", m[1][1][:-4])], "436 bytes of numbers, 440 by its header"),
-    (lambda m: [m[0], ("theta.npy", m[1][1] + bytes(4))], "444 bytes of numbers, 440 by its header"),
-    (lambda m: [m[0], ("theta.npy", b"hello")], "no .npy array"),
-    (lambda m: [m[0], ("theta.npy", m[1][1].replace(b"'<f4'", b"'>f4'"))], "'theta' is >f4"),
-    (lambda m: [m[0], ("theta.npy", m[1][1].replace(b"'<f4'", b"'<i4'"))], "'theta' is <i4"),
-    (lambda m: [m[0], ("theta.npy", m[1][1].replace(b"False", b"True "))], "in C order"),
-    (lambda m: [("header.npy", with_header(b"[1]")), m[1]], "no JSON object"),
-    (lambda m: [("header.npy", with_header(b'{"format": NaN}')), m[1]], "NaN is not JSON"),
-    (lambda m: [("header.npy", with_header(b'{"format": "a", "format": "b"}')), m[1]], "two entries of one name"),
-    (lambda m: [("header.npy", with_header(b"[" * 100_000)), m[1]], "no JSON"),
-    (lambda m: [("header.npy", with_header(b"\xff\xfe")), m[1]], "no JSON"),
-    (lambda m: [("header.npy", with_header(b"9" * 5000)), m[1]], "no JSON"),
-    (lambda m: [("header.npy", m[1][1]), m[1]], "'header' is <f4"),
-    (lambda m: [("header.npy", of_array(np.zeros((2, 1), "u1"))), m[1]], "'header' is |u1 of shape (2, 1); expected bytes, in C order"),
-    (lambda m: [("header.npy", of_array(np.zeros((), "u1"))), m[1]], "'header' is |u1 of shape (); expected bytes, in C order"),
-    (lambda m: [m[0], ("theta.npy", of_array(np.zeros((110, 1), "<f4")))], "'theta' is <f4 of shape (110, 1); expected <f4 of shape (110,), in C order"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m: m[:1], "'theta' is missing"),
+        (lambda m: m[1:], "holds no 'header'"),
+        (lambda m: [*m, ("more.npy", m[1][1])], "'more.npy', which its header does not name"),
+        (lambda m: [*m, ("README", b"hello")], "'README', which its header does not name"),
+        (lambda m: [m[0], ("theta.npy", m[1][1][:-4])], "436 bytes of numbers, 440 by its header"),
+        (lambda m: [m[0], ("theta.npy", m[1][1] + bytes(4))], "444 bytes of numbers, 440 by its header"),
+        (lambda m: [m[0], ("theta.npy", b"hello")], "no .npy array"),
+        (lambda m: [m[0], ("theta.npy", m[1][1].replace(b"'<f4'", b"'>f4'"))], "'theta' is >f4"),
+        (lambda m: [m[0], ("theta.npy", m[1][1].replace(b"'<f4'", b"'<i4'"))], "'theta' is <i4"),
+        (lambda m: [m[0], ("theta.npy", m[1][1].replace(b"False", b"True "))], "in C order"),
+        (lambda m: [("header.npy", with_header(b"[1]")), m[1]], "no JSON object"),
+        (lambda m: [("header.npy", with_header(b'{"format": NaN}')), m[1]], "NaN is not JSON"),
+        (lambda m: [("header.npy", with_header(b'{"format": "a", "format": "b"}')), m[1]], "two entries of one name"),
+        (lambda m: [("header.npy", with_header(b"[" * 100_000)), m[1]], "no JSON"),
+        (lambda m: [("header.npy", with_header(b"\xff\xfe")), m[1]], "no JSON"),
+        (lambda m: [("header.npy", with_header(b"9" * 5000)), m[1]], "no JSON"),
+        (lambda m: [("header.npy", m[1][1]), m[1]], "'header' is <f4"),
+        (
+            lambda m: [("header.npy", of_array(np.zeros((2, 1), "u1"))), m[1]],
+            "'header' is |u1 of shape (2, 1); expected bytes, in C order",
+        ),
+        (
+            lambda m: [("header.npy", of_array(np.zeros((), "u1"))), m[1]],
+            "'header' is |u1 of shape (); expected bytes, in C order",
+        ),
+        (
+            lambda m: [m[0], ("theta.npy", of_array(np.zeros((110, 1), "<f4")))],
+            "'theta' is <f4 of shape (110, 1); expected <f4 of shape (110,), in C order",
+        ),
+    ],
+)
 def test_members_that_are_not_as_the_header_says(saved, change, words):
     packed(saved, change(members_of(saved)))
     with pytest.raises(ModelFileError) as error:
@@ -364,7 +383,9 @@ def test_a_header_of_too_many_values_is_refused_before_it_is_parsed(saved, monke
 
 
 def test_every_byte_of_the_zip_s_own_records_is_looked_at_or_of_no_consequence(saved):
-    """A bit of every byte of the first record and the directory turned over, one at a time: refused, or the same model."""
+    """A bit of every byte of the first record and the directory turned over, one at a time: refused, or the same
+    model.
+    """
     whole, theta = saved.read_bytes(), VAE.load(saved).theta_
     directory = whole.index(b"PK\1\2")
     places = [*range(whole.index(b"header.npy") + 10 + 20), *range(directory, len(whole))]
@@ -390,7 +411,9 @@ def test_pipes_and_devices_are_refused_without_waiting(tmp_path):
 
 
 def test_another_program_can_write_a_model(saved):
-    """Its zip with data descriptors, deflate nowhere, the JSON in another order and with other characters than ASCII."""
+    """Its zip with data descriptors, deflate nowhere, the JSON in another order and with other characters than
+    ASCII.
+    """
     header, arrays = sealed.read(saved)
     header = {**dict(sorted(header.items())), "column_names": [f"größe {i}" for i in range(6)]}
     theta = VAE.load(saved).theta_
@@ -423,6 +446,7 @@ def test_parameters_so_large_that_nothing_comes_of_them_are_an_error_where_they_
 
 def test_limits_of_headers_and_of_the_arrays_that_they_state():
     """A header of 256 MiB and 2^23 values; up to 10,000 arrays of float32 or float64, with at most two axes."""
+
     class Header:
         def __init__(self, length, **counts):
             self.length, self.counts = length, counts
@@ -434,27 +458,57 @@ def test_limits_of_headers_and_of_the_arrays_that_they_state():
             return self.counts.get({b",": "commas", b"[": "lists", b"{": "objects"}[what], 0)
 
     most = 2**23
-    for fine in (Header(2**28), Header(3, commas=most), Header(3, lists=most), Header(3, objects=most), Header(2**28, commas=most - 3, lists=2, objects=1)):
+    for fine in (
+        Header(2**28),
+        Header(3, commas=most),
+        Header(3, lists=most),
+        Header(3, objects=most),
+        Header(2**28, commas=most - 3, lists=2, objects=1),
+    ):
         npvae_io._bounded(fine)
-    for wrong in (Header(2**28 + 1), Header(3, commas=most + 1), Header(3, commas=most - 3, lists=2, objects=2), Header(3, commas=1, lists=most)):
-        with pytest.raises(InputError, match=f"a header of {wrong.length} bytes and .* values is too long: at most {2**28} and {most}; the history "):
+    for wrong in (
+        Header(2**28 + 1),
+        Header(3, commas=most + 1),
+        Header(3, commas=most - 3, lists=2, objects=2),
+        Header(3, commas=1, lists=most),
+    ):
+        with pytest.raises(
+            InputError,
+            match=f"a header of {wrong.length} bytes and .* values is too long: at most {2**28} and {most}; the "
+            f"history ",
+        ):
             npvae_io._bounded(wrong)
     array = {"dtype": "<f4", "shape": [2, 0], "sha256": "0" * 64}
-    for fine in ({}, {"a": array}, {"a": {**array, "shape": [], "dtype": "<f8"}}, dict.fromkeys(map(str, range(10_000)), array)):
+    for fine in (
+        {},
+        {"a": array},
+        {"a": {**array, "shape": [], "dtype": "<f8"}},
+        dict.fromkeys(map(str, range(10_000)), array),
+    ):
         assert npvae_io._ARRAYS.read("arrays", fine) == fine
     for wrong in (
-        {"a": {**array, "shape": [1, 1, 1]}}, {"a": {**array, "shape": [-1]}}, {"a": {**array, "dtype": "<i4"}}, {"a": {**array, "sha256": "0"}},
+        {"a": {**array, "shape": [1, 1, 1]}},
+        {"a": {**array, "shape": [-1]}},
+        {"a": {**array, "dtype": "<i4"}},
+        {"a": {**array, "sha256": "0"}},
         dict.fromkeys(map(str, range(10_001)), array),
     ):
         with pytest.raises(InputError):
             npvae_io._ARRAYS.read("arrays", wrong)
 
 
-@pytest.mark.parametrize(("error", "message"), [
-    (ModelFileError("it is cut"), "m.npz: it is cut"), (InputError("x" * 600), "m.npz contradicts itself: " + "x" * 500),
-    (InputTypeError("a type"), "m.npz contradicts itself: a type"),
-    (MissingDependencyError("no cupy"), None), (NonFiniteError("nan"), None), (TypeError("a fault"), None), (KeyError("a fault"), None),
-])
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ModelFileError("it is cut"), "m.npz: it is cut"),
+        (InputError("x" * 600), "m.npz contradicts itself: " + "x" * 500),
+        (InputTypeError("a type"), "m.npz contradicts itself: a type"),
+        (MissingDependencyError("no cupy"), None),
+        (NonFiniteError("nan"), None),
+        (TypeError("a fault"), None),
+        (KeyError("a fault"), None),
+    ],
+)
 def test_what_contradicts_itself_in_a_file_is_the_file_s_fault_and_nothing_else(error, message):
     with pytest.raises(type(error) if message is None else ModelFileError) as caught, refusing("m.npz"):
         raise error
@@ -468,9 +522,16 @@ def test_arrays_of_a_model_inside_another_s_file():
     a, b = np.zeros(1), np.ones(2)
     inside = npvae_io.within("features", {"theta": a, "other": b})
     assert inside == {"features/theta": a, "features/other": b}
-    assert npvae_io.taken_out("features", {**inside, "theta": b, "features": b, "more/features/": a}) == {"theta": a, "other": b}
+    assert npvae_io.taken_out("features", {**inside, "theta": b, "features": b, "more/features/": a}) == {
+        "theta": a,
+        "other": b,
+    }
     refuse_other_arrays({"a": a, "b": b}, ("b", "a"))
-    for arrays, words in (({"b": b}, "the array 'a' is missing"), ({"a": a, "b": b, "c": b}, "the array 'c' is of no use to it"), ({"c": b, "b": b}, "'a' is missing")):
+    for arrays, words in (
+        ({"b": b}, "the array 'a' is missing"),
+        ({"a": a, "b": b, "c": b}, "the array 'c' is of no use to it"),
+        ({"c": b, "b": b}, "'a' is missing"),
+    ):
         with pytest.raises(ModelFileError, match=words):
             refuse_other_arrays(arrays, ("a", "b"))
 
@@ -478,17 +539,29 @@ def test_arrays_of_a_model_inside_another_s_file():
 def test_what_a_file_says_of_itself(saved):
     assert npvae_io.kind_of(saved) == npvae_io.kind_of(str(saved)) == ("model", "VAE")
     size = saved.stat().st_size
-    assert npvae_io.seal_of(str(saved)) == f"format version 2, {size:,} bytes; the header's fields, 1 array of 440 bytes and its SHA-256"
+    assert (
+        npvae_io.seal_of(str(saved))
+        == f"format version 2, {size:,} bytes; the header's fields, 1 array of 440 bytes and its SHA-256"
+    )
     sealed.edit(saved, {"theta": np.zeros(3, "f4"), "other": np.zeros((2, 300))})
     size = saved.stat().st_size
-    assert npvae_io.seal_of(saved) == f"format version 2, {size:,} bytes; the header's fields, 2 arrays of 4,812 bytes and their SHA-256"
+    assert (
+        npvae_io.seal_of(saved)
+        == f"format version 2, {size:,} bytes; the header's fields, 2 arrays of 4,812 bytes and their SHA-256"
+    )
     sealed.edit(saved, estimator=3, library_version="x" * 100)
     assert npvae_io.kind_of(saved) == ("model", "")
 
 
 def test_what_json_cannot_hold_is_null():
     value = {"a": [1.5, float("nan"), (float("inf"), -1)], "b": {"c": -float("inf")}, "d": "x", "e": None, "f": True}
-    assert npvae_io._without_nan(value) == {"a": [1.5, None, [None, -1]], "b": {"c": None}, "d": "x", "e": None, "f": True}
+    assert npvae_io._without_nan(value) == {
+        "a": [1.5, None, [None, -1]],
+        "b": {"c": None},
+        "d": "x",
+        "e": None,
+        "f": True,
+    }
 
 
 def test_arrays_longer_than_a_piece_are_read_whole(saved, monkeypatch):

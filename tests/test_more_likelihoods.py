@@ -51,7 +51,25 @@ def draws(likelihood, outputs, rows=200_000):
 
 #: Through s = 1/2, near it and far from it.
 LOGITS = [
-    0.0, 5e-324, 1e-300, 1e-15, 1e-10, 1e-8, 1e-6, 1e-4, 1e-3, 0.01, 0.1, 0.5, 0.999, 1.0, 1.001, 2.0, 10.0, 80.0, 700.0,
+    0.0,
+    5e-324,
+    1e-300,
+    1e-15,
+    1e-10,
+    1e-8,
+    1e-6,
+    1e-4,
+    1e-3,
+    0.01,
+    0.1,
+    0.5,
+    0.999,
+    1.0,
+    1.001,
+    2.0,
+    10.0,
+    80.0,
+    700.0,
 ]
 
 
@@ -119,7 +137,9 @@ def test_the_coefficients_of_langevin_s_function_are_those_of_bernoulli_numbers(
     numbers = [fractions.Fraction(1)]
     for m in range(1, 21):
         numbers.append(-sum(math.comb(m + 1, k) * numbers[k] for k in range(m)) / (m + 1))
-    assert continuous_bernoulli._LANGEVIN == tuple(float(4**n * numbers[2 * n] / math.factorial(2 * n)) for n in range(1, 11))
+    assert continuous_bernoulli._LANGEVIN == tuple(
+        float(4**n * numbers[2 * n] / math.factorial(2 * n)) for n in range(1, 11)
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -131,7 +151,9 @@ def test_greys_are_drawn_by_the_inverse_of_their_distribution_function(dtype):
         assert found.dtype == dtype and found.min() >= 0.0 and found.max() <= 1.0
         a = np.abs(logits[0].astype(np.float64))
         y = np.array([-math.log1p(u * math.expm1(-v)) / v if v else u for v in a])
-        np.testing.assert_allclose(found[0], np.where(logits[0] > 0, 1.0 - y, y), rtol=1e-5, atol=8 * np.finfo(dtype).eps)
+        np.testing.assert_allclose(
+            found[0], np.where(logits[0] > 0, 1.0 - y, y), rtol=1e-5, atol=8 * np.finfo(dtype).eps
+        )
 
 
 # Student's t
@@ -206,14 +228,21 @@ def test_the_category_drawn_is_the_first_that_the_probabilities_exceed():
 
 
 def test_one_number_is_one_block():
-    assert likelihoods.Categorical(3).config() == {"sizes": [3]} and likelihoods.Categorical(np.int8(3)) == likelihoods.Categorical([3])
+    assert likelihoods.Categorical(3).config() == {"sizes": [3]} and likelihoods.Categorical(
+        np.int8(3)
+    ) == likelihoods.Categorical([3])
 
 
-@pytest.mark.parametrize(("row", "words"), [
-    ([1, 0, 1, np.nan, 0], "row 1 of X lacks some of column 2 to column 4, and not all"),
-    ([1, 0, 1, 0, 0.5], r"X holds 0.5 in column 4 \(row 1\)"), ([1, 0, 0, 1, 1], "row 1 of X has 2 ones from column 2 to column 4"),
-    ([1, 0, np.nan, np.nan, np.nan], None), ([np.nan, np.nan, 0, 0, 1], None),
-])
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ([1, 0, 1, np.nan, 0], "row 1 of X lacks some of column 2 to column 4, and not all"),
+        ([1, 0, 1, 0, 0.5], r"X holds 0.5 in column 4 \(row 1\)"),
+        ([1, 0, 0, 1, 1], "row 1 of X has 2 ones from column 2 to column 4"),
+        ([1, 0, np.nan, np.nan, np.nan], None),
+        ([np.nan, np.nan, 0, 0, 1], None),
+    ],
+)
 def test_blocks_after_the_first_are_looked_at(row, words):
     x = np.array([[0.0, 1, 0, 1, 0], row, [1, 0, 1, 0, 0]])
     likelihood = likelihoods.Categorical([2, 3])
@@ -245,7 +274,8 @@ def test_counts_are_drawn_by_the_inverse_of_the_distribution_function():
 def test_rates_of_single_precision_are_taken_in_double():
     log_rate = np.full((500, 2), [16.1, 3.3], np.float32)
     found, wanted = (
-        likelihoods.Poisson().draw((log_rate.astype(dtype),), {}, random.Stream(3, "data sample", 0)) for dtype in (np.float32, np.float64)
+        likelihoods.Poisson().draw((log_rate.astype(dtype),), {}, random.Stream(3, "data sample", 0))
+        for dtype in (np.float32, np.float64)
     )
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, wanted)
@@ -299,8 +329,13 @@ def test_a_table_is_the_sum_of_its_parts(rng):
 
 def test_a_table_is_trained_saved_and_drawn_from(rng, tmp_path):
     x = np.stack([rng.poisson(4.0, 60), rng.integers(0, 2, 60), rng.standard_normal(60)], axis=1).astype(float)
-    vae = VAE(latent_dim=1, hidden=(4,), epochs=2, random_state=0,
-              likelihood={"name": "table", "columns": [["poisson", 1], ["bernoulli", 1], ["gaussian_decoder", 1]]}).fit(x)
+    vae = VAE(
+        latent_dim=1,
+        hidden=(4,),
+        epochs=2,
+        random_state=0,
+        likelihood={"name": "table", "columns": [["poisson", 1], ["bernoulli", 1], ["gaussian_decoder", 1]]},
+    ).fit(x)
     vae.save(tmp_path / "m.npz")
     np.testing.assert_array_equal(VAE.load(tmp_path / "m.npz").sample(5, mean=False), vae.sample(5, mean=False))
     drawn = vae.sample(50, mean=False)
@@ -315,7 +350,9 @@ def test_the_mean_is_that_of_many_draws(name):
     """E[x|z], which reconstructions and samples show, and not the mode or the parameter."""
     likelihood = likelihoods.KNOWN[name].example(4)
     generator = np.random.default_rng(5)
-    outputs = tuple(np.tile(generator.uniform(-1.0, 1.5, width), (100_000, 1)) for width in likelihood.heads(4).values())
+    outputs = tuple(
+        np.tile(generator.uniform(-1.0, 1.5, width), (100_000, 1)) for width in likelihood.heads(4).values()
+    )
     if name == "student_t":
         outputs[2][...] = 8.0  # degrees of freedom, so that the variance is small enough to see the mean
     own = likelihood.parameters(4)
@@ -341,17 +378,32 @@ def test_counts_of_any_rate_are_drawn_in_no_time():
 # What cannot be
 
 
-@pytest.mark.parametrize(("likelihood", "row", "words"), [
-    ("continuous_bernoulli", [0.5, 1.5], r"X holds 1.5 in column 1 \(row 1\), but .* needs values from 0 to 1"),
-    ("poisson", [3.0, 0.5], r"X holds 0.5 in column 1 \(row 1\), but the poisson likelihood needs counts"),
-    ("poisson", [-1.0, 0.0], r"X holds -1.0 in column 0 \(row 1\)"),
-    ("categorical", [0.5, 0.5], r"X holds 0.5 in column 0 \(row 1\), but the categorical likelihood needs one-hot columns"),
-    ("categorical", [1.0, 1.0], "row 1 of X has 2 ones from column 0 to column 1, but .* exactly one in each block"),
-    ("categorical", [0.0, 0.0], "row 1 of X has 0 ones"),
-    ({"name": "categorical", "sizes": [2, 3]}, [0.0, 1.0], r"blocks of \[2, 3\], 5 columns, but X has 2"),
-    ({"name": "table", "columns": [["bernoulli", 1], ["poisson", 1]]}, [1.0, -2.0], r"X holds -2.0 in column 1 \(row 1\)"),
-    ({"name": "table", "columns": [["bernoulli", 1]]}, [1.0, 1.0], "describes 1 columns, but X has 2"),
-])
+@pytest.mark.parametrize(
+    ("likelihood", "row", "words"),
+    [
+        ("continuous_bernoulli", [0.5, 1.5], r"X holds 1.5 in column 1 \(row 1\), but .* needs values from 0 to 1"),
+        ("poisson", [3.0, 0.5], r"X holds 0.5 in column 1 \(row 1\), but the poisson likelihood needs counts"),
+        ("poisson", [-1.0, 0.0], r"X holds -1.0 in column 0 \(row 1\)"),
+        (
+            "categorical",
+            [0.5, 0.5],
+            r"X holds 0.5 in column 0 \(row 1\), but the categorical likelihood needs one-hot columns",
+        ),
+        (
+            "categorical",
+            [1.0, 1.0],
+            "row 1 of X has 2 ones from column 0 to column 1, but .* exactly one in each block",
+        ),
+        ("categorical", [0.0, 0.0], "row 1 of X has 0 ones"),
+        ({"name": "categorical", "sizes": [2, 3]}, [0.0, 1.0], r"blocks of \[2, 3\], 5 columns, but X has 2"),
+        (
+            {"name": "table", "columns": [["bernoulli", 1], ["poisson", 1]]},
+            [1.0, -2.0],
+            r"X holds -2.0 in column 1 \(row 1\)",
+        ),
+        ({"name": "table", "columns": [["bernoulli", 1]]}, [1.0, 1.0], "describes 1 columns, but X has 2"),
+    ],
+)
 def test_data_outside_the_support_are_refused_by_column(likelihood, row, words):
     x = np.array([[1.0, 0.0], row])
     with pytest.raises(InputError, match=words):
@@ -372,21 +424,48 @@ def test_columns_are_called_by_their_names():
         likelihoods.Categorical().check_data(np.ones((1, 2)), Named.columns)
 
 
-@pytest.mark.parametrize(("choice", "error", "words"), [
-    ({"name": "table", "columns": []}, InputError, "columns is empty"),
-    ({"name": "table", "columns": "bernoulli"}, InputTypeError, "columns must be a list of likelihoods"),
-    ({"name": "table", "columns": ["bernoulli"]}, InputTypeError, "entry 0 of columns must be a likelihood and its number"),
-    ({"name": "table", "columns": [["bernoulli", 1, 1]]}, InputTypeError, "entry 0 of columns must be a likelihood and its number"),
-    ({"name": "table", "columns": [["bernoulli", 1], ["poisson", 0]]}, InputError, "the number of columns of entry 1 of columns must be at least 1"),
-    ({"name": "table", "columns": [["bernoulli", 0]]}, InputError, "entry 0 of columns must be at least 1"),
-    ({"name": "table", "columns": [{"likelihood": "poisson"}]}, InputError, "must have the keys 'likelihood' and 'columns'"),
-    ({"name": "table", "columns": [[{"name": "table", "columns": [["poisson", 1]]}, 1]]}, InputError, "entry 0 of columns is a table"),
-    ({"name": "table", "columns": [[{"name": "categorical", "sizes": [2]}, 3]]}, InputError, r"blocks of \[2\], 2 columns, but X has 3"),
-    ({"name": "categorical", "sizes": "2+3"}, InputTypeError, "sizes must be a list of whole numbers"),
-    ({"name": "categorical", "sizes": [2, 0]}, InputError, "each of sizes must be at least 1"),
-    ({"name": "student_t", "smallest": 0}, InputError, "smallest must be finite and above 0"),
-    ({"name": "student_t", "floor": -1}, InputError, "floor must be finite and at least 0"),
-])
+@pytest.mark.parametrize(
+    ("choice", "error", "words"),
+    [
+        ({"name": "table", "columns": []}, InputError, "columns is empty"),
+        ({"name": "table", "columns": "bernoulli"}, InputTypeError, "columns must be a list of likelihoods"),
+        (
+            {"name": "table", "columns": ["bernoulli"]},
+            InputTypeError,
+            "entry 0 of columns must be a likelihood and its number",
+        ),
+        (
+            {"name": "table", "columns": [["bernoulli", 1, 1]]},
+            InputTypeError,
+            "entry 0 of columns must be a likelihood and its number",
+        ),
+        (
+            {"name": "table", "columns": [["bernoulli", 1], ["poisson", 0]]},
+            InputError,
+            "the number of columns of entry 1 of columns must be at least 1",
+        ),
+        ({"name": "table", "columns": [["bernoulli", 0]]}, InputError, "entry 0 of columns must be at least 1"),
+        (
+            {"name": "table", "columns": [{"likelihood": "poisson"}]},
+            InputError,
+            "must have the keys 'likelihood' and 'columns'",
+        ),
+        (
+            {"name": "table", "columns": [[{"name": "table", "columns": [["poisson", 1]]}, 1]]},
+            InputError,
+            "entry 0 of columns is a table",
+        ),
+        (
+            {"name": "table", "columns": [[{"name": "categorical", "sizes": [2]}, 3]]},
+            InputError,
+            r"blocks of \[2\], 2 columns, but X has 3",
+        ),
+        ({"name": "categorical", "sizes": "2+3"}, InputTypeError, "sizes must be a list of whole numbers"),
+        ({"name": "categorical", "sizes": [2, 0]}, InputError, "each of sizes must be at least 1"),
+        ({"name": "student_t", "smallest": 0}, InputError, "smallest must be finite and above 0"),
+        ({"name": "student_t", "floor": -1}, InputError, "floor must be finite and at least 0"),
+    ],
+)
 def test_bad_arguments_are_refused(choice, error, words):
     with pytest.raises(error, match=words):
         likelihoods.get(choice)

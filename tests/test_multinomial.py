@@ -1,4 +1,6 @@
-"""The multinomial likelihood with a row's total: against loops over Python floats, sums over all rows of counts, draws, starts."""
+"""The multinomial likelihood with a row's total: against loops over Python floats, sums over all rows of counts,
+draws, starts.
+"""
 
 import itertools
 import math
@@ -20,7 +22,11 @@ def wanted_nll(logits, log_mean, log_size, x):
     log_total = math.lgamma(n + size) - math.lgamma(size) - math.lgamma(n + 1) + size * math.log(size / (size + mean))
     log_total += n * math.log(mean / (size + mean))
     log_sum = math.log(sum(math.exp(v) for v in logits))
-    return -log_total - math.lgamma(n + 1) + sum(math.lgamma(v + 1) - v * (a - log_sum) for a, v in zip(logits, x, strict=True))
+    return (
+        -log_total
+        - math.lgamma(n + 1)
+        + sum(math.lgamma(v + 1) - v * (a - log_sum) for a, v in zip(logits, x, strict=True))
+    )
 
 
 def own(log_mean, log_size, dtype=np.float64):
@@ -52,14 +58,21 @@ def test_gradients_with_missing_rows(ops, rng):
     observed[2], observed[3] = True, False
     parameters = own(1.3, 0.2)
     for mask in (None, observed):
+
         def function(logits, mean, size, mask=mask):
             nll, backward = nll_of(logits, {"log_total_mean": mean, "log_total_size": size}, x, mask)
-            return nll, lambda dnll: (backward(dnll)[0][0], backward(dnll)[1]["log_total_mean"], backward(dnll)[1]["log_total_size"])
+            return nll, lambda dnll: (
+                backward(dnll)[0][0],
+                backward(dnll)[1]["log_total_mean"],
+                backward(dnll)[1]["log_total_size"],
+            )
 
         assert check_gradient(function, [logits, *parameters.values()], names=["logits", *parameters])
     nll, backward = nll_of(logits, parameters, x, observed, ops)
     for b in range(6):
-        assert float(nll[b]) == pytest.approx(wanted_nll(logits[b], 1.3, 0.2, x[b]) if observed[b, 0] else 0.0, rel=1e-11)
+        assert float(nll[b]) == pytest.approx(
+            wanted_nll(logits[b], 1.3, 0.2, x[b]) if observed[b, 0] else 0.0, rel=1e-11
+        )
     assert not backward(1.0)[0][0][~observed].any()
 
 
@@ -69,7 +82,10 @@ def test_large_counts_keep_their_digits_in_single_precision(rng, scale):
     logits = (rng.standard_normal((5, 6)) + 1.0).astype(np.float32)
     x = rng.poisson(scale * np.exp(logits.astype(float))).astype(np.float32)
     log_mean = math.log(float(x.sum(axis=1).mean()))
-    wanted = [wanted_nll(row.astype(float), log_mean, 1.0, counts.astype(float)) for row, counts in zip(logits, x, strict=True)]
+    wanted = [
+        wanted_nll(row.astype(float), log_mean, 1.0, counts.astype(float))
+        for row, counts in zip(logits, x, strict=True)
+    ]
     found = nll_of(logits, own(log_mean, 1.0, np.float32), x)[0]
     np.testing.assert_allclose(found, wanted, rtol=1e-5 if scale == 1.0 else 0.01)
 
@@ -105,9 +121,17 @@ def test_starts(rng):
     x = rng.multinomial(total, [0.5, 0.3, 0.2]).astype(float)
     likelihood = likelihoods.Multinomial()
     parameters = likelihood.initial_own(x)
-    assert np.exp(parameters["log_total_mean"]) == pytest.approx(total.mean()) and np.exp(parameters["log_total_size"]) == pytest.approx(4.0, rel=0.1)
-    (d_logits,), d_own = nll_of(np.tile(likelihood.initial_biases(x)["logits"], (len(x), 1)), parameters, x)[1](1.0 / len(x))
-    assert np.abs(d_logits.sum(axis=0)).max() < 1e-9 and abs(d_own["log_total_mean"][0]) < 1e-9 and abs(d_own["log_total_size"][0]) < 0.1
+    assert np.exp(parameters["log_total_mean"]) == pytest.approx(total.mean()) and np.exp(
+        parameters["log_total_size"]
+    ) == pytest.approx(4.0, rel=0.1)
+    (d_logits,), d_own = nll_of(np.tile(likelihood.initial_biases(x)["logits"], (len(x), 1)), parameters, x)[1](
+        1.0 / len(x)
+    )
+    assert (
+        np.abs(d_logits.sum(axis=0)).max() < 1e-9
+        and abs(d_own["log_total_mean"][0]) < 1e-9
+        and abs(d_own["log_total_size"][0]) < 0.1
+    )
     holes = np.where(rng.random((len(x), 1)) < 0.5, np.nan, x)
     np.testing.assert_allclose(likelihood.initial_own(holes)["log_total_size"], parameters["log_total_size"], atol=0.1)
     assert likelihood.initial_own(np.full((2, 3), np.nan)) == {}
@@ -125,18 +149,34 @@ def test_starts(rng):
 def test_only_whole_rows_of_counts_are_taken():
     likelihood = likelihoods.Multinomial()
     likelihood.check_data(np.array([[1.0, 0.0], [np.nan, np.nan]]))
-    with pytest.raises(InputError, match="row 1 of X lacks some of its counts, and not all: the multinomial likelihood needs a row's total"):
+    with pytest.raises(
+        InputError,
+        match="row 1 of X lacks some of its counts, and not all: the multinomial likelihood needs a row's total",
+    ):
         likelihood.check_data(np.array([[1.0, 0.0], [np.nan, 2.0]]))
-    with pytest.raises(InputError, match=r"X holds 0.5 in column 'b' \(row 0\), but the multinomial likelihood needs counts"):
+    with pytest.raises(
+        InputError, match=r"X holds 0.5 in column 'b' \(row 0\), but the multinomial likelihood needs counts"
+    ):
         likelihood.check_data(np.array([[1.0, 0.5]]), ["a", "b"])
 
 
 def test_topics_are_learnt_saved_and_drawn_from(rng, tmp_path):
     topics = rng.dirichlet(np.full(12, 0.3), 2)
     x = rng.multinomial(rng.integers(20, 60, 200), topics[rng.integers(0, 2, 200)]).astype(float)
-    vae = VAE(1, (8,), likelihood="multinomial", epochs=30, optimizer="adam", learning_rate=0.01, batch_size=50, random_state=0).fit(x)
+    vae = VAE(
+        1,
+        (8,),
+        likelihood="multinomial",
+        epochs=30,
+        optimizer="adam",
+        learning_rate=0.01,
+        batch_size=50,
+        random_state=0,
+    ).fit(x)
     assert vae.history_["loss"][-1] < vae.history_["loss"][0] - 5.0
     vae.save(tmp_path / "m.npz")
     drawn = VAE.load(tmp_path / "m.npz").sample(300, mean=False)
     np.testing.assert_array_equal(drawn, vae.sample(300, mean=False))
-    assert drawn.sum(axis=1).mean() == pytest.approx(x.sum(axis=1).mean(), rel=0.15) and (drawn == np.floor(drawn)).all()
+    assert (
+        drawn.sum(axis=1).mean() == pytest.approx(x.sum(axis=1).mean(), rel=0.15) and (drawn == np.floor(drawn)).all()
+    )

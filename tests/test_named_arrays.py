@@ -1,4 +1,6 @@
-"""Arrays that do not fit: the message names the one that differs and the one it is compared with, as the function calls them."""
+"""Arrays that do not fit: the message names the one that differs and the one it is compared with, as the function
+calls them.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,20 @@ def message(array: str, shape, other: str, than) -> str:
 
 #: Of every likelihood, but a table of others, the output that is compared with the data.
 HEADS = {
-    "bernoulli": "logits", "continuous_bernoulli": "logits", "squared_error": "mean", "gaussian": "mean", "gaussian_one_variance": "mean",
-    "gaussian_per_feature": "mean", "gaussian_decoder": "mean", "student_t": "location", "poisson": "log_rate", "categorical": "logits",
-    "negative_binomial": "log_mean", "bounded": "location", "multinomial": "logits", "dirichlet_multinomial": "log_concentration",
+    "bernoulli": "logits",
+    "continuous_bernoulli": "logits",
+    "squared_error": "mean",
+    "gaussian": "mean",
+    "gaussian_one_variance": "mean",
+    "gaussian_per_feature": "mean",
+    "gaussian_decoder": "mean",
+    "student_t": "location",
+    "poisson": "log_rate",
+    "categorical": "logits",
+    "negative_binomial": "log_mean",
+    "bounded": "location",
+    "multinomial": "logits",
+    "dirichlet_multinomial": "log_concentration",
 }
 
 
@@ -35,7 +48,9 @@ HEADS = {
 def test_outputs_that_are_not_like_the_data(name):
     likelihood = likelihoods.KNOWN[name].example(4)
     outputs = tuple(ones(3, width) for width in likelihood.heads(4).values())
-    parameters = {key: np.broadcast_to(value, np.shape(value)).astype(float) for key, value in likelihood.parameters(4).items()}
+    parameters = {
+        key: np.broadcast_to(value, np.shape(value)).astype(float) for key, value in likelihood.parameters(4).items()
+    }
     x = np.eye(4)[:3] if name != "ordinal" else np.tri(4)[:3]
     nll, backward = likelihood.negative_log_likelihood(OPS, outputs, x, parameters)
     assert nll.shape == (3,)
@@ -56,7 +71,8 @@ def test_outputs_that_are_not_like_the_data(name):
 def test_layers():
     mu, logvar, eps = ones(3, 2), ones(3, 2), ones(3, 2)
     for arguments, words in (
-        ((mu, ones(3, 1), eps), message("logvar", (3, 1), "mu", (3, 2))), ((mu, logvar, ones(2, 2)), message("eps", (2, 2), "mu", (3, 2))),
+        ((mu, ones(3, 1), eps), message("logvar", (3, 1), "mu", (3, 2))),
+        ((mu, logvar, ones(2, 2)), message("eps", (2, 2), "mu", (3, 2))),
     ):
         with pytest.raises(InputError) as error:
             sample(OPS, *arguments)

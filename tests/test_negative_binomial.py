@@ -1,4 +1,6 @@
-"""The negative binomial likelihood, and the draws of counts: against 50 digits, sums over the support, moments, chi squares."""
+"""The negative binomial likelihood, and the draws of counts: against 50 digits, sums over the support, moments, chi
+squares.
+"""
 
 import decimal
 import math
@@ -16,7 +18,16 @@ from npvae.model import Architecture, Model
 OPS = Ops(np)
 D = decimal.Decimal
 #: B_2k / (2 k (2 k - 1)), of Stirling's series.
-BERNOULLI = [D(1) / 12, D(-1) / 360, D(1) / 1260, D(-1) / 1680, D(1) / 1188, D(-691) / 360360, D(1) / 156, D(-3617) / 122400]
+BERNOULLI = [
+    D(1) / 12,
+    D(-1) / 360,
+    D(1) / 1260,
+    D(-1) / 1680,
+    D(1) / 1188,
+    D(-691) / 360360,
+    D(1) / 156,
+    D(-3617) / 122400,
+]
 
 
 def exact_log_gamma(x: decimal.Decimal) -> decimal.Decimal:
@@ -42,12 +53,16 @@ SIZES = [1e-3, 0.1, 1.0, 7.99, 8.01, 100.0, 1e4, 1e6]
 
 @pytest.mark.parametrize("mean", MEANS)
 def test_terms_and_derivatives_are_exact_from_the_geometric_distribution_to_poisson_s(mean):
-    """In double precision by definition and quotients of differences with 50 digits; in single precision to what its numbers say."""
+    """In double precision by definition and quotients of differences with 50 digits; in single precision to what its
+    numbers say.
+    """
     generator = np.random.default_rng(3)
     with decimal.localcontext() as context, np.errstate(all="raise", under="ignore"):
         context.prec = 50
         for size in SIZES:
-            x = np.unique([0.0, 1.0, 2.0, 1e3, 1e6, np.floor(mean), *generator.negative_binomial(size, size / (size + mean), 2)])
+            x = np.unique(
+                [0.0, 1.0, 2.0, 1e3, 1e6, np.floor(mean), *generator.negative_binomial(size, size / (size + mean), 2)]
+            )
             for dtype, rtol, slope_rtol in ((np.float64, 2e-12, 1e-11), (np.float32, 5e-5, 5e-4)):
                 l, k = dtype(math.log(mean)), dtype(math.log(size))  # noqa: E741
                 found = negative_binomial_terms(np, np.full(x.shape, l), np.full(x.shape, k), x.astype(dtype))
@@ -58,12 +73,16 @@ def test_terms_and_derivatives_are_exact_from_the_geometric_distribution_to_pois
                     at = f"mean {mean:g}, size {size:g}, count {count:g}, {np.dtype(dtype)}"
                     # In single precision log_mean itself says no more than m to a millionth.
                     slack = 0.02 if dtype is np.float32 and mean > 1e5 else 0.0
-                    assert float(found[0][i]) == pytest.approx(float(exact_term(*point, count)), rel=rtol, abs=rtol + slack), at
+                    assert float(found[0][i]) == pytest.approx(
+                        float(exact_term(*point, count)), rel=rtol, abs=rtol + slack
+                    ), at
                     for j, (dl, dk) in enumerate(((step, 0), (0, step))):
                         ahead, behind = (exact_term(point[0] + s * dl, point[1] + s * dk, count) for s in (1, -1))
                         wanted = float((ahead - behind) / (2 * step))
                         scale = max(float(count), mean) * (1e-6 if dtype is np.float32 else 1e-14)
-                        assert float(found[1 + j][i]) == pytest.approx(wanted, rel=slope_rtol, abs=1e-11 if dtype is np.float64 else 1e-6 + 3 * scale), at
+                        assert float(found[1 + j][i]) == pytest.approx(
+                            wanted, rel=slope_rtol, abs=1e-11 if dtype is np.float64 else 1e-6 + 3 * scale
+                        ), at
 
 
 def test_the_derivative_by_the_size_keeps_its_digits_in_the_poisson_limit():
@@ -76,7 +95,12 @@ def test_the_derivative_by_the_size_keeps_its_digits_in_the_poisson_limit():
 
 def loss(log_mean, log_size, x, observed=None, dtype=np.float64, ops=OPS):
     return likelihoods.NegativeBinomial().negative_log_likelihood(
-        ops, (np.asarray(log_mean, dtype),), np.asarray(x, dtype), {"log_size": np.asarray(log_size, dtype)}, True, observed
+        ops,
+        (np.asarray(log_mean, dtype),),
+        np.asarray(x, dtype),
+        {"log_size": np.asarray(log_size, dtype)},
+        True,
+        observed,
     )
 
 
@@ -109,6 +133,7 @@ def test_gradients_with_missing_entries_and_any_strides(ops, rng):
     log_mean = np.ascontiguousarray(log_mean.T)[:, ::-1]
     observed = rng.random((6, 4)) < 0.6
     for there in (None, observed):
+
         def function(log_mean, log_size, there=there):
             nll, backward = loss(log_mean, log_size, x, there)
             return nll, lambda dnll: (backward(dnll)[0][0], backward(dnll)[1]["log_size"])
@@ -129,7 +154,9 @@ def test_outputs_far_out_overflow_nowhere(log_mean):
         nll, backward = loss(np.full((1, 3), log_mean), [-20.0, 0.0, 12.0], x, dtype=np.float32)
         (d_log_mean,), own = backward(1.0)
     assert np.isfinite(nll).all() and np.isfinite(own["log_size"]).all()
-    np.testing.assert_allclose(d_log_mean[0], np.exp([-20.0, 0.0, 12.0]) if log_mean > 0 else -x[0], rtol=1e-5, atol=1e-30)
+    np.testing.assert_allclose(
+        d_log_mean[0], np.exp([-20.0, 0.0, 12.0]) if log_mean > 0 else -x[0], rtol=1e-5, atol=1e-30
+    )
 
 
 # Starts
@@ -137,13 +164,17 @@ def test_outputs_far_out_overflow_nowhere(log_mean):
 
 def test_the_size_starts_by_moments():
     generator = np.random.default_rng(0)
-    x = np.stack([generator.negative_binomial(3.0, 3.0 / 13.0, 60_000), generator.poisson(4.0, 60_000), np.zeros(60_000)], axis=1)
+    x = np.stack(
+        [generator.negative_binomial(3.0, 3.0 / 13.0, 60_000), generator.poisson(4.0, 60_000), np.zeros(60_000)], axis=1
+    )
     own = likelihoods.NegativeBinomial().initial_own(x)["log_size"]
     assert np.exp(own[0]) == pytest.approx(3.0, rel=0.05) and np.exp(own[1]) > 100.0 and np.isfinite(own).all()
     holes = np.where(generator.random(x.shape) < 0.4, np.nan, x)  # the moments of what is there
     np.testing.assert_allclose(likelihoods.NegativeBinomial().initial_own(holes)["log_size"][0], own[0], atol=0.05)
     table = likelihoods.Table([("poisson", 1), ("negative_binomial", 2)])
-    np.testing.assert_array_equal(table.initial_own(x)["part1_log_size"], likelihoods.NegativeBinomial().initial_own(x[:, 1:])["log_size"])
+    np.testing.assert_array_equal(
+        table.initial_own(x)["part1_log_size"], likelihoods.NegativeBinomial().initial_own(x[:, 1:])["log_size"]
+    )
     model = Model(Architecture(3, 1, (2,), likelihood=table, missing=True), OPS)
     views = model.views(model.initial_parameters(0, "float64", holes))
     np.testing.assert_array_equal(views["likelihood/part1_log_size"], table.initial_own(holes)["part1_log_size"])
@@ -153,7 +184,11 @@ def test_the_size_starts_by_moments():
 
 def test_the_linear_start_has_the_columns_mean_and_the_noise(rng):
     """By averages over z: E[m] is the mean, E[m + m^2 / r] the noise where that is above the mean."""
-    mean, V, noise = np.array([2.0, 50.0, 6.0]), np.array([[0.3, 20.0, 0.5], [0.4, -30.0, 0.0]]), np.array([5.0, 2000.0, 1.0])
+    mean, V, noise = (
+        np.array([2.0, 50.0, 6.0]),
+        np.array([[0.3, 20.0, 0.5], [0.4, -30.0, 0.0]]),
+        np.array([5.0, 2000.0, 1.0]),
+    )
     start = likelihoods.NegativeBinomial().linear_start(mean, V, noise)
     m = np.exp(rng.standard_normal((300_000, 2)) @ start["path"]["log_mean"] + start["bias"]["log_mean"])
     np.testing.assert_allclose(m.mean(axis=0), mean, rtol=0.015)
@@ -171,8 +206,11 @@ def chi_square_fits(drawn, p) -> None:
     stats = pytest.importorskip("scipy.stats")
     expected = p * drawn.size
     wide = expected >= 10.0
-    found = np.bincount(np.minimum(drawn.astype(int), p.size), minlength=p.size + 1)[:p.size]
-    found, expected = np.append(found[wide], drawn.size - found[wide].sum()), np.append(expected[wide], drawn.size - expected[wide].sum())
+    found = np.bincount(np.minimum(drawn.astype(int), p.size), minlength=p.size + 1)[: p.size]
+    found, expected = (
+        np.append(found[wide], drawn.size - found[wide].sum()),
+        np.append(expected[wide], drawn.size - expected[wide].sum()),
+    )
     statistic = ((found - expected) ** 2 / np.maximum(expected, 1e-9)).sum()
     assert expected[-1] < 0.02 * drawn.size and stats.chi2.sf(statistic, found.size - 1) > 1e-6
 
@@ -185,9 +223,11 @@ def test_counts_of_large_rates_are_drawn_exactly(rate):
 
 
 class Evenly:
-    """A stream whose uniform numbers, taken in pairs, fill the square evenly: the shares of draws are those of areas, to a thousandth.
+    """A stream whose uniform numbers, taken in pairs, fill the square evenly: the shares of draws are those of areas,
+    to a thousandth.
 
-    Source: Roberts (2018), "The unreasonable effectiveness of quasirandom sequences": multiples of powers of the plastic number.
+    Source: Roberts (2018), "The unreasonable effectiveness of quasirandom sequences": multiples of powers of the
+    plastic number.
     """
 
     def __init__(self):
@@ -241,7 +281,10 @@ def test_logarithms_of_gamma_numbers_have_their_moments(shape):
 def test_draws_have_the_probabilities(mean, size):
     x = np.arange(3000.0)[:, None]
     p = np.exp(-loss(np.full(x.shape, math.log(mean)), [math.log(size)], x)[0])
-    outputs, own = (np.full((60_000, 2), math.log(mean), np.float32),), {"log_size": np.full(2, math.log(size), np.float32)}
+    outputs, own = (
+        (np.full((60_000, 2), math.log(mean), np.float32),),
+        {"log_size": np.full(2, math.log(size), np.float32)},
+    )
     drawn = likelihoods.NegativeBinomial().draw(outputs, own, random.Stream(4, "data sample", 0))
     assert drawn.dtype == np.float32
     chi_square_fits(drawn[:, 0], p)
@@ -250,14 +293,18 @@ def test_draws_have_the_probabilities(mean, size):
 
 def test_a_rate_that_is_not_finite_cannot_be_drawn_from():
     with pytest.raises(ValueError, match=r"a Poisson rate of exp\(.*\) cannot be drawn from"):
-        likelihoods.NegativeBinomial().draw((np.full((1, 1), 900.0),), {"log_size": np.zeros(1)}, random.Stream(0, "data sample", 0))
+        likelihoods.NegativeBinomial().draw(
+            (np.full((1, 1), 900.0),), {"log_size": np.zeros(1)}, random.Stream(0, "data sample", 0)
+        )
 
 
 # Training
 
 
 def test_rates_up_to_a_million_are_fitted_in_single_precision(ops):
-    """By Adam, as of a decoder that is its biases: finite all the way, from 0 and from the data; from near the data to the optimum."""
+    """By Adam, as of a decoder that is its biases: finite all the way, from 0 and from the data; from near the data
+    to the optimum.
+    """
     generator = np.random.default_rng(0)
     mean, size = np.array([0.05, 3.0, 1e3, 1e6]), np.array([0.5, 2.0, 5.0, 50.0])
     counts = generator.negative_binomial(size, size / (size + mean), (400, 4)).astype(np.float32).astype(float)
@@ -280,8 +327,12 @@ def test_rates_up_to_a_million_are_fitted_in_single_precision(ops):
 
 def test_a_model_is_trained_saved_and_drawn_from(tmp_path):
     generator = np.random.default_rng(0)
-    x = generator.negative_binomial(2.0, 2.0 / (2.0 + np.exp([0.0, 1.0, 2.0] + generator.standard_normal((100, 1))))).astype(float)
-    vae = VAE(1, (4,), likelihood="negative_binomial", epochs=20, batch_size=20, learning_rate=0.01, random_state=0).fit(x)
+    x = generator.negative_binomial(
+        2.0, 2.0 / (2.0 + np.exp([0.0, 1.0, 2.0] + generator.standard_normal((100, 1))))
+    ).astype(float)
+    vae = VAE(
+        1, (4,), likelihood="negative_binomial", epochs=20, batch_size=20, learning_rate=0.01, random_state=0
+    ).fit(x)
     assert vae.history_["loss"][-1] < vae.history_["loss"][0]
     assert vae.parameters_["likelihood/log_size"].any()
     vae.save(tmp_path / "m.npz")
@@ -292,7 +343,9 @@ def test_a_model_is_trained_saved_and_drawn_from(tmp_path):
 
 def test_only_counts_are_taken():
     for value in (0.5, -1.0):
-        with pytest.raises(ValueError, match=r"in column 'b' \(row 0\), but the negative_binomial likelihood needs counts"):
+        with pytest.raises(
+            ValueError, match=r"in column 'b' \(row 0\), but the negative_binomial likelihood needs counts"
+        ):
             likelihoods.NegativeBinomial().check_data(np.array([[1.0, value]]), ["a", "b"])
     likelihoods.NegativeBinomial().check_data(np.array([[0.0, np.nan, 1e6]]))
 
@@ -302,7 +355,10 @@ def test_only_counts_are_taken():
 
 def test_what_is_left_of_stirling_s_formula(dtype):
     x = np.array([1e-3, 0.1, 0.5, 1.0, 2.0, 7.5, 7.999, 8.0, 8.5, 30.0, 1e3, 1e6])
-    found, slope = special.stirling_remainder(np, x.astype(dtype)), special.stirling_remainder_slope(np, x.astype(dtype))
+    found, slope = (
+        special.stirling_remainder(np, x.astype(dtype)),
+        special.stirling_remainder_slope(np, x.astype(dtype)),
+    )
     assert found.dtype == slope.dtype == dtype
     with decimal.localcontext() as context:
         context.prec = 50
@@ -330,4 +386,6 @@ def test_log1p_falls_short_of_its_argument_by_half_the_square():
             context.prec = 60
             wanted = float(D(float(value)) - (1 + D(float(value))).ln())
         assert found[i] == pytest.approx(wanted, rel=1e-14, abs=0.0)
-    np.testing.assert_allclose(special.log1p_shortfall(np, e.astype(np.float32), np.log1p(e).astype(np.float32)), found, rtol=3e-6)
+    np.testing.assert_allclose(
+        special.log1p_shortfall(np, e.astype(np.float32), np.log1p(e).astype(np.float32)), found, rtol=3e-6
+    )

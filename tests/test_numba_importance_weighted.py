@@ -41,10 +41,17 @@ def test_every_likelihood_that_the_program_knows(likelihood, estimator):
     check(x, objective=ImportanceWeighted(3, estimator), architecture={"likelihood": likelihood}, optimizer="adam")
 
 
-@pytest.mark.parametrize("shape", [
-    {"hidden": ()}, {"hidden": (9, 4), "decoder_hidden": (3,), "activation": "tanh"}, {"latent_dim": 1},
-    {"latent_dim": 17, "activation": "softplus"}, {"hidden": (5,), "decoder_hidden": (), "activation": "identity"},
-], ids=str)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"hidden": ()},
+        {"hidden": (9, 4), "decoder_hidden": (3,), "activation": "tanh"},
+        {"latent_dim": 1},
+        {"latent_dim": 17, "activation": "softplus"},
+        {"hidden": (5,), "decoder_hidden": (), "activation": "identity"},
+    ],
+    ids=str,
+)
 def test_shapes(shape):
     check(grey(23), objective=ImportanceWeighted(4), architecture=shape, optimizer="adam")
 
@@ -54,9 +61,11 @@ def test_every_kind_of_last_batch(rows, batch_size):
     check(grey(rows), objective=ImportanceWeighted(3, "dreg"), batch_size=batch_size, epochs=3)
 
 
-@pytest.mark.parametrize("settings", [
-    {"binarize": "dynamic"}, {"kl_warmup": 1.5, "beta": 2.0, "epochs": 3}, {"clip_norm": 0.05, "schedule": "cosine"},
-], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [{"binarize": "dynamic"}, {"kl_warmup": 1.5, "beta": 2.0, "epochs": 3}, {"clip_norm": 0.05, "schedule": "cosine"}],
+    ids=str,
+)
 def test_settings_and_validation(settings):
     check(grey(23), grey(9, seed=4), objective=ImportanceWeighted(3), optimizer="adam", **settings)
 
@@ -77,7 +86,9 @@ def test_any_number_of_threads_gives_the_same_bits(estimator, monkeypatch):
 @pytest.mark.parametrize("beta", [1.0, 0.6])
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_the_gradient_that_the_program_leaves(likelihood, beta):
-    """Of the standard estimator, against differences of the program's own loss; the loss against the specification's."""
+    """Of the standard estimator, against differences of the program's own loss; the loss against the
+    specification's.
+    """
     x = grey(6) if likelihood == "bernoulli" else real(6)
     shape = {"likelihood": likelihood, "activation": "tanh", "hidden": (6, 4), "latent_dim": 3}
     settings = {"optimizer": "sgd", "batch_size": 6, "objective": ImportanceWeighted(4)}
@@ -107,8 +118,8 @@ def test_the_gradient_that_the_program_leaves(likelihood, beta):
 
 
 def test_samples_whose_weights_are_nothing():
-    """One sample takes all the weight, as far as the dtype can tell; nothing overflows. Log-weights of millions are rounded
-    to 1e-10."""
+    """One sample takes all the weight, as far as the dtype can tell; nothing overflows. Log-weights of millions are
+    rounded to 1e-10."""
     x, settings = 100.0 * real(23, 300), {"architecture": {"likelihood": "squared_error"}, "learning_rate": 1e-9}
     for estimator in ESTIMATORS:
         found, wanted = (
@@ -121,7 +132,11 @@ def test_samples_whose_weights_are_nothing():
 def test_log_weights_that_are_thousands_apart():
     """exp of a difference the wrong way round would overflow."""
     x, states = 1e4 * real(23, 300), []
-    settings = {"architecture": {"likelihood": "squared_error"}, "learning_rate": 1e-12, "objective": ImportanceWeighted(7)}
+    settings = {
+        "architecture": {"likelihood": "squared_error"},
+        "learning_rate": 1e-12,
+        "objective": ImportanceWeighted(7),
+    }
     for ops in (specification(), on_numba()):
         state = start(ops, x, **settings)
         views = make(ops, x, **settings)[0].views(state.theta)
@@ -188,8 +203,15 @@ def test_loss_curves_of_the_digits_agree_between_backends():
     for estimator in ESTIMATORS:
         curves = [
             run(
-                ops, x, architecture=shape, epochs=3, batch_size=64, learning_rate=1e-3, optimizer="adam",
-                objective=ImportanceWeighted(5, estimator), binarize="dynamic",
+                ops,
+                x,
+                architecture=shape,
+                epochs=3,
+                batch_size=64,
+                learning_rate=1e-3,
+                optimizer="adam",
+                objective=ImportanceWeighted(5, estimator),
+                binarize="dynamic",
             ).history
             for ops in (backend.get("numpy"), on_numba())
         ]

@@ -131,7 +131,7 @@ def test_a_trial_of_fewer_threads_is_short(monkeypatch):
     for trial, done in ((2, 2), (None, 5)):
         monkeypatch.setattr(trainer._choice, "steps_of_trial", lambda trial=trial: trial)
         stretch = trainer.take_steps(
-            state.theta, np.empty_like(state.theta), state.optimizer_state, np.arange(40), 0, 0, [0.1] * 5, [1.0] * 5,
+            state.theta, np.empty_like(state.theta), state.optimizer_state, np.arange(40), 0, 0, [0.1] * 5, [1.0] * 5
         )
         assert stretch.done == len(stretch.losses) == len(stretch.norms) == done
 
@@ -167,12 +167,24 @@ def test_the_number_of_shares_changes_no_bit(monkeypatch, all_threads, each):
         assert_same_bits(run(on_numba(threads), x, **settings), wanted)
 
 
-@pytest.mark.parametrize(("threads", "rows", "samples", "shares"), [
-    (2, 2**13, 0, 4), (2, 2**13 - 1, 0, 1), (2, 2**11, 4, 4), (2, 2**11 - 1, 4, 1), (2, 2**13, 1, 4), (8, 2**13, 0, 2), (5, 2**13, 0, 3),
-    (16, 2**13, 0, 1), (64, 2**20, 0, 1),
-])
+@pytest.mark.parametrize(
+    ("threads", "rows", "samples", "shares"),
+    [
+        (2, 2**13, 0, 4),
+        (2, 2**13 - 1, 0, 1),
+        (2, 2**11, 4, 4),
+        (2, 2**11 - 1, 4, 1),
+        (2, 2**13, 1, 4),
+        (8, 2**13, 0, 2),
+        (5, 2**13, 0, 3),
+        (16, 2**13, 0, 1),
+        (64, 2**20, 0, 1),
+    ],
+)
 def test_long_phases_have_several_shares_a_thread(threads, rows, samples, shares):
-    """From 2^26 multiplications of the largest product, here of 64 x 128 numbers of W: four, together not more than 16."""
+    """From 2^26 multiplications of the largest product, here of 64 x 128 numbers of W: four, together not more than
+    16.
+    """
     layers = [SimpleNamespace(inputs=64, outputs=128), SimpleNamespace(inputs=128, outputs=3)]
     model = SimpleNamespace(architecture=SimpleNamespace(dense_layers=lambda: layers))
     program = SimpleNamespace(_model=model, _batch=rows, _samples=samples, _threads=threads)
@@ -181,8 +193,8 @@ def test_long_phases_have_several_shares_a_thread(threads, rows, samples, shares
 
 @pytest.mark.parametrize(("features", "hidden"), [(7, (300,)), (300, (7,))])
 def test_the_memory_of_a_run(features, hidden):
-    """Scratch memory for the widest product; counters a line of the cache each, wherever the first line begins; gradients
-    only where there is training."""
+    """Scratch memory for the widest product; counters a line of the cache each, wherever the first line begins;
+    gradients only where there is training."""
     x = grey(40, features)
     model, settings = make(on_numba(3), x, {"hidden": hidden})
     trainer = fused.trainer_for(model.ops, model, settings, x)
@@ -204,8 +216,8 @@ def afterwards(program, plan, threads):
 
 
 def held_up(program, plan, threads):
-    """The second thread does its share of the first phase, and while it waits for the others' it is put aside until they
-    have done everything."""
+    """The second thread does its share of the first phase, and while it waits for the others' it is put aside until
+    they have done everything."""
     first = ctypes.c_int64.from_address(int(plan[Train.SYNC]) + sizes.TAKEN * CACHE_LINE)
     first.value = 1  # as if the first thread had taken its share of phase 1
     waits = []
@@ -252,7 +264,9 @@ def test_each_thread_has_scratch_memory_of_its_own(monkeypatch, all_threads):
     def only_the_second(program, plan, threads):
         plan[Train.THREADS] = threads
         each = int(plan[Train.SCRATCH_BYTES])
-        scratch = np.frombuffer((ctypes.c_uint8 * (3 * each)).from_address(int(plan[Train.SCRATCH])), np.uint8).reshape(3, each)
+        scratch = np.frombuffer((ctypes.c_uint8 * (3 * each)).from_address(int(plan[Train.SCRATCH])), np.uint8).reshape(
+            3, each
+        )
         scratch[...] = 165
         program.run(plan.ctypes.data, 1)
         assert [(part != 165).any() for part in scratch] == [False, True, False]
@@ -263,8 +277,8 @@ def test_each_thread_has_scratch_memory_of_its_own(monkeypatch, all_threads):
 
 
 def test_what_the_system_is_asked_for_where_a_thread_waits(monkeypatch, all_threads):
-    """Linux's futex(2) for threads of one process: to wait (128) while the counter of shares is as it was seen, without a limit
-    of time, and to wake (129) everybody who waits for it."""
+    """Linux's futex(2) for threads of one process: to wait (128) while the counter of shares is as it was seen, without
+    a limit of time, and to wake (129) everybody who waits for it."""
     x, asked = grey(40, dtype="float32"), []
 
     def with_a_system_of_our_own(program, plan, threads):
@@ -324,9 +338,11 @@ def test_a_late_thread_of_a_refused_step_ends(monkeypatch, all_threads):
     """Its numbers are not finite: the others return in the middle of the call, and so does it."""
     x = grey(40)
     x[20, 3] = np.nan
-    monkeypatch.setattr(parallel, "run", lambda program, plan, threads: (
-        plan.__setitem__(Train.THREADS, threads), afterwards(program, plan, threads),
-    ))
+    monkeypatch.setattr(
+        parallel,
+        "run",
+        lambda program, plan, threads: (plan.__setitem__(Train.THREADS, threads), afterwards(program, plan, threads)),
+    )
     with pytest.raises(NonFiniteError):
         run(on_numba(2), x)
 
@@ -361,9 +377,15 @@ def test_a_thread_that_waits_sleeps_until_it_is_woken(monkeypatch, all_threads):
     assert set(slept) == {1}  # its own share alone was done
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("platform.machine", lambda: "riscv64"), ("sys.platform", "darwin"), ("sys.maxsize", 2**31 - 1), ("sys.byteorder", "big"),
-])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("platform.machine", lambda: "riscv64"),
+        ("sys.platform", "darwin"),
+        ("sys.maxsize", 2**31 - 1),
+        ("sys.byteorder", "big"),
+    ],
+)
 def test_where_there_is_no_futex_that_is_known(monkeypatch, name, value):
     """Another system, another processor, one of 32 bits, or one whose lower half of a number comes last."""
     monkeypatch.setattr(sys, "platform", "linux")
@@ -380,6 +402,7 @@ def test_a_c_library_without_these_functions(monkeypatch):
         assert parallel.yield_address() == ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value
     monkeypatch.setattr(sys, "platform", "linux")
     for library in (SimpleNamespace(), None):
+
         def load(name, library=library):
             if library is None:
                 raise OSError("no library")
@@ -395,8 +418,13 @@ def test_a_c_library_without_these_functions(monkeypatch):
 @pytest.mark.parametrize("optimizer", ["rmsprop", "adam", {"name": "sgd", "momentum": 0.9}])
 def test_a_resumed_run_has_the_bits_of_one_that_was_not_cut(tmp_path, optimizer):
     settings = {
-        "backend": "numba", "threads": 2, "optimizer": optimizer, "binarize": "dynamic", "kl_warmup": 3,
-        "validation_fraction": 0.25, "clip_norm": 5.0,
+        "backend": "numba",
+        "threads": 2,
+        "optimizer": optimizer,
+        "binarize": "dynamic",
+        "kl_warmup": 3,
+        "validation_fraction": 0.25,
+        "clip_norm": 5.0,
     }
     whole = small_vae(epochs=5, **settings).fit(grey_rows())
     path = tmp_path / "checkpoint.npz"

@@ -28,12 +28,22 @@ from npvae.optim import SGD, Adam, RMSprop
 # Equal to the specification in float64
 
 
-@pytest.mark.parametrize("optimizer", [
-    RMSprop(), RMSprop(epsilon_inside=False), RMSprop(rho=0.99, epsilon=1e-3, initial_accumulator=1.0),
-    RMSprop(rho=0.0, epsilon=1e-2), RMSprop(rho=0.5, epsilon_inside=False, initial_accumulator=0.3),
-    Adam(), Adam(beta1=0.5, beta2=0.9, epsilon=1e-4), Adam(beta1=0.0, beta2=0.0, epsilon=1e-2),
-    SGD(), SGD(momentum=0.9),
-], ids=repr)
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        RMSprop(),
+        RMSprop(epsilon_inside=False),
+        RMSprop(rho=0.99, epsilon=1e-3, initial_accumulator=1.0),
+        RMSprop(rho=0.0, epsilon=1e-2),
+        RMSprop(rho=0.5, epsilon_inside=False, initial_accumulator=0.3),
+        Adam(),
+        Adam(beta1=0.5, beta2=0.9, epsilon=1e-4),
+        Adam(beta1=0.0, beta2=0.0, epsilon=1e-2),
+        SGD(),
+        SGD(momentum=0.9),
+    ],
+    ids=repr,
+)
 def test_every_optimiser(optimizer):
     check(grey(23), optimizer=optimizer, epochs=3)
 
@@ -41,15 +51,17 @@ def test_every_optimiser(optimizer):
 @pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.5), Gaussian(2.0), Gaussian(0.05), "squared_error"])
 def test_every_likelihood_that_the_program_knows(likelihood):
     check(
-        grey(23) if isinstance(likelihood, Bernoulli) else real(23), architecture={"likelihood": likelihood},
+        grey(23) if isinstance(likelihood, Bernoulli) else real(23),
+        architecture={"likelihood": likelihood},
         optimizer="adam",
     )
 
 
 @pytest.mark.parametrize("name", activations.NAMES)
-@pytest.mark.parametrize(("hidden", "decoder_hidden"), [
-    ((), ()), ((5,), ()), ((), (4,)), ((9, 4), (3,)), ((20, 3, 7), (6, 17, 2)), ((1,), (1, 1)),
-])
+@pytest.mark.parametrize(
+    ("hidden", "decoder_hidden"),
+    [((), ()), ((5,), ()), ((), (4,)), ((9, 4), (3,)), ((20, 3, 7), (6, 17, 2)), ((1,), (1, 1))],
+)
 def test_every_activation_and_depth(name, hidden, decoder_hidden):
     shape = {"activation": name, "hidden": hidden, "decoder_hidden": decoder_hidden}
     check(grey(23), architecture=shape, optimizer="adam")
@@ -60,9 +72,9 @@ def test_every_latent_dimension(latent_dim):
     check(grey(23), architecture={"latent_dim": latent_dim}, optimizer=SGD(momentum=0.5))
 
 
-@pytest.mark.parametrize(("rows", "batch_size"), [
-    (1, 1), (1, 5), (2, 1), (5, 100), (10, 10), (15, 7), (23, 7), (24, 23), (64, 32), (61, 20),
-])
+@pytest.mark.parametrize(
+    ("rows", "batch_size"), [(1, 1), (1, 5), (2, 1), (5, 100), (10, 10), (15, 7), (23, 7), (24, 23), (64, 32), (61, 20)]
+)
 def test_every_kind_of_last_batch(rows, batch_size):
     """One that is full, one row, more rows than there are."""
     state = check(grey(rows), batch_size=batch_size, epochs=3)
@@ -74,22 +86,30 @@ def test_every_width_of_the_data(features):
     check(grey(9, features), optimizer="adam")
 
 
-@pytest.mark.parametrize("settings", [
-    {"beta": 0.0}, {"beta": 0.3, "epochs": 3}, {"beta": 4.0, "kl_warmup": 2.5, "epochs": 4},
-    {"schedule": "cosine", "epochs": 3}, {"schedule": {"name": "exponential", "decay": 0.5}},
-    {"schedule": {"name": "steps", "factors": {1: 0.1, 2: 0.3}}, "epochs": 3},
-    {"binarize": "dynamic", "epochs": 3}, {"binarize": "static"},
-    {"kl_warmup": 1.5, "schedule": "cosine", "clip_norm": 1.0, "binarize": "dynamic", "epochs": 3},
-    {"seed": 2**63 - 1, "binarize": "dynamic"},
-], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"beta": 0.0},
+        {"beta": 0.3, "epochs": 3},
+        {"beta": 4.0, "kl_warmup": 2.5, "epochs": 4},
+        {"schedule": "cosine", "epochs": 3},
+        {"schedule": {"name": "exponential", "decay": 0.5}},
+        {"schedule": {"name": "steps", "factors": {1: 0.1, 2: 0.3}}, "epochs": 3},
+        {"binarize": "dynamic", "epochs": 3},
+        {"binarize": "static"},
+        {"kl_warmup": 1.5, "schedule": "cosine", "clip_norm": 1.0, "binarize": "dynamic", "epochs": 3},
+        {"seed": 2**63 - 1, "binarize": "dynamic"},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_every_setting(settings, optimizer):
     check(grey(23), optimizer=optimizer, **settings)
 
 
-@pytest.mark.parametrize("optimizer", [
-    SGD(), SGD(momentum=0.9), Adam(), RMSprop(), RMSprop(epsilon_inside=False),
-], ids=repr)
+@pytest.mark.parametrize(
+    "optimizer", [SGD(), SGD(momentum=0.9), Adam(), RMSprop(), RMSprop(epsilon_inside=False)], ids=repr
+)
 def test_a_clipped_gradient(optimizer):
     """Every step's gradient is longer than what is allowed; the history has its length before."""
     state = check(grey(23), optimizer=optimizer, clip_norm=0.05)
@@ -101,7 +121,13 @@ def test_a_clipped_gradient(optimizer):
 @pytest.mark.parametrize("binarize", ["none", "static", "dynamic"])
 def test_validation_and_early_stopping(binarize):
     state = check(
-        grey(40), grey(9, seed=4), optimizer=Adam(), learning_rate=0.2, epochs=30, patience=2, beta=0.5,
+        grey(40),
+        grey(9, seed=4),
+        optimizer=Adam(),
+        learning_rate=0.2,
+        epochs=30,
+        patience=2,
+        beta=0.5,
         binarize=binarize,
     )
     assert state.epoch < 30 and "val_elbo" in state.history
@@ -159,7 +185,8 @@ def test_likelihoods_with_more_than_one_head_or_parameters_of_their_own():
         assert fused.evaluator_for(model.ops, model, x, 10) is None
         assert_close(
             run(on_numba(), x, architecture=shape, optimizer="adam"),
-            run(specification(), x, architecture=shape, optimizer="adam"), rtol=1e-9,
+            run(specification(), x, architecture=shape, optimizer="adam"),
+            rtol=1e-9,
         )
 
 
@@ -250,12 +277,15 @@ def test_the_gradient_that_the_program_leaves(likelihood, name):
 # float32
 
 
-@pytest.mark.parametrize(("activation", "settings", "names", "bound"), [
-    ("tanh", {"optimizer": "rmsprop"}, ("loss", "reconstruction", "kl", "elbo"), 1e-6),
-    ("softplus", {"optimizer": "adam", "binarize": "dynamic"}, ("loss", "reconstruction", "kl", "elbo"), 1e-6),
-    # Where a rounding moves a unit over the kink of relu, a run takes another way: rarely, and by this much.
-    ("relu", {"optimizer": "rmsprop"}, ("loss", "elbo"), 1e-3),
-])
+@pytest.mark.parametrize(
+    ("activation", "settings", "names", "bound"),
+    [
+        ("tanh", {"optimizer": "rmsprop"}, ("loss", "reconstruction", "kl", "elbo"), 1e-6),
+        ("softplus", {"optimizer": "adam", "binarize": "dynamic"}, ("loss", "reconstruction", "kl", "elbo"), 1e-6),
+        # Where a rounding moves a unit over the kink of relu, a run takes another way: rarely, and by this much.
+        ("relu", {"optimizer": "rmsprop"}, ("loss", "elbo"), 1e-3),
+    ],
+)
 def test_loss_curves_of_the_digits_agree_between_backends(activation, settings, names, bound):
     """Same seed, float32, five epochs: relative differences, epoch by epoch, a fifth of the bound when measured."""
     digits = load_dataset("digits").x_train

@@ -1,4 +1,6 @@
-"""The NumPy backend's steps on several threads: the specification's numbers, and the same bits on any number, whoever is late."""
+"""The NumPy backend's steps on several threads: the specification's numbers, and the same bits on any number,
+whoever is late.
+"""
 
 import math
 import os
@@ -136,7 +138,9 @@ def test_the_number_of_threads_changes_no_bit(by_pieces, architecture):
 
 @pytest.mark.parametrize(("hidden", "rows"), [((200, 96), 100), ((600, 400), 300)])
 def test_the_threads_of_blas_change_no_bit(hidden, rows):
-    """Of a model that BLAS divides, and of one that we do; the lengths of their sums are those that OpenBLAS adds otherwise."""
+    """Of a model that BLAS divides, and of one that we do; the lengths of their sums are those that OpenBLAS adds
+    otherwise.
+    """
     if blas.threads() is None:
         pytest.skip("the number of threads of this BLAS cannot be set")
     x, states = grey(rows, 784, "float32"), []
@@ -146,7 +150,16 @@ def test_the_threads_of_blas_change_no_bit(hidden, rows):
     try:
         for threads in (1, 2, 3):
             assert blas.held.limit(threads)
-            states.append(run(backend.get("numpy"), x, {"hidden": hidden, "latent_dim": 5}, batch_size=rows, epochs=3, learning_rate=1e-4))
+            states.append(
+                run(
+                    backend.get("numpy"),
+                    x,
+                    {"hidden": hidden, "latent_dim": 5},
+                    batch_size=rows,
+                    epochs=3,
+                    learning_rate=1e-4,
+                )
+            )
             assert blas.threads().get() == threads  # as it was before the run
     finally:
         blas.held.limit(before)
@@ -172,7 +185,9 @@ def test_a_blas_that_adds_in_another_order_is_not_believed(by_blas, monkeypatch)
 
 
 def test_the_way_of_a_step():
-    """By the multiplications of its largest product, here of 64 x 2 numbers a row: up to 2^18, up to 2^26, and beyond."""
+    """By the multiplications of its largest product, here of 64 x 2 numbers a row: up to 2^18, up to 2^26, and
+    beyond.
+    """
     architecture = Architecture(2, 1, (64,))
     ways = [numpy_gradient.way_of(architecture, rows) for rows in (1, 2**11, 2**11 + 1, 2**19, 2**19 + 1)]
     assert ways == [numpy_gradient.ALONE] * 2 + [numpy_gradient.BLAS] * 2 + [numpy_gradient.PIECES]
@@ -295,19 +310,40 @@ def test_cuts_are_the_whole(length, count):
     assert len(parts) <= max(1, count) and all(part.start % pieces.MULTIPLE == 0 for part in parts)
 
 
-@pytest.mark.parametrize(("m", "n", "k", "count"), [
-    (192, 1, 78125, 2), (192, 1, 78124, 1), (191, 1, 10**6, 1), (1, 192, 78125, 2), (384, 1, 312500, 4), (384, 1, 312499, 2),
-    (383, 383, 10**6, 2), (768, 1, 1250000, 8), (768, 1, 1249999, 4), (1536, 1, 5000000, 16), (1, 1535, 5010000, 8),
-    (10**6, 10**6, 10**6, 16), (0, 5, 5, 1),
-])
+@pytest.mark.parametrize(
+    ("m", "n", "k", "count"),
+    [
+        (192, 1, 78125, 2),
+        (192, 1, 78124, 1),
+        (191, 1, 10**6, 1),
+        (1, 192, 78125, 2),
+        (384, 1, 312500, 4),
+        (384, 1, 312499, 2),
+        (383, 383, 10**6, 2),
+        (768, 1, 1250000, 8),
+        (768, 1, 1249999, 4),
+        (1536, 1, 5000000, 16),
+        (1, 1535, 5010000, 8),
+        (10**6, 10**6, 10**6, 16),
+        (0, 5, 5, 1),
+    ],
+)
 def test_the_number_of_pieces(m, n, k, count):
     """Twice as many with eight times the work, from 3e7 multiplications and additions, none narrower than 96."""
     assert pieces.number(m, n, k) == count
 
 
-@pytest.mark.parametrize(("length", "count", "edges"), [
-    (100, 2, [0, 48, 100]), (96, 3, [0, 32, 64, 96]), (33, 16, [0, 16, 32, 33]), (16, 4, [0, 16]), (0, 3, [0, 0]), (250, 4, [0, 64, 128, 192, 250]),
-])
+@pytest.mark.parametrize(
+    ("length", "count", "edges"),
+    [
+        (100, 2, [0, 48, 100]),
+        (96, 3, [0, 32, 64, 96]),
+        (33, 16, [0, 16, 32, 33]),
+        (16, 4, [0, 16]),
+        (0, 3, [0, 0]),
+        (250, 4, [0, 64, 128, 192, 250]),
+    ],
+)
 def test_where_cuts_are(length, count, edges):
     assert [(part.start, part.stop) for part in pieces.cuts(length, count)] == list(zip(edges, edges[1:], strict=False))
 
@@ -316,17 +352,33 @@ def test_the_numbers_of_threads_that_are_tried():
     assert [summation.numbers(cores) for cores in (1, 2, 3, 4, 64)] == [[1, 2], [1, 2], [1, 2], [1, 2, 4], [1, 2, 4]]
 
 
-@pytest.mark.parametrize(("k", "same", "left"), [
-    (128, False, 0), (129, False, 1), (129, True, 0), (160, False, 0), (159, False, 31), (64, False, 0), (1001, False, 9), (1001, True, 0),
-])
+@pytest.mark.parametrize(
+    ("k", "same", "left"),
+    [
+        (128, False, 0),
+        (129, False, 1),
+        (129, True, 0),
+        (160, False, 0),
+        (159, False, 31),
+        (64, False, 0),
+        (1001, False, 9),
+        (1001, True, 0),
+    ],
+)
 def test_what_is_left_of_a_sum(monkeypatch, k, same, left):
-    """What the length is beyond a multiple of 32, where the orders of adding differ, on the sides that it has in memory."""
+    """What the length is beyond a multiple of 32, where the orders of adding differ, on the sides that it has in
+    memory.
+    """
     computed = []
-    monkeypatch.setattr(summation, "same_on_any_number", lambda compute, cores: computed.append((compute(), cores)) or same)
+    monkeypatch.setattr(
+        summation, "same_on_any_number", lambda compute, cores: computed.append((compute(), cores)) or same
+    )
     for turned in ((False, False), (True, False), (False, True), (True, True)):
         summation.rest.cache_clear()
         assert summation.rest(k, *turned, "float32", 3) == left
-    assert all(product.shape == (128, 128) and product.dtype == np.float32 and cores == 3 for product, cores in computed)
+    assert all(
+        product.shape == (128, 128) and product.dtype == np.float32 and cores == 3 for product, cores in computed
+    )
     assert len(computed) == (4 if k > 128 and k % 32 else 0)
     summation.rest.cache_clear()
 

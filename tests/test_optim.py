@@ -14,11 +14,16 @@ from npvae.errors import InputError, InputTypeError, UnknownNameError
 SIZES = [1, 5, PIECE, 2 * PIECE + 4465]
 
 OPTIMIZERS = [
-    optim.RMSprop(), optim.RMSprop(rho=0.99, epsilon=1e-8, epsilon_inside=False),
-    optim.RMSprop(epsilon=1e-2, epsilon_inside=False), optim.RMSprop(epsilon=1e-2, initial_accumulator=1.0),
+    optim.RMSprop(),
+    optim.RMSprop(rho=0.99, epsilon=1e-8, epsilon_inside=False),
+    optim.RMSprop(epsilon=1e-2, epsilon_inside=False),
+    optim.RMSprop(epsilon=1e-2, initial_accumulator=1.0),
     optim.RMSprop(epsilon=1e-8, epsilon_inside=False, initial_accumulator=1.0),
-    optim.Adam(), optim.Adam(beta1=0.5, beta2=0.9, epsilon=1e-2), optim.Adam(beta1=0.0),
-    optim.SGD(), optim.SGD(momentum=0.9),
+    optim.Adam(),
+    optim.Adam(beta1=0.5, beta2=0.9, epsilon=1e-2),
+    optim.Adam(beta1=0.0),
+    optim.SGD(),
+    optim.SGD(momentum=0.9),
 ]
 
 every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
@@ -28,13 +33,16 @@ def by_the_rule(optimizer, theta, gradients, learning_rate):
     """The naive rule with the optimiser's constants, on one parameter."""
     if isinstance(optimizer, optim.RMSprop):
         return naive.rmsprop(
-            theta, gradients, learning_rate, optimizer.rho, optimizer.epsilon, optimizer.epsilon_inside,
+            theta,
+            gradients,
+            learning_rate,
+            optimizer.rho,
+            optimizer.epsilon,
+            optimizer.epsilon_inside,
             optimizer.initial_accumulator,
         )
     if isinstance(optimizer, optim.Adam):
-        return naive.torch_adam(
-            theta, gradients, learning_rate, optimizer.beta1, optimizer.beta2, optimizer.epsilon
-        )
+        return naive.torch_adam(theta, gradients, learning_rate, optimizer.beta1, optimizer.beta2, optimizer.epsilon)
     return naive.sgd(theta, gradients, learning_rate, optimizer.momentum)
 
 
@@ -126,8 +134,13 @@ def test_a_zero_gradient_from_the_start_changes_nothing(ops, dtype, optimizer):
 @pytest.mark.parametrize(
     "optimizer",
     [
-        optim.RMSprop(), optim.RMSprop(epsilon_inside=False), optim.RMSprop(rho=0.3, epsilon_inside=False),
-        optim.Adam(), optim.Adam(beta1=0.5, beta2=0.8), optim.SGD(0.9), optim.SGD(0.05),
+        optim.RMSprop(),
+        optim.RMSprop(epsilon_inside=False),
+        optim.RMSprop(rho=0.3, epsilon_inside=False),
+        optim.Adam(),
+        optim.Adam(beta1=0.5, beta2=0.8),
+        optim.SGD(0.9),
+        optim.SGD(0.05),
     ],
     ids=repr,
 )
@@ -192,14 +205,26 @@ def test_get_and_bad_arguments():
         optim.get("adagrad")
     with pytest.raises(InputError, match="'sgd' takes no argument 'rho'; it takes: momentum"):
         optim.get({"name": "sgd", "rho": 0.9})
-    with pytest.raises(InputTypeError, match="optimizer must be a name, a mapping or an object of Optimizer, got float"):
+    with pytest.raises(
+        InputTypeError, match="optimizer must be a name, a mapping or an object of Optimizer, got float"
+    ):
         optim.get(0.1)
     for kind, argument, value in [
-        (optim.RMSprop, "rho", 1.0), (optim.RMSprop, "rho", -0.1), (optim.RMSprop, "epsilon", 0.0),
-        (optim.RMSprop, "initial_accumulator", -1.0), (optim.Adam, "beta1", 1.0), (optim.Adam, "beta2", -0.5),
-        (optim.Adam, "epsilon", 0.0), (optim.SGD, "momentum", 1.0), (optim.SGD, "momentum", math.nan),
-        (optim.Adam, "beta2", 1.0), (optim.Adam, "beta1", -0.1), (optim.Adam, "initial_accumulator", -1e-9), (optim.SGD, "momentum", -0.1),
-        (optim.RMSprop, "epsilon", 0.9e-30), (optim.Adam, "epsilon", 0.9e-30),
+        (optim.RMSprop, "rho", 1.0),
+        (optim.RMSprop, "rho", -0.1),
+        (optim.RMSprop, "epsilon", 0.0),
+        (optim.RMSprop, "initial_accumulator", -1.0),
+        (optim.Adam, "beta1", 1.0),
+        (optim.Adam, "beta2", -0.5),
+        (optim.Adam, "epsilon", 0.0),
+        (optim.SGD, "momentum", 1.0),
+        (optim.SGD, "momentum", math.nan),
+        (optim.Adam, "beta2", 1.0),
+        (optim.Adam, "beta1", -0.1),
+        (optim.Adam, "initial_accumulator", -1e-9),
+        (optim.SGD, "momentum", -0.1),
+        (optim.RMSprop, "epsilon", 0.9e-30),
+        (optim.Adam, "epsilon", 0.9e-30),
     ]:
         with pytest.raises(InputError, match=f"{argument} must be finite and"):
             kind(**{argument: value})
@@ -258,18 +283,31 @@ def test_what_is_tiny_is_set_to_zero_before_it_can_become_denormal(decay):
 def test_states_before_the_first_step_and_what_is_never_negative(ops, dtype):
     theta = np.array([1.0, -2.0], dtype)
     for optimizer, state in (
-        (optim.RMSprop(epsilon=0.25), {"accumulator": 0.25}), (optim.RMSprop(epsilon=0.25, initial_accumulator=2.0), {"accumulator": 2.25}),
+        (optim.RMSprop(epsilon=0.25), {"accumulator": 0.25}),
+        (optim.RMSprop(epsilon=0.25, initial_accumulator=2.0), {"accumulator": 2.25}),
         (optim.RMSprop(epsilon=0.25, epsilon_inside=False, initial_accumulator=2.0), {"accumulator": 2.0}),
-        (optim.Adam(), {"m": 0.0, "v": 0.0}), (optim.Adam(initial_accumulator=3.0), {"m": 0.0, "v": 3.0}), (optim.SGD(), {}), (optim.SGD(0.5), {"velocity": 0.0}),
+        (optim.Adam(), {"m": 0.0, "v": 0.0}),
+        (optim.Adam(initial_accumulator=3.0), {"m": 0.0, "v": 3.0}),
+        (optim.SGD(), {}),
+        (optim.SGD(0.5), {"velocity": 0.0}),
     ):
         found = optimizer.initial_state(ops, theta)
-        assert {name: value.tolist() for name, value in found.items()} == {name: [value] * 2 for name, value in state.items()}
+        assert {name: value.tolist() for name, value in found.items()} == {
+            name: [value] * 2 for name, value in state.items()
+        }
         assert all(value.dtype == dtype and not np.shares_memory(value, theta) for value in found.values())
-    assert (optim.RMSprop.never_negative, optim.Adam.never_negative, optim.SGD.never_negative) == (("accumulator",), ("v",), ())
+    assert (optim.RMSprop.never_negative, optim.Adam.never_negative, optim.SGD.never_negative) == (
+        ("accumulator",),
+        ("v",),
+        (),
+    )
 
 
 def test_the_norm_where_squares_overflow():
-    assert optim.global_norm(np, np.array([3.0, -4.0])) == 5.0 and type(optim.global_norm(np, np.array([3.0, -4.0], np.float32))) is float
+    assert (
+        optim.global_norm(np, np.array([3.0, -4.0])) == 5.0
+        and type(optim.global_norm(np, np.array([3.0, -4.0], np.float32))) is float
+    )
     with np.errstate(over="ignore"):
         assert optim.global_norm(np, np.array([3e30, -4e30], np.float32)) == pytest.approx(5e30, rel=1e-6)
         assert optim.global_norm(np, np.array([-4e30, 0, 0, 0], np.float32)) == pytest.approx(4e30, rel=1e-6)
@@ -287,4 +325,9 @@ def test_an_optimiser_of_somebody_s_own_needs_no_state(ops):
     optimizer, theta = Signs(), np.array([1.0, 2.0])
     state = optimizer.initial_state(ops, theta)
     optimizer.update(ops, theta, np.array([3.0, -4.0]), state, 0.5, 64)
-    assert state == {} and theta.tolist() == [0.5, 2.5] and optimizer.flush_intervals() == {} and repr(optimizer) == "Signs()"
+    assert (
+        state == {}
+        and theta.tolist() == [0.5, 2.5]
+        and optimizer.flush_intervals() == {}
+        and repr(optimizer) == "Signs()"
+    )

@@ -32,7 +32,9 @@ def levels_of(location, raw):
 
 def columns_of(levels, sizes=SIZES):
     """Cumulative indicators of levels (B, C)."""
-    return np.concatenate([levels[:, i:i + 1] > np.arange(size) for i, size in enumerate(sizes)], axis=1).astype(float)
+    return np.concatenate([levels[:, i : i + 1] > np.arange(size) for i, size in enumerate(sizes)], axis=1).astype(
+        float
+    )
 
 
 def nll_of(likelihood, location, raw, x, observed=None, ops=OPS):
@@ -57,10 +59,14 @@ def test_probabilities_of_all_levels(ops, rng):
 
 def test_gradients_with_missing_variables(ops, rng):
     likelihood, raw = likelihoods.Ordinal(SIZES), rng.standard_normal(6)
-    levels, location = np.stack([rng.integers(0, n + 1, 9) for n in SIZES], axis=1), np.asfortranarray(rng.standard_normal((9, 3)))
+    levels, location = (
+        np.stack([rng.integers(0, n + 1, 9) for n in SIZES], axis=1),
+        np.asfortranarray(rng.standard_normal((9, 3))),
+    )
     x, there = columns_of(levels), rng.random((9, 3)) < 0.6
     observed = np.repeat(there, SIZES, axis=1)
     for mask in (None, observed):
+
         def function(location, raw, mask=mask):
             nll, backward = nll_of(likelihood, location, raw, x, mask)
             return nll, lambda dnll: (backward(dnll)[0][0], backward(dnll)[1]["raw_thresholds"])
@@ -82,14 +88,18 @@ def test_tails_are_straight_lines_in_single_precision():
     x = columns_of(np.arange(4)[:, None], [3]).astype(np.float32)
     for location in (-1e4, 1e4):
         with np.errstate(all="raise", under="ignore"):
-            nll, backward = nll_of(likelihood, np.full((4, 1), location, np.float32), np.array([-1.0, 0.0, 3.0], np.float32), x)
+            nll, backward = nll_of(
+                likelihood, np.full((4, 1), location, np.float32), np.array([-1.0, 0.0, 3.0], np.float32), x
+            )
             (d_location,), own = backward(1.0)
         t = np.cumsum([-1.0, 1.0 + SMALLEST_GAP, math.exp(3.0) + SMALLEST_GAP])
         ahead = [0.0, *(t + 1e4)] if location < 0 else [*(1e4 - t), 0.0]
         np.testing.assert_allclose(nll, np.maximum(ahead, 0.0), rtol=1e-4, atol=1e-3)
         np.testing.assert_allclose(d_location[:, 0], [0, -1, -1, -1] if location < 0 else [1, 1, 1, 0], atol=1e-6)
         assert np.isfinite(own["raw_thresholds"]).all()
-    with np.errstate(all="raise", under="ignore"):  # thresholds so close, or so far, that their exponentials leave the dtype
+    with np.errstate(
+        all="raise", under="ignore"
+    ):  # thresholds so close, or so far, that their exponentials leave the dtype
         for a in (-200.0, 80.0):
             nll, backward = nll_of(likelihood, np.zeros((4, 1), np.float32), np.array([0.0, a, 0.0], np.float32), x)
             assert np.isfinite(nll).all() and np.isfinite(backward(1.0)[1]["raw_thresholds"]).all()
@@ -109,14 +119,20 @@ def test_thresholds_start_where_the_shares_are(rng):
         np.testing.assert_allclose(levels_of(0.0, raw), shares, atol=2e-3)
         assert levels_of(0.0, raw)[2] > 1e-4
     _, backward = nll_of(likelihood, np.zeros((3000, 1)), likelihood.initial_own(x)["raw_thresholds"], x)
-    assert abs(backward(1.0 / 3000)[0][0].sum()) < 1e-3 and np.abs(backward(1.0 / 3000)[1]["raw_thresholds"]).max() < 2e-3
-    np.testing.assert_allclose(levels_of(0.0, likelihoods.Ordinal([4]).parameters(4)["raw_thresholds"]), np.full(5, 0.2), rtol=1e-9)
+    assert (
+        abs(backward(1.0 / 3000)[0][0].sum()) < 1e-3 and np.abs(backward(1.0 / 3000)[1]["raw_thresholds"]).max() < 2e-3
+    )
+    np.testing.assert_allclose(
+        levels_of(0.0, likelihoods.Ordinal([4]).parameters(4)["raw_thresholds"]), np.full(5, 0.2), rtol=1e-9
+    )
     np.testing.assert_array_equal(likelihoods.Ordinal([1, 2]).parameters(3)["raw_thresholds"][:1], [0.0])
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.5])
 def test_the_linear_start_has_means_and_covariances_of_the_data(rng, strength):
-    """Of data that are ordinal given z: what is found from their means and covariances with z gives these, and nearly b."""
+    """Of data that are ordinal given z: what is found from their means and covariances with z gives these, and
+    nearly b.
+    """
     z = rng.standard_normal((150_000, 2))
     b = strength * np.array([0.8, -0.6])
     noise = np.log(1 / rng.random(len(z)) - 1)
@@ -145,14 +161,24 @@ def test_draws_are_levels_with_their_probabilities(rng):
         p = np.array(levels_of(float(location[0, i]), raw[block].astype(float)))
         found = np.bincount(drawn[:, block].sum(axis=1).astype(int), minlength=len(p)) / len(drawn)
         assert (np.abs(found - p) < 5 * np.sqrt(p * (1 - p) / len(drawn))).all()
-    assert np.abs(np.corrcoef(np.stack([drawn[:, block].sum(axis=1) for block in blocks])) - np.eye(3)).max() < 5 / math.sqrt(len(drawn))
+    assert np.abs(
+        np.corrcoef(np.stack([drawn[:, block].sum(axis=1) for block in blocks])) - np.eye(3)
+    ).max() < 5 / math.sqrt(len(drawn))
 
 
-@pytest.mark.parametrize(("row", "words"), [
-    ([0, 1, 0, 1, 1], r"row 1 of X rises from 0 to 1 within column 'a' to column 'b', but the ordinal likelihood needs columns \[v >= 1\]"),
-    ([1, 0, 1, 0, 1], "row 1 of X rises from 0 to 1 within column 'c' to column 'e'"), ([1, 0, 1, 1, 2], r"X holds 2.0 in column 'e' \(row 1\), but"),
-    ([1, 0, 1, np.nan, 0], "row 1 of X lacks some of column 'c' to column 'e', and not all"), ([np.nan, np.nan, 1, 1, 0], None),
-])
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (
+            [0, 1, 0, 1, 1],
+            r"row 1 of X rises from 0 to 1 within column 'a' to column 'b', but the ordinal likelihood needs columns \[v >= 1\]",
+        ),
+        ([1, 0, 1, 0, 1], "row 1 of X rises from 0 to 1 within column 'c' to column 'e'"),
+        ([1, 0, 1, 1, 2], r"X holds 2.0 in column 'e' \(row 1\), but"),
+        ([1, 0, 1, np.nan, 0], "row 1 of X lacks some of column 'c' to column 'e', and not all"),
+        ([np.nan, np.nan, 1, 1, 0], None),
+    ],
+)
 def test_only_cumulative_columns_are_taken(row, words):
     likelihood, x = likelihoods.Ordinal([2, 3]), np.array([[1.0, 0, 1, 1, 1], row])
     if words is None:
@@ -169,10 +195,22 @@ def test_as_columns_of_a_table_it_learns_an_order(rng, tmp_path):
     levels = (z[:, None] + 0.3 * rng.standard_normal((300, 1)) > [-1.0, 0.0, 1.0]).sum(axis=1)[:, None]
     x = np.concatenate([z[:, None], columns_of(levels, [3])], axis=1)
     columns = [["gaussian_per_feature", 1], [{"name": "ordinal", "sizes": [3]}, 3]]
-    vae = VAE(1, (8,), likelihood={"name": "table", "columns": columns}, epochs=40, optimizer="adam", learning_rate=0.01,
-              batch_size=50, output_bias="data", random_state=0, missing=True)
+    vae = VAE(
+        1,
+        (8,),
+        likelihood={"name": "table", "columns": columns},
+        epochs=40,
+        optimizer="adam",
+        learning_rate=0.01,
+        batch_size=50,
+        output_bias="data",
+        random_state=0,
+        missing=True,
+    )
     vae.fit(np.where(np.repeat(rng.random((300, 2)) < 0.1, [1, 3], axis=1), np.nan, x))
     vae.save(tmp_path / "m.npz")
-    found = VAE.load(tmp_path / "m.npz").reconstruct(np.concatenate([[[-1.5], [0.5], [1.5]], np.full((3, 3), np.nan)], axis=1))[:, 1:]
+    found = VAE.load(tmp_path / "m.npz").reconstruct(
+        np.concatenate([[[-1.5], [0.5], [1.5]], np.full((3, 3), np.nan)], axis=1)
+    )[:, 1:]
     assert (np.diff(found, axis=1) <= 0).all() and (np.diff(found.sum(axis=1)) > 0.3).all()
     assert vae.history_["loss"][-1] < vae.history_["loss"][0] - 0.3

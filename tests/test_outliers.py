@@ -57,7 +57,9 @@ def test_contributions_sum_to_the_score_and_scores_are_those_of_score_samples():
     np.testing.assert_allclose(found.contributions.sum(axis=1), found.score, rtol=1e-12)
     np.testing.assert_allclose(-found.score, detector.score_samples(x), rtol=1e-6)
     assert found.contributions[3, 1] == 0.0 and found.excess[3, 1] == 0.0
-    np.testing.assert_allclose(found.typical, np.median(found.contributions[detector.support_ & ~np.isnan(x).any(axis=1)], axis=0), atol=0.1)
+    np.testing.assert_allclose(
+        found.typical, np.median(found.contributions[detector.support_ & ~np.isnan(x).any(axis=1)], axis=0), atol=0.1
+    )
     assert (found.standard_error > 0.0).all() and (found.effective_sample_size > 1.0).all()
     # The densities of x are those of the standardised columns, by the chain rule.
     assert found.score.shape == (40,) and found.excess.shape == (40, 4)
@@ -78,8 +80,10 @@ def test_a_group_of_outliers_does_not_draw_the_model_towards_it():
     x = np.concatenate([ordinary(120), 4.0 + np.random.default_rng(2).standard_normal((60, 3))])
     schema = fit_schema(as_cells(x))
     table = TableRows(schema)
-    model = Model(Architecture(3, 2, (8,), likelihood=schema.likelihood(), missing=True, completed=True, linear_path=True),
-                  OutlierVAE(**SHORT).fit(ordinary(30)).model_.ops)
+    model = Model(
+        Architecture(3, 2, (8,), likelihood=schema.likelihood(), missing=True, completed=True, linear_path=True),
+        OutlierVAE(**SHORT).fit(ordinary(30)).model_.ops,
+    )
     chosen = support_rows(table, model, schema.encode(as_cells(x)), 0.5, seed=0)
     assert len(chosen) == 90 and chosen.max() < 120
     assert np.array_equal(support_rows(table, model, schema.encode(as_cells(x)), 1.0, seed=0), np.arange(180))
@@ -113,13 +117,20 @@ def test_tables_of_every_kind_with_text_dates_and_gaps(library):
         table = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
     elif library != "dict":
         module = pytest.importorskip(library)
-        table = module.DataFrame({name: [None if cell != cell else cell for cell in column] for name, column in table.items()}, **(
-            {"strict": False} if library == "polars" else {}
-        ))
+        table = module.DataFrame(
+            {name: [None if cell != cell else cell for cell in column] for name, column in table.items()},
+            **({"strict": False} if library == "polars" else {}),
+        )
     with pytest.warns(CarriedColumnsWarning, match="'id' .identifiers"):
         detector = OutlierVAE(**SHORT).fit(table)
     assert [column.kind for column in detector.schema_.columns] == ["continuous", "binary", "continuous", "binary"]
-    assert list(detector.carried_) == ["id"] and detector.feature_names_in_.tolist() == ["id", "size", "colour", "day", "large"]
+    assert list(detector.carried_) == ["id"] and detector.feature_names_in_.tolist() == [
+        "id",
+        "size",
+        "colour",
+        "day",
+        "large",
+    ]
     reference = OutlierVAE(**SHORT, ignore="id").fit(mixed(60))
     np.testing.assert_allclose(detector.score_samples(table), reference.score_samples(mixed(60)), rtol=1e-5)
     swapped = mixed(60)
@@ -130,14 +141,21 @@ def test_tables_of_every_kind_with_text_dates_and_gaps(library):
 def test_a_file_gives_back_the_same_detector(tmp_path):
     table = mixed(50)
     table["size"][3] = -999.0
-    detector = OutlierVAE(0.2, missing=-999.0, ignore=["id"], kinds={"size": "continuous"}, unseen="missing", **SHORT).fit(table)
+    detector = OutlierVAE(
+        0.2, missing=-999.0, ignore=["id"], kinds={"size": "continuous"}, unseen="missing", **SHORT
+    ).fit(table)
     detector.save(tmp_path / "detector.npz")
     again = OutlierVAE.load(tmp_path / "detector.npz", backend="numpy")
     table["colour"][0] = "green"  # a colour that was not seen in fit
     np.testing.assert_array_equal(again.score_samples(table), detector.score_samples(table))
     np.testing.assert_array_equal(again.predict(table), detector.predict(table))
     np.testing.assert_array_equal(again.explain(table).typical, detector.typical_)
-    assert again.contamination == 0.2 and again.missing == (-999.0,) and again.carried_ == detector.carried_ and again.ignore == ()
+    assert (
+        again.contamination == 0.2
+        and again.missing == (-999.0,)
+        and again.carried_ == detector.carried_
+        and again.ignore == ()
+    )
     with pytest.raises(ModelFileError, match="it holds an? OutlierVAE, not a VAE"):
         type("VAE", (OutlierVAE,), {}).load(tmp_path / "detector.npz")
     again.typical_ = again.typical_[:-1]
@@ -159,12 +177,19 @@ def test_it_is_scikit_learns_outlier_detector():
     assert (labels == -1).sum() == 12
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"contamination": 0.0}, "contamination must be .*above 0"), ({"contamination": 0.6}, "contamination must be .*at most 0.5"),
-    ({"support_fraction": 0.0}, "support_fraction must be"), ({"samples": 0}, "samples must be at least 1"),
-    ({"latent_dim": 0}, "latent_dim must be at least 1"), ({"unseen": "drop"}, "unseen"), ({"epochs": 0}, "epochs must be at least 1"),
-    ({"kinds": {"other": "continuous"}}, "kinds names the column 'other'"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"contamination": 0.0}, "contamination must be .*above 0"),
+        ({"contamination": 0.6}, "contamination must be .*at most 0.5"),
+        ({"support_fraction": 0.0}, "support_fraction must be"),
+        ({"samples": 0}, "samples must be at least 1"),
+        ({"latent_dim": 0}, "latent_dim must be at least 1"),
+        ({"unseen": "drop"}, "unseen"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"kinds": {"other": "continuous"}}, "kinds names the column 'other'"),
+    ],
+)
 def test_arguments_that_cannot_be_are_refused(change, words):
     with pytest.raises(InputError, match=words):
         OutlierVAE(**{**SHORT, **change}).fit(ordinary(30))

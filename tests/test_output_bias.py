@@ -52,13 +52,22 @@ def logit(p):
     return math.log(p / (1.0 - p))
 
 
-@pytest.mark.parametrize(("name", "column", "head", "wanted"), [
-    ("bernoulli", [0.0, 0.0, 1.0, 0.0], "logits", logit(0.25)), ("bernoulli", [0.0, 0.0], "logits", logit(0.001)),
-    ("bernoulli", [1.0, 1.0], "logits", logit(0.999)), ("poisson", [0.0, 0.0], "log_rate", math.log(0.001)),
-    ("poisson", [1.0, 4.0], "log_rate", math.log(2.5)), ("squared_error", [-1.0, 4.0], "mean", 1.5), ("gaussian", [-1.0, 4.0], "mean", 1.5),
-    ("gaussian_one_variance", [-1.0, 4.0], "mean", 1.5), ("gaussian_per_feature", [-1.0, 4.0], "mean", 1.5),
-    ("gaussian_decoder", [-1.0, 4.0], "mean", 1.5), ("student_t", [-1.0, 0.0, 40.0], "location", 0.0),
-])
+@pytest.mark.parametrize(
+    ("name", "column", "head", "wanted"),
+    [
+        ("bernoulli", [0.0, 0.0, 1.0, 0.0], "logits", logit(0.25)),
+        ("bernoulli", [0.0, 0.0], "logits", logit(0.001)),
+        ("bernoulli", [1.0, 1.0], "logits", logit(0.999)),
+        ("poisson", [0.0, 0.0], "log_rate", math.log(0.001)),
+        ("poisson", [1.0, 4.0], "log_rate", math.log(2.5)),
+        ("squared_error", [-1.0, 4.0], "mean", 1.5),
+        ("gaussian", [-1.0, 4.0], "mean", 1.5),
+        ("gaussian_one_variance", [-1.0, 4.0], "mean", 1.5),
+        ("gaussian_per_feature", [-1.0, 4.0], "mean", 1.5),
+        ("gaussian_decoder", [-1.0, 4.0], "mean", 1.5),
+        ("student_t", [-1.0, 0.0, 40.0], "location", 0.0),
+    ],
+)
 def test_biases_of_a_column(name, column, head, wanted):
     biases = likelihoods.get(name).initial_biases(np.array([column]).T)
     assert biases.keys() == {head} and biases[head] == pytest.approx([wanted], rel=1e-12)
@@ -66,8 +75,12 @@ def test_biases_of_a_column(name, column, head, wanted):
 
 def test_a_category_that_never_occurs_and_a_grey_that_is_all_there_is():
     x = np.array([[1.0, 0.0], [1.0, 0.0]])
-    np.testing.assert_allclose(likelihoods.Categorical().initial_biases(x)["logits"], [0.0, math.log(0.001)], rtol=1e-12)
-    logits = likelihoods.ContinuousBernoulli().initial_biases(np.array([[0.0, 1.0, 0.5, 0.2], [0.0, 1.0, 0.5, 0.4]]))["logits"]
+    np.testing.assert_allclose(
+        likelihoods.Categorical().initial_biases(x)["logits"], [0.0, math.log(0.001)], rtol=1e-12
+    )
+    logits = likelihoods.ContinuousBernoulli().initial_biases(np.array([[0.0, 1.0, 0.5, 0.2], [0.0, 1.0, 0.5, 0.4]]))[
+        "logits"
+    ]
     assert abs(logits[2]) < 1e-6
     np.testing.assert_allclose(grey_mean(logits[[0, 1, 3]]), [0.001, 0.999, 0.3], rtol=1e-9)
 
@@ -83,7 +96,8 @@ def test_biases_of_single_precision_data_are_added_up_in_double(rng, name):
         np.testing.assert_array_equal(found[head], wanted[head])
 
 
-# Where p(x|z) starts as a linear model with noise: three columns, the first near an end of its range, the last of little noise.
+# Where p(x|z) starts as a linear model with noise: three columns, the first near an end of its range, the last of
+# little noise.
 MEAN, V = np.array([0.004, 0.3, 0.75]), np.array([[0.01, -0.2, 0.3], [0.0, 0.1, 0.05]])
 NOISE = np.array([0.5, 2e-3, 1e-8])
 CUT = np.array([0.01, 0.3, 0.75])
@@ -113,7 +127,8 @@ def near_gaussian(**more):
 STARTS = {
     "bernoulli": ({}, {"path": {"logits": V / (CUT * (1 - CUT))}, "bias": {"logits": np.log(CUT) - np.log1p(-CUT)}}),
     "categorical": ({}, {"path": {"logits": V / CUT}, "bias": {"logits": np.log(CUT)}}),
-    "squared_error": ({}, near_gaussian()), "gaussian": ({"variance": 0.3}, near_gaussian()),
+    "squared_error": ({}, near_gaussian()),
+    "gaussian": ({"variance": 0.3}, near_gaussian()),
     "gaussian_one_variance": ({}, near_gaussian(parameters={"raw_logvar": np.array([raw_of(1e-6).mean()])})),
     "gaussian_per_feature": ({"floor": 1e-3}, near_gaussian(parameters={"raw_logvar": raw_of(1e-3)})),
     "gaussian_decoder": ({}, {"path": {"mean": V}, "bias": {"mean": MEAN, "raw_logvar": raw_of(1e-3)}}),
@@ -124,7 +139,9 @@ STARTS = {
 def test_linear_starts_number_by_number(name):
     arguments, wanted = STARTS[name]
     found = likelihoods.get({"name": name, **arguments}).linear_start(MEAN, V, NOISE)
-    assert {kind: set(tensors) for kind, tensors in found.items()} == {kind: set(tensors) for kind, tensors in wanted.items()}
+    assert {kind: set(tensors) for kind, tensors in found.items()} == {
+        kind: set(tensors) for kind, tensors in wanted.items()
+    }
     for kind, tensors in wanted.items():
         for tensor, values in tensors.items():
             np.testing.assert_allclose(found[kind][tensor], values, rtol=1e-12, err_msg=f"{kind} {tensor}")
@@ -140,7 +157,9 @@ def test_the_linear_start_of_greys():
     logits = found["bias"]["logits"]
     np.testing.assert_allclose(grey_mean(logits), CUT, rtol=1e-9)
     np.testing.assert_allclose(found["path"]["logits"], V / slope_of_grey(logits), rtol=1e-5)
-    assert likelihoods.ContinuousBernoulli().linear_start(1.0 - MEAN, V, NOISE)["bias"]["logits"] == pytest.approx(-logits, rel=1e-9)
+    assert likelihoods.ContinuousBernoulli().linear_start(1.0 - MEAN, V, NOISE)["bias"]["logits"] == pytest.approx(
+        -logits, rel=1e-9
+    )
 
 
 @pytest.mark.parametrize(("floor", "smallest"), [(1e-3, 2.0), (0.0, 3.0), (1e-3, 0.1)])
@@ -154,7 +173,9 @@ def test_the_variance_of_student_s_t_starts_as_the_noise(floor, smallest):
     freedom = smallest + math.log1p(math.exp(2.0))
     wanted = np.sqrt(NOISE * max(freedom - 2.0, 0.5) / freedom)
     beyond = np.log1p(np.exp(found["bias"]["raw_scale"]))  # of the floor
-    np.testing.assert_allclose(beyond, np.where(wanted - floor > 1e-3 * wanted, wanted - floor, 1e-3 * wanted), rtol=1e-9)
+    np.testing.assert_allclose(
+        beyond, np.where(wanted - floor > 1e-3 * wanted, wanted - floor, 1e-3 * wanted), rtol=1e-9
+    )
 
 
 def test_a_rate_that_is_almost_0_starts_as_a_tenth():
@@ -175,7 +196,10 @@ def test_a_table_starts_as_its_parts():
         assert wanted.keys() == found[kind].keys()
         assert all(np.array_equal(value, found[kind][name]) for name, value in wanted.items())
     x = np.array([[1.0, 2.0, 3.0], [5.0, 2.0, 4.0]])
-    assert {name: value.tolist() for name, value in table.initial_biases(x).items()} == {"part0_location": [3.0], "part1_mean": [2.0, 3.5]}
+    assert {name: value.tolist() for name, value in table.initial_biases(x).items()} == {
+        "part0_location": [3.0],
+        "part1_mean": [2.0, 3.5],
+    }
 
 
 def test_a_run_starts_there_and_fits_sooner(tmp_path):

@@ -36,7 +36,9 @@ def test_it_is_a_density_with_its_draws(page):
     outputs = tuple(np.full(x.shape, value) for value in (1.5, 0.4))
     density = np.exp(-likelihood.negative_log_likelihood(Ops(np), outputs, x, {}, False)[0])
     assert np.sum(density) * (x[1, 0] - x[0, 0]) == pytest.approx(1.0, abs=1e-4)
-    drawn = likelihood.draw(tuple(np.full((100_000, 1), value) for value in (1.5, 0.4)), {}, random.Stream(0, "data sample", 0))
+    drawn = likelihood.draw(
+        tuple(np.full((100_000, 1), value) for value in (1.5, 0.4)), {}, random.Stream(0, "data sample", 0)
+    )
     assert np.median(drawn) == pytest.approx(1.5, abs=0.03)
     assert np.mean(np.abs(drawn - 1.5)) == pytest.approx(1e-3 + np.exp(0.4), rel=0.03)
 
@@ -57,7 +59,10 @@ def test_the_line_is_all_that_is_needed(page, monkeypatch, tmp_path, rng):
         vae = small_vae(likelihood=Laplace(0.01)).fit(x)
     table = likelihoods.Table([(Laplace(), 3), ("gaussian", 1)])
     for model in (vae, small_vae(likelihood=table)):
-        with pytest.raises(InputError, match=r"npvae.likelihoods.register\(Laplace\) and save again"), warnings.catch_warnings():
+        with (
+            pytest.raises(InputError, match=r"npvae.likelihoods.register\(Laplace\) and save again"),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore", UnregisteredLikelihoodWarning)
             model.fit(x).save(tmp_path / "m.npz")
     assert likelihoods.register(Laplace) is Laplace and likelihoods.register(Laplace) is Laplace
@@ -85,7 +90,10 @@ def test_what_cannot_be_registered(page):
     class Nameless(page["Laplace"]):
         name = "a:b"
 
-    for kind, words in ((Bernoulli, "the name 'bernoulli' is that of Bernoulli"), (Nameless, "Nameless.name must be a text")):
+    for kind, words in (
+        (Bernoulli, "the name 'bernoulli' is that of Bernoulli"),
+        (Nameless, "Nameless.name must be a text"),
+    ):
         with pytest.raises(InputError, match=words):
             likelihoods.register(kind)
     with pytest.raises(InputTypeError, match="a subclass"):

@@ -76,7 +76,9 @@ if backend.reason_against("numba") is None:
 
 @pytest.mark.parametrize("where", ["folder", "path"])
 def test_a_source_tree_works_without_an_install(tmp_path, where):
-    """Folders copied to a machine, with no .pth file that would find an editable install: run inside, and from elsewhere."""
+    """Folders copied to a machine, with no .pth file that would find an editable install: run inside, and from
+    elsewhere.
+    """
     tree = tmp_path / "tree"
     for folder in ("npvae", "kernels"):
         shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__", "kernels"))
@@ -111,7 +113,11 @@ def test_the_kernels_of_a_source_tree_are_found_beside_the_package(tmp_path, mon
     assert find("npvae.kernels") is None  # another one of that name
     (folder / "library.py").write_text("")
     spec = find("npvae.kernels")
-    assert (spec.name, spec.origin, spec.submodule_search_locations) == ("npvae.kernels", str(folder / "__init__.py"), [str(folder)])
+    assert (spec.name, spec.origin, spec.submodule_search_locations) == (
+        "npvae.kernels",
+        str(folder / "__init__.py"),
+        [str(folder)],
+    )
     assert find("npvae.other") is None and find("kernels") is None
 
 
@@ -143,10 +149,60 @@ def test_every_public_function_and_class_says_what_it_does():
 
 # Imports point down this list, never up: a room may use those after it.
 ROOMS = [
-    "cli", "report", "selfcheck", "semisupervised", "outliers", "estimator", "fitted", "estimator_base", "model_file", "preparation", "tables", "progress", "plots", "summary",
-    "impute", "training", "evaluate", "fused", "encoder_view", "declared", "model", "backend", "optim", "schedules", "kl_warmup", "likelihoods", "objectives",
-    "memory_need", "batches", "layers", "data", "sklearn_protocol", "inputs", "io", "fields", "npy", "zip_members", "reading", "machine_memory", "cgroup", "locks", "files", "random", "special", "missing", "gradcheck", "gradient_problem",
-    "finite_differences", "registry", "check", "errors", "announce", "_version", "kernels",
+    "cli",
+    "report",
+    "selfcheck",
+    "semisupervised",
+    "outliers",
+    "estimator",
+    "fitted",
+    "estimator_base",
+    "model_file",
+    "preparation",
+    "tables",
+    "progress",
+    "plots",
+    "summary",
+    "impute",
+    "training",
+    "evaluate",
+    "fused",
+    "encoder_view",
+    "declared",
+    "model",
+    "backend",
+    "optim",
+    "schedules",
+    "kl_warmup",
+    "likelihoods",
+    "objectives",
+    "memory_need",
+    "batches",
+    "layers",
+    "data",
+    "sklearn_protocol",
+    "inputs",
+    "io",
+    "fields",
+    "npy",
+    "zip_members",
+    "reading",
+    "machine_memory",
+    "cgroup",
+    "locks",
+    "files",
+    "random",
+    "special",
+    "missing",
+    "gradcheck",
+    "gradient_problem",
+    "finite_differences",
+    "registry",
+    "check",
+    "errors",
+    "announce",
+    "_version",
+    "kernels",
 ]
 
 
@@ -171,7 +227,9 @@ def test_every_package_is_installed():
     """The list in setup.cfg is written by hand: a folder that is not in it is missing from the wheel alone."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
-    folders = {path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in (ROOT / "npvae").rglob("__init__.py")}
+    folders = {
+        path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in (ROOT / "npvae").rglob("__init__.py")
+    }
     assert set(config["options"]["packages"].split()) == {*folders, "npvae.kernels"}
 
 
@@ -184,7 +242,9 @@ def test_no_pickle_anywhere():
 @pytest.mark.slow
 def test_the_least_setuptools_is_said_and_it_installs_offline_without_wheel(tmp_path):
     """As README's offline line has it: no index, no build environment, and no package wheel."""
-    required = re.search(r'requires = \["setuptools>=([\d.]+)"\]', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))[1]
+    required = re.search(
+        r'requires = \["setuptools>=([\d.]+)"\]', (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    )[1]
     assert f"`setuptools` {required} or\nlater" in (ROOT / "README.md").read_text(encoding="utf-8")
     pytest.importorskip("setuptools", minversion=required)
     python = new_environment(tmp_path / "venv")
@@ -201,7 +261,18 @@ def test_the_least_setuptools_is_said_and_it_installs_offline_without_wheel(tmp_
     assert "wheel" not in run(python, "-m", "pip", "list")
     run("git", "clone", "-q", ROOT, tmp_path / "source")
     for option in ([], ["-e"]):
-        run(python, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation", *option, tmp_path / "source")
+        run(
+            python,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-index",
+            "--no-deps",
+            "--no-build-isolation",
+            *option,
+            tmp_path / "source",
+        )
         run(python, "-c", "import npvae.kernels")
 
 

@@ -96,7 +96,9 @@ def test_every_label_has_a_look_of_its_own_and_the_legend_shows_it(count):
         assert min(apart) > 0.35  # of 3: the sum over red, green and blue
 
 
-@pytest.mark.parametrize(("labels", "bar"), [(np.arange(300) / 7, True), (np.array([f"n{i}" for i in range(300)]), False)])
+@pytest.mark.parametrize(
+    ("labels", "bar"), [(np.arange(300) / 7, True), (np.array([f"n{i}" for i in range(300)]), False)]
+)
 def test_more_labels_than_a_legend_can_name_are_shades(labels, bar):
     ax = plots.plot_latent(np.random.default_rng(0).standard_normal((300, 2)), labels)
     assert ax.get_legend() is None and (len(ax.figure.axes) == 2) == bar
@@ -108,7 +110,7 @@ def test_the_picture_of_the_readme_shows_ten_colours():
     image = pytest.importorskip("matplotlib.image")
     colors = pytest.importorskip("matplotlib.colors")
     pixels = image.imread(Path(__file__).parent.parent / "docs" / "images" / "latent.png")[:, :, :3]
-    legend = pixels[:, int(0.91 * pixels.shape[1]):].reshape(-1, 3)
+    legend = pixels[:, int(0.91 * pixels.shape[1]) :].reshape(-1, 3)
     for color in plots.COLORS:
         assert (np.abs(legend - colors.to_rgb(color)).max(axis=1) < 0.02).sum() > 20, color
 
@@ -136,9 +138,14 @@ def test_no_window_and_no_global_state():
     processes.run([sys.executable, "-c", program], check=True)
 
 
-@pytest.mark.parametrize(("features", "mean", "expected"), [(None, None, True), ("a VAE", None, False), (None, False, False), ("a VAE", True, True)])
+@pytest.mark.parametrize(
+    ("features", "mean", "expected"),
+    [(None, None, True), ("a VAE", None, False), (None, False, False), ("a VAE", True, True)],
+)
 def test_classes_are_drawn_as_they_are_asked_for(features, mean, expected):
-    """Of M2 the mean is shown, of M1+M2 the features are drawn, unless it is said; a row of so many pictures a class."""
+    """Of M2 the mean is shown, of M1+M2 the features are drawn, unless it is said; a row of so many pictures a
+    class.
+    """
     asked = []
 
     def sample(label, n, *, mean, random_state):
@@ -151,10 +158,22 @@ def test_classes_are_drawn_as_they_are_asked_for(features, mean, expected):
     assert drawn.shape == (16, 32) and (drawn[:8] == 3.0).all() and (drawn[8:] == 5.0).all()
 
 
-@pytest.mark.parametrize(("sample_shape", "picture"), [
-    ((3, 5), (3, 5)), ((64,), (8, 8)), ((81,), (9, 9)), ((784,), (28, 28)), ((49,), None), ((63,), None), ((65,), None), ((80,), None),
-    ((8, 8, 3), None), ((), None), ([3, 5], (3, 5)),
-])
+@pytest.mark.parametrize(
+    ("sample_shape", "picture"),
+    [
+        ((3, 5), (3, 5)),
+        ((64,), (8, 8)),
+        ((81,), (9, 9)),
+        ((784,), (28, 28)),
+        ((49,), None),
+        ((63,), None),
+        ((65,), None),
+        ((80,), None),
+        ((8, 8, 3), None),
+        ((), None),
+        ([3, 5], (3, 5)),
+    ],
+)
 def test_what_a_picture_is(sample_shape, picture):
     assert plots.image_shape(sample_shape) == picture
 
@@ -165,7 +184,9 @@ def marks(ax) -> dict:
     for axis in "xy":
         ticks, texts = getattr(ax, f"get_{axis}ticks")(), getattr(ax, f"get_{axis}ticklabels")()
         found[axis] = {float(place): text.get_text() for place, text in zip(ticks, texts, strict=True)}
-    found["lines"] = [(set(line.get_xdata()), set(line.get_ydata()), line.get_color(), line.get_linewidth()) for line in ax.lines]
+    found["lines"] = [
+        (set(line.get_xdata()), set(line.get_ydata()), line.get_color(), line.get_linewidth()) for line in ax.lines
+    ]
     return found
 
 
@@ -187,15 +208,23 @@ def test_ticks_lines_and_sizes(vae):
     assert [(y, color, width) for _, y, color, width in rows["lines"]] == [({7.5}, "C0", 1.5)]
     samples = plots.plot_samples(x[:7], columns=3)
     assert marks(samples)["size"] == pytest.approx([2.1, 2.1]) and not samples.axison
-    model = SimpleNamespace(sample_shape_=(8, 8), classes_=np.array([3, 5]), analogies=lambda X, y: np.stack([X + y, X - y], axis=1))
+    model = SimpleNamespace(
+        sample_shape_=(8, 8), classes_=np.array([3, 5]), analogies=lambda X, y: np.stack([X + y, X - y], axis=1)
+    )
     drawn = plots.plot_analogies(model, x[:3], 2)
     found = marks(drawn)
-    assert found["size"] == pytest.approx([2.5, 2.56]) and found["x"] == {3.5: "original", 11.5: "3", 19.5: "5"} and found["y"] == {}
+    assert (
+        found["size"] == pytest.approx([2.5, 2.56])
+        and found["x"] == {3.5: "original", 11.5: "3", 19.5: "5"}
+        and found["y"] == {}
+    )
     assert [(place, color, width) for place, _, color, width in found["lines"]] == [({7.5}, "C0", 1.5)]
     np.testing.assert_array_equal(drawn.images[0].get_array()[16:], np.concatenate([x[2], x[2] + 2, x[2] - 2], axis=1))
 
 
-@pytest.mark.parametrize(("given", "columns", "rows", "drawn"), [(7, 10, 2, 7), (25, 10, 4, 20), (20, 10, 4, 20), (1, 10, 2, 1)])
+@pytest.mark.parametrize(
+    ("given", "columns", "rows", "drawn"), [(7, 10, 2, 7), (25, 10, 4, 20), (20, 10, 4, 20), (1, 10, 2, 1)]
+)
 def test_only_whole_rows_of_reconstructions(vae, given, columns, rows, drawn):
     x = np.tile(grey_rows(30), (1, 12))[:, :64].reshape(30, 8, 8)[:given]
     grid = plots.plot_reconstructions(vae, x, columns=columns).images[0].get_array()
@@ -207,7 +236,11 @@ def test_samples_fill_their_grid_row_by_row(count, shape):
     images = np.arange(1.0, count + 1)[:, None, None] * np.ones((count, 2, 2))
     image = plots.plot_samples(images, columns=3).images[0]
     grid = np.asarray(image.get_array())
-    assert grid.shape == (2 * shape[0], 2 * shape[1]) and image.get_cmap().name == "gray_r" and image.get_interpolation() == "nearest"
+    assert (
+        grid.shape == (2 * shape[0], 2 * shape[1])
+        and image.get_cmap().name == "gray_r"
+        and image.get_interpolation() == "nearest"
+    )
     assert grid[::2, ::2].ravel().tolist() == [*range(1, count + 1), *[0] * (shape[0] * shape[1] - count)]
 
 
@@ -217,27 +250,39 @@ def test_what_is_missing_is_blue():
     assert np.ma.getmaskarray(image.get_array()).tolist() == [[False] * 4] * 2 + [[True] * 4] * 2
     red, green, blue, _ = image.get_cmap().get_bad()
     assert blue > 0.9 and red < 0.7 < green < blue
-    assert image.get_interpolation() == "nearest" and image.axes.yaxis.get_major_ticks()[0].tick1line.get_markersize() == 0
+    assert (
+        image.get_interpolation() == "nearest" and image.axes.yaxis.get_major_ticks()[0].tick1line.get_markersize() == 0
+    )
 
 
-@pytest.mark.parametrize(("more", "words"), [
-    ({}, "-log p(x|z) + KL"), ({"bound": [1, 2]}, "minus the importance-weighted bound"),
-    ({"error": [1, 2], "bound": [1, 2]}, "labelled, unlabelled and classifier's term"),
-])
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({}, "-log p(x|z) + KL"),
+        ({"bound": [1, 2]}, "minus the importance-weighted bound"),
+        ({"error": [1, 2], "bound": [1, 2]}, "labelled, unlabelled and classifier's term"),
+    ],
+)
 @pytest.mark.parametrize("validated", [False, True])
 def test_the_loss_by_epoch(more, words, validated):
     history = {"epoch": [1, 2], "loss": [9.0, 8.0], **({"val_loss": [7.0, 6.0]} if validated else {}), **more}
     ax = plots.plot_loss(history)
     found = [(line.get_label(), line.get_color(), *map(list, line.get_data())) for line in ax.lines]
-    wanted = [("training (mean over the epoch)", "C0", [1, 2], [9, 8]), ("validation (at its end)", "C1", [1, 2], [7, 6])]
-    assert found == wanted[:1 + validated]
+    wanted = [
+        ("training (mean over the epoch)", "C0", [1, 2], [9, 8]),
+        ("validation (at its end)", "C1", [1, 2], [7, 6]),
+    ]
+    assert found == wanted[: 1 + validated]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [label for label, *_ in found]
     assert ax.get_ylabel() == f"loss: {words}, nats a row" and ax.get_xlabel() == "epoch"
     assert all(tick == int(tick) for tick in ax.get_xticks()) and ax.figure.get_size_inches().tolist() == [6, 4]
     assert not ax.get_legend().get_frame_on() and ax.xaxis.get_gridlines()[0].get_alpha() == 0.3
 
 
-@pytest.mark.parametrize(("count", "columns", "large"), [(2, 1, True), (20, 1, True), (21, 1, False), (25, 1, False), (26, 2, False), (51, 3, False)])
+@pytest.mark.parametrize(
+    ("count", "columns", "large"),
+    [(2, 1, True), (20, 1, True), (21, 1, False), (25, 1, False), (26, 2, False), (51, 3, False)],
+)
 def test_columns_of_the_legend(count, columns, large):
     ax = plots.plot_latent(np.random.default_rng(0).standard_normal((2 * count, 2)), np.arange(2 * count) % count)
     legend = ax.get_legend()
@@ -270,13 +315,23 @@ def test_points(rows, labels):
         np.testing.assert_array_equal(ax.collections[1].get_offsets(), mu[1::2])
 
 
-@pytest.mark.parametrize(("width", "dimensions", "drawn"), [
-    (1, None, [0]), (2, None, [0, 1]), (3, None, [0, 1, 2]), (4, None, [1, 3]), (4, (2, 0), [2, 0]), (4, (3, 1, 0), [3, 1, 0]),
-])
+@pytest.mark.parametrize(
+    ("width", "dimensions", "drawn"),
+    [
+        (1, None, [0]),
+        (2, None, [0, 1]),
+        (3, None, [0, 1, 2]),
+        (4, None, [1, 3]),
+        (4, (2, 0), [2, 0]),
+        (4, (3, 1, 0), [3, 1, 0]),
+    ],
+)
 def test_dimensions_of_a_latent_plot(width, dimensions, drawn):
     mu = np.random.default_rng(0).standard_normal((30, width)) * np.array([1.0, 9.0, 1.5, 5.0])[:width]
     ax = plots.plot_latent(mu, dimensions=dimensions)
-    assert [getattr(ax, f"get_{axis}label")() for axis, _ in zip("xyz", drawn, strict=False)] == [f"mean of latent dimension {i}" for i in drawn]
+    assert [getattr(ax, f"get_{axis}label")() for axis, _ in zip("xyz", drawn, strict=False)] == [
+        f"mean of latent dimension {i}" for i in drawn
+    ]
     offsets = ax.collections[0]._offsets3d if len(drawn) == 3 else ax.collections[0].get_offsets().T
     wanted = [*mu[:, drawn].T, *([np.zeros(30)] if width == 1 else [])]
     np.testing.assert_array_equal(np.asarray(offsets), wanted)
@@ -295,8 +350,11 @@ def test_pictures_need_not_be_squares():
     """3 high and 5 wide: what is across counts widths, what is down counts heights."""
     x = np.random.default_rng(0).random((4, 3, 5))
     vae = SimpleNamespace(
-        sample_shape_=(3, 5), model_=SimpleNamespace(architecture=SimpleNamespace(latent_dim=2)), reconstruct=lambda X: 1 - X,
-        inverse_transform=lambda z: z.sum(axis=1)[:, None, None] * np.ones((3, 5)), classes_=np.array([3, 5]),
+        sample_shape_=(3, 5),
+        model_=SimpleNamespace(architecture=SimpleNamespace(latent_dim=2)),
+        reconstruct=lambda X: 1 - X,
+        inverse_transform=lambda z: z.sum(axis=1)[:, None, None] * np.ones((3, 5)),
+        classes_=np.array([3, 5]),
         analogies=lambda X, y: np.stack([X, 1 - X], axis=1),
     )
     manifold = plots.plot_manifold(vae, side=5)
@@ -324,7 +382,10 @@ def test_a_picture_has_120_dots_an_inch_and_is_a_png_without_another_suffix(tmp_
     ax = plots.plot_loss({"epoch": [1, 2], "loss": [9.0, 8.0]})  # 6 inches by 4
     plots.save(ax, tmp_path / "picture")
     data = (tmp_path / "picture").read_bytes()
-    assert data[:8] == b"\x89PNG\r\n\x1a\n" and [int.from_bytes(data[at:at + 4], "big") for at in (16, 20)] == [720, 480]
+    assert data[:8] == b"\x89PNG\r\n\x1a\n" and [int.from_bytes(data[at : at + 4], "big") for at in (16, 20)] == [
+        720,
+        480,
+    ]
 
 
 def test_lists_are_drawn_like_arrays():

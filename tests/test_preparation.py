@@ -1,4 +1,6 @@
-"""From arguments and data to a run: which rows are held out, what is checked before anything is trained, and what is warned of."""
+"""From arguments and data to a run: which rows are held out, what is checked before anything is trained, and what is
+warned of.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from npvae.preparation import prepare, with_labels
 
 def test_rows_held_out_are_the_first_of_the_seed_s_order():
     x, labels = grey_rows(11), np.arange(11)
-    run = prepare(small_vae(validation_fraction=0.26, random_state=5, dtype="float64"), x, labels=labels)  # 2.86 rows: 3
+    run = prepare(
+        small_vae(validation_fraction=0.26, random_state=5, dtype="float64"), x, labels=labels
+    )  # 2.86 rows: 3
     order = random.permutation(5, "validation split", 0, 11)
     np.testing.assert_array_equal(run.x_valid, np.column_stack([x, labels])[order[:3]])
     np.testing.assert_array_equal(run.x, np.column_stack([x, labels])[order[3:]])
@@ -30,7 +34,9 @@ def test_without_validation_all_rows_are_trained_on():
     labelled = prepare(small_vae(dtype="float64"), x, labels=labels)
     np.testing.assert_array_equal(labelled.x, np.column_stack([x, labels]))
     assert labelled.x_valid is None
-    both = prepare(small_vae(dtype="float64"), x, X_valid=grey_rows(4, seed=8), labels=labels, labels_valid=np.array([2, 1, 0, 2]))
+    both = prepare(
+        small_vae(dtype="float64"), x, X_valid=grey_rows(4, seed=8), labels=labels, labels_valid=np.array([2, 1, 0, 2])
+    )
     np.testing.assert_array_equal(both.x_valid, np.column_stack([grey_rows(4, seed=8), [2, 1, 0, 2]]))
     assert len(both.x) == 9
 
@@ -41,11 +47,16 @@ def test_rows_end_in_their_labels(dtype):
     assert rows.dtype == dtype and rows.tolist() == [[1, 1, 1, 4], [1, 1, 1, -1]]
 
 
-@pytest.mark.parametrize(("fraction", "rows", "held_out"), [(0.05, 10, None), (0.06, 10, 1), (0.94, 10, 9), (0.96, 10, None), (0.5, 2, 1), (0.5, 1, None)])
+@pytest.mark.parametrize(
+    ("fraction", "rows", "held_out"),
+    [(0.05, 10, None), (0.06, 10, 1), (0.94, 10, 9), (0.96, 10, None), (0.5, 2, 1), (0.5, 1, None)],
+)
 def test_each_part_keeps_a_row(fraction, rows, held_out):
     vae = small_vae(validation_fraction=fraction)
     if held_out is None:
-        with pytest.raises(InputError, match=f"validation_fraction={fraction:g} of {rows} rows leaves a part without rows"):
+        with pytest.raises(
+            InputError, match=f"validation_fraction={fraction:g} of {rows} rows leaves a part without rows"
+        ):
             prepare(vae, grey_rows(rows))
     else:
         run = prepare(vae, grey_rows(rows))
@@ -100,7 +111,9 @@ def test_a_column_of_which_nothing_is_observed():
     x[1:, 2] = np.nan
     assert np.isnan(prepare(small_vae(missing=True), x).x).sum() == 39
     x[0, 2] = np.nan
-    with pytest.raises(InputError, match="column 2 of X holds nothing but NaN: nothing can be learnt of it; remove it first"):
+    with pytest.raises(
+        InputError, match="column 2 of X holds nothing but NaN: nothing can be learnt of it; remove it first"
+    ):
         prepare(small_vae(missing=True), x)
     with pytest.raises(InputError, match="column 2 of X"):  # also where others are empty too, and where rows are
         prepare(small_vae(missing=True), np.where(np.arange(6) >= 2, np.nan, grey_rows()))
@@ -109,7 +122,10 @@ def test_a_column_of_which_nothing_is_observed():
     prepare(small_vae(missing=True), x)
 
 
-@pytest.mark.parametrize(("value", "missing", "size"), [(20.0, False, None), (20.01, False, "20"), (1e25, False, "1e+25"), (30.0, True, "30")])
+@pytest.mark.parametrize(
+    ("value", "missing", "size"),
+    [(20.0, False, None), (20.01, False, "20"), (1e25, False, "1e+25"), (30.0, True, "30")],
+)
 def test_data_of_a_root_mean_square_above_20_draw_a_warning(value, missing, size):
     x = value * np.where(np.arange(12).reshape(4, 3) % 2, 1.0, -1.0)
     if missing:

@@ -24,12 +24,18 @@ def test_what_a_program_says_and_returns(often):
 
 
 @pytest.mark.skipif(processes.session_seconds(0) is None, reason="no /proc on this system")
-@pytest.mark.parametrize(("code", "reason"), [
-    ("import time; print('begun', flush=True); time.sleep(1e6)", "waits"),
-    ("print('begun', flush=True)\nwhile True: pass", "of the processor"),
-    ("import subprocess, sys; print('begun', flush=True); subprocess.run([sys.executable, '-S', '-c', 'while 1: 1'])",
-     "of the processor"),
-])
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import time; print('begun', flush=True); time.sleep(1e6)", "waits"),
+        ("print('begun', flush=True)\nwhile True: pass", "of the processor"),
+        (
+            "import subprocess, sys; print('begun', flush=True); subprocess.run([sys.executable, '-S', '-c', 'while 1: "
+            "1'])",
+            "of the processor",
+        ),
+    ],
+)
 def test_a_hang_is_ended(often, monkeypatch, code, reason):
     monkeypatch.setattr(processes, "IDLE_LOOKS", 20)
     started = []

@@ -1,4 +1,5 @@
-"""Matrix products of NumPy arrays by the compiled program: which arrays it reads where they are, and on how many threads.
+"""Matrix products of NumPy arrays by the compiled program: which arrays it reads where they are, and on how many
+threads.
 
 What the products are is tested in test_kernels_gemm.py.
 """
@@ -31,27 +32,58 @@ def multiply(form, a, b, out, threads=1, epilogue=Epilogue.NONE, bias=None):
     return products.multiply(program(out.dtype), BufferPool(), threads, form, a, b, out, epilogue, bias)
 
 
-@pytest.mark.parametrize("view", [
-    lambda x: x, lambda x: x[:, :-3], lambda x: x[::2], lambda x: x[3:, 2:], lambda x: x[:1, 1:], lambda x: x[:, :1],
-], ids=["whole", "columns", "every other row", "corner", "one row", "one column"])
+@pytest.mark.parametrize(
+    "view",
+    [lambda x: x, lambda x: x[:, :-3], lambda x: x[::2], lambda x: x[3:, 2:], lambda x: x[:1, 1:], lambda x: x[:, :1]],
+    ids=["whole", "columns", "every other row", "corner", "one row", "one column"],
+)
 def test_rows_may_lie_apart(view, dtype):
     generator = np.random.default_rng(0)
     x = view(whole_numbers(generator, (37, 53), dtype))
     m, k = x.shape
     W, other = whole_numbers(generator, (k, 29), dtype), whole_numbers(generator, (m, 29), dtype)
-    cases = [(sizes.PLAIN, x, W, x @ W), (sizes.B_TRANSPOSED, other, W, other @ W.T), (sizes.A_TRANSPOSED, x, other, x.T @ other)]
+    cases = [
+        (sizes.PLAIN, x, W, x @ W),
+        (sizes.B_TRANSPOSED, other, W, other @ W.T),
+        (sizes.A_TRANSPOSED, x, other, x.T @ other),
+    ]
     for form, a, b, wanted in cases:
         out = np.full(wanted.shape, np.nan, dtype)
         assert multiply(form, a, b, out)
         np.testing.assert_array_equal(out, wanted)
 
 
-@pytest.mark.parametrize("array", [
-    np.ones((4, 5))[::-1], np.ones((4, 5))[:, ::-1], np.ones((5, 4)).T, np.broadcast_to(np.ones((1, 5)), (4, 5)),
-    np.ones((4, 10))[:, ::2], np.ones((4, 5), np.float16), np.ones((4, 5), np.int64), np.ones((4, 5), complex), np.ones(5),
-    np.lib.stride_tricks.sliding_window_view(np.ones(8), 5),
-    np.frombuffer(bytes(161), np.uint8)[1:].view(np.float64).reshape(4, 5), np.ones((4, 5), ">f8" if sys.byteorder == "little" else "<f8"),
-], ids=["backwards", "mirrored", "turned", "one row again and again", "gaps", "half", "integers", "complex", "vector", "windows", "askew", "swapped"])
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.ones((4, 5))[::-1],
+        np.ones((4, 5))[:, ::-1],
+        np.ones((5, 4)).T,
+        np.broadcast_to(np.ones((1, 5)), (4, 5)),
+        np.ones((4, 10))[:, ::2],
+        np.ones((4, 5), np.float16),
+        np.ones((4, 5), np.int64),
+        np.ones((4, 5), complex),
+        np.ones(5),
+        np.lib.stride_tricks.sliding_window_view(np.ones(8), 5),
+        np.frombuffer(bytes(161), np.uint8)[1:].view(np.float64).reshape(4, 5),
+        np.ones((4, 5), ">f8" if sys.byteorder == "little" else "<f8"),
+    ],
+    ids=[
+        "backwards",
+        "mirrored",
+        "turned",
+        "one row again and again",
+        "gaps",
+        "half",
+        "integers",
+        "complex",
+        "vector",
+        "windows",
+        "askew",
+        "swapped",
+    ],
+)
 def test_others_are_left_to_numpy(array):
     assert products.row_length(array) is None
     if array.ndim == 2:
@@ -67,10 +99,18 @@ def test_two_dtypes_and_nothing_are_left_to_numpy():
     np.testing.assert_array_equal(out, 7.0)
 
 
-@pytest.mark.parametrize(("form", "a", "b"), [
-    (sizes.PLAIN, (4, 5), (6, 3)), (sizes.PLAIN, (5, 4), (4, 3)), (sizes.PLAIN, (4, 5), (5, 2)), (sizes.B_TRANSPOSED, (4, 5), (5, 3)),
-    (sizes.B_TRANSPOSED, (4, 6), (3, 5)), (sizes.A_TRANSPOSED, (4, 5), (4, 3)), (sizes.A_TRANSPOSED, (5, 4), (6, 3)),
-])
+@pytest.mark.parametrize(
+    ("form", "a", "b"),
+    [
+        (sizes.PLAIN, (4, 5), (6, 3)),
+        (sizes.PLAIN, (5, 4), (4, 3)),
+        (sizes.PLAIN, (4, 5), (5, 2)),
+        (sizes.B_TRANSPOSED, (4, 5), (5, 3)),
+        (sizes.B_TRANSPOSED, (4, 6), (3, 5)),
+        (sizes.A_TRANSPOSED, (4, 5), (4, 3)),
+        (sizes.A_TRANSPOSED, (5, 4), (6, 3)),
+    ],
+)
 def test_what_does_not_fit_is_not_read(form, a, b):
     out = np.full((4, 3), 7.0)
     assert not multiply(form, np.ones(a), np.ones(b), out)
@@ -110,7 +150,9 @@ def test_small_products_are_left_to_numpy(monkeypatch):
         assert (out == (64.0 if own else 7.0)).all()
 
 
-@pytest.mark.parametrize(("m", "n", "k"), [(1, 1, 1), (7, 2, 300), (200, 3, 40), (101, 130, 70), (64, 1000, 9), (300, 33, 513)])
+@pytest.mark.parametrize(
+    ("m", "n", "k"), [(1, 1, 1), (7, 2, 300), (200, 3, 40), (101, 130, 70), (64, 1000, 9), (300, 33, 513)]
+)
 def test_any_number_of_threads_gives_the_same_bits(m, n, k, dtype, monkeypatch):
     """Also more threads than there are tiles."""
     monkeypatch.setattr(products, "WORK_OF_A_THREAD", 1.0)
@@ -157,14 +199,22 @@ def test_threads_help_with_much_work_alone(monkeypatch):
     alone = products.worker_pool.run
     monkeypatch.setattr(products.worker_pool, "run", lambda work, count: (seen.append(count), alone(work, count)))
     for m in (10, 1000):
-        multiply(sizes.PLAIN, np.ones((m, 300), np.float32), np.ones((300, 400), np.float32), np.empty((m, 400), np.float32), threads=4)
+        multiply(
+            sizes.PLAIN,
+            np.ones((m, 300), np.float32),
+            np.ones((300, 400), np.float32),
+            np.empty((m, 400), np.float32),
+            threads=4,
+        )
     assert seen == [4]  # 2.4 and 240 million additions and multiplications
 
 
 @pytest.mark.parametrize("products_of", ["own", "blas", "autotune"])
 @pytest.mark.parametrize("activation", ["identity", "softplus"])
 def test_a_dense_layer_by_whichever_product(products_of, activation, dtype):
-    """With the label's column beside the features, as a semi-supervised batch has it, and the gradient's place given."""
+    """With the label's column beside the features, as a semi-supervised batch has it, and the gradient's place
+    given.
+    """
     generator, eps = np.random.default_rng(2), float(np.finfo(dtype).eps)
     ops = backend.get({"name": "numba", "products": products_of})
     x = generator.standard_normal((33, 18)).astype(dtype)[:, :17]
@@ -177,7 +227,9 @@ def test_a_dense_layer_by_whichever_product(products_of, activation, dtype):
     out = np.empty_like(W), np.empty_like(b)
     found = ops.dense_backward(dy, x, y, W, activation, True, out)
     assert found[1] is out[0] and found[2] is out[1]
-    for ours, theirs in zip(found, Ops(np).dense_backward(wide[3], wide[0], wanted, wide[1], activation, True), strict=True):
+    for ours, theirs in zip(
+        found, Ops(np).dense_backward(wide[3], wide[0], wanted, wide[1], activation, True), strict=True
+    ):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=64 * eps * np.abs(theirs).max())
 
 

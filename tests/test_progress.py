@@ -1,4 +1,6 @@
-"""Progress without a terminal: the first epochs and the last, and in between a number of lines that hardly grows with the work."""
+"""Progress without a terminal: the first epochs and the last, and in between a number of lines that hardly grows
+with the work.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,19 @@ class Clock:
         return self.seconds
 
 
-@pytest.mark.parametrize(("epochs", "seconds", "least", "most"), [
-    (1000, 0.001, 4, 5), (1000, 0.1, 18, 25), (100, 1.0, 15, 25), (10, 30.0, 8, 10), (3, 1e-6, 3, 3), (86400, 1.0, 40, 60),
-    (200, 3600.0, 20, 60), (10**6, 2.6, 40, 70),
-])
+@pytest.mark.parametrize(
+    ("epochs", "seconds", "least", "most"),
+    [
+        (1000, 0.001, 4, 5),
+        (1000, 0.1, 18, 25),
+        (100, 1.0, 15, 25),
+        (10, 30.0, 8, 10),
+        (3, 1e-6, 3, 3),
+        (86400, 1.0, 40, 60),
+        (200, 3600.0, 20, 60),
+        (10**6, 2.6, 40, 70),
+    ],
+)
 def test_lines_by_time(epochs, seconds, least, most):
     clock = Clock()
     pace, said = Pace(clock), []
@@ -68,12 +79,21 @@ def test_an_epoch_that_turns_out_to_be_the_last_is_said(capsys):
     assert said[-1] == 40 and said[:3] == [1, 2, 3]
 
 
-@pytest.mark.parametrize(("row", "text"), [
-    ({}, "loss 12.35, KL 4.57"), ({"val_loss": 1.005}, "loss 12.35, KL 4.57, validation 1.00"),
-    ({"error": 0.123}, "loss 12.35, KL 4.57, errors 12.3 %"), ({"error": 0.5, "val_error": 0.25}, "loss 12.35, KL 4.57, errors 50.0 %, in validation 25.0 %"),
-    ({"val_error": float("nan")}, "loss 12.35, KL 4.57"), ({"val_error": None}, "loss 12.35, KL 4.57"),
-    ({"val_loss": 2.0, "error": 0.0, "val_error": 0.0}, "loss 12.35, KL 4.57, validation 2.00, errors 0.0 %, in validation 0.0 %"),
-])
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ({}, "loss 12.35, KL 4.57"),
+        ({"val_loss": 1.005}, "loss 12.35, KL 4.57, validation 1.00"),
+        ({"error": 0.123}, "loss 12.35, KL 4.57, errors 12.3 %"),
+        ({"error": 0.5, "val_error": 0.25}, "loss 12.35, KL 4.57, errors 50.0 %, in validation 25.0 %"),
+        ({"val_error": float("nan")}, "loss 12.35, KL 4.57"),
+        ({"val_error": None}, "loss 12.35, KL 4.57"),
+        (
+            {"val_loss": 2.0, "error": 0.0, "val_error": 0.0},
+            "loss 12.35, KL 4.57, validation 2.00, errors 0.0 %, in validation 0.0 %",
+        ),
+    ],
+)
 def test_an_epoch_in_words(row, text):
     assert describe({"loss": 12.345678, "kl": 4.567, **row}) == text
 
@@ -82,7 +102,17 @@ def test_when_a_line_is_due():
     """Three at once; then after a second, or a fifth of the time so far; the last always."""
     clock = Clock()
     pace = Pace(clock)
-    for seconds, due in ((0, True), (0, True), (0, True), (0, False), (0.99, False), (0.01, True), (0.5, False), (0.5, True), (0.9, False)):
+    for seconds, due in (
+        (0, True),
+        (0, True),
+        (0, True),
+        (0, False),
+        (0.99, False),
+        (0.01, True),
+        (0.5, False),
+        (0.5, True),
+        (0.9, False),
+    ):
         clock.seconds += seconds
         assert pace.due() is due, clock.seconds
     clock.seconds = 5100.0
@@ -93,7 +123,10 @@ def test_when_a_line_is_due():
     assert pace.due()
 
 
-@pytest.mark.parametrize(("total", "said"), [(20, [2, 4, 6, 8, 10, 12, 14, 16, 18, 20]), (3, [1, 2, 3]), (25, [3, 5, 8, 10, 13, 15, 18, 20, 23, 25])])
+@pytest.mark.parametrize(
+    ("total", "said"),
+    [(20, [2, 4, 6, 8, 10, 12, 14, 16, 18, 20]), (3, [1, 2, 3]), (25, [3, 5, 8, 10, 13, 15, 18, 20, 23, 25])],
+)
 def test_a_line_every_tenth(total, said, capsys):
     with progress_bar(True, total, "row") as progress:
         for done in range(1, total + 1):
@@ -142,7 +175,11 @@ def test_on_a_terminal_tqdm_s_bar(monkeypatch, capsys):
     epochs, rows = Bar.made
     assert epochs.how == {"total": 9, "initial": 4, "unit": "epoch", "file": sys.stderr, "dynamic_ncols": True}
     assert epochs.said == ["loss 1.50, KL 2.00", 5, "loss 1.50, KL 2.00", 6, "closed"]
-    assert rows.how == {"total": 30, "unit": "row", "file": sys.stderr, "dynamic_ncols": True} and rows.said == [7, 30, "closed"]
+    assert rows.how == {"total": 30, "unit": "row", "file": sys.stderr, "dynamic_ncols": True} and rows.said == [
+        7,
+        30,
+        "closed",
+    ]
     with progress_reporter(False, 9, state) as report, progress_bar(False, 9, "row") as progress:
         report(state)
         progress(3)
@@ -164,7 +201,9 @@ def test_progress_that_nobody_reads_any_more_ends_nothing(monkeypatch):
 
 
 def test_the_lines_of_a_run_are_the_first_the_last_and_one_that_was_the_last(monkeypatch, capsys):
-    """At a clock that stands still: three lines, then the last epoch, or that in which the run was stopped, or ended otherwise."""
+    """At a clock that stands still: three lines, then the last epoch, or that in which the run was stopped, or ended
+    otherwise.
+    """
     monkeypatch.setattr("npvae.progress.Pace.__init__.__defaults__", (Clock(),))
     rows = {"loss": 1.0, "kl": 2.0}
 
@@ -190,7 +229,11 @@ def test_tqdm_s_bar_is_for_terminals_alone(monkeypatch, capsys):
     monkeypatch.setattr(Bar, "made", [])
     monkeypatch.setitem(sys.modules, "tqdm", SimpleNamespace(tqdm=Bar))
     assert _tqdm() is Bar
-    state = SimpleNamespace(epoch=1, stop_reason=None, history=type("History", (dict,), {"row": lambda self, index: {"loss": 1.0, "kl": 2.0}})(seconds=[0.5]))
+    state = SimpleNamespace(
+        epoch=1,
+        stop_reason=None,
+        history=type("History", (dict,), {"row": lambda self, index: {"loss": 1.0, "kl": 2.0}})(seconds=[0.5]),
+    )
     for terminal in (False, None):  # none at all
         if terminal is None:
             monkeypatch.setattr("sys.stderr", None)

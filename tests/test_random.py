@@ -19,11 +19,17 @@ def naive_words(seed, purpose, step, count):
 def test_the_naive_philox_has_the_published_answers():
     """The two extreme known answers of the Random123 distribution."""
     assert naive.philox4x64((0, 0, 0, 0), (0, 0)) == (
-        0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B
+        0x16554D9ECA36314C,
+        0xDB20FE9D672D0FDC,
+        0xD7E772CEE186176B,
+        0x7E68B68AEC7BA23B,
     )
     ones = 2**64 - 1
     assert naive.philox4x64((ones,) * 4, (ones,) * 2) == (
-        0x87B092C3013FE90B, 0x438C3C67BE8D0224, 0x9CC7D7C69CD777B6, 0xA09CAEBF594F0BA0
+        0x87B092C3013FE90B,
+        0x438C3C67BE8D0224,
+        0x9CC7D7C69CD777B6,
+        0xA09CAEBF594F0BA0,
     )
 
 
@@ -56,7 +62,9 @@ def test_the_noise_of_many_steps_is_that_of_each(shape, dtype):
 def test_purposes_seeds_and_steps_give_different_words():
     streams = {
         tuple(random.words(seed, purpose, step, 2).tolist())
-        for seed in (0, 1, 2) for purpose in random.PURPOSES for step in (0, 1, 2)
+        for seed in (0, 1, 2)
+        for purpose in random.PURPOSES
+        for step in (0, 1, 2)
     }
     assert len(streams) == 9 * len(random.PURPOSES)
     numbers = list(random.PURPOSES.values())
@@ -66,14 +74,40 @@ def test_purposes_seeds_and_steps_give_different_words():
 def test_the_numbers_of_the_purposes_never_change():
     """Runs made with earlier versions depend on these."""
     assert random.PURPOSES == {
-        "initial weights": 1, "shuffle": 2, "latent noise": 3, "binarize": 4, "validation noise": 5,
-        "prior sample": 6, "data sample": 7, "validation split": 8, "evaluation noise": 9, "static binarize": 10,
-        "reconstruction noise": 11, "evaluation binarize": 12, "likelihood noise": 13,
-        "aggregate posterior order": 14, "aggregate posterior noise": 15, "initial biases": 16,
-        "imputation noise": 17, "imputation choice": 18, "imputation draw": 19, "imputation chain": 20,
-        "held-out cells": 21, "members": 22, "shuffle offset": 23, "feature noise": 24, "label choice": 25,
-        "validation feature noise": 26, "class sample": 27, "held-out noise": 28, "features": 29, "posterior of a row": 30,
-        "marginal sample": 31, "given columns": 32, "support": 33, "calibration": 34,
+        "initial weights": 1,
+        "shuffle": 2,
+        "latent noise": 3,
+        "binarize": 4,
+        "validation noise": 5,
+        "prior sample": 6,
+        "data sample": 7,
+        "validation split": 8,
+        "evaluation noise": 9,
+        "static binarize": 10,
+        "reconstruction noise": 11,
+        "evaluation binarize": 12,
+        "likelihood noise": 13,
+        "aggregate posterior order": 14,
+        "aggregate posterior noise": 15,
+        "initial biases": 16,
+        "imputation noise": 17,
+        "imputation choice": 18,
+        "imputation draw": 19,
+        "imputation chain": 20,
+        "held-out cells": 21,
+        "members": 22,
+        "shuffle offset": 23,
+        "feature noise": 24,
+        "label choice": 25,
+        "validation feature noise": 26,
+        "class sample": 27,
+        "held-out noise": 28,
+        "features": 29,
+        "posterior of a row": 30,
+        "marginal sample": 31,
+        "given columns": 32,
+        "support": 33,
+        "calibration": 34,
     }
 
 
@@ -179,9 +213,7 @@ def test_a_stream_gives_every_draw_its_own_noise_and_repeats_itself():
     np.testing.assert_array_equal(a, again.normal((40,)))
     np.testing.assert_array_equal(b, again.normal((40,)))
     np.testing.assert_array_equal(a, random.normal(3, "data sample", 5, (40,)))
-    np.testing.assert_array_equal(
-        first.uniform((4,)), random.uniform(3, "data sample", 5, (4,), draw=2)
-    )
+    np.testing.assert_array_equal(first.uniform((4,)), random.uniform(3, "data sample", 5, (4,), draw=2))
 
 
 def test_a_part_of_a_run_has_a_seed_of_its_own():
@@ -210,11 +242,18 @@ def test_every_draw_of_a_stream_is_counted_whatever_it_is():
     stream, p = random.Stream(3, "data sample", 5), np.full(200, 0.5)
     np.testing.assert_array_equal(stream.bernoulli(p), random.bernoulli(3, "data sample", 5, p))
     np.testing.assert_array_equal(stream.bernoulli(p), random.bernoulli(3, "data sample", 5, p, 1))
-    np.testing.assert_array_equal(stream.normal((5,), np.float32), random.normal(3, "data sample", 5, (5,), np.float32, 2))
-    np.testing.assert_array_equal(stream.uniform((5,), np.float32), random.uniform(3, "data sample", 5, (5,), np.float32, 3))
+    np.testing.assert_array_equal(
+        stream.normal((5,), np.float32), random.normal(3, "data sample", 5, (5,), np.float32, 2)
+    )
+    np.testing.assert_array_equal(
+        stream.uniform((5,), np.float32), random.uniform(3, "data sample", 5, (5,), np.float32, 3)
+    )
     # Words of another draw are others from the first on.
     drawn = [random.words(3, "data sample", 5, 4, draw).tolist() for draw in (0, 1, 2)]
-    assert drawn[0] == random.words(3, "data sample", 5, 4).tolist() and len({word for words in drawn for word in words}) == 12
+    assert (
+        drawn[0] == random.words(3, "data sample", 5, 4).tolist()
+        and len({word for words in drawn for word in words}) == 12
+    )
 
 
 def test_zeros_and_ones_are_by_uniform_numbers_and_nan_stays(dtype):

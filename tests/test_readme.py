@@ -34,8 +34,12 @@ def test_the_second_block_catches_the_wrong_gradient_it_shows():
 
 
 def test_links_lead_somewhere():
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "examples" / "README.md",
-                 ROOT / "benchmarks" / "RESULTS.md"]:
+    for page in [
+        ROOT / "README.md",
+        *(ROOT / "docs").glob("*.md"),
+        ROOT / "examples" / "README.md",
+        ROOT / "benchmarks" / "RESULTS.md",
+    ]:
         text = page.read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#]+)\)", text) + re.findall(r'src="([^"]+)"', text):
             if "://" not in target:

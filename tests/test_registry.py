@@ -67,9 +67,21 @@ def test_values_as_json_holds_them():
     class Named:
         name = "of its own"
 
-    value = {1: (np.float32(0.5), range(2), np.arange(2)), "circle": Circle(3.0), "inner": Circle((1,)), "named": Named(), "none": np.random.default_rng(), "flag": True}
+    value = {
+        1: (np.float32(0.5), range(2), np.arange(2)),
+        "circle": Circle(3.0),
+        "inner": Circle((1,)),
+        "named": Named(),
+        "none": np.random.default_rng(),
+        "flag": True,
+    }
     assert registry.plain(value) == {
-        "1": [0.5, [0, 1], [0, 1]], "circle": {"name": "circle", "radius": 3.0}, "inner": {"name": "circle", "radius": [1]}, "named": "of its own", "none": None, "flag": True,
+        "1": [0.5, [0, 1], [0, 1]],
+        "circle": {"name": "circle", "radius": 3.0},
+        "inner": {"name": "circle", "radius": [1]},
+        "named": "of its own",
+        "none": None,
+        "flag": True,
     }
     assert type(registry.plain(np.int64(3))) is int and registry.plain(None) is None and registry.plain("x") == "x"
 

@@ -13,10 +13,13 @@ from npvae.optim import SGD
 from npvae.training import TrainingSettings, train
 
 
-@pytest.mark.parametrize("name", [
-    pytest.param(name, marks=pytest.mark.skipif(backend.reason_against(name) is not None, reason=f"no {name}"))
-    for name in ("numpy", "numba")
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.skipif(backend.reason_against(name) is not None, reason=f"no {name}"))
+        for name in ("numpy", "numba")
+    ],
+)
 @pytest.mark.parametrize("clip", [None, 0.05])
 def test_the_gradient_norm_is_the_mean_of_the_steps_before_clipping(name, clip):
     ops = backend.get(name, threads=1 if name == "numba" else None)
@@ -27,7 +30,7 @@ def test_the_gradient_norm_is_the_mean_of_the_steps_before_clipping(name, clip):
     for epoch in range(2):
         order, norms = random.permutation(5, "shuffle", epoch, 16), []
         for start in (0, 7, 14):
-            batch = x[order[start:start + 7]]
+            batch = x[order[start : start + 7]]
             eps = random.normal(5, "latent noise", step, (len(batch), 2))
             _, gradient = objectives.value_and_gradient(model, theta, batch, eps)
             norms.append(math.sqrt(math.fsum(float(g) ** 2 for g in gradient)))
@@ -44,7 +47,14 @@ def test_error_and_cross_entropy_are_of_the_labelled_rows_alone():
     x_valid, y_valid = grey_rows(25, seed=6), np.arange(25) % 3
     y_valid[:9] = -1
     model = SemiSupervisedVAE(
-        latent_dim=2, hidden=(5,), batch_size=7, epochs=1, learning_rate=1e-12, random_state=3, dtype="float64", backend="numpy",
+        latent_dim=2,
+        hidden=(5,),
+        batch_size=7,
+        epochs=1,
+        learning_rate=1e-12,
+        random_state=3,
+        dtype="float64",
+        backend="numpy",
     ).fit(x, y, X_valid=x_valid, y_valid=y_valid)
     for prefix, rows, labels in (("", x, y), ("val_", x_valid, y_valid)):
         known = labels >= 0
@@ -65,7 +75,16 @@ def test_diagnostics_of_several_chains(chains, metropolis, proposals):
     x[:3, 1:4] = np.nan  # the last row is complete
     start, steps, warm_up, seed = np.where(np.isnan(x), 0.5, x), 30, 3, 11
     found = chain_imputation(
-        model, vae.theta_, x, start, seed, metropolis=metropolis, steps=steps, warm_up=warm_up, chains=chains, proposals=proposals,
+        model,
+        vae.theta_,
+        x,
+        start,
+        seed,
+        metropolis=metropolis,
+        steps=steps,
+        warm_up=warm_up,
+        chains=chains,
+        proposals=proposals,
     )
     sums, accepted, means = np.empty((chains, steps, 4)), np.zeros(4), np.zeros(x.shape)
     for c in range(chains):
@@ -83,7 +102,7 @@ def test_diagnostics_of_several_chains(chains, metropolis, proposals):
         size = 0.0
         for c in range(chains):
             values = sums[c, :, row].tolist()
-            stretches = [sum(values[i:i + 5]) / 5 for i in range(0, 30, 5)]  # 5 = floor(sqrt(30)), six of them
+            stretches = [sum(values[i : i + 5]) / 5 for i in range(0, 30, 5)]  # 5 = floor(sqrt(30)), six of them
             between = sum((s - sum(stretches) / 6) ** 2 for s in stretches) / 5
             within = sum((v - sum(values) / 30) ** 2 for v in values) / 29
             size += min(max(30 * within / (5 * between), 1.0), 30.0)
@@ -112,8 +131,13 @@ def test_classes_are_alike_by_default_and_have_the_labels_shares_where_asked():
 def test_seeds_that_nobody_gives_are_fresh_and_kept():
     x, y = grey_rows(), np.arange(40) % 2
     for make in (
-        lambda: VAE(2, (5,), epochs=1).fit(x), lambda: SemiSupervisedVAE(latent_dim=2, hidden=(5,), epochs=1).fit(x, y),
-        lambda: LatentClassifier(VAE(2, (5,), epochs=40, beta=0.01, optimizer="adam", learning_rate=0.05)).fit(x, y).features_,
+        lambda: VAE(2, (5,), epochs=1).fit(x),
+        lambda: SemiSupervisedVAE(latent_dim=2, hidden=(5,), epochs=1).fit(x, y),
+        lambda: (
+            LatentClassifier(VAE(2, (5,), epochs=40, beta=0.01, optimizer="adam", learning_rate=0.05))
+            .fit(x, y)
+            .features_
+        ),
     ):
         first, second = make(), make()
         assert first.seed_ != second.seed_ and 0 <= first.seed_ < 2**63
@@ -124,10 +148,14 @@ def test_seeds_that_nobody_gives_are_fresh_and_kept():
 
 def test_linear_paths_start_at_zero():
     """So that before training a model with linear paths is the model without them."""
-    with_paths, without = (Model(Architecture(6, 2, (5,), linear_path=paths), backend.get("numpy")) for paths in (True, False))
+    with_paths, without = (
+        Model(Architecture(6, 2, (5,), linear_path=paths), backend.get("numpy")) for paths in (True, False)
+    )
     views, plain = (model.views(model.initial_parameters(3, "float64")) for model in (with_paths, without))
     assert {name for name in views} - {name for name in plain} == {
-        "encoder/linear/mean/V", "encoder/linear/logvar/V", "decoder/linear/logits/V",
+        "encoder/linear/mean/V",
+        "encoder/linear/logvar/V",
+        "decoder/linear/logits/V",
     }
     for name, value in plain.items():
         np.testing.assert_array_equal(views[name], value, err_msg=name)

@@ -9,7 +9,10 @@ from npvae import schedules
 from npvae.errors import InputError, InputTypeError, UnknownNameError
 
 EXAMPLES = [
-    schedules.Constant(), schedules.Exponential(0.9), schedules.Steps({10: 0.5, 20: 0.1}), schedules.Cosine(),
+    schedules.Constant(),
+    schedules.Exponential(0.9),
+    schedules.Steps({10: 0.5, 20: 0.1}),
+    schedules.Cosine(),
     schedules.Cosine(0.2),
 ]
 

@@ -1,4 +1,6 @@
-"""The cases of ``npvae gradcheck``: what their titles say is what is checked, and a seed is the same point everywhere."""
+"""The cases of ``npvae gradcheck``: what their titles say is what is checked, and a seed is the same point
+everywhere.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,9 @@ from npvae.backend.base import Ops
 from npvae.gradcheck import ELEMENTWISE_LIMIT, check_gradient
 from npvae.model import Architecture, Model
 
-#: The function's value, or the sum of its values, at the point of every case with seed 3: whoever reports a wrong gradient names
-#: a case and a seed, and others look for it at the same point. Of a model the parameters' number comes first.
+#: The function's value, or the sum of its values, at the point of every case with seed 3: whoever reports a wrong
+#: gradient names a case and a seed, and others look for it at the same point. Of a model the parameters' number comes
+#: first.
 VALUES = {
     "dense layer, identity": (35, 7.98956602711),
     "dense layer, relu": (35, 18.4711244477),
@@ -108,7 +111,11 @@ def test_the_tensors_have_the_sizes_of_the_title(cases):
         decoder = [shapes[f"decoder/{i}/W"] for i in range(len(hidden))]
         assert encoder == list(zip([widths[0] + classes, *hidden], widths[1:], strict=True)), case.title
         assert decoder == list(zip([latent + classes, *hidden[::-1]], hidden[::-1], strict=False)), case.title
-        outputs = {shape for name, shape in shapes.items() if re.fullmatch(r"decoder/(logits|mean|location|log_rate|log_mean|log_concentration)/W", name)}
+        outputs = {
+            shape
+            for name, shape in shapes.items()
+            if re.fullmatch(r"decoder/(logits|mean|location|log_rate|log_mean|log_concentration)/W", name)
+        }
         assert outputs <= {(hidden[0], 1 if case.title.endswith("ordinal") else widths[0])}, case.title
         if classes:
             assert shapes["classifier/logits/W"] == (hidden[-1], classes)
@@ -117,7 +124,9 @@ def test_the_tensors_have_the_sizes_of_the_title(cases):
 
 def test_bounds_are_checked_along_directions(cases):
     """Element by element they would take most of the time of all."""
-    assert all(case.inputs["theta"].size > ELEMENTWISE_LIMIT for case in cases if case.title.startswith("importance-weighted"))
+    assert all(
+        case.inputs["theta"].size > ELEMENTWISE_LIMIT for case in cases if case.title.startswith("importance-weighted")
+    )
 
 
 def test_a_case_is_checked_as_it_says():
@@ -125,7 +134,11 @@ def test_a_case_is_checked_as_it_says():
     case = selfcheck.Case("wrong by 1e-4", lambda x: (np.sin(x), lambda u: 1.0001 * u * np.cos(x)), {"angle": x}, 1e-3)
     report = case.check(seed=4)
     assert report.passed and report.rtol == 1e-3 and [row.name for row in report.rows] == ["angle"]
-    assert str(report) == str(check_gradient(case.function, [x], names=["angle"], rtol=1e-3, seed=4)) != str(case.check(seed=5))
+    assert (
+        str(report)
+        == str(check_gradient(case.function, [x], names=["angle"], rtol=1e-3, seed=4))
+        != str(case.check(seed=5))
+    )
     assert str(case.check()) == str(case.check(seed=0))
     assert not selfcheck.Case("the same", case.function, case.inputs).check().passed  # said, not raised
     assert selfcheck.Case("the same", case.function, case.inputs).rtol == 1e-6

@@ -60,8 +60,15 @@ def small(features=None, **changes):
 
 def small_features(**changes):
     settings = {
-        "latent_dim": 3, "hidden": (6,), "activation": "softplus", "optimizer": "adam", "learning_rate": 0.01, "batch_size": 20,
-        "epochs": 15, "random_state": 2, **changes,
+        "latent_dim": 3,
+        "hidden": (6,),
+        "activation": "softplus",
+        "optimizer": "adam",
+        "learning_rate": 0.01,
+        "batch_size": 20,
+        "epochs": 15,
+        "random_state": 2,
+        **changes,
     }
     return VAE(**settings)
 
@@ -209,9 +216,13 @@ def test_columns_are_standardised_and_put_back(tmp_path):
     plain = small(**arguments).fit((wild - wild.mean(axis=0)) / wild.std(axis=0), y)
     np.testing.assert_allclose(model.theta_, plain.theta_, rtol=1e-3, atol=1e-4)
     assert model.score(wild, truth) > 0.95
-    np.testing.assert_allclose(model.sample(1, 4), plain.sample(1, 4) * wild.std(axis=0) + wild.mean(axis=0), rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(
+        model.sample(1, 4), plain.sample(1, 4) * wild.std(axis=0) + wild.mean(axis=0), rtol=1e-3, atol=1e-2
+    )
     model.save(tmp_path / "m.npz")
-    np.testing.assert_array_equal(SemiSupervisedVAE.load(tmp_path / "m.npz").predict_proba(wild), model.predict_proba(wild))
+    np.testing.assert_array_equal(
+        SemiSupervisedVAE.load(tmp_path / "m.npz").predict_proba(wild), model.predict_proba(wild)
+    )
     constant = np.where(np.arange(6) == 2, 4.0, wild)
     assert np.isfinite(small(standardize=True, **arguments).fit(constant, y).theta_).all()
 
@@ -268,7 +279,9 @@ def test_a_backend_changes_nothing(backend):
     pytest.importorskip("numba")
     x, y, _ = blobs()
     for binarize in ("none", "dynamic"):
-        plain, other = (small(backend=name, dtype="float64", binarize=binarize).fit(x, y) for name in ("numpy", backend))
+        plain, other = (
+            small(backend=name, dtype="float64", binarize=binarize).fit(x, y) for name in ("numpy", backend)
+        )
         np.testing.assert_allclose(other.theta_, plain.theta_, rtol=1e-6, atol=1e-9)
 
 
@@ -387,10 +400,17 @@ def test_a_classifier_of_one_s_own(tmp_path):
 # What is refused
 
 
-@pytest.mark.parametrize(("labels", "words"), [
-    (np.full(200, -1), "no labelled row"), (np.full(200, 2), "only one class"), (np.full(200, np.nan), "every label is -1 or missing"),
-    (np.zeros(199, int), "X has 200 rows, y has 199"), (np.linspace(0, 1, 200), "continuous"), (None, "requires y"),
-])
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (np.full(200, -1), "no labelled row"),
+        (np.full(200, 2), "only one class"),
+        (np.full(200, np.nan), "every label is -1 or missing"),
+        (np.zeros(199, int), "X has 200 rows, y has 199"),
+        (np.linspace(0, 1, 200), "continuous"),
+        (None, "requires y"),
+    ],
+)
 def test_bad_labels_are_refused_before_anything_is_trained(labels, words):
     x, *_ = blobs()
     for model in (small(), small(small_features()), LatentClassifier(small_features()), SoftmaxRegression()):
@@ -399,18 +419,29 @@ def test_bad_labels_are_refused_before_anything_is_trained(labels, words):
             model.fit(rows, labels)
 
 
-@pytest.mark.parametrize(("changes", "kind", "words"), [
-    ({"classes": [0, 1]}, InputError, "not among the classes 0, 1"),
-    ({"classes": [0, 1, 2, 3]}, InputError, "no labelled row of the class 3"),
-    ({"class_prior": "uniform"}, InputError, "class_prior"),
-    ({"class_prior": (0.5, 0.5)}, InputError, "3 numbers of sum 1"),
-    ({"alpha": -1.0}, InputError, "alpha"),
-    ({"likelihood": "no such"}, InputError, "likelihood"),
-    ({"features": 3}, InputTypeError, "features must be a VAE, got int"),
-    ({"features": small_features(), "divide_by": 255}, InputError, "divide_by is an argument of the VAE of features"),
-    ({"features": small_features(), "binarize": "dynamic"}, InputError, "binarize is an argument of the VAE of features"),
-    ({"patience": 3}, InputError, "validation"),
-])
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({"classes": [0, 1]}, InputError, "not among the classes 0, 1"),
+        ({"classes": [0, 1, 2, 3]}, InputError, "no labelled row of the class 3"),
+        ({"class_prior": "uniform"}, InputError, "class_prior"),
+        ({"class_prior": (0.5, 0.5)}, InputError, "3 numbers of sum 1"),
+        ({"alpha": -1.0}, InputError, "alpha"),
+        ({"likelihood": "no such"}, InputError, "likelihood"),
+        ({"features": 3}, InputTypeError, "features must be a VAE, got int"),
+        (
+            {"features": small_features(), "divide_by": 255},
+            InputError,
+            "divide_by is an argument of the VAE of features",
+        ),
+        (
+            {"features": small_features(), "binarize": "dynamic"},
+            InputError,
+            "binarize is an argument of the VAE of features",
+        ),
+        ({"patience": 3}, InputError, "validation"),
+    ],
+)
 def test_bad_arguments_are_refused(changes, kind, words):
     x, y, _ = blobs()
     with pytest.raises(kind, match=words):
@@ -440,7 +471,9 @@ def test_other_mistakes_are_named():
     assert model.score(x, np.where(truth == 0, 5, truth)) <= np.mean(truth != 0)  # a class there is not is never right
 
 
-@pytest.mark.parametrize("wrong", [{"classes": 5}, {"class_prior": {0: 0.5, 1: 0.5}}, {"class_prior": iter((0.5, 0.5))}])
+@pytest.mark.parametrize(
+    "wrong", [{"classes": 5}, {"class_prior": {0: 0.5, 1: 0.5}}, {"class_prior": iter((0.5, 0.5))}]
+)
 def test_arguments_of_another_kind_are_refused(wrong):
     x, y, _ = blobs()
     with pytest.raises((InputTypeError, InputError), match=next(iter(wrong))):
@@ -468,7 +501,11 @@ def test_a_refused_fit_leaves_what_was_fitted():
 
 def test_a_refused_fit_leaves_nothing_behind(tmp_path):
     x, y, _ = blobs()
-    for model in (small(standardize=True), small(small_features(epochs=1)), LatentClassifier(small_features(), samples=-1)):
+    for model in (
+        small(standardize=True),
+        small(small_features(epochs=1)),
+        LatentClassifier(small_features(), samples=-1),
+    ):
         before = dict(vars(model))
         changes = {} if isinstance(model, LatentClassifier) else {"X_valid": x[:, :1]}
         with pytest.raises(InputError):
@@ -533,7 +570,9 @@ def test_a_column_of_equal_numbers_is_left_as_large_as_it_is(dtype):
     assert model.scale_[2] == 1.0 and (model.scale_ > 1e-3).all()
     x[:, 2] += 1e-6
     assert np.isfinite(model.predict_log_proba(x)).all()
-    np.testing.assert_allclose(model.predict_proba(x), model.predict_proba(np.where(np.arange(6) == 2, 0.1, x)), atol=1e-4)
+    np.testing.assert_allclose(
+        model.predict_proba(x), model.predict_proba(np.where(np.arange(6) == 2, 0.1, x)), atol=1e-4
+    )
 
 
 def test_what_is_saved_is_what_was_fitted(tmp_path):
@@ -582,13 +621,17 @@ def test_ctrl_c_while_features_are_learnt(tmp_path):
         model.fit(x, y, checkpoint=tmp_path / "m1.npz")
     assert caught.value.estimator is model and model.features_.history_.epochs == 2 and model.predict(x).shape == (200,)
     resumed = LatentClassifier(small_features()).fit(x, y, checkpoint=tmp_path / "m1.npz", resume=True)
-    np.testing.assert_array_equal(resumed.predict_proba(x), LatentClassifier(small_features()).fit(x, y).predict_proba(x))
+    np.testing.assert_array_equal(
+        resumed.predict_proba(x), LatentClassifier(small_features()).fit(x, y).predict_proba(x)
+    )
     assert {file.name for file in tmp_path.iterdir()} == {"c.npz", "c-features.npz", "m1.npz"}
 
 
 def test_scikit_learn_s_nested_arguments():
     model = small(small_features())
-    assert model.get_params()["features__latent_dim"] == 3 and "features__latent_dim" not in model.get_params(deep=False)
+    assert model.get_params()["features__latent_dim"] == 3 and "features__latent_dim" not in model.get_params(
+        deep=False
+    )
     model.set_params(features__latent_dim=4, latent_dim=5)
     assert model.features.latent_dim == 4 and model.latent_dim == 5
     with pytest.raises(InputError, match="no_such"):
@@ -676,7 +719,9 @@ def test_classes_and_styles_of_samples_are_those_of_their_purposes():
     np.testing.assert_allclose(model.sample(n=500).reshape(500, -1), model.model_.expected(views, seen), rtol=1e-12)
     drawn = model.model_.draw(views, seen, random.Stream(1, "data sample", 0))
     np.testing.assert_array_equal(model.sample(n=500, mean=False).reshape(500, -1), drawn)
-    np.testing.assert_array_equal(model.sample([2, 0, 1]), np.concatenate([model.sample(c, 3)[i:i + 1] for i, c in enumerate((2, 0, 1))]))
+    np.testing.assert_array_equal(
+        model.sample([2, 0, 1]), np.concatenate([model.sample(c, 3)[i : i + 1] for i, c in enumerate((2, 0, 1))])
+    )
 
 
 def test_the_class_of_a_number_at_an_end_of_its_interval(monkeypatch):
@@ -762,7 +807,10 @@ def test_a_classifier_on_features_that_is_not_fitted_says_so(tmp_path):
 
 def test_arguments_of_a_classifier_on_features_are_set_by_name():
     model = LatentClassifier(small_features())
-    assert model.set_params(samples=3, features__latent_dim=4) is model and (model.samples, model.features.latent_dim) == (3, 4)
+    assert model.set_params(samples=3, features__latent_dim=4) is model and (
+        model.samples,
+        model.features.latent_dim,
+    ) == (3, 4)
     with pytest.raises(InputError, match="Invalid parameter 'no_such'"):
         model.set_params(no_such=1)
 
@@ -777,10 +825,18 @@ def test_a_class_of_no_probability_is_no_error():
     assert (log_p[:, 0] == 0.0).all() and (log_p[:, 1] == -np.inf).all() and np.isfinite(log_p[:, 2]).all()
 
 
-@pytest.mark.parametrize(("prior", "fits"), [
-    ((0.2, 0.3, 0.5), True), ((0.2, 0.3, 0.5000009), True), ((0.2, 0.3, 0.500002), False), ((0.2, 0.3, 0.499998), False),
-    ((0.5, 0.5, 0.0), False), ((0.6, 0.6, -0.2), False), ((0.25,) * 4, False),
-])
+@pytest.mark.parametrize(
+    ("prior", "fits"),
+    [
+        ((0.2, 0.3, 0.5), True),
+        ((0.2, 0.3, 0.5000009), True),
+        ((0.2, 0.3, 0.500002), False),
+        ((0.2, 0.3, 0.499998), False),
+        ((0.5, 0.5, 0.0), False),
+        ((0.6, 0.6, -0.2), False),
+        ((0.25,) * 4, False),
+    ],
+)
 def test_what_a_prior_of_classes_may_be(prior, fits):
     from npvae.semisupervised.model import probabilities
 

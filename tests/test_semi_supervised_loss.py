@@ -1,4 +1,6 @@
-"""The loss of M2: against loops over Python floats, its gradient against finite differences, labelled and unlabelled parts apart."""
+"""The loss of M2: against loops over Python floats, its gradient against finite differences, labelled and unlabelled
+parts apart.
+"""
 
 import json
 import math
@@ -21,13 +23,25 @@ def problem(labels, hidden=(6, 4), likelihood="bernoulli", seed=0, **more):
     """``(model, theta, batch, eps)``; labels: -1 for none."""
     rng = np.random.default_rng(seed)
     architecture = SemiSupervisedArchitecture(
-        FEATURES, LATENT, hidden, activation="softplus", likelihood=likelihood, n_classes=CLASSES, class_prior=PRIOR, **more
+        FEATURES,
+        LATENT,
+        hidden,
+        activation="softplus",
+        likelihood=likelihood,
+        n_classes=CLASSES,
+        class_prior=PRIOR,
+        **more,
     )
     model = SemiSupervisedModel(architecture, backend.get("numpy"))
     theta = model.initial_parameters(0, "float64") + 0.3 * rng.standard_normal(model.layout.size)
     x = rng.standard_normal((len(labels), FEATURES))
     x = (x > 0).astype(float) if likelihood == "bernoulli" else x
-    return model, theta, np.concatenate([x, np.array(labels, float)[:, None]], axis=1), rng.standard_normal((len(x), LATENT))
+    return (
+        model,
+        theta,
+        np.concatenate([x, np.array(labels, float)[:, None]], axis=1),
+        rng.standard_normal((len(x), LATENT)),
+    )
 
 
 # The same by loops
@@ -54,7 +68,11 @@ def bound_of_pair(parameters, x, y, eps, beta, seen=None):
     mu, logvar = dense(parameters, "encoder/mean", h), dense(parameters, "encoder/logvar", h)
     z = [m + math.exp(v / 2) * e for m, v, e in zip(mu, logvar, eps, strict=True)]
     h = dense(parameters, "decoder/1", dense(parameters, "decoder/0", z + one_hot, softplus), softplus)
-    nll = math.fsum(softplus(logit) - v * logit for logit, v in zip(dense(parameters, "decoder/logits", h), x, strict=True) if v == v)
+    nll = math.fsum(
+        softplus(logit) - v * logit
+        for logit, v in zip(dense(parameters, "decoder/logits", h), x, strict=True)
+        if v == v
+    )
     kl = math.fsum((m * m + math.exp(v) - 1.0 - v) / 2 for m, v in zip(mu, logvar, strict=True))
     return nll + beta * kl - math.log(PRIOR[y])
 
@@ -64,8 +82,13 @@ def by_loops(parameters, batch, eps, beta, weight):
     for (*row, label), noise in zip(batch.tolist(), eps.tolist(), strict=True):
         x, completed = row[:FEATURES], row[FEATURES:]
         seen = completed + [float(v == v) for v in x] if completed else x
-        log_q = log_softmax(dense(parameters, "classifier/logits", dense(
-            parameters, "classifier/1", dense(parameters, "classifier/0", seen, softplus), softplus)))
+        log_q = log_softmax(
+            dense(
+                parameters,
+                "classifier/logits",
+                dense(parameters, "classifier/1", dense(parameters, "classifier/0", seen, softplus), softplus),
+            )
+        )
         if label >= 0:
             total += bound_of_pair(parameters, x, int(label), noise, beta, seen) - weight * log_q[int(label)]
         else:
@@ -87,11 +110,15 @@ def test_the_loss_is_that_of_loops(labels):
     plain, _ = semi_supervised_loss(model, theta, batch, eps, 1.0, 0.0)
     assert float(plain.bound) == pytest.approx(-float(plain.loss), rel=1e-12)
     assert float(terms.reconstruction) == pytest.approx(float(terms.nll_rows.mean()), rel=1e-12)
-    assert terms.kl_rows.shape == terms.mu.shape == eps.shape and float(terms.kl) == pytest.approx(float(terms.kl_rows.sum()) / len(eps))
+    assert terms.kl_rows.shape == terms.mu.shape == eps.shape and float(terms.kl) == pytest.approx(
+        float(terms.kl_rows.sum()) / len(eps)
+    )
 
 
 def with_gaps(batch, seed=1):
-    """A batch of which a third of the entries are missing, one row has none and one has all, beside what completes it."""
+    """A batch of which a third of the entries are missing, one row has none and one has all, beside what completes
+    it.
+    """
     rng = np.random.default_rng(seed)
     x, gone = batch[:, :-1].copy(), rng.random((len(batch), FEATURES)) < 0.35
     gone[0], gone[-1] = True, False
@@ -107,7 +134,9 @@ def test_what_is_missing_is_in_no_likelihood_and_both_networks_see_what_complete
     assert float(terms.loss) == pytest.approx(by_loops(views, batch, eps, 0.7, 1.3), rel=1e-12)
 
     def function(*tensors):
-        terms, backward = semi_supervised_loss(model, np.concatenate([tensor.reshape(-1) for tensor in tensors]), batch, eps, 0.7, 1.3)
+        terms, backward = semi_supervised_loss(
+            model, np.concatenate([tensor.reshape(-1) for tensor in tensors]), batch, eps, 0.7, 1.3
+        )
         return terms.loss, tuple(model.layout.views(np, backward()).values())
 
     check_gradient(function, list(views.values()), names=list(views))
@@ -131,8 +160,13 @@ def test_the_terms_of_rows_are_those_of_loops(labels):
     wanted, wrong, cross_entropy = [], 0, 0.0
     for i in order:
         x, noise = batch[i, :-1].tolist(), eps[i].tolist()
-        log_q = log_softmax(dense(parameters, "classifier/logits", dense(
-            parameters, "classifier/1", dense(parameters, "classifier/0", x, softplus), softplus)))
+        log_q = log_softmax(
+            dense(
+                parameters,
+                "classifier/logits",
+                dense(parameters, "classifier/1", dense(parameters, "classifier/0", x, softplus), softplus),
+            )
+        )
         if labels[i] >= 0:
             wrong += log_q[labels[i]] < max(log_q)
             cross_entropy -= log_q[labels[i]]
@@ -140,7 +174,10 @@ def test_the_terms_of_rows_are_those_of_loops(labels):
         for c, share in [(labels[i], 1.0)] if labels[i] >= 0 else [(c, math.exp(lq)) for c, lq in enumerate(log_q)]:
             one_hot = [float(c == k) for k in range(CLASSES)]
             h = dense(parameters, "encoder/1", dense(parameters, "encoder/0", x + one_hot, softplus), softplus)
-            mu, logvar = np.array(dense(parameters, "encoder/mean", h)), np.array(dense(parameters, "encoder/logvar", h))
+            mu, logvar = (
+                np.array(dense(parameters, "encoder/mean", h)),
+                np.array(dense(parameters, "encoder/logvar", h)),
+            )
             kl = (mu**2 + np.exp(logvar) - 1.0 - logvar) / 2
             nll = bound_of_pair(parameters, x, c, noise, 0.0) + math.log(PRIOR[c])
             mean = mean + share * np.array([*mu, *kl, nll])
@@ -160,7 +197,9 @@ def test_the_bound_is_that_of_beta_1_without_the_classifier_s_term():
         model, theta, batch, eps = problem(labels)
         bound = by_loops(model.layout.views(np, theta), batch, eps, 1.0, 0.0)
         for beta, weight in ((1.0, 0.0), (0.7, 1.3), (0.0, 5.0)):
-            assert float(semi_supervised_loss(model, theta, batch, eps, beta, weight)[0].bound) == pytest.approx(-bound, rel=1e-11)
+            assert float(semi_supervised_loss(model, theta, batch, eps, beta, weight)[0].bound) == pytest.approx(
+                -bound, rel=1e-11
+            )
 
 
 @pytest.mark.parametrize("labels", [MIXED, ALL, NONE])
@@ -205,10 +244,13 @@ def test_an_upstream_gradient_scales_it_and_out_is_overwritten():
 def test_the_order_of_rows_does_not_matter():
     model, theta, batch, eps = problem(MIXED)
     order = np.array([4, 1, 6, 0, 5, 2, 3])
-    losses, gradients = zip(*(
-        (float(terms.loss), backward())
-        for terms, backward in (semi_supervised_loss(model, theta, batch[o], eps[o]) for o in (slice(None), order))
-    ), strict=True)
+    losses, gradients = zip(
+        *(
+            (float(terms.loss), backward())
+            for terms, backward in (semi_supervised_loss(model, theta, batch[o], eps[o]) for o in (slice(None), order))
+        ),
+        strict=True,
+    )
     assert losses[0] == pytest.approx(losses[1], rel=1e-12)
     np.testing.assert_allclose(*gradients, rtol=1e-9, atol=1e-12)
 
@@ -226,7 +268,10 @@ def test_many_rows_keep_their_labels_and_noise():
     x, its_eps, pairs = labelled_first(model, batch, eps)
     np.testing.assert_array_equal(x, batch[order, :-1])
     np.testing.assert_array_equal(its_eps, eps[order])
-    assert pairs.labelled == (labels >= 0).sum() and pairs.one_hot_labels.argmax(axis=1).tolist() == labels[labels >= 0].tolist()
+    assert (
+        pairs.labelled == (labels >= 0).sum()
+        and pairs.one_hot_labels.argmax(axis=1).tolist() == labels[labels >= 0].tolist()
+    )
 
 
 def test_the_product_with_x_is_taken_once_a_row(monkeypatch):
@@ -272,7 +317,12 @@ def test_without_a_prior_all_classes_are_alike():
         assert (architecture.data_columns, architecture.encoder_inputs, architecture.decoder_inputs) == (4, 7, 6)
     model, theta, batch, eps = problem(MIXED)
     alike, given = (
-        SemiSupervisedModel(SemiSupervisedArchitecture(FEATURES, LATENT, (6, 4), activation="softplus", n_classes=CLASSES, class_prior=prior), Ops(np))
+        SemiSupervisedModel(
+            SemiSupervisedArchitecture(
+                FEATURES, LATENT, (6, 4), activation="softplus", n_classes=CLASSES, class_prior=prior
+            ),
+            Ops(np),
+        )
         for prior in (None, (0.25,) * 4)
     )
     losses = [float(semi_supervised_loss(each, theta, batch, eps)[0].loss) for each in (alike, given)]
@@ -286,8 +336,10 @@ def test_what_is_refused():
     with pytest.raises(InputError, match="classifier_weight"):
         SemiSupervised(-1.0)
     for arguments, words in (
-        ({"n_classes": 1}, "n_classes"), ({"n_classes": 2, "class_prior": (0.5, 0.6)}, "class_prior"),
-        ({"n_classes": 2, "class_prior": (0.5,)}, "class_prior"), ({"n_classes": 2, "linear_path": True}, "linear_path"),
+        ({"n_classes": 1}, "n_classes"),
+        ({"n_classes": 2, "class_prior": (0.5, 0.6)}, "class_prior"),
+        ({"n_classes": 2, "class_prior": (0.5,)}, "class_prior"),
+        ({"n_classes": 2, "linear_path": True}, "linear_path"),
     ):
         with pytest.raises(InputError, match=words):
             SemiSupervisedArchitecture(3, **arguments)

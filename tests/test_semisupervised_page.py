@@ -12,7 +12,11 @@ def test_the_code_of_the_page(tmp_path, monkeypatch):
     names: dict = {}
     exec(of_tables, names)
     assert names["model"].predict_proba(names["table"]).shape == (160, 2)
-    assert {name: len(column) for name, column in names["model"].sample("yes", 3).items()} == {"age": 3, "region": 3, "owner": 3}
+    assert {name: len(column) for name, column in names["model"].sample("yes", 3).items()} == {
+        "age": 3,
+        "region": 3,
+        "owner": 3,
+    }
     exec(block, names)
     assert (tmp_path / "digits-m2.npz").exists()
     model, digits = names["model"], names["digits"]

@@ -27,11 +27,17 @@ def test_arguments_and_those_of_an_argument_that_is_an_estimator():
 
 def test_arguments_are_set_by_name():
     outer = Outer(Outer(size=4))
-    assert outer.set_params(inner__size=5, size=6) is outer and (outer.size, outer.inner.size, outer.inner.inner) == (6, 5, None)
+    assert outer.set_params(inner__size=5, size=6) is outer and (outer.size, outer.inner.size, outer.inner.inner) == (
+        6,
+        5,
+        None,
+    )
     outer.set_params(inner__inner=Outer()).set_params(inner__inner__size=7)
     assert outer.inner.inner.size == 7
     for wrong in ("other", "other__size", "size__size", "__size", "inner__other"):
-        with pytest.raises(InputError, match="Invalid parameter '.*' for estimator Outer.*Valid parameters are: \\['inner', 'size'\\]"):
+        with pytest.raises(
+            InputError, match="Invalid parameter '.*' for estimator Outer.*Valid parameters are: \\['inner', 'size'\\]"
+        ):
             outer.set_params(**{wrong: 1})
     assert not hasattr(outer, "other")
 

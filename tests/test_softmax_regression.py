@@ -10,7 +10,10 @@ from npvae.semisupervised.softmax_regression import fit_softmax_regression, soft
 
 def test_the_gradient_is_that_of_differences(rng):
     x, one_hot = rng.standard_normal((7, 3)), np.eye(4)[rng.integers(0, 4, 7)]
-    check_gradient(lambda W, b: softmax_regression_loss(W, b, x, one_hot, 0.3), [rng.standard_normal((3, 4)), rng.standard_normal(4)])
+    check_gradient(
+        lambda W, b: softmax_regression_loss(W, b, x, one_hot, 0.3),
+        [rng.standard_normal((3, 4)), rng.standard_normal(4)],
+    )
 
 
 def test_the_loss_is_the_mean_of_minus_log_p(rng):
@@ -116,4 +119,8 @@ def test_rows_without_a_label_have_no_part_in_it(rng):
     x, y = rng.standard_normal((30, 2)), np.tile([4, 7, -1], 10)
     some, all_of_them = SoftmaxRegression(0.1).fit(x[y > 0], y[y > 0]), SoftmaxRegression(0.1).fit(x, y)
     np.testing.assert_array_equal(some.coef_, all_of_them.coef_)
-    assert all_of_them.classes_.tolist() == [4, 7] and all_of_them.n_features_in_ == 2 and all_of_them.coef_.shape == (2, 2)
+    assert (
+        all_of_them.classes_.tolist() == [4, 7]
+        and all_of_them.n_features_in_ == 2
+        and all_of_them.coef_.shape == (2, 2)
+    )

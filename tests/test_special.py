@@ -40,7 +40,9 @@ def test_the_coefficients_are_those_of_bernoulli_s_numbers():
 
 def test_factorials():
     found = special.log_gamma(np, np.arange(1.0, 30.0))
-    assert all(value == pytest.approx(math.log(math.factorial(n)), rel=1e-14, abs=1e-14) for n, value in enumerate(found))
+    assert all(
+        value == pytest.approx(math.log(math.factorial(n)), rel=1e-14, abs=1e-14) for n, value in enumerate(found)
+    )
 
 
 def test_half_steps_are_the_differences_and_keep_their_digits():

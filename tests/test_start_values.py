@@ -1,5 +1,5 @@
-"""Where training starts, number by number, where nobody says anything about it: weights, biases, linear paths, masks, the
-likelihood's own parameters, seeds of parts."""
+"""Where training starts, number by number, where nobody says anything about it: weights, biases, linear paths, masks,
+the likelihood's own parameters, seeds of parts."""
 
 from __future__ import annotations
 
@@ -16,16 +16,22 @@ from npvae.semisupervised.model import SemiSupervisedArchitecture, SemiSupervise
 from npvae.tables.imputer import seed_of_member
 
 ARCHITECTURES = {
-    "plain": Architecture(6, 2, (5, 4)), "linear": Architecture(6, 2, ()), "paths": Architecture(6, 2, (5,), linear_path=True),
-    "missing": Architecture(6, 2, (5,), missing=True), "both": Architecture(6, 2, (5,), missing=True, linear_path=True),
-    "linear, missing": Architecture(6, 2, (), missing=True), "own parameters": Architecture(6, 2, (5,), likelihood="gaussian_per_feature"),
+    "plain": Architecture(6, 2, (5, 4)),
+    "linear": Architecture(6, 2, ()),
+    "paths": Architecture(6, 2, (5,), linear_path=True),
+    "missing": Architecture(6, 2, (5,), missing=True),
+    "both": Architecture(6, 2, (5,), missing=True, linear_path=True),
+    "linear, missing": Architecture(6, 2, (), missing=True),
+    "own parameters": Architecture(6, 2, (5,), likelihood="gaussian_per_feature"),
     "table": Architecture(6, 2, (5,), missing=True, completed=True, linear_path=True, likelihood="student_t"),
     "classes": SemiSupervisedArchitecture(6, 2, (5,), n_classes=3),
 }
 
 
 def model_of(architecture):
-    return (SemiSupervisedModel if isinstance(architecture, SemiSupervisedArchitecture) else Model)(architecture, Ops(np))
+    return (SemiSupervisedModel if isinstance(architecture, SemiSupervisedArchitecture) else Model)(
+        architecture, Ops(np)
+    )
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -40,7 +46,9 @@ def test_every_tensor_starts_as_its_rule_says(name):
         if tensor in layers:
             step, inputs, outputs = layers[tensor]
             assert view.shape == (inputs, outputs)
-            wanted = math.sqrt(6 / (inputs + outputs)) * (2 * random.uniform(7, "initial weights", step, view.shape) - 1)
+            wanted = math.sqrt(6 / (inputs + outputs)) * (
+                2 * random.uniform(7, "initial weights", step, view.shape) - 1
+            )
             sees_what_is_observed = architecture.missing and tensor.startswith("encoder/") and inputs == 12
             if sees_what_is_observed:
                 wanted[6:] = 0.0
@@ -77,16 +85,40 @@ def test_biases_that_start_at_the_data_leave_all_else_as_it_is():
 
 
 def test_fits_that_are_told_nothing_begin_and_go_on_as_each_other():
-    """The defaults given are the defaults left out, to the bit; what is left out of a rate of nearly 0 is where it started."""
+    """The defaults given are the defaults left out, to the bit; what is left out of a rate of nearly 0 is where it
+    started.
+    """
     x = grey_rows()
     still = small_vae(epochs=1, learning_rate=1e-30, dtype="float64", backend="numpy").fit(x)
     np.testing.assert_allclose(still.theta_, still.model_.initial_parameters(1, "float64"), atol=1e-25)
     plain = small_vae(backend="numpy").fit(x)
     spelled = VAE(
-        2, (5,), decoder_hidden=(5,), activation="relu", missing=False, linear_path=False, likelihood="bernoulli", objective="elbo",
-        beta=1.0, kl_warmup=0, optimizer="rmsprop", learning_rate=1e-3, schedule="constant", clip_norm=None, batch_size=7, epochs=3,
-        validation_fraction=0.0, patience=None, min_delta=0.0, binarize="none", initial_weights="glorot", output_bias="zero",
-        divide_by=1.0, backend="numpy", dtype="float32", random_state=1,
+        2,
+        (5,),
+        decoder_hidden=(5,),
+        activation="relu",
+        missing=False,
+        linear_path=False,
+        likelihood="bernoulli",
+        objective="elbo",
+        beta=1.0,
+        kl_warmup=0,
+        optimizer="rmsprop",
+        learning_rate=1e-3,
+        schedule="constant",
+        clip_norm=None,
+        batch_size=7,
+        epochs=3,
+        validation_fraction=0.0,
+        patience=None,
+        min_delta=0.0,
+        binarize="none",
+        initial_weights="glorot",
+        output_bias="zero",
+        divide_by=1.0,
+        backend="numpy",
+        dtype="float32",
+        random_state=1,
     ).fit(x)
     np.testing.assert_array_equal(plain.theta_, spelled.theta_)
 
@@ -112,7 +144,9 @@ def test_seeds_of_parts_are_their_own():
     seeds = {small_vae(random_state=None, epochs=1, backend="numpy").fit(x).seed_ for _ in range(3)}
     assert len(seeds) == 3
     y = np.array([0, 1] * 20)
-    model = SemiSupervisedVAE(small_vae(random_state=5, backend="numpy"), 2, (4,), epochs=1, random_state=9, backend="numpy").fit(x, y)
+    model = SemiSupervisedVAE(
+        small_vae(random_state=5, backend="numpy"), 2, (4,), epochs=1, random_state=9, backend="numpy"
+    ).fit(x, y)
     assert (model.features_.seed_, model.seed_) == (5, 9)
     alone = small_vae(random_state=5, backend="numpy").fit(x)
     np.testing.assert_array_equal(model.features_.theta_, alone.theta_)

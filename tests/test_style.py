@@ -24,6 +24,9 @@ def ruff() -> list[str]:
 def test_ruff_finds_nothing():
     done = subprocess.run(
         [*ruff(), "check", "--no-cache", "--output-format", "concise", "."],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -9,7 +9,9 @@ from npvae.summary import model_summary
 
 
 def test_the_table_of_a_model():
-    architecture = Architecture(40, 2, (300, 4), decoder_hidden=(6,), likelihood="gaussian_per_feature", linear_path=True)
+    architecture = Architecture(
+        40, 2, (300, 4), decoder_hidden=(6,), likelihood="gaussian_per_feature", linear_path=True
+    )
     assert model_summary(Model(architecture, Ops(np))).splitlines() == [
         "layer                       inputs  outputs  activation  parameters",
         "-------------------------------------------------------------------",
@@ -31,8 +33,13 @@ def test_the_table_of_a_model():
 
 def test_the_likelihood_of_a_table_is_said_by_names_and_numbers_of_variables():
     columns = [
-        ("gaussian_decoder", 2), ({"name": "categorical", "sizes": [3, 2]}, 5), ({"name": "bounded", "low": -2.5, "high": 2.5, "step": 0.5}, 1),
-        ("gaussian_decoder", 1), ({"name": "ordinal", "sizes": [3]}, 3),
+        ("gaussian_decoder", 2),
+        ({"name": "categorical", "sizes": [3, 2]}, 5),
+        ({"name": "bounded", "low": -2.5, "high": 2.5, "step": 0.5}, 1),
+        ("gaussian_decoder", 1),
+        ({"name": "ordinal", "sizes": [3]}, 3),
     ]
     last = model_summary(Model(Architecture(12, 2, (4,), likelihood=Table(columns)), Ops(np))).splitlines()[-1]
-    assert last.endswith(" parameters; p(x|z): table of columns by gaussian_decoder (3), categorical (2), bounded (1), ordinal (1)")
+    assert last.endswith(
+        " parameters; p(x|z): table of columns by gaussian_decoder (3), categorical (2), bounded (1), ordinal (1)"
+    )

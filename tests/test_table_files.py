@@ -1,4 +1,6 @@
-"""Files of a table's imputer and its checkpoints: what they hold comes back, and what contradicts itself is refused by name."""
+"""Files of a table's imputer and its checkpoints: what they hold comes back, and what contradicts itself is refused
+by name.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,16 @@ from npvae.errors import InputError, ModelFileError, NotFittedError, ResumedElse
 from npvae.tables import imputer_checkpoint, imputer_file
 from npvae.tables.imputer_checkpoint import ImputerCheckpoint
 
-MADE = {"members": 2, "epochs": 3, "every": 1, "hidden": (3,), "batch_size": 16, "imputation_samples": 5, "random_state": 4, "backend": "numpy"}
+MADE = {
+    "members": 2,
+    "epochs": 3,
+    "every": 1,
+    "hidden": (3,),
+    "batch_size": 16,
+    "imputation_samples": 5,
+    "random_state": 4,
+    "backend": "numpy",
+}
 
 
 def table() -> np.ndarray:
@@ -54,7 +65,11 @@ def changed(path, kind: str, declaration, change, to) -> None:
     header, arrays = io.load(path, kind, declaration)
     header = copy.deepcopy(header)
     change(header, arrays)
-    header = {name: value for name, value in header.items() if name not in ("format", "format_version", "library_version", "arrays")}
+    header = {
+        name: value
+        for name, value in header.items()
+        if name not in ("format", "format_version", "library_version", "arrays")
+    }
     io.save(to, kind, header, arrays, declaration)
 
 
@@ -62,7 +77,9 @@ def test_an_imputer_comes_back(files):
     imputer, folder = files
     again = TableImputer.load(folder / "imputer.npz", backend="numpy")
     given, wanted = again.get_params(), imputer.get_params()
-    assert (given.pop("kinds"), given.pop("random_state")) == (None, None) and tuple(given.pop("hidden")) == wanted["hidden"]
+    assert (given.pop("kinds"), given.pop("random_state")) == (None, None) and tuple(given.pop("hidden")) == wanted[
+        "hidden"
+    ]
     assert given == {name: value for name, value in wanted.items() if name in given}
     assert again.seed_ == imputer.seed_ == 4 and again.n_features_in_ == imputer.n_features_in_ == 4
     assert not hasattr(again, "feature_names_in_") and again.schema_.columns == imputer.schema_.columns
@@ -75,7 +92,9 @@ def test_an_imputer_comes_back(files):
         np.testing.assert_array_equal(mine.normal.covariance, theirs.normal.covariance)
         np.testing.assert_array_equal(mine.standard.center, theirs.standard.center)
     found, wanted = again.impute(table(), 2), imputer.impute(table(), 2)
-    assert (found.filled == wanted.filled).all() and all((a == b).all() for a, b in zip(found.draws, wanted.draws, strict=True))
+    assert (found.filled == wanted.filled).all() and all(
+        (a == b).all() for a, b in zip(found.draws, wanted.draws, strict=True)
+    )
     with pytest.raises(NotFittedError, match="this TableImputer is not fitted yet: call fit or load first"):
         TableImputer().save(folder / "nothing.npz")
 
@@ -137,7 +156,10 @@ OF_FILES = [
     (_set("schema.0.likelihood", {"name": "squared_error"}), "its columns are not those of its model"),
     (_set("architecture.completed", False), "contradicts itself|its model knows of no missing entries|parameters"),
     (_gone("theta_1"), "it has 2 members, but not their arrays and no others"),
-    (lambda header, arrays: arrays.update(theta_2=arrays["theta_1"]), "it has 2 members, but not their arrays and no others"),
+    (
+        lambda header, arrays: arrays.update(theta_2=arrays["theta_1"]),
+        "it has 2 members, but not their arrays and no others",
+    ),
     (lambda header, arrays: header["members"].pop(), "it has 1 members, but not their arrays and no others"),
     (_array("theta_1", lambda a: a[:-1]), "member 1 does not fit its architecture"),
     (_array("theta_1", lambda a: a.astype(np.float64)), "member 1 does not fit its architecture"),
@@ -145,8 +167,14 @@ OF_FILES = [
     (_array("mean_0", lambda a: a.astype(np.float32)), "member 0 does not fit its architecture"),
     (_array("covariance_1", lambda a: a[:-1]), "member 1 does not fit its architecture"),
     (_array("covariance_1", lambda a: a.astype(np.float32)), "member 1 does not fit its architecture"),
-    *((_array(f"{name}_1", _first_nan), "the parameters of member 1 are not all finite") for name in ("theta", "mean", "covariance")),
-    (_array("covariance_1", lambda a: -a), "the covariance of member 1 is none: it is not symmetric and positive definite"),
+    *(
+        (_array(f"{name}_1", _first_nan), "the parameters of member 1 are not all finite")
+        for name in ("theta", "mean", "covariance")
+    ),
+    (
+        _array("covariance_1", lambda a: -a),
+        "the covariance of member 1 is none: it is not symmetric and positive definite",
+    ),
 ]
 
 
@@ -167,7 +195,13 @@ def test_a_model_that_knows_nothing_of_missing_entries_is_no_imputer_s(files, tm
 
     of = files[0].members_[0].model.architecture
     other = Architecture(
-        of.n_features, of.latent_dim, of.hidden, activation="tanh", likelihood=of.likelihood, missing=missing, completed=completed,
+        of.n_features,
+        of.latent_dim,
+        of.hidden,
+        activation="tanh",
+        likelihood=of.likelihood,
+        missing=missing,
+        completed=completed,
     )
     theta = Model(other, Ops(np)).initial_parameters(0, "float32")
 
@@ -186,7 +220,9 @@ def test_a_model_that_knows_nothing_of_missing_entries_is_no_imputer_s(files, tm
 @pytest.mark.parametrize(("seconds", "states"), [(0.0, True), (1e9, False)])
 def test_states_are_written_as_often_as_is_asked_and_members_when_they_are_done(tmp_path, monkeypatch, seconds, states):
     written, save = [], io.save
-    monkeypatch.setattr(io, "save", lambda path, kind, header, *more: written.append(header) or save(path, kind, header, *more))
+    monkeypatch.setattr(
+        io, "save", lambda path, kind, header, *more: written.append(header) or save(path, kind, header, *more)
+    )
     TableImputer({"1": "positive"}, **MADE).fit(table(), checkpoint=tmp_path / "c.npz", checkpoint_seconds=seconds)
     assert [len(header["members"]) for header in written if header["state"] is None] == [0, 1, 2]
     epochs = [(len(header["members"]), header["state"]["epoch"]) for header in written if header["state"] is not None]
@@ -195,7 +231,10 @@ def test_states_are_written_as_often_as_is_asked_and_members_when_they_are_done(
 
 def test_a_run_goes_on_where_it_was_ended_and_ends_as_one_that_was_not(files, tmp_path):
     imputer, folder = files
-    assert imputer_checkpoint.inspect(folder / "c.npz") == (1, 3) and imputer_checkpoint.command_of(folder / "c.npz") is None
+    assert (
+        imputer_checkpoint.inspect(folder / "c.npz") == (1, 3)
+        and imputer_checkpoint.command_of(folder / "c.npz") is None
+    )
     path = tmp_path / "c.npz"
     path.write_bytes((folder / "c.npz").read_bytes())
     again = TableImputer({"1": "positive"}, **MADE).fit(table(), checkpoint=path, resume=True)
@@ -210,17 +249,26 @@ def test_a_run_goes_on_where_it_was_ended_and_ends_as_one_that_was_not(files, tm
     assert len(more.members_) == 3 and imputer_checkpoint.inspect(path) == (3, 0)
     TableImputer({"1": "positive"}, **{**MADE, "members": 1}).fit(table(), checkpoint=path)  # anew
     assert imputer_checkpoint.inspect(path) == (1, 0)
-    new = TableImputer({"1": "positive"}, **{**MADE, "members": 1}).fit(table(), checkpoint=tmp_path / "new.npz", resume=True)  # none is there
+    new = TableImputer({"1": "positive"}, **{**MADE, "members": 1}).fit(
+        table(), checkpoint=tmp_path / "new.npz", resume=True
+    )  # none is there
     np.testing.assert_array_equal(new.members_[0].theta, imputer.members_[0].theta)
     with pytest.raises(InputError, match="resume"):
         TableImputer(**MADE).fit(table(), resume="perhaps")
 
 
-@pytest.mark.parametrize(("parameters", "words"), [
-    ({"latent_dim": 3}, "its model has latent_dim"), ({"hidden": (4,)}, "its model has decoder_hidden"), ({"learning_rate": 0.5}, "its recipe has learning_rate"),
-    ({"random_state": 5}, "its recipe has seed = 4, this run has 5"), ({"epochs": 4}, "its recipe has epochs = 3, this run has 4"),
-    ({"kinds": {"1": "continuous"}}, "the training data are not those it was made with"), ({"continuous_likelihood": "student_t"}, "its model has"),
-])
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"latent_dim": 3}, "its model has latent_dim"),
+        ({"hidden": (4,)}, "its model has decoder_hidden"),
+        ({"learning_rate": 0.5}, "its recipe has learning_rate"),
+        ({"random_state": 5}, "its recipe has seed = 4, this run has 5"),
+        ({"epochs": 4}, "its recipe has epochs = 3, this run has 4"),
+        ({"kinds": {"1": "continuous"}}, "the training data are not those it was made with"),
+        ({"continuous_likelihood": "student_t"}, "its model has"),
+    ],
+)
 def test_another_run_does_not_go_on_from_a_checkpoint(files, tmp_path, parameters, words):
     path = tmp_path / "c.npz"
     path.write_bytes((files[1] / "c.npz").read_bytes())
@@ -229,14 +277,26 @@ def test_another_run_does_not_go_on_from_a_checkpoint(files, tmp_path, parameter
 
 
 def test_names_of_columns_belong_to_the_table_of_a_checkpoint(files, tmp_path):
-    changed(files[1] / "c.npz", imputer_checkpoint.KIND, imputer_checkpoint.DECLARATION, _set("schema.0.name", "x"), tmp_path / "c.npz")
+    changed(
+        files[1] / "c.npz",
+        imputer_checkpoint.KIND,
+        imputer_checkpoint.DECLARATION,
+        _set("schema.0.name", "x"),
+        tmp_path / "c.npz",
+    )
     with pytest.raises(InputError, match="cannot be resumed: its table has 0 = None"):
         TableImputer({"1": "positive"}, **MADE).fit(table(), checkpoint=tmp_path / "c.npz", resume=True)
 
 
 def test_a_run_from_elsewhere_goes_on_only_if_it_is_told_to(files, tmp_path):
     path = tmp_path / "c.npz"
-    changed(files[1] / "c.npz", imputer_checkpoint.KIND, imputer_checkpoint.DECLARATION, _set("environment.numpy", "0.1"), path)
+    changed(
+        files[1] / "c.npz",
+        imputer_checkpoint.KIND,
+        imputer_checkpoint.DECLARATION,
+        _set("environment.numpy", "0.1"),
+        path,
+    )
     with pytest.raises(InputError, match="cannot be resumed to the same bits: numpy was 0.1"):
         TableImputer({"1": "positive"}, **MADE).fit(table(), checkpoint=path, resume=True)
     with pytest.warns(ResumedElsewhereWarning, match="numpy was 0.1"):
@@ -247,12 +307,21 @@ def test_a_run_from_elsewhere_goes_on_only_if_it_is_told_to(files, tmp_path):
 OF_CHECKPOINTS = [
     (_set("state", None), "it has arrays of a state, but no state"),
     (_gone("hidden_theta"), "the parameters that were best for the hidden cells do not fit the model"),
-    (_array("hidden_theta", lambda a: a[:-1]), "the parameters that were best for the hidden cells do not fit the model"),
-    (_array("hidden_theta", lambda a: a.astype(np.float64)), "the parameters that were best for the hidden cells do not fit the model"),
+    (
+        _array("hidden_theta", lambda a: a[:-1]),
+        "the parameters that were best for the hidden cells do not fit the model",
+    ),
+    (
+        _array("hidden_theta", lambda a: a.astype(np.float64)),
+        "the parameters that were best for the hidden cells do not fit the model",
+    ),
     (_array("hidden_theta", _first_nan), "the parameters that were best for the hidden cells do not fit the model"),
     (_set("state.hidden_epoch", 4), "epoch 4 of 3, of 3 at most, cannot be"),
     (_gone("theta"), "the array 'theta' is missing"),
-    (lambda header, arrays: header["members"].append(header["members"][0]), "it has 2 members, but not their arrays and no others"),
+    (
+        lambda header, arrays: header["members"].append(header["members"][0]),
+        "it has 2 members, but not their arrays and no others",
+    ),
     (_array("covariance_0", lambda a: -a), "the covariance of member 0 is none"),
 ]
 OF_PARTS = [
@@ -260,7 +329,14 @@ OF_PARTS = [
     (lambda header, arrays: arrays.clear(), "its parameters are missing"),
     (lambda header, arrays: (arrays.clear(), header.update(state=None)), "its parameters are missing"),
     (lambda header, arrays: (arrays.clear(), header.update(members=[])), "its parameters are missing"),
-    (lambda header, arrays: (arrays.clear(), arrays.update(other=np.zeros(2)), header.update(members=[], state=None)), "its parameters are missing"),
+    (
+        lambda header, arrays: (
+            arrays.clear(),
+            arrays.update(other=np.zeros(2)),
+            header.update(members=[], state=None),
+        ),
+        "its parameters are missing",
+    ),
 ]
 
 
@@ -276,21 +352,41 @@ def test_a_checkpoint_that_contradicts_itself(files, tmp_path, change, words):
             TableImputer({"1": "positive"}, **MADE).fit(table(), checkpoint=path, resume=True)
 
 
-@pytest.mark.parametrize(("change", "found"), [
-    (lambda header, arrays: (arrays.clear(), header.update(members=[], state=None)), (0, 0)),  # as it begins
-    (lambda header, arrays: ([arrays.pop(name) for name in [*arrays] if not name.endswith("_0")], header.update(state=None)), (1, 0)),
-    (lambda header, arrays: ([arrays.pop(name) for name in [*arrays] if name.endswith("_0")], header.update(members=[])), (0, 3)),
-    (_set("state.hidden_epoch", 0), (1, 3)), (_set("state.hidden_epoch", 3), (1, 3)), (_set("state.hidden_error", None), (1, 3)),
-])
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda header, arrays: (arrays.clear(), header.update(members=[], state=None)), (0, 0)),  # as it begins
+        (
+            lambda header, arrays: (
+                [arrays.pop(name) for name in [*arrays] if not name.endswith("_0")],
+                header.update(state=None),
+            ),
+            (1, 0),
+        ),
+        (
+            lambda header, arrays: (
+                [arrays.pop(name) for name in [*arrays] if name.endswith("_0")],
+                header.update(members=[]),
+            ),
+            (0, 3),
+        ),
+        (_set("state.hidden_epoch", 0), (1, 3)),
+        (_set("state.hidden_epoch", 3), (1, 3)),
+        (_set("state.hidden_error", None), (1, 3)),
+    ],
+)
 def test_checkpoints_as_they_may_be(files, tmp_path, change, found):
     changed(files[1] / "c.npz", imputer_checkpoint.KIND, imputer_checkpoint.DECLARATION, change, tmp_path / "c.npz")
     assert imputer_checkpoint.inspect(tmp_path / "c.npz") == found
 
 
 def test_what_was_seen_of_hidden_cells_is_remembered(files, tmp_path):
-    """The best parameters, their epoch and error: here those of an error that no later epoch undercuts, and one that any does."""
+    """The best parameters, their epoch and error: here those of an error that no later epoch undercuts, and one that
+    any does.
+    """
     best = np.full_like(files[0].members_[0].theta, 0.25)
     for error, kept in ((0.0, True), (None, False)):
+
         def change(header, arrays, error=error):
             header["state"].update(hidden_error=error, hidden_epoch=1)
             arrays["hidden_theta"] = best
@@ -299,6 +395,8 @@ def test_what_was_seen_of_hidden_cells_is_remembered(files, tmp_path):
         changed(files[1] / "c.npz", imputer_checkpoint.KIND, imputer_checkpoint.DECLARATION, change, tmp_path / "c.npz")
         header, arrays = io.load(tmp_path / "c.npz", imputer_checkpoint.KIND, imputer_checkpoint.DECLARATION)
         assert header["state"]["hidden_error"] == error
-        member = TableImputer({"1": "positive"}, **MADE).fit(table(), checkpoint=tmp_path / "c.npz", resume=True).members_[1]
+        member = (
+            TableImputer({"1": "positive"}, **MADE).fit(table(), checkpoint=tmp_path / "c.npz", resume=True).members_[1]
+        )
         assert member.epoch == 1 and member.error == (0.0 if kept else np.inf)
         np.testing.assert_array_equal(member.theta, best)

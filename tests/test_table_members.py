@@ -36,7 +36,9 @@ def test_members_take_turns_and_are_averaged(rng, monkeypatch):
     def constant(self, x, seed, samples, draws, progress=None, curves=None, members=1):
         assert members == 3  # so that each needs fewer samples
         value = float(next(i for i, member in enumerate(imputer.members_) if member is self))
-        return Imputation(np.full(x.shape, value), np.full((draws, *x.shape), value), {"effective_sample_size": np.ones(len(x))})
+        return Imputation(
+            np.full(x.shape, value), np.full((draws, *x.shape), value), {"effective_sample_size": np.ones(len(x))}
+        )
 
     monkeypatch.setattr(Member, "impute", constant)
     found = imputer.impute(x, draws=7)
@@ -84,7 +86,8 @@ def can_be_hidden(observed) -> bool:
     """Whether a cell can be hidden that leaves its row one, if there are more columns, and its column two."""
     return any(
         observed[row, column] and observed[row].sum() >= min(2, observed.shape[1]) and observed[:, column].sum() >= 3
-        for row in range(observed.shape[0]) for column in range(observed.shape[1])
+        for row in range(observed.shape[0])
+        for column in range(observed.shape[1])
     )
 
 
@@ -121,7 +124,9 @@ def test_a_table_of_six_rows_is_fitted_with_every_seed(rng):
     x = rng.standard_normal((6, 2))
     x[0, 1] = np.nan
     for seed in range(8):
-        assert np.isfinite(TableImputer(**{**QUICK, "epochs": 1, "every": 1, "random_state": seed}).fit_transform(x)).all()
+        assert np.isfinite(
+            TableImputer(**{**QUICK, "epochs": 1, "every": 1, "random_state": seed}).fit_transform(x)
+        ).all()
 
 
 def test_ctrl_c_ends_the_training_of_all_members(rng, monkeypatch):
@@ -137,9 +142,16 @@ def test_ctrl_c_ends_the_training_of_all_members(rng, monkeypatch):
     assert len(imputer.members_) == 1 and np.isfinite(imputer.transform(x)).all()
 
 
-@pytest.mark.parametrize(("rows", "given", "epochs", "every"), [
-    (600, {}, 400, 10), (64_000, {}, 40, 1), (1_000_000, {}, 10, 1), (600, {"epochs": 30}, 30, 1), (600, {"every": 7}, 400, 7),
-])
+@pytest.mark.parametrize(
+    ("rows", "given", "epochs", "every"),
+    [
+        (600, {}, 400, 10),
+        (64_000, {}, 40, 1),
+        (1_000_000, {}, 10, 1),
+        (600, {"epochs": 30}, 30, 1),
+        (600, {"every": 7}, 400, 7),
+    ],
+)
 def test_long_tables_have_fewer_epochs(rng, monkeypatch, rows, given, epochs, every):
     class Seen(Exception):
         pass
@@ -178,7 +190,11 @@ def test_training_that_leaves_the_numbers_keeps_the_best_until_then(rng):
     with np.errstate(all="ignore"):
         imputer = TableImputer(**{**QUICK, "learning_rate": 1e30}).fit(x)
     (member,) = imputer.members_
-    assert member.epoch == 0 and np.isfinite(member.theta).all() and member.error == pytest.approx(member.normal_error, rel=0.2)
+    assert (
+        member.epoch == 0
+        and np.isfinite(member.theta).all()
+        and member.error == pytest.approx(member.normal_error, rel=0.2)
+    )
     assert np.isfinite(imputer.transform(x)).all()
 
 
@@ -186,21 +202,40 @@ def test_counts_far_from_poisson_start_no_worse_than_the_normal_distribution(rng
     cause = rng.standard_normal((400, 1))
     x = np.concatenate([cause + 0.3 * rng.standard_normal((400, 2)), rng.poisson(np.exp(1.5 + 2.0 * cause))], axis=1)
     x[rng.random(x.shape) < 0.2] = np.nan
-    (member,) = TableImputer({"2": "counts"}, **{**QUICK, "epochs": 1, "every": 1, "learning_rate": 1e-12}).fit(x).members_
+    (member,) = (
+        TableImputer({"2": "counts"}, **{**QUICK, "epochs": 1, "every": 1, "learning_rate": 1e-12}).fit(x).members_
+    )
     assert member.error < 1.1 * member.normal_error
 
 
 def test_progress_counts_epochs_and_rows_of_all_members(capsys, rng):
     x = np.where(rng.random((25, 3)) < 0.2, np.nan, rng.standard_normal((25, 3)))
     x[-1, 0] = np.nan
-    imputer = TableImputer(members=2, epochs=5, patience=9, imputation_samples=5, hidden=(3,), random_state=1, backend="numpy", verbose=True).fit(x)
+    imputer = TableImputer(
+        members=2,
+        epochs=5,
+        patience=9,
+        imputation_samples=5,
+        hidden=(3,),
+        random_state=1,
+        backend="numpy",
+        verbose=True,
+    ).fit(x)
     said = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in said if "start" not in line] == [
-        *(line for i in (1, 2) for line in (f"member {i} of 2", *(f"member {i} of 2: {epoch} of 5 epochs" for epoch in (0, 1, 2, 5)))),
+        *(
+            line
+            for i in (1, 2)
+            for line in (f"member {i} of 2", *(f"member {i} of 2: {epoch} of 5 epochs" for epoch in (0, 1, 2, 5)))
+        ),
         "intervals of cells held out",
     ]
-    assert [line for line in said if "start" in line] == [f"member {i} of 2: start, a normal distribution of 25 rows of 3 numbers" for i in (1, 2)]
+    assert [line for line in said if "start" in line] == [
+        f"member {i} of 2: start, a normal distribution of 25 rows of 3 numbers" for i in (1, 2)
+    ]
     imputer.impute(x)
     said = capsys.readouterr().err.splitlines()
-    assert [line for line in said if "25 of 25" in line][0].startswith("filling in, member 1 of 2: 25 of 25 rows, at most 0:0")
+    assert [line for line in said if "25 of 25" in line][0].startswith(
+        "filling in, member 1 of 2: 25 of 25 rows, at most 0:0"
+    )
     assert said[-1] == "filling in, member 2 of 2: 25 of 25 rows"

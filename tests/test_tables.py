@@ -39,32 +39,47 @@ def mixed(rng, rows=300, share=0.3):
     }
     complete = Frame(columns)
     hidden = rng.random((rows, len(columns))) < share
-    holed = {name: [None if gone else v for v, gone in zip(values, hidden[:, i], strict=True)]
-             for i, (name, values) in enumerate(columns.items())}
+    holed = {
+        name: [None if gone else v for v, gone in zip(values, hidden[:, i], strict=True)]
+        for i, (name, values) in enumerate(columns.items())
+    }
     return Frame(holed), np.asarray(complete), hidden
 
 
 # Kinds
 
 
-@pytest.mark.parametrize(("values", "kind"), [
-    ([0.5, 1.5, -2.0], "continuous"), ([0.0, 1.0, 1.0], "binary"), (["a", "b", "a"], "binary"), (["a", "b", "c"], "categorical"),
-    ([0.0, 1.0, 2.0, 1.0, 4.0], "counts"), ([1.0, 2.0, 3.0, 2.0, 3.0], "continuous"), ([0.0, 100.0, 2.0, 900.0], "continuous"), ([True, False, True], "binary"),
-    ([1.5, 100.0, 3000.0], "continuous"), (["1", "x", "2"], "categorical"),
-])
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([0.5, 1.5, -2.0], "continuous"),
+        ([0.0, 1.0, 1.0], "binary"),
+        (["a", "b", "a"], "binary"),
+        (["a", "b", "c"], "categorical"),
+        ([0.0, 1.0, 2.0, 1.0, 4.0], "counts"),
+        ([1.0, 2.0, 3.0, 2.0, 3.0], "continuous"),
+        ([0.0, 100.0, 2.0, 900.0], "continuous"),
+        ([True, False, True], "binary"),
+        ([1.5, 100.0, 3000.0], "continuous"),
+        (["1", "x", "2"], "categorical"),
+    ],
+)
 def test_guessed_kinds(values, kind):
     cells = np.array(values, dtype=object)
     assert fit_column("c", cells, np.ones(len(cells), bool)).kind == kind
 
 
-@pytest.mark.parametrize(("column", "values"), [
-    (KINDS["continuous"]("c", mean=3.0, deviation=2.0), [1.0, 3.5, -7.25]),
-    (KINDS["positive"]("c", mean=0.5, deviation=1.5), [0.25, 3.5, 100.0]),
-    (KINDS["counts"]("c", mean=2.0, deviation=1.0), [0.0, 3.0, 7.0]),
-    (KINDS["binary"]("c", values=("no", "yes")), ["yes", "no", "no"]),
-    (KINDS["categorical"]("c", values=("a", "b", "c")), ["c", "a", "b"]),
-    (KINDS["categorical"]("c", values=(1.0, 2.0, 5.0)), [5.0, 1.0, 2.0]),
-])
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        (KINDS["continuous"]("c", mean=3.0, deviation=2.0), [1.0, 3.5, -7.25]),
+        (KINDS["positive"]("c", mean=0.5, deviation=1.5), [0.25, 3.5, 100.0]),
+        (KINDS["counts"]("c", mean=2.0, deviation=1.0), [0.0, 3.0, 7.0]),
+        (KINDS["binary"]("c", values=("no", "yes")), ["yes", "no", "no"]),
+        (KINDS["categorical"]("c", values=("a", "b", "c")), ["c", "a", "b"]),
+        (KINDS["categorical"]("c", values=(1.0, 2.0, 5.0)), [5.0, 1.0, 2.0]),
+    ],
+)
 def test_numbers_of_a_column_and_back(column, values):
     cells = np.array([*values, None], dtype=object)
     observed = np.array([*[True] * len(values), False])
@@ -77,13 +92,21 @@ def test_numbers_of_a_column_and_back(column, values):
         assert list(back) == values
 
 
-@pytest.mark.parametrize(("values", "kind", "words"), [
-    ([1.0, 1.0], None, "one value, 1.0"), ([None, None, 1.0, -1.0, 2.0], "positive", "-1 in row 3"),
-    ([None, None], None, "is empty"), ([1.0, -1.0, 2.0], "positive", "row 1.*above 0"),
-    ([1.0, 2.5, 3.0], "counts", "2.5 in row 1"), ([1.0, np.inf, 3.0], None, "inf in row 1"), ([1.0, 2.0, 3.0], "binary", "3 values"),
-    ([1.0, "x", 3.0], "continuous", "the text 'x' in row 1"), ([1e200, -1e200, 3.0], None, "use other units"),
-    ([1.0, 2.5, 10**400], None, "too large for a float"),
-])
+@pytest.mark.parametrize(
+    ("values", "kind", "words"),
+    [
+        ([1.0, 1.0], None, "one value, 1.0"),
+        ([None, None, 1.0, -1.0, 2.0], "positive", "-1 in row 3"),
+        ([None, None], None, "is empty"),
+        ([1.0, -1.0, 2.0], "positive", "row 1.*above 0"),
+        ([1.0, 2.5, 3.0], "counts", "2.5 in row 1"),
+        ([1.0, np.inf, 3.0], None, "inf in row 1"),
+        ([1.0, 2.0, 3.0], "binary", "3 values"),
+        ([1.0, "x", 3.0], "continuous", "the text 'x' in row 1"),
+        ([1e200, -1e200, 3.0], None, "use other units"),
+        ([1.0, 2.5, 10**400], None, "too large for a float"),
+    ],
+)
 def test_columns_that_cannot_be_learnt_from(values, kind, words):
     cells = np.array(values, dtype=object)
     observed = np.array([value is not None for value in values])
@@ -96,7 +119,12 @@ def test_a_schema_of_every_kind(rng):
     table = as_cells(frame)
     schema = Schema.fit(table, {"income": "positive", "height": {"kind": "continuous", "likelihood": "student_t"}})
     assert [column.kind for column in schema.columns] == [
-        "continuous", "positive", "counts", "binary", "categorical", "continuous"
+        "continuous",
+        "positive",
+        "counts",
+        "binary",
+        "categorical",
+        "continuous",
     ]
     again = Schema.from_config(schema.config())
     assert again.columns == schema.columns and again.likelihood() == schema.likelihood() and schema.width == 8
@@ -132,7 +160,9 @@ def test_a_mixed_table(rng, tmp_path):
     assert 0.75 < np.mean((low[hidden[:, 0], 0] <= truth) & (truth <= high[hidden[:, 0], 0])) <= 1.0
     assert (low[~hidden[:, 0], 0] == given[~hidden[:, 0], 0]).all()
     imputer.save(tmp_path / "imputer.npz")
-    again = TableImputer.load(tmp_path / "imputer.npz", backend=imputer.members_[0].model.ops.name).impute(frame, draws=2)
+    again = TableImputer.load(tmp_path / "imputer.npz", backend=imputer.members_[0].model.ops.name).impute(
+        frame, draws=2
+    )
     assert (again.filled == found.filled).all()
     with pytest.raises(InputError, match="'town' holds 'D' in row 0"):
         given[0, 4] = "D"
@@ -178,13 +208,22 @@ def test_rows_of_nothing_and_rows_of_everything(rng):
     np.testing.assert_allclose(filled[0], [0.0, 10.0, 20.0], atol=1.0)
 
 
-@pytest.mark.parametrize(("x", "error", "words"), [
-    (np.zeros((0, 3)), InputError, "rows and columns"), (np.zeros(3), InputError, "rows and columns"),
-    ([[1.0, 2.0], [3.0]], InputError, "rectangular"), (np.ma.masked_array([[1.0]]), InputTypeError, "MaskedArray"),
-    (np.full((2, 2), np.nan), InputError, "no column of the table of 2 samples can be modelled: '0': empty; '1': empty"),
-    (np.array([[np.nan, 3.0], [np.nan, 3.0]]), InputError, "'0': empty; '1': constant: always 3"),
-    (np.array([[1.0 + 2.0j, 3.0], [1.0, 3.0]]), InputError, "Complex data not supported"),
-])
+@pytest.mark.parametrize(
+    ("x", "error", "words"),
+    [
+        (np.zeros((0, 3)), InputError, "rows and columns"),
+        (np.zeros(3), InputError, "rows and columns"),
+        ([[1.0, 2.0], [3.0]], InputError, "rectangular"),
+        (np.ma.masked_array([[1.0]]), InputTypeError, "MaskedArray"),
+        (
+            np.full((2, 2), np.nan),
+            InputError,
+            "no column of the table of 2 samples can be modelled: '0': empty; '1': empty",
+        ),
+        (np.array([[np.nan, 3.0], [np.nan, 3.0]]), InputError, "'0': empty; '1': constant: always 3"),
+        (np.array([[1.0 + 2.0j, 3.0], [1.0, 3.0]]), InputError, "Complex data not supported"),
+    ],
+)
 def test_tables_that_cannot_be(x, error, words):
     with pytest.raises(error, match=words):
         TableImputer(**QUICK).fit(x)
@@ -199,7 +238,9 @@ def test_a_column_far_from_zero_keeps_its_digits(rng):
 
 
 def test_intervals_hold_what_they_promise_from_few_draws():
-    """A further draw of the same distribution lies inside with the probability that was asked for, of ones and zeros at least."""
+    """A further draw of the same distribution lies inside with the probability that was asked for, of ones and zeros
+    at least.
+    """
     rng = np.random.default_rng(0)
     draws = list(rng.standard_normal((19, 4000, 1)))
     found = TableImputation(draws[0], draws, np.ones(4000), ["a"], [True], np.zeros((4000, 1), bool))
@@ -208,7 +249,9 @@ def test_intervals_hold_what_they_promise_from_few_draws():
     assert np.mean((low < truth) & (truth < high)) == pytest.approx(0.9, abs=0.02)
     for p in (0.02, 0.3):
         ones = list((rng.random((30, 4000, 1)) < p).astype(float))
-        low, high = TableImputation(ones[0], ones, np.ones(4000), ["a"], [True], np.zeros((4000, 1), bool)).interval(0.9)
+        low, high = TableImputation(ones[0], ones, np.ones(4000), ["a"], [True], np.zeros((4000, 1), bool)).interval(
+            0.9
+        )
         truth = rng.random((4000, 1)) < p
         assert np.mean((low <= truth) & (truth <= high)) > 0.9 and set(np.unique([low, high])) <= {0.0, 1.0}
     names = TableImputation(draws[0], draws, np.ones(4000), ["a"], [False], np.zeros((4000, 1), bool))
@@ -285,15 +328,32 @@ def test_other_bad_input(rng, tmp_path):
     imputer.save(tmp_path / "m.npz")
     TableImputer.load(tmp_path / "m.npz")
     content = (tmp_path / "m.npz").read_bytes()
-    (tmp_path / "m.npz").write_bytes(content[:len(content) // 2])
+    (tmp_path / "m.npz").write_bytes(content[: len(content) // 2])
     with pytest.raises(ModelFileError):
         TableImputer.load(tmp_path / "m.npz")
 
 
-@pytest.mark.parametrize(("name", "least", "wrong"), [
-    *((name, 1, 0) for name in ("members", "latent_dim", "samples", "batch_size", "epochs", "every", "patience", "imputation_samples")),
-    ("held_out", 0.5, 0.51), ("held_out", 1e-9, 0.0), ("learning_rate", 1e-30, 0.0),
-])
+@pytest.mark.parametrize(
+    ("name", "least", "wrong"),
+    [
+        *(
+            (name, 1, 0)
+            for name in (
+                "members",
+                "latent_dim",
+                "samples",
+                "batch_size",
+                "epochs",
+                "every",
+                "patience",
+                "imputation_samples",
+            )
+        ),
+        ("held_out", 0.5, 0.51),
+        ("held_out", 1e-9, 0.0),
+        ("learning_rate", 1e-30, 0.0),
+    ],
+)
 def test_limits_of_an_imputer_s_arguments(name, least, wrong):
     x = np.where(np.arange(60).reshape(20, 3) % 7 == 0, np.nan, np.random.default_rng(0).standard_normal((20, 3)))
     small = {"members": 1, "epochs": 1, "imputation_samples": 1, "hidden": (2,), "random_state": 0, "backend": "numpy"}
@@ -302,7 +362,10 @@ def test_limits_of_an_imputer_s_arguments(name, least, wrong):
         TableImputer(**{**small, name: wrong}).fit(x)
 
 
-@pytest.mark.parametrize(("value", "fits"), [(0.99e15, True), (1e15, True), (-1e15, True), (1.01e15, False), (-0.99e15, True), (-1.01e15, False)])
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [(0.99e15, True), (1e15, True), (-1e15, True), (1.01e15, False), (-0.99e15, True), (-1.01e15, False)],
+)
 def test_numbers_far_from_all_others(value, fits):
     column = KINDS["continuous"]("a", mean=0.0, deviation=2.0)
     if fits:
@@ -314,21 +377,34 @@ def test_numbers_far_from_all_others(value, fits):
             column.encode(np.array(["x"], dtype=object), np.array([True]))
 
 
-@pytest.mark.parametrize(("kind", "values", "row"), [
-    ("positive", [1.0, 0.0], 1), ("positive", [-1.0, 1.0], 0), ("counts", [1.0, -1.0], 1), ("counts", [0.5, 2.0], 0), ("counts", [2.0, 3.5], 1),
-])
+@pytest.mark.parametrize(
+    ("kind", "values", "row"),
+    [
+        ("positive", [1.0, 0.0], 1),
+        ("positive", [-1.0, 1.0], 0),
+        ("counts", [1.0, -1.0], 1),
+        ("counts", [0.5, 2.0], 0),
+        ("counts", [2.0, 3.5], 1),
+    ],
+)
 def test_values_that_a_kind_has_not_are_named_by_their_row(kind, values, row):
     column = KINDS[kind]("a")
     with pytest.raises(InputError, match=f"column 'a' holds {values[row]:g} in row {row}; a (positive )?column"):
         column.encode(np.array(values), np.array([True, True]))
     seen = np.arange(2) != row
-    assert np.isnan(column.encode(np.array(values), seen)[row, 0]) and not np.isnan(column.encode(np.array(values), seen)[1 - row, 0])
+    assert np.isnan(column.encode(np.array(values), seen)[row, 0]) and not np.isnan(
+        column.encode(np.array(values), seen)[1 - row, 0]
+    )
 
 
 def test_at_most_ten_known_values_are_named():
     for count, shown in ((10, "8.0, 9.0$"), (11, r"8.0, 9.0, \.\.\.$")):
         column = KINDS["categorical"]("a", values=tuple(map(float, range(count))))
-        with pytest.raises(InputError, match="column 'a' holds 99.0 in row 1, which it did not when the model was fitted; known: 0.0, 1.0.*" + shown):
+        with pytest.raises(
+            InputError,
+            match="column 'a' holds 99.0 in row 1, which it did not when the model was fitted; known: 0.0, 1.0.*"
+            + shown,
+        ):
             column.encode(np.array([1.0, 99.0]), np.array([True, True]))
 
 
@@ -343,9 +419,16 @@ def test_what_scikit_learn_is_told_of_an_imputer():
 def test_synthetic_rows_of_an_imputer_are_like_its_table(rng, tmp_path):
     first = rng.normal(50.0, 10.0, 400)
     region = np.where(first + rng.normal(0.0, 4.0, 400) > 50.0, "north", "south").astype(object)
-    table = {"first": first.round(1), "count": rng.poisson(np.exp(first / 20.0)).astype(float), "region": region, "id": np.arange(400.0)}
+    table = {
+        "first": first.round(1),
+        "count": rng.poisson(np.exp(first / 20.0)).astype(float),
+        "region": region,
+        "id": np.arange(400.0),
+    }
     table["first"][::7] = np.nan
-    imputer = TableImputer(members=2, epochs=20, hidden=(16,), ignore="id", imputation_samples=300, random_state=0, backend="numpy").fit(table)
+    imputer = TableImputer(
+        members=2, epochs=20, hidden=(16,), ignore="id", imputation_samples=300, random_state=0, backend="numpy"
+    ).fit(table)
     rows = imputer.sample(801, random_state=1)
     assert list(rows) == ["first", "count", "region"] and rows["count"].dtype == np.int64 and len(rows["count"]) == 801
     assert abs(rows["first"].mean() - 50.0) < 2.5 and 7.0 < rows["first"].std() < 14.0 and rows["count"].min() >= 0
@@ -354,11 +437,23 @@ def test_synthetic_rows_of_an_imputer_are_like_its_table(rng, tmp_path):
     np.testing.assert_array_equal(rows["first"], rows["first"].round(1))
     imputer.save(tmp_path / "imputer.npz")
     again = TableImputer.load(tmp_path / "imputer.npz", backend="numpy").sample(801, random_state=1)
-    assert all(np.array_equal(rows[name], again[name]) for name in rows) and not np.array_equal(rows["first"], imputer.sample(801)["first"])
+    assert all(np.array_equal(rows[name], again[name]) for name in rows) and not np.array_equal(
+        rows["first"], imputer.sample(801)["first"]
+    )
     given = imputer.sample(60, given={"first": 70.0})
     assert set(given["first"]) == {70.0} and (given["region"] == "north").mean() > 0.8 and len(set(given["count"])) > 10
-    for wrong, words in (({"region": "east"}, "'region' has no value 'east'; it has 'north', 'south'"), ({"id": 3}, "it is carried"), ("first", "a mapping")):
+    for wrong, words in (
+        ({"region": "east"}, "'region' has no value 'east'; it has 'north', 'south'"),
+        ({"id": 3}, "it is carried"),
+        ("first", "a mapping"),
+    ):
         with pytest.raises((InputError, TypeError), match=words):
             imputer.sample(3, given=wrong)
-    array = TableImputer(members=1, epochs=2, hidden=(4,), random_state=0, backend="numpy").fit(rng.normal(size=(40, 3)))
-    assert array.sample(5).shape == (5, 3) and np.isfinite(array.sample(1)).all() and array.sample(2, given={0: 0.5})[:, 0].tolist() == [0.5, 0.5]
+    array = TableImputer(members=1, epochs=2, hidden=(4,), random_state=0, backend="numpy").fit(
+        rng.normal(size=(40, 3))
+    )
+    assert (
+        array.sample(5).shape == (5, 3)
+        and np.isfinite(array.sample(1)).all()
+        and array.sample(2, given={0: 0.5})[:, 0].tolist() == [0.5, 0.5]
+    )

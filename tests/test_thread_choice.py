@@ -32,12 +32,15 @@ def test_one_thread_has_no_choice():
     assert run(ThreadChoice(1), {1: 1e-3}, 1.0)[0].keys() == {1}
 
 
-@pytest.mark.parametrize(("times", "best"), [
-    ({4: 1e-3, 2: 2e-3, 1: 4e-3}, 4),  # work that divides well
-    ({4: 3e-4, 2: 2e-4, 1: 1e-4}, 1),  # a model too small to be divided
-    ({4: 3e-3, 2: 1e-3, 1: 1.7e-3}, 2),  # two of the four cores are busy with other work
-    ({4: 0.2, 2: 0.3, 1: 0.5}, 4),  # a single step is longer than a trial
-])
+@pytest.mark.parametrize(
+    ("times", "best"),
+    [
+        ({4: 1e-3, 2: 2e-3, 1: 4e-3}, 4),  # work that divides well
+        ({4: 3e-4, 2: 2e-4, 1: 1e-4}, 1),  # a model too small to be divided
+        ({4: 3e-3, 2: 1e-3, 1: 1.7e-3}, 2),  # two of the four cores are busy with other work
+        ({4: 0.2, 2: 0.3, 1: 0.5}, 4),  # a single step is longer than a trial
+    ],
+)
 def test_the_fastest_number_is_found_and_kept(times, best):
     choice = ThreadChoice(4)
     run(choice, times, 40 * max(0.05, times[best]))  # while it learns
@@ -103,8 +106,8 @@ def test_a_run_that_took_no_step_says_nothing():
 
 
 def test_a_number_that_becomes_much_slower_is_doubted_at_once():
-    """A busy process beside makes two threads wait for each other: whatever was found about one thread before, it is tried
-    now, and so is the way back soon after."""
+    """A busy process beside makes two threads wait for each other: whatever was found about one thread before, it is
+    tried now, and so is the way back soon after."""
     choice = ThreadChoice(2)
     run(choice, {2: 1.0e-3, 1: 9.0e-3}, 5.0)  # so that one thread would not be tried again for a long time
     spent, _ = run(choice, {2: 12.0e-3, 1: 9.0e-3}, 0.5)
@@ -135,11 +138,17 @@ def test_a_trial_that_has_taken_no_step_takes_one():
     assert choice.is_trial and choice.steps_of_trial() == 1
 
 
-@pytest.mark.parametrize(("steps", "best", "trials"), [
-    (128, 1, 10),  # faster: in its place, and the other one's turn comes after the fewest trials that lie between
-    (66, 1, 10), (65, 2, 10), (64, 2, 10),  # as it must be faster by three hundredths at least
-    (32, 2, 50), (16, 2, 75),  # slower: until what was lost is a hundredth of the time
-])
+@pytest.mark.parametrize(
+    ("steps", "best", "trials"),
+    [
+        (128, 1, 10),  # faster: in its place, and the other one's turn comes after the fewest trials that lie between
+        (66, 1, 10),
+        (65, 2, 10),
+        (64, 2, 10),  # as it must be faster by three hundredths at least
+        (32, 2, 50),
+        (16, 2, 75),  # slower: until what was lost is a hundredth of the time
+    ],
+)
 def test_how_long_the_other_number_is_left_alone(steps, best, trials):
     """One thread takes so many steps in the time in which two take 64; all others are as fast as the number in use."""
     choice, seconds = ThreadChoice(2), 0.03125

@@ -37,9 +37,10 @@ def test_what_is_asked_for_comes_first(monkeypatch):
     assert threads.number_of_threads(np.int64(2)) == 2
 
 
-@pytest.mark.parametrize(("wrong", "error"), [
-    (0, InputError), (-1, InputError), (1.5, InputTypeError), ("2", InputTypeError), (True, InputTypeError),
-])
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [(0, InputError), (-1, InputError), (1.5, InputTypeError), ("2", InputTypeError), (True, InputTypeError)],
+)
 def test_what_cannot_be_asked_for(wrong, error):
     with pytest.raises(error, match="threads"):
         threads.number_of_threads(wrong)
@@ -98,8 +99,18 @@ def group(membership: str, **files: str) -> None:
 
 
 SHARES = [
-    ("200000 100000\n", 2), ("150000 100000\n", 2), ("50000 100000\n", 1), ("1600000 100000\n", 8), ("max 100000\n", 8),
-    ("", 8), ("nonsense\n", 8), ("100000\n", 8), ("a b\n", 8), ("-1 100000\n", 8), ("0 100000", 8), ("100000 0", 8),
+    ("200000 100000\n", 2),
+    ("150000 100000\n", 2),
+    ("50000 100000\n", 1),
+    ("1600000 100000\n", 8),
+    ("max 100000\n", 8),
+    ("", 8),
+    ("nonsense\n", 8),
+    ("100000\n", 8),
+    ("a b\n", 8),
+    ("-1 100000\n", 8),
+    ("0 100000", 8),
+    ("100000 0", 8),
 ]
 
 
@@ -114,14 +125,19 @@ def test_the_share_of_a_container_of_version_2(text, cores):
 def test_the_share_of_a_container_of_version_1(text, cores, mount):
     """The group of a container that sees no others lies at the root, whatever the kernel calls it."""
     quota, _, period = text.partition(" ")
-    group(f"3:memory:/\n2:{mount}:/docker/0123\n1:name=systemd:/\n0::/\n", **{
-        f"{mount}__cpu_DOT_cfs_quota_us": quota, f"{mount}__cpu_DOT_cfs_period_us": period,
-    })
+    group(
+        f"3:memory:/\n2:{mount}:/docker/0123\n1:name=systemd:/\n0::/\n",
+        **{f"{mount}__cpu_DOT_cfs_quota_us": quota, f"{mount}__cpu_DOT_cfs_period_us": period},
+    )
     assert threads.available_cores() == cores
 
 
 def test_the_least_share_of_all_groups_around_holds():
-    group("0::/user.slice/job\n", user_DOT_slice__cpu_DOT_max="300000 100000", user_DOT_slice__job__cpu_DOT_max="max 100000")
+    group(
+        "0::/user.slice/job\n",
+        user_DOT_slice__cpu_DOT_max="300000 100000",
+        user_DOT_slice__job__cpu_DOT_max="max 100000",
+    )
     assert threads.available_cores() == 3
     group("0::/user.slice/job\n", user_DOT_slice__job__cpu_DOT_max="200000 100000")
     assert threads.available_cores() == 2
@@ -132,7 +148,10 @@ def test_the_least_share_of_all_groups_around_holds():
 def test_every_group_says_its_version_and_what_its_files_hold():
     group("0::/a/b\n", a__x="1", a__b__x="2", unified__a__x="3", x="4")
     assert list(cgroup.limits("cpu", ("y",), ("x",))) == [(2, ["2"]), (2, ["1"]), (2, ["4"]), (2, ["3"])]
-    group("3:cpu,cpuacct:/a\n5:memory:/a\n", **{"cpu,cpuacct__a__y": "5", "cpu__y": "6", "memory__a__y": "7", "cpu,cpuacct__a__z": "8"})
+    group(
+        "3:cpu,cpuacct:/a\n5:memory:/a\n",
+        **{"cpu,cpuacct__a__y": "5", "cpu__y": "6", "memory__a__y": "7", "cpu,cpuacct__a__z": "8"},
+    )
     assert list(cgroup.limits("cpu", ("y", "z"), ("x",))) == [(1, ["5", "8"])]
     assert list(cgroup.limits("cpuacct", ("y",), ("x",))) == [(1, ["5"])]
     group("3:cpu:/a\n", cpu__a__y="\u00e9", cpu__y="6")  # what is not ASCII is no limit
@@ -148,11 +167,17 @@ def test_the_memory_of_a_container(monkeypatch):
     assert machine_memory.available_bytes() == 900 - 500 + 100
     group("0::/\n", memory_DOT_max="max\n")
     assert machine_memory.available_bytes() == 10**9
-    group("4:memory:/docker/0123\n0::/\n", **{
-        f"memory__memory_DOT_{name}": text for name, text in (
-            ("limit_in_bytes", "800"), ("usage_in_bytes", "900"), ("stat", "inactive_file 7\ntotal_inactive_file 300\n"),
-        )
-    })
+    group(
+        "4:memory:/docker/0123\n0::/\n",
+        **{
+            f"memory__memory_DOT_{name}": text
+            for name, text in (
+                ("limit_in_bytes", "800"),
+                ("usage_in_bytes", "900"),
+                ("stat", "inactive_file 7\ntotal_inactive_file 300\n"),
+            )
+        },
+    )
     assert machine_memory.available_bytes() == 200
     monkeypatch.setattr(machine_memory, "_of_machine", lambda: None)
     assert machine_memory.available_bytes() == 200
@@ -226,13 +251,18 @@ class Library:
         return self._functions[name]
 
 
-@pytest.mark.parametrize(("set_name", "get_name"), [
-    ("scipy_openblas_set_num_threads64_", "scipy_openblas_get_num_threads64_"),
-    ("openblas_set_num_threads64_", "openblas_get_num_threads64_"),
-    ("scipy_openblas_set_num_threads", "scipy_openblas_get_num_threads"),
-    ("openblas_set_num_threads", "openblas_get_num_threads"), ("MKL_Set_Num_Threads", "MKL_Get_Max_Threads"),
-    ("bli_thread_set_num_threads", "bli_thread_get_num_threads"), ("flexiblas_set_num_threads", "flexiblas_get_num_threads"),
-])
+@pytest.mark.parametrize(
+    ("set_name", "get_name"),
+    [
+        ("scipy_openblas_set_num_threads64_", "scipy_openblas_get_num_threads64_"),
+        ("openblas_set_num_threads64_", "openblas_get_num_threads64_"),
+        ("scipy_openblas_set_num_threads", "scipy_openblas_get_num_threads"),
+        ("openblas_set_num_threads", "openblas_get_num_threads"),
+        ("MKL_Set_Num_Threads", "MKL_Get_Max_Threads"),
+        ("bli_thread_set_num_threads", "bli_thread_get_num_threads"),
+        ("flexiblas_set_num_threads", "flexiblas_get_num_threads"),
+    ],
+)
 def test_the_blas_libraries_that_are_known(monkeypatch, set_name, get_name):
     library = Library(set_name, get_name, 4)
     monkeypatch.setattr(blas, "_libraries", lambda: ["a path"])
@@ -303,10 +333,14 @@ def test_without_numba_auto_is_numpy_and_numba_says_why(monkeypatch, package):
         backend.get("numba")
 
 
-@pytest.mark.parametrize("error", [
-    ImportError("Numba needs NumPy 1.26 or less. Got NumPy 9.0."), SystemError("initialization failed"),
-    AttributeError("module 'numpy' has no attribute 'x'"),
-])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("Numba needs NumPy 1.26 or less. Got NumPy 9.0."),
+        SystemError("initialization failed"),
+        AttributeError("module 'numpy' has no attribute 'x'"),
+    ],
+)
 def test_where_numba_cannot_be_imported_auto_is_numpy_and_numba_says_why(monkeypatch, error):
     importing_numba_fails(monkeypatch, error)
     assert backend.get("auto").name == "numpy"

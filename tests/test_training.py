@@ -46,7 +46,7 @@ def test_training_is_the_loop_written_out():
         order = random.permutation(5, "shuffle", epoch, 16)
         total, norm = 0.0, 0.0
         for start in (0, 7, 14):
-            batch = x[order[start:start + 7]]
+            batch = x[order[start : start + 7]]
             eps = random.normal(5, "latent noise", step, (len(batch), 2))
             loss, gradient = objectives.value_and_gradient(model, theta, batch, eps)
             theta = theta - 0.01 * gradient
@@ -70,7 +70,13 @@ def test_the_numpy_program_takes_the_steps_of_the_specification(likelihood, hidd
     architecture = Architecture(6, 3, hidden, decoder_hidden, activation=activation, likelihood=kind)
     binarize = "dynamic" if likelihood == "bernoulli" else "none"
     settings = TrainingSettings(
-        seed=5, epochs=3, batch_size=7, optimizer="adam", learning_rate=0.01, kl_warmup=2, clip_norm=1.0,
+        seed=5,
+        epochs=3,
+        batch_size=7,
+        optimizer="adam",
+        learning_rate=0.01,
+        kl_warmup=2,
+        clip_norm=1.0,
         binarize=binarize,
     )
     x = grey_rows(16)
@@ -205,12 +211,15 @@ def test_validation_takes_a_thousand_samples_at_a_time_each_time_with_noise_of_i
     """Rows of the ELBO; of a bound with K samples a row, 1000 // K rows, and at least one."""
     model, settings = model_and_settings(epochs=1, learning_rate=1e-300)
     theta = model.initial_parameters(5, "float64")
-    for objective, rows, count in (("elbo", 1000, 1003), ({"name": "importance_weighted", "samples": 300}, 3, 7),
-                                   ({"name": "importance_weighted", "samples": 1001}, 1, 2)):
+    for objective, rows, count in (
+        ("elbo", 1000, 1003),
+        ({"name": "importance_weighted", "samples": 300}, 3, 7),
+        ({"name": "importance_weighted", "samples": 1001}, 1, 2),
+    ):
         model, settings = model_and_settings(epochs=1, learning_rate=1e-300, objective=objective)
         x_valid, total = grey_rows(count, seed=4), 0.0
         for step, start in enumerate(range(0, count, rows)):
-            part = x_valid[start:start + rows]
+            part = x_valid[start : start + rows]
             eps = random.normal(5, "validation noise", step, settings.objective.noise_shape(len(part), 2))
             total += len(part) * float(settings.objective.loss(model, theta, part, eps, gradient=False)[0].loss)
         state = train(model, settings, grey_rows(8), x_valid)
@@ -218,7 +227,9 @@ def test_validation_takes_a_thousand_samples_at_a_time_each_time_with_noise_of_i
 
 
 def test_pixels_that_are_drawn_once_are_drawn_by_their_purpose(monkeypatch):
-    """Static: the data as number 0, validation rows as number 1; rows that training draws at every step are validated as number 1 too."""
+    """Static: the data as number 0, validation rows as number 1; rows that training draws at every step are
+    validated as number 1 too.
+    """
     from npvae.training import loop
 
     x, x_valid = grey_rows(16), grey_rows(9, seed=4)
@@ -233,7 +244,9 @@ def test_pixels_that_are_drawn_once_are_drawn_by_their_purpose(monkeypatch):
     np.testing.assert_array_equal(found.theta, wanted.theta)
     assert found.history["val_loss"] == wanted.history["val_loss"]
     seen = []
-    monkeypatch.setattr(loop.evaluate, "evaluate_elbo", lambda model, theta, x, *rest: seen.append(x) or {"loss": 0.0, "elbo": 0.0})
+    monkeypatch.setattr(
+        loop.evaluate, "evaluate_elbo", lambda model, theta, x, *rest: seen.append(x) or {"loss": 0.0, "elbo": 0.0}
+    )
     train(*model_and_settings(ONE_BY_ONE, binarize="dynamic", epochs=1), x, x_valid)
     np.testing.assert_array_equal(seen, [drawn(x_valid, 1)])
 
@@ -252,16 +265,26 @@ def test_a_history_is_of_python_s_own_numbers(ops, dtype):
     """They are written as text, where NumPy's look otherwise."""
     if ops == "numba" and backend.reason_against("numba") is not None:
         pytest.skip("no numba here")
-    model, settings = model_and_settings(ONE_BY_ONE if ops == "one by one" else backend.get(ops), objective="importance_weighted")
+    model, settings = model_and_settings(
+        ONE_BY_ONE if ops == "one by one" else backend.get(ops), objective="importance_weighted"
+    )
     history = train(model, settings, grey_rows(20).astype(dtype), grey_rows(9).astype(dtype)).history
     for name, column in history.items():
-        kind = int if name.removeprefix("val_") in ("epoch", "active_units") else list if name.endswith("kl_per_dimension") else float
+        kind = (
+            int
+            if name.removeprefix("val_") in ("epoch", "active_units")
+            else list
+            if name.endswith("kl_per_dimension")
+            else float
+        )
         assert {type(value) for value in column} == {kind}, name
     assert {type(value) for row in history["kl_per_dimension"] for value in row} == {float}
 
 
 class Clocked:
-    """In the place of a fused trainer: a step adds 1 to the parameters and takes so many seconds; some steps are left to the loop."""
+    """In the place of a fused trainer: a step adds 1 to the parameters and takes so many seconds; some steps are
+    left to the loop.
+    """
 
     def __init__(self, seconds, left=()) -> None:
         self.now, self.seconds, self.left, self.calls = 50.0, seconds, set(left), []
@@ -292,14 +315,23 @@ def stepper_of(clocked, monkeypatch, rows: int = 200, **changes):
     return stepper, steps.Epoch(model, settings, x, np.arange(rows), evaluate.ElboAverages(np)), state
 
 
-@pytest.mark.parametrize(("seconds", "stretches"), [
-    (lambda step: 0.004, [1, 4, *[12] * 16, 3]), (lambda step: 1.0, [1] * 200), (lambda step: 1e-6, [1, 4, 16, 64, 115]),
-    (lambda step: 0.004 if step < 29 else 0.02, [1, 4, 12, 12, 12, *[2] * 79, 1]), (lambda step: 0.026, [1] * 200), (lambda step: 0.025, [1, *[2] * 99, 1]),
-])
+@pytest.mark.parametrize(
+    ("seconds", "stretches"),
+    [
+        (lambda step: 0.004, [1, 4, *[12] * 16, 3]),
+        (lambda step: 1.0, [1] * 200),
+        (lambda step: 1e-6, [1, 4, 16, 64, 115]),
+        (lambda step: 0.004 if step < 29 else 0.02, [1, 4, 12, 12, 12, *[2] * 79, 1]),
+        (lambda step: 0.026, [1] * 200),
+        (lambda step: 0.025, [1, *[2] * 99, 1]),
+    ],
+)
 def test_a_call_of_compiled_steps_lasts_a_twentieth_of_a_second(monkeypatch, seconds, stretches):
     """It begins with one step, and a call is at most four times as long as the one before."""
     clocked = Clocked(seconds)
-    stepper, epoch, state = stepper_of(clocked, monkeypatch, kl_warmup=2, schedule={"name": "exponential", "decay": 0.9})
+    stepper, epoch, state = stepper_of(
+        clocked, monkeypatch, kl_warmup=2, schedule={"name": "exponential", "decay": 0.9}
+    )
     index, taken = 0, []
     while index < 200:
         taken.append(stepper.take(epoch, state, index))
@@ -314,7 +346,9 @@ def test_a_call_of_compiled_steps_lasts_a_twentieth_of_a_second(monkeypatch, sec
 
 
 def test_the_parameters_before_a_call_are_kept_every_fifty_steps(monkeypatch):
-    """Of a call whose first step is good: those of step 0, and of the first call that begins 50 steps after a copy or later."""
+    """Of a call whose first step is good: those of step 0, and of the first call that begins 50 steps after a copy
+    or later.
+    """
     clocked = Clocked(lambda step: 0.004)
     stepper, epoch, state = stepper_of(clocked, monkeypatch)
     index, kept, last = 0, 0.0, None
@@ -391,9 +425,7 @@ def test_early_stopping_waits_for_the_warm_up_and_restores_the_best(monkeypatch)
     model, settings = model_and_settings(epochs=10, kl_warmup=3, patience=2)
     Elbos(monkeypatch, [-1.0, -2.0, -9.0, -5.0, -6.0, -7.0, -1.0])
     thetas = []
-    state = train(
-        model, settings, grey_rows(20), grey_rows(5), callbacks=[lambda s: thetas.append(s.theta.copy())]
-    )
+    state = train(model, settings, grey_rows(20), grey_rows(5), callbacks=[lambda s: thetas.append(s.theta.copy())])
     assert state.epoch == 6 and state.best_epoch == 4 and state.best_elbo == -5.0
     np.testing.assert_array_equal(state.theta, thetas[3])
     assert "epoch 4" in state.stop_reason and "2 epochs" in state.stop_reason
@@ -438,7 +470,8 @@ def test_dynamic_binarisation_is_drawn_anew_and_static_is_not(monkeypatch):
     batches = []
     original = objectives.ELBO.loss
     monkeypatch.setattr(
-        objectives.ELBO, "loss",
+        objectives.ELBO,
+        "loss",
         lambda self, model, theta, x, *rest: (batches.append(x.copy()), original(self, model, theta, x, *rest))[1],
     )
     x = np.full((4000, 6), 0.3)
@@ -503,12 +536,16 @@ def test_a_validation_loss_that_is_not_finite_is_an_error():
         train(model, settings, grey_rows(20), x_valid)
 
 
-@pytest.mark.parametrize(("tensor", "spoil", "words"), [
-    ("the parameter decoder/0/W", lambda v, x: v["decoder/0/W"].__setitem__((0, 0), np.nan), "learning_rate"),
-    ("the minibatch x", lambda v, x: x.__setitem__((2, 1), np.inf), "data"), ("the minibatch x", lambda v, x: x.__setitem__((2, 1), np.nan), "data"),
-    ("the latent sample z", lambda v, x: v["encoder/logvar/b"].__setitem__(0, 3000.0), "clip_norm"),
-    ("the KL divergence", lambda v, x: v["encoder/logvar/b"].__setitem__(0, 800.0), "overflowed"),
-])
+@pytest.mark.parametrize(
+    ("tensor", "spoil", "words"),
+    [
+        ("the parameter decoder/0/W", lambda v, x: v["decoder/0/W"].__setitem__((0, 0), np.nan), "learning_rate"),
+        ("the minibatch x", lambda v, x: x.__setitem__((2, 1), np.inf), "data"),
+        ("the minibatch x", lambda v, x: x.__setitem__((2, 1), np.nan), "data"),
+        ("the latent sample z", lambda v, x: v["encoder/logvar/b"].__setitem__(0, 3000.0), "clip_norm"),
+        ("the KL divergence", lambda v, x: v["encoder/logvar/b"].__setitem__(0, 800.0), "overflowed"),
+    ],
+)
 def test_the_guard_finds_the_first_tensor(tensor, spoil, words):
     from npvae.training.guard import first_non_finite
 
@@ -632,10 +669,19 @@ def test_a_second_ctrl_c_interrupts_at_once():
         os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.mark.parametrize(("reason", "failed"), [
-    (None, True), ("a number was not finite", True), ("ended by KeyError('x')", True), ("finished", False), ("interrupted", False),
-    ("no better validation ELBO for 3 epochs", False), ("as was ended by ", False), ("", False),
-])
+@pytest.mark.parametrize(
+    ("reason", "failed"),
+    [
+        (None, True),
+        ("a number was not finite", True),
+        ("ended by KeyError('x')", True),
+        ("finished", False),
+        ("interrupted", False),
+        ("no better validation ELBO for 3 epochs", False),
+        ("as was ended by ", False),
+        ("", False),
+    ],
+)
 def test_which_ends_of_a_run_nobody_wanted(reason, failed):
     assert is_failure(reason) is failed
 
@@ -649,19 +695,22 @@ def test_when_ctrl_c_ended_a_run_in_words():
 # Settings
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"epochs": 0}, "epochs must be at least 1, got 0"),
-    ({"batch_size": 0}, "batch_size"),
-    ({"learning_rate": 0.0}, "learning_rate must be finite and above 0"),
-    ({"learning_rate": float("nan")}, "learning_rate"),
-    ({"beta": -1.0}, "beta"),
-    ({"kl_warmup": 5, "epochs": 3}, "kl_warmup is 5 epochs, but the run has 3"),
-    ({"schedule": {"name": "steps", "factors": {7: 0.1}}, "epochs": 3}, "epoch 7, but the run has 3"),
-    ({"binarize": "sometimes"}, "known: 'none', 'static', 'dynamic'"),
-    ({"optimizer": "adagrad"}, "known: 'rmsprop', 'adam', 'sgd'"),
-    ({"patience": 0}, "patience"),
-    ({"clip_norm": 0.0}, "clip_norm"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"learning_rate": 0.0}, "learning_rate must be finite and above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"beta": -1.0}, "beta"),
+        ({"kl_warmup": 5, "epochs": 3}, "kl_warmup is 5 epochs, but the run has 3"),
+        ({"schedule": {"name": "steps", "factors": {7: 0.1}}, "epochs": 3}, "epoch 7, but the run has 3"),
+        ({"binarize": "sometimes"}, "known: 'none', 'static', 'dynamic'"),
+        ({"optimizer": "adagrad"}, "known: 'rmsprop', 'adam', 'sgd'"),
+        ({"patience": 0}, "patience"),
+        ({"clip_norm": 0.0}, "clip_norm"),
+    ],
+)
 def test_settings_that_cannot_be_are_refused_before_the_first_step(change, words):
     with pytest.raises(InputError) as error:
         model_and_settings(**change)
@@ -687,7 +736,7 @@ def test_a_seed_is_a_whole_number_and_there_must_be_rows():
 def test_a_linear_model_reaches_the_optimum_of_probabilistic_pca():
     """Squared error + KL of a linear encoder and decoder: the optimum is known from the data's eigenvalues.
 
-        sum_i lambda_i - sum_j [lambda_j - 1/2 - log(2 lambda_j) / 2]   over the kept lambda_j > 1/2
+    sum_i lambda_i - sum_j [lambda_j - 1/2 - log(2 lambda_j) / 2]   over the kept lambda_j > 1/2
     """
     generator = np.random.default_rng(0)
     x = generator.standard_normal((1000, 8)) @ np.diag([3.0, 2.0, 1.2, 0.6, 0.5, 0.3, 0.2, 0.1])
@@ -732,10 +781,19 @@ def test_the_loop_runs_on_the_bare_array_api():
     np.testing.assert_allclose(thetas[0], thetas[1], rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(("name", "smallest", "too_small"), [
-    ("seed", 0, -1), ("epochs", 1, 0), ("batch_size", 1, 0), ("patience", 1, 0), ("learning_rate", 1e-300, 0.0), ("clip_norm", 1e-300, 0.0),
-    ("beta", 0.0, -1e-9), ("min_delta", 0.0, -1e-9),
-])
+@pytest.mark.parametrize(
+    ("name", "smallest", "too_small"),
+    [
+        ("seed", 0, -1),
+        ("epochs", 1, 0),
+        ("batch_size", 1, 0),
+        ("patience", 1, 0),
+        ("learning_rate", 1e-300, 0.0),
+        ("clip_norm", 1e-300, 0.0),
+        ("beta", 0.0, -1e-9),
+        ("min_delta", 0.0, -1e-9),
+    ],
+)
 def test_limits_of_settings(name, smallest, too_small):
     assert getattr(TrainingSettings(**{"seed": 0, name: smallest}), name) == smallest
     with pytest.raises(InputError, match=f"^{name} must be"):

@@ -40,8 +40,20 @@ def test_a_user_s_program_has_no_type_errors(tmp_path, more, message):
     shutil.copytree(ROOT / "kernels", package / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "program.py").write_text(PROGRAM.read_text() + more)
     done = subprocess.run(
-        [*mypy(), "--strict", "--config-file", ROOT / "pyproject.toml", "--cache-dir", tmp_path / "cache",
-         "--follow-imports", "silent", "program.py"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+        [
+            *mypy(),
+            "--strict",
+            "--config-file",
+            ROOT / "pyproject.toml",
+            "--cache-dir",
+            tmp_path / "cache",
+            "--follow-imports",
+            "silent",
+            "program.py",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert (done.returncode == 0) == (not message) and message in done.stdout, done.stdout + done.stderr

@@ -13,7 +13,8 @@ from npvae.layers import activations
 from npvae.objectives.importance_weighted import encoder_gradient
 
 PLACES = {
-    "numpy": lambda: backend.get("numpy", threads=1), "numba": trained.on_numba,
+    "numpy": lambda: backend.get("numpy", threads=1),
+    "numba": trained.on_numba,
     "cupy": gpu_backends.on_gpu_or_standin,
 }
 
@@ -33,7 +34,8 @@ def test_an_activation_without_code_is_refused(place, silu):
     x, W, b = (ops.asarray(np.ones(shape)) for shape in ((7, 11), (11, 5), (5,)))
     y = ops.asarray(np.ones((7, 5)))
     for call in (
-        lambda: ops.dense_forward(x, W, b, silu), lambda: ops.activation_gradient(y, y, silu),
+        lambda: ops.dense_forward(x, W, b, silu),
+        lambda: ops.activation_gradient(y, y, silu),
         lambda: ops.dense_backward(y, x, y, W, silu, True),
     ):
         with pytest.raises(InputError, match=f"activation='silu' has no code on the backend '{place}'"):
@@ -78,9 +80,7 @@ def test_compiled_steps_given_an_unknown_code_write_nan(place, what, monkeypatch
         monkeypatch.setattr(on_cupy, "Likelihood", {"BERNOULLI": 99})
     else:
         known = program_fields.settings_fields
-        monkeypatch.setattr(
-            program_fields, "settings_fields", lambda *arguments: known(*arguments) | {"OPTIMIZER": 99}
-        )
+        monkeypatch.setattr(program_fields, "settings_fields", lambda *arguments: known(*arguments) | {"OPTIMIZER": 99})
     trainer = fused.trainer_for(ops, model, settings, x)
     theta = model.initial_parameters(3, "float64")
     before = ops.to_numpy(theta).copy()

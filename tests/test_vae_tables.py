@@ -1,4 +1,6 @@
-"""``VAE(likelihood="auto")``: tables of every kind in, and tables of that kind out; files, checkpoints, scikit-learn's conventions."""
+"""``VAE(likelihood="auto")``: tables of every kind in, and tables of that kind out; files, checkpoints,
+scikit-learn's conventions.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ def columns(rows: int = 120) -> dict:
     north = random.random(rows) < 0.5
     income = np.round(np.exp(7.0 + 0.8 * north + 0.3 * random.normal(size=rows)), 2)
     return {
-        "region": np.where(north, "North", "South").astype(object), "income": income,
+        "region": np.where(north, "North", "South").astype(object),
+        "income": income,
         "age": np.clip(np.rint(40 + 15 * north + 5 * random.normal(size=rows)), 18, 90).astype(np.int64),
         "owner": random.random(rows) < 0.2 + 0.6 * north,
         "day": np.datetime64("2024-01-01") + random.integers(0, 300, rows).astype("m8[D]"),
@@ -49,7 +52,9 @@ def fitted(table, **arguments) -> VAE:
 def of_frame():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(columns())
-    frame["level"] = pandas.Categorical(np.where(frame["age"] > 50, "high", "low"), ["low", "middle", "high"], ordered=True)
+    frame["level"] = pandas.Categorical(
+        np.where(frame["age"] > 50, "high", "low"), ["low", "middle", "high"], ordered=True
+    )
     frame["children"] = pandas.array([None if i % 7 == 0 else i % 3 for i in range(len(frame))], "Int64")
     frame.loc[3, "income"], frame.loc[5, "region"] = np.nan, None
     return frame, fitted(frame)
@@ -98,19 +103,32 @@ def test_a_file_gives_the_same_model_back(of_frame, tmp_path):
     assert VAE.load(tmp_path / "again.npz").sample(5).equals(model.sample(5))
 
 
-@pytest.mark.parametrize(("container", "wanted"), [
-    ("dict", {"region": object, "income": np.float64, "age": np.int64, "owner": bool, "day": "M8[D]"}), ("records", list), ("array", object),
-    ("polars", None), ("pyarrow", None),
-])
+@pytest.mark.parametrize(
+    ("container", "wanted"),
+    [
+        ("dict", {"region": object, "income": np.float64, "age": np.int64, "owner": bool, "day": "M8[D]"}),
+        ("records", list),
+        ("array", object),
+        ("polars", None),
+        ("pyarrow", None),
+    ],
+)
 def test_other_kinds_of_tables_come_back(container, wanted):
     table = columns(60)
     if container == "dict":
         drawn = fitted(table).sample(30)
-        assert {name: column.dtype for name, column in drawn.items()} == {name: np.dtype(kind) for name, kind in wanted.items()}
+        assert {name: column.dtype for name, column in drawn.items()} == {
+            name: np.dtype(kind) for name, kind in wanted.items()
+        }
     elif container == "records":
-        records = [dict(zip(table, row, strict=True)) for row in zip(*(column.tolist() for column in table.values()), strict=True)]
+        records = [
+            dict(zip(table, row, strict=True))
+            for row in zip(*(column.tolist() for column in table.values()), strict=True)
+        ]
         drawn = fitted(records).sample(30)
-        assert len(drawn) == 30 and {key: type(value) for key, value in drawn[0].items()} == {key: type(value) for key, value in records[0].items()}
+        assert len(drawn) == 30 and {key: type(value) for key, value in drawn[0].items()} == {
+            key: type(value) for key, value in records[0].items()
+        }
     elif container == "array":
         numbers = np.column_stack([table["income"], table["age"]])
         drawn = fitted(numbers).sample(30)
@@ -132,7 +150,9 @@ def test_rows_of_given_columns_are_distributed_as_the_others_that_have_them():
         drawn = model.sample(4000, given=wanted)
         assert all((drawn[name] == value).all() for name, value in wanted.items())
         here = np.all([every[name] == value for name, value in wanted.items()], axis=0)
-        error = np.log(every["income"][here]).std() * np.sqrt(1 / here.sum() + 1 / 1000)  # resampled draws are worth fewer
+        error = np.log(every["income"][here]).std() * np.sqrt(
+            1 / here.sum() + 1 / 1000
+        )  # resampled draws are worth fewer
         assert abs(np.log(drawn["income"]).mean() - np.log(every["income"][here]).mean()) < 5 * error
     with pytest.raises(InputError, match="'county'"):
         model.sample(given={"county": "x"})
@@ -150,14 +170,23 @@ def test_what_the_user_gives_wins_and_the_rest_is_chosen(monkeypatch):
     assert model.hidden_ == (128, 128) and model.latent_dim_ in model.table_.tried and len(model.table_.tried) == 3
     assert model.batch_size_ == 7 and model.epochs_ == 4 and model.model_.architecture.linear_path
     given = fitted(table, linear_path=False, activation="relu", objective="elbo", validation_fraction=0.0)
-    assert not given.model_.architecture.linear_path and given.nearness_ is None and "val_elbo" not in given.history_.columns()
+    assert (
+        not given.model_.architecture.linear_path
+        and given.nearness_ is None
+        and "val_elbo" not in given.history_.columns()
+    )
     assert choices.latent_dims(40) == [8, 12, 16] and choices.latent_dims(1) == [1] and choices.batch_size(100) == 64
     assert choices.batch_size(10**6) == 512
 
 
 def test_the_study_note_s_model_is_what_it_was():
     model = VAE()
-    assert [model.argument(name) for name in ("latent_dim", "hidden", "epochs", "optimizer")] == [2, (256,), 50, "rmsprop"]
+    assert [model.argument(name) for name in ("latent_dim", "hidden", "epochs", "optimizer")] == [
+        2,
+        (256,),
+        50,
+        "rmsprop",
+    ]
     assert repr(VAE(likelihood="auto")) == "VAE(likelihood='auto')"
     with pytest.raises(InputError, match="likelihood='auto'"):
         model.fit(np.array([[0.5, 3.0], [0.1, 0.2]]))
@@ -193,7 +222,9 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path):
 
 
 def test_the_representation_of_a_fitted_table_holds_no_arrays():
-    model = VAE(likelihood="auto", hidden=(4,), epochs=1, random_state=0).fit(np.random.default_rng(0).normal(size=(60, 3)))
+    model = VAE(likelihood="auto", hidden=(4,), epochs=1, random_state=0).fit(
+        np.random.default_rng(0).normal(size=(60, 3))
+    )
     table = model.table_
     table.recorded[0] = np.arange(9.0)
     assert table.latents is not None and table.marginals
@@ -234,7 +265,8 @@ def test_carried_columns_are_named_and_left_out():
 def test_bounded_columns_after_columns_of_several_features():
     random = np.random.default_rng(0)
     table = {
-        "kind": random.choice(["x", "y", "z", "w"], 60).astype(object), "sort": random.choice(["p", "q", "s"], 60).astype(object),
+        "kind": random.choice(["x", "y", "z", "w"], 60).astype(object),
+        "sort": random.choice(["p", "q", "s"], 60).astype(object),
         "share": np.round(random.random(60), 2),
     }
     model = fitted(table, epochs=1, likelihood={"name": "auto", "kinds": {"share": "bounded"}})
@@ -270,20 +302,30 @@ def test_marginals_are_the_recorded_ones():
     smooth = np.round(np.exp(random.normal(size=3000)), 3)
     marginal = Marginal.fit(x, smooth)
     v = marginal.of(Tenths, x, random.random(len(x)))
-    assert not marginal.steps and np.allclose(np.quantile(v, [0.1, 0.5, 0.9]), np.quantile(smooth, [0.1, 0.5, 0.9]), rtol=0.02, atol=0.06)
-    counts = random.poisson(0.7, 20_000).astype(float)  # ties: the shares of the recorded values, whatever those of the draws
+    assert not marginal.steps and np.allclose(
+        np.quantile(v, [0.1, 0.5, 0.9]), np.quantile(smooth, [0.1, 0.5, 0.9]), rtol=0.02, atol=0.06
+    )
+    counts = random.poisson(0.7, 20_000).astype(
+        float
+    )  # ties: the shares of the recorded values, whatever those of the draws
     v = Marginal.fit(counts, recorded).of(Tenths, counts, random.random(len(counts)))
     assert abs((v == 0.0).mean() - (recorded == 0.0).mean()) < 0.01
 
 
 def prices(rows: int = 300) -> dict:
-    """Shops with their town and price, a discount, and what is paid: all of it by shop and discount; and a number that depends on the town."""
+    """Shops with their town and price, a discount, and what is paid: all of it by shop and discount; and a number
+    that depends on the town.
+    """
     random = np.random.default_rng(2)
     shop, discount = random.integers(0, 6, rows), random.choice([0.0, 0.1, 0.25], rows)
     price = np.array([1.75, 1.99, 1.86, 2.09, 1.69, 1.89])[shop]
     return {
-        "shop": shop + 1.0, "town": np.array(["Ulm", "Hof"], object)[shop % 2], "price": price, "discount": discount,
-        "paid": np.round(price - discount, 2), "income": np.round(random.normal(size=rows) + 2.0 * (shop % 2), 3),
+        "shop": shop + 1.0,
+        "town": np.array(["Ulm", "Hof"], object)[shop % 2],
+        "price": price,
+        "discount": discount,
+        "paid": np.round(price - discount, 2),
+        "income": np.round(random.normal(size=rows) + 2.0 * (shop % 2), 3),
     }
 
 
@@ -297,7 +339,11 @@ def test_columns_that_depend_on_each_other_agree_in_synthetic_rows(tmp_path):
     assert set(zip(*(drawn[name].tolist() for name in list(table)[:5]), strict=True)) <= recorded
     assert np.allclose(drawn["paid"], drawn["price"] - drawn["discount"]) and len(set(drawn["income"])) > 200
     hof = model.sample(300, given={"town": "Hof", "discount": 0.25})
-    assert set(hof["shop"]) == {2.0, 4.0, 6.0} and np.allclose(hof["paid"], hof["price"] - 0.25) and set(hof["town"]) == {"Hof"}
+    assert (
+        set(hof["shop"]) == {2.0, 4.0, 6.0}
+        and np.allclose(hof["paid"], hof["price"] - 0.25)
+        and set(hof["town"]) == {"Hof"}
+    )
     fitted_table.exchanged = 0.5
     half = model.sample(400)
     agree = np.isclose(half["paid"], half["price"] - half["discount"])
@@ -397,13 +443,19 @@ def test_a_file_whose_table_does_not_fit_is_refused(tmp_path):
     model = fitted(prices(80))
     header, arrays = model_file.describe(model)
     for change, match in (
-        (lambda h, a: a.pop("latents/mean"), "posteriors are not whole"), (lambda h, a: a.update(other=np.zeros(2)), "no use"),
-        (lambda h, a: h["table"]["frame"]["types"].pop(), "as many as"), (lambda h, a: h["parameters"].update(likelihood={"name": "poisson"}), "auto"),
+        (lambda h, a: a.pop("latents/mean"), "posteriors are not whole"),
+        (lambda h, a: a.update(other=np.zeros(2)), "no use"),
+        (lambda h, a: h["table"]["frame"]["types"].pop(), "as many as"),
+        (lambda h, a: h["parameters"].update(likelihood={"name": "poisson"}), "auto"),
         (lambda h, a: a.update({"latents/mean": a["latents/mean"][:, :1]}), "does not fit the model"),
         (lambda h, a: a.update({"marginal_5/drawn": a["marginal_5/drawn"][::-1]}), "in order"),
-        (lambda h, a: a.pop("combinations_0/scale"), "not whole"), (lambda h, a: h["table"]["combinations"][0].append(77), "not whole"),
+        (lambda h, a: a.pop("combinations_0/scale"), "not whole"),
+        (lambda h, a: h["table"]["combinations"][0].append(77), "not whole"),
         (lambda h, a: a.update({"combinations_0/values": a["combinations_0/values"] + 0.5}), "has not"),
-        (lambda h, a: a.update({"combinations_0/log_weights": a["combinations_0/log_weights"][:-1]}), "finite numbers of the shape"),
+        (
+            lambda h, a: a.update({"combinations_0/log_weights": a["combinations_0/log_weights"][:-1]}),
+            "finite numbers of the shape",
+        ),
     ):
         import copy
 

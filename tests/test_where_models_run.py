@@ -27,7 +27,9 @@ def vae(**more):
 
 
 def semi_supervised():
-    return SemiSupervisedVAE(latent_dim=2, hidden=(5,), epochs=2, batch_size=8, backend="numpy", random_state=0).fit(X, Y)
+    return SemiSupervisedVAE(latent_dim=2, hidden=(5,), epochs=2, batch_size=8, backend="numpy", random_state=0).fit(
+        X, Y
+    )
 
 
 def on_features():
@@ -47,13 +49,21 @@ def imputer():
 
 #: Each estimator, fitted, and what it is used for.
 ESTIMATORS = {
-    "VAE": (vae, [
-        lambda m: m.transform(X), lambda m: m.score_samples(X), lambda m: m.sample(5, random_state=1), lambda m: m.elbo(X),
-        lambda m: m.reconstruct(X), lambda m: m.log_likelihood(X, samples=20).rows,
-    ]),
-    "VAE, missing": (lambda: small_vae(backend="numpy", missing=True).fit(HIDDEN), [
-        lambda m: m.transform(HIDDEN), lambda m: m.impute(HIDDEN).mean,
-    ]),
+    "VAE": (
+        vae,
+        [
+            lambda m: m.transform(X),
+            lambda m: m.score_samples(X),
+            lambda m: m.sample(5, random_state=1),
+            lambda m: m.elbo(X),
+            lambda m: m.reconstruct(X),
+            lambda m: m.log_likelihood(X, samples=20).rows,
+        ],
+    ),
+    "VAE, missing": (
+        lambda: small_vae(backend="numpy", missing=True).fit(HIDDEN),
+        [lambda m: m.transform(HIDDEN), lambda m: m.impute(HIDDEN).mean],
+    ),
     "SemiSupervisedVAE": (semi_supervised, [lambda m: m.predict_proba(X), lambda m: m.transform(X)]),
     "SemiSupervisedVAE on features": (on_features, [lambda m: m.predict_proba(X)]),
     "LatentClassifier": (classifier, [lambda m: m.predict_proba(X), lambda m: m.transform(X)]),
@@ -148,7 +158,8 @@ def test_training_compiles(nothing_compiled):
     loaded.transform(X)
     assert nothing_compiled == []
     for train in (
-        lambda: loaded.fit(X), lambda: small_vae(backend=loaded.model_.ops).fit(X),
+        lambda: loaded.fit(X),
+        lambda: small_vae(backend=loaded.model_.ops).fit(X),
         lambda: SemiSupervisedVAE(latent_dim=2, hidden=(5,), epochs=1, backend="numba", random_state=0).fit(X, Y),
     ):
         with pytest.raises(AssertionError, match="compiled"):

@@ -77,7 +77,9 @@ def test_what_a_share_raises_is_the_callers(count):
 
 
 def test_a_caller_that_is_interrupted_takes_nothing_of_another_s():
-    """One stands in its first share when it is ended, like a share that a Ctrl-C meets, while another has shares waiting."""
+    """One stands in its first share when it is ended, like a share that a Ctrl-C meets, while another has shares
+    waiting.
+    """
     each, begun, finished = WorkerPool(), threading.Event(), []
 
     def slow(number):

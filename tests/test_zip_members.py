@@ -21,14 +21,47 @@ def deflated(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-def member(name=b"a", data=CONTENT, *, method=0, flags=0, extra=b"", local_extra=b"", comment=b"", disk=0, packed=None, local=None, wide=(), **stated):
-    """``(what lies in front of the directory, entry)``; the entry a function of where that lies. stated: other numbers than the right
-    ones, in both places; local: in the local header only; wide: which of size, packed and offset are in the ZIP64 field."""
+def member(
+    name=b"a",
+    data=CONTENT,
+    *,
+    method=0,
+    flags=0,
+    extra=b"",
+    local_extra=b"",
+    comment=b"",
+    disk=0,
+    packed=None,
+    local=None,
+    wide=(),
+    **stated,
+):
+    """``(what lies in front of the directory, entry)``; the entry a function of where that lies. stated: other numbers
+    than the right ones, in both places; local: in the local header only; wide: which of size, packed and offset are in
+    the ZIP64 field."""
     packed = (deflated(data) if method == 8 else data) if packed is None else packed
-    right = {"flags": flags, "method": method, "crc": zlib.crc32(data), "packed": len(packed), "size": len(data), "name": name, **stated}
+    right = {
+        "flags": flags,
+        "method": method,
+        "crc": zlib.crc32(data),
+        "packed": len(packed),
+        "size": len(data),
+        "name": name,
+        **stated,
+    }
     here = {**right, **(local or {})}
     head = b"PK\3\4" + struct.pack(
-        "<HHHHHIIIHH", 20, here["flags"], here["method"], 0, 0, here["crc"], here["packed"], here["size"], len(here["name"]), len(local_extra)
+        "<HHHHHIIIHH",
+        20,
+        here["flags"],
+        here["method"],
+        0,
+        0,
+        here["crc"],
+        here["packed"],
+        here["size"],
+        len(here["name"]),
+        len(local_extra),
     )
 
     def entry(offset: int) -> bytes:
@@ -36,21 +69,52 @@ def member(name=b"a", data=CONTENT, *, method=0, flags=0, extra=b"", local_extra
         more = b"".join(struct.pack("<Q", numbers[each]) for each in ("size", "packed", "offset") if each in wide)
         extras = extra + (struct.pack("<HH", 1, len(more)) + more if wide else b"")
         size, length, place = (FULL if each in wide else number for each, number in numbers.items())
-        return b"PK\1\2" + struct.pack(
-            "<HHHHHHIIIHHHHHII", 20, 20, right["flags"], right["method"], 0, 0, right["crc"], length, size, len(name), len(extras),
-            len(comment), disk, 0, 0, place,
-        ) + name + extras + comment
+        return (
+            b"PK\1\2"
+            + struct.pack(
+                "<HHHHHHIIIHHHHHII",
+                20,
+                20,
+                right["flags"],
+                right["method"],
+                0,
+                0,
+                right["crc"],
+                length,
+                size,
+                len(name),
+                len(extras),
+                len(comment),
+                disk,
+                0,
+                0,
+                place,
+            )
+            + name
+            + extras
+            + comment
+        )
 
     return head + here["name"] + local_extra + packed, entry
 
 
 def a_zip(*members, comment=b"", wide=False, before=b"", **stated) -> bytes:
-    """A zip file of these; stated: other numbers in its end than the right ones. wide: a ZIP64 end, with them, is before it."""
+    """A zip file of these; stated: other numbers in its end than the right ones. wide: a ZIP64 end, with them, is
+    before it.
+    """
     data, directory = before, b""
     for content, entry in members:
         directory += entry(len(data))
         data += content
-    right = {"disk": 0, "first": 0, "here": len(members), "count": len(members), "length": len(directory), "offset": len(data), **stated}
+    right = {
+        "disk": 0,
+        "first": 0,
+        "here": len(members),
+        "count": len(members),
+        "length": len(directory),
+        "offset": len(data),
+        **stated,
+    }
     end64 = len(data) + len(directory)
     data += directory
     if wide:
@@ -85,25 +149,43 @@ def read(data: bytes) -> dict[str, bytes]:
     return found
 
 
-@pytest.mark.parametrize("data", [
-    a_zip(member()),
-    a_zip(member(method=8)),
-    a_zip(member(), comment=b"c" * 0xFFFF),
-    a_zip(member(), comment=b"PK\5\6" + b"c" * 30),  # the end seems to be in its comment
-    a_zip(member(comment=b"of the member", local_extra=b"\7\0\2\0..")),
-    a_zip(member(extra=b"\7\0\2\0..")),
-    a_zip(member(disk=0xFFFF)),
-    a_zip(member(flags=8, local={"crc": 0, "packed": 0, "size": 0})),  # stated after the content
-    a_zip(member(local={"packed": FULL, "size": FULL})),
-    a_zip(member(local={"packed": FULL})), a_zip(member(local={"size": FULL})),
-    *(a_zip(member(wide=wide)) for wide in [("size",), ("packed",), ("offset",), ("size", "packed"), ("size", "offset"), ("size", "packed", "offset")]),
-    a_zip(member(extra=b"\7\0\2\0..", wide=("offset",), comment=b"c")),  # another extra field first
-    a_zip(member(extra=b"\1\0\0\0", wide=("size", "offset"))),  # an empty one of the same kind first
-    a_zip(member(extra=b"\7\0\0\0", wide=("size",))),
-    a_zip(member(), wide=True), a_zip(member(method=8), wide=True, comment=b"c"),
-    a_zip(member(), before=b"something in front of it"),
-    with_end(WIDE, 0xFFFF, 0xFFFF, LENGTH_OF_IT, PLACE_OF_IT), with_end(WIDE, 1, 1, FULL, FULL), with_end(WIDE, 1, 1, LENGTH_OF_IT, FULL),
-], ids=short)
+@pytest.mark.parametrize(
+    "data",
+    [
+        a_zip(member()),
+        a_zip(member(method=8)),
+        a_zip(member(), comment=b"c" * 0xFFFF),
+        a_zip(member(), comment=b"PK\5\6" + b"c" * 30),  # the end seems to be in its comment
+        a_zip(member(comment=b"of the member", local_extra=b"\7\0\2\0..")),
+        a_zip(member(extra=b"\7\0\2\0..")),
+        a_zip(member(disk=0xFFFF)),
+        a_zip(member(flags=8, local={"crc": 0, "packed": 0, "size": 0})),  # stated after the content
+        a_zip(member(local={"packed": FULL, "size": FULL})),
+        a_zip(member(local={"packed": FULL})),
+        a_zip(member(local={"size": FULL})),
+        *(
+            a_zip(member(wide=wide))
+            for wide in [
+                ("size",),
+                ("packed",),
+                ("offset",),
+                ("size", "packed"),
+                ("size", "offset"),
+                ("size", "packed", "offset"),
+            ]
+        ),
+        a_zip(member(extra=b"\7\0\2\0..", wide=("offset",), comment=b"c")),  # another extra field first
+        a_zip(member(extra=b"\1\0\0\0", wide=("size", "offset"))),  # an empty one of the same kind first
+        a_zip(member(extra=b"\7\0\0\0", wide=("size",))),
+        a_zip(member(), wide=True),
+        a_zip(member(method=8), wide=True, comment=b"c"),
+        a_zip(member(), before=b"something in front of it"),
+        with_end(WIDE, 0xFFFF, 0xFFFF, LENGTH_OF_IT, PLACE_OF_IT),
+        with_end(WIDE, 1, 1, FULL, FULL),
+        with_end(WIDE, 1, 1, LENGTH_OF_IT, FULL),
+    ],
+    ids=short,
+)
 def test_zips_in_every_legal_form(data):
     assert read(data) == {"a": CONTENT}
 
@@ -140,59 +222,104 @@ ANOTHER = NAMED + "is another where it lies than in the directory"
 LENGTH = NAMED + "has another length than it states"
 
 
-@pytest.mark.parametrize(("data", "why"), [
-    (b"", "it has no zip directory at its end: it is cut, or no .npz file"),
-    (a_zip(member())[:-1], "it has no zip directory at its end: it is cut, or no .npz file"),
-    (a_zip(member()) + b"x", "it has no zip directory at its end: it is cut, or no .npz file"),
-    (a_zip(member(), disk=1), ELSEWHERE), (a_zip(member(), first=1), ELSEWHERE), (a_zip(member(), here=2), ELSEWHERE),
-    (a_zip(member(), offset=1), ELSEWHERE), (a_zip(member(), length=1), ELSEWHERE),
-    (a_zip(member(), wide=True, disk=1), ELSEWHERE), (a_zip(member(), wide=True, first=1), ELSEWHERE),
-    (a_zip(member(), wide=True, here=2), ELSEWHERE), (a_zip(member(), wide=True, offset=1), ELSEWHERE),
-    (a_zip(member(), wide=True, length=1), ELSEWHERE),
-    (a_zip(member(), here=0xFFFF, count=0xFFFF), "it has 65535 members in a directory of 47 bytes; at most 10000 and 4194304 are read"),
-    (a_zip(member(), wide=True).replace(b"PK\6\6", b"PK\6\0"), ELSEWHERE),
-    (with_end(WIDE, 1, 1, LENGTH_OF_IT, PLACE_OF_IT), ELSEWHERE),  # a ZIP64 end that nobody refers to
-    (WIDE[:-34] + struct.pack("<Q", 10**6) + WIDE[-26:], ELSEWHERE),
-    (a_zip()[:-2] + b"\1\0", "it has no zip directory at its end: it is cut, or no .npz file"),
-    (a_zip(member(), here=2, count=2), "its directory has 1 entries and states 2"),
-    (a_zip(member(), here=0, count=0), "its directory has 1 entries and states 0"),
-    (a_zip(member(), member()), "it has two members named 'a'"),
-    (a_zip(member()).replace(b"PK\1\2", b"PK\1\0"), DIRECTORY),
-    (a_zip(member(disk=1)), DIRECTORY),
-    (a_zip((member()[0], lambda offset: member(comment=b"c")[1](offset)[:-1])), DIRECTORY),
-    (a_zip((member()[0], lambda offset: member()[1](offset) + bytes(45))), DIRECTORY),
-    (a_zip(member(b"\xff", flags=0x800)), DIRECTORY + ": a name is not in UTF-8"),
-    (a_zip(member(size=FULL)), DIRECTORY + ": lengths above 4 GB are not stated"),
-    (a_zip(member(size=FULL, extra=b"\1\0\4\0" + bytes(4))), DIRECTORY + ": lengths above 4 GB are not stated"),
-    (a_zip(member(size=FULL, extra=b"\2\0\10\0" + bytes(8))), DIRECTORY + ": lengths above 4 GB are not stated"),
-    (a_zip(member(size=FULL, extra=b"\1\0\10\0" + bytes(7))), DIRECTORY + ": lengths above 4 GB are not stated"),
-    (a_zip(member(size=FULL, extra=b"\1\0\10\0" + bytes(7), comment=b"\0")), DIRECTORY + ": lengths above 4 GB are not stated"),
-    # Two are wanted, and one is there, by the field's length or by that of all extra fields.
-    *((a_zip(member(size=FULL, offset=FULL, extra=extra)), DIRECTORY + ": lengths above 4 GB are not stated") for extra in [
-        b"\1\0\10\0" + bytes(8), b"\1\0\20\0" + bytes(8), b"\1\0\20\0" + bytes(15), b"\7\0\1\0." + b"\1\0\20\0" + bytes(15),
-    ]),
-    (a_zip(member(flags=1)), NAMED + "is encrypted"),
-    *((a_zip(member(method=number)), f"{NAMED}is packed by {name}; write it without compression (numpy.savez)") for number, name in {
-        1: "shrinking", 9: "DEFLATE64", 12: "BZIP2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 99: "encryption", 77: "method 77",
-    }.items()),
-    (a_zip(member()).replace(b"PK\3\4", b"PK\3\0"), NAMED + "does not lie where its directory says"),
-    (a_zip(member(offset=1)), NAMED + "does not lie where its directory says"),
-    (a_zip(member(offset=10**6)), "it is cut"),
-    *((a_zip(member(local=local)), ANOTHER) for local in [
-        {"crc": 1}, {"packed": 1}, {"size": 1}, {"method": 8}, {"flags": 1}, {"name": b"b"}, {"crc": 1, "packed": FULL}, {"crc": 1, "size": FULL},
-    ]),
-    (a_zip(member(flags=8, local={"flags": 9})), ANOTHER),
-    (a_zip(member(size=201)), NAMED + "has two lengths"), (a_zip(member(packed=CONTENT[1:])), NAMED + "has two lengths"),
-    (a_zip(member(size=201, packed=CONTENT + b"x"), member(b"b")), NAMED + "is damaged: its CRC-32 is not what the directory states"),
-    (a_zip(member(packed=b"", size=9, local={"packed": 9}, flags=8)), NAMED + "has two lengths"),
-    (a_zip(member(crc=1)), NAMED + "is damaged: its CRC-32 is not what the directory states"),
-    (a_zip(member(crc=1, method=8)), NAMED + "is damaged: its CRC-32 is not what the directory states"),
-    (a_zip(member(method=8, size=199)), LENGTH),
-    (a_zip(member(method=8, packed=deflated(CONTENT) + b"x")), LENGTH),
-    (a_zip(member(method=8, size=201)), NAMED + "is cut or damaged"),
-    (a_zip(member(method=8, packed=deflated(CONTENT)[:-1])), LENGTH),
-    (a_zip(member(method=8, packed=deflated(CONTENT)[:5])), NAMED + "is cut or damaged"),
-], ids=short)
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "it has no zip directory at its end: it is cut, or no .npz file"),
+        (a_zip(member())[:-1], "it has no zip directory at its end: it is cut, or no .npz file"),
+        (a_zip(member()) + b"x", "it has no zip directory at its end: it is cut, or no .npz file"),
+        (a_zip(member(), disk=1), ELSEWHERE),
+        (a_zip(member(), first=1), ELSEWHERE),
+        (a_zip(member(), here=2), ELSEWHERE),
+        (a_zip(member(), offset=1), ELSEWHERE),
+        (a_zip(member(), length=1), ELSEWHERE),
+        (a_zip(member(), wide=True, disk=1), ELSEWHERE),
+        (a_zip(member(), wide=True, first=1), ELSEWHERE),
+        (a_zip(member(), wide=True, here=2), ELSEWHERE),
+        (a_zip(member(), wide=True, offset=1), ELSEWHERE),
+        (a_zip(member(), wide=True, length=1), ELSEWHERE),
+        (
+            a_zip(member(), here=0xFFFF, count=0xFFFF),
+            "it has 65535 members in a directory of 47 bytes; at most 10000 and 4194304 are read",
+        ),
+        (a_zip(member(), wide=True).replace(b"PK\6\6", b"PK\6\0"), ELSEWHERE),
+        (with_end(WIDE, 1, 1, LENGTH_OF_IT, PLACE_OF_IT), ELSEWHERE),  # a ZIP64 end that nobody refers to
+        (WIDE[:-34] + struct.pack("<Q", 10**6) + WIDE[-26:], ELSEWHERE),
+        (a_zip()[:-2] + b"\1\0", "it has no zip directory at its end: it is cut, or no .npz file"),
+        (a_zip(member(), here=2, count=2), "its directory has 1 entries and states 2"),
+        (a_zip(member(), here=0, count=0), "its directory has 1 entries and states 0"),
+        (a_zip(member(), member()), "it has two members named 'a'"),
+        (a_zip(member()).replace(b"PK\1\2", b"PK\1\0"), DIRECTORY),
+        (a_zip(member(disk=1)), DIRECTORY),
+        (a_zip((member()[0], lambda offset: member(comment=b"c")[1](offset)[:-1])), DIRECTORY),
+        (a_zip((member()[0], lambda offset: member()[1](offset) + bytes(45))), DIRECTORY),
+        (a_zip(member(b"\xff", flags=0x800)), DIRECTORY + ": a name is not in UTF-8"),
+        (a_zip(member(size=FULL)), DIRECTORY + ": lengths above 4 GB are not stated"),
+        (a_zip(member(size=FULL, extra=b"\1\0\4\0" + bytes(4))), DIRECTORY + ": lengths above 4 GB are not stated"),
+        (a_zip(member(size=FULL, extra=b"\2\0\10\0" + bytes(8))), DIRECTORY + ": lengths above 4 GB are not stated"),
+        (a_zip(member(size=FULL, extra=b"\1\0\10\0" + bytes(7))), DIRECTORY + ": lengths above 4 GB are not stated"),
+        (
+            a_zip(member(size=FULL, extra=b"\1\0\10\0" + bytes(7), comment=b"\0")),
+            DIRECTORY + ": lengths above 4 GB are not stated",
+        ),
+        # Two are wanted, and one is there, by the field's length or by that of all extra fields.
+        *(
+            (a_zip(member(size=FULL, offset=FULL, extra=extra)), DIRECTORY + ": lengths above 4 GB are not stated")
+            for extra in [
+                b"\1\0\10\0" + bytes(8),
+                b"\1\0\20\0" + bytes(8),
+                b"\1\0\20\0" + bytes(15),
+                b"\7\0\1\0." + b"\1\0\20\0" + bytes(15),
+            ]
+        ),
+        (a_zip(member(flags=1)), NAMED + "is encrypted"),
+        *(
+            (a_zip(member(method=number)), f"{NAMED}is packed by {name}; write it without compression (numpy.savez)")
+            for number, name in {
+                1: "shrinking",
+                9: "DEFLATE64",
+                12: "BZIP2",
+                14: "LZMA",
+                93: "Zstandard",
+                95: "XZ",
+                99: "encryption",
+                77: "method 77",
+            }.items()
+        ),
+        (a_zip(member()).replace(b"PK\3\4", b"PK\3\0"), NAMED + "does not lie where its directory says"),
+        (a_zip(member(offset=1)), NAMED + "does not lie where its directory says"),
+        (a_zip(member(offset=10**6)), "it is cut"),
+        *(
+            (a_zip(member(local=local)), ANOTHER)
+            for local in [
+                {"crc": 1},
+                {"packed": 1},
+                {"size": 1},
+                {"method": 8},
+                {"flags": 1},
+                {"name": b"b"},
+                {"crc": 1, "packed": FULL},
+                {"crc": 1, "size": FULL},
+            ]
+        ),
+        (a_zip(member(flags=8, local={"flags": 9})), ANOTHER),
+        (a_zip(member(size=201)), NAMED + "has two lengths"),
+        (a_zip(member(packed=CONTENT[1:])), NAMED + "has two lengths"),
+        (
+            a_zip(member(size=201, packed=CONTENT + b"x"), member(b"b")),
+            NAMED + "is damaged: its CRC-32 is not what the directory states",
+        ),
+        (a_zip(member(packed=b"", size=9, local={"packed": 9}, flags=8)), NAMED + "has two lengths"),
+        (a_zip(member(crc=1)), NAMED + "is damaged: its CRC-32 is not what the directory states"),
+        (a_zip(member(crc=1, method=8)), NAMED + "is damaged: its CRC-32 is not what the directory states"),
+        (a_zip(member(method=8, size=199)), LENGTH),
+        (a_zip(member(method=8, packed=deflated(CONTENT) + b"x")), LENGTH),
+        (a_zip(member(method=8, size=201)), NAMED + "is cut or damaged"),
+        (a_zip(member(method=8, packed=deflated(CONTENT)[:-1])), LENGTH),
+        (a_zip(member(method=8, packed=deflated(CONTENT)[:5])), NAMED + "is cut or damaged"),
+    ],
+    ids=short,
+)
 def test_what_is_refused_and_why(data, why):
     with pytest.raises(BadZip) as error:
         read(data)
@@ -206,7 +333,10 @@ def test_a_stream_that_is_no_deflate_is_damaged():
 
 def test_members_that_overlap_are_refused():
     content, entry = member(b"a")
-    for parts in ([(content, entry), (b"", member(b"b", offset=50)[1])], [(content[:-1], entry)]):  # into another, and into the directory
+    for parts in (
+        [(content, entry), (b"", member(b"b", offset=50)[1])],
+        [(content[:-1], entry)],
+    ):  # into another, and into the directory
         with pytest.raises(BadZip, match="its member 'a' runs into what follows it"):
             read(a_zip(*parts))
 
@@ -237,7 +367,10 @@ def test_a_directory_of_too_many_entries_or_bytes_is_not_read(monkeypatch):
         else:
             with pytest.raises(BadZip) as error:
                 read(data)
-            assert str(error.value) == f"it has 2 members in a directory of {2 * size} bytes; at most {most} and {longest} are read"
+            assert (
+                str(error.value)
+                == f"it has 2 members in a directory of {2 * size} bytes; at most {most} and {longest} are read"
+            )
 
 
 def test_what_python_writes_is_read():

@@ -113,7 +113,10 @@ def assert_same_bits(found, wanted) -> None:
 
 #: Optimisers whose states shrink fast where gradients are zero.
 DECAYING = [
-    Adam(beta1=0.5, beta2=0.6), Adam(beta1=0.6, beta2=0.5), RMSprop(rho=0.5, epsilon_inside=False), SGD(momentum=0.5),
+    Adam(beta1=0.5, beta2=0.6),
+    Adam(beta1=0.6, beta2=0.5),
+    RMSprop(rho=0.5, epsilon_inside=False),
+    SGD(momentum=0.5),
 ]
 
 
@@ -144,7 +147,7 @@ def check_that_accumulators_never_become_denormal(ops, optimizer, first: float) 
     # A mean of gradients has either sign.
     signs = {name: (-1.0) ** np.arange(width) if name in ("m", "velocity") else np.ones(width) for name in decays}
     for name in decays:
-        state.optimizer_state[name][place:place + width] = ops.asarray(np.float32(first * signs[name]))
+        state.optimizer_state[name][place : place + width] = ops.asarray(np.float32(first * signs[name]))
     smallest = float(np.finfo(np.float32).tiny)
 
     def look(state):
@@ -152,7 +155,9 @@ def check_that_accumulators_never_become_denormal(ops, optimizer, first: float) 
             values = ops.to_numpy(state.optimizer_state[name])
             size = np.abs(values)
             assert not ((size > 0) & (size < smallest)).any(), f"{name} after {state.step} steps"
-            np.testing.assert_allclose(values[place:place + width], left[name][state.step - 1] * signs[name], rtol=1e-4)
+            np.testing.assert_allclose(
+                values[place : place + width], left[name][state.step - 1] * signs[name], rtol=1e-4
+            )
 
     with only_the_program():
         run(ops, x, state=state, callbacks=[look], optimizer=optimizer, batch_size=20, epochs=steps)

@@ -11,17 +11,17 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 
-#: Epochs of the warm-up, after which losses are compared (earlier, another seed moves them by some per cent); and seconds
-#: of a turn, long beside waking a second core.
+#: Epochs of the warm-up, after which losses are compared (earlier, another seed moves them by some per cent); and
+#: seconds of a turn, long beside waking a second core.
 WARM_UP, TURN = 10, 1.0
 
 
 class Competitor:
-    """A process that waits for its turns: milliseconds a step of each are ``times``, on the device ``device_times``; of turns
-    beside busy processes they are ``busy_times``.
+    """A process that waits for its turns: milliseconds a step of each are ``times``, on the device ``device_times``; of
+    turns beside busy processes they are ``busy_times``.
 
-    name: a module of peers/, or MODULE@PYTHON for the same in another environment, whose interpreter is PYTHON. Made, it is
-    starting, beside others perhaps; :meth:`start_up` waits until it has.
+    name: a module of peers/, or MODULE@PYTHON for the same in another environment, whose interpreter is PYTHON. Made,
+    it is starting, beside others perhaps; :meth:`start_up` waits until it has.
     """
 
     def __init__(self, name: str, spec: str) -> None:
@@ -29,8 +29,11 @@ class Competitor:
         self.times, self.device_times, self.busy_times, self.loss = [], [], [], float("nan")
         self._complaints = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
-            [python or sys.executable, str(HERE / "worker.py"), self._module, spec], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=self._complaints, text=True,
+            [python or sys.executable, str(HERE / "worker.py"), self._module, spec],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+            text=True,
         )
 
     def start_up(self) -> None:
@@ -89,9 +92,9 @@ def take_turns(
     modules, spec: str, rounds: int, pause: float, together: bool = False, busy: int = 0
 ) -> dict[str, Competitor]:
     """Competitors by module after so many turns each, with a pause before every turn until the threads of whoever ran
-    before are asleep. Those that do not start or stop in the warm-up are left out, with a word. ``together``: they start
-    beside each other, on a machine with cores for it. ``busy``: then as many turns
-    again, beside so many busy processes.
+    before are asleep. Those that do not start or stop in the warm-up are left out, with a word. ``together``: they
+    start beside each other, on a machine with cores for it. ``busy``: then as many turns again, beside so many busy
+    processes.
     """
     workers = {module: Competitor(module, spec) for module in modules} if together else {}
     for module in modules:

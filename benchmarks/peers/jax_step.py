@@ -20,10 +20,10 @@ def forward(parameters, x, eps, depth, activation):
     h = x
     for W, b in parameters[:depth]:
         h = f(h @ W + b)
-    (Wm, bm), (Wv, bv) = parameters[depth:depth + 2]
+    (Wm, bm), (Wv, bv) = parameters[depth : depth + 2]
     mu, logvar = h @ Wm + bm, h @ Wv + bv
     z = h = mu + jnp.exp(0.5 * logvar) * eps
-    for W, b in parameters[depth + 2:-1]:
+    for W, b in parameters[depth + 2 : -1]:
         h = f(h @ W + b)
     W, b = parameters[-1]
     logits = h @ W + b
@@ -51,9 +51,7 @@ def update(state, x, key, depth, activation, latent, samples):
     eps = jax.random.normal(key, shape)
     loss, gradients = jax.value_and_grad(loss)(parameters, x, eps, depth, activation)
     accumulators = jax.tree.map(lambda v, g: RHO * v + (1 - RHO) * g * g, accumulators, gradients)
-    parameters = jax.tree.map(
-        lambda p, g, v: p - RATE * g / jnp.sqrt(v + EPSILON), parameters, gradients, accumulators
-    )
+    parameters = jax.tree.map(lambda p, g, v: p - RATE * g / jnp.sqrt(v + EPSILON), parameters, gradients, accumulators)
     return (parameters, accumulators), loss
 
 
@@ -69,7 +67,9 @@ class Runner:
 
     def constants(self) -> dict:
         return {
-            "depth": len(self.spec.hidden), "activation": self.spec.activation, "latent": self.spec.latent,
+            "depth": len(self.spec.hidden),
+            "activation": self.spec.activation,
+            "latent": self.spec.latent,
             "samples": self.spec.samples,
         }
 

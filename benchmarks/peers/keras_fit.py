@@ -49,7 +49,7 @@ class Runner:
     def __init__(self, spec, x) -> None:
         self.spec, self.x = spec, x
         self.network = Network(spec)
-        self.network(x[:spec.batch])
+        self.network(x[: spec.batch])
         layers = [*self.network.encoder, self.network.mean, self.network.logvar, *self.network.decoder]
         for layer, W in zip([*layers, self.network.logits], initial_weights(spec), strict=True):
             layer.kernel.assign(W)

@@ -59,7 +59,9 @@ def cost(parameters, spec, x, by_row, encoder_class, decoder_class, eps):
 def loss_function(parameters, spec, x, labels, eps):
     """The loss of rows of which the first have the labels; x W_x is computed once a row."""
     known = labels.shape[0]
-    log_q = jax.nn.log_softmax(dense(parameters, "classifier/logits", jax.nn.softplus(dense(parameters, "classifier/0", x))))
+    log_q = jax.nn.log_softmax(
+        dense(parameters, "classifier/logits", jax.nn.softplus(dense(parameters, "classifier/0", x)))
+    )
     by_row = dense(parameters, "encoder/0", x)
     of_class = parameters["encoder/0/Wy"], parameters["decoder/0/Wy"]
     labelled = cost(parameters, spec, x[:known], by_row[:known], *(W[labels] for W in of_class), eps[:known])
@@ -81,14 +83,14 @@ def update(state, data, order, keys, i, spec):
     """One step of Adam on the rows that ``order`` names for step i, the labelled ones first: ``(state, loss)``."""
     parameters, m, v, t = state
     rows, key = order[i], keys[i]
-    x, labels = data[0][rows], data[1][rows[:spec.labelled]]
+    x, labels = data[0][rows], data[1][rows[: spec.labelled]]
     latent, features = jax.random.split(key)
     if spec.noisy:
-        x = x[:, :spec.inputs] + x[:, spec.inputs:] * jax.random.normal(features, (spec.batch, spec.inputs))
+        x = x[:, : spec.inputs] + x[:, spec.inputs :] * jax.random.normal(features, (spec.batch, spec.inputs))
     eps = jax.random.normal(latent, (spec.batch, spec.latent))
     loss, gradient = jax.value_and_grad(loss_function)(parameters, spec, x, labels, eps)
     t = t + 1
-    rate, root = RATE / (1 - BETAS[0]**t), 1 / jnp.sqrt(1 - BETAS[1]**t)
+    rate, root = RATE / (1 - BETAS[0] ** t), 1 / jnp.sqrt(1 - BETAS[1] ** t)
     m = jax.tree.map(lambda m, g: BETAS[0] * m + (1 - BETAS[0]) * g, m, gradient)
     v = jax.tree.map(lambda v, g: BETAS[1] * v + (1 - BETAS[1]) * g * g, v, gradient)
     parameters = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) * root + EPSILON), parameters, m, v)

@@ -1,6 +1,6 @@
 """The loss of one competitor at parameters, a batch and noise that are the same for all.
 
-    python benchmarks/peers/m2_loss.py MODULE SPEC
+python benchmarks/peers/m2_loss.py MODULE SPEC
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ FLOOR = 1e-3
 class M2Spec:
     """M2 with one hidden layer in encoder, decoder and classifier, softplus, all classes alike a priori.
 
-    Of a batch's rows ``labelled`` have a label: 1,000 of 50,000 are 2 of 100. weight: of the classifier's term. noisy: features
-    are drawn anew every step, from means and deviations.
+    Of a batch's rows ``labelled`` have a label: 1,000 of 50,000 are 2 of 100. weight: of the classifier's term. noisy:
+    features are drawn anew every step, from means and deviations.
     """
 
     inputs: int
@@ -52,14 +52,18 @@ SPECS.update(M2_SPECS)
 
 
 def rows(spec: M2Spec, images: np.ndarray) -> np.ndarray:
-    """The rows of a round as npvae takes them: features (means and deviations if ``noisy``), and last the label, -1 for none.
+    """The rows of a round as npvae takes them: features (means and deviations if ``noisy``), and last the label, -1 for
+    none.
 
     images: pixels, (N, 784), in place of which a noisy model gets random numbers of the size of latent features.
     """
     count, generator = spec.batch * spec.steps, np.random.default_rng(0)
     features, labels = images, generator.integers(0, spec.classes, count)
     if spec.noisy:
-        means, deviations = generator.normal(0.0, 0.9, (count, spec.inputs)), generator.uniform(0.1, 0.5, (count, spec.inputs))
+        means, deviations = (
+            generator.normal(0.0, 0.9, (count, spec.inputs)),
+            generator.uniform(0.1, 0.5, (count, spec.inputs)),
+        )
         features = np.concatenate([means, deviations], axis=1)
     else:
         labels = np.resize(digits(), count).astype(np.int64)  # bytes know no -1
@@ -83,7 +87,12 @@ def model(spec: M2Spec, backend: str = "numpy"):
     from npvae.semisupervised import SemiSupervisedArchitecture, SemiSupervisedModel
 
     architecture = SemiSupervisedArchitecture(
-        spec.inputs, spec.latent, (spec.hidden,), activation="softplus", likelihood=spec.likelihood, n_classes=spec.classes
+        spec.inputs,
+        spec.latent,
+        (spec.hidden,),
+        activation="softplus",
+        likelihood=spec.likelihood,
+        n_classes=spec.classes,
     )
     return SemiSupervisedModel(architecture, backends.get(backend))
 
@@ -95,7 +104,9 @@ def initial(spec: M2Spec) -> dict[str, np.ndarray]:
 
 
 def split(spec: M2Spec, tensors: dict) -> dict:
-    """The tensors with each matrix that sees a class in two: NAME/W for the rest of its input, NAME/Wy, a row a class."""
+    """The tensors with each matrix that sees a class in two: NAME/W for the rest of its input, NAME/Wy, a row a
+    class.
+    """
     found = dict(tensors)
     for name, width in (("encoder/0", spec.inputs), ("decoder/0", spec.latent)):
         found[f"{name}/W"], found[f"{name}/Wy"] = tensors[f"{name}/W"][:width], tensors[f"{name}/W"][width:]
@@ -106,9 +117,14 @@ def problem(spec: M2Spec):
     """``(tensors, x, labels, eps)`` at which losses are compared: biases are not 0, the labelled rows come first."""
     generator = np.random.default_rng(1)
     tensors = {
-        name: (value + 0.05 * generator.standard_normal(value.shape)).astype(np.float32) for name, value in initial(spec).items()
+        name: (value + 0.05 * generator.standard_normal(value.shape)).astype(np.float32)
+        for name, value in initial(spec).items()
     }
-    x = generator.normal(0.0, 1.0, (spec.batch, spec.inputs)) if spec.noisy else generator.random((spec.batch, spec.inputs))
+    x = (
+        generator.normal(0.0, 1.0, (spec.batch, spec.inputs))
+        if spec.noisy
+        else generator.random((spec.batch, spec.inputs))
+    )
     labels = generator.integers(0, spec.classes, spec.labelled)
     eps = generator.standard_normal((spec.batch, spec.latent))
     return tensors, x.astype(np.float32), labels, eps.astype(np.float32)

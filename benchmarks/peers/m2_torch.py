@@ -43,7 +43,9 @@ class Network(nn.Module):
         )
         heads = {"bernoulli": ("logits",), "gaussian_decoder": ("mean", "raw_logvar")}[spec.likelihood]
         self.heads = nn.ModuleList(linear(tensors, f"decoder/{head}") for head in heads)
-        self.classifier = nn.Sequential(linear(tensors, "classifier/0"), nn.Softplus(), linear(tensors, "classifier/logits"))
+        self.classifier = nn.Sequential(
+            linear(tensors, "classifier/0"), nn.Softplus(), linear(tensors, "classifier/logits")
+        )
 
     def forward(self, x, labels, eps):
         """x W_x is computed once a row."""
@@ -82,7 +84,11 @@ def loss_at(spec, tensors, x, labels, eps) -> float:
     """See ``m2_npvae.loss_at``."""
     device = DEVICES[spec.device]
     with torch.no_grad():
-        return Network(spec, tensors).to(device)(*(torch.from_numpy(array).to(device) for array in (x, labels, eps))).item()
+        return (
+            Network(spec, tensors)
+            .to(device)(*(torch.from_numpy(array).to(device) for array in (x, labels, eps)))
+            .item()
+        )
 
 
 class Runner:
@@ -106,8 +112,8 @@ class Runner:
         """Features, labels of the first rows, and noise."""
         spec, x = self.spec, self.x[rows]
         if spec.noisy:
-            x = x[:, :spec.inputs] + x[:, spec.inputs:] * torch.randn(spec.batch, spec.inputs, device=self.device)
-        return x, self.labels[rows[:spec.labelled]], torch.randn(spec.batch, spec.latent, device=self.device)
+            x = x[:, : spec.inputs] + x[:, spec.inputs :] * torch.randn(spec.batch, spec.inputs, device=self.device)
+        return x, self.labels[rows[: spec.labelled]], torch.randn(spec.batch, spec.latent, device=self.device)
 
     def epoch(self) -> float:
         total = torch.zeros((), device=self.device)

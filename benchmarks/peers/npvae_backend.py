@@ -54,7 +54,11 @@ class Runner(HeldRun):
         architecture = Architecture(spec.inputs, spec.latent, spec.hidden, activation=spec.activation)
         model = Model(architecture, backends.get(self.backend))
         settings = TrainingSettings(
-            seed=0, epochs=10**9, batch_size=spec.batch, learning_rate=RATE, optimizer=RMSprop(RHO, EPSILON),
+            seed=0,
+            epochs=10**9,
+            batch_size=spec.batch,
+            learning_rate=RATE,
+            optimizer=RMSprop(RHO, EPSILON),
             objective=ImportanceWeighted(spec.samples) if spec.samples else "elbo",
         )
         state = initial_state(model, settings, x)

@@ -29,8 +29,10 @@ class Runner:
                 generator.standard_normal(shape).astype(np.float32)
                 for shape in ((spec.batch, inputs), (inputs, outputs), (spec.batch, outputs))
             )
-            pairs = [(a, W), (a.T, dy), (dy, W.T)][:2 if i == 0 else 3]
-            self.products += [(left, right, np.empty((left.shape[0], right.shape[1]), np.float32)) for left, right in pairs]
+            pairs = [(a, W), (a.T, dy), (dy, W.T)][: 2 if i == 0 else 3]
+            self.products += [
+                (left, right, np.empty((left.shape[0], right.shape[1]), np.float32)) for left, right in pairs
+            ]
 
     def epoch(self) -> float:
         for _ in range(self.spec.steps):

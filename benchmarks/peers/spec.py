@@ -69,6 +69,4 @@ def initial_weights(spec: Spec, seed: int = 0) -> list[np.ndarray]:
     """Glorot-uniform weights in the order of :func:`shapes`, float32."""
     generator = np.random.default_rng(seed)
     limit = [np.sqrt(6.0 / sum(shape)) for shape in shapes(spec)]
-    return [
-        generator.uniform(-r, r, shape).astype(np.float32) for r, shape in zip(limit, shapes(spec), strict=True)
-    ]
+    return [generator.uniform(-r, r, shape).astype(np.float32) for r, shape in zip(limit, shapes(spec), strict=True)]

@@ -25,8 +25,8 @@ class Network(nn.Module):
                 layer.bias.zero_()
         depth = len(spec.hidden)
         self.encoder = nn.ModuleList(layers[:depth])
-        self.mean, self.logvar = layers[depth:depth + 2]
-        self.decoder = nn.ModuleList(layers[depth + 2:-1])
+        self.mean, self.logvar = layers[depth : depth + 2]
+        self.decoder = nn.ModuleList(layers[depth + 2 : -1])
         self.logits = layers[-1]
         self.f = {"relu": torch.relu, "tanh": torch.tanh}[spec.activation]
 

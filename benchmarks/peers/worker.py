@@ -1,6 +1,6 @@
-"""One competitor in a process of its own: trains whenever a line comes in: whole epochs, at least
-so many ("epochs 2") or for so long ("seconds 1.0"). It answers with the time of a step, the last epoch's loss, and the time
-of a step between two events on the device, where the competitor has such (``record`` and ``between``), else nan.
+"""One competitor in a process of its own: trains whenever a line comes in: whole epochs, at least so many ("epochs 2")
+or for so long ("seconds 1.0"). It answers with the time of a step, the last epoch's loss, and the time of a step
+between two events on the device, where the competitor has such (``record`` and ``between``), else nan.
 
     python benchmarks/peers/worker.py MODULE SPEC
 

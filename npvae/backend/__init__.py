@@ -57,8 +57,8 @@ def get(backend="auto", threads: int | None = None) -> Ops:
 
 
 def for_use(backend="auto", threads: int | None = None) -> Ops:
-    """As :func:`get`, for a model that is there to be used: until training compiles them, operations are NumPy's, unless
-    compiled code is kept on this machine. An object of a backend is taken as it is.
+    """As :func:`get`, for a model that is there to be used: until training compiles them, operations are NumPy's,
+    unless compiled code is kept on this machine. An object of a backend is taken as it is.
     """
     ops = get(backend, threads)
     if ops is not backend:

@@ -62,7 +62,7 @@ class Ops:
         return np.asarray(array)
 
     def dtype_name(self, array) -> str:
-        """"float32" or "float64", whatever the backend calls its dtypes."""
+        """ "float32" or "float64", whatever the backend calls its dtypes."""
         return str(array.dtype).rpartition(".")[2]
 
     def take_rows(self, x, indices):
@@ -70,7 +70,9 @@ class Ops:
         return self.xp.take(x, indices, axis=0)
 
     def concat(self, arrays, axis: int = 0):
-        """Arrays one behind the other. An operation because NumPy 1 and CuPy 13 do not know it by its name in the array API."""
+        """Arrays one behind the other. An operation because NumPy 1 and CuPy 13 do not know it by its name in the
+        array API.
+        """
         concat = self.xp.concat if hasattr(self.xp, "concat") else self.xp.concatenate
         return concat(arrays, axis=axis)
 
@@ -94,14 +96,16 @@ class Ops:
         return machine_memory.available_bytes()
 
     def bits_depend_on(self) -> dict[str, str]:
-        """What the bits of results depend on beside what the operations are given, by name: a run that is resumed where these
-        are others would not end with the bits of one that was never interrupted."""
+        """What the bits of results depend on beside what the operations are given, by name: a run that is resumed where
+        these are others would not end with the bits of one that was never interrupted."""
         return {"array module": f"{self.xp.__name__} {getattr(self.xp, '__version__', '')}".strip()}
 
     # compiled code
 
     def never_compile(self) -> None:
-        """Do without compiled code that is not there yet, until training is asked for; nothing where nothing takes seconds."""
+        """Do without compiled code that is not there yet, until training is asked for; nothing where nothing takes
+        seconds.
+        """
 
     def compile_when_needed(self) -> None:
         """Compile from now on what is not there yet."""
@@ -122,7 +126,9 @@ class Ops:
         return dx, *out
 
     def outer_forward(self, x, offsets, activation):
-        """f(x_u + offset_c) for x (U, H) and offsets (C, H), (C U, H): all rows with the first offset, then with the second."""
+        """f(x_u + offset_c) for x (U, H) and offsets (C, H), (C U, H): all rows with the first offset, then with the
+        second.
+        """
         y = activations.FORWARD[activation](self.xp, x[None, :, :] + offsets[:, None, :])
         return self.xp.reshape(y, (-1, x.shape[1]))
 
@@ -172,9 +178,7 @@ class Ops:
 
     def rmsprop_step(self, theta, gradient, accumulator, learning_rate, rho, epsilon, epsilon_inside):
         """One step of ``optim.rmsprop_step``."""
-        optim.rmsprop_step(
-            self.xp, theta, gradient, accumulator, learning_rate, rho, epsilon, epsilon_inside
-        )
+        optim.rmsprop_step(self.xp, theta, gradient, accumulator, learning_rate, rho, epsilon, epsilon_inside)
 
     def adam_step(self, theta, gradient, m, v, learning_rate, beta1, beta2, epsilon, step):
         """One step of ``optim.adam_step``."""

@@ -1,9 +1,9 @@
 """The number of threads of the BLAS that NumPy calls, read and set in the running process.
 
-Each BLAS has functions for it, under names of its own. They are looked up through NumPy's extension module: on Linux and
-macOS the search for a symbol in a library goes on in those that it was linked with, so what is found belongs to the very
-BLAS that NumPy calls, and not to another one of the process, such as SciPy's. Windows searches no further than the library
-itself; there NumPy's wheels keep their BLAS in a folder ``numpy.libs``.
+Each BLAS has functions for it, under names of its own. They are looked up through NumPy's extension module: on Linux
+and macOS the search for a symbol in a library goes on in those that it was linked with, so what is found belongs to the
+very BLAS that NumPy calls, and not to another one of the process, such as SciPy's. Windows searches no further than the
+library itself; there NumPy's wheels keep their BLAS in a folder ``numpy.libs``.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-#: OpenBLAS is built with prefixes and suffixes around the names of its functions: NumPy's wheels, their 64-bit integers, conda.
+#: OpenBLAS is built with prefixes and suffixes around the names of its functions: NumPy's wheels, their 64-bit
+#: integers, conda.
 _OPENBLAS = [
     (f"{prefix}openblas_set_num_threads{suffix}", f"{prefix}openblas_get_num_threads{suffix}", ctypes.c_int)
-    for prefix in ("scipy_", "") for suffix in ("64_", "_64", "")
+    for prefix in ("scipy_", "")
+    for suffix in ("64_", "_64", "")
 ]
 
 #: Functions that set and get the number, and the type of that number, in the order in which they are looked for.
@@ -96,7 +98,12 @@ def _functions(library) -> Threads | None:
             return Threads(lambda get=getter: max(1, int(get())), lambda number, set_=setter: set_(number) is None)
     if all(hasattr(library, name) for name in ACCELERATE):
         setter, getter = (library[name] for name in ACCELERATE)
-        setter.argtypes, setter.restype, getter.argtypes, getter.restype = [ctypes.c_uint], ctypes.c_int, [], ctypes.c_uint
+        setter.argtypes, setter.restype, getter.argtypes, getter.restype = (
+            [ctypes.c_uint],
+            ctypes.c_int,
+            [],
+            ctypes.c_uint,
+        )
         most = os.cpu_count() or 1
 
         def set_threading(number: int) -> bool:
@@ -119,14 +126,17 @@ def _by_threadpoolctl() -> Threads | None:
 
     if not libraries():
         return None
-    return Threads(lambda: max(libraries()), lambda number: bool(threadpoolctl.threadpool_limits(number, user_api="blas")))
+    return Threads(
+        lambda: max(libraries()), lambda number: bool(threadpoolctl.threadpool_limits(number, user_api="blas"))
+    )
 
 
 class _Held:
-    """``with held:`` what follows may call ``held.use(number)``; the number of threads of before is set again at its end.
+    """``with held:`` what follows may call ``held.use(number)``; the number of threads of before is set again at its
+    end.
 
-    May be entered again, and by several threads, for all of which the last call of ``use`` holds: so only by those whose
-    results do not depend on the number. Where it cannot be set nothing changes.
+    May be entered again, and by several threads, for all of which the last call of ``use`` holds: so only by those
+    whose results do not depend on the number. Where it cannot be set nothing changes.
     """
 
     def __init__(self) -> None:
@@ -192,8 +202,8 @@ if hasattr(os, "register_at_fork"):
 def one_thread():
     """NumPy's BLAS runs on the thread that calls it, for all threads of the process meanwhile.
 
-    A BLAS of two threads lets them spin on each other's parts, and where another program takes one of their cores a product
-    lasts several times as long as on one thread.
+    A BLAS of two threads lets them spin on each other's parts, and where another program takes one of their cores a
+    product lasts several times as long as on one thread.
     """
     with held:
         before = held.use(1)

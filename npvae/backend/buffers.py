@@ -36,7 +36,7 @@ def empty_aligned(shape: tuple[int, ...], dtype) -> np.ndarray:
     length = math.prod(shape) * dtype.itemsize
     block = np.empty(length + ALIGNMENT, np.uint8)
     start = -block.ctypes.data % ALIGNMENT
-    return block[start:start + length].view(dtype).reshape(shape)
+    return block[start : start + length].view(dtype).reshape(shape)
 
 
 def _counts_can_be_trusted() -> bool:
@@ -104,7 +104,9 @@ class BufferPool:
             return count(array), count(memory)
 
     def _works(self) -> bool:
-        """Whether counts mean here what this file takes them for: what is held is not handed out, what is dropped is."""
+        """Whether counts mean here what this file takes them for: what is held is not handed out, what is dropped
+        is.
+        """
         shape = (SMALLEST_POOLED,)
         held = self.empty(shape, np.uint8)
         view = self.empty(shape, np.uint8)[1:]

@@ -1,8 +1,8 @@
 """The CuPy backend: cuBLAS for matrix products, our own kernels for everything around them.
 
 One operation at a time, a product is cuBLAS's (in float32 with all its bits: CuPy uses the shorter TF32 only where the
-environment variable CUPY_TF32 asks for it) and the rest of the operation one kernel of npvae/kernels/*.cu. Training takes
-whole steps, with products of its own: see npvae/fused/.
+environment variable CUPY_TF32 asks for it) and the rest of the operation one kernel of npvae/kernels/*.cu. Training
+takes whole steps, with products of its own: see npvae/fused/.
 
 Arrays that are not contiguous are copied first; others than float32 and float64 take the specification's way.
 """
@@ -22,8 +22,8 @@ from npvae.kernels.cuda_sources import KERNELS, fingerprint
 
 DTYPES = ("float32", "float64")
 
-#: How the launches of fused training steps reach the GPU: as graphs of many steps, as one launch of blocks that stay, or one
-#: by one.
+#: How the launches of fused training steps reach the GPU: as graphs of many steps, as one launch of blocks that stay,
+#: or one by one.
 LAUNCHES = ("graph", "cooperative", "single")
 
 
@@ -85,7 +85,8 @@ class CupyOps(Ops):
             needed = max(1, free - gpu.available_bytes(self.xp)) + gpu.bytes_asked(error)
             smaller = min(rows // 2, rows * free // needed)
             advice = (
-                f"try {argument}={2 ** int(math.log2(smaller))}" if smaller >= 1
+                f"try {argument}={2 ** int(math.log2(smaller))}"
+                if smaller >= 1
                 else "the model itself does not fit: use a smaller one, or the CPU (backend='numba' or 'numpy')"
             )
             raise DeviceMemoryError(
@@ -131,9 +132,7 @@ class CupyOps(Ops):
         x, indices = self._contiguous(x), self.xp.ascontiguousarray(indices, dtype="int64")
         rows, columns = len(indices), x.shape[1]
         out = self.xp.empty((rows, columns), x.dtype)
-        self._launch(
-            "take_rows", x, (x, indices, out), (x.shape[0], columns, rows), blocks=blocks_for(rows * columns)
-        )
+        self._launch("take_rows", x, (x, indices, out), (x.shape[0], columns, rows), blocks=blocks_for(rows * columns))
         return out
 
     def _launch(self, name, like, arrays, integers=(), numbers=(), *, blocks, threads_share: int = 0) -> None:
@@ -172,7 +171,10 @@ class CupyOps(Ops):
             return super().dense_forward(x, W, b, activation)
         a = self._contiguous(x @ W)
         self._launch(
-            "add_bias_and_activate", a, (a, self._contiguous(b)), (a.size, a.shape[1], self._code(activation)),
+            "add_bias_and_activate",
+            a,
+            (a, self._contiguous(b)),
+            (a.size, a.shape[1], self._code(activation)),
             blocks=blocks_for(a.size),
         )
         return a
@@ -188,9 +190,7 @@ class CupyOps(Ops):
         dW, db = (xp.empty_like(W, order="C"), xp.empty(columns, da.dtype)) if out is None else out
         xp.matmul(x.T, da, out=dW)
         sums = db if db.flags.c_contiguous else xp.empty(columns, da.dtype)
-        self._launch(
-            "column_sums", da, (da, sums), (rows, columns), blocks=-(-columns // SUM_COLUMNS), threads_share=1
-        )
+        self._launch("column_sums", da, (da, sums), (rows, columns), blocks=-(-columns // SUM_COLUMNS), threads_share=1)
         if sums is not db:
             db[...] = sums
         return da @ W.T if need_dx else None, dW, db
@@ -243,9 +243,7 @@ class CupyOps(Ops):
         """A kernel that sums over the rows of its inputs; derivatives: arrays for them, or None."""
         rows, columns = inputs[0].shape
         sums = self.xp.empty(rows, inputs[0].dtype)
-        self._launch(
-            name, inputs[0], (*inputs, sums, *derivatives), (rows, columns), blocks=rows, threads_share=1
-        )
+        self._launch(name, inputs[0], (*inputs, sums, *derivatives), (rows, columns), blocks=rows, threads_share=1)
         return sums
 
     def bernoulli_nll(self, logits, x, gradient):
@@ -277,9 +275,7 @@ class CupyOps(Ops):
         if number:
             return self._elementwise("scale", ready, 1, (factor,))[0]
         out = self.xp.empty_like(ready[0])
-        self._launch(
-            "scale_rows", out, (*ready, self._contiguous(factor), out), x.shape, blocks=blocks_for(x.size)
-        )
+        self._launch("scale_rows", out, (*ready, self._contiguous(factor), out), x.shape, blocks=blocks_for(x.size))
         return out
 
     # optimisers

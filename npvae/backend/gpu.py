@@ -107,7 +107,8 @@ def description(device: int) -> str:
     free, total = cupy.cuda.Device(device).mem_info
     runtime = cupy.cuda.runtime
     return (
-        f"GPU {device}, {_name(cupy, device)}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free; cupy {cupy.__version__}, "
+        f"GPU {device}, {_name(cupy, device)}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free; cupy "
+        f"{cupy.__version__}, "
         f"CUDA {_version(runtime.runtimeGetVersion())}, driver for CUDA {_version(runtime.driverGetVersion())}"
     )
 
@@ -117,7 +118,8 @@ def identity(cupy, device: int) -> dict[str, str]:
     runtime = cupy.cuda.runtime
     capability = str(cupy.cuda.Device(device).compute_capability)
     return {
-        "GPU": f"{_name(cupy, device)}, compute capability {capability[:-1]}.{capability[-1:]}", "CuPy": cupy.__version__,
+        "GPU": f"{_name(cupy, device)}, compute capability {capability[:-1]}.{capability[-1:]}",
+        "CuPy": cupy.__version__,
         "CUDA": _version(runtime.runtimeGetVersion()),
     }
 

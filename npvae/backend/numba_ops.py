@@ -1,7 +1,7 @@
 """The Numba backend: compiled matrix products, and one compiled pass for everything around them.
 
-One operation at a time, a dense layer's products are the program's own (or NumPy's BLAS's, if asked for), and the rest of an
-operation is a single compiled loop. Training takes whole steps in one compiled call: see npvae/fused/.
+One operation at a time, a dense layer's products are the program's own (or NumPy's BLAS's, if asked for), and the rest
+of an operation is a single compiled loop. Training takes whole steps in one compiled call: see npvae/fused/.
 
 Arrays that are not contiguous are copied first; others than float32 and float64 take the NumPy backend's way.
 """
@@ -63,9 +63,10 @@ class NumbaOps(NumpyOps):
     threads: of the compiled program, at most, and of NumPy's BLAS where that can be set; None asks the environment
     and the machine.
 
-    products: whose matrix products it runs on. "own": the compiled program's, so that a run has the same bits
-    every time. "blas": NumPy's BLAS, operation by operation in training too. "autotune": BLAS's, but fused training where a trial on the run's
-    own model, batch and machine finds that faster, which may differ between runs; a checkpoint remembers which it was.
+    products: whose matrix products it runs on. "own": the compiled program's, so that a run has the same bits every
+    time. "blas": NumPy's BLAS, operation by operation in training too. "autotune": BLAS's, but fused training where a
+    trial on the run's own model, batch and machine finds that faster, which may differ between runs; a checkpoint
+    remembers which it was.
     """
 
     name = "numba"
@@ -150,7 +151,12 @@ class NumbaOps(NumpyOps):
             return a
         np.matmul(x, W, out=a)
         self._run(
-            a.dtype, Operation.ACTIVATION, self._code(FORWARD, activation), a.ctypes.data, *a.shape, ready[0].ctypes.data
+            a.dtype,
+            Operation.ACTIVATION,
+            self._code(FORWARD, activation),
+            a.ctypes.data,
+            *a.shape,
+            ready[0].ctypes.data,
         )
         return a
 
@@ -195,7 +201,12 @@ class NumbaOps(NumpyOps):
         da = self._buffers.like(ready[0])
         np.copyto(da, dy)
         self._run(
-            da.dtype, Operation.ACTIVATION, self._code(BACKWARD, activation), da.ctypes.data, *da.shape, ready[0].ctypes.data
+            da.dtype,
+            Operation.ACTIVATION,
+            self._code(BACKWARD, activation),
+            da.ctypes.data,
+            *da.shape,
+            ready[0].ctypes.data,
         )
         return da
 
@@ -230,8 +241,14 @@ class NumbaOps(NumpyOps):
         out = np.empty_like(mu), np.empty_like(mu)
         constant = np.array([dkl])
         self._run(
-            mu.dtype, Operation.KL_BACKWARD_SCALED, mu.size, mu.ctypes.data, logvar.ctypes.data, out[0].ctypes.data,
-            out[1].ctypes.data, constant.ctypes.data,
+            mu.dtype,
+            Operation.KL_BACKWARD_SCALED,
+            mu.size,
+            mu.ctypes.data,
+            logvar.ctypes.data,
+            out[0].ctypes.data,
+            out[1].ctypes.data,
+            constant.ctypes.data,
         )
         return out
 
@@ -283,7 +300,12 @@ class NumbaOps(NumpyOps):
             return super().scale_rows(x, factor)
         out = self._buffers.like(ready[0])
         self._run(
-            x.dtype, Operation.SCALE_ROWS, *x.shape, ready[0].ctypes.data, factors.ctypes.data, 0 if one else 1,
+            x.dtype,
+            Operation.SCALE_ROWS,
+            *x.shape,
+            ready[0].ctypes.data,
+            factors.ctypes.data,
+            0 if one else 1,
             out.ctypes.data,
         )
         return out
@@ -301,7 +323,10 @@ class NumbaOps(NumpyOps):
         if not self._in_place(theta, gradient, m, v):
             return super().adam_step(theta, gradient, m, v, learning_rate, beta1, beta2, epsilon, step)
         constants = constants_of(
-            learning_rate / (1.0 - beta1**step), 1.0 / math.sqrt(1.0 - beta2**step), beta_1=beta1, beta_2=beta2,
+            learning_rate / (1.0 - beta1**step),
+            1.0 / math.sqrt(1.0 - beta2**step),
+            beta_1=beta1,
+            beta_2=beta2,
             epsilon=epsilon,
         )
         return self._update(Operation.ADAM, theta, gradient, m, v, constants)
@@ -322,16 +347,16 @@ class NumbaOps(NumpyOps):
         if not self._in_place(array):
             return super().flush_tiny(array)
         constants = constants_of(tiny=optim.TINY)
-        return self._run(
-            array.dtype, Operation.FLUSH, array.size, array.ctypes.data, 0, 0, 0, constants.ctypes.data
-        )
+        return self._run(array.dtype, Operation.FLUSH, array.size, array.ctypes.data, 0, 0, 0, constants.ctypes.data)
 
     # what compiled code takes
 
     def _ready(self, *arrays):
         """The arrays, contiguous, if they are of one shape and one dtype that there is a program for; else None."""
         first = arrays[0]
-        if any(a.shape != first.shape or a.dtype != first.dtype for a in arrays) or not self.is_compiled(name_of(first.dtype)):
+        if any(a.shape != first.shape or a.dtype != first.dtype for a in arrays) or not self.is_compiled(
+            name_of(first.dtype)
+        ):
             return None
         return [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in arrays]
 

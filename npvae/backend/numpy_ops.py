@@ -42,8 +42,8 @@ def row_dots(a, b):
 
 
 def _steady(numbers: int):
-    """A matrix-vector product of so many numbers, or a sum of so many, on one thread where a BLAS would take several: then
-    its bits do not depend on how many."""
+    """A matrix-vector product of so many numbers, or a sum of so many, on one thread where a BLAS would take several:
+    then its bits do not depend on how many."""
     return blas.one_thread() if numbers > LONGEST_ALONE else contextlib.nullcontext()
 
 
@@ -54,13 +54,16 @@ class NumpyOps(Ops):
     _pool = BufferPool  #: what large results are taken from
 
     def __init__(self, threads: int | None = None) -> None:
-        """threads: of NumPy's BLAS, in this whole process; None takes ``NPVAE_NUM_THREADS``, or leaves them as they are."""
+        """threads: of NumPy's BLAS, in this whole process; None takes ``NPVAE_NUM_THREADS``, or leaves them as they
+        are.
+        """
         super().__init__(np)
         self._asked_threads = threads
         number = asked_of_blas(threads)
         if number is not None and not limit_blas(number) and threads is not None:
             raise MissingDependencyError(
-                "the number of threads of NumPy's BLAS cannot be set from here: set OPENBLAS_NUM_THREADS, MKL_NUM_THREADS or "
+                "the number of threads of NumPy's BLAS cannot be set from here: set OPENBLAS_NUM_THREADS, "
+                "MKL_NUM_THREADS or "
                 'OMP_NUM_THREADS before Python starts, or try python -m pip install "npvae[threads]"'
             )
         #: How many threads large products and training are divided among, at most.
@@ -122,7 +125,7 @@ class NumpyOps(Ops):
         if width < FACTORS:
             return self._sum_rows(np.log(factors, out=factors))
         # The product of eight wide parts of the row: whole vectors are multiplied, and no sum runs along a row.
-        products = np.multiply.reduce(factors[:, :FACTORS * width].reshape(rows, FACTORS, width), axis=1)
+        products = np.multiply.reduce(factors[:, : FACTORS * width].reshape(rows, FACTORS, width), axis=1)
         rest = columns - FACTORS * width
         if rest:
             products[:, :rest] *= factors[:, -rest:]
@@ -272,7 +275,7 @@ class NumpyOps(Ops):
             return
         for start in range(0, size, length):
             stop = min(start + length, size)
-            yield *[array[start:stop] for array in arrays], scratch[:stop - start]
+            yield *[array[start:stop] for array in arrays], scratch[: stop - start]
 
     def rmsprop_step(self, theta, gradient, accumulator, learning_rate, rho, epsilon, epsilon_inside):
         # As arrays once: NumPy would convert a Python number again in every call.

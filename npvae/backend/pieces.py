@@ -11,9 +11,9 @@ import numpy as np
 from npvae.backend import worker_pool
 from npvae.backend.blas import one_thread
 
-#: Multiplications and additions from which a product is cut in two: halves of a tenth of a millisecond, where asking a thread
-#: takes some hundredths. Each cut makes the copying that a BLAS begins with dearer by some hundredths of the product, so the
-#: number of pieces doubles only with eight times the work.
+#: Multiplications and additions from which a product is cut in two: halves of a tenth of a millisecond, where asking a
+#: thread takes some hundredths. Each cut makes the copying that a BLAS begins with dearer by some hundredths of the
+#: product, so the number of pieces doubles only with eight times the work.
 WORK_OF_TWO, MORE_WORK, MOST = 3e7, 8.0, 16
 
 #: Multiplications up to which a BLAS takes a product on one thread by itself.
@@ -22,7 +22,8 @@ SMALL = 2**18
 #: Rows or columns of a piece are a multiple of this, but for the last: whole tiles of a BLAS, whole lines of the cache.
 MULTIPLE = 16
 
-#: The shortest side of a piece: with fewer rows or columns, copying the other matrix costs as much as multiplying by it.
+#: The shortest side of a piece: with fewer rows or columns, copying the other matrix costs as much as multiplying by
+#: it.
 SHORTEST = 96
 
 
@@ -62,7 +63,8 @@ def multiply(a, b, out, threads: int) -> None:
 
 
 def run(calls, threads: int) -> None:
-    """Make calls, (function, *arguments), which are independent of one another, in any order on so many threads at most.
+    """Make calls, (function, *arguments), which are independent of one another, in any order on so many threads at
+    most.
 
     What NumPy does about overflow and the like is the same on every thread.
     """

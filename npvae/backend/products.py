@@ -1,7 +1,7 @@
 """Matrix products of NumPy arrays by the compiled program, on as many threads as there is work for.
 
-Their bits do not depend on the number of threads, and those of all but the smallest not on which BLAS NumPy has. Where that
-BLAS does not know the processor, they are also faster: benchmarks/RESULTS.md.
+Their bits do not depend on the number of threads, and those of all but the smallest not on which BLAS NumPy has. Where
+that BLAS does not know the processor, they are also faster: benchmarks/RESULTS.md.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from npvae.kernels import sizes
 from npvae.kernels.plan import Epilogue, Operation, Product
 from npvae.kernels.target import CACHE_LINE
 
-#: Multiplications and additions for which one more thread is asked to help: about a tenth of a millisecond, where asking takes
-#: some hundredths.
+#: Multiplications and additions for which one more thread is asked to help: about a tenth of a millisecond, where
+#: asking takes some hundredths.
 WORK_OF_A_THREAD = 2e7
 
-#: Products of at most so many multiplications are left to NumPy: they are over before the program has been told what to do,
-#: and so small that a BLAS takes them on one thread.
+#: Products of at most so many multiplications are left to NumPy: they are over before the program has been told what to
+#: do, and so small that a BLAS takes them on one thread.
 FEWEST = 2**18
 
 #: The dtypes that are compiled for.
@@ -46,9 +46,9 @@ def row_length(array: np.ndarray) -> int | None:
 def multiply(program, buffers, threads: int, form: int, a, b, out, epilogue=Epilogue.NONE, bias=None) -> bool:
     """out = a b in one of the forms PLAIN, B_TRANSPOSED and A_TRANSPOSED of npvae/kernels/sizes.py, then the epilogue.
 
-    a, b, out: matrices as they are stored, out (m, n); bias (n,), contiguous, for a forward epilogue. buffers: a pool for
-    scratch memory. Return False, and leave ``out`` as it is, for what the program cannot read, what does not fit, and what is
-    as well left to NumPy.
+    a, b, out: matrices as they are stored, out (m, n); bias (n,), contiguous, for a forward epilogue. buffers: a pool
+    for scratch memory. Return False, and leave ``out`` as it is, for what the program cannot read, what does not fit,
+    and what is as well left to NumPy.
     """
     m, n = out.shape
     (k, rows) = a.shape if form == sizes.A_TRANSPOSED else a.shape[::-1]
@@ -65,14 +65,27 @@ def multiply(program, buffers, threads: int, form: int, a, b, out, epilogue=Epil
     share = -(-sizes.scratch_numbers(program.target, n) * out.itemsize // CACHE_LINE) * CACHE_LINE // out.itemsize
     scratch = buffers.empty((threads * share,), out.dtype)
     plan = fields(
-        THREADS=threads, SCRATCH=scratch.ctypes.data, SCRATCH_BYTES=share * out.itemsize,
-        A=a.ctypes.data, LDA=lda, B=b.ctypes.data, LDB=ldb, C=out.ctypes.data, LDC=ldc,
-        M=m, N=n, K=k, FORM=form, EPILOGUE=epilogue, P=0 if bias is None else bias.ctypes.data,
+        THREADS=threads,
+        SCRATCH=scratch.ctypes.data,
+        SCRATCH_BYTES=share * out.itemsize,
+        A=a.ctypes.data,
+        LDA=lda,
+        B=b.ctypes.data,
+        LDB=ldb,
+        C=out.ctypes.data,
+        LDC=ldc,
+        M=m,
+        N=n,
+        K=k,
+        FORM=form,
+        EPILOGUE=epilogue,
+        P=0 if bias is None else bias.ctypes.data,
     )
     address = plan.ctypes.data
     if threads == 1:
         program.run(address)
     else:
+
         def share_of(thread, held=(plan, scratch, a, b, out, bias)):
             program.run(address, thread)
 

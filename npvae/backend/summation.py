@@ -1,9 +1,9 @@
 """Whether a BLAS adds up a product's numbers in the same order on one thread and on several, and how to make it do so.
 
-A BLAS divides a product's result among its threads, not its sums, and adds each sum in blocks. But OpenBLAS makes the last
-two blocks of equal length, and rounds that length to whole registers on one thread and not on several. Then the last bits of a
-result depend on the number of threads. Where the length of the sums is a multiple of 32 both come to the same; the rest is
-added as a product of its own.
+A BLAS divides a product's result among its threads, not its sums, and adds each sum in blocks. But OpenBLAS makes the
+last two blocks of equal length, and rounds that length to whole registers on one thread and not on several. Then the
+last bits of a result depend on the number of threads. Where the length of the sums is a multiple of 32 both come to the
+same; the rest is added as a product of its own.
 
 Whether that is so is not believed but tried, for each length once in a process, with random numbers: another order of
 adding shows in some of thousands of sums. And whoever relies on it tries the whole of what it computes once more.
@@ -22,7 +22,9 @@ MULTIPLE = 32
 
 
 def numbers(most: int) -> list[int]:
-    """The numbers of threads of a BLAS that are tried, and may then be used: 1, 2 and, on a machine with the cores, 4."""
+    """The numbers of threads of a BLAS that are tried, and may then be used: 1, 2 and, on a machine with the cores,
+    4.
+    """
     return [1, 2] if most < 4 else [1, 2, 4]
 
 
@@ -32,8 +34,9 @@ SHORT, SIDE = 128, 128
 
 @functools.cache
 def rest(k: int, a_turned: bool, b_turned: bool, dtype: str, cores: int) -> int:
-    """How many of the k numbers of a product's sums are to be added as a product of their own, so that its bits do not depend on
-    the number of threads: 0, or k % 32 if that helps. ``turned``: the matrix is the transpose of one in memory.
+    """How many of the k numbers of a product's sums are to be added as a product of their own, so that its bits do not
+    depend on the number of threads: 0, or k % 32 if that helps. ``turned``: the matrix is the transpose of one in
+    memory.
     """
     left = k % MULTIPLE
     if left == 0 or k <= SHORT:

@@ -63,7 +63,9 @@ def _quotas() -> list[int]:
 
 
 def asked_of_blas(threads: int | None) -> int | None:
-    """The number of threads that NumPy's BLAS is to run on: ``threads``, else ``NPVAE_NUM_THREADS``; None: as it comes."""
+    """The number of threads that NumPy's BLAS is to run on: ``threads``, else ``NPVAE_NUM_THREADS``; None: as it
+    comes.
+    """
     if threads is not None:
         return check.whole_number("threads", threads, 1)
     return _number_in(VARIABLES[0])  # what other programs' variables say, a BLAS reads for itself

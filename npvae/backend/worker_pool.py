@@ -1,9 +1,9 @@
 """Threads that take shares of short pieces of work, sleep where they wait, and stay for a moment in case there is more.
 
 A product of a fifth of a millisecond is over before a thread has been started for it; one that waits is there in some
-hundredths. Whoever has work does the first share, and then those of its shares that nobody has begun: so work is done also
-where the system gives no threads, or those that there are have other work. Shares must not wait for one another; for work
-whose parts do, see parallel.py.
+hundredths. Whoever has work does the first share, and then those of its shares that nobody has begun: so work is done
+also where the system gives no threads, or those that there are have other work. Shares must not wait for one another;
+for work whose parts do, see parallel.py.
 
 A thread that has had nothing to do for ``IDLE`` seconds ends. A forked child begins with none.
 """
@@ -26,7 +26,9 @@ class Task:
         self.work, self.numbers, self.ended = work, deque(range(1, count)), queue.SimpleQueue()
 
     def do_shares(self) -> None:
-        """Do shares while there are such that nobody has begun, and say of each that it has ended, or by which exception."""
+        """Do shares while there are such that nobody has begun, and say of each that it has ended, or by which
+        exception.
+        """
         while True:
             try:
                 number = self.numbers.popleft()
@@ -52,9 +54,10 @@ class WorkerPool:
         """Call ``work(0)`` to ``work(count - 1)``, on as many threads if there are so many, and on ``threads`` at most;
         return when all have ended.
 
-        Whoever is ready takes the next share: a thread that comes late, or that the system has put aside between two shares,
-        leaves its shares to others. What shares compute must not depend on who does them. ``work`` should hold what it works on: where Ctrl-C ends this call, shares that were begun still run. What a share
-        raises is raised here.
+        Whoever is ready takes the next share: a thread that comes late, or that the system has put aside between two
+        shares, leaves its shares to others. What shares compute must not depend on who does them. ``work`` should hold
+        what it works on: where Ctrl-C ends this call, shares that were begun still run. What a share raises is raised
+        here.
         """
         task = Task(work, count)
         helpers = min(count, count if threads is None else threads) - 1

@@ -1,7 +1,7 @@
 """The command line: parse, call, print. One file a command; each has ``add_parser`` and ``run_command``.
 
-Exit codes: 0 done; 1 a check failed, or training met a number that is not finite; 2 bad usage or bad
-input, with one line on standard error; 130 ended by Ctrl-C; 141 where nobody reads the stream that data were written to.
+Exit codes: 0 done; 1 a check failed, or training met a number that is not finite; 2 bad usage or bad input, with one
+line on standard error; 130 ended by Ctrl-C; 141 where nobody reads the stream that data were written to.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ class Parser(argparse.ArgumentParser):
     """argparse's parser, whose errors are ours: one line that begins with the option as it is written."""
 
     def error(self, message: str):
-        message = re.sub(r"^argument ([^:]+): (must )?", lambda found: f"{found[1].rpartition('/')[2]}{' must ' if found[2] else ': '}", message)
+        message = re.sub(
+            r"^argument ([^:]+): (must )?",
+            lambda found: f"{found[1].rpartition('/')[2]}{' must ' if found[2] else ': '}",
+            message,
+        )
         raise InputError(f"{message}; see '{self.prog} --help'")
 
     def parse_known_args(self, args=None, namespace=None):
@@ -41,18 +45,33 @@ class Parser(argparse.ArgumentParser):
         return options, rest
 
     def _get_values(self, action, arg_strings):
-        if action.option_strings and arg_strings == ["--"]:  # argparse takes it for the end of the options, and gives a list
+        if action.option_strings and arg_strings == [
+            "--"
+        ]:  # argparse takes it for the end of the options, and gives a list
             raise argparse.ArgumentError(action, "expected a value, got '--'")
         return super()._get_values(action, arg_strings)
 
 
 #: The commands, in the order of the help; each is a module of its name.
-COMMANDS = "train", "evaluate", "sample", "encode", "reconstruct", "table", "impute", "score", "classify", "gradcheck", "info", "warmup"
+COMMANDS = (
+    "train",
+    "evaluate",
+    "sample",
+    "encode",
+    "reconstruct",
+    "table",
+    "impute",
+    "score",
+    "classify",
+    "gradcheck",
+    "info",
+    "warmup",
+)
 
 
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """The parser of ``npvae`` with all its commands, or with that of a command line's ``words`` alone: to import the others takes as long as
-    drawing some samples."""
+    """The parser of ``npvae`` with all its commands, or with that of a command line's ``words`` alone: to import the
+    others takes as long as drawing some samples."""
     parser = Parser(
         prog="npvae",
         description="Variational autoencoders in NumPy with every gradient written by hand and checked.",
@@ -71,7 +90,9 @@ def parse(arguments=None) -> argparse.Namespace:
 
 
 def main(arguments=None, ready=None) -> int:
-    """Run a command line; return the exit code. ``ready`` is called once everything is imported and the options are read."""
+    """Run a command line; return the exit code. ``ready`` is called once everything is imported and the options are
+    read.
+    """
     output.prepare()
     try:
         return _run(arguments, ready)

@@ -25,9 +25,14 @@ def chosen(run) -> str:
     widths = ",".join(map(str, architecture.hidden)) or "none"
     lines = [
         f"likelihood auto: {kinds(table.schema)}",
-        f"latent dimensions {architecture.latent_dim}{tried(table)}, hidden {widths} {architecture.activation}, batches of "
+        f"latent dimensions {architecture.latent_dim}{tried(table)}, hidden {widths} {architecture.activation}, "
+        f"batches of "
         f"{settings.batch_size}, at most {settings.epochs} epochs"
-        + (f", {held_out} rows held out; ends after {settings.patience} epochs that are no better for them" if settings.patience else ""),
+        + (
+            f", {held_out} rows held out; ends after {settings.patience} epochs that are no better for them"
+            if settings.patience
+            else ""
+        ),
     ]
     return "\n".join(lines)
 
@@ -50,25 +55,35 @@ OF_NEARNESS = "rows drawn when the model was trained (it keeps no rows of the ta
 
 
 def nearness_of(model):
-    """What a model knows of the nearness of rows that it draws to those it was trained on; None: nothing, as an imputer."""
+    """What a model knows of the nearness of rows that it draws to those it was trained on; None: nothing, as an
+    imputer.
+    """
     return getattr(model, "nearness_", None)
 
 
 def info(model) -> list[str]:
     """Lines about the table that a model was fitted to."""
     lines = columns_of(model.schema_)
-    lines.append(f"chosen      latent dimensions {model.latent_dim_}{tried(model.table_)}, batches of {model.batch_size_}, {model.epochs_} epochs at most")
+    lines.append(
+        f"chosen      latent dimensions {model.latent_dim_}{tried(model.table_)}, batches of {model.batch_size_}, "
+        f"{model.epochs_} epochs at most"
+    )
     return lines + ([] if model.nearness_ is None else [f"nearness    of {OF_NEARNESS}: {model.nearness_}"])
 
 
 def columns_of(schema) -> list[str]:
     """Lines about the columns of a schema, and those that are carried."""
-    lines = [f"columns     {kinds(schema)}", *(f"  {column.name}: {of_column(column)}" for column in schema.columns[:MOST_COLUMNS])]
+    lines = [
+        f"columns     {kinds(schema)}",
+        *(f"  {column.name}: {of_column(column)}" for column in schema.columns[:MOST_COLUMNS]),
+    ]
     if len(schema.columns) > MOST_COLUMNS:
         lines.append(f"  ... and {len(schema.columns) - MOST_COLUMNS} more")
     carried = list(schema.carried.items())
     if carried:
-        lines.append(f"carried     {len(carried)}: {', '.join(f'{name} ({why})' for name, why in carried[:MOST_COLUMNS])}")
+        lines.append(
+            f"carried     {len(carried)}: {', '.join(f'{name} ({why})' for name, why in carried[:MOST_COLUMNS])}"
+        )
     return lines
 
 
@@ -80,11 +95,13 @@ def of_column(column) -> str:
 
 
 def given(entries: list[str], schema) -> dict | None:
-    """The values of ``--given COLUMN=VALUE``, each as its column has values; None: there are none. InputError: one is not of that form."""
+    """The values of ``--given COLUMN=VALUE``, each as its column has values; None: there are none. InputError: one
+    is not of that form.
+    """
     known, found = {column.name: column for column in schema.columns}, {}
     for entry in entries:
         cut = next((i for i, c in enumerate(entry) if c == "=" and entry[:i] in known), entry.find("="))
-        name, text = entry[:cut], entry[cut + 1:]
+        name, text = entry[:cut], entry[cut + 1 :]
         if cut <= 0:
             raise InputError(f"--given must be COLUMN=VALUE, got {entry!r}")
         if name in found:
@@ -112,9 +129,13 @@ def _value(text: str, column):
 
 
 def write(out, table, schema) -> None:
-    """Write synthetic rows to a file or a stream: columns by name, or an array. InputError: text into a file of numbers."""
+    """Write synthetic rows to a file or a stream: columns by name, or an array. InputError: text into a file of
+    numbers.
+    """
     names = [column.name for column in schema.columns]
-    columns = {name: table[:, i] for i, name in enumerate(names)} if isinstance(table, np.ndarray) else as_columns(table)
+    columns = (
+        {name: table[:, i] for i, name in enumerate(names)} if isinstance(table, np.ndarray) else as_columns(table)
+    )
     if outputs.suffix_of(out) != ".csv":
         arrays = {name: np.asarray(column) for name, column in columns.items()}
         words = [name for name, column in arrays.items() if column.dtype.kind not in "biuf"]
@@ -125,8 +146,15 @@ def write(out, table, schema) -> None:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
-    whole = [column.whole or (column.is_numeric and bool(column.values) and all(value == int(value) for value in column.values)) for column in schema.columns]
-    cells = [[_text(value, only_whole) for value in column] for column, only_whole in zip(columns.values(), whole, strict=True)]
+    whole = [
+        column.whole
+        or (column.is_numeric and bool(column.values) and all(value == int(value) for value in column.values))
+        for column in schema.columns
+    ]
+    cells = [
+        [_text(value, only_whole) for value in column]
+        for column, only_whole in zip(columns.values(), whole, strict=True)
+    ]
     writer.writerows(zip(*cells, strict=True))
     write_text_atomically(outputs.target(out), stream.getvalue())
 
@@ -142,15 +170,20 @@ def _text(value, whole: bool) -> str:
 def write_report(path, model, rows: int, wanted: dict | None) -> None:
     """Write what is to be known of synthetic rows: .json, else text."""
     found = {
-        "rows": rows, "given": {name: str(value) for name, value in (wanted or {}).items()},
-        "columns": {column.name: column.kind for column in model.schema_.columns}, "left out": model.carried_,
+        "rows": rows,
+        "given": {name: str(value) for name, value in (wanted or {}).items()},
+        "columns": {column.name: column.kind for column in model.schema_.columns},
+        "left out": model.carried_,
         "nearness": None if nearness_of(model) is None else {"of": OF_NEARNESS, **nearness_of(model).config()},
     }
     if outputs.suffix_of(path, ".txt") == ".json":
         text = json.dumps(found, indent=2, ensure_ascii=False)
     else:
-        text = "\n".join([
-            f"{rows} synthetic rows" + (f", given {', '.join(f'{n} = {v}' for n, v in found['given'].items())}" if wanted else ""),
-            *(info(model) if hasattr(model, "table_") else columns_of(model.schema_)),
-        ])
+        text = "\n".join(
+            [
+                f"{rows} synthetic rows"
+                + (f", given {', '.join(f'{n} = {v}' for n, v in found['given'].items())}" if wanted else ""),
+                *(info(model) if hasattr(model, "table_") else columns_of(model.schema_)),
+            ]
+        )
     write_text_atomically(outputs.target(path, ".txt"), text + "\n")

@@ -1,4 +1,6 @@
-"""Choices with arguments, as one word: ``name`` or ``name:key=value,key=value``; and the types of the options that take them."""
+"""Choices with arguments, as one word: ``name`` or ``name:key=value,key=value``; and the types of the options that
+take them.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,10 @@ def _value(text: str, whole: str):
 
 
 def _checked(meaning: Callable[[str], object]) -> Callable[[str], str]:
-    """The type of an option that keeps its text as it is, once ``meaning`` has made something of it: errors name the option."""
+    """The type of an option that keeps its text as it is, once ``meaning`` has made something of it: errors name the
+    option.
+    """
+
     def read(text: str) -> str:
         try:
             meaning(text)

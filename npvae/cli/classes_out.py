@@ -19,7 +19,10 @@ MOST_LISTED = 12
 
 def report(say, classes, predicted, judged: Rows) -> None:
     counts = [f"{label} {int((predicted == label).sum())}" for label in classes.tolist()]
-    say(f"classes of {len(predicted)} rows: " + ", ".join(counts[:MOST_LISTED] + (["..."] if len(counts) > MOST_LISTED else [])))
+    say(
+        f"classes of {len(predicted)} rows: "
+        + ", ".join(counts[:MOST_LISTED] + (["..."] if len(counts) > MOST_LISTED else []))
+    )
     if judged.codes is None or not (known := judged.codes >= 0).any():
         return
     wrong = np.mean(judged.classes[judged.codes[known]] != predicted[known])
@@ -42,7 +45,9 @@ def write(path, classes, p) -> None:
 
 
 def picture_folder(options, shape) -> Path:
-    """The folder of ``--pictures``, made if need be. InputError: rows of that shape are no pictures. OSError: it cannot be made."""
+    """The folder of ``--pictures``, made if need be. InputError: rows of that shape are no pictures. OSError: it
+    cannot be made.
+    """
     from npvae import plots
 
     if plots.image_shape(shape) is None:

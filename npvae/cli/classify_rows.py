@@ -23,7 +23,9 @@ DATASET_LABELS = 200
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows as they were read, an array or columns of a text table; codes (N,) and classes of their labels, None where there are none."""
+    """Rows as they were read, an array or columns of a text table; codes (N,) and classes of their labels, None
+    where there are none.
+    """
 
     x: np.ndarray | Selection
     codes: np.ndarray | None
@@ -52,10 +54,11 @@ class Rows:
 
 
 def read_rows(options, source: str, part: str, width: int | None = None) -> Rows:
-    """A data set's part, or a file. width: how many numbers a row must have; a file with just so many columns has no labels.
+    """A data set's part, or a file. width: how many numbers a row must have; a file with just so many columns has no
+    labels.
 
-    The rows to train on (no width) are those of a text table with text, gaps or numbers that are not all from 0 to 1, and nothing
-    is said of the numbers.
+    The rows to train on (no width) are those of a text table with text, gaps or numbers that are not all from 0 to 1,
+    and nothing is said of the numbers.
     """
     text_file = columns.is_text(source)
     if text_file and width is None:
@@ -78,8 +81,8 @@ def read_rows(options, source: str, part: str, width: int | None = None) -> Rows
 
 
 def read_rows_like(options, source: str, table) -> Rows:
-    """Rows for a model of a table, by its :class:`npvae.tables.rows.TableRows`: of a text table the columns of these names, in any order. It
-    has labels if it has ``--label-column`` beside them."""
+    """Rows for a model of a table, by its :class:`npvae.tables.rows.TableRows`: of a text table the columns of these
+    names, in any order. It has labels if it has ``--label-column`` beside them."""
     if not columns.is_text(source):
         x, y, names, divide_by = common.read_data(options, "test", source)
         return _labelled(Rows(x, None, None, names, divide_by), options, source, "test", y)
@@ -106,19 +109,30 @@ def _of_text(options, source: str, part: str) -> Rows:
     with common.naming_label_column():
         label, y = labels_of(text, common.label_column(options))
     say = (lambda line: None) if options.quiet else output.say
-    of_numbers = [f"--{name.replace('_', '-')}" for name in ("likelihood", "divide_by") if getattr(options, name) is not None]
+    of_numbers = [
+        f"--{name.replace('_', '-')}" for name in ("likelihood", "divide_by") if getattr(options, name) is not None
+    ]
     try:
         x, names = numbers_of(text, label)
     except DataFileError as error:
         if of_numbers:
-            raise DataFileError(f"{error}; or leave out {', '.join(of_numbers)}: then every column is modelled by its own kind") from None
+            raise DataFileError(
+                f"{error}; or leave out {', '.join(of_numbers)}: then every column is modelled by its own kind"
+            ) from None
         x = None
     if x is not None and np.isnan(x).any() and of_numbers:
-        gaps = [repr(name) for name, gone in zip(names or range(x.shape[1]), np.isnan(x).any(axis=0), strict=True) if gone]
-        raise InputError(f"{source}: cells of {', '.join(gaps[:20])} are missing; leave out {', '.join(of_numbers)}: then every column is "
-                         "modelled by its own kind, and what is missing is left out of the likelihood")
+        gaps = [
+            repr(name) for name, gone in zip(names or range(x.shape[1]), np.isnan(x).any(axis=0), strict=True) if gone
+        ]
+        raise InputError(
+            f"{source}: cells of {', '.join(gaps[:20])} are missing; leave out {', '.join(of_numbers)}: then every "
+            f"column is "
+            "modelled by its own kind, and what is missing is left out of the likelihood"
+        )
     if of_numbers and options.kind:
-        raise InputError(f"--kind is for tables of which every column is modelled by its own kind: leave out {', '.join(of_numbers)}")
+        raise InputError(
+            f"--kind is for tables of which every column is modelled by its own kind: leave out {', '.join(of_numbers)}"
+        )
     if x is not None and (of_numbers or (not options.kind and x.min() >= 0.0 and x.max() <= 1.0)):
         reading.say_what_was_read(say, text, carried=False)
         return _labelled(Rows(x, None, None, names, None), options, source, part, y)
@@ -137,15 +151,21 @@ def _labelled(rows: Rows, options, source: str, part: str, y) -> Rows:
         labels, unlabelled = without_missing(options, y)
         if part == "train" and source not in DATASETS:
             labels = names_of_classes(options, labels)
-        special = any(map(is_unlabelled, {label for label in labels if label is not None}))  # the user's own NA, or the sign -1
-        codes, classes = read_labels(labels, len(y), sorted({label for label in labels if label is not None}) if special else None)
+        special = any(
+            map(is_unlabelled, {label for label in labels if label is not None})
+        )  # the user's own NA, or the sign -1
+        codes, classes = read_labels(
+            labels, len(y), sorted({label for label in labels if label is not None}) if special else None
+        )
     except NpvaeError as error:
         raise type(error)(f"{source}: {error}") from None
     return replace(rows, codes=codes, classes=classes, unlabelled=unlabelled)
 
 
 def refuse_other_labels(judged: Rows, classes) -> None:
-    """InputTypeError: the rows to judge by have texts for labels where the model has numbers, or the other way round."""
+    """InputTypeError: the rows to judge by have texts for labels where the model has numbers, or the other way
+    round.
+    """
     if judged.classes is not None:
         refuse_other_kind(judged.classes, classes)
 
@@ -158,7 +178,9 @@ def without_missing(options, y) -> tuple[list, str]:
     y = y.tolist()
     is_class = "-1" in options.observed or {"0", "+1"} <= set(y)
     minus = [str(label) == "-1" and not is_class for label in y]
-    missing = [str(label) != "-1" and is_unlabelled(label) and (label == "" or label not in options.observed) for label in y]
+    missing = [
+        str(label) != "-1" and is_unlabelled(label) and (label == "" or label not in options.observed) for label in y
+    ]
     words = [f"{sum(missing)} missing"] if any(missing) else []
     words += [f"{sum(minus)} of -1 (if that is a class: --observed=-1)"] if any(minus) else []
     labels = [None if gone or none else label for label, gone, none in zip(y, missing, minus, strict=True)]
@@ -173,7 +195,9 @@ def _is_plain_integer(text: str) -> bool:
 
 
 def names_of_classes(options, labels: list) -> list:
-    """``labels`` as names of classes. InputError: they look like numbers that are measured, and ``--classes`` does not say otherwise."""
+    """``labels`` as names of classes. InputError: they look like numbers that are measured, and ``--classes`` does
+    not say otherwise.
+    """
     given = [label for label in labels if label is not None]
     why = why_continuous(given, len(labels))
     if why is None:
@@ -181,7 +205,8 @@ def names_of_classes(options, labels: list) -> list:
     if not options.classes:
         column = "the array y" if options.label_column is None else f"--label-column {options.label_column}"
         raise InputError(
-            f"{column} looks continuous, not like a class: {why}; each would be a class of its own. Put its values into a few "
+            f"{column} looks continuous, not like a class: {why}; each would be a class of its own. Put its values "
+            f"into a few "
             "classes first, such as low and high, or name another column; if they are names of classes, say --classes"
         )
     if any(isinstance(label, float) for label in given):
@@ -192,7 +217,9 @@ def names_of_classes(options, labels: list) -> list:
 def given_labels(options, rows: Rows) -> np.ndarray:
     """The codes of the labels to learn from, (N,), -1 for none. InputError: there are none."""
     if rows.codes is None:
-        raise InputError(f"{options.data} has no labels: name their column with --label-column, or put them in an .npz as y")
+        raise InputError(
+            f"{options.data} has no labels: name their column with --label-column, or put them in an .npz as y"
+        )
     if options.labels is None and options.data not in DATASETS:
         codes = rows.codes
     else:

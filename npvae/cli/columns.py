@@ -1,4 +1,6 @@
-"""Columns of a text table for a model: those that can be modelled, or those that a model has, by name; rows in messages as lines."""
+"""Columns of a text table for a model: those that can be modelled, or those that a model has, by name; rows in
+messages as lines.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ from npvae.tables.schema import UNSEEN, Schema
 def add_options(parser) -> None:
     """``--kind`` and ``--unseen``."""
     parser.add_argument(
-        "--kind", action="append", default=[], metavar="COLUMN=KIND",
+        "--kind",
+        action="append",
+        default=[],
+        metavar="COLUMN=KIND",
         help=f"of a column of a table: {', '.join(KINDS)} (default: by evidence; may be given several times)",
     )
     add_unseen(parser)
@@ -38,7 +43,9 @@ def add_options(parser) -> None:
 def add_unseen(parser) -> None:
     """``--unseen``."""
     parser.add_argument(
-        "--unseen", choices=UNSEEN, default="error",
+        "--unseen",
+        choices=UNSEEN,
+        default="error",
         help="of values of a table's columns that the model has not seen: error (default), or missing: do without them",
     )
 
@@ -56,18 +63,26 @@ def _kind(entry: str) -> tuple[str, str]:
 
 
 def modelled(table: Table, also=(), without=()) -> Selection:
-    """The columns that are not carried, and those named ``also``, but for the columns ``without``. InputError: there are none."""
+    """The columns that are not carried, and those named ``also``, but for the columns ``without``. InputError: there
+    are none.
+    """
     columns = [column for column in table.modelled(also) if column not in without]
     if not set(table.columns) - {*without}:
         raise DataFileError(f"{table.name}: expected a column of data beside the label column, got none")
     if not columns:
-        reasons = ", ".join(f"{column.name} ({column.carried})" for column in table.columns[:20] if column not in without)
-        raise InputError(f"{table.name}: no column can be modelled: {reasons}; a kind that is said overrules that: --kind NAME=KIND")
+        reasons = ", ".join(
+            f"{column.name} ({column.carried})" for column in table.columns[:20] if column not in without
+        )
+        raise InputError(
+            f"{table.name}: no column can be modelled: {reasons}; a kind that is said overrules that: --kind NAME=KIND"
+        )
     return Selection(columns)
 
 
 def of_model(schema, table: Table) -> Selection | dict:
-    """The columns of a table that a model of this schema has, in its order. InputError: some are not there, all of them named."""
+    """The columns of a table that a model of this schema has, in its order. InputError: some are not there, all of
+    them named.
+    """
     there = {column.name: column for column in table.columns}
     try:
         schema.refuse_others([*there])
@@ -76,13 +91,15 @@ def of_model(schema, table: Table) -> Selection | dict:
     if any(column.form != "number" for column in schema.columns):  # a model that was trained on dates as dates
         return columns_of_text(table, {column.name for column in schema.columns})
     names = {column.name for column in schema.columns if any(isinstance(value, str) for value in column.values)}
-    columns = [_as_numbers(there[column.name]) if column.is_numeric else there[column.name] for column in schema.columns]
+    columns = [
+        _as_numbers(there[column.name]) if column.is_numeric else there[column.name] for column in schema.columns
+    ]
     return Selection(columns, names & {column.name for column in columns if column.kind in ("number", "date")})
 
 
 def kinds_of(table: Table, kinds=None) -> dict[str, str]:
-    """By column of a table that can be modelled, what it is modelled as and why; nothing where a model would refuse the table. kinds: those
-    that are said."""
+    """By column of a table that can be modelled, what it is modelled as and why; nothing where a model would refuse the
+    table. kinds: those that are said."""
     try:
         schema = Schema.fit(as_cells(modelled(table, kinds or {})), kinds)
     except InputError:
@@ -95,7 +112,11 @@ def write_report(options, table, kinds=None) -> None:
     if options.report is not None:
         found = kinds_of(table, kinds)
         suffix = outputs.suffix_of(options.report, ".txt")
-        text = json.dumps(report.to_json(table, found), indent=2, ensure_ascii=False) if suffix == ".json" else output.printable(report.describe(table, found))
+        text = (
+            json.dumps(report.to_json(table, found), indent=2, ensure_ascii=False)
+            if suffix == ".json"
+            else output.printable(report.describe(table, found))
+        )
         write_text_atomically(outputs.target(options.report, ".txt"), text + "\n")
 
 
@@ -106,11 +127,17 @@ def kind_in_words(column) -> str:
 
 
 def _as_numbers(column: Column) -> Column:
-    """A column that was read as text with the numbers among its cells as such, so that what is refused is the text beside them."""
+    """A column that was read as text with the numbers among its cells as such, so that what is refused is the text
+    beside them.
+    """
     if column.kind != "text":
         return column
     read = [None if text is None else plain_float(text) for text in column.values.tolist()]
-    values = np.array([text if number is None else number for text, number in zip(column.values.tolist(), read, strict=True)] + [None], object)[:-1]
+    values = np.array(
+        [text if number is None else number for text, number in zip(column.values.tolist(), read, strict=True)]
+        + [None],
+        object,
+    )[:-1]
     numbers = replace(column, values=values)
     numbers.missing = column.missing
     return numbers
@@ -118,8 +145,8 @@ def _as_numbers(column: Column) -> Column:
 
 @dataclass(frozen=True)
 class Data:
-    """Rows for a trained model: X in the form that it takes them, how many they are; of a text table given to a model of tables the table;
-    else the names of columns, and labels, if there are any."""
+    """Rows for a trained model: X in the form that it takes them, how many they are; of a text table given to a model
+    of tables the table; else the names of columns, and labels, if there are any."""
 
     X: object
     rows: int
@@ -129,7 +156,9 @@ class Data:
 
 
 def read_for(model, options) -> Data:
-    """``--data`` for a trained model: of a model of tables the columns that it has, in any order, with text and gaps; else numbers."""
+    """``--data`` for a trained model: of a model of tables the columns that it has, in any order, with text and
+    gaps; else numbers.
+    """
     fitted = getattr(model, "table_", None)
     if fitted is None or not is_text(options.data):
         x, labels, names, _ = common.read_data(options, options.part)
@@ -146,11 +175,16 @@ def read_for(model, options) -> Data:
 
 
 def write_like(path, chosen: list[Column], values: dict) -> None:
-    """Write columns of a model's output, by name, as text, each cell as its column of the table that was read has its own."""
+    """Write columns of a model's output, by name, as text, each cell as its column of the table that was read has
+    its own.
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([column.written for column in chosen])
-    cells = [[column.write(value) for value in _as_read(column, np.asarray(values[column.name])).tolist()] for column in chosen]
+    cells = [
+        [column.write(value) for value in _as_read(column, np.asarray(values[column.name])).tolist()]
+        for column in chosen
+    ]
     writer.writerows(zip(*cells, strict=True))
     write_text_atomically(path, stream.getvalue())
 
@@ -167,8 +201,14 @@ def is_text(source: str) -> bool:
 
 @contextlib.contextmanager
 def naming_lines(table: Table | None):
-    """A context in which an error about rows of the table speaks of its file and its lines; without a table it stays as it is."""
+    """A context in which an error about rows of the table speaks of its file and its lines; without a table it stays
+    as it is.
+    """
     try:
         yield
     except RowError as error:
-        raise error if table is None else InputError(f"{table.name}: " + error.message(lambda row: f"line {table.line(row)}")) from None
+        raise (
+            error
+            if table is None
+            else InputError(f"{table.name}: " + error.message(lambda row: f"line {table.line(row)}"))
+        ) from None

@@ -1,5 +1,5 @@
-"""The options of a command line, by a parser that is handed in: commands that read the command line of an earlier run need no
-import of all the commands."""
+"""The options of a command line, by a parser that is handed in: commands that read the command line of an earlier run
+need no import of all the commands."""
 
 from __future__ import annotations
 

@@ -32,7 +32,9 @@ from npvae.training.state import FINISHED, is_failure
 
 def add_backend(parser) -> None:
     parser.add_argument(
-        "--backend", type=choices.backend, default="auto",
+        "--backend",
+        type=choices.backend,
+        default="auto",
         help="auto (default: the fastest that runs here), cupy[:device=N,launch=graph|cooperative|single], "
         "numba[:products=own|blas|autotune], numpy",
     )
@@ -40,7 +42,9 @@ def add_backend(parser) -> None:
 
 def add_seed(parser, default=0) -> None:
     parser.add_argument(
-        "--seed", type=numbers.seed, default=default,
+        "--seed",
+        type=numbers.seed,
+        default=default,
         help="of every random number" + ("" if default is None else f" (default {default})"),
     )
 
@@ -61,7 +65,14 @@ def add_data(parser, default=None) -> None:
 
 def add_data_file(parser, text: str, default=None) -> None:
     """``--data``, and the same without the option's name."""
-    parser.add_argument("data_word", nargs="?", action=_OneOfData, default=argparse.SUPPRESS, metavar="DATA", help="the same as --data DATA")
+    parser.add_argument(
+        "data_word",
+        nargs="?",
+        action=_OneOfData,
+        default=argparse.SUPPRESS,
+        metavar="DATA",
+        help="the same as --data DATA",
+    )
     parser.add_argument("--data", action=_OneOfData, default=default, help=text)
 
 
@@ -81,8 +92,8 @@ def add_part(parser) -> None:
 
 
 def read_data(options, part: str, source=None, labelled: bool = True):
-    """``(x, labels, column_names, divide_by)`` of ``--data``, or of another source of that kind; of a known data set the part asked for.
-    labelled: whether ``--label-column`` is one of the file.
+    """``(x, labels, column_names, divide_by)`` of ``--data``, or of another source of that kind; of a known data set
+    the part asked for. labelled: whether ``--label-column`` is one of the file.
 
     ``divide_by`` is None for a file: only the user knows what its numbers are.
     """
@@ -93,7 +104,9 @@ def read_data(options, part: str, source=None, labelled: bool = True):
         return x.reshape(len(x), *data.image_shape), y, None, data.divide_by
     refuse_no_file(options, source)
     with naming_label_column():
-        loaded = load_file(source, label_column=label_column(options) if labelled else None, **reading.arguments(options))
+        loaded = load_file(
+            source, label_column=label_column(options) if labelled else None, **reading.arguments(options)
+        )
     if loaded.table is not None and not getattr(options, "quiet", False):
         reading.say_what_was_read(output.say, loaded.table, carried=False)
     return loaded.x, loaded.y, loaded.column_names, None
@@ -121,7 +134,9 @@ def naming_label_column():
         if str(error).startswith("unknown column"):
             raise InputError(f"--label-column: {error}") from None
         if "label_column" in str(error):
-            raise InputError(str(error).replace("label_column=", "--label-column ").replace("label_column", "--label-column")) from None
+            raise InputError(
+                str(error).replace("label_column=", "--label-column ").replace("label_column", "--label-column")
+            ) from None
         raise
 
 
@@ -173,7 +188,8 @@ def choose_data(options, model) -> bool:
     if known["data"] not in DATASETS:
         labels = "" if known["label_column"] is None else f" --label-column {known['label_column']}"
         raise InputError(
-            f"--data is needed: {options.model} was trained on the file {known['data']}; for that file, say --data {known['data']}{labels}"
+            f"--data is needed: {options.model} was trained on the file {known['data']}; for that file, say --data "
+            f"{known['data']}{labels}"
         )
     options.data = known["data"]
     return True
@@ -185,7 +201,10 @@ def _say_if_untrained(model, path) -> None:
         reason = getattr(part, "stop_reason_", FINISHED)
         if is_failure(reason) or (hasattr(part, "history_") and part.history_.epochs == 0):
             epochs = part.history_.epochs
-            output.tell(f"npvae: the training of {path} did not end well, after {epochs} epoch{'' if epochs == 1 else 's'}: {reason}")
+            output.tell(
+                f"npvae: the training of {path} did not end well, after {epochs} epoch{'' if epochs == 1 else 's'}: "
+                f"{reason}"
+            )
 
 
 def where_to_run(options) -> dict:
@@ -225,14 +244,16 @@ def next_free_folder(name: str) -> Path:
 
 
 def with_flags(text: str, options) -> str:
-    """A message of the library with the command's options in the place of the arguments that they set: --batch-size for batch_size,
-    --allow-missing for missing=True. What is quoted, or part of a name of a file, stays."""
+    """A message of the library with the command's options in the place of the arguments that they set: --batch-size for
+    batch_size, --allow-missing for missing=True. What is quoted, or part of a name of a file, stays."""
     flags = {name: "--" + name.replace("_", "-") for name in vars(options) if name not in NO_FLAGS}
     flags |= {name: flags[option] for name, option in _OTHER_NAMES.items() if option in flags}
     text = re.sub(r"(?<![\w.])missing=True\b", "--allow-missing" if "allow_missing" in flags else "missing=True", text)
     long = "|".join(name for name in flags if "_" in name or name == "kinds") or "(?!)"
     quoted = r"(?<!\w)('[^']*'|\"[^\"]*\")"
-    found = rf"{quoted}|(?<![\w./\\=-])(?:({'|'.join(flags)})(=True\b|(?==))(?<!missing=True)|({long})(?![\w/\\-]|\.\w))"
+    found = (
+        rf"{quoted}|(?<![\w./\\=-])(?:({'|'.join(flags)})(=True\b|(?==))(?<!missing=True)|({long})(?![\w/\\-]|\.\w))"
+    )
     return re.sub(found, lambda found: found[1] or flags[found[2] or found[4]], text)
 
 

@@ -13,7 +13,9 @@ def add_parser(commands) -> None:
     common.add_model(parser)
     common.add_data(parser)
     common.add_part(parser)
-    parser.add_argument("--out", type=outputs.output_file, default="latent.csv", help=".csv, .npy, .npz, or - (default latent.csv)")
+    parser.add_argument(
+        "--out", type=outputs.output_file, default="latent.csv", help=".csv, .npy, .npz, or - (default latent.csv)"
+    )
     parser.add_argument("--logvar", action="store_true", help="add the log-variances of q(z|x)")
     columns.add_unseen(parser)
     common.add_backend(parser)

@@ -15,7 +15,8 @@ HEADER = f"{'tensor':<24} {'shape':<12} {'checked':<26} {'worst relative error':
 
 def add_parser(commands) -> None:
     parser = commands.add_parser(
-        "gradcheck", help="check every gradient against finite differences; exit code 1 if one is wrong",
+        "gradcheck",
+        help="check every gradient against finite differences; exit code 1 if one is wrong",
         description="Compare every hand-written gradient with central differences in float64, along every "
         "element of small tensors and along random unit vectors of large ones, with a random upstream "
         "gradient. One row a tensor; exit code 1 if any is off by more than its bound.",
@@ -55,6 +56,10 @@ def _model_case(options, ops):
     """The ELBO of a trained model at its own parameters, on random data that its likelihood accepts."""
     vae = common.load_model(options)
     return selfcheck.model_case(
-        ops, vae.model_.architecture, np.random.default_rng(options.seed), rows=16,
-        title=f"negative ELBO of {options.model}", theta=vae.theta_.astype(np.float64),
+        ops,
+        vae.model_.architecture,
+        np.random.default_rng(options.seed),
+        rows=16,
+        title=f"negative ELBO of {options.model}",
+        theta=vae.theta_.astype(np.float64),
     )

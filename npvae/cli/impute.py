@@ -29,35 +29,61 @@ INTERVAL_DRAWS = 200
 
 def add_parser(commands) -> None:
     parser = commands.add_parser(
-        "impute", help="fill in what is missing of a table",
-        description="Train on what is observed of a table and fill in the rest; every other cell is written as it was, byte for byte. "
-        "Columns that cannot be modelled stay as they are, and are named. Without --model a new one is trained on the table itself.",
+        "impute",
+        help="fill in what is missing of a table",
+        description="Train on what is observed of a table and fill in the rest; every other cell is written as it was, "
+        "byte for byte. "
+        "Columns that cannot be modelled stay as they are, and are named. Without --model a new one is trained on the "
+        "table itself.",
     )
-    common.add_data_file(parser, "the table: text (.csv, .tsv, .txt, packed or not), .xlsx, .parquet, .feather, numbers in .npy, .npz, or -")
+    common.add_data_file(
+        parser,
+        "the table: text (.csv, .tsv, .txt, packed or not), .xlsx, .parquet, .feather, numbers in .npy, .npz, or -",
+    )
     parser.add_argument(
-        "--out", type=outputs.output_file,
+        "--out",
+        type=outputs.output_file,
         help="where to write the completed table, of the same kind, or - for standard output",
     )
-    parser.add_argument("--draws", type=numbers.whole(0, 100_000), default=0, help="write so many tables drawn as well: OUT-1.csv, OUT-2.csv, ...")
-    parser.add_argument("--intervals", type=outputs.output_file, help="write 90%% intervals of the numbers to this .csv, or -; of columns of few values the smallest sets with 90%%")
+    parser.add_argument(
+        "--draws",
+        type=numbers.whole(0, 100_000),
+        default=0,
+        help="write so many tables drawn as well: OUT-1.csv, OUT-2.csv, ...",
+    )
+    parser.add_argument(
+        "--intervals",
+        type=outputs.output_file,
+        help="write 90%% intervals of the numbers to this .csv, or -; of columns of few values the smallest sets with "
+        "90%%",
+    )
     columns.add_options(parser)
     reading.add_options(parser)
     reading.add_report(parser)
     parser.add_argument("--model", help="use this imputer, which --save left, instead of training one")
     parser.add_argument("--save", type=outputs.output_file, help="keep the trained imputer in this .npz")
     parser.add_argument(
-        "--time", type=numbers.real(above=0.0), metavar="SECONDS",
-        help="take about so long in all: the best until then is the answer, which another run may not repeat (default: until nothing gets better)",
+        "--time",
+        type=numbers.real(above=0.0),
+        metavar="SECONDS",
+        help="take about so long in all: the best until then is the answer, which another run may not repeat (default: "
+        "until nothing gets better)",
     )
     parser.add_argument("--members", type=numbers.whole(1), help="models that are averaged (default 5)")
-    parser.add_argument("--epochs", type=numbers.whole(1), help="of each of them, at most (default: 400, of long tables fewer)")
     parser.add_argument(
-        "--overwrite", action="store_true", help="let --out be the file of --data, and --save replace an imputer that is there"
+        "--epochs", type=numbers.whole(1), help="of each of them, at most (default: 400, of long tables fewer)"
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="let --out be the file of --data, and --save replace an imputer that is there",
     )
     resuming.add_checkpoint(parser)
     common.add_seed(parser)
     common.add_backend(parser)
-    parser.add_argument("--threads", type=numbers.threads, help="how many to run on (default: all cores this process may use)")
+    parser.add_argument(
+        "--threads", type=numbers.threads, help="how many to run on (default: all cores this process may use)"
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.set_defaults(run=run_command, parser=parser)
 
@@ -79,7 +105,7 @@ def run_command(options) -> int:
         found = imputer.impute(table, draws=draws, random_state=options.seed)
     names = [options.out]
     _write(outputs.target(options.out, _suffix(options)), text, table, labels, found.filled)
-    for i, draw in enumerate(found.draws[:options.draws], start=1):
+    for i, draw in enumerate(found.draws[: options.draws], start=1):
         names.append(_numbered(options.out, i))
         _write(names[-1], text, table, labels, draw)
     if options.intervals is not None:
@@ -91,8 +117,8 @@ def run_command(options) -> int:
 
 
 def _imputer(options, table):
-    """``(imputer, table, exit code)``: the imputer of ``--model``, or one that is trained on the table, and saved where that is asked
-    for; of a text table the columns that are modelled."""
+    """``(imputer, table, exit code)``: the imputer of ``--model``, or one that is trained on the table, and saved where
+    that is asked for; of a text table the columns that are modelled."""
     if options.model is not None:
         imputer = TableImputer.load(options.model, **common.where_to_run(options))
         table = columns.of_model(imputer.schema_, table) if isinstance(table, Table) else table
@@ -102,14 +128,22 @@ def _imputer(options, table):
     if isinstance(table, Table):
         table = columns.modelled(table, kinds)
     imputer = TableImputer(
-        kinds, unseen=options.unseen, epochs=options.epochs, backend=choices.parse_choice(options.backend),
-        threads=options.threads, random_state=options.seed, verbose=not options.quiet,
+        kinds,
+        unseen=options.unseen,
+        epochs=options.epochs,
+        backend=choices.parse_choice(options.backend),
+        threads=options.threads,
+        random_state=options.seed,
+        verbose=not options.quiet,
         **{name: value for name in ("members", "time") if (value := getattr(options, name)) is not None},
     )
     code = 0
     try:
         imputer.fit(
-            table, checkpoint=resuming.file_of(options), checkpoint_seconds=options.checkpoint_seconds, resume=resuming.mode(options)
+            table,
+            checkpoint=resuming.file_of(options),
+            checkpoint_seconds=options.checkpoint_seconds,
+            resume=resuming.mode(options),
         )
     except TrainingInterrupted:
         output.tell(
@@ -119,7 +153,8 @@ def _imputer(options, table):
         code = 130
     if options.time is not None and imputer.out_of_time_ and not options.quiet:
         output.tell(
-            f"npvae: --time {options.time:g} ended training in member {len(imputer.members_)} of {imputer.members}; more time may give better "
+            f"npvae: --time {options.time:g} ended training in member {len(imputer.members_)} of {imputer.members}; "
+            f"more time may give better "
             "answers, and another run other ones"
         )
     if options.save is not None:
@@ -132,7 +167,10 @@ def _imputer(options, table):
 def _report(imputer, found, text, table, names) -> None:
     """What was filled in, how well cells held out were, and where it was written."""
     there = {column.name: column for column in table.chosen} if text is not None else {}
-    gone = {name: int(there[name].missing.sum()) if text is not None else int(found.filled_in[:, i].sum()) for i, name in enumerate(found.columns)}
+    gone = {
+        name: int(there[name].missing.sum()) if text is not None else int(found.filled_in[:, i].sum())
+        for i, name in enumerate(found.columns)
+    }
     modelled = [column.name for column in imputer.schema_.columns]
     missing = found.filled_in
     header = "" if text is None else f", {report.names(text)}"
@@ -140,7 +178,11 @@ def _report(imputer, found, text, table, names) -> None:
     output.say(f"{len(missing)} rows, {width} columns{header}; {total} cells filled in")
     for column in imputer.schema_.columns:
         values = ", ".join(map(_as_text, column.values[:6])) + (", ..." if len(column.values) > 6 else "")
-        words = report.missing(there[column.name]) if text is not None and gone[column.name] else f"{gone[column.name]} missing"
+        words = (
+            report.missing(there[column.name])
+            if text is not None and gone[column.name]
+            else f"{gone[column.name]} missing"
+        )
         output.say(f"  {column.name}: {column.kind}{f' ({values})' if values else ''}, {words}")
     better = [(member.error, member.normal_error) for member in imputer.members_]
     ours, normal = np.mean(better, axis=0)
@@ -178,7 +220,9 @@ def _check(options) -> None:
     if options.checkpoint is not None:
         written.append(outputs.Output("--checkpoint", options.checkpoint, model=True))
     outputs.refuse(
-        written, [("--data", options.data), ("--model", options.model)], overwrite=options.overwrite or options.resume,
+        written,
+        [("--data", options.data), ("--model", options.model)],
+        overwrite=options.overwrite or options.resume,
         replaceable=("--out", "--data") if options.overwrite or not options.resume else None,
     )
     training = (options.save, options.kind or None, options.members, options.epochs)
@@ -186,12 +230,14 @@ def _check(options) -> None:
         raise InputError("--model uses a trained imputer as it is; leave out --save, --kind, --members and --epochs")
     allowed = NUMPY_SUFFIXES if _is_numpy(options) else TEXT_SUFFIXES + PACKED_SUFFIXES
     outputs.refuse_suffix(written[0], allowed, f"be of the kind of --data {options.data}, and ")
-    for one in written[1 + options.draws:]:
+    for one in written[1 + options.draws :]:
         if one.flag != "--report":
             outputs.refuse_suffix(one, (".npz",) if one.model else (".csv",))
     if _is_numpy(options) and (reading.arguments(options) or options.report is not None):
         said = [*reading.arguments(options)] + (["report"] if options.report is not None else [])
-        raise InputError(f"{', '.join('--' + name.replace('_', '-') for name in said)}: for text tables, not for {options.data}")
+        raise InputError(
+            f"{', '.join('--' + name.replace('_', '-') for name in said)}: for text tables, not for {options.data}"
+        )
 
 
 def _is_numpy(options) -> bool:
@@ -218,11 +264,15 @@ def _write(path, text, table, labels, filled) -> None:
 
 
 def _write_intervals(path, found, table) -> None:
-    """Write ``NAME low`` and ``NAME high``, the ends of the intervals of a column of numbers, or of one of few values ``NAME set``, the smallest
-    set of values; columns that are not filled in have the value, or nothing."""
+    """Write ``NAME low`` and ``NAME high``, the ends of the intervals of a column of numbers, or of one of few values
+    ``NAME set``, the smallest set of values; columns that are not filled in have the value, or nothing."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    written = [column.write if column.kind == "date" else _as_text for column in table.chosen] if isinstance(table, Selection) else [_as_text] * len(found.columns)
+    written = (
+        [column.write if column.kind == "date" else _as_text for column in table.chosen]
+        if isinstance(table, Selection)
+        else [_as_text] * len(found.columns)
+    )
     low, high = found.interval(0.9)
     names, texts = [], []
     sets = found.smallest_sets(0.9)

@@ -31,20 +31,18 @@ from npvae.tables.kinds import KINDS
 from npvae.training.checkpoint import inspect_checkpoint
 from npvae.zip_members import BadZip, ZipMembers
 
-OPTIONAL = {
-    "matplotlib": "pictures",
-    "tqdm": "progress bars",
-    "numba": "compiled CPU kernels",
-    "cupy": "CUDA kernels",
-}
+OPTIONAL = {"matplotlib": "pictures", "tqdm": "progress bars", "numba": "compiled CPU kernels", "cupy": "CUDA kernels"}
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def add_parser(commands) -> None:
     parser = commands.add_parser("info", help="what is installed, or what is in a file, and which command it is for")
     parser.add_argument(
-        "model", nargs="?", metavar="FILE",
-        help="describe this file instead: a model or its folder, an imputer or a checkpoint, which are verified; data; or a known data set",
+        "model",
+        nargs="?",
+        metavar="FILE",
+        help="describe this file instead: a model or its folder, an imputer or a checkpoint, which are verified; data; "
+        "or a known data set",
     )
     parser.set_defaults(run=run_command, backend="auto")
 
@@ -55,13 +53,21 @@ def run_command(options) -> int:
 
 
 def _file_info(options) -> str:
-    """What is in a file of any kind; npvae's own are read as for use, and their last line says that they were verified."""
+    """What is in a file of any kind; npvae's own are read as for use, and their last line says that they were
+    verified.
+    """
     path = common.model_path(options.model)
     if options.model in DATASETS and not path.exists():
         return f"{options.model}: a data set that npvae knows by its name, for 'npvae train --data {options.model}'"
     found, (kind, _) = kinds.kind_of(path), io.kind_of(path)
     if found is not None and not kind:
-        return "\n".join([f"{options.model}: {found.what}, {path.stat().st_size:,} bytes", *_data_info(path, found), *_purpose(found)])
+        return "\n".join(
+            [
+                f"{options.model}: {found.what}, {path.stat().st_size:,} bytes",
+                *_data_info(path, found),
+                *_purpose(found),
+            ]
+        )
     if found is None and path.is_file() and not path.stat().st_size:
         raise InputError(f"{options.model} is empty: there is nothing in it")
     if kind == "checkpoint":
@@ -69,8 +75,9 @@ def _file_info(options) -> str:
     elif kind == imputer_checkpoint.KIND:
         members, epochs = imputer_checkpoint.inspect(path)
         lines = [
-            f"checkpoint of an imputer: {members} members are trained, and {epochs} epochs of the next; 'npvae impute --resume', or "
-            "fit(resume=True), goes on from it",
+            f"checkpoint of an imputer: {members} members are trained, and {epochs} epochs of the next; 'npvae impute "
+            f"--resume', or "
+            "fit(resume=True), goes on from it"
         ]
     elif kind == "imputer":
         lines = _imputer_info(TableImputer.load(path, **common.where_to_run(options)))
@@ -100,8 +107,11 @@ def _data_info(path, found) -> list[str]:
             if found.what == "an array":
                 return [_array_info("", npy.read_header(file.read))]
             members = ZipMembers(file, size)
-            names = [name for name in members.members if name.endswith(".npy")][:about_tables.MOST_COLUMNS]
-            return [_array_info(f"{name.removesuffix('.npy')}: ", npy.read_header(members.open(name).read)) for name in names]
+            names = [name for name in members.members if name.endswith(".npy")][: about_tables.MOST_COLUMNS]
+            return [
+                _array_info(f"{name.removesuffix('.npy')}: ", npy.read_header(members.open(name).read))
+                for name in names
+            ]
         except (BadHeader, BadZip) as error:
             raise DataFileError(f"{path} is damaged: {error}") from None
 
@@ -120,7 +130,10 @@ def _model_info(model) -> list[str]:
     if getattr(model, "table_", None) is not None:
         of_data = f"rows of a table of {model.n_features_in_} columns"
     lines = [
-        repr(model), "", model_summary(trained.model_), "",
+        repr(model),
+        "",
+        model_summary(trained.model_),
+        "",
         f"data        {of_data}",
         f"run         {trained.history_.epochs} epochs, {trained.stop_reason_}; seed {trained.seed_}",
     ]
@@ -128,7 +141,9 @@ def _model_info(model) -> list[str]:
         lines += about_tables.info(model)
     if isinstance(model, OutlierVAE):
         lines += about_tables.columns_of(model.schema_)
-        lines.append(f"outliers    rows with -log p(x) above {-model.offset_:.6g}; contamination {model.contamination:g}")
+        lines.append(
+            f"outliers    rows with -log p(x) above {-model.offset_:.6g}; contamination {model.contamination:g}"
+        )
     elif not isinstance(model, VAE):
         lines.append(f"classes     {', '.join(map(str, model.classes_.tolist()))}")
     if sees_data is not model:
@@ -143,21 +158,43 @@ def _checkpoint_info(path) -> list[str]:
     state, model, settings = inspect_checkpoint(path, SemiSupervisedArchitecture)
     end = "goes on" if state.stop_reason is None and state.epoch < settings.epochs else state.stop_reason or "finished"
     return [
-        f"checkpoint of a run of {settings.epochs} epochs; --resume, or fit(resume=True), goes on from it", "", model_summary(model), "",
-        f"run         {state.epoch} epochs, {state.step} steps, {end}; seed {settings.seed}", *_history_info(state.history),
+        f"checkpoint of a run of {settings.epochs} epochs; --resume, or fit(resume=True), goes on from it",
+        "",
+        model_summary(model),
+        "",
+        f"run         {state.epoch} epochs, {state.step} steps, {end}; seed {settings.seed}",
+        *_history_info(state.history),
     ]
 
 
 def _imputer_info(imputer) -> list[str]:
     columns = imputer.schema_.columns
     counts = {kind: sum(column.kind == kind for column in columns) for kind in KINDS}
-    found, carried = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count), list(imputer.carried_.items())
+    found, carried = (
+        ", ".join(f"{count} {kind}" for kind, count in counts.items() if count),
+        list(imputer.carried_.items()),
+    )
     errors = ", ".join(f"{member.error:.3f}" for member in imputer.members_)
     return [
-        repr(imputer), "", model_summary(imputer.members_[0].model), "",
-        f"columns     {len(columns)}: {found}", *(f"  {column.name}: {about_tables.of_column(column)}" for column in columns[:about_tables.MOST_COLUMNS]),
-        *([f"  ... and {len(columns) - about_tables.MOST_COLUMNS} more"] if len(columns) > about_tables.MOST_COLUMNS else []),
-        *([f"carried     {len(carried)}: {', '.join(f'{name} ({reason})' for name, reason in carried[:about_tables.MOST_COLUMNS])}"] if carried else []),
+        repr(imputer),
+        "",
+        model_summary(imputer.members_[0].model),
+        "",
+        f"columns     {len(columns)}: {found}",
+        *(f"  {column.name}: {about_tables.of_column(column)}" for column in columns[: about_tables.MOST_COLUMNS]),
+        *(
+            [f"  ... and {len(columns) - about_tables.MOST_COLUMNS} more"]
+            if len(columns) > about_tables.MOST_COLUMNS
+            else []
+        ),
+        *(
+            [
+                f"carried     {len(carried)}: "
+                f"{', '.join(f'{name} ({reason})' for name, reason in carried[: about_tables.MOST_COLUMNS])}"
+            ]
+            if carried
+            else []
+        ),
         f"members     {len(imputer.members_)}, errors of hidden cells {errors}; seed {imputer.seed_}"
         + ("; time was up before training ended by itself" if imputer.out_of_time_ else ""),
     ]

@@ -1,4 +1,5 @@
-"""What a file is, by its first bytes or npvae's header in it, and which commands it is for; refusing what a command cannot take.
+"""What a file is, by its first bytes or npvae's header in it, and which commands it is for; refusing what a command
+cannot take.
 
 Only what is certain is refused here. A damaged file, or a kind that is not known, is left to whoever reads it.
 """
@@ -17,32 +18,60 @@ from npvae.zip_members import BadZip, ZipMembers
 
 #: Of npvae's own files, by the class or the form in the header: in words, and which commands they are for.
 _OWN = {
-    "VAE": ("a VAE", "'npvae sample {0}', 'npvae encode {0}', 'npvae reconstruct {0}', 'npvae evaluate {0}' or 'npvae score --model {0}'"),
-    "SemiSupervisedVAE": ("a SemiSupervisedVAE", "'npvae classify --model {0}', 'npvae sample {0}' or 'npvae encode {0}'"),
+    "VAE": (
+        "a VAE",
+        "'npvae sample {0}', 'npvae encode {0}', 'npvae reconstruct {0}', 'npvae evaluate {0}' or 'npvae score --model "
+        "{0}'",
+    ),
+    "SemiSupervisedVAE": (
+        "a SemiSupervisedVAE",
+        "'npvae classify --model {0}', 'npvae sample {0}' or 'npvae encode {0}'",
+    ),
     "LatentClassifier": ("a LatentClassifier", "'npvae classify --model {0}'"),
     "OutlierVAE": ("an OutlierVAE", "'npvae score --model {0}'"),
     "imputer": ("a TableImputer", "'npvae impute --model {0}' or 'npvae sample {0}'"),
-    "checkpoint": ("a checkpoint of training", "'npvae train --resume', 'npvae classify --resume' or 'npvae score --resume', whichever wrote it"),
+    "checkpoint": (
+        "a checkpoint of training",
+        "'npvae train --resume', 'npvae classify --resume' or 'npvae score --resume', whichever wrote it",
+    ),
     "imputer-checkpoint": ("a checkpoint of a TableImputer", "'npvae impute --checkpoint {0} --resume'"),
 }
 #: First bytes of files that hold no numbers npvae reads.
 _SIGNATURES = {
-    b"\x89PNG\r\n\x1a\n": "a PNG picture", b"\xff\xd8\xff": "a JPEG picture", b"GIF8": "a GIF picture", b"%PDF": "a PDF document",
-    b"\x89HDF\r\n\x1a\n": "an HDF5 file", b"SQLite format 3\0": "an SQLite database",
+    b"\x89PNG\r\n\x1a\n": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"GIF8": "a GIF picture",
+    b"%PDF": "a PDF document",
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file",
+    b"SQLite format 3\0": "an SQLite database",
     **dict.fromkeys((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), "pickled data"),
 }
 #: First bytes of files of data.
 _DATA = {
-    b"\x93NUMPY": "an array", b"\x1f\x8b": "data compressed by gzip", b"\xfd7zXZ\0": "data compressed by xz", b"PAR1": "a Parquet table",
-    b"ARROW1": "a Feather table", b"\0\0\x08": "an IDX file of bytes",
+    b"\x93NUMPY": "an array",
+    b"\x1f\x8b": "data compressed by gzip",
+    b"\xfd7zXZ\0": "data compressed by xz",
+    b"PAR1": "a Parquet table",
+    b"ARROW1": "a Feather table",
+    b"\0\0\x08": "an IDX file of bytes",
 }
 #: What options of commands take: of npvae's own kinds, or data.
 _MODELS = {
-    "evaluate": ("VAE",), "reconstruct": ("VAE",), "gradcheck": ("VAE",), "sample": ("VAE", "SemiSupervisedVAE", "imputer"),
-    "encode": ("VAE", "SemiSupervisedVAE"), "classify": ("SemiSupervisedVAE", "LatentClassifier"), "impute": ("imputer",),
+    "evaluate": ("VAE",),
+    "reconstruct": ("VAE",),
+    "gradcheck": ("VAE",),
+    "sample": ("VAE", "SemiSupervisedVAE", "imputer"),
+    "encode": ("VAE", "SemiSupervisedVAE"),
+    "classify": ("SemiSupervisedVAE", "LatentClassifier"),
+    "impute": ("imputer",),
     "score": ("OutlierVAE", "VAE"),
 }
-_CHECKPOINTS = {"train": ("checkpoint",), "classify": ("checkpoint",), "score": ("checkpoint",), "impute": ("imputer-checkpoint",)}
+_CHECKPOINTS = {
+    "train": ("checkpoint",),
+    "classify": ("checkpoint",),
+    "score": ("checkpoint",),
+    "impute": ("imputer-checkpoint",),
+}
 _DATA_COMMANDS = "'npvae train --data {0}' or 'npvae impute --data {0}'"
 _TABLE_COMMANDS = "'npvae table {0}', " + _DATA_COMMANDS
 
@@ -57,8 +86,8 @@ class FileKind:
 
 
 def kind_of(path) -> FileKind | None:
-    """What the file is; None: there is none, it is empty, or npvae's own, or a zip, and damaged. OSError, InputError: it is no ordinary
-    file, or cannot be opened."""
+    """What the file is; None: there is none, it is empty, or npvae's own, or a zip, and damaged. OSError, InputError:
+    it is no ordinary file, or cannot be opened."""
     if not Path(path).exists():
         return None
     form, estimator = io.kind_of(path)
@@ -84,14 +113,18 @@ def kind_of(path) -> FileKind | None:
 
 
 def refuse_other_kinds(options) -> None:
-    """InputError: a file that an option names is of another kind than the command takes; the message says which command takes it."""
+    """InputError: a file that an option names is of another kind than the command takes; the message says which
+    command takes it.
+    """
     command = options.command
     if command == "info":
         return
     resumed = getattr(options, "checkpoint", None) if getattr(options, "resume", False) else None
     for flag, value, taken in (
-        ("model", getattr(options, "model", None), _MODELS.get(command)), ("checkpoint", resumed, _CHECKPOINTS.get(command)),
-        ("data", getattr(options, "data", None), ("data",)), ("predict", getattr(options, "predict", None), ("data",)),
+        ("model", getattr(options, "model", None), _MODELS.get(command)),
+        ("checkpoint", resumed, _CHECKPOINTS.get(command)),
+        ("data", getattr(options, "data", None), ("data",)),
+        ("predict", getattr(options, "predict", None), ("data",)),
     ):
         if not value or not taken or value == "-" or value in DATASETS:
             continue
@@ -110,7 +143,9 @@ def refuse_other_kinds(options) -> None:
 
 
 def _of_zip(path, start: bytes) -> FileKind | None:
-    name = start[30:30 + struct.unpack_from("<H", start, 26)[0]].decode("utf-8", "replace") if len(start) >= 30 else ""
+    name = (
+        start[30 : 30 + struct.unpack_from("<H", start, 26)[0]].decode("utf-8", "replace") if len(start) >= 30 else ""
+    )
     if name == "header.npy" or not name:
         return None
     if name.endswith(".npy"):

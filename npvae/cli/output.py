@@ -41,7 +41,9 @@ def keep_stdout_for_data() -> None:
 
 
 def printable(text: str) -> str:
-    """The text with escapes in the place of characters that a terminal would obey: names and files may hold anything."""
+    """The text with escapes in the place of characters that a terminal would obey: names and files may hold
+    anything.
+    """
     return text.translate(_ESCAPED)
 
 

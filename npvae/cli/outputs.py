@@ -1,11 +1,12 @@
 """What a command writes: one rule for all commands and all their outputs, applied before anything is computed.
 
-An output is refused if it is a file that the command reads, seen through symbolic and hard links; if it holds a model, a
-checkpoint or an imputer, unless the command trains and puts a new one there with ``--overwrite``; or if two outputs are one file.
+An output is refused if it is a file that the command reads, seen through symbolic and hard links; if it holds a model,
+a checkpoint or an imputer, unless the command trains and puts a new one there with ``--overwrite``; or if two outputs
+are one file.
 
-``-`` is standard output. It, and whatever else is no ordinary file, is a stream: nothing is renamed, and what the command
-has to say beside goes to standard error. Where the reader of a stream has gone, the command ends quietly with exit code
-141, which is what a shell reports of a program that the signal SIGPIPE ended.
+``-`` is standard output. It, and whatever else is no ordinary file, is a stream: nothing is renamed, and what the
+command has to say beside goes to standard error. Where the reader of a stream has gone, the command ends quietly with
+exit code 141, which is what a shell reports of a program that the signal SIGPIPE ended.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ def output_folder(text: str) -> str:
 
 @dataclass(frozen=True)
 class Output:
-    """A file to write: the option that asks for it, as the user writes it, and its name. model: whether a new model, checkpoint or
-    imputer goes there."""
+    """A file to write: the option that asks for it, as the user writes it, and its name. model: whether a new model,
+    checkpoint or imputer goes there."""
 
     flag: str
     path: str | Path
@@ -61,15 +62,18 @@ class Output:
 
 
 def refuse(
-    written: Iterable[Output | None], read: Iterable[tuple[str, object]] = (), *, overwrite: bool | None = None,
+    written: Iterable[Output | None],
+    read: Iterable[tuple[str, object]] = (),
+    *,
+    overwrite: bool | None = None,
     replaceable: tuple[str, str] | None = None,
 ) -> None:
     """Refuse outputs that cannot be written, or would take the place of what must stay. None are left out.
 
-    read: the option and the name of everything that the command reads: a file, a data set, the folder of a model, or None.
-    overwrite: whether the user said ``--overwrite``; None: the command has no such option. replaceable: an output and an input, by
-    their options, of which the first may be the second if the user says ``--overwrite``.
-    InputError, FileNotFoundError, PermissionError.
+    read: the option and the name of everything that the command reads: a file, a data set, the folder of a model, or
+    None. overwrite: whether the user said ``--overwrite``; None: the command has no such option. replaceable: an output
+    and an input, by their options, of which the first may be the second if the user says ``--overwrite``. InputError,
+    FileNotFoundError, PermissionError.
     """
     outputs = [one for one in written if one is not None]
     for one in outputs:
@@ -82,26 +86,31 @@ def refuse(
             could = replaceable == (one.flag, flag) and overwrite is not None
             if not (could and overwrite):
                 raise InputError(
-                    f"{one} is the file of {flag}: {name} is read from; choose another name" + (", or say --overwrite" if could else "")
+                    f"{one} is the file of {flag}: {name} is read from; choose another name"
+                    + (", or say --overwrite" if could else "")
                 )
         kind = npvae_format(one.path)
         if one.flag == "--checkpoint" and kind and not kind.endswith("checkpoint"):
             raise InputError(f"{one} holds {_article(kind)} {kind} of npvae, not a checkpoint; choose another name")
         if kind and not (one.model and overwrite):
             way = ", or say --overwrite" if one.model and overwrite is not None else ""
-            raise InputError(f"{one} holds {_article(kind)} {kind} of npvae, which is not written over; choose another name{way}")
+            raise InputError(
+                f"{one} holds {_article(kind)} {kind} of npvae, which is not written over; choose another name{way}"
+            )
     for i, one in enumerate(outputs):
         for other in outputs[:i]:
             if _same_file(one.path, other.path):
                 kind = "stream" if _is_stream(one.path) else "file"
-                raise InputError(f"{other} and {one} are one {kind}: {one.path} would be written twice; choose other names")
+                raise InputError(
+                    f"{other} and {one} are one {kind}: {one.path} would be written twice; choose other names"
+                )
     if any(_is_stdout(one.path) for one in outputs):
         output.keep_stdout_for_data()
 
 
 def refuse_suffix(one: Output, suffixes: tuple[str, ...], of_kind: str = "") -> None:
-    """InputError unless the name ends in one of ``suffixes``, or is a stream's, or a folder's, which is refused in other words.
-    of_kind: what else it must do, in words."""
+    """InputError unless the name ends in one of ``suffixes``, or is a stream's, or a folder's, which is refused in
+    other words. of_kind: what else it must do, in words."""
     if not _is_stream(one.path) and not Path(one.path).is_dir() and Path(one.path).suffix.lower() not in suffixes:
         raise InputError(f"{one} must {of_kind}end in {' or '.join(suffixes)}")
 
@@ -131,7 +140,9 @@ def written_words(outputs: Iterable) -> str:
 
 
 def npvae_format(path) -> str:
-    """What a file holds that npvae wrote, whole or damaged: "model", "checkpoint", "imputer", ...; "" of any other, and of none."""
+    """What a file holds that npvae wrote, whole or damaged: "model", "checkpoint", "imputer", ...; "" of any other,
+    and of none.
+    """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return ""

@@ -16,7 +16,9 @@ def add_parser(commands) -> None:
     common.add_data(parser)
     common.add_part(parser)
     parser.add_argument(
-        "--out", type=outputs.output_file, help=".png (the first 40 originals and reconstructions), .npy, .npz, .csv, or - "
+        "--out",
+        type=outputs.output_file,
+        help=".png (the first 40 originals and reconstructions), .npy, .npz, .csv, or - "
         "(default: reconstructions.png for pictures, else reconstructions.csv)",
     )
     parser.add_argument("--sample", action="store_true", help="draw z from q(z|x); by default its mean is used")
@@ -42,7 +44,9 @@ def run_command(options) -> int:
     how = {"sample": options.sample, "random_state": options.seed}
     if outputs.suffix_of(out) == ".png":
         if shape is None:
-            raise InputError(f"--out {out}: rows of shape {vae.sample_shape_} are not pictures; give it a .csv or .npy name")
+            raise InputError(
+                f"--out {out}: rows of shape {vae.sample_shape_} are not pictures; give it a .csv or .npy name"
+            )
         plots.save(plots.plot_reconstructions(vae, np.asarray(data.X)[:40], **how), outputs.target(out))
     else:
         if data.table is not None and outputs.suffix_of(out) != ".csv":
@@ -50,11 +54,15 @@ def run_command(options) -> int:
         with columns.naming_lines(data.table):
             made = vae.reconstruct(data.X, **how)
         if data.table is not None:
-            columns.write_like(outputs.target(out), [column for column in data.table.columns if column.name in made], made)
+            columns.write_like(
+                outputs.target(out), [column for column in data.table.columns if column.name in made], made
+            )
         else:
             outputs.write_array(out, made, data.names)
     if files := outputs.written_words([out]):
-        output.say(f"wrote {files}; ELBO of the {data.rows} rows: {vae.elbo(data.X, random_state=options.seed):.3f} nats a row")
+        output.say(
+            f"wrote {files}; ELBO of the {data.rows} rows: {vae.elbo(data.X, random_state=options.seed):.3f} nats a row"
+        )
         if note := report.cross_entropy_note(vae, vae.model_input(data.X)):
             output.say(f"note: {note}")
     return 0

@@ -20,10 +20,23 @@ from npvae.training import checkpoint
 _NOT_KEPT = (*NO_FLAGS, "resume", "resume_anyway")
 #: Options that name files.
 _PATHS = ("data", "predict", "out", "save", "intervals", "pictures", "checkpoint")
-#: Options that say how a run goes on, and not what it is. That data that have moved are the same is seen by their digest.
+#: Options that say how a run goes on, and not what it is. That data that have moved are the same is seen by their
+#: digest.
 _FREE = (
-    "data", "out", "overwrite", "epochs", "threads", "quiet", "no_plots", "checkpoint", "checkpoint_seconds", "save", "pictures",
-    "draws", "intervals", "predict",
+    "data",
+    "out",
+    "overwrite",
+    "epochs",
+    "threads",
+    "quiet",
+    "no_plots",
+    "checkpoint",
+    "checkpoint_seconds",
+    "save",
+    "pictures",
+    "draws",
+    "intervals",
+    "predict",
 )
 #: Options that decide the bits, which only --resume-anyway changes.
 _ELSEWHERE = ("backend",)
@@ -35,21 +48,32 @@ def add_options(parser, of: str) -> None:
     """``--resume`` and what belongs to it; ``of``: what the run goes on from."""
     parser.add_argument("--resume", action="store_true", help=f"go on from {of}, with its options, to the same bits")
     parser.add_argument(
-        "--resume-anyway", action="store_true", help="the same, also where the bits will be others: on another backend, NumPy or processor",
+        "--resume-anyway",
+        action="store_true",
+        help="the same, also where the bits will be others: on another backend, NumPy or processor",
     )
-    parser.add_argument("--checkpoint-seconds", type=numbers.real(minimum=0.0), default=10.0, help="time between checkpoints (default 10)")
+    parser.add_argument(
+        "--checkpoint-seconds",
+        type=numbers.real(minimum=0.0),
+        default=10.0,
+        help="time between checkpoints (default 10)",
+    )
 
 
 def add_checkpoint(parser) -> None:
     """``--checkpoint FILE`` and the rest, of a command whose outputs are no folder."""
     parser.add_argument(
-        "--checkpoint", type=outputs.output_file, metavar="FILE", help="keep the state of the training in this .npz, so that it can be resumed",
+        "--checkpoint",
+        type=outputs.output_file,
+        metavar="FILE",
+        help="keep the state of the training in this .npz, so that it can be resumed",
     )
     add_options(parser, "the file of --checkpoint")
 
 
 def of_checkpoint(options, *beside: str, command_of=checkpoint.command_of):
-    """The options, of a run that is resumed those that it was begun with. beside: names of its checkpoints beside ``--checkpoint``.
+    """The options, of a run that is resumed those that it was begun with. beside: names of its checkpoints beside
+    ``--checkpoint``.
 
     InputError: see :func:`resumed`, and options that need or exclude each other.
     """
@@ -68,7 +92,9 @@ def of_checkpoint(options, *beside: str, command_of=checkpoint.command_of):
 
 def file_of(options) -> checkpoint.CheckpointFile | None:
     """The argument ``checkpoint`` of ``fit``."""
-    return None if options.checkpoint is None else checkpoint.CheckpointFile(Path(options.checkpoint), words_of(options))
+    return (
+        None if options.checkpoint is None else checkpoint.CheckpointFile(Path(options.checkpoint), words_of(options))
+    )
 
 
 def how_to_go_on(options) -> str:
@@ -103,7 +129,9 @@ def words_of(options) -> list[str] | None:
 
 
 def identity(options, *arrays) -> str:
-    """A SHA-256 of all that decides what a command trains: its options, but those of _FREE that change nothing, and its data."""
+    """A SHA-256 of all that decides what a command trains: its options, but those of _FREE that change nothing, and
+    its data.
+    """
     unimportant = set(_FREE) - {"epochs"} | {"resume", "resume_anyway", *NO_FLAGS} - {"command"}
     chosen = {name: str(value) for name, value in sorted(vars(options).items()) if name not in unimportant}
     digests = [checkpoint.data_fingerprint(array) for array in arrays]
@@ -111,10 +139,11 @@ def identity(options, *arrays) -> str:
 
 
 def resumed(options, *files, command_of=checkpoint.command_of):
-    """The options of the run of the first of the checkpoints ``files`` that is there, but those given now that may be others.
+    """The options of the run of the first of the checkpoints ``files`` that is there, but those given now that may be
+    others.
 
-    command_of: reads the command line that a checkpoint remembers. InputError: an option that was given differs from the run's,
-    or its data are gone. ModelFileError, OSError: the checkpoint cannot be read.
+    command_of: reads the command line that a checkpoint remembers. InputError: an option that was given differs from
+    the run's, or its data are gone. ModelFileError, OSError: the checkpoint cannot be read.
     """
     path = next((path for path in files if path.exists()), None)
     words = None if path is None else command_of(path)
@@ -128,12 +157,16 @@ def resumed(options, *files, command_of=checkpoint.command_of):
             flag = "--" + name.replace("_", "-")
             instead = "without it" if before is None or before is False else f"with {before}"
             anyway = ", or give --resume-anyway" if name in _ELSEWHERE else ""
-            raise InputError(f"{flag} {value}: the run in {path} was begun {instead}; leave {flag} out{anyway}, or begin another run")
+            raise InputError(
+                f"{flag} {value}: the run in {path} was begun {instead}; leave {flag} out{anyway}, or begin another run"
+            )
         setattr(kept, name, value)
     for name in ("command", "words", "resume", "resume_anyway"):
         setattr(kept, name, getattr(options, name))
     if kept.data not in DATASETS and not Path(kept.data).exists():
-        raise InputError(f"the run in {path} was begun on {kept.data}, which is gone: put it back, or say with --data where it is")
+        raise InputError(
+            f"the run in {path} was begun on {kept.data}, which is gone: put it back, or say with --data where it is"
+        )
     return kept
 
 
@@ -161,4 +194,8 @@ def _given(options) -> dict:
     """Those options that the command line itself names."""
     parser = options.make_parser()
     parser.parse_args(options.words).parser.set_defaults(**dict.fromkeys(vars(options)))
-    return {name: value for name, value in vars(parser.parse_args(options.words)).items() if value is not None and name not in _NOT_KEPT}
+    return {
+        name: value
+        for name, value in vars(parser.parse_args(options.words)).items()
+        if value is not None and name not in _NOT_KEPT
+    }

@@ -9,11 +9,15 @@ from npvae.errors import InputError
 
 
 def add_parser(commands) -> None:
-    parser = commands.add_parser("sample", help="draw new samples from a model, or from the imputer that 'npvae impute --save' left")
+    parser = commands.add_parser(
+        "sample", help="draw new samples from a model, or from the imputer that 'npvae impute --save' left"
+    )
     common.add_model(parser)
     parser.add_argument("-n", "--number", type=numbers.whole(1), default=100, help="how many (default 100)")
     parser.add_argument(
-        "--out", type=outputs.output_file, help=".png (pictures), .npy, .npz or .csv, or - for text on standard output "
+        "--out",
+        type=outputs.output_file,
+        help=".png (pictures), .npy, .npz or .csv, or - for text on standard output "
         "(default: samples.png for pictures, else samples.csv)",
     )
     parser.add_argument("--label", help="the class, of a model that 'npvae classify' saved (default: drawn)")
@@ -21,9 +25,17 @@ def add_parser(commands) -> None:
         "--noise", action="store_true", help="draw from p(x|z); by default its mean is given, but of tables a draw"
     )
     parser.add_argument(
-        "--given", action="append", default=[], metavar="COLUMN=VALUE", help="of a table: a value that all rows have; may be given several times"
+        "--given",
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="of a table: a value that all rows have; may be given several times",
     )
-    reading.add_report(parser, "of a table: write what was drawn, and what is known of its nearness to the rows trained on, to this file: .json, else text; or -")
+    reading.add_report(
+        parser,
+        "of a table: write what was drawn, and what is known of its nearness to the rows trained on, to this file: "
+        ".json, else text; or -",
+    )
     common.add_seed(parser)
     common.add_backend(parser)
     parser.set_defaults(run=run_command)
@@ -44,7 +56,9 @@ def run_command(options) -> int:
     if table is not None:
         return _of_class(options, vae, table.schema) if hasattr(vae, "classes_") else _of_table(options, vae)
     if options.given or options.report is not None:
-        raise InputError(f"--{'given' if options.given else 'report'}: for models of tables; {options.model} is one of arrays")
+        raise InputError(
+            f"--{'given' if options.given else 'report'}: for models of tables; {options.model} is one of arrays"
+        )
     shape = plots.image_shape(vae.sample_shape_)
     out = options.out
     if out is None:
@@ -52,7 +66,9 @@ def run_command(options) -> int:
         _refuse(out, options.model)
     picture = outputs.suffix_of(out) == ".png"
     if picture and shape is None:
-        raise InputError(f"--out {out}: samples of shape {vae.sample_shape_} are not pictures; give it a .csv or .npy name")
+        raise InputError(
+            f"--out {out}: samples of shape {vae.sample_shape_} are not pictures; give it a .csv or .npy name"
+        )
     how = {"n": options.number, "mean": not options.noise, "random_state": options.seed}
     if hasattr(vae, "classes_"):
         how["label"] = _label(vae.classes_, options.label)
@@ -71,14 +87,22 @@ def run_command(options) -> int:
 def _of_class(options, model, schema) -> int:
     """Rows of a class of a table, by a model that 'npvae classify' saved."""
     if options.given or options.report is not None:
-        raise InputError(f"--{'given' if options.given else 'report'}: for models of 'npvae train'; of a model with classes say --label CLASS")
+        raise InputError(
+            f"--{'given' if options.given else 'report'}: for models of 'npvae train'; of a model with classes say "
+            f"--label CLASS"
+        )
     out = "samples.csv" if options.out is None else options.out
     outputs.refuse_suffix(outputs.Output("--out", out), SAVE_SUFFIXES)
     outputs.refuse([outputs.Output("--out", out)], [("the model", options.model)])
-    about_tables.write(out, model.sample(_label(model.classes_, options.label), options.number, random_state=options.seed), schema)
+    about_tables.write(
+        out, model.sample(_label(model.classes_, options.label), options.number, random_state=options.seed), schema
+    )
     if files := outputs.written_words([out]):
         left_out = f"; left out: {', '.join(schema.carried)}" if schema.carried else ""
-        output.say(f"wrote {files}: {options.number} rows of {'all classes' if options.label is None else f'the class {options.label}'}{left_out}")
+        output.say(
+            f"wrote {files}: {options.number} rows of "
+            f"{'all classes' if options.label is None else f'the class {options.label}'}{left_out}"
+        )
     return 0
 
 

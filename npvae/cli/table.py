@@ -10,11 +10,16 @@ from npvae.errors import InputError
 
 def add_parser(commands) -> None:
     parser = commands.add_parser(
-        "table", help="what is read of a text table, and why",
-        description="Read a text table and say, column by column, what it was taken for, what of it is missing, and with which option "
+        "table",
+        help="what is read of a text table, and why",
+        description="Read a text table and say, column by column, what it was taken for, what of it is missing, and "
+        "with which option "
         "that is decided otherwise. Nothing is trained.",
     )
-    common.add_data_file(parser, "the table: .csv, .tsv, .txt, .xlsx, .parquet, .feather, .gz, .xz or .zip of a text, or - for standard input")
+    common.add_data_file(
+        parser,
+        "the table: .csv, .tsv, .txt, .xlsx, .parquet, .feather, .gz, .xz or .zip of a text, or - for standard input",
+    )
     reading.add_options(parser)
     reading.add_report(parser)
     parser.set_defaults(run=run_command)

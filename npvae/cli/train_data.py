@@ -1,4 +1,6 @@
-"""What ``npvae train`` trains on: a known data set, an array, or a table; and whether the table's columns choose the likelihood."""
+"""What ``npvae train`` trains on: a known data set, an array, or a table; and whether the table's columns choose the
+likelihood.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class TrainingData:
         else:
             self._read_file(options, kinds)
             if options.patience is not None and options.validation_fraction in (None, 0.0) and not self.is_table:
-                raise InputError("--patience needs --validation-fraction: what it waits for is a better validation ELBO")
+                raise InputError(
+                    "--patience needs --validation-fraction: what it waits for is a better validation ELBO"
+                )
         if options.validation_fraction:
             self.valid_words = f"{options.validation_fraction:g} of them, held out"
 
@@ -53,7 +57,9 @@ class TrainingData:
     def describe(self, options) -> str:
         """A line about the rows."""
         shape = f"{len(self.x)} columns" if isinstance(self.x, dict) else f"shape {self.x.shape[1:]}"
-        return f"data: {options.data}, {self.rows} rows of {shape}" + (f", validated on {self.valid_words}" if self.valid_words else "")
+        return f"data: {options.data}, {self.rows} rows of {shape}" + (
+            f", validated on {self.valid_words}" if self.valid_words else ""
+        )
 
     def _read_known(self, options) -> None:
         self.x, self.labels, self._names, self.divide_by = common.read_data(options, "train")
@@ -89,7 +95,11 @@ class TrainingData:
 
 def _may_be_table(options) -> bool:
     """Whether nothing that is said about the data or the likelihood is for other rows than a table's."""
-    return options.likelihood is None and options.binarize == "none" and not any(getattr(options, name) for name in _OF_ARRAYS)
+    return (
+        options.likelihood is None
+        and options.binarize == "none"
+        and not any(getattr(options, name) for name in _OF_ARRAYS)
+    )
 
 
 def _holds_other_than_shares(chosen: list) -> bool:
@@ -105,6 +115,7 @@ def _is_table_of(x: np.ndarray) -> bool:
         return False
     if np.isnan(x).any() if x.dtype.kind == "f" else False:
         return True
-    pixels = plots.image_shape(x.shape[1:]) is not None and x.min() >= 0 and x.max() <= 255 and bool((x == np.rint(x)).all())
+    pixels = (
+        plots.image_shape(x.shape[1:]) is not None and x.min() >= 0 and x.max() <= 255 and bool((x == np.rint(x)).all())
+    )
     return not pixels and bool(x.min() < 0 or x.max() > 1)
-

@@ -11,8 +11,10 @@ from npvae.cli import output
 
 def add_parser(commands) -> None:
     parser = commands.add_parser(
-        "warmup", help="compile the Numba and CuPy backends now, and not at their first use",
-        description="Compile what the Numba backend and, where there is a GPU, the CuPy backend need on this machine, or "
+        "warmup",
+        help="compile the Numba and CuPy backends now, and not at their first use",
+        description="Compile what the Numba backend and, where there is a GPU, the CuPy backend need on this machine, "
+        "or "
         "find that it is kept already.",
     )
     parser.set_defaults(run=run_command)

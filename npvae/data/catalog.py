@@ -17,8 +17,7 @@ from npvae.errors import DataFileError, UnknownNameError
 DATASETS = ("digits", *FILES)
 
 
-def load_dataset(name: str, *, folder=None, download: bool = True, progress=None,
-                 timeout: float = 30.0) -> Dataset:
+def load_dataset(name: str, *, folder=None, download: bool = True, progress=None, timeout: float = 30.0) -> Dataset:
     """Return the data set ``name``, one of ``DATASETS``, as raw uint8 rows.
 
     "digits" comes with npvae. The others are looked for in ``<folder>/<name>/``, where ``folder`` is by
@@ -48,7 +47,9 @@ def load_dataset(name: str, *, folder=None, download: bool = True, progress=None
 
 
 def _read(part: str, path: Path, file: PublishedFile) -> np.ndarray:
-    """A part of a set. What was downloaded is compared with its SHA-256 again: a disk or a person may have changed it."""
+    """A part of a set. What was downloaded is compared with its SHA-256 again: a disk or a person may have changed
+    it.
+    """
     cache = cache_folder()
     downloaded = cache is not None and path == cache / path.parent.name / file.name
     published = file if downloaded else None

@@ -31,5 +31,7 @@ class Dataset:
     def __repr__(self) -> str:
         valid = "" if self.x_valid is None else f"x_valid {self.x_valid.shape}, "
         labels = "no labels" if self.y_train is None else "labels"
-        return (f"Dataset({self.name!r}: x_train {self.x_train.shape}, {valid}x_test {self.x_test.shape}, "
-                f"{labels}, divide_by {self.divide_by})")
+        return (
+            f"Dataset({self.name!r}: x_train {self.x_train.shape}, {valid}x_test {self.x_test.shape}, "
+            f"{labels}, divide_by {self.divide_by})"
+        )

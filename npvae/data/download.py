@@ -31,8 +31,9 @@ class _Refused(Exception):
     """This request brought nothing more; the text is the reason."""
 
 
-def fetch(file: PublishedFile, mirrors: Sequence[str], target: Path, timeout: float,
-          progress: Progress | None = None) -> None:
+def fetch(
+    file: PublishedFile, mirrors: Sequence[str], target: Path, timeout: float, progress: Progress | None = None
+) -> None:
     """Download ``file`` to ``target``, which appears only whole and with the right sha256.
 
     Bytes received so far lie in ``<target>.part``; a later call, also with another mirror, goes on from

@@ -18,11 +18,11 @@ UINT8_CODE = 8  # the third byte of an idx file names the type of its numbers
 
 
 def read_bytes(path, most: int, published: PublishedFile | None = None) -> bytes:
-    """Return the contents of a file, unpacked if it is gzip-compressed, whatever its name says; at most one byte more than ``most``,
-    so that a longer one is seen to be longer.
+    """Return the contents of a file, unpacked if it is gzip-compressed, whatever its name says; at most one byte more
+    than ``most``, so that a longer one is seen to be longer.
 
-    published: what the file has to be, to the bit. DataFileError: it is not, the compressed stream is cut or damaged, or it is no
-    ordinary file. OSError: the file cannot be read.
+    published: what the file has to be, to the bit. DataFileError: it is not, the compressed stream is cut or damaged,
+    or it is no ordinary file. OSError: the file cannot be read.
     """
     file, size = open_file(path, DataFileError)
     with file:
@@ -36,8 +36,9 @@ def read_bytes(path, most: int, published: PublishedFile | None = None) -> bytes
             # Reading from it unpacks so much and no more, whatever the rest would come to.
             return gzip.GzipFile(fileobj=file).read(most + 1)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataFileError(f"{path}: expected a whole gzip file, got a cut or damaged one of {size} "
-                                f"bytes ({error})") from error
+            raise DataFileError(
+                f"{path}: expected a whole gzip file, got a cut or damaged one of {size} bytes ({error})"
+            ) from error
 
 
 def _refuse_other_contents(path, file, size: int, published: PublishedFile) -> None:
@@ -48,8 +49,10 @@ def _refuse_other_contents(path, file, size: int, published: PublishedFile) -> N
         file.seek(0)
         if digest.hexdigest() == published.sha256:
             return
-    raise DataFileError(f"{path}: expected the {published.size} bytes that were published, with the SHA-256 {published.sha256}, "
-                        f"got other contents of {size} bytes")
+    raise DataFileError(
+        f"{path}: expected the {published.size} bytes that were published, with the SHA-256 {published.sha256}, "
+        f"got other contents of {size} bytes"
+    )
 
 
 def read_idx(path, shape: tuple[int, ...], published: PublishedFile | None = None) -> np.ndarray:
@@ -63,13 +66,17 @@ def read_idx(path, shape: tuple[int, ...], published: PublishedFile | None = Non
     data = read_bytes(path, length, published)
     magic, expected_magic = data[:4], bytes([0, 0, UINT8_CODE, len(shape)])
     if magic != expected_magic:
-        raise DataFileError(f"{path}: expected the idx magic number {expected_magic.hex()} at its start, "
-                            f"got {magic.hex() or 'an empty file'}")
+        raise DataFileError(
+            f"{path}: expected the idx magic number {expected_magic.hex()} at its start, "
+            f"got {magic.hex() or 'an empty file'}"
+        )
     found = tuple(int.from_bytes(data[at : at + 4], "big") for at in range(4, header, 4))
     if found != shape:
         raise DataFileError(f"{path}: expected an array of shape {tuple(shape)}, got {found}")
     if len(data) != length:
-        raise DataFileError(f"{path}: expected {length} bytes for an array of shape {found}, got {_count(data, length)}")
+        raise DataFileError(
+            f"{path}: expected {length} bytes for an array of shape {found}, got {_count(data, length)}"
+        )
     return np.frombuffer(bytearray(data), np.uint8, offset=header).reshape(shape)
 
 
@@ -95,16 +102,20 @@ def read_amat(path, rows: int, published: PublishedFile | None = None) -> np.nda
     if data and not data.endswith(b"\n"):
         data += b"\n"
     if len(data) != rows * line or cut:
-        raise DataFileError(f"{path}: expected {rows} lines of {PIXELS} digits, {rows * line} bytes in all, "
-                            f"got {'more than ' if cut else ''}{len(data)} bytes")
+        raise DataFileError(
+            f"{path}: expected {rows} lines of {PIXELS} digits, {rows * line} bytes in all, "
+            f"got {'more than ' if cut else ''}{len(data)} bytes"
+        )
     text = np.frombuffer(data, np.uint8).reshape(rows, line)
     digits = text[:, ::2] - np.uint8(ord("0"))  # wraps below "0", so that every other byte is above 1
     between = np.full(PIXELS, ord(" "), np.uint8)
     between[-1] = ord("\n")
     wrong = np.flatnonzero((digits > 1).any(axis=1) | (text[:, 1::2] != between).any(axis=1))
     if wrong.size:
-        raise DataFileError(f"{path}: expected {PIXELS} digits 0 or 1 with one space between, "
-                            f"got {bytes(text[wrong[0], :24])!r}... in line {wrong[0] + 1}")
+        raise DataFileError(
+            f"{path}: expected {PIXELS} digits 0 or 1 with one space between, "
+            f"got {bytes(text[wrong[0], :24])!r}... in line {wrong[0] + 1}"
+        )
     return digits
 
 

@@ -1,8 +1,8 @@
 """Reading .npy and .npz files, without ever reading pickled data, and without believing what they say of their size.
 
-An array is made only once the file was seen to hold as many bytes as its header states. Of a compressed member more than
-``MOST_UNPACKED`` bytes are read only if they are at most ``LARGEST_RATIO`` times as many as it takes in the file: nothing but
-zeros is packed better.
+An array is made only once the file was seen to hold as many bytes as its header states. Of a compressed member more
+than ``MOST_UNPACKED`` bytes are read only if they are at most ``LARGEST_RATIO`` times as many as it takes in the file:
+nothing but zeros is packed better.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _LISTED = 50
 def read_numpy_file(path, key: str | None = None) -> tuple[np.ndarray, np.ndarray | None]:
     """Return ``(x, y)`` from a .npy or .npz file; ``y`` is None where there are no labels.
 
-    DataFileError: damaged, pickled, empty, not of real numbers, too large for the memory, or no ordinary file. UnknownNameError:
-    ``key`` is not there, or no key is given and there are several arrays. InputError: a key for a .npy file. OSError: the file
-    cannot be opened.
+    DataFileError: damaged, pickled, empty, not of real numbers, too large for the memory, or no ordinary file.
+    UnknownNameError: ``key`` is not there, or no key is given and there are several arrays. InputError: a key for a
+    .npy file. OSError: the file cannot be opened.
     """
     file, size = open_file(path, DataFileError)
     with file:
@@ -43,7 +43,9 @@ def read_numpy_file(path, key: str | None = None) -> tuple[np.ndarray, np.ndarra
         except BadZip as error:
             start = os.pread(file.fileno(), 2, 0) if hasattr(os, "pread") else b""
             what = "" if start == b"PK" else "; pickled data are never read"
-            raise DataFileError(f"{path}: expected a whole NumPy file, got a damaged one or none: {error}{what}") from None
+            raise DataFileError(
+                f"{path}: expected a whole NumPy file, got a damaged one or none: {error}{what}"
+            ) from None
 
 
 def _read_npy(path, file: BinaryIO, size: int) -> np.ndarray:
@@ -51,7 +53,8 @@ def _read_npy(path, file: BinaryIO, size: int) -> np.ndarray:
     _refuse_no_data(path, header)
     if size - header.length != header.nbytes:
         raise DataFileError(
-            f"{path}: expected {header.nbytes} bytes for an array of shape {header.shape}, got {size - header.length}: it is cut, or "
+            f"{path}: expected {header.nbytes} bytes for an array of shape {header.shape}, got {size - header.length}: "
+            f"it is cut, or "
             "its header is damaged"
         )
     x, view = _empty(path, header)
@@ -87,7 +90,8 @@ def _read_member(where: str, members: ZipMembers, name: str, labels_of=None) -> 
     member = members.members[name]
     if member.method == DEFLATED and member.size > max(MOST_UNPACKED, LARGEST_RATIO * member.packed):
         raise DataFileError(
-            f"{where}: its {member.packed} bytes unpack to {member.size}, more than {LARGEST_RATIO} times as many; if that is meant, "
+            f"{where}: its {member.packed} bytes unpack to {member.size}, more than {LARGEST_RATIO} times as many; if "
+            f"that is meant, "
             "write it without compression (numpy.savez)"
         )
     stream = members.open(name)
@@ -99,11 +103,13 @@ def _read_member(where: str, members: ZipMembers, name: str, labels_of=None) -> 
         _refuse_no_data(where, header)
     elif len(header.shape) == 0 or header.shape[0] != labels_of[0] or 0 in header.shape:
         raise DataFileError(
-            f"{where}: expected one label for each of the {labels_of[0]} rows of {labels_of[1]!r}, got 'y' of shape {header.shape}"
+            f"{where}: expected one label for each of the {labels_of[0]} rows of {labels_of[1]!r}, got 'y' of shape "
+            f"{header.shape}"
         )
     if header.nbytes != stream.left:
         raise DataFileError(
-            f"{where}: expected {header.nbytes} bytes for an array of shape {header.shape}, got {stream.left}: its header is damaged"
+            f"{where}: expected {header.nbytes} bytes for an array of shape {header.shape}, got {stream.left}: its "
+            f"header is damaged"
         )
     x, view = _empty(where, header)
     stream.read_into(view)
@@ -123,7 +129,8 @@ def _empty(where, header: ArrayHeader) -> tuple[np.ndarray, memoryview]:
     free = machine_memory.available_bytes()
     if free is not None and header.nbytes > free:
         raise DataFileError(
-            f"{where}: its {header.nbytes / 1e9:.1f} GB do not fit into the {free / 1e9:.1f} GB of memory that are free; use fewer rows, or "
+            f"{where}: its {header.nbytes / 1e9:.1f} GB do not fit into the {free / 1e9:.1f} GB of memory that are "
+            f"free; use fewer rows, or "
             "smaller numbers such as float32 or uint8"
         )
     raw = np.empty(header.nbytes, np.uint8)

@@ -23,7 +23,9 @@ def obtain(name: str, folder, download: bool, progress, timeout: float) -> dict[
     for at, part in enumerate(missing):
         file, cache = FILES[name][part], cache_folder()
         if cache is None:
-            raise DownloadError(_message(name, missing[at:], folders, [f"There is no home folder to keep it in; {REMEDY}."]))
+            raise DownloadError(
+                _message(name, missing[at:], folders, [f"There is no home folder to keep it in; {REMEDY}."])
+            )
         target = cache / name / file.name
         # Imported here because urllib is slow to import and most calls need no network.
         from npvae.data.download import AllMirrorsFailed, fetch
@@ -44,11 +46,13 @@ def obtain(name: str, folder, download: bool, progress, timeout: float) -> dict[
 
 def _message(name: str, missing: list[str], folders: list[Path], tried: list[str]) -> str:
     files = [FILES[name][part] for part in missing]
-    return "\n".join([
-        f"the data set {name!r} is not on this machine and could not be fetched.",
-        f"Looked in: {', '.join(map(str, folders)) or 'no folder, for there is no home folder'}",
-        *tried,
-        f"To put the files in place by hand: save them as <folder>/{name}/<file> and set the environment "
-        "variable NPVAE_DATA to <folder>. Files with and without .gz are both read. Missing:",
-        *(f"  {name}/{file.name}  {file.size} bytes  sha256 {file.sha256}" for file in files),
-    ])
+    return "\n".join(
+        [
+            f"the data set {name!r} is not on this machine and could not be fetched.",
+            f"Looked in: {', '.join(map(str, folders)) or 'no folder, for there is no home folder'}",
+            *tried,
+            f"To put the files in place by hand: save them as <folder>/{name}/<file> and set the environment "
+            "variable NPVAE_DATA to <folder>. Files with and without .gz are both read. Missing:",
+            *(f"  {name}/{file.name}  {file.size} bytes  sha256 {file.sha256}" for file in files),
+        ]
+    )

@@ -29,7 +29,8 @@ LONGEST_LABEL = 10_000
 class LoadedFile:
     """What a data file holds.
 
-    x: (N, ...). y: (N, ...) labels, or None. column_names: those of the columns of x, or None. table: a text table as it was read, or None.
+    x: (N, ...). y: (N, ...) labels, or None. column_names: those of the columns of x, or None. table: a text table as
+    it was read, or None.
     """
 
     x: np.ndarray
@@ -44,14 +45,15 @@ def load_file(path, *, key: str | None = None, label_column: int | str | None = 
     ``.npy``: the array. ``.npz``: the array ``key``; by default "x", or the only one beside "y"; labels from
     "y" if there. Both keep the file's dtype; pickled data are never read.
 
-    A text table, packed perhaps or a workbook, or ``-`` for standard input: its columns, of numbers all, as float64 (N, columns)
-    with NaN for what is missing. It is read by :func:`npvae.read_table`, to which ``reading`` goes: encoding, separator, decimal,
-    skip, comment, header, header_rows, missing, observed, and ignore for columns that are left out. ``label_column``, a name or a
-    number counted from 0 (negative: from the end), is split off as ``y``: int64 if all labels are written as integers, else texts
-    as they stand, "" for those that are missing. Messages count lines and columns from 1.
+    A text table, packed perhaps or a workbook, or ``-`` for standard input: its columns, of numbers all, as float64 (N,
+    columns) with NaN for what is missing. It is read by :func:`npvae.read_table`, to which ``reading`` goes: encoding,
+    separator, decimal, skip, comment, header, header_rows, missing, observed, and ignore for columns that are left out.
+    ``label_column``, a name or a number counted from 0 (negative: from the end), is split off as ``y``: int64 if all
+    labels are written as integers, else texts as they stand, "" for those that are missing. Messages count lines and
+    columns from 1.
 
-    FileNotFoundError: no such file. UnknownNameError: suffix, key or column. DataFileError: damaged, empty, or text in columns of
-    numbers. InputError: an option that the kind of file does not have.
+    FileNotFoundError: no such file. UnknownNameError: suffix, key or column. DataFileError: damaged, empty, or text in
+    columns of numbers. InputError: an option that the kind of file does not have.
     """
     path = "-" if path == "-" else Path(path)
     suffix = "" if path == "-" else text_suffix(path)
@@ -71,7 +73,9 @@ def load_file(path, *, key: str | None = None, label_column: int | str | None = 
 
 
 def labels_of(table: Table, label_column) -> tuple[Column | None, np.ndarray | None]:
-    """The column of labels of a text table and the labels, as of :func:`load_file`; None and None for ``label_column=None``."""
+    """The column of labels of a text table and the labels, as of :func:`load_file`; None and None for
+    ``label_column=None``.
+    """
     if label_column is None:
         return None, None
     label = table.columns[_position(label_column, table)]
@@ -79,8 +83,8 @@ def labels_of(table: Table, label_column) -> tuple[Column | None, np.ndarray | N
 
 
 def numbers_of(table: Table, label: Column | None = None) -> tuple[np.ndarray, list[str] | None]:
-    """The numbers of a text table but for the column of labels, and the columns' names, if it has any. DataFileError: a column of text, or
-    nothing beside the labels."""
+    """The numbers of a text table but for the column of labels, and the columns' names, if it has any. DataFileError: a
+    column of text, or nothing beside the labels."""
     columns = [column for column in table.columns if column is not label and column.carried != "as said"]
     if not columns:
         raise DataFileError(f"{table.name}: expected a column of data beside the label column, got none")
@@ -106,7 +110,8 @@ def _text_among_numbers(table: Table, wrong: list[tuple[int, int, str]]) -> str:
     named = f" ({table.columns[j].written!r})" if table.form.has_names else ""
     more = ", ".join(repr(table.columns[i].name) for i, _, _ in others[:20]) + (", ..." if len(others) > 20 else "")
     return (
-        f"line {table.line(row)}, column {j + 1}{named}: expected a number, got {text!r}" + (f"; the same in {len(others)} more: {more}" if more else "")
+        f"line {table.line(row)}, column {j + 1}{named}: expected a number, got {text!r}"
+        + (f"; the same in {len(others)} more: {more}" if more else "")
         + f"; leave such columns out by ignore={table.columns[j].name!r}, say missing={text!r} if that is what it means, or name the label column"
     )
 
@@ -133,13 +138,20 @@ def _position(label_column: int | str, table: Table) -> int:
 def _labels(label: Column, table: Table) -> np.ndarray:
     """Labels as they are written; whole numbers where none is written otherwise, or missing."""
     j = table.columns.index(label)
-    texts = ["" if gone else text for text, gone in zip(table.form.texts(np.arange(len(table)), j), label.missing.tolist(), strict=True)]
+    texts = [
+        "" if gone else text
+        for text, gone in zip(table.form.texts(np.arange(len(table)), j), label.missing.tolist(), strict=True)
+    ]
     for row, text in enumerate(texts):
         if len(text) > LONGEST_LABEL:
             raise DataFileError(
-                f"{table.name}: line {table.line(row)}: expected a label of at most {LONGEST_LABEL:,} characters, got {len(text):,}"
+                f"{table.name}: line {table.line(row)}: expected a label of at most {LONGEST_LABEL:,} characters, got "
+                f"{len(text):,}"
             )
-    if all(text.lstrip("-").isdecimal() and len(text) < 20 and str(int(text)) == text and abs(int(text)) <= 2**53 for text in set(texts)):
+    if all(
+        text.lstrip("-").isdecimal() and len(text) < 20 and str(int(text)) == text and abs(int(text)) <= 2**53
+        for text in set(texts)
+    ):
         return np.array([*map(int, texts)], np.int64)
     return np.array(texts)
 
@@ -147,10 +159,11 @@ def _labels(label: Column, table: Table) -> np.ndarray:
 def save_array(path, x, column_names=None, y=None) -> None:
     """Write the array ``x`` of numbers to ``path``, whole or not at all.
 
-    ``.npy`` and ``.npz`` (key "x", and "y" for labels ``y``, which the others have no place for) keep dtype and shape. ``.csv`` takes (N,) as one column or (N, columns),
-    and writes every number so that it is read back exactly; ``column_names`` become its first row (the other
-    formats have no place for them). A name that is itself a number is read back with ``header=True`` only.
-    UnknownNameError: another suffix. InputTypeError: not real numbers. InputError: shapes.
+    ``.npy`` and ``.npz`` (key "x", and "y" for labels ``y``, which the others have no place for) keep dtype and shape.
+    ``.csv`` takes (N,) as one column or (N, columns), and writes every number so that it is read back exactly;
+    ``column_names`` become its first row (the other formats have no place for them). A name that is itself a number is
+    read back with ``header=True`` only. UnknownNameError: another suffix. InputTypeError: not real numbers. InputError:
+    shapes.
     """
     x, suffix = np.asarray(x), Path(path).suffix.lower()
     if suffix not in SAVE_SUFFIXES:

@@ -31,7 +31,9 @@ def _expanded(path, name: str) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise InputError(f"{name} begins with a home folder that is not known here: {str(path)!r}; give the whole path") from None
+        raise InputError(
+            f"{name} begins with a home folder that is not known here: {str(path)!r}; give the whole path"
+        ) from None
 
 
 def search_folders(name: str, folder=None) -> list[Path]:

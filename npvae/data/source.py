@@ -1,8 +1,8 @@
 """The bytes of a table: of a file, of standard input, unpacked, or of a workbook as text.
 
-    .gz, .xz, .zip with one member     known by their first bytes, whatever the name
-    .xlsx, .parquet, .feather          read only, see workbooks.py
-    -                                  standard input
+.gz, .xz, .zip with one member     known by their first bytes, whatever the name
+.xlsx, .parquet, .feather          read only, see workbooks.py
+-                                  standard input
 """
 
 from __future__ import annotations
@@ -24,19 +24,23 @@ from npvae.reading import open_file
 FRAME_SUFFIXES = (".xlsx", ".parquet", ".feather")
 PACKED_SUFFIXES = (".gz", ".xz", ".zip")
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
-#: More unpacked bytes are read only if they are at most so many times as many as in the file: what grows more is no table.
+#: More unpacked bytes are read only if they are at most so many times as many as in the file: what grows more is no
+#: table.
 MOST_UNPACKED, LARGEST_RATIO = 1 << 28, 100
 _GZIP, _XZ, _ZIP = b"\x1f\x8b", b"\xfd7zXZ\0", b"PK\x03\x04"
 
 
 def text_suffix(path) -> str:
-    """The suffix that says what kind of file it is, lower case, without that of its packing: ".csv" of "a.CSV.gz"; "" of "-"."""
+    """The suffix that says what kind of file it is, lower case, without that of its packing: ".csv" of "a.CSV.gz";
+    "" of "-".
+    """
     path = Path(os.fspath(path))
     return Path(path.stem).suffix.lower() if path.suffix.lower() in PACKED_SUFFIXES else path.suffix.lower()
 
 
 def read_source(path, sheet=None) -> tuple[bytes, str]:
-    """``(bytes, words)``: all bytes of a table's file, or of a binary file object; which of a workbook's sheets they are of.
+    """``(bytes, words)``: all bytes of a table's file, or of a binary file object; which of a workbook's sheets they
+    are of.
 
     DataFileError: damaged, no ordinary file, or too large for the memory. Those of workbooks.py.
     """
@@ -60,7 +64,16 @@ def read_source(path, sheet=None) -> tuple[bytes, str]:
             return frame_as_text(name, suffix, data, sheet)
     try:
         return _unpacked(name, data), ""
-    except (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError) as error:
+    except (
+        EOFError,
+        OSError,
+        zlib.error,
+        lzma.LZMAError,
+        zipfile.BadZipFile,
+        RuntimeError,
+        NotImplementedError,
+        ValueError,
+    ) as error:
         raise DataFileError(f"{name}: expected a whole compressed file, got a cut or damaged one ({error})") from None
 
 
@@ -87,10 +100,15 @@ def _unpacked(name, data: bytes) -> bytes:
         stream = lzma.LZMAFile(io.BytesIO(data))
     elif data.startswith(_ZIP):
         archive = zipfile.ZipFile(io.BytesIO(data))
-        members = [member for member in archive.namelist() if not member.endswith("/") and not member.startswith("__MACOSX/")]
+        members = [
+            member for member in archive.namelist() if not member.endswith("/") and not member.startswith("__MACOSX/")
+        ]
         if len(members) != 1:
             listed = ", ".join(map(repr, members[:5])) + (", ..." if len(members) > 5 else "")
-            raise DataFileError(f"{name}: expected a zip with one table, got {len(members)} files ({listed}); unpack the one that is meant")
+            raise DataFileError(
+                f"{name}: expected a zip with one table, got {len(members)} files ({listed}); unpack the one that is "
+                f"meant"
+            )
         stream = archive.open(members[0])
     else:
         return data
@@ -98,11 +116,17 @@ def _unpacked(name, data: bytes) -> bytes:
     with stream:
         found = stream.read(most + 1)
     if len(found) > most:
-        raise DataFileError(f"{name}: its {len(data)} bytes unpack to more than {LARGEST_RATIO} times as many; if that is meant, unpack it first")
+        raise DataFileError(
+            f"{name}: its {len(data)} bytes unpack to more than {LARGEST_RATIO} times as many; if that is meant, "
+            f"unpack it first"
+        )
     return found
 
 
 def _refuse_beyond_memory(name, size: int) -> None:
     free = machine_memory.available_bytes()
     if free is not None and size > free:
-        raise DataFileError(f"{name}: its {size / 1e9:.1f} GB do not fit into the {free / 1e9:.1f} GB of memory that are free; use fewer rows")
+        raise DataFileError(
+            f"{name}: its {size / 1e9:.1f} GB do not fit into the {free / 1e9:.1f} GB of memory that are free; use "
+            f"fewer rows"
+        )

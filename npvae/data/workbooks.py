@@ -18,7 +18,8 @@ _MIDNIGHT = " 00:00:00"
 
 
 def frame_as_text(path, suffix: str, data: bytes, sheet=None) -> tuple[bytes, str]:
-    """``(text, words)``: comma-separated text in UTF-8; which of several sheets it is of. sheet: a name, or a number counted from 1.
+    """``(text, words)``: comma-separated text in UTF-8; which of several sheets it is of. sheet: a name, or a number
+    counted from 1.
 
     MissingDependencyError, DataFileError, UnknownNameError.
     """
@@ -31,13 +32,16 @@ def frame_as_text(path, suffix: str, data: bytes, sheet=None) -> tuple[bytes, st
             columns, words = _frame(suffix, data), ""
     except ImportError as error:
         raise MissingDependencyError(
-            f"{path}: {suffix} files are read through pandas and {'openpyxl' if suffix == '.xlsx' else 'pyarrow'}: install npvae[tables], "
+            f"{path}: {suffix} files are read through pandas and {'openpyxl' if suffix == '.xlsx' else 'pyarrow'}: "
+            f"install npvae[tables], "
             f"or save the table as .csv ({error})"
         ) from None
     except (DataFileError, UnknownNameError):
         raise
     except Exception as error:  # each library has its own for a damaged file
-        raise DataFileError(f"{path}: expected a whole {suffix} file, got a damaged one or none ({type(error).__name__}: {error})") from None
+        raise DataFileError(
+            f"{path}: expected a whole {suffix} file, got a damaged one or none ({type(error).__name__}: {error})"
+        ) from None
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(zip(*columns, strict=True))
     return text.getvalue().encode(), words
@@ -48,14 +52,21 @@ def _sheet(path, data: bytes, sheet) -> tuple[list[list[str]], str]:
 
     with pandas.ExcelFile(io.BytesIO(data), engine="openpyxl") as book:
         names = book.sheet_names
-        if sheet is not None and str(sheet) not in names and not (str(sheet).isdecimal() and 0 < int(sheet) <= len(names)):
+        if (
+            sheet is not None
+            and str(sheet) not in names
+            and not (str(sheet).isdecimal() and 0 < int(sheet) <= len(names))
+        ):
             raise UnknownNameError("sheet", sheet, names)
         name = names[0] if sheet is None else str(sheet) if str(sheet) in names else names[int(sheet) - 1]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of styles and charts that openpyxl does not read
             frame = pandas.read_excel(book, sheet_name=name, header=None, dtype=object, keep_default_na=False)
     if frame.empty:
-        raise DataFileError(f"{path}: expected a table in sheet {name!r}, which is empty; the sheets are {', '.join(map(repr, names))}: say sheet=")
+        raise DataFileError(
+            f"{path}: expected a table in sheet {name!r}, which is empty; the sheets are "
+            f"{', '.join(map(repr, names))}: say sheet="
+        )
     return [_texts(frame[j]) for j in frame], f"sheet {name!r} of {len(names)}" if len(names) > 1 else ""
 
 

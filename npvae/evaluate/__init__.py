@@ -10,6 +10,16 @@ from npvae.evaluate.neighbours import neighbour_accuracy
 from npvae.evaluate.posterior import posterior
 
 __all__ = [
-    "ACTIVE_VARIANCE", "AggregatePosterior", "Contributions", "ElboAverages", "LogLikelihood", "aggregate_posterior", "contributions",
-    "elbo_rows", "evaluate_elbo", "log_likelihood", "neighbour_accuracy", "posterior",
+    "ACTIVE_VARIANCE",
+    "AggregatePosterior",
+    "Contributions",
+    "ElboAverages",
+    "LogLikelihood",
+    "aggregate_posterior",
+    "contributions",
+    "elbo_rows",
+    "evaluate_elbo",
+    "log_likelihood",
+    "neighbour_accuracy",
+    "posterior",
 ]

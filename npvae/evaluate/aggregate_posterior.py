@@ -8,8 +8,8 @@ log N, which is what the latent space is for. The left side is known exactly. Th
 
     I(n; z) ~ (1/S) sum_s [ log q(z_s|x_n) - log q(z_s) ]              z_s ~ q(z|x_n), all rows n in turn
 
-with the mixture of all N Gaussians evaluated exactly; the divergence is what is left. (Samples of log q(z) - log p(z) would
-estimate the same, with a variance that grows with the square of how far the posteriors lie from the prior.)
+with the mixture of all N Gaussians evaluated exactly; the divergence is what is left. (Samples of log q(z) - log p(z)
+would estimate the same, with a variance that grows with the square of how far the posteriors lie from the prior.)
 
 z itself is never formed, and no square is multiplied out: with z_s = mu_n + s_n eps,
 
@@ -72,7 +72,8 @@ class AggregatePosterior:
         if self.estimate > self.mean_kl:
             bound = f"the mean KL of {self.mean_kl:.6g}"
         return (
-            f"the samples' estimate of I(row; z) is {self.estimate:.6g} +- {self.standard_error:.2g}, outside its bound "
+            f"the samples' estimate of I(row; z) is {self.estimate:.6g} +- {self.standard_error:.2g}, outside its "
+            f"bound "
             f"{bound}, which is given instead"
         )
 
@@ -82,7 +83,8 @@ class AggregatePosterior:
         if not (math.isfinite(self.mean_kl) and -allowed <= self.estimate <= self._upper + allowed):
             raise InputError(
                 f"I(row; z) is estimated as {self.estimate:.6g} +- {self.standard_error:.2g}, with a mean KL of "
-                f"{self.mean_kl:.6g}, where 0 <= I <= log N = {math.log(self.rows):.6g} must hold: the posteriors' means and "
+                f"{self.mean_kl:.6g}, where 0 <= I <= log N = {math.log(self.rows):.6g} must hold: the posteriors' "
+                f"means and "
                 "log variances are too large to be computed with"
             )
         return self

@@ -5,13 +5,13 @@
     c_v = E_p(z|x)[-log p(x_v | z)]         of variable v: a column, or several that belong together
     c_z = KL(p(z|x) || p(z))                of the latent space: how unlike any other row the row's z is
 
-for any model whose variables are independent given z, since log p(x) = log p(x|z) + log p(z) - log p(z|x) for every z. From samples
-z_k ~ q(z|x) with weights w_k = p(x|z_k) p(z_k) / q(z_k|x), v_k = w_k / sum_l w_l,
+for any model whose variables are independent given z, since log p(x) = log p(x|z) + log p(z) - log p(z|x) for every z.
+From samples z_k ~ q(z|x) with weights w_k = p(x|z_k) p(z_k) / q(z_k|x), v_k = w_k / sum_l w_l,
 
     log p(x) ~ log (1/K) sum_k w_k = L      c_v ~ sum_k v_k (-log p(x_v | z_k))      c_z ~ -L - sum_v c_v
 
-so that the sum is exact for any K. A variable that is missing contributes 0. L, its standard error and the effective sample size
-are those of log_likelihood.py, of the same samples.
+so that the sum is exact for any K. A variable that is missing contributes 0. L, its standard error and the effective
+sample size are those of log_likelihood.py, of the same samples.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class Contributions:
-    """Of N rows and V variables, in nats, float64: -log p(x), (N,), its standard error, (N,), and what it is the sum of: ``by_variable``
-    (N, V) and ``latent`` (N,). effective_sample_size: (N,)."""
+    """Of N rows and V variables, in nats, float64: -log p(x), (N,), its standard error, (N,), and what it is the sum
+    of: ``by_variable`` (N, V) and ``latent`` (N,). effective_sample_size: (N,)."""
 
     score: np.ndarray
     standard_error: np.ndarray
@@ -43,7 +43,8 @@ class Contributions:
 
 
 def contributions(model, theta, x, seed: int, samples: int = 200, progress=None) -> Contributions:
-    """Of the rows of x (N, columns), an array of the backend, with ``samples`` samples of z a row, which are kept together.
+    """Of the rows of x (N, columns), an array of the backend, with ``samples`` samples of z a row, which are kept
+    together.
 
     progress: called with the number of rows done, now and then.
     InputError: a number is out of range, there are no rows, or the samples do not fit in memory.
@@ -53,7 +54,10 @@ def contributions(model, theta, x, seed: int, samples: int = 200, progress=None)
     ops, latent_dim, dtype = model.ops, model.architecture.latent_dim, model.ops.dtype_name(x)
     at_once = max(AT_ONCE, samples)
     refuse_what_does_not_fit(
-        ops, "samples", samples, np.dtype(dtype).itemsize * numbers_a_decoded_sample(model.architecture, gradient=False),
+        ops,
+        "samples",
+        samples,
+        np.dtype(dtype).itemsize * numbers_a_decoded_sample(model.architecture, gradient=False),
         "for the samples that are decoded together",
     )
     views = model.views(theta)
@@ -62,7 +66,9 @@ def contributions(model, theta, x, seed: int, samples: int = 200, progress=None)
     with model.ops.memory_guard(at_once, "samples"):
         for part in batches(rows, at_once // samples):
             (mu, logvar), _ = model.encode(views, x[part, ...])
-            eps = random.normal_of_rows(seed, "likelihood noise", range(part.start, part.stop), 0, samples, latent_dim, dtype)
+            eps = random.normal_of_rows(
+                seed, "likelihood noise", range(part.start, part.stop), 0, samples, latent_dim, dtype
+            )
             decoding = Decoding(model, views, x[part, ...], mu, logvar, ops.asarray(eps), gradient=False)
             log_w = ops.to_numpy(decoding.log_prior_ratio - decoding.nll).astype(np.float64)
             weights = Weights(part.stop - part.start)

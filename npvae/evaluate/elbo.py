@@ -26,7 +26,9 @@ class ElboAverages:
         rows = terms.nll_rows.shape[0]
         xp = self._xp
         self._rows += rows
-        mu = xp.asarray(terms.mu, dtype=xp.float64)  # the variance is a difference: squares of float32 would leave nothing of it
+        mu = xp.asarray(
+            terms.mu, dtype=xp.float64
+        )  # the variance is a difference: squares of float32 would leave nothing of it
         self._add("loss", terms.loss * rows)
         self._add("reconstruction", terms.reconstruction * rows)
         self._add("kl_per_dimension", xp.sum(xp.asarray(terms.kl_rows, dtype=xp.float64), axis=0))
@@ -39,8 +41,8 @@ class ElboAverages:
                 self._add(name, value)
 
     def add_sums(self, rows: int, **sums) -> None:
-        """Count rows whose sums are known: of loss, reconstruction, kl_per_dimension, mu, mu_squared, perhaps bound, and perhaps
-        labelled, wrong, cross_entropy."""
+        """Count rows whose sums are known: of loss, reconstruction, kl_per_dimension, mu, mu_squared, perhaps bound,
+        and perhaps labelled, wrong, cross_entropy."""
         self._rows += rows
         for name, value in sums.items():
             self._add(name, value)
@@ -54,9 +56,9 @@ class ElboAverages:
         self._sums[name] = value if name not in self._sums else self._sums[name] + value
 
     def result(self, to_numpy) -> dict:
-        """loss, elbo, reconstruction, kl (nats a row), kl_per_dimension (list), active_units (count); and ``bound``, where
-        the objective has another than the ELBO; and where rows have labels, ``error``, the share of the labelled rows that are
-        taken for another class, and their ``cross_entropy``, NaN where no row has one.
+        """loss, elbo, reconstruction, kl (nats a row), kl_per_dimension (list), active_units (count); and ``bound``,
+        where the objective has another than the ELBO; and where rows have labels, ``error``, the share of the labelled
+        rows that are taken for another class, and their ``cross_entropy``, NaN where no row has one.
         """
         mean = {name: to_numpy(total) / self._rows for name, total in self._sums.items()}
         kl = mean["kl_per_dimension"]
@@ -76,11 +78,19 @@ class ElboAverages:
         if "labelled" not in self._sums:
             return {}
         count, *sums = (float(self._sums[name]) for name in ("labelled", "wrong", "cross_entropy"))
-        return dict(zip(("error", "cross_entropy"), (value / count if count else float("nan") for value in sums), strict=True))
+        return dict(
+            zip(("error", "cross_entropy"), (value / count if count else float("nan") for value in sums), strict=True)
+        )
 
 
 def evaluate_elbo(
-    model, theta, x, seed: int, beta: float = 1.0, batch_size: int = 1000, purpose: str = "evaluation noise",
+    model,
+    theta,
+    x,
+    seed: int,
+    beta: float = 1.0,
+    batch_size: int = 1000,
+    purpose: str = "evaluation noise",
     objective: objectives.Objective | None = None,
 ) -> dict:
     """The parts of the ELBO on x (N, I), one noise draw a row: see :meth:`ElboAverages.result`. Of another

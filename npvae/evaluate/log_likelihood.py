@@ -2,23 +2,25 @@
 
     log p(x) ~ L_K = log (1/K) sum_k w_k            w_k = p(x|z_k) p(z_k) / q(z_k|x),  z_k ~ q(z|x)
 
-A lower bound on log p(x) in expectation for any K, the ELBO at K = 1, log p(x) as K grows. How far it may be off, a row:
+A lower bound on log p(x) in expectation for any K, the ELBO at K = 1, log p(x) as K grows. How far it may be off, a
+row:
 
     ESS         = (sum_k w_k)^2 / sum_k w_k^2              effective sample size, from 1 to K
     error       = sd(w) / (sqrt(K) mean(w)) = sqrt((K / ESS - 1) / (K - 1))            at most 1
 
-``error`` is the standard error of the mean weight relative to it, so about that of L_K in nats while it is well below 1,
-and L_K is then about error^2 / 2 nats below log p(x). A small ESS says that neither can be trusted: a few samples decide.
+``error`` is the standard error of the mean weight relative to it, so about that of L_K in nats while it is well below
+1, and L_K is then about error^2 / 2 nats below log p(x). A small ESS says that neither can be trusted: a few samples
+decide.
 
-Means and squared deviations of weights are kept with the largest so far taken out, so samples can be taken in any number
-of pieces; with M = sum_k (w_k - mean)^2, in which nothing cancels where all weights are about equal,
+Means and squared deviations of weights are kept with the largest so far taken out, so samples can be taken in any
+number of pieces; with M = sum_k (w_k - mean)^2, in which nothing cancels where all weights are about equal,
 
     ESS = K / (1 + M / (K mean^2))          error = sqrt(M / (K (K - 1))) / mean
 
 A row's noise is a function of (seed, place of the row, number of the sample), so pieces change nothing but rounding.
 
-Sources: Burda, Grosse & Salakhutdinov (2016), "Importance weighted autoencoders", eq. 8; Owen (2013), "Monte Carlo theory,
-methods and examples", section 9.3, for the effective sample size.
+Sources: Burda, Grosse & Salakhutdinov (2016), "Importance weighted autoencoders", eq. 8; Owen (2013), "Monte Carlo
+theory, methods and examples", section 9.3, for the effective sample size.
 """
 
 from __future__ import annotations
@@ -82,7 +84,9 @@ class Weights:
         apart = mean - self._mean * shrunk
         # Two sets of samples together: Chan, Golub & LeVeque (1983), "Algorithms for computing the sample variance".
         self._deviations = (
-            self._deviations * shrunk**2 + np.square(weights - mean).sum(axis=0) + apart**2 * (before * count / (before + count))
+            self._deviations * shrunk**2
+            + np.square(weights - mean).sum(axis=0)
+            + apart**2 * (before * count / (before + count))
         )
         self._mean = self._mean * shrunk + apart * (count / (before + count))
         self._largest, self._samples = largest, before + count
@@ -109,7 +113,9 @@ def log_likelihood(
     at_once = check.whole_number("at_once", at_once, 4)
     rows = check.whole_number("the number of rows of x", x.shape[0], 1)
     refuse_what_does_not_fit(
-        model.ops, "at_once", min(at_once, rows * samples),
+        model.ops,
+        "at_once",
+        min(at_once, rows * samples),
         np.dtype(model.ops.dtype_name(x)).itemsize * numbers_a_decoded_sample(model.architecture, gradient=False),
         "for the samples that are decoded together",
     )
@@ -134,8 +140,13 @@ def _log_weights(model, views, x, mu, logvar, seed, part, some) -> np.ndarray:
     """log w, (samples, rows) float64, of the samples ``some`` of the rows ``part``."""
     ops = model.ops
     noise = random.normal_of_rows(
-        seed, "likelihood noise", range(part.start, part.stop), some.start, some.stop - some.start,
-        model.architecture.latent_dim, ops.dtype_name(x),
+        seed,
+        "likelihood noise",
+        range(part.start, part.stop),
+        some.start,
+        some.stop - some.start,
+        model.architecture.latent_dim,
+        ops.dtype_name(x),
     )
     decoding = Decoding(model, views, x, mu, logvar, ops.asarray(noise), gradient=False)
     return ops.to_numpy(decoding.log_prior_ratio - decoding.nll).astype(np.float64)

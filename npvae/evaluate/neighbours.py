@@ -19,8 +19,9 @@ def neighbour_accuracy(train_z, train_labels, test_z, test_labels, neighbours: i
 
         distance^2 = |t|^2 - 2 t.z + |z|^2              Euclidean; a tie of votes goes to the smallest label
 
-    with the training rows' mean for origin, and error eps (Z + 4) (|t| + |z|)^2 at most. Where that leaves it open which rows are the
-    nearest, those in question are measured as sum_j (t_j - z_j)^2; of equal distances the first in order count.
+    with the training rows' mean for origin, and error eps (Z + 4) (|t| + |z|)^2 at most. Where that leaves it open
+    which rows are the nearest, those in question are measured as sum_j (t_j - z_j)^2; of equal distances the first in
+    order count.
 
     train_z (N, Z), test_z (M, Z), NumPy arrays; labels (N,), (M,). InputError: lengths do not fit, or there are fewer
     training rows than neighbours.

@@ -7,8 +7,8 @@
     on_cupy      cupy_phases: graphs of kernels, or one cooperative launch
     program_fields   a model and settings as the numbers that the compiled programs take
 
-It stands above the backends, which know arrays and nothing of models. Whoever trains or evaluates asks here first, and goes
-operation by operation where the answer is None.
+It stands above the backends, which know arrays and nothing of models. Whoever trains or evaluates asks here first, and
+goes operation by operation where the answer is None.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ __all__ = ["FusedTrainer", "StepsTaken", "coverage", "evaluator_for", "trainer_f
 
 
 def trainer_for(ops, model, settings, x) -> FusedTrainer | None:
-    """A trainer of the model on the rows of x (N, I), an array of the backend; None where steps go operation by operation,
-    for the reason that ``coverage.reason_against`` gives.
+    """A trainer of the model on the rows of x (N, I), an array of the backend; None where steps go operation by
+    operation, for the reason that ``coverage.reason_against`` gives.
 
     What must be compiled for it is compiled now.
     """
@@ -43,8 +43,8 @@ def trainer_for(ops, model, settings, x) -> FusedTrainer | None:
 
 
 def evaluator_for(ops, model, x, batch_size: int):
-    """What computes the parts of the ELBO on the rows of x (N, I) in one call, by ``evaluate(theta, seed, purpose, beta)``;
-    None where the backend has that not."""
+    """What computes the parts of the ELBO on the rows of x (N, I) in one call, by ``evaluate(theta, seed, purpose,
+    beta)``; None where the backend has that not."""
     if coverage.backend_of(ops) != "numba" or not ops.is_compiled(ops.dtype_name(x)):
         return None
     if coverage.reason_against(ops, model, None, x) is not None:

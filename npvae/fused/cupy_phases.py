@@ -1,9 +1,9 @@
 """A training step on the GPU as phases of tasks, by the records that npvae/kernels/step.cu reads.
 
-    gather                                            the first batch's rows (once, before the first step)
-    x -> h -> ... -> mu, logvar, z -> h -> ... -> outputs, likelihood        a phase a layer, both heads in one
-    outputs' dW, db, dx; ... a phase a layer, back to the first
-    update, and the next batch's rows
+gather                                            the first batch's rows (once, before the first step)
+x -> h -> ... -> mu, logvar, z -> h -> ... -> outputs, likelihood        a phase a layer, both heads in one
+outputs' dW, db, dx; ... a phase a layer, back to the first
+update, and the next batch's rows
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class Phases:
         self._architecture = architecture
         self.latent_parts = parts(batch, LATENT_ROWS)
         (self._encoder, (self._mean, self._log_variance)), (self._decoder, outputs) = (
-            architecture.encoder(), architecture.decoder()
+            architecture.encoder(),
+            architecture.decoder(),
         )
         (self._output,) = outputs  # the likelihoods of coverage.py have one
         self._dense = [*self._encoder, *self._decoder]
@@ -87,12 +88,14 @@ class Phases:
         self._addresses, self._theta, self._gradient = addresses, theta, gradient
         self.nll_parts = self.norm_parts = 0
         gather, update = self._elementwise_tiles(self._batch * self._architecture.n_features, parameters)
-        self.records = self._records([
-            [self._task(Kind.GATHER, gather)],
-            *self._forward_phases(),
-            *self._backward_phases(),
-            [self._task(Kind.UPDATE, update), self._task(Kind.GATHER, gather, next=1)],
-        ])
+        self.records = self._records(
+            [
+                [self._task(Kind.GATHER, gather)],
+                *self._forward_phases(),
+                *self._backward_phases(),
+                [self._task(Kind.UPDATE, update), self._task(Kind.GATHER, gather, next=1)],
+            ]
+        )
 
     def _forward_phases(self) -> list[list]:
         phases = [[self._forward(layer, x)] for layer, x in self._with_inputs(self._encoder, "BATCH_X")]
@@ -161,15 +164,25 @@ class Phases:
 
     def _forward(self, layer, x: int):
         return self._of_layer(
-            Kind.DENSE, layer, x, y=self._addresses[layer.name], activation=codes.code_of("activation", layer.activation, ACTIVATIONS, "cupy")
+            Kind.DENSE,
+            layer,
+            x,
+            y=self._addresses[layer.name],
+            activation=codes.code_of("activation", layer.activation, ACTIVATIONS, "cupy"),
         )
 
     def _latent(self, x: int):
         second = {f"{name}_2": address for name, address in self._weights(self._log_variance).items()}
         # A tile has mean and log-variance side by side, so it holds half as many latent dimensions.
         return self._product(
-            Kind.LATENT, self._mean, self._batch, 2 * self._mean.outputs, LATENT_ROWS, x=x,
-            **self._weights(self._mean), **second,
+            Kind.LATENT,
+            self._mean,
+            self._batch,
+            2 * self._mean.outputs,
+            LATENT_ROWS,
+            x=x,
+            **self._weights(self._mean),
+            **second,
         )
 
     def _likelihood(self, x: int):
@@ -183,8 +196,8 @@ class Phases:
         return self._addresses[heads.get(layer, f"d {layer.name}")]
 
     def _gradients(self, layers, x: int, lower) -> list:
-        """The tasks of the gradients of one or two layers on the input x: by it, if there is a layer ``lower`` that made
-        it, and by their weights and biases.
+        """The tasks of the gradients of one or two layers on the input x: by it, if there is a layer ``lower`` that
+        made it, and by their weights and biases.
 
         lower: Kind.LATENT_GRADIENT if x is z, which mu and logvar made; None if x is the data.
         """
@@ -196,13 +209,23 @@ class Phases:
     def _by_parameters(self, layer, x: int) -> list:
         """The tasks of dW and db."""
         weights = self._product(
-            Kind.WEIGHT_GRADIENT, layer, layer.inputs, layer.outputs, x=x, d_y=self._d(layer),
-            d_w=self._gradient[layer.W], partial=self.norm_parts,
+            Kind.WEIGHT_GRADIENT,
+            layer,
+            layer.inputs,
+            layer.outputs,
+            x=x,
+            d_y=self._d(layer),
+            d_w=self._gradient[layer.W],
+            partial=self.norm_parts,
         )
         self.norm_parts += int(weights[Task.TILES])
         biases = self._task(
-            Kind.BIAS_GRADIENT, parts(layer.outputs, SUM_COLUMNS), outputs=layer.outputs, d_y=self._d(layer),
-            d_b=self._gradient[layer.b], partial=self.norm_parts,
+            Kind.BIAS_GRADIENT,
+            parts(layer.outputs, SUM_COLUMNS),
+            outputs=layer.outputs,
+            d_y=self._d(layer),
+            d_b=self._gradient[layer.b],
+            partial=self.norm_parts,
         )
         self.norm_parts += int(biases[Task.TILES])
         return [weights, biases]
@@ -215,6 +238,12 @@ class Phases:
         if lower is Kind.LATENT_GRADIENT:
             return self._product(lower, layers[0], self._batch, layers[0].inputs, **fields)
         return self._product(
-            Kind.INPUT_GRADIENT, layers[0], self._batch, layers[0].inputs, x=x, d_x=self._d(lower),
-            activation=codes.code_of("activation", lower.activation, ACTIVATIONS, "cupy"), **fields,
+            Kind.INPUT_GRADIENT,
+            layers[0],
+            self._batch,
+            layers[0].inputs,
+            x=x,
+            d_x=self._d(lower),
+            activation=codes.code_of("activation", lower.activation, ACTIVATIONS, "cupy"),
+            **fields,
         )

@@ -1,7 +1,7 @@
 """Loss and gradient of a batch on NumPy: one flat sequence of calls, bound once to arrays that are made once.
 
-The same arithmetic as the operations one by one (objectives/elbo.py says which), without the closures, checks and look-ups
-between them. The likelihood is called as everywhere, so all of them are known here.
+The same arithmetic as the operations one by one (objectives/elbo.py says which), without the closures, checks and
+look-ups between them. The likelihood is called as everywhere, so all of them are known here.
 
     forward    y = f(x W + b) layer by layer;  z = mu + s eps, s = exp(logvar / 2)
     backward   da = (da' W'^T) f'(a);  dW = x^T da, db = sum of da's rows
@@ -20,7 +20,8 @@ from npvae.backend.buffers import empty_aligned
 from npvae.backend.threads import available_cores
 from npvae.fused.numpy_step_ops import StepOps, identical
 
-#: Numbers of the data in a part of the batch that goes through the likelihood at a time, and how many parts there are at most.
+#: Numbers of the data in a part of the batch that goes through the likelihood at a time, and how many parts there are
+#: at most.
 ELEMENTS_OF_A_PART, MOST_PARTS = 32768, 16
 
 #: Multiplications of a layer's largest product, from which its parts are given to several threads.
@@ -29,8 +30,8 @@ SMALLEST_BESIDE = 2**22
 #: The ways: see GradientOfBatch.
 ALONE, BLAS, PIECES = "alone", "blas", "pieces"
 
-#: The largest product of a step, in multiplications, up to which each runs on one thread, and up to which on the BLAS's: beyond
-#: that the time in which a thread of our own wakes up is small beside a product's.
+#: The largest product of a step, in multiplications, up to which each runs on one thread, and up to which on the
+#: BLAS's: beyond that the time in which a thread of our own wakes up is small beside a product's.
 LARGEST_ALONE, LARGEST_OF_BLAS = 2**18, 2**26
 
 
@@ -52,7 +53,9 @@ class Tape:
         self._calls.append(functools.partial(function, *arguments))
 
     def beside(self, team, tapes) -> None:
-        """Tapes that are independent of one another: on the threads of a team, or one after another if there is only one."""
+        """Tapes that are independent of one another: on the threads of a team, or one after another if there is only
+        one.
+        """
         if len(tapes) == 1:
             self.one_after_another(tapes)
         else:
@@ -183,7 +186,9 @@ class GradientOfBatch:
         return nll, *backward(1.0 / self._rows)
 
     def _divide_rows(self, rows: int, features: int):
-        """Slices of the batch, and operations for each: a likelihood of rows looks at no other rows. None for a small batch."""
+        """Slices of the batch, and operations for each: a likelihood of rows looks at no other rows. None for a
+        small batch.
+        """
         count = min(MOST_PARTS, rows * features // ELEMENTS_OF_A_PART)
         self._doutputs_by_rows: tuple = ()
         return [(part, StepOps()) for part in pieces.cuts(rows, count)] if count > 1 else None
@@ -225,7 +230,7 @@ class GradientOfBatch:
     def _backward(self, call, layers, x, das, dx, activation) -> None:
         """Of layers side by side on x = f(a), from the derivatives by their products:
 
-            dx = sum_k da_k W_k^T, then times f'(a), unless it is None;  dW_k = x^T da_k, db_k = sum of da_k's rows
+        dx = sum_k da_k W_k^T, then times f'(a), unless it is None;  dW_k = x^T da_k, db_k = sum of da_k's rows
         """
         tapes = []
         if dx is not None:
@@ -270,10 +275,10 @@ class GradientOfBatch:
         if self.way == BLAS:
             turned = not a.flags.c_contiguous, not b.flags.c_contiguous
             left = summation.rest(k, *turned, out.dtype.name, available_cores())
-        tape(np.matmul, a[:, :k - left], b[:k - left], out)
+        tape(np.matmul, a[:, : k - left], b[: k - left], out)
         if left:
             term = empty_aligned(out.shape, out.dtype)
-            tape(np.matmul, a[:, k - left:], b[k - left:], term)
+            tape(np.matmul, a[:, k - left :], b[k - left :], term)
             tape(np.add, out, term, out)
 
     def _elementwise(self, tape, operation: str, *arguments) -> None:

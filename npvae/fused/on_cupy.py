@@ -72,12 +72,24 @@ class CupyTrainer(FusedTrainer):
         addresses = [*(vector.data.ptr for vector in states.values()), 0, 0]
         phases.set_plan(
             **{name: pointer[name] for name in ("BATCH_X", "EPS", "MU", "LOGVAR", "Z", "D_MU", "D_LOGVAR")},
-            CALL=self._call.data.ptr, DATA=self._x.data.ptr, BATCH=self._batch,
-            FEATURES=self._model.architecture.n_features, LATENT=self._latent, PARAMETERS=self._model.layout.size,
-            THETA=updated.data.ptr, GRADIENT=gradient.data.ptr, STATE=addresses[0], STATE_2=addresses[1],
-            CONSTANTS=self._constants.data.ptr, NLL_PARTIAL=self._partial.data.ptr, NLL_PARTS=phases.nll_parts,
-            NORM_PARTIAL=self._partial[phases.nll_parts:].data.ptr, NORM_PARTS=phases.norm_parts,
-            LATENT_PARTIAL=self._latent_partial.data.ptr, LATENT_PARTS=phases.latent_parts, SUMS=self._sums.data.ptr,
+            CALL=self._call.data.ptr,
+            DATA=self._x.data.ptr,
+            BATCH=self._batch,
+            FEATURES=self._model.architecture.n_features,
+            LATENT=self._latent,
+            PARAMETERS=self._model.layout.size,
+            THETA=updated.data.ptr,
+            GRADIENT=gradient.data.ptr,
+            STATE=addresses[0],
+            STATE_2=addresses[1],
+            CONSTANTS=self._constants.data.ptr,
+            NLL_PARTIAL=self._partial.data.ptr,
+            NLL_PARTS=phases.nll_parts,
+            NORM_PARTIAL=self._partial[phases.nll_parts :].data.ptr,
+            NORM_PARTS=phases.norm_parts,
+            LATENT_PARTIAL=self._latent_partial.data.ptr,
+            LATENT_PARTS=phases.latent_parts,
+            SUMS=self._sums.data.ptr,
             LIKELIHOOD=Likelihood[program_fields.likelihood_code(self._model.likelihood)],
             **(program_fields.settings_fields(self._settings, Optimizer) | fields),
         )
@@ -90,10 +102,14 @@ class CupyTrainer(FusedTrainer):
         names = program_fields.STATES[type(self._settings.optimizer)]
         self._bind(theta, gradient, theta, {name: state[name] for name in names if name in state})
         steps = min(len(rates), MOST_STEPS)
-        return self._take(order, start, step, program_fields.update_rates(self._settings.optimizer, rates[:steps], step), betas)
+        return self._take(
+            order, start, step, program_fields.update_rates(self._settings.optimizer, rates[:steps], step), betas
+        )
 
     def take_gradient(self, theta, gradient, order, start, step, beta) -> StepsTaken:
-        """See :class:`FusedTrainer`. The kernels' step ends in an update: here in one that changes numbers nobody reads."""
+        """See :class:`FusedTrainer`. The kernels' step ends in an update: here in one that changes numbers nobody
+        reads.
+        """
         if self._unused is None:
             self._unused = self._xp.zeros(theta.size, self._dtype)
         self._bind(theta, gradient, self._unused, {}, OPTIMIZER=Optimizer.SGD, FLUSH=0, FLUSH_2=0)
@@ -112,20 +128,28 @@ class CupyTrainer(FusedTrainer):
         steps, record = len(betas), np.zeros(len(Call), np.int64)
         place = self._call.data.ptr + 8 * len(record)
         fields = {
-            "ORDER": order.data.ptr, "START": start, "TOTAL": len(order), "STEP": step, "STEPS": steps, "REFUSED": LAST,
-            "LOSSES": place, "NORMS": place + 8 * steps, "RATES": place + 16 * steps, "BETAS": place + 32 * steps,
+            "ORDER": order.data.ptr,
+            "START": start,
+            "TOTAL": len(order),
+            "STEP": step,
+            "STEPS": steps,
+            "REFUSED": LAST,
+            "LOSSES": place,
+            "NORMS": place + 8 * steps,
+            "RATES": place + 16 * steps,
+            "BETAS": place + 32 * steps,
         }
         for name, value in fields.items():
             record[Call[name]] = value
         numbers = np.concatenate([np.zeros(2 * steps), rates.reshape(-1), betas]).view(np.int64)
-        self._call[:len(record) + len(numbers)].set(np.concatenate([record, numbers]))
+        self._call[: len(record) + len(numbers)].set(np.concatenate([record, numbers]))
 
     def _read_call(self, steps: int, rows: int) -> StepsTaken:
         """What the call came to, in one copy; it waits for the GPU."""
-        numbers = self._ops.to_numpy(self._call[:len(Call) + 2 * steps])
+        numbers = self._ops.to_numpy(self._call[: len(Call) + 2 * steps])
         done = min(steps, int(numbers[Call.REFUSED]))
         self._rows += min(done * self._batch, rows)
-        losses, norms = numbers[len(Call):].view(np.float64).reshape(2, steps)
+        losses, norms = numbers[len(Call) :].view(np.float64).reshape(2, steps)
         return StepsTaken(done, losses[:done], norms[:done])
 
     def _launch(self, steps: int) -> None:

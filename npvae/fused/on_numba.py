@@ -1,7 +1,7 @@
 """Many training steps, or a whole evaluation, in one compiled call: the plan, its memory, and its threads.
 
-The program is npvae/kernels/training.py; this file lays out a batch's arrays, and calls it from as many threads as were asked
-for. Which models it fits says coverage.py.
+The program is npvae/kernels/training.py; this file lays out a batch's arrays, and calls it from as many threads as were
+asked for. Which models it fits says coverage.py.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from npvae.kernels.target import CACHE_LINE
 from npvae.objectives import ELBO
 from npvae.random import PURPOSES
 
-#: Multiplications of the largest product from which a thread's part of a phase is divided into several shares: there copying
-#: the other matrix for each costs little.
+#: Multiplications of the largest product from which a thread's part of a phase is divided into several shares: there
+#: copying the other matrix for each costs little.
 LONG_PHASE = 2**26
 
 
@@ -57,8 +57,8 @@ class CompiledRun:
             self._fill_settings()
 
     def _shares_of_a_thread(self) -> int:
-        """Shares of a phase for each thread: one, or several where they are long, so that others can do the rest of a thread
-        that the system has put aside."""
+        """Shares of a phase for each thread: one, or several where they are long, so that others can do the rest of a
+        thread that the system has put aside."""
         rows = self._batch * max(self._samples, 1)
         largest = rows * max(layer.inputs * layer.outputs for layer in self._model.architecture.dense_layers())
         return max(1, min(4, 16 // self._threads)) if largest >= LONG_PHASE else 1
@@ -70,8 +70,12 @@ class CompiledRun:
         decoded = batch * max(self._samples, 1)
         latent = decoded * architecture.latent_dim
         self._place = {
-            "X": memory.take(batch * architecture.n_features), "EPS": memory.take(latent), "Z": memory.take(latent),
-            "KL_ROWS": memory.take(batch * architecture.latent_dim), "NLL": memory.take(decoded), "D_Z": memory.take(latent),
+            "X": memory.take(batch * architecture.n_features),
+            "EPS": memory.take(latent),
+            "Z": memory.take(latent),
+            "KL_ROWS": memory.take(batch * architecture.latent_dim),
+            "NLL": memory.take(decoded),
+            "D_Z": memory.take(latent),
         }
         if self._samples:
             self._place |= {name: memory.take(decoded) for name in ("RATIO", "WEIGHTS")}
@@ -101,16 +105,24 @@ class CompiledRun:
             plan[Train[name]] = self._memory.address(place)
         fields = {
             "OPERATION": Operation.TRAIN,
-            "SYNC": -(-self._counters.ctypes.data // CACHE_LINE) * CACHE_LINE, "FUTEX": futex, "FUTEX_CALL": futex_call,
+            "SYNC": -(-self._counters.ctypes.data // CACHE_LINE) * CACHE_LINE,
+            "FUTEX": futex,
+            "FUTEX_CALL": futex_call,
             "YIELD": parallel.yield_address(),
             "SCRATCH_BYTES": self._scratch * self._x.itemsize,
-            "DATA": self._x.ctypes.data, "TOTAL": len(self._x), "BATCH": self._batch,
-            "FEATURES": architecture.n_features, "LATENT": architecture.latent_dim,
-            "LAYERS": self._records.ctypes.data, "ENCODER": len(architecture.hidden),
-            "DECODER": len(architecture.decoder_hidden), "HEADS": len(architecture.decoder()[1]),
+            "DATA": self._x.ctypes.data,
+            "TOTAL": len(self._x),
+            "BATCH": self._batch,
+            "FEATURES": architecture.n_features,
+            "LATENT": architecture.latent_dim,
+            "LAYERS": self._records.ctypes.data,
+            "ENCODER": len(architecture.hidden),
+            "DECODER": len(architecture.decoder_hidden),
+            "HEADS": len(architecture.decoder()[1]),
             "LIKELIHOOD": Code[program_fields.likelihood_code(self._model.likelihood)],
             "PARAMETERS": self._model.layout.size,
-            "CONSTANTS": self._constants.ctypes.data, "SUMS": self._sums.ctypes.data,
+            "CONSTANTS": self._constants.ctypes.data,
+            "SUMS": self._sums.ctypes.data,
             "PARTIAL": self._partial.ctypes.data,
         }
         self._set(**fields)
@@ -149,12 +161,20 @@ class CompiledRun:
                 d_epilogue = Epilogue.NONE  # only when the second head has added its part
             epilogue = codes.code_of("activation", layer.activation, FORWARD, "numba")
             record = {
-                "W": views[layer.W].ctypes.data, "B": views[layer.b].ctypes.data,
-                "D_W": into[layer.W].ctypes.data, "D_B": into[layer.b].ctypes.data,
-                "INPUTS": layer.inputs, "OUTPUTS": layer.outputs, "EPILOGUE": epilogue,
-                "INPUT": address(source), "OUTPUT": address(self._outputs[i]), "D_OUTPUT": address(self._gradients[i]),
-                "D_INPUT": 0 if d_source is None else address(d_source), "D_EPILOGUE": d_epilogue,
-                "ADD": i == first_head + 1, "SPARSE": in_encoder and before < 0,
+                "W": views[layer.W].ctypes.data,
+                "B": views[layer.b].ctypes.data,
+                "D_W": into[layer.W].ctypes.data,
+                "D_B": into[layer.b].ctypes.data,
+                "INPUTS": layer.inputs,
+                "OUTPUTS": layer.outputs,
+                "EPILOGUE": epilogue,
+                "INPUT": address(source),
+                "OUTPUT": address(self._outputs[i]),
+                "D_OUTPUT": address(self._gradients[i]),
+                "D_INPUT": 0 if d_source is None else address(d_source),
+                "D_EPILOGUE": d_epilogue,
+                "ADD": i == first_head + 1,
+                "SPARSE": in_encoder and before < 0,
             }
             for name, value in record.items():
                 self._records[i, Layer[name]] = value
@@ -165,8 +185,13 @@ class CompiledRun:
         self._counters[:] = 0
         threads = self._choice.number
         self._set(
-            RATES=0 if rates is None else rates.ctypes.data, BETAS=betas.ctypes.data, LOSSES=losses.ctypes.data,
-            NORMS=norms.ctypes.data, STEPS=len(betas), DONE=0, REFUSED=0,
+            RATES=0 if rates is None else rates.ctypes.data,
+            BETAS=betas.ctypes.data,
+            LOSSES=losses.ctypes.data,
+            NORMS=norms.ctypes.data,
+            STEPS=len(betas),
+            DONE=0,
+            REFUSED=0,
             SHARES=1 if threads == 1 else threads * self._shares_each,
         )
         started = time.perf_counter()
@@ -200,19 +225,34 @@ class NumbaTrainer(CompiledRun, FusedTrainer):
         rates, betas = rates[:steps], betas[:steps]
         states = [*(state[name].ctypes.data for name in program_fields.STATES[type(optimizer)] if name in state), 0, 0]
         self._set(
-            THETA=theta.ctypes.data, GRADIENT=gradient.ctypes.data, STATE=states[0], STATE_2=states[1],
-            ORDER=order.ctypes.data, START=start, STEP=step,
+            THETA=theta.ctypes.data,
+            GRADIENT=gradient.ctypes.data,
+            STATE=states[0],
+            STATE_2=states[1],
+            ORDER=order.ctypes.data,
+            START=start,
+            STEP=step,
         )
         return self._run(np.asarray(betas, np.float64), program_fields.update_rates(optimizer, rates, step))
 
     def take_gradient(self, theta, gradient, order, start, step, beta) -> StepsTaken:
-        """See :class:`FusedTrainer`. The program's step ends in an update: here in one that changes numbers nobody reads."""
+        """See :class:`FusedTrainer`. The program's step ends in an update: here in one that changes numbers nobody
+        reads.
+        """
         self._fill_layers(theta, gradient)
         if self._unused is None:
             self._unused = np.zeros_like(theta)
         self._set(
-            THETA=self._unused.ctypes.data, GRADIENT=gradient.ctypes.data, STATE=0, STATE_2=0,
-            ORDER=order.ctypes.data, START=start, STEP=step, OPTIMIZER=Operation.SGD, FLUSH=0, FLUSH_2=0,
+            THETA=self._unused.ctypes.data,
+            GRADIENT=gradient.ctypes.data,
+            STATE=0,
+            STATE_2=0,
+            ORDER=order.ctypes.data,
+            START=start,
+            STEP=step,
+            OPTIMIZER=Operation.SGD,
+            FLUSH=0,
+            FLUSH_2=0,
         )
         try:
             return self._run(np.array([beta], np.float64), np.zeros((1, 2)))

@@ -83,7 +83,7 @@ class NumpyTrainer(FusedTrainer):
         # Overflow is the caller's to find: it shows as a loss or a gradient that is not finite.
         with np.errstate(all="ignore"), held:
             for rate, beta in zip(rates, betas, strict=True):
-                indices = order[start:start + self._batch_size]
+                indices = order[start : start + self._batch_size]
                 rows, bound = len(indices), self._ready(indices, theta, gradient, step, beta)
                 if bound is not now:
                     now = bound
@@ -106,7 +106,7 @@ class NumpyTrainer(FusedTrainer):
     def take_gradient(self, theta, gradient, order, start, step, beta) -> StepsTaken:
         """See :class:`FusedTrainer`."""
         with np.errstate(all="ignore"), held:
-            indices = order[start:start + self._batch_size]
+            indices = order[start : start + self._batch_size]
             bound = self._ready(indices, theta, gradient, step, beta)
             self._use_threads(bound, self._choice.number)
             loss, norm, reconstruction = bound.run(beta)
@@ -155,7 +155,10 @@ class NumpyTrainer(FusedTrainer):
         bound.eps[...] = self._noise.of(step, len(indices))
 
     def _try_blas(self, bound, beta: float) -> None:
-        """Whether a whole step has the same bits on every number of BLAS's threads that may be used: else it goes by pieces."""
+        """Whether a whole step has the same bits on every number of BLAS's threads that may be used: else it goes by
+        pieces.
+        """
+
         def compute():
             bound.run(beta)
             return bound.gradient
@@ -165,15 +168,21 @@ class NumpyTrainer(FusedTrainer):
             self._ways[len(bound.x)] = PIECES
 
     def _parts(self, theta, gradient, state) -> list:
-        """The optimiser's operations and vectors: of optimisers that look at one number of the vectors at a time, in parts."""
+        """The optimiser's operations and vectors: of optimisers that look at one number of the vectors at a time, in
+        parts.
+        """
         vectors = theta, gradient, *state.values()
         if not identical(self._divided, vectors):
             count = -(-theta.size // PIECE) if type(self._settings.optimizer) in STATES else 1
             self._divided = vectors
-            self._updates = [
-                (UpdateOps(), theta[part], gradient[part], {name: array[part] for name, array in state.items()})
-                for part in pieces.cuts(theta.size, count)
-            ] if count > 1 else [(UpdateOps(), theta, gradient, state)]
+            self._updates = (
+                [
+                    (UpdateOps(), theta[part], gradient[part], {name: array[part] for name, array in state.items()})
+                    for part in pieces.cuts(theta.size, count)
+                ]
+                if count > 1
+                else [(UpdateOps(), theta, gradient, state)]
+            )
         return self._updates
 
     def _add(self, rows, loss, reconstruction, latent) -> None:

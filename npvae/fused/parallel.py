@@ -18,8 +18,8 @@ FUTEX = {"x86_64": 202, "amd64": 202, "aarch64": 98, "arm64": 98}
 def run(program, plan: np.ndarray, threads: int) -> None:
     """Run the plan on ``threads`` threads, this one among them, and wait for all.
 
-    Nobody waits for a thread that has not come: its shares are done by those that are there, with the same result. So this
-    one begins at once, and where the system gives no more threads it does everything.
+    Nobody waits for a thread that has not come: its shares are done by those that are there, with the same result. So
+    this one begins at once, and where the system gives no more threads it does everything.
     """
     address = plan.ctypes.data
     plan[Train.THREADS] = threads

@@ -41,7 +41,10 @@ def settings_fields(settings, codes) -> dict[str, int]:
     """
     flush, flush_2 = [*settings.optimizer.flush_intervals().values(), 0, 0][:2]
     return {
-        "OPTIMIZER": codes[rule(settings.optimizer)], "FLUSH": flush, "FLUSH_2": flush_2, "SEED": settings.seed,
+        "OPTIMIZER": codes[rule(settings.optimizer)],
+        "FLUSH": flush,
+        "FLUSH_2": flush_2,
+        "SEED": settings.seed,
         "NOISE_PURPOSE": PURPOSES["latent noise"],
         "BINARIZE_PURPOSE": PURPOSES["binarize"] if settings.binarize == "dynamic" else 0,
     }
@@ -78,8 +81,8 @@ def update_rates(optimizer, rates, step: int) -> np.ndarray:
 
 
 def sums_by_name(head, latent) -> dict:
-    """A program's sums over rows, in nats: of loss, reconstruction and, where it is not the ELBO, the bound; of KL, mu and
-    mu^2 by latent dimension."""
+    """A program's sums over rows, in nats: of loss, reconstruction and, where it is not the ELBO, the bound; of KL, mu
+    and mu^2 by latent dimension."""
     kl, mu, mu_squared = latent
     numbers = {name: float(value) for name, value in zip(("loss", "reconstruction", "bound"), head, strict=False)}
     return {**numbers, "kl_per_dimension": kl, "mu": mu, "mu_squared": mu_squared}

@@ -4,7 +4,8 @@ A small model's step is over in less time than two cores need to hand each other
 depends on where the system has put them; and a core that other work keeps busy makes all others wait for it. So the
 number is not computed but tried: all threads first, then half as many, and on in the direction that was faster. What
 was slower is tried again when that costs no more than a hundredth of the time, so that a change of the machine is
-noticed; and at once, if the number in use has become much slower than it was. Results do not depend on the number of threads, so none of their bits depends on the clock.
+noticed; and at once, if the number in use has become much slower than it was. Results do not depend on the number of
+threads, so none of their bits depends on the clock.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ TRIAL_SECONDS = 0.02
 SHARE_FOR_TRIALS = 0.01
 #: Trials of as fast a number cost nothing, but stretches of so many trials' length lie between them all the same.
 FEWEST_BETWEEN = 10
-#: A number in use whose time has grown by this factor since its last trial may no longer be the best: the others are tried.
+#: A number in use whose time has grown by this factor since its last trial may no longer be the best: the others are
+#: tried.
 ALARM = 1.6
 #: A number takes the place of the one in use if its time is less than this part of the other's.
 MARGIN = 0.97
@@ -47,7 +49,9 @@ class ThreadChoice:
         return self._place != self._best
 
     def steps_of_trial(self) -> int | None:
-        """How many steps to take in a trial before ``ran`` is told, by the time of the number in use; None where it is no trial."""
+        """How many steps to take in a trial before ``ran`` is told, by the time of the number in use; None where it
+        is no trial.
+        """
         if not self.is_trial:
             return None
         return max(1, math.ceil((TRIAL_SECONDS - self._seconds) / self._times[self._best]))

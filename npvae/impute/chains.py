@@ -5,8 +5,8 @@
     z  <- z~  with probability a, else it stays
     x_h ~ p(x_h|z)
 
-**pseudo-Gibbs**: a = 1. The chain's distribution is p(x_h|x_o) only if q(z|x) is the posterior; the worse the encoder, the
-further off.
+**pseudo-Gibbs**: a = 1. The chain's distribution is p(x_h|x_o) only if q(z|x) is the posterior; the worse the encoder,
+the further off.
 
 **Metropolis-within-Gibbs**: q(z|x) is only what proposes. With the joint density of z and x_h given x_o for target,
 
@@ -17,22 +17,23 @@ proposal of higher weight is always taken. Whatever the encoder, the chain's dis
 that begins far away stays there for long, since a bad z has filled in what fits it; so it begins with some steps of
 pseudo-Gibbs.
 
-With several proposals z~_1 .. z~_N a step, one of them or the present z is chosen with probability v, their share of the
-weights exp(r): iterated sampling-importance-resampling, which keeps the same distribution and moves more often. Where much is
-missing, x_h binds z to what it was, and a single proposal is seldom taken.
+With several proposals z~_1 .. z~_N a step, one of them or the present z is chosen with probability v, their share of
+the weights exp(r): iterated sampling-importance-resampling, which keeps the same distribution and moves more often.
+Where much is missing, x_h binds z to what it was, and a single proposal is seldom taken.
 
 A row whose numbers leave the dtype, as a decoder may drive them that was never trained there, begins anew.
 
-What is kept: the mean of E[x_h|z] over the steps after those (each the expectation of that step's draw: less noise than the
-draws), draws at equal distances, and by row: how often a proposal was accepted; the effective sample size and the spread
-between chains, both of the sum of the row's missing features.
+What is kept: the mean of E[x_h|z] over the steps after those (each the expectation of that step's draw: less noise than
+the draws), draws at equal distances, and by row: how often a proposal was accepted; the effective sample size and the
+spread between chains, both of the sum of the row's missing features.
 
     ESS    = T W / (b var(means of stretches of b steps))        T steps, W the variance over them, b = floor(sqrt(T))
     spread = sqrt(1 + var(means of chains) / W)                  near 1 if all chains tell the same (Gelman and Rubin's R)
 
-Sources: Rezende, Mohamed & Wierstra (2014), appendix F, for pseudo-Gibbs; Mattei & Frellsen (2018), "Leveraging the exact
-likelihood of deep latent variable models", section 4.2; Andrieu, Doucet & Holenstein (2010), "Particle Markov chain Monte
-Carlo methods", section 4.1, for several proposals; Gelman & Rubin (1992), "Inference from iterative simulation".
+Sources: Rezende, Mohamed & Wierstra (2014), appendix F, for pseudo-Gibbs; Mattei & Frellsen (2018), "Leveraging the
+exact likelihood of deep latent variable models", section 4.2; Andrieu, Doucet & Holenstein (2010), "Particle Markov
+chain Monte Carlo methods", section 4.1, for several proposals; Gelman & Rubin (1992), "Inference from iterative
+simulation".
 """
 
 from __future__ import annotations
@@ -52,16 +53,28 @@ ROWS = 1000
 
 
 def chain_imputation(
-    model, theta, x, completed, seed: int, *, metropolis: bool = True, steps: int = 200, warm_up: int = 50, chains: int = 1,
-    proposals: int = 1, draws: int = 0, progress=None, view=None,
+    model,
+    theta,
+    x,
+    completed,
+    seed: int,
+    *,
+    metropolis: bool = True,
+    steps: int = 200,
+    warm_up: int = 50,
+    chains: int = 1,
+    proposals: int = 1,
+    draws: int = 0,
+    progress=None,
+    view=None,
 ) -> Imputation:
     """Fill in x (N, I) with NaN by ``chains`` chains of ``steps`` steps each, after ``warm_up`` steps of pseudo-Gibbs.
 
-    model: of complete rows (``Architecture.missing`` False). x, completed: NumPy arrays of theta's dtype; completed: x with
-    numbers in the place of NaN, where the chains begin. view: the EncoderView of a model with one. proposals: N, a step of Metropolis-within-Gibbs. draws: M, at most
-    chains * steps, equally far from each other.
-    diagnostics: ``acceptance``, ``effective_sample_size`` (of all chains together), ``spread`` (nan for one chain).
-    InputError: a number is out of range, or so many proposals do not fit into memory.
+    model: of complete rows (``Architecture.missing`` False). x, completed: NumPy arrays of theta's dtype; completed: x
+    with numbers in the place of NaN, where the chains begin. view: the EncoderView of a model with one. proposals: N, a
+    step of Metropolis-within-Gibbs. draws: M, at most chains * steps, equally far from each other. diagnostics:
+    ``acceptance``, ``effective_sample_size`` (of all chains together), ``spread`` (nan for one chain). InputError: a
+    number is out of range, or so many proposals do not fit into memory.
     """
     steps, warm_up = check.whole_number("steps", steps, 4), check.whole_number("warm_up", warm_up, 0)
     chains, draws = check.whole_number("chains", chains, 1), check.whole_number("draws", draws, 0)
@@ -71,7 +84,10 @@ def chain_imputation(
     mean, drawn = np.empty((rows, features), x.dtype), np.empty((draws, rows, features), x.dtype)
     diagnostics = {name: np.empty(rows) for name in ("acceptance", "effective_sample_size", "spread")}
     refuse_what_does_not_fit(
-        model.ops, "proposals", proposals, min(rows, ROWS) * x.itemsize * numbers_a_decoded_sample(model.architecture, False),
+        model.ops,
+        "proposals",
+        proposals,
+        min(rows, ROWS) * x.itemsize * numbers_a_decoded_sample(model.architecture, False),
         f"for those of {min(rows, ROWS)} rows",
     )
     views = model.views(theta)
@@ -152,7 +168,9 @@ class Chain:
         u = self._stream.uniform(log_weights.shape[1:])
         log_weights = np.where(np.isnan(log_weights), -math.inf, log_weights)
         log_weights[-1] = np.maximum(log_weights[-1], -1e300)  # where no sample has a weight it stays
-        if len(log_weights) == 2:  # Metropolis: the proposal with probability min(1, exp(proposed - present)); 1 - u is never 0
+        if (
+            len(log_weights) == 2
+        ):  # Metropolis: the proposal with probability min(1, exp(proposed - present)); 1 - u is never 0
             return np.where(np.log1p(-u) < log_weights[0] - log_weights[1], 0, 1)
         weights = np.exp(log_weights - log_weights.max(axis=0))
         ends = np.cumsum(weights, axis=0)
@@ -188,11 +206,13 @@ class _Moments:
     def effective_sample_size(self) -> np.ndarray:
         """From 1 to the number of steps."""
         whole = self.steps // self._stretch
-        means = self._sums[:whole * self._stretch].reshape(whole, self._stretch, -1).mean(axis=1)
+        means = self._sums[: whole * self._stretch].reshape(whole, self._stretch, -1).mean(axis=1)
         between = self._stretch * means.var(axis=0, ddof=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             size = self.steps * self.variance / between
-        moves = self.variance > 1e-20 * np.square(self._sums).mean(axis=0)  # a mean of equal numbers may be a rounding off
+        moves = self.variance > 1e-20 * np.square(self._sums).mean(
+            axis=0
+        )  # a mean of equal numbers may be a rounding off
         return np.clip(np.where(moves, size, 1.0), 1.0, self.steps)
 
 
@@ -206,6 +226,9 @@ def _diagnose(runs: list[_Moments]) -> dict[str, np.ndarray]:
     steps = sum(run.steps for run in runs)
     size = sum(run.effective_sample_size for run in runs)
     return {
-        "acceptance": sum(run.accepted for run in runs) / steps, "spread": spread,
-        "effective_sample_size": np.where(runs[0].missing.any(axis=1), size, steps),  # complete rows have nothing to be asked
+        "acceptance": sum(run.accepted for run in runs) / steps,
+        "spread": spread,
+        "effective_sample_size": np.where(
+            runs[0].missing.any(axis=1), size, steps
+        ),  # complete rows have nothing to be asked
     }

@@ -1,4 +1,5 @@
-"""Factor analysis: a normal distribution whose covariance is of low rank beside a diagonal; also of rows with missing entries.
+"""Factor analysis: a normal distribution whose covariance is of low rank beside a diagonal; also of rows with missing
+entries.
 
     x = m + z V + noise,   z ~ N(0, I_k),   noise ~ N(0, diag(n))      so x ~ N(m, V^T V + diag(n))
 
@@ -11,15 +12,16 @@ The maximisation regresses every column, over the rows where it is observed, on 
 
     G_d = sum_n E[t t^T] + n_d diag(1, .., 1, 0)     [V_d, m_d] = G_d^-1 sum_n x_nd E[t]     n_d = residual variance
 
-in units of the columns' deviations, in which a normal prior of unit variance on V, the second part of G_d, keeps a column of few
-observed entries in its place. What z was found to be is then standardised, which the model does not see and which spares
-many steps (parameter expansion).
+in units of the columns' deviations, in which a normal prior of unit variance on V, the second part of G_d, keeps a
+column of few observed entries in its place. What z was found to be is then standardised, which the model does not see
+and which spares many steps (parameter expansion).
 
-A step costs N D k^2 and a fit holds no matrix of D x D: for tables with more columns than a full covariance can be learnt of.
+A step costs N D k^2 and a fit holds no matrix of D x D: for tables with more columns than a full covariance can be
+learnt of.
 
-Sources: Rubin & Thayer (1982), "EM algorithms for ML factor analysis"; Liu, Rubin & Wu (1998), "Parameter expansion to accelerate
-EM"; Joreskog (1967), "Some contributions to maximum likelihood factor analysis", for ``factors``; Halko, Martinsson & Tropp (2011),
-"Finding structure with randomness", section 4.5, for the subspace iteration.
+Sources: Rubin & Thayer (1982), "EM algorithms for ML factor analysis"; Liu, Rubin & Wu (1998), "Parameter expansion to
+accelerate EM"; Joreskog (1967), "Some contributions to maximum likelihood factor analysis", for ``factors``; Halko,
+Martinsson & Tropp (2011), "Finding structure with randomness", section 4.5, for the subspace iteration.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ from npvae.missing import split
 
 #: Numbers of a piece's matrices.
 PIECE = 1 << 20
-#: Covariances of so many columns are decomposed whole; larger ones by subspace iteration, with so many vectors more than are wanted.
+#: Covariances of so many columns are decomposed whole; larger ones by subspace iteration, with so many vectors more
+#: than are wanted.
 WHOLE, MORE_VECTORS = 64, 8
 #: Noise is at least this times its column's variance.
 FLOOR = 0.01
@@ -74,11 +77,11 @@ class FactorAnalysis:
 
 
 def fit_factor_analysis(
-    x: np.ndarray, count: int, iterations: int = 100, tolerance: float = 1e-3, enough: Callable | None = None,
+    x: np.ndarray, count: int, iterations: int = 100, tolerance: float = 1e-3, enough: Callable | None = None
 ) -> FactorAnalysis:
-    """Factor analysis of x (N, D) with NaN with ``count`` factors, at most N - 1 and D, by so many steps of EM, or until the noise
-    changes by less than the share ``tolerance`` in the mean. enough: says before a step that there is no time for it; without any step the
-    factors are principal components."""
+    """Factor analysis of x (N, D) with NaN with ``count`` factors, at most N - 1 and D, by so many steps of EM, or
+    until the noise changes by less than the share ``tolerance`` in the mean. enough: says before a step that there is
+    no time for it; without any step the factors are principal components."""
     rows, columns = x.shape
     filled, observed = split(np, x.astype(np.float64))
     seen = np.maximum(observed.sum(axis=0), 1)
@@ -137,13 +140,14 @@ def _step(model: FactorAnalysis, y, observed, squares, seen) -> FactorAnalysis:
 
 
 def factors_of(
-    multiply, variance: np.ndarray, count: int, iterations: int = 200, floor: float = FLOOR, tolerance: float = 1e-4,
+    multiply, variance: np.ndarray, count: int, iterations: int = 200, floor: float = FLOOR, tolerance: float = 1e-4
 ):
-    """``(V, noise)``, (count, D) and (D,): V^T V + diag(noise) near a covariance (D, D), by the fixed point of the likelihood's
-    equations: factors of the covariance scaled by the noise, then the noise from what they leave.
+    """``(V, noise)``, (count, D) and (D,): V^T V + diag(noise) near a covariance (D, D), by the fixed point of the
+    likelihood's equations: factors of the covariance scaled by the noise, then the noise from what they leave.
 
-    multiply(Q): the covariance times Q (D, l). variance: its diagonal. It ends after so many steps, or when no noise changes by more
-    than the share ``tolerance``. noise is at least ``floor`` times each column's variance. More factors than columns are zero.
+    multiply(Q): the covariance times Q (D, l). variance: its diagonal. It ends after so many steps, or when no noise
+    changes by more than the share ``tolerance``. noise is at least ``floor`` times each column's variance. More factors
+    than columns are zero.
     """
     columns, noise = len(variance), 0.5 * variance
     whole = columns <= max(WHOLE, count + MORE_VECTORS)
@@ -156,6 +160,7 @@ def factors_of(
         if whole:
             values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
         else:  # a turn of the subspace, which has the one of the step before to begin with, and the covariance in it
+
             def scaled(Q, scale=scale):
                 return multiply(Q / scale[:, None]) / scale[:, None]
 

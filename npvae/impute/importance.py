@@ -5,11 +5,11 @@
     E[x_h | x_o]  ~  sum_k v_k E[x_h | z_k]                        single imputation
     x_h           ~  p(x_h | z_j),  j drawn with probability v_j   multiple imputation: sampling-importance-resampling
 
-Both become exact as K grows: the posterior is then the model's own, not the encoder's. ESS = 1 / sum_k v_k^2 says of how
-many samples a row's answer consists; where it is near 1, one sample has decided.
+Both become exact as K grows: the posterior is then the model's own, not the encoder's. ESS = 1 / sum_k v_k^2 says of
+how many samples a row's answer consists; where it is near 1, one sample has decided.
 
-With ``enough``, a row begins with a twentieth of the samples, and takes a fifth and then all of them only while its ESS is below that:
-the error that sampling leaves in E[x_h | x_o] is of 1 / ESS times the variance that x_h has anyway.
+With ``enough``, a row begins with a twentieth of the samples, and takes a fifth and then all of them only while its ESS
+is below that: the error that sampling leaves in E[x_h | x_o] is of 1 / ESS times the variance that x_h has anyway.
 
 The samples of some rows at a time are kept: K (Z + 1) numbers each.
 
@@ -36,15 +36,24 @@ KEPT = 1 << 22
 
 
 def importance_imputation(
-    model, theta, x, seed: int, samples: int = 1000, draws: int = 0, at_once: int = AT_ONCE, progress=None,
-    purpose: str = "imputation noise", curves=None, enough: float | None = None,
+    model,
+    theta,
+    x,
+    seed: int,
+    samples: int = 1000,
+    draws: int = 0,
+    at_once: int = AT_ONCE,
+    progress=None,
+    purpose: str = "imputation noise",
+    curves=None,
+    enough: float | None = None,
 ) -> Imputation:
     """Fill in x (N, D), an array of the backend, NaN where something is missing, from ``samples`` samples of z a row.
 
-    draws: M, how many times. purpose: of the samples' random numbers. progress: called with the number of rows done. curves: functions of
-    the array module and an array, by column: there the mean is E[curve(x_h) | x_o]. enough: the effective sample size with which
-    a row needs no more samples; None: all rows take all. diagnostics: ``effective_sample_size``.
-    InputError: a number is out of range.
+    draws: M, how many times. purpose: of the samples' random numbers. progress: called with the number of rows done.
+    curves: functions of the array module and an array, by column: there the mean is E[curve(x_h) | x_o]. enough: the
+    effective sample size with which a row needs no more samples; None: all rows take all. diagnostics:
+    ``effective_sample_size``. InputError: a number is out of range.
     """
     samples = check.whole_number("samples", samples, 1)
     draws = check.whole_number("draws", draws, 0)
@@ -53,7 +62,10 @@ def importance_imputation(
     rows, latent_dim, features = x.shape[0], architecture.latent_dim, architecture.n_features
     dtype = ops.dtype_name(x)
     refuse_what_does_not_fit(
-        ops, "at_once", min(at_once, rows * samples), np.dtype(dtype).itemsize * numbers_a_decoded_sample(architecture, False),
+        ops,
+        "at_once",
+        min(at_once, rows * samples),
+        np.dtype(dtype).itemsize * numbers_a_decoded_sample(architecture, False),
         "for the samples that are decoded together",
     )
     views = model.views(theta)
@@ -72,7 +84,9 @@ def importance_imputation(
                 here = pending[part]
                 gone = ~observed[here].all(axis=0)
                 curved = {i: curve for i, curve in (curves or {}).items() if gone[i]}
-                found = _weighted(model, views, ops.take_rows(x, ops.asarray(here)), seed, purpose, here, count, piece, curved, gone)
+                found = _weighted(
+                    model, views, ops.take_rows(x, ops.asarray(here)), seed, purpose, here, count, piece, curved, gone
+                )
                 mean[here], size[here] = found.mean, found.effective_sample_size
                 if draws:
                     u = np.stack([random.uniform(seed, "imputation choice", row, (draws,)) for row in here])
@@ -84,10 +98,12 @@ def importance_imputation(
                 pending = pending[size[pending] < enough]
     drawn = None
     if draws:
-        drawn = np.stack([
-            np.where(observed, observed_x, model.draw(views, z, random.Stream(seed, "imputation draw", i)))
-            for i, z in enumerate(chosen)
-        ])
+        drawn = np.stack(
+            [
+                np.where(observed, observed_x, model.draw(views, z, random.Stream(seed, "imputation draw", i)))
+                for i, z in enumerate(chosen)
+            ]
+        )
     return Imputation(np.where(observed, observed_x, mean), drawn, {"effective_sample_size": size})
 
 
@@ -116,8 +132,8 @@ class _Weighted:
 
 
 def _weighted(model, views, x, seed, purpose, places, samples, piece, curves, wanted) -> _Weighted:
-    """``samples`` samples of z for the rows x, which stand at ``places`` among all, decoded ``piece`` at a time; sums have the
-    largest weight taken out."""
+    """``samples`` samples of z for the rows x, which stand at ``places`` among all, decoded ``piece`` at a time; sums
+    have the largest weight taken out."""
     ops, latent_dim = model.ops, model.architecture.latent_dim
     dtype, rows = ops.dtype_name(x), len(places)
     (mu, logvar), _ = model.encode(views, x)

@@ -8,7 +8,8 @@
                     twenty steps of pseudo-Gibbs filled in
     auto            metropolis for a model of complete rows, importance for one that was trained on incomplete ones
 
-A model that was trained with ``missing`` has an encoder for incomplete rows, so no chain is needed to complete them first.
+A model that was trained with ``missing`` has an encoder for incomplete rows, so no chain is needed to complete them
+first.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ PRIOR_DRAWS = 1000
 
 
 class OnIncompleteRows(Model):
-    """A model of complete rows, asked about incomplete ones: rows are x with NaN, and behind it what the encoder sees of x completed,
-    (B, 2 I).
+    """A model of complete rows, asked about incomplete ones: rows are x with NaN, and behind it what the encoder sees
+    of x completed, (B, 2 I).
 
     The encoder sees the completed row, the likelihood what is observed.
     """
@@ -42,14 +43,27 @@ class OnIncompleteRows(Model):
 
 
 def impute(
-    model, theta, x: np.ndarray, seed: int, method: str = "auto", *, draws: int = 0, samples: int = 1000, steps: int = 200,
-    warm_up: int = 50, chains: int = 1, proposals: int = 10, progress=None, view=None,
+    model,
+    theta,
+    x: np.ndarray,
+    seed: int,
+    method: str = "auto",
+    *,
+    draws: int = 0,
+    samples: int = 1000,
+    steps: int = 200,
+    warm_up: int = 50,
+    chains: int = 1,
+    proposals: int = 10,
+    progress=None,
+    view=None,
 ) -> Imputation:
-    """Fill in x (N, I), NumPy, of theta's dtype, with NaN; theta: (P,), on the backend; view: the EncoderView of a model with one.
+    """Fill in x (N, I), NumPy, of theta's dtype, with NaN; theta: (P,), on the backend; view: the EncoderView of a
+    model with one.
 
-    samples: of importance. steps, warm_up, chains: of the chains; proposals: a step of "metropolis". progress: called with the
-    number of rows done.
-    InputError, UnknownNameError: an argument is not what it must be, or the method does not suit the model.
+    samples: of importance. steps, warm_up, chains: of the chains; proposals: a step of "metropolis". progress: called
+    with the number of rows done. InputError, UnknownNameError: an argument is not what it must be, or the method does
+    not suit the model.
     """
     incomplete = model.architecture.missing
     check.one_of("method", method, METHODS)
@@ -66,20 +80,41 @@ def impute(
         check.at_most("draws", draws, 0, "a single pass has none")
         return _single_pass(model, theta, x, view)
     if incomplete:
-        raise InputError(f"method {method!r} needs a model of complete rows; this one was trained with missing=True: "
-                         "use 'importance'")
+        raise InputError(
+            f"method {method!r} needs a model of complete rows; this one was trained with missing=True: "
+            "use 'importance'"
+        )
     start = np.broadcast_to(_prior_mean(model, theta, seed, x.dtype), x.shape)
     if method == "importance":
         found = chain_imputation(
-            model, theta, x, start, seed, metropolis=False, steps=STEPS_TO_COMPLETE, warm_up=STEPS_TO_COMPLETE, view=view
+            model,
+            theta,
+            x,
+            start,
+            seed,
+            metropolis=False,
+            steps=STEPS_TO_COMPLETE,
+            warm_up=STEPS_TO_COMPLETE,
+            view=view,
         )
         seen = found.mean if view is None else view.of(found.mean).astype(x.dtype)
         rows = model.ops.asarray(np.concatenate([x, seen], axis=1))
         asked = OnIncompleteRows(model.architecture, model.ops)
         return importance_imputation(asked, theta, rows, seed, samples, draws, progress=progress)
     return chain_imputation(
-        model, theta, x, start, seed, metropolis=method == "metropolis", steps=steps, warm_up=warm_up, chains=chains,
-        proposals=proposals, draws=draws, progress=progress, view=view,
+        model,
+        theta,
+        x,
+        start,
+        seed,
+        metropolis=method == "metropolis",
+        steps=steps,
+        warm_up=warm_up,
+        chains=chains,
+        proposals=proposals,
+        draws=draws,
+        progress=progress,
+        view=view,
     )
 
 

@@ -8,15 +8,15 @@
     S <- mean of (completed - m)(completed - m)^T + Cov[x_h | x_o] at its place, + ridge
 
 It is the linear-Gaussian model with as many latent dimensions as features, its maximum found without a gradient. To a
-network it gives a start: a completed row for the encoder to see, and by factor analysis (factor_analysis.py) the linear paths
-(start.py).
+network it gives a start: a completed row for the encoder to see, and by factor analysis (factor_analysis.py) the linear
+paths (start.py).
 
 Both come from the precision P = S^-1, which is computed once a step: with P_hh the block of what is missing,
 
     Cov[x_h | x_o] = P_hh^-1        E[x_h | x_o] = m_h - P_hh^-1 P_ho (x_o - m_o)
 
-so a row costs the inverse of a matrix as large as its missing entries are many, and a complete row nothing. Rows with equally
-many missing entries are worked on together, in pieces.
+so a row costs the inverse of a matrix as large as its missing entries are many, and a complete row nothing. Rows with
+equally many missing entries are worked on together, in pieces.
 
 Source: Little & Rubin (2002), "Statistical analysis with missing data", section 11.2.
 """
@@ -80,13 +80,15 @@ def operations_of(x: np.ndarray) -> float:
     return float((np.isnan(x).sum(axis=1, dtype=np.float64) ** 3).sum())
 
 
-def fit_normal(x: np.ndarray, iterations: int | None = None, ridge: float = 1e-3, enough: Callable | None = None) -> Normal:
-    """The normal distribution of x (N, D) with NaN after so many steps of EM from independent columns; None: 50, or as many
-    of a table of hundreds of columns as take about a minute, at least 3.
+def fit_normal(
+    x: np.ndarray, iterations: int | None = None, ridge: float = 1e-3, enough: Callable | None = None
+) -> Normal:
+    """The normal distribution of x (N, D) with NaN after so many steps of EM from independent columns; None: 50, or as
+    many of a table of hundreds of columns as take about a minute, at least 3.
 
     ridge: added to the variance of every column, times that column's own: where columns determine each other, the
-    likelihood would grow without end. enough: says before a step that there is no time for it; without any step columns are independent,
-    with the means and variances of what is observed.
+    likelihood would grow without end. enough: says before a step that there is no time for it; without any step columns
+    are independent, with the means and variances of what is observed.
     """
     if iterations is None:
         iterations = int(np.clip(OPERATIONS // max(operations_of(x), 1.0), 3, 50))

@@ -5,14 +5,14 @@
     encoder    mu = (x - m) N,  N = diag(1/n) V^T C,   C = (I + V diag(1/n) V^T)^-1    linear path N, bias -m N
                logvar_j = sum_i observed_i log(C_jj) A_ij / sum_l A_lj,   A_ij = V_ji^2 / n_i,  then 0.2 more
 
-E[z | x_o] is linear in E[x | x_o], so on rows that the normal distribution has completed the mean of the posterior is exact,
-whatever is missing. The precision is 1 + sum_i observed_i A_ij on the diagonal; its logarithm is replaced by the straight line
-between nothing observed, the prior's 0, and everything, log C_jj, which is above it; that latent dimensions depend on each
-other where something is missing it does not know. All that is not linear is left to the hidden layers, whose last weights
-begin at a tenth of their size.
+E[z | x_o] is linear in E[x | x_o], so on rows that the normal distribution has completed the mean of the posterior is
+exact, whatever is missing. The precision is 1 + sum_i observed_i A_ij on the diagonal; its logarithm is replaced by the
+straight line between nothing observed, the prior's 0, and everything, log C_jj, which is above it; that latent
+dimensions depend on each other where something is missing it does not know. All that is not linear is left to the
+hidden layers, whose last weights begin at a tenth of their size.
 
-A network that begins here has no need to find, from a few hundred rows, what linear algebra knows, and where there is nothing
-else to find it is stopped early and stays as good as the normal distribution.
+A network that begins here has no need to find, from a few hundred rows, what linear algebra knows, and where there is
+nothing else to find it is stopped early and stays as good as the normal distribution.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ WIDER = 0.2
 
 
 def start_from(model, theta, normal: Normal | FactorAnalysis, view: EncoderView | None = None) -> None:
-    """Change theta (P,), in place, of a model with linear paths and completed rows, to what the normal distribution says.
+    """Change theta (P,), in place, of a model with linear paths and completed rows, to what the normal distribution
+    says.
 
     view: where the normal distribution is of what the encoder sees of x, as completed rows are too; None: of x.
     """

@@ -54,16 +54,6 @@ def sigmoid(xp, a):
     return xp.where(a >= 0, xp.ones_like(t), t) / (1.0 + t)
 
 
-FORWARD = {
-    "identity": identity_forward,
-    "relu": relu_forward,
-    "tanh": tanh_forward,
-    "softplus": softplus_forward,
-}
-BACKWARD = {
-    "identity": identity_backward,
-    "relu": relu_backward,
-    "tanh": tanh_backward,
-    "softplus": softplus_backward,
-}
+FORWARD = {"identity": identity_forward, "relu": relu_forward, "tanh": tanh_forward, "softplus": softplus_forward}
+BACKWARD = {"identity": identity_backward, "relu": relu_backward, "tanh": tanh_backward, "softplus": softplus_backward}
 NAMES = tuple(FORWARD)

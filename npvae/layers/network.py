@@ -7,8 +7,9 @@ Backwards through the chain; the heads' gradients by their common input add up:
 
     dh = sum_k dout_k W_k^T       dV_k = x^T dout_k,  dx gets sum_k dout_k V_k^T
 
-Parameters and gradients are mappings of named tensors: ``NAME/W`` and ``NAME/b`` for the layer NAME. With a linear path the
-hidden layers need only learn what is not linear: where nothing is, the model is a factor analysis, and as good as one.
+Parameters and gradients are mappings of named tensors: ``NAME/W`` and ``NAME/b`` for the layer NAME. With a linear path
+the hidden layers need only learn what is not linear: where nothing is, the model is a factor analysis, and as good as
+one.
 """
 
 from __future__ import annotations
@@ -96,9 +97,7 @@ def heads(ops, parameters, h, layers, need_dx: bool):
     ``backward(doutputs, gradient)`` overwrites the layers' tensors in ``gradient`` and returns dh, or None
     without ``need_dx``.
     """
-    pairs = [
-        dense(ops, h, parameters[layer.W], parameters[layer.b], layer.activation, need_dx) for layer in layers
-    ]
+    pairs = [dense(ops, h, parameters[layer.W], parameters[layer.b], layer.activation, need_dx) for layer in layers]
 
     def backward(doutputs, gradient):
         dh = None
@@ -114,7 +113,9 @@ def heads(ops, parameters, h, layers, need_dx: bool):
 
 
 def linear_paths(ops, parameters, x, paths, need_dx: bool):
-    """Return ``(outputs, backward)`` of x V for every path, None where there is none; ``backward`` as that of ``heads``."""
+    """Return ``(outputs, backward)`` of x V for every path, None where there is none; ``backward`` as that of
+    ``heads``.
+    """
     layers = []
     for path in paths:
         if path is None:
@@ -137,16 +138,23 @@ def linear_paths(ops, parameters, x, paths, need_dx: bool):
 
 
 def joined_heads(ops, parameters, h, x, layers, paths, need_dx: bool):
-    """Heads and linear paths of as many heads as a table's decoder has, by one product: [h | x] times their matrices side by side.
+    """Heads and linear paths of as many heads as a table's decoder has, by one product: [h | x] times their matrices
+    side by side.
 
-    Return ``(outputs, backward)``; ``backward(doutputs, gradient)`` overwrites all their tensors and gives ``(dh, dx)``, dx None without
-    ``need_dx`` or paths.
+    Return ``(outputs, backward)``; ``backward(doutputs, gradient)`` overwrites all their tensors and gives ``(dh,
+    dx)``, dx None without ``need_dx`` or paths.
     """
     xp, units = ops.xp, h.shape[1]
     ends = [sum(layer.outputs for layer in layers[:i]) for i in range(len(layers) + 1)]
-    W, b = (ops.concat(tuple(parameters[name] for name in names), axis=-1) for names in zip(*((layer.W, layer.b) for layer in layers), strict=True))
+    W, b = (
+        ops.concat(tuple(parameters[name] for name in names), axis=-1)
+        for names in zip(*((layer.W, layer.b) for layer in layers), strict=True)
+    )
     if paths:
-        V = tuple(xp.zeros((x.shape[1], layer.outputs), dtype=x.dtype) if path is None else parameters[path.V] for layer, path in zip(layers, paths, strict=True))
+        V = tuple(
+            xp.zeros((x.shape[1], layer.outputs), dtype=x.dtype) if path is None else parameters[path.V]
+            for layer, path in zip(layers, paths, strict=True)
+        )
         h, W = ops.concat((h, x), axis=1), ops.concat((W, ops.concat(V, axis=1)), axis=0)
     y, layer_backward = dense(ops, h, W, b)
 
@@ -159,7 +167,7 @@ def joined_heads(ops, parameters, h, x, layers, paths, need_dx: bool):
                 gradient[paths[i].V][...] = dW[units:, some]
         return d[:, :units], d[:, units:] if paths and need_dx else None
 
-    return tuple(y[:, ends[i]:ends[i + 1]] for i in range(len(layers))), backward
+    return tuple(y[:, ends[i] : ends[i + 1]] for i in range(len(layers))), backward
 
 
 def network(ops, parameters, x, hidden, head_layers, need_dx: bool, paths=()):

@@ -5,7 +5,8 @@
 
     pairs: labelled rows in order, then unlabelled rows with class 0, then with class 1, ...       P = L + C U
 
-What depends on x alone is computed once a row and spread over its pairs; backwards the pairs' gradients of a row add up.
+What depends on x alone is computed once a row and spread over its pairs; backwards the pairs' gradients of a row add
+up.
 """
 
 from __future__ import annotations
@@ -24,23 +25,23 @@ class Pairs:
         self.labelled, self.unlabelled, self.classes = len(labels), unlabelled, classes
         every = np.concatenate([labels, np.repeat(np.arange(classes), unlabelled)])
         self.one_hot = ops.asarray(np.eye(classes, dtype=dtype)[every])
-        self.one_hot_labels = self.one_hot[:self.labelled, :]  #: (L, C)
+        self.one_hot_labels = self.one_hot[: self.labelled, :]  #: (L, C)
 
     def spread(self, rows):
         """(P, K) of (L + U, K): each row for each of its pairs."""
         if not self.unlabelled:
             return rows
-        return self._ops.concat([rows[:self.labelled, :], *[rows[self.labelled:, :]] * self.classes])
+        return self._ops.concat([rows[: self.labelled, :], *[rows[self.labelled :, :]] * self.classes])
 
     def gather(self, pairs):
         """(L + U, K) of (P, K): the sum over each row's pairs."""
         if not self.unlabelled:
             return pairs
-        return self._ops.concat([pairs[:self.labelled, :], self._xp.sum(self.by_class(pairs), axis=0)])
+        return self._ops.concat([pairs[: self.labelled, :], self._xp.sum(self.by_class(pairs), axis=0)])
 
     def by_class(self, pairs):
         """(C, U, ...) of (P, ...): those of the unlabelled rows."""
-        return self._xp.reshape(pairs[self.labelled:, ...], (self.classes, self.unlabelled, *pairs.shape[1:]))
+        return self._xp.reshape(pairs[self.labelled :, ...], (self.classes, self.unlabelled, *pairs.shape[1:]))
 
     def join(self, labelled, by_class):
         """(P, ...) of (L, ...) and (C, U, ...)."""

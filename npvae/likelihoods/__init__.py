@@ -11,11 +11,7 @@ from npvae.likelihoods.categorical import Categorical
 from npvae.likelihoods.continuous_bernoulli import ContinuousBernoulli
 from npvae.likelihoods.dirichlet_multinomial import DirichletMultinomial
 from npvae.likelihoods.gaussian_fixed import Gaussian, SquaredError
-from npvae.likelihoods.gaussian_learned import (
-    GaussianDecoder,
-    GaussianOneVariance,
-    GaussianPerFeature,
-)
+from npvae.likelihoods.gaussian_learned import GaussianDecoder, GaussianOneVariance, GaussianPerFeature
 from npvae.likelihoods.known import KNOWN, get
 from npvae.likelihoods.multinomial import Multinomial
 from npvae.likelihoods.negative_binomial import NegativeBinomial
@@ -27,17 +23,32 @@ from npvae.likelihoods.table import Table
 KNOWN.update(
     (kind.name, kind)
     for kind in (
-        Bernoulli, SquaredError, Gaussian, GaussianOneVariance, GaussianPerFeature, GaussianDecoder, ContinuousBernoulli,
-        StudentT, Bounded, Categorical, Ordinal, Poisson, NegativeBinomial, Multinomial, DirichletMultinomial, Table,
+        Bernoulli,
+        SquaredError,
+        Gaussian,
+        GaussianOneVariance,
+        GaussianPerFeature,
+        GaussianDecoder,
+        ContinuousBernoulli,
+        StudentT,
+        Bounded,
+        Categorical,
+        Ordinal,
+        Poisson,
+        NegativeBinomial,
+        Multinomial,
+        DirichletMultinomial,
+        Table,
     )
 )
 
 
 def register(kind: type[Likelihood]) -> type[Likelihood]:
-    """Make a likelihood of one's own known by its ``name``: to ``VAE(likelihood=...)``, to saving and to loading. Also a decorator.
+    """Make a likelihood of one's own known by its ``name``: to ``VAE(likelihood=...)``, to saving and to loading. Also
+    a decorator.
 
-    It holds for this process: a program that loads such a model registers the class first. InputError: it has no name, or one that
-    another class has. InputTypeError: it is no subclass of :class:`Likelihood`.
+    It holds for this process: a program that loads such a model registers the class first. InputError: it has no name,
+    or one that another class has. InputTypeError: it is no subclass of :class:`Likelihood`.
     """
     if not (isinstance(kind, type) and issubclass(kind, Likelihood)):
         raise InputTypeError(f"register takes a subclass of npvae.likelihoods.Likelihood, got {kind!r}")
@@ -68,7 +79,26 @@ def unknown_kinds(likelihood: Likelihood) -> str:
 
 
 __all__ = [
-    "KNOWN", "Bernoulli", "Bounded", "Categorical", "ContinuousBernoulli", "DirichletMultinomial", "Gaussian", "GaussianDecoder",
-    "GaussianOneVariance", "GaussianPerFeature", "Likelihood", "Multinomial", "NegativeBinomial", "Ordinal", "Poisson", "SquaredError", "StudentT", "Table",
-    "get", "is_known", "register", "unknown_kinds",
+    "KNOWN",
+    "Bernoulli",
+    "Bounded",
+    "Categorical",
+    "ContinuousBernoulli",
+    "DirichletMultinomial",
+    "Gaussian",
+    "GaussianDecoder",
+    "GaussianOneVariance",
+    "GaussianPerFeature",
+    "Likelihood",
+    "Multinomial",
+    "NegativeBinomial",
+    "Ordinal",
+    "Poisson",
+    "SquaredError",
+    "StudentT",
+    "Table",
+    "get",
+    "is_known",
+    "register",
+    "unknown_kinds",
 ]

@@ -26,10 +26,12 @@ class Likelihood(ABC):
     reconstruction_label = "-log p(x|z)"
     #: Whether ``mean`` takes curves, and which columns are wanted: of columns of several kinds.
     has_curves = False
-    #: Whether the term of a column depends on the numbers of that column alone: of every head, and of its own parameters that have as
-    #: many; all others are one number. Such a likelihood of one column is a column of the likelihood of many.
+    #: Whether the term of a column depends on the numbers of that column alone: of every head, and of its own
+    #: parameters that have as many; all others are one number. Such a likelihood of one column is a column of the
+    #: likelihood of many.
     elementwise = False
-    #: Whether the data are counts, of which an encoder sees the logarithm (encoder_view.py), and the biases fit the data by default.
+    #: Whether the data are counts, of which an encoder sees the logarithm (encoder_view.py), and the biases fit the
+    #: data by default.
     counts = False
 
     def config(self) -> dict:
@@ -64,7 +66,8 @@ class Likelihood(ABC):
         """E[x|z], (B, I)."""
 
     def quadrature(self, ops, outputs, parameters):
-        """Pairs of a weight and points (B, I), such that E[f(x)|z] is about the weighted sum of f(points), for smooth f elementwise.
+        """Pairs of a weight and points (B, I), such that E[f(x)|z] is about the weighted sum of f(points), for smooth f
+        elementwise.
 
         A likelihood that knows no better gives its mean, of weight 1.
         """
@@ -75,8 +78,8 @@ class Likelihood(ABC):
         """One draw from p(x|z), (B, I), from NumPy arrays and the noise of a :class:`npvae.random.Stream`."""
 
     def joined(self, columns: int, other: Likelihood, other_columns: int) -> Likelihood | None:
-        """One likelihood of so many columns of this one, and then as many of another; None: there is none. By default of an equal one
-        whose columns share nothing."""
+        """One likelihood of so many columns of this one, and then as many of another; None: there is none. By default
+        of an equal one whose columns share nothing."""
         return self if self.elementwise and self == other and not self.parameters(1) else None
 
     def of_columns(self, columns: slice) -> Likelihood:
@@ -84,18 +87,27 @@ class Likelihood(ABC):
         return self
 
     def variables(self, n_features: int) -> list[slice]:
-        """The columns of every variable, in order: given z, variables are independent. By default each column is one."""
+        """The columns of every variable, in order: given z, variables are independent. By default each column is
+        one.
+        """
         return [slice(i, i + 1) for i in range(n_features)]
 
     def losses_by_variable(self, ops, outputs, x, parameters, observed=None) -> list:
-        """-log p(x_v | z) of every variable v of :meth:`variables`, (B,) each: the terms of the nll. Arguments as there."""
+        """-log p(x_v | z) of every variable v of :meth:`variables`, (B,) each: the terms of the nll. Arguments as
+        there.
+        """
         if self.elementwise:
             pieces = [(tuple(head[:, v] for head in outputs), x[:, v], v) for v in self.variables(x.shape[1])]
             return [
                 self.of_columns(v).negative_log_likelihood(
-                    ops, heads, values, {name: own[v] if own.shape == (x.shape[1],) else own for name, own in parameters.items()},
-                    False, *(() if observed is None else (observed[:, v],)),
-                )[0] for heads, values, v in pieces
+                    ops,
+                    heads,
+                    values,
+                    {name: own[v] if own.shape == (x.shape[1],) else own for name, own in parameters.items()},
+                    False,
+                    *(() if observed is None else (observed[:, v],)),
+                )[0]
+                for heads, values, v in pieces
             ]
         losses = []
         for v in self.variables(x.shape[1]):
@@ -112,7 +124,8 @@ class Likelihood(ABC):
         return {}
 
     def initial_own(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """Values of the likelihood's own parameters, by name, that go with ``initial_biases``; x (N, I) has NaN where it is missing.
+        """Values of the likelihood's own parameters, by name, that go with ``initial_biases``; x (N, I) has NaN where
+        it is missing.
 
         Parameters that are not named start as ``parameters`` says.
         """
@@ -121,13 +134,15 @@ class Likelihood(ABC):
     def linear_start(self, mean, V, noise) -> dict[str, dict[str, np.ndarray]]:
         """Where x is about N(mean + z V, diag(noise)): tensors at which p(x|z) is that, or near it.
 
-        mean, noise: (I,), V: (Z, I), NumPy arrays. "path": linear paths by head; "bias": biases by head; "parameters": its
-        own by name. A likelihood that knows no better says nothing, and starts without.
+        mean, noise: (I,), V: (Z, I), NumPy arrays. "path": linear paths by head; "bias": biases by head; "parameters":
+        its own by name. A likelihood that knows no better says nothing, and starts without.
         """
         return {}
 
     def check_data(self, x: np.ndarray, column_names=None) -> None:  # noqa: B027
-        """InputError naming the column if x lies outside the support; any finite x is inside by default. NaN is missing."""
+        """InputError naming the column if x lies outside the support; any finite x is inside by default. NaN is
+        missing.
+        """
 
     @classmethod
     def example(cls, n_features: int) -> Likelihood:
@@ -147,7 +162,9 @@ class Likelihood(ABC):
 
 #: Gauss-Hermite quadrature of the standard normal distribution: exact for polynomials of degree 9.
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
-NORMAL_QUADRATURE = [(float(weight), float(node)) for weight, node in zip(_WEIGHTS / _WEIGHTS.sum(), _NODES, strict=True)]
+NORMAL_QUADRATURE = [
+    (float(weight), float(node)) for weight, node in zip(_WEIGHTS / _WEIGHTS.sum(), _NODES, strict=True)
+]
 
 
 def normal_quadrature(mean, deviation):

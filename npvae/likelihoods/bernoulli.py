@@ -75,7 +75,9 @@ class Bernoulli(Likelihood):
         return stream.bernoulli(sigmoid(np, outputs[0]))
 
     def check_data(self, x, column_names=None):
-        advice = "scale the column to that range, use likelihood='gaussian_per_feature', or for a table likelihood='auto'"
+        advice = (
+            "scale the column to that range, use likelihood='gaussian_per_feature', or for a table likelihood='auto'"
+        )
         there = x[~np.isnan(x)]
         if there.size and there.max() <= 255 and there.min() >= 0 and (there == np.trunc(there)).all():
             advice = "divide 8-bit images by 255 (divide_by=255); otherwise " + advice

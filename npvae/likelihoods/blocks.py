@@ -51,14 +51,16 @@ class InBlocks(Likelihood):
     def refuse_all_but_0_and_1(self, x: np.ndarray, block: slice, what: str, column_names=None) -> np.ndarray:
         """The rows that have the variable of a block, (N,), booleans.
 
-        InputError: a row has some of its columns and not all, or something else than 0 and 1; ``what`` the columns are called.
+        InputError: a row has some of its columns and not all, or something else than 0 and 1; ``what`` the columns are
+        called.
         """
         part = x[:, block]
         there = ~np.isnan(part)
         if (there.any(axis=1) != there.all(axis=1)).any():
             row = np.argmax(there.any(axis=1) != there.all(axis=1))
             raise InputError(
-                f"row {row} of X lacks some of {block_label(block, column_names)}, and not all: they are one variable, which is "
+                f"row {row} of X lacks some of {block_label(block, column_names)}, and not all: they are one variable, "
+                f"which is "
                 "missing or is not"
             )
         wrong = there & (part != 0) & (part != 1)
@@ -66,7 +68,8 @@ class InBlocks(Likelihood):
             row, column = np.argwhere(wrong)[0]
             where = column_label(block.start + column, column_names)
             raise InputError(
-                f"X holds {float(part[row, column])!r} in {where} (row {row}), but the {self.name} likelihood needs {what}: "
+                f"X holds {float(part[row, column])!r} in {where} (row {row}), but the {self.name} likelihood needs "
+                f"{what}: "
                 "0 or 1"
             )
         return there[:, 0]

@@ -4,17 +4,18 @@
     P(x|z)  = F(x + h) - F(x - h)                           h = step / 2;  low < x < high
             = F(low + h)  at x = low        1 - F(high - h)  at x = high
 
-So shares, percentages and ratings keep to their range by themselves, and the probability of an end is that of all the tail: a column
-where many values are at an end is no odd one. A step far below s makes a density times the step of it. The values are low,
-low + step, ..., high; without an end they go on, and without any they are the multiples of the step.
+So shares, percentages and ratings keep to their range by themselves, and the probability of an end is that of all the
+tail: a column where many values are at an end is no odd one. A step far below s makes a density times the step of it.
+The values are low, low + step, ..., high; without an end they go on, and without any they are the multiples of the
+step.
 
     a       = (x + h - m) / s,  b = (x - h - m) / s,  q = step / s
     nll     = sum_i softplus(-a) + softplus(b) - log(1 - exp(-q))
     dm      = dnll * [sigmoid(-a) - sigmoid(b)] / s
     ds      = dnll * [a sigmoid(-a) - b sigmoid(b) + q / (exp(q) - 1)] / s                dc = ds exp(c)
 
-At low the terms of b and q are 0, at high those of a and q. m, c, x (B, I); nll, dnll (B,); low, high, step one number for all columns
-or (I,), no end an infinite one.
+At low the terms of b and q are 0, at high those of a and q. m, c, x (B, I); nll, dnll (B,); low, high, step one number
+for all columns or (I,), no end an infinite one.
 
     E[x|z]  = low + step sum_j sigmoid((m - low - (j - 1/2) step) / s),  j = 1, ..., (high - low) / step
             ~ low + s [softplus((m - low) / s) - softplus((m - high) / s)]                for a step that is small beside s
@@ -53,8 +54,9 @@ LOGISTIC_QUADRATURE = _logistic_nodes(9)
 class Bounded(Likelihood):
     """Numbers recorded to a step, from low to high. Two heads: location and the logarithm of the scale.
 
-    low, high: the smallest and the largest value; None for no end. step: the distance between two values; if there are both
-    ends it divides their distance. Each of the three may be a list, with an entry a column. floor: the smallest scale.
+    low, high: the smallest and the largest value; None for no end. step: the distance between two values; if there are
+    both ends it divides their distance. Each of the three may be a list, with an entry a column. floor: the smallest
+    scale.
     """
 
     name = "bounded"
@@ -70,9 +72,14 @@ class Bounded(Likelihood):
 
     def _columns(self) -> int | None:
         """How many columns the lists are of, None where there are none. InputError: they differ."""
-        lengths = {name: len(value) for name in ("low", "high", "step") if isinstance(value := getattr(self, name), list)}
+        lengths = {
+            name: len(value) for name in ("low", "high", "step") if isinstance(value := getattr(self, name), list)
+        }
         if len(set(lengths.values())) > 1:
-            raise InputError(f"low, high and step must have as many entries, got {', '.join(f'{n} {name}' for name, n in lengths.items())}")
+            raise InputError(
+                f"low, high and step must have as many entries, got "
+                f"{', '.join(f'{n} {name}' for name, n in lengths.items())}"
+            )
         return next(iter(lengths.values()), None)
 
     @staticmethod
@@ -80,24 +87,35 @@ class Bounded(Likelihood):
         return value if isinstance(value, list) else [value] * columns
 
     def _arrays(self, n_features: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """low, high, infinite where there is no end, and step, (I,). InputError: they are of another number of columns."""
+        """low, high, infinite where there is no end, and step, (I,). InputError: they are of another number of
+        columns.
+        """
         if self._columns() not in (None, n_features):
-            raise InputError(f"the bounded likelihood has low, high and step for {self._columns()} columns, but X has {n_features}")
+            raise InputError(
+                f"the bounded likelihood has low, high and step for {self._columns()} columns, but X has {n_features}"
+            )
         low, high, step = (self._spread(each, n_features) for each in (self.low, self.high, self.step))
         return (
-            np.array([-math.inf if end is None else end for end in low]), np.array([math.inf if end is None else end for end in high]),
+            np.array([-math.inf if end is None else end for end in low]),
+            np.array([math.inf if end is None else end for end in high]),
             np.array(step),
         )
 
     def joined(self, columns, other, other_columns):
         if not isinstance(other, Bounded) or other.floor != self.floor:
             return None
-        ends = ([*self._spread(getattr(self, name), columns), *self._spread(getattr(other, name), other_columns)] for name in ("low", "high", "step"))
+        ends = (
+            [*self._spread(getattr(self, name), columns), *self._spread(getattr(other, name), other_columns)]
+            for name in ("low", "high", "step")
+        )
         return Bounded(*ends, self.floor)
 
     def of_columns(self, columns):
         """The likelihood of some of the columns, a slice of them."""
-        return Bounded(*(value[columns] if isinstance(value, list) else value for value in (self.low, self.high, self.step)), self.floor)
+        return Bounded(
+            *(value[columns] if isinstance(value, list) else value for value in (self.low, self.high, self.step)),
+            self.floor,
+        )
 
     def config(self):
         return {"low": self.low, "high": self.high, "step": self.step, "floor": self.floor}
@@ -119,7 +137,11 @@ class Bounded(Likelihood):
             return keep(xp, above_low, keep(xp, below_high, values))
 
         share = -xp.expm1(-q)
-        term = keep(xp, below_high, softplus_forward(xp, -a)) + keep(xp, above_low, softplus_forward(xp, b)) - within(xp.log(share))
+        term = (
+            keep(xp, below_high, softplus_forward(xp, -a))
+            + keep(xp, above_low, softplus_forward(xp, b))
+            - within(xp.log(share))
+        )
         nll = xp.sum(keep(xp, observed, term), axis=1)
 
         def backward(dnll):
@@ -150,17 +172,27 @@ class Bounded(Likelihood):
         count = np.where(np.isfinite(high - low), np.rint((high - low) / step), 0.0)
         cases: dict = {}
         for i, steps in enumerate(count):
-            cases.setdefault((math.isfinite(low[i]), math.isfinite(high[i]), int(steps) if steps <= MOST_STEPS else 0), []).append(i)
+            cases.setdefault(
+                (math.isfinite(low[i]), math.isfinite(high[i]), int(steps) if steps <= MOST_STEPS else 0), []
+            ).append(i)
         if len(cases) == 1:
             (case,) = cases
             return _means(ops, location, scale, low, high, step, *case)
         result = xp.empty_like(location)
         for case, some in cases.items():
-            put(result, some, _means(ops, take(ops, location, some), take(ops, scale, some), low[some], high[some], step[some], *case))
+            put(
+                result,
+                some,
+                _means(
+                    ops, take(ops, location, some), take(ops, scale, some), low[some], high[some], step[some], *case
+                ),
+            )
         return result
 
     def quadrature(self, ops, outputs, parameters):
-        """Quantiles in the middle of equal shares, stretched to the variance of the distribution, what is beyond an end at the end."""
+        """Quantiles in the middle of equal shares, stretched to the variance of the distribution, what is beyond an
+        end at the end.
+        """
         xp, scale = ops.xp, self.floor + ops.xp.exp(outputs[1])
         low, high, _ = (ops.asarray(each.astype(ops.dtype_name(scale))) for each in self._arrays(scale.shape[1]))
         for node in LOGISTIC_QUADRATURE:
@@ -180,11 +212,13 @@ class Bounded(Likelihood):
             # The ends as the data's dtype has them, so that those of single precision are not outside of themselves.
             ends = (float(np.asarray(end, x.dtype)) for end in (low[i], high[i]))
             names = [i if column_names is None else column_names[i]]
-            refuse_outside(x[:, i:i + 1], *ends, "the bounded likelihood", "see its arguments low and high", names)
+            refuse_outside(x[:, i : i + 1], *ends, "the bounded likelihood", "see its arguments low and high", names)
 
 
 def _means(ops, location, scale, low, high, step, has_low: bool, has_high: bool, steps: int):
-    """E[x|z] (B, C) of columns that all have the same ends and, both of them, the same number of steps; 0 steps: too many to add up."""
+    """E[x|z] (B, C) of columns that all have the same ends and, both of them, the same number of steps; 0 steps: too
+    many to add up.
+    """
     xp = ops.xp
     low, high, step = (ops.asarray(each.astype(ops.dtype_name(location))) for each in (low, high, step))
     if not has_low and not has_high:
@@ -211,7 +245,9 @@ def _refuse_partial_steps(low: float | None, high: float | None, step: float) ->
         return
     steps = (high - low) / step
     if steps < 0.5 or abs(steps - round(steps)) > 1e-6 * steps:
-        raise InputError(f"high must be above low by a whole number of steps, got low={low:g}, high={high:g}, step={step:g}")
+        raise InputError(
+            f"high must be above low by a whole number of steps, got low={low:g}, high={high:g}, step={step:g}"
+        )
 
 
 def _by_column(name: str, value, checked):

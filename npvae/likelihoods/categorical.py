@@ -64,7 +64,7 @@ class Categorical(InBlocks):
         x = np.zeros_like(probabilities)
         u = stream.uniform((len(x), len(self.blocks(x.shape[1]))))
         for i, block in enumerate(self.blocks(x.shape[1])):
-            below = np.cumsum(probabilities[:, block], axis=1) <= u[:, i:i + 1]
+            below = np.cumsum(probabilities[:, block], axis=1) <= u[:, i : i + 1]
             chosen = np.minimum(below.sum(axis=1), block.stop - block.start - 1)  # the sum may end a rounding below 1
             x[np.arange(len(x)), block.start + chosen] = 1.0
         return x
@@ -76,6 +76,7 @@ class Categorical(InBlocks):
             if (ones != 1).any():
                 row = np.argmax(ones != 1)
                 raise InputError(
-                    f"row {row} of X has {int(ones[row])} ones from {block_label(block, column_names)}, but the categorical likelihood "
+                    f"row {row} of X has {int(ones[row])} ones from {block_label(block, column_names)}, but the "
+                    f"categorical likelihood "
                     "needs exactly one in each block: see its argument sizes"
                 )

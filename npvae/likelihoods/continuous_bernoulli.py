@@ -5,8 +5,8 @@
     nll     = sum_i log Z(l_i) - x_i l_i
     dl_i    = dnll * (m(l_i) - x_i)                          m = E[x] = d log Z / dl = 1 / (1 - exp(-l)) - 1 / l
 
-Z and m are 0 / 0 at l = 0, which is s = 1/2, where the usual form log C = log(2 atanh(1 - 2 s) / (1 - 2 s)) loses all its
-digits on the way. With a = |l| / 2
+Z and m are 0 / 0 at l = 0, which is s = 1/2, where the usual form log C = log(2 atanh(1 - 2 s) / (1 - 2 s)) loses all
+its digits on the way. With a = |l| / 2
 
     log Z   = max(l, 0) + log((1 - exp(-2 a)) / (2 a))
     m       = 1/2 + sign(l) L(a) / 2,   L(a) = coth(a) - 1 / a = a / 3 - a^3 / 45 + 2 a^5 / 945 - ...     a < 1/2
@@ -14,7 +14,8 @@ digits on the way. With a = |l| / 2
 
 which have an error of a rounding everywhere.
 
-Source: Loaiza-Ganem & Cunningham (2019), "The continuous Bernoulli: fixing a pervasive error in variational autoencoders".
+Source: Loaiza-Ganem & Cunningham (2019), "The continuous Bernoulli: fixing a pervasive error in variational
+autoencoders".
 """
 
 from __future__ import annotations
@@ -27,8 +28,16 @@ from npvae.missing import keep
 
 #: Of L(a) = sum_n c_n a^(2n - 1), c_n = 4^n B_2n / (2n)!: enough of them for float64 up to a = 1/2.
 _LANGEVIN = (
-    1 / 3, -1 / 45, 2 / 945, -1 / 4725, 2 / 93555, -1382 / 638512875, 4 / 18243225, -3617 / 162820783125,
-    87734 / 38979295480125, -349222 / 1531329465290625,
+    1 / 3,
+    -1 / 45,
+    2 / 945,
+    -1 / 4725,
+    2 / 93555,
+    -1382 / 638512875,
+    4 / 18243225,
+    -3617 / 162820783125,
+    87734 / 38979295480125,
+    -349222 / 1531329465290625,
 )
 
 
@@ -50,9 +59,7 @@ def mean_of(xp, logits):
     far = xp.where(a < 0.5, xp.ones_like(a), a)
     decay = xp.exp(-2.0 * far)
     lower = 0.5 / far - decay / (1.0 - decay)
-    return xp.where(
-        a < 0.5, 0.5 + 0.5 * xp.sign(logits) * (series * near), xp.where(logits < 0.0, lower, 1.0 - lower)
-    )
+    return xp.where(a < 0.5, 0.5 + 0.5 * xp.sign(logits) * (series * near), xp.where(logits < 0.0, lower, 1.0 - lower))
 
 
 def _logits_of(mean: np.ndarray) -> np.ndarray:
@@ -101,7 +108,7 @@ class ContinuousBernoulli(Likelihood):
     def draw(self, outputs, parameters, stream):
         """By the inverse of the distribution function; of a negative logit, mirrored:
 
-            F(y) = (1 - exp(-a y)) / (1 - exp(-a))        y = x for l = -a < 0, 1 - x for l = a > 0
+        F(y) = (1 - exp(-a y)) / (1 - exp(-a))        y = x for l = -a < 0, 1 - x for l = a > 0
         """
         logits = outputs[0]
         u = stream.uniform(logits.shape, logits.dtype)
@@ -112,6 +119,10 @@ class ContinuousBernoulli(Likelihood):
 
     def check_data(self, x, column_names=None):
         refuse_outside(
-            x, 0.0, 1.0, "the continuous_bernoulli likelihood",
-            "scale the column to that range (divide_by=255 for 8-bit images)", column_names,
+            x,
+            0.0,
+            1.0,
+            "the continuous_bernoulli likelihood",
+            "scale the column to that range (divide_by=255 for 8-bit images)",
+            column_names,
         )

@@ -1,4 +1,6 @@
-"""Counts and their rates drawn from numbers of a :class:`npvae.random.Stream`: exactly, as far as double precision goes."""
+"""Counts and their rates drawn from numbers of a :class:`npvae.random.Stream`: exactly, as far as double precision
+goes.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,8 @@ def _by_summing(mean, u):
 def _by_rejection(mean, log_mean, stream):
     """Transformed rejection, for means (N,) of at least 10.
 
-        k = floor((2 a / s + b) u + mean + 0.43),  s = 1/2 - |u|,  u uniform on [-1/2, 1/2), v on (0, 1]
-        k is taken if v c / (a / s^2 + b) <= P(k); without looking at P(k) if s >= 0.07 and v <= r; never if s < 0.013 and v > s
+        k = floor((2 a / s + b) u + mean + 0.43),  s = 1/2 - |u|,  u uniform on [-1/2, 1/2), v on (0, 1] k is taken if v
+        c / (a / s^2 + b) <= P(k); without looking at P(k) if s >= 0.07 and v <= r; never if s < 0.013 and v > s
 
     Source: Hörmann (1993), "The transformed rejection method for generating Poisson random variables", algorithm PTRS.
     """
@@ -56,7 +58,9 @@ def _by_rejection(mean, log_mean, stream):
         s = np.maximum(0.5 - np.abs(u), 1e-20)
         k = np.floor((2.0 * a_w / s + b_w) * u + mean_w + 0.43)
         positive = np.maximum(k, 1.0)
-        log_p = -half_deviance(np, positive, mean_w, log_mean[waiting] - np.log(positive)) - log_factorial_remainder(np, positive)
+        log_p = -half_deviance(np, positive, mean_w, log_mean[waiting] - np.log(positive)) - log_factorial_remainder(
+            np, positive
+        )
         log_p = np.where(k > 0.0, log_p, -mean_w)
         fits = np.log(v) + np.log(c[waiting]) - np.log(a_w / (s * s) + b_w) <= log_p
         taken = (s >= 0.07) & (v <= r[waiting]) | (k >= 0.0) & ~((s < 0.013) & (v > s)) & fits
@@ -70,7 +74,8 @@ def draw_gamma(shape, stream) -> np.ndarray:
 
         d = k - 1/3,  v = (1 + n / sqrt(9 d))^3,  G = d v   if v > 0 and log u < n^2/2 + d - d v + d log v,   n ~ N(0, 1)
 
-    with k = shape, or shape + 1 below 1: there Gamma(shape + 1) u^(1/shape) has the distribution, and its logarithm no underflow.
+    with k = shape, or shape + 1 below 1: there Gamma(shape + 1) u^(1/shape) has the distribution, and its logarithm no
+    underflow.
 
     Source: Marsaglia & Tsang (2000), "A simple method for generating gamma variables".
     """

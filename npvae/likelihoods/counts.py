@@ -42,8 +42,8 @@ def log_mean(x: np.ndarray) -> np.ndarray:
 def log_rate_start(mean, V) -> tuple[np.ndarray, np.ndarray]:
     """Bias a and linear path b of a log-normal rate that has that mean and variance: r = exp(a + z b), z ~ N(0, I), has
 
-        E[r] = exp(a + b b^T / 2) = mean        Var[r] = mean^2 (exp(b b^T) - 1) = s^2,  s^2 = V^T V of the column
-        b = V sqrt(log(1 + s^2 / mean^2)) / s   which is V / mean for small s, and grows no faster than a logarithm
+    E[r] = exp(a + b b^T / 2) = mean        Var[r] = mean^2 (exp(b b^T) - 1) = s^2,  s^2 = V^T V of the column
+    b = V sqrt(log(1 + s^2 / mean^2)) / s   which is V / mean for small s, and grows no faster than a logarithm
     """
     rate = np.maximum(mean, 0.1)
     s = np.sqrt((V * V).sum(axis=0))
@@ -63,7 +63,9 @@ def log_factorial_remainder(xp, x):
 
 
 def poisson_terms(xp, x, mean, log_mean):
-    """D(x, m) + e(x), elementwise, for x >= 0; in large matrices of counts most are 0, and only the others are computed with."""
+    """D(x, m) + e(x), elementwise, for x >= 0; in large matrices of counts most are 0, and only the others are
+    computed with.
+    """
     there = x > 0.0
     term, x = mean + 0.0, x[there]
     term[there] = half_deviance(xp, x, mean[there], log_mean[there] - xp.log(x)) + log_factorial_remainder(xp, x)

@@ -1,20 +1,23 @@
-"""Dirichlet-multinomial likelihood: rows of counts that come in bursts, which features they belong to and how many there are.
+"""Dirichlet-multinomial likelihood: rows of counts that come in bursts, which features they belong to and how many
+there are.
 
     p(x|z)  = p(n) n! Gamma(A) / Gamma(n + A) prod_i Gamma(x_i + a_i) / (Gamma(a_i) x_i!)        a = exp(l),  A = sum_i a_i,  n = sum_i x_i
     p(n)    = the negative binomial distribution of mean M = exp(u) and size R = exp(v), the same for all z
 
-This is a multinomial distribution whose shares have a Dirichlet distribution of concentrations a. What a row has one count of it is
-likely to have more of, and the more so the smaller a_i is. As A grows with a_i / A the same it goes to a multinomial distribution.
-u and v are parameters of its own, (1,) each.
+This is a multinomial distribution whose shares have a Dirichlet distribution of concentrations a. What a row has one
+count of it is likely to have more of, and the more so the smaller a_i is. As A grows with a_i / A the same it goes to a
+multinomial distribution. u and v are parameters of its own, (1,) each.
 
-Negative binomial counts of sizes a_i and one odds m_i / a_i for all i have this distribution given their total, which is a negative
-binomial count of size A, whatever the odds are. With NB(x; m, r) = -log p of negative_binomial.py and the odds n / A
+Negative binomial counts of sizes a_i and one odds m_i / a_i for all i have this distribution given their total, which
+is a negative binomial count of size A, whatever the odds are. With NB(x; m, r) = -log p of negative_binomial.py and the
+odds n / A
 
     nll     = NB(n; M, R) + sum_i NB(x_i; a_i n / A, a_i) - NB(n; n, A)             where n is 0, odds of 1 / A
     dl_i    = dnll * (g_i - h a_i / A)              g_i, h: the slopes of NB(x_i; ..) by log a_i, NB(n; ..) by log A, at fixed odds
     du, dv: negative_binomial.py
 
-since the derivative by the odds is 0. l, x, dl (B, I); nll, dnll (B,). No term is a small difference of large factorials' logarithms.
+since the derivative by the odds is 0. l, x, dl (B, I); nll, dnll (B,). No term is a small difference of large
+factorials' logarithms.
 
 Source: Madsen, Kauchak & Elkan (2005), "Modeling word burstiness using the Dirichlet distribution".
 """
@@ -36,12 +39,15 @@ from npvae.missing import keep
 
 #: Concentrations start at so much of the columns' means: counts then vary by 1 + 1 / START times their mean.
 START = math.exp(-2.0)
-#: Concentrations are computed with between exp(-LARGEST) and exp(LARGEST): beyond, a row is as good as one feature's, or as multinomial.
+#: Concentrations are computed with between exp(-LARGEST) and exp(LARGEST): beyond, a row is as good as one feature's,
+#: or as multinomial.
 LARGEST = 30.0
 
 
 class DirichletMultinomial(Multinomial):
-    """Counts in bursts, of which z says the shares. One head: the logarithm of the concentrations. Own: mean and size of a row's total."""
+    """Counts in bursts, of which z says the shares. One head: the logarithm of the concentrations. Own: mean and
+    size of a row's total.
+    """
 
     name = "dirichlet_multinomial"
 
@@ -85,7 +91,9 @@ class DirichletMultinomial(Multinomial):
         return {**start, "path": {"log_concentration": path}, "bias": {"log_concentration": bias + math.log(START)}}
 
     def draw(self, outputs, parameters, stream):
-        """The shares by gamma numbers of shapes a, the counts as the multinomial likelihood's. InputError: a rate is not finite."""
+        """The shares by gamma numbers of shapes a, the counts as the multinomial likelihood's. InputError: a rate is
+        not finite.
+        """
         log_a = np.clip(outputs[0].astype(np.float64), -LARGEST, LARGEST)
         shares = log_softmax(np, draw_gamma(np.exp(log_a), stream))
         log_mean, log_size = (float(parameters[f"log_total_{name}"][0]) for name in ("mean", "size"))

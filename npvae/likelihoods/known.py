@@ -1,4 +1,6 @@
-"""The likelihoods by name, and making one: below the likelihoods that are made of others. The package fills the table."""
+"""The likelihoods by name, and making one: below the likelihoods that are made of others. The package fills the
+table.
+"""
 
 from __future__ import annotations
 

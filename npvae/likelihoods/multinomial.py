@@ -3,14 +3,15 @@
     p(x|z)  = p(n) n! prod_i p_i^x_i / x_i!                  p = softmax(l),  n = sum_i x_i
     p(n)    = the negative binomial distribution of mean M = exp(u) and size R = exp(v), the same for all z
 
-u and v are parameters of its own, (1,) each. So z says only in which shares a row's counts fall, as a topic does of a text's words,
-and p(x|z) is still a whole distribution of counts. It is that of Poisson counts of the rates g p_i, for a g that a row's features
-share and that has a gamma distribution of mean M and shape R: this is how it is drawn.
+u and v are parameters of its own, (1,) each. So z says only in which shares a row's counts fall, as a topic does of a
+text's words, and p(x|z) is still a whole distribution of counts. It is that of Poisson counts of the rates g p_i, for a
+g that a row's features share and that has a gamma distribution of mean M and shape R: this is how it is drawn.
 
     nll     = -log p(n) + sum_i D(x_i, n p_i) + e(x_i) - e(n)
     dl_i    = dnll * (n p_i - x_i)                           du, dv: negative_binomial.py
 
-D and e: counts.py; l, x, dl (B, I); nll, dnll (B,). log n! - sum log x_i! is not taken as it stands, since its terms would lose the digits of the whole.
+D and e: counts.py; l, x, dl (B, I); nll, dnll (B,). log n! - sum log x_i! is not taken as it stands, since its terms
+would lose the digits of the whole.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ class Multinomial(Likelihood):
         if not total.size:
             return {}
         return {
-            "log_total_mean": counts.log_mean(total[:, None]), "log_total_size": np.log(size_of_moments(total.mean(), total.var()))[None],
+            "log_total_mean": counts.log_mean(total[:, None]),
+            "log_total_size": np.log(size_of_moments(total.mean(), total.var()))[None],
         }
 
     def linear_start(self, mean, V, noise):
@@ -108,6 +110,7 @@ class Multinomial(Likelihood):
         some = gaps.any(axis=1) & ~gaps.all(axis=1)
         if some.any():
             raise InputError(
-                f"row {np.argmax(some)} of X lacks some of its counts, and not all: the {self.name} likelihood needs a row's total; "
+                f"row {np.argmax(some)} of X lacks some of its counts, and not all: the {self.name} likelihood needs a "
+                f"row's total; "
                 "use negative_binomial where single counts are missing"
             )

@@ -2,8 +2,9 @@
 
     p(x|z)  = prod_i Gamma(x_i + r_i) / (Gamma(r_i) x_i!) (1 - w_i)^r_i w_i^x_i         m = exp(l), r = exp(k), w = m / (m + r)
 
-This is a Poisson distribution whose rate has a gamma distribution of mean m and shape r. Its mean is m, its variance m + m^2 / r: the
-smaller the size r the wider, and as r grows it goes to a Poisson distribution. k is a parameter of its own for every feature.
+This is a Poisson distribution whose rate has a gamma distribution of mean m and shape r. Its mean is m, its variance m
++ m^2 / r: the smaller the size r the wider, and as r grows it goes to a Poisson distribution. k is a parameter of its
+own for every feature.
 
     nll     = sum_i D(x_i, m_i) - D(x_i + r_i, m_i + r_i) + [log(1 + x_i / r_i) + log(2 pi x_i)] / 2
                     + delta(x_i) + delta(r_i) - delta(x_i + r_i)                        D: counts.py, delta: special.py
@@ -18,9 +19,9 @@ m is far above r is taken as
 
 Nothing overflows where exp(l) would.
 
-Source: Lawless (1987), "Negative binomial and mixed Poisson regression"; of the form of nll, Loader (2000), "Fast and accurate
-computation of binomial probabilities"; as the decoder of counts, Lopez et al. (2018), "Deep generative modeling for single-cell
-transcriptomics".
+Source: Lawless (1987), "Negative binomial and mixed Poisson regression"; of the form of nll, Loader (2000), "Fast and
+accurate computation of binomial probabilities"; as the decoder of counts, Lopez et al. (2018), "Deep generative
+modeling for single-cell transcriptomics".
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ FAR_ABOVE = 10.0
 
 
 def negative_binomial_terms(xp, log_mean, log_size, x):
-    """-log p elementwise, and its derivatives by log_mean and log_size, all of the shape of log_mean and x; log_size broadcasts to it."""
+    """-log p elementwise, and its derivatives by log_mean and log_size, all of the shape of log_mean and x; log_size
+    broadcasts to it.
+    """
     t = log_mean - log_size
     growth = xp.exp(xp.minimum(xp.maximum(t, -80.0), 80.0))  # m / r, where w or 1 - w makes a difference
     w_left = 1.0 / (1.0 + growth)  # 1 - w
@@ -64,8 +67,12 @@ def negative_binomial_terms(xp, log_mean, log_size, x):
     x, log_mean, log_growth = x[there], log_mean[there], log_growth[there]
     mean, w, w_left, log_total = mean[there], w[there], w_left[there], log_total[there]
     log_x, total = xp.log(x), x + size
-    near = counts.half_deviance(xp, x, mean, log_mean - log_x) - counts.half_deviance(xp, total, mean + size, log_growth - log_total)
-    far = size * (log_mean - log_x) - total * xp.log1p(xp.where(far_above[there], size * w / x - w_left, xp.zeros_like(x)))
+    near = counts.half_deviance(xp, x, mean, log_mean - log_x) - counts.half_deviance(
+        xp, total, mean + size, log_growth - log_total
+    )
+    far = size * (log_mean - log_x) - total * xp.log1p(
+        xp.where(far_above[there], size * w / x - w_left, xp.zeros_like(x))
+    )
     remainder = remainder - special.stirling_remainder(xp, total) + counts.log_factorial_remainder(xp, x)
     term[there] = xp.where(far_above[there], far, near) + 0.5 * log_total + remainder
     d_log_size[there] += slope - size * special.stirling_remainder_slope(xp, total) - 0.5 * x / total
@@ -79,7 +86,9 @@ def size_of_moments(mean, variance) -> np.ndarray:
 
 
 class NegativeBinomial(Likelihood):
-    """Counts: 0, 1, 2, ..., of any variance above their mean. One head: the logarithm of the mean. Own: each feature's size."""
+    """Counts: 0, 1, 2, ..., of any variance above their mean. One head: the logarithm of the mean. Own: each
+    feature's size.
+    """
 
     name = "negative_binomial"
     elementwise = True
@@ -101,7 +110,9 @@ class NegativeBinomial(Likelihood):
         def backward(dnll):
             check_upstream(nll, dnll)
             by_row = xp.full_like(nll, dnll) if isinstance(dnll, float) else dnll
-            return (ops.scale_rows(keep(xp, observed, d_log_mean), dnll),), {"log_size": by_row @ keep(xp, observed, d_log_size)}
+            return (ops.scale_rows(keep(xp, observed, d_log_mean), dnll),), {
+                "log_size": by_row @ keep(xp, observed, d_log_size)
+            }
 
         return nll, (backward if gradient else None)
 
@@ -117,7 +128,9 @@ class NegativeBinomial(Likelihood):
         return {"log_size": np.log(size_of_moments(mean, variance))}
 
     def linear_start(self, mean, V, noise):
-        """The rate of :func:`counts.log_rate_start`, and the size at which E[m + m^2 / r] is the noise, E[m^2] = mean^2 + s^2."""
+        """The rate of :func:`counts.log_rate_start`, and the size at which E[m + m^2 / r] is the noise, E[m^2] =
+        mean^2 + s^2.
+        """
         bias, path = counts.log_rate_start(mean, V)
         rate = np.maximum(mean, 0.1)
         beyond = np.maximum(noise - rate, 1e-30)

@@ -8,9 +8,9 @@
     dt_v    = dnll * (sigmoid(t_v - l) + 1 / (exp(t_(v+1) - t_v) - 1))
     dt_v+1  = dnll * (-sigmoid(l - t_(v+1)) - 1 / (exp(t_(v+1) - t_v) - 1))                   terms with t_0 and t_K are 0
 
-A variable of K levels 0, ..., K-1 has K-1 columns, x_k = 1 where v >= k and 0 elsewhere. So means are probabilities, and so are
-averages of them over z: P(v >= k), whose differences are the probabilities of the levels. The decoder has one number l a
-variable, (B, C). Thresholds are parameters of its own, a (I,) with the I columns:
+A variable of K levels 0, ..., K-1 has K-1 columns, x_k = 1 where v >= k and 0 elsewhere. So means are probabilities,
+and so are averages of them over z: P(v >= k), whose differences are the probabilities of the levels. The decoder has
+one number l a variable, (B, C). Thresholds are parameters of its own, a (I,) with the I columns:
 
     t_1 = a_1,  t_(k+1) = t_k + smallest + exp(a_(k+1))      da_1 = sum_k dt_k,  da_j = exp(a_j) sum_(k >= j) dt_k
 
@@ -39,7 +39,9 @@ LARGEST_VARIANCE = 10.0
 
 
 class Ordinal(InBlocks):
-    """Ordered levels as cumulative indicators. sizes: the columns of each variable, one fewer than its levels; None: one variable."""
+    """Ordered levels as cumulative indicators. sizes: the columns of each variable, one fewer than its levels; None:
+    one variable.
+    """
 
     name = "ordinal"
 
@@ -81,7 +83,8 @@ class Ordinal(InBlocks):
         return {"raw_thresholds": np.concatenate([_raw_of(t) for t in thresholds])}
 
     def linear_start(self, mean, V, noise):
-        """Thresholds t and a path b, l = z b, with the columns' means p and covariances with z. With s^2 = b b^T and z ~ N(0, I)
+        """Thresholds t and a path b, l = z b, with the columns' means p and covariances with z. With s^2 = b b^T and z
+        ~ N(0, I)
 
             E[sigmoid(z b - t)] ~ sigmoid(-t / c) = p,  c^2 = 1 + pi s^2 / 8        E[z sigmoid(z b - t)] ~ p (1 - p) b / c
 
@@ -99,12 +102,18 @@ class Ordinal(InBlocks):
             path.append(slope * math.sqrt(variance / max(square, 1e-30)))
             thresholds.append(_raw_of(-_logit(p) * math.sqrt(1.0 + math.pi / 8.0 * variance)))
         bias = {"location": np.zeros(len(path))}
-        return {"path": {"location": np.stack(path, axis=1)}, "bias": bias, "parameters": {"raw_thresholds": np.concatenate(thresholds)}}
+        return {
+            "path": {"location": np.stack(path, axis=1)},
+            "bias": bias,
+            "parameters": {"raw_thresholds": np.concatenate(thresholds)},
+        }
 
     def mean(self, ops, outputs, parameters):
         """P(v >= k) of every column."""
         raw = parameters["raw_thresholds"]
-        return _reached(ops.xp, outputs[0], raw, _Levels(self.block_of_columns(raw.shape[0]), ops.dtype_name(raw), ops.asarray))
+        return _reached(
+            ops.xp, outputs[0], raw, _Levels(self.block_of_columns(raw.shape[0]), ops.dtype_name(raw), ops.asarray)
+        )
 
     def draw(self, outputs, parameters, stream):
         raw = parameters["raw_thresholds"]
@@ -119,24 +128,28 @@ class Ordinal(InBlocks):
             rises = there & (np.diff(x[:, block], axis=1) > 0).any(axis=1)
             if rises.any():
                 raise InputError(
-                    f"row {np.argmax(rises)} of X rises from 0 to 1 within {block_label(block, column_names)}, but the ordinal "
-                    "likelihood needs columns [v >= 1], [v >= 2], ... of a level v: ones, then zeros; see its argument sizes"
+                    f"row {np.argmax(rises)} of X rises from 0 to 1 within {block_label(block, column_names)}, but the "
+                    f"ordinal "
+                    "likelihood needs columns [v >= 1], [v >= 2], ... of a level v: ones, then zeros; see its argument "
+                    "sizes"
                 )
 
 
 def _refuse_other_shape(location, x, variables: int) -> None:
     if location.shape != (x.shape[0], variables):
         raise InputError(
-            f"location has shape {location.shape}, but x has shape {x.shape}; it must have as many rows, and a column for each of "
+            f"location has shape {location.shape}, but x has shape {x.shape}; it must have as many rows, and a column "
+            f"for each of "
             f"{variables} variables"
         )
     check.same_dtype("x", x, "location", location)
 
 
 class _Levels:
-    """How columns (I,) are those of variables, as arrays of an array module. block: the number of its variable; is_first: whether it is
-    the first column of one, and first, 1 where it is, else 0; inner: 1 where the next column is of the same variable, (I - 1,); below: 1
-    where a column is of the same variable as another, and not after it, (I, I)."""
+    """How columns (I,) are those of variables, as arrays of an array module. block: the number of its variable;
+    is_first: whether it is the first column of one, and first, 1 where it is, else 0; inner: 1 where the next column is
+    of the same variable, (I - 1,); below: 1 where a column is of the same variable as another, and not after it, (I,
+    I)."""
 
     def __init__(self, block: np.ndarray, dtype, asarray) -> None:
         inner = block[1:] == block[:-1]
@@ -148,7 +161,9 @@ class _Levels:
 
 
 def _thresholds(xp, raw, levels):
-    """Thresholds t (I,) of the columns, and the distances to that of the next, (I - 1,), 1 where it is another variable's."""
+    """Thresholds t (I,) of the columns, and the distances to that of the next, (I - 1,), 1 where it is another
+    variable's.
+    """
     steps = xp.where(levels.is_first, raw, SMALLEST_GAP + xp.exp(raw))
     return levels.below @ steps, xp.where(levels.is_inner, steps[1:], xp.ones_like(steps[1:]))
 

@@ -4,7 +4,8 @@
     nll     = sum_i exp(l_i) - x_i l_i + log x_i!  =  sum_i D(x_i, r_i) + e(x_i)                        D, e: counts.py
     dl_i    = dnll * (exp(l_i) - x_i)                        l, x, dl (B, I); nll, dnll (B,)
 
-The second form keeps the digits that the first loses at large counts. exp(l) overflows past l = 88 in float32, 709 in float64.
+The second form keeps the digits that the first loses at large counts. exp(l) overflows past l = 88 in float32, 709 in
+float64.
 """
 
 from __future__ import annotations

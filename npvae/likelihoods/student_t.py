@@ -33,7 +33,9 @@ def student_t_terms(xp, location, scale, freedom, x):
     square = t * t
     log_tail = xp.log1p(square / freedom)
     term = (
-        (0.5 * (freedom + 1.0)) * log_tail + xp.log(scale) + 0.5 * xp.log(math.pi * freedom)
+        (0.5 * (freedom + 1.0)) * log_tail
+        + xp.log(scale)
+        + 0.5 * xp.log(math.pi * freedom)
         - special.log_gamma_half_step(xp, 0.5 * freedom)
     )
     # Past 1e19 in float32 t^2 overflows: nll is then inf, and training stops before it uses a derivative.
@@ -85,7 +87,9 @@ class StudentT(Likelihood):
         return {"location": np.median(x, axis=0).astype(np.float64)}
 
     def linear_start(self, mean, V, noise):
-        """A scale whose variance is the noise, at the degrees of freedom of c = 2, some four: s^2 = noise (n - 2) / n."""
+        """A scale whose variance is the noise, at the degrees of freedom of c = 2, some four: s^2 = noise (n - 2) /
+        n.
+        """
         c = 2.0
         freedom = self.smallest + softplus_forward(np, np.full(mean.shape, c))
         scale = np.sqrt(noise * np.maximum(freedom - 2.0, 0.5) / freedom)

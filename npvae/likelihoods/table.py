@@ -2,10 +2,10 @@
 
     log p(x|z) = sum over parts of log p(x_part | z)
 
-Each entry is a likelihood and how many columns it has, in the order of the columns. Entries whose likelihoods can be joined, wherever
-they stand, are one part (``Likelihood.joined``): a computation on many columns costs little more than one on a single column. Given z
-the parts are independent, so losses add up, and every gradient goes to the heads and parameters of its own part, which keep their
-names behind that of its first entry: ``part0_logits``, ``part1_mean``, ...
+Each entry is a likelihood and how many columns it has, in the order of the columns. Entries whose likelihoods can be
+joined, wherever they stand, are one part (``Likelihood.joined``): a computation on many columns costs little more than
+one on a single column. Given z the parts are independent, so losses add up, and every gradient goes to the heads and
+parameters of its own part, which keep their names behind that of its first entry: ``part0_logits``, ``part1_mean``, ...
 """
 
 from __future__ import annotations
@@ -41,9 +41,11 @@ class Table(Likelihood):
         self._joined = _joined(self._parts)
 
     def config(self):
-        return {"columns": [
-            {"likelihood": registry.to_config(likelihood), "columns": count} for likelihood, count in self._parts
-        ]}
+        return {
+            "columns": [
+                {"likelihood": registry.to_config(likelihood), "columns": count} for likelihood, count in self._parts
+            ]
+        }
 
     def __str__(self) -> str:
         counts: dict[str, int] = {}
@@ -60,7 +62,9 @@ class Table(Likelihood):
         """Likelihood and columns of every entry. InputError: they are not as many as X has."""
         self._check_number(n_features)
         ends = itertools.accumulate(count for _, count in self._parts)
-        return [(likelihood, slice(end - count, end)) for (likelihood, count), end in zip(self._parts, ends, strict=True)]
+        return [
+            (likelihood, slice(end - count, end)) for (likelihood, count), end in zip(self._parts, ends, strict=True)
+        ]
 
     def _check_number(self, n_features: int) -> None:
         total = self._n_features()
@@ -74,19 +78,23 @@ class Table(Likelihood):
 
     def heads(self, n_features):
         return {
-            prefix + name: width for prefix, likelihood, _, count in self._counted_parts(n_features)
+            prefix + name: width
+            for prefix, likelihood, _, count in self._counted_parts(n_features)
             for name, width in likelihood.heads(count).items()
         }
 
     def parameters(self, n_features):
         return {
-            prefix + name: value for prefix, likelihood, _, count in self._counted_parts(n_features)
+            prefix + name: value
+            for prefix, likelihood, _, count in self._counted_parts(n_features)
             for name, value in likelihood.parameters(count).items()
         }
 
     def count_columns(self, n_features):
         entries = self._entries(n_features)
-        return np.concatenate([likelihood.count_columns(columns.stop - columns.start) for likelihood, columns in entries])
+        return np.concatenate(
+            [likelihood.count_columns(columns.stop - columns.start) for likelihood, columns in entries]
+        )
 
     def _split(self, n_features: int, outputs, parameters):
         """Every part with its own outputs and parameters."""
@@ -104,7 +112,9 @@ class Table(Likelihood):
         nll, backwards = None, []
         for prefix, likelihood, columns, own_outputs, own in self._split(x.shape[1], outputs, parameters):
             of_part = () if observed is None else (take(ops, observed, columns),)
-            part, backward = likelihood.negative_log_likelihood(ops, own_outputs, take(ops, x, columns), own, gradient, *of_part)
+            part, backward = likelihood.negative_log_likelihood(
+                ops, own_outputs, take(ops, x, columns), own, gradient, *of_part
+            )
             nll = part if nll is None else nll + part
             backwards.append((prefix, backward))
 
@@ -121,7 +131,8 @@ class Table(Likelihood):
 
     def variables(self, n_features):
         return [
-            slice(columns.start + v.start, columns.start + v.stop) for likelihood, columns in self._entries(n_features)
+            slice(columns.start + v.start, columns.start + v.stop)
+            for likelihood, columns in self._entries(n_features)
             for v in likelihood.variables(columns.stop - columns.start)
         ]
 
@@ -131,18 +142,22 @@ class Table(Likelihood):
             places = np.arange(x.shape[1])[columns]
             of_part = None if observed is None else take(ops, observed, columns)
             found = likelihood.losses_by_variable(ops, own_outputs, take(ops, x, columns), own, of_part)
-            losses.update({int(places[v.start]): loss for v, loss in zip(likelihood.variables(len(places)), found, strict=True)})
+            losses.update(
+                {int(places[v.start]): loss for v, loss in zip(likelihood.variables(len(places)), found, strict=True)}
+            )
         return [losses[start] for start in sorted(losses)]
 
     def initial_biases(self, x):
         return {
-            prefix + name: value for prefix, likelihood, columns in self.parts(x.shape[1])
+            prefix + name: value
+            for prefix, likelihood, columns in self.parts(x.shape[1])
             for name, value in likelihood.initial_biases(x[:, columns]).items()
         }
 
     def initial_own(self, x):
         return {
-            prefix + name: value for prefix, likelihood, columns in self.parts(x.shape[1])
+            prefix + name: value
+            for prefix, likelihood, columns in self.parts(x.shape[1])
             for name, value in likelihood.initial_own(x[:, columns]).items()
         }
 
@@ -154,9 +169,11 @@ class Table(Likelihood):
         return result
 
     def mean(self, ops, outputs, parameters, curves=None, wanted=None):
-        """E[x|z], (B, I); in the columns i of ``curves``, functions of xp and an array by column, E[curve_i(x_i)|z], by quadrature.
+        """E[x|z], (B, I); in the columns i of ``curves``, functions of xp and an array by column, E[curve_i(x_i)|z], by
+        quadrature.
 
-        wanted: (I,), booleans: parts of whose columns none is wanted are left at 0, which saves their time; None: all are.
+        wanted: (I,), booleans: parts of whose columns none is wanted are left at 0, which saves their time; None: all
+        are.
         """
         n_features = self._n_features()
         result = ops.xp.zeros((outputs[0].shape[0], n_features), dtype=outputs[0].dtype)
@@ -188,12 +205,14 @@ class Table(Likelihood):
     @classmethod
     def example(cls, n_features):
         """A column of each of some kinds, the rest one-hot."""
-        kinds = ["gaussian_decoder", "gaussian_per_feature", "poisson"][:n_features - 1]
+        kinds = ["gaussian_decoder", "gaussian_per_feature", "poisson"][: n_features - 1]
         return cls([*((kind, 1) for kind in kinds), ("categorical", n_features - len(kinds))])
 
 
 def _joined(entries) -> list[tuple[str, Likelihood, slice | list[int], int]]:
-    """Of entries, a likelihood and a number of columns each, the parts: prefix, likelihood, columns and their number."""
+    """Of entries, a likelihood and a number of columns each, the parts: prefix, likelihood, columns and their
+    number.
+    """
     parts: list[list] = []
     end = 0
     for i, (likelihood, count) in enumerate(entries):
@@ -208,14 +227,17 @@ def _joined(entries) -> list[tuple[str, Likelihood, slice | list[int], int]]:
             parts.append([f"part{i}_", likelihood, own])
     # Neighbours as a slice, of which arrays give a view.
     return [
-        (prefix, likelihood, slice(own[0], own[-1] + 1) if own[-1] - own[0] == len(own) - 1 else own, len(own)) for prefix, likelihood, own in parts
+        (prefix, likelihood, slice(own[0], own[-1] + 1) if own[-1] - own[0] == len(own) - 1 else own, len(own))
+        for prefix, likelihood, own in parts
     ]
 
 
 def _part(index: int, entry) -> tuple[Likelihood, int]:
     if isinstance(entry, Mapping):
         if set(entry) != {"likelihood", "columns"}:
-            raise InputError(f"entry {index} of columns must have the keys 'likelihood' and 'columns', got {sorted(entry)}")
+            raise InputError(
+                f"entry {index} of columns must have the keys 'likelihood' and 'columns', got {sorted(entry)}"
+            )
         entry = entry["likelihood"], entry["columns"]
     if isinstance(entry, str) or not isinstance(entry, Iterable) or len(pair := list(entry)) != 2:
         raise InputTypeError(f"entry {index} of columns must be a likelihood and its number of columns, got {entry!r}")

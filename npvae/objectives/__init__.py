@@ -19,6 +19,15 @@ def get(objective) -> Objective:
 
 
 __all__ = [
-    "ELBO", "KNOWN", "ImportanceWeighted", "Objective", "SemiSupervised", "Terms", "get", "importance_weighted_loss", "negative_elbo",
-    "semi_supervised_loss", "value_and_gradient",
+    "ELBO",
+    "KNOWN",
+    "ImportanceWeighted",
+    "Objective",
+    "SemiSupervised",
+    "Terms",
+    "get",
+    "importance_weighted_loss",
+    "negative_elbo",
+    "semi_supervised_loss",
+    "value_and_gradient",
 ]

@@ -22,7 +22,9 @@ class Terms:
     mu: Any  #: (B, Z), the posterior means
     nll_rows: Any  #: (B,), of several samples of z their mean
     bound: Any = None  #: the lower bound on log p(x) with beta = 1, where it is not the ELBO
-    labelled: tuple[Any, Any, Any] | None = None  #: how many rows have a label, how many of them are taken for another class, and
+    labelled: tuple[Any, Any, Any] | None = (
+        None  #: how many rows have a label, how many of them are taken for another class, and
+    )
     #: their sum of -log q(y|x); None where rows have no labels
 
 
@@ -59,11 +61,13 @@ class Objective(ABC):
         """
 
     def tensors(self, model, views, x, eps):
-        """Yield ``(kind, name, array)`` of what is computed on the way to the loss, in order: where the guard looks for the first
-        number that is not finite. kind: "mu", "logvar", "z", "decoder", "logits"."""
+        """Yield ``(kind, name, array)`` of what is computed on the way to the loss, in order: where the guard looks for
+        the first number that is not finite. kind: "mu", "logvar", "z", "decoder", "logits"."""
         (mu, logvar), _ = model.encode(views, x)
         # Of several samples of z, (K, B, Z), the first stands for all: the loss and the gradient see the others.
-        yield from self._latent_tensors(model, mu, logvar, eps if len(eps.shape) == 2 else eps[0, ...], partial(model.decode, views))
+        yield from self._latent_tensors(
+            model, mu, logvar, eps if len(eps.shape) == 2 else eps[0, ...], partial(model.decode, views)
+        )
 
     @staticmethod
     def _latent_tensors(model, mu, logvar, eps, decode):

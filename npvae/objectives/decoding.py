@@ -8,8 +8,8 @@ from npvae.objectives.importance_weights import log_prior_ratio, samples_of
 class Decoding:
     """The samples of eps (K, B, Z) for rows x (B, I) with posteriors mu, logvar (B, Z).
 
-    z, eps: (K, B, Z). s: exp(logvar / 2), (B, Z). nll: -log p(x|z), log_prior_ratio: log p(z) - log q(z|x), (K, B) each,
-    so that log w = log_prior_ratio - nll. With ``gradient=False`` there is no ``backward``.
+    z, eps: (K, B, Z). s: exp(logvar / 2), (B, Z). nll: -log p(x|z), log_prior_ratio: log p(z) - log q(z|x), (K, B)
+    each, so that log w = log_prior_ratio - nll. With ``gradient=False`` there is no ``backward``.
     """
 
     def __init__(self, model, views, x, mu, logvar, eps, gradient: bool) -> None:
@@ -24,7 +24,9 @@ class Decoding:
         self.log_prior_ratio = log_prior_ratio(xp, self.z, logvar, eps)
 
     def mean(self, curves=None, wanted=None):
-        """E[x|z] of every sample, (K, B, I). curves, wanted: as of Table.mean; a likelihood of another kind knows no curves, and gives all."""
+        """E[x|z] of every sample, (K, B, I). curves, wanted: as of Table.mean; a likelihood of another kind knows no
+        curves, and gives all.
+        """
         own = self._model.likelihood_parameters(self._views)
         more = {"curves": curves, "wanted": wanted} if self._model.likelihood.has_curves else {}
         mean = self._model.likelihood.mean(self._model.ops, self._outputs, own, **more)
@@ -36,8 +38,8 @@ class Decoding:
         return [self._reshape(loss, self.z.shape[:2]) for loss in losses]
 
     def backward(self, dnll, into):
-        """dz (K, B, Z) by way of nll, for dnll (K, B); the decoder's and the likelihood's tensors in ``into``, a mapping of
-        views by name, are overwritten.
+        """dz (K, B, Z) by way of nll, for dnll (K, B); the decoder's and the likelihood's tensors in ``into``, a
+        mapping of views by name, are overwritten.
         """
         samples, rows, _ = self.z.shape
         doutputs, dparameters = self._nll_backward(self._reshape(dnll, (samples * rows,)))

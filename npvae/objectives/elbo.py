@@ -77,7 +77,9 @@ def negative_elbo(model, theta, x, eps, beta: float = 1.0, gradient: bool = True
 
 
 class ELBO(Objective):
-    """The evidence lower bound. free_bits: nats that a latent dimension may use for nothing, on a minibatch's average."""
+    """The evidence lower bound. free_bits: nats that a latent dimension may use for nothing, on a minibatch's
+    average.
+    """
 
     name = "elbo"
     more_columns = ()

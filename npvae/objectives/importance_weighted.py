@@ -18,17 +18,17 @@ z^2] / 2 depends on z and, through logvar, on s:
 
     dz_k = dz_k(nll) + (beta/B) v_k z_k                dlogvar gets -(beta/B) sum_k v_k / 2 = -beta / (2B) more
 
-**sticking the landing** ("stl"): log q(z|x) depends on mu and logvar through z and directly. The direct part, the score,
-has expectation 0 at K = 1, but not variance 0; it is left out. d(-log q)/dz = (z - mu) / s^2 = eps / s, so
+**sticking the landing** ("stl"): log q(z|x) depends on mu and logvar through z and directly. The direct part, the
+score, has expectation 0 at K = 1, but not variance 0; it is left out. d(-log q)/dz = (z - mu) / s^2 = eps / s, so
 
     dz_k = dz_k(nll) + (beta/B) v_k (z_k - eps_k / s)
 
-At K = 1 it is unbiased, and where q(z|x) is the posterior exactly its variance is 0. For K > 1 it is biased: v_k depends
-on z_k, so the score no longer averages out.
+At K = 1 it is unbiased, and where q(z|x) is the posterior exactly its variance is 0. For K > 1 it is biased: v_k
+depends on z_k, so the score no longer averages out.
 
 **doubly reparameterised** ("dreg"): the score is not left out but reparameterised once more. For a function f of z
-E_q[f d log q/d phi] = E_q[(df/dz) (dz/d phi)], and f = v_k has dv_k/dz_k = (v_k - v_k^2) d log w_k/dz_k. The score enters
-the gradient of sum_k v_k log w_k with the factor -beta, so every path derivative ends with the factor
+E_q[f d log q/d phi] = E_q[(df/dz) (dz/d phi)], and f = v_k has dv_k/dz_k = (v_k - v_k^2) d log w_k/dz_k. The score
+enters the gradient of sum_k v_k log w_k with the factor -beta, so every path derivative ends with the factor
 
     v_k - beta (v_k - v_k^2) = v_k q_k,     q_k = 1 - beta + beta v_k              beta = 1: v_k^2
 
@@ -37,12 +37,13 @@ the gradient of sum_k v_k log w_k with the factor -beta, so every path derivativ
 Unbiased for every K and beta, and its signal does not drown in noise as K grows. It needs one backward pass, as the
 others do: dz_k(nll) is linear in the v_k that is handed to the likelihood.
 
-Memory: eps and the weights need K numbers a row. Rows are decoded ``at_once`` at a time, so activations need no more than
-that whatever K is; the gradient is the same to rounding. If not even one row's samples fit, they are decoded twice: for
-the weights, and for the gradient.
+Memory: eps and the weights need K numbers a row. Rows are decoded ``at_once`` at a time, so activations need no more
+than that whatever K is; the gradient is the same to rounding. If not even one row's samples fit, they are decoded
+twice: for the weights, and for the gradient.
 
-Sources: Burda, Grosse & Salakhutdinov (2016), "Importance weighted autoencoders", eq. 8, 13 and 14; Roeder, Wu & Duvenaud
-(2017), "Sticking the landing"; Tucker, Lawson, Gu & Maddison (2019), "Doubly reparameterized gradient estimators", eq. 8.
+Sources: Burda, Grosse & Salakhutdinov (2016), "Importance weighted autoencoders", eq. 8, 13 and 14; Roeder, Wu &
+Duvenaud (2017), "Sticking the landing"; Tucker, Lawson, Gu & Maddison (2019), "Doubly reparameterized gradient
+estimators", eq. 8.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ AT_ONCE = 8192
 
 
 def encoder_gradient(xp, decoding, dz, shares, weights, beta, estimator):
-    """The gradients by mu and logvar, (B, Z) each, from dz (K, B, Z) by way of nll. weights: v, (K, B). shares: v / B."""
+    """The gradients by mu and logvar, (B, Z) each, from dz (K, B, Z) by way of nll. weights: v, (K, B). shares: v /
+    B.
+    """
     ties = (beta * shares)[:, :, None]
     if estimator == "standard":
         dz = dz + ties * decoding.z
@@ -132,8 +135,13 @@ def importance_weighted_loss(
     kl = ops.kl_forward(mu, logvar)
     nll_rows = xp.sum(nll, axis=0) * (1.0 / samples)
     terms = Terms(
-        loss=-xp.sum(bound_rows) * (1.0 / rows), reconstruction=xp.sum(nll_rows) * (1.0 / rows),
-        kl=xp.sum(kl) * (1.0 / rows), kl_rows=kl, mu=mu, nll_rows=nll_rows, bound=xp.sum(plain_rows) * (1.0 / rows),
+        loss=-xp.sum(bound_rows) * (1.0 / rows),
+        reconstruction=xp.sum(nll_rows) * (1.0 / rows),
+        kl=xp.sum(kl) * (1.0 / rows),
+        kl_rows=kl,
+        mu=mu,
+        nll_rows=nll_rows,
+        bound=xp.sum(plain_rows) * (1.0 / rows),
     )
 
     def backward(dloss: float = 1.0, out=None):
@@ -174,11 +182,16 @@ class ImportanceWeighted(Objective):
 
     def check_memory(self, model, rows, itemsize):
         refuse_what_does_not_fit(
-            model.ops, "samples", self.samples, rows * itemsize * numbers_a_sample(model.architecture),
+            model.ops,
+            "samples",
+            self.samples,
+            rows * itemsize * numbers_a_sample(model.architecture),
             f"for the noise and weights of a batch of {rows} rows",
         )
         refuse_what_does_not_fit(
-            model.ops, "at_once", min(self.at_once, rows * self.samples),
+            model.ops,
+            "at_once",
+            min(self.at_once, rows * self.samples),
             itemsize * numbers_a_decoded_sample(model.architecture, gradient=True),
             "for the samples that are decoded together",
         )

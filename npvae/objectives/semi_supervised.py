@@ -30,11 +30,14 @@ from npvae.layers.softmax import log_softmax
 from npvae.objectives.base import Objective, Terms, check_batch
 
 
-def semi_supervised_loss(model, theta, batch, eps, beta: float = 1.0, classifier_weight: float = 1.0, gradient: bool = True):
+def semi_supervised_loss(
+    model, theta, batch, eps, beta: float = 1.0, classifier_weight: float = 1.0, gradient: bool = True
+):
     """Return ``(terms, backward)``; ``backward(dloss=1.0, out=None)`` gives dtheta, (P,).
 
-    batch: (B, I + 1), or (B, 2 I + 1) of a completed architecture, features and label, -1 for none. eps: (B, Z). classifier_weight: a. terms: those of an unlabelled row
-    are expected ones under q(y|x); ``bound``: the mean of L and U.
+    batch: (B, I + 1), or (B, 2 I + 1) of a completed architecture, features and label, -1 for none. eps: (B, Z).
+    classifier_weight: a. terms: those of an unlabelled row are expected ones under q(y|x); ``bound``: the mean of L and
+    U.
     """
     ops, xp, architecture = model.ops, model.ops.xp, model.architecture
     check_batch(model, theta, batch)
@@ -93,8 +96,8 @@ def semi_supervised_loss(model, theta, batch, eps, beta: float = 1.0, classifier
 
 
 def labelled_first(model, batch, eps):
-    """``(x, eps, pairs)``: rows without labels and noise (B, Z) of a batch in an order that begins with the labelled rows, and what
-    is paired."""
+    """``(x, eps, pairs)``: rows without labels and noise (B, Z) of a batch in an order that begins with the labelled
+    rows, and what is paired."""
     ops = model.ops
     labels = ops.to_numpy(batch[:, -1]).astype(np.int64)
     known = labels >= 0

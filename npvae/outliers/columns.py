@@ -5,10 +5,11 @@
     two numbers                 binary                      bernoulli
     text, truth values          binary or categorical       bernoulli, categorical
 
-m and s are the mean and deviation of what lies from the 1st to the 99th percentile: one wild value in a hundred does not set the scale
-of all others, unless nearly all values are one. No logarithm, no quantiles, no bounds: a transformation by which a column's own values look normal would hide those that
-are not. The tail of Student's t makes a cell's share in a row's score grow with the logarithm of its distance, so that no single one
-outweighs all others. Kinds that the user names are as named.
+m and s are the mean and deviation of what lies from the 1st to the 99th percentile: one wild value in a hundred does
+not set the scale of all others, unless nearly all values are one. No logarithm, no quantiles, no bounds: a
+transformation by which a column's own values look normal would hide those that are not. The tail of Student's t makes a
+cell's share in a row's score grow with the logarithm of its distance, so that no single one outweighs all others. Kinds
+that the user names are as named.
 """
 
 from __future__ import annotations

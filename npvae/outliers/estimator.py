@@ -28,15 +28,17 @@ MOST_CONTAMINATED = 0.5
 
 
 class OutlierVAE(Estimator):
-    """Finds outliers by a variational autoencoder that is trained on the less unusual half of the rows, with scikit-learn's conventions.
+    """Finds outliers by a variational autoencoder that is trained on the less unusual half of the rows, with
+    scikit-learn's conventions.
 
         score = -log p(x)                       by importance sampling; in nats: large where a row is unlike the others
         outlier where log p(x) < offset_        the ``contamination`` quantile of log p of the fitted rows
 
-    A table is a frame, a mapping of columns, a list of records, an array or a list of rows, of numbers, dates, text and truth values, with
-    gaps, as :class:`npvae.TableImputer` takes; nothing needs to be scaled, encoded or filled in first. Numbers are modelled as they are,
-    by Student's t (outliers/columns.py). The rows may hold outliers: training is on the half of them that fit each other best, found by
-    concentration steps (outliers/support.py). What is missing of a row is left out of its score.
+    A table is a frame, a mapping of columns, a list of records, an array or a list of rows, of numbers, dates, text and
+    truth values, with gaps, as :class:`npvae.TableImputer` takes; nothing needs to be scaled, encoded or filled in
+    first. Numbers are modelled as they are, by Student's t (outliers/columns.py). The rows may hold outliers: training
+    is on the half of them that fit each other best, found by concentration steps (outliers/support.py). What is missing
+    of a row is left out of its score.
 
     Parameters
     ----------
@@ -78,11 +80,25 @@ class OutlierVAE(Estimator):
     _more_header = {"table": table_rows.DECLARATION, "offset": Real()}
 
     def __init__(
-        self, contamination: float = 0.1, *, kinds: Mapping[Any, Any] | None = None, ignore: Iterable[Any] = (),
-        missing: Any = (), unseen: str = "error", support_fraction: float = 0.5, latent_dim: int | None = 5,
-        hidden: int | Sequence[int] | None = (64,), samples: int = 200, learning_rate: float | None = 1e-3,
-        batch_size: int | None = 128, epochs: int | None = None, validation_fraction: float | None = 0.1,
-        backend: Any = "auto", threads: int | None = None, random_state: Any = None, verbose: bool = False,
+        self,
+        contamination: float = 0.1,
+        *,
+        kinds: Mapping[Any, Any] | None = None,
+        ignore: Iterable[Any] = (),
+        missing: Any = (),
+        unseen: str = "error",
+        support_fraction: float = 0.5,
+        latent_dim: int | None = 5,
+        hidden: int | Sequence[int] | None = (64,),
+        samples: int = 200,
+        learning_rate: float | None = 1e-3,
+        batch_size: int | None = 128,
+        epochs: int | None = None,
+        validation_fraction: float | None = 0.1,
+        backend: Any = "auto",
+        threads: int | None = None,
+        random_state: Any = None,
+        verbose: bool = False,
     ) -> None:
         self.contamination = contamination
         self.kinds = kinds
@@ -105,14 +121,19 @@ class OutlierVAE(Estimator):
     # learning
 
     def fit(
-        self, X: ArrayLike | Mapping[str, Any], y: ArrayLike | None = None, *,
-        callbacks: Iterable[Callable[..., Any]] = (), checkpoint: str | os.PathLike[str] | None = None,
-        checkpoint_seconds: float = 10.0, resume: bool | str = False,
+        self,
+        X: ArrayLike | Mapping[str, Any],
+        y: ArrayLike | None = None,
+        *,
+        callbacks: Iterable[Callable[..., Any]] = (),
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_seconds: float = 10.0,
+        resume: bool | str = False,
     ) -> OutlierVAE:
         """Learn from a table X of N rows and C columns, which may hold outliers. Return self; y is ignored.
 
-        callbacks, checkpoint, checkpoint_seconds, resume, Ctrl-C: as of :meth:`npvae.VAE.fit`. InputError, InputTypeError: an argument or the
-        table is not what it must be; the message names column and row.
+        callbacks, checkpoint, checkpoint_seconds, resume, Ctrl-C: as of :meth:`npvae.VAE.fit`. InputError,
+        InputTypeError: an argument or the table is not what it must be; the message names column and row.
         """
         self._check_numbers()
         run = preparation.prepare(self, X)
@@ -161,12 +182,15 @@ class OutlierVAE(Estimator):
     def score_samples(self, X) -> np.ndarray:
         """log p(x) of each row, (N,) float64, in nats: the larger, the more usual. With ``samples`` samples of z a row.
 
-        NotFittedError. InputError: other columns than the fitted table's, names that it did not have, text among numbers.
+        NotFittedError. InputError: other columns than the fitted table's, names that it did not have, text among
+        numbers.
         """
         x = self._input(X)
         with progress_bar(self.verbose, len(x), "row") as progress:
             rows, samples = self._on_device(x), check.whole_number("samples", self.samples, 1)
-            return evaluate.log_likelihood(self.model_, self.device_theta(), rows, self.seed_, samples, progress=progress).rows
+            return evaluate.log_likelihood(
+                self.model_, self.device_theta(), rows, self.seed_, samples, progress=progress
+            ).rows
 
     def decision_function(self, X) -> np.ndarray:
         """``score_samples(X) - offset_``, (N,): below 0 for outliers."""
@@ -177,14 +201,20 @@ class OutlierVAE(Estimator):
         return np.where(self.decision_function(X) < 0.0, -1, 1)
 
     def explain(self, X) -> OutlierScores:
-        """The scores of the rows, their standard errors, and what each column contributes: see :class:`npvae.outliers.OutlierScores`."""
+        """The scores of the rows, their standard errors, and what each column contributes: see
+        :class:`npvae.outliers.OutlierScores`.
+        """
         x = self._input(X)
         with progress_bar(self.verbose, len(x), "row") as progress:
             found = self._contributions(x, progress)
-        return OutlierScores.of(found, [column.name for column in self.schema_.columns], self._observed(x), self.typical_)
+        return OutlierScores.of(
+            found, [column.name for column in self.schema_.columns], self._observed(x), self.typical_
+        )
 
     def _contributions(self, x, progress=None):
-        return evaluate.contributions(self.model_, self.device_theta(), self._on_device(x), self.seed_, self.samples, progress)
+        return evaluate.contributions(
+            self.model_, self.device_theta(), self._on_device(x), self.seed_, self.samples, progress
+        )
 
     def _on_device(self, x):
         return self.model_.ops.asarray(self._rows(x))
@@ -201,14 +231,19 @@ class OutlierVAE(Estimator):
         from sklearn.utils import InputTags, Tags, TargetTags
 
         return Tags(
-            estimator_type="outlier_detector", target_tags=TargetTags(required=False),
+            estimator_type="outlier_detector",
+            target_tags=TargetTags(required=False),
             input_tags=InputTags(allow_nan=True, string=True, categorical=True),
         )
 
     # its file
 
     def arguments_as_fitted(self):
-        return {"kinds": None, "ignore": None, "missing": list(self.table_.missing)}  # what kinds and ignore said is in the schema
+        return {
+            "kinds": None,
+            "ignore": None,
+            "missing": list(self.table_.missing),
+        }  # what kinds and ignore said is in the schema
 
     def _widths_of(self, architecture):
         return self.table_.schema.width, len(self.table_.schema.names)
@@ -230,7 +265,11 @@ class OutlierVAE(Estimator):
     def _restore_more(self, header, arrays, backend, threads):
         inner = io.taken_out("table", arrays)
         model_file.refuse_other_arrays(arrays, ("theta", "typical", *io.within("table", inner)))
-        self.ignore, self.missing, self.hidden = (), tuple(self.missing), self.hidden if isinstance(self.hidden, int) else tuple(self.hidden)
+        self.ignore, self.missing, self.hidden = (
+            (),
+            tuple(self.missing),
+            self.hidden if isinstance(self.hidden, int) else tuple(self.hidden),
+        )
         self.table_ = replace(TableRows.restored(header["table"], inner, self.missing), farthest=FARTHEST)
         self.offset_, self.typical_ = header["offset"], arrays["typical"]
         if self.typical_.shape != (len(self.table_.schema.columns) + 1,) or not np.isfinite(self.typical_).all():

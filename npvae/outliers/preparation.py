@@ -18,16 +18,20 @@ from npvae.outliers.support import support_rows
 from npvae.tables.frames import as_cells
 from npvae.tables.rows import TableRows, warn_of_carried
 
-#: Steps of training by default, epochs at most, and rows of the support with which a part of it is held out to stop early by.
+#: Steps of training by default, epochs at most, and rows of the support with which a part of it is held out to stop
+#: early by.
 STEPS, MOST_EPOCHS, ENOUGH_ROWS = 300, 200, 50
-#: In standard units: the encoder sees nothing farther from the mean, so that the z it proposes for an outlier is one of an ordinary row.
+#: In standard units: the encoder sees nothing farther from the mean, so that the z it proposes for an outlier is one of
+#: an ordinary row.
 FARTHEST = 3.0
 #: Epochs without a better bound on the rows held out, before training ends.
 PATIENCE = 10
 
 
 class SupportPreparation:
-    """Reads a table and keeps the rows to train on; the methods are those of :class:`npvae.estimator_base.Estimator`."""
+    """Reads a table and keeps the rows to train on; the methods are those of
+    :class:`npvae.estimator_base.Estimator`.
+    """
 
     def __init__(self, estimator) -> None:
         self._estimator = estimator
@@ -50,7 +54,13 @@ class SupportPreparation:
         """The support in two parts: to train on, and, unless it is too small, to know when training has to stop."""
         chosen = self._estimator
         model = self._model(backends.get(chosen.backend, chosen.threads))
-        self.support = support_rows(self.table, model, x, check.real_number("support_fraction", chosen.support_fraction, above=0.0, maximum=1.0), seed)
+        self.support = support_rows(
+            self.table,
+            model,
+            x,
+            check.real_number("support_fraction", chosen.support_fraction, above=0.0, maximum=1.0),
+            seed,
+        )
         fraction = chosen.validation_fraction if len(self.support) >= ENOUGH_ROWS else 0.0
         parts = held_out_rows(fraction, len(self.support), seed)
         return (self.support, self.support[:0]) if parts is None else tuple(self.support[part] for part in parts)
@@ -65,7 +75,9 @@ class SupportPreparation:
     def choose_model(self, settings, x, x_valid, ops):
         """The model, and the settings for so many rows."""
         if self._estimator.epochs is None:
-            settings = replace(settings, epochs=min(MOST_EPOCHS, math.ceil(STEPS / math.ceil(len(x) / settings.batch_size))))
+            settings = replace(
+                settings, epochs=min(MOST_EPOCHS, math.ceil(STEPS / math.ceil(len(x) / settings.batch_size)))
+            )
         return self._model(ops), settings if x_valid is None else replace(settings, patience=PATIENCE)
 
     def learn_view(self, model, x) -> TableRows:
@@ -84,5 +96,12 @@ class SupportPreparation:
 def architecture_of(schema, latent_dim: int, hidden) -> Architecture:
     """Of a table of this schema."""
     return Architecture(
-        schema.width, latent_dim, hidden, activation="tanh", likelihood=schema.likelihood(), missing=True, linear_path=True, completed=True,
+        schema.width,
+        latent_dim,
+        hidden,
+        activation="tanh",
+        likelihood=schema.likelihood(),
+        missing=True,
+        linear_path=True,
+        completed=True,
     )

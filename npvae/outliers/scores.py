@@ -36,11 +36,15 @@ class OutlierScores:
         """From :class:`npvae.evaluate.Contributions`; typical: None for the medians of these rows themselves."""
         parts = np.concatenate([found.by_variable, found.latent[:, None]], axis=1)
         typical = medians(parts, observed) if typical is None else typical
-        return cls(found.score, found.standard_error, found.effective_sample_size, [*columns, LATENT], parts, typical, observed)
+        return cls(
+            found.score, found.standard_error, found.effective_sample_size, [*columns, LATENT], parts, typical, observed
+        )
 
     @property
     def excess(self) -> np.ndarray:
-        """(N, C + 1): contributions less what is typical of the column, 0 where it is missing: what makes a row unlike the others."""
+        """(N, C + 1): contributions less what is typical of the column, 0 where it is missing: what makes a row
+        unlike the others.
+        """
         return np.where(_with_latent(self.observed), self.contributions - self.typical, 0.0)
 
     @property
@@ -52,7 +56,9 @@ class OutlierScores:
 def medians(parts: np.ndarray, observed: np.ndarray) -> np.ndarray:
     """(C + 1,), of contributions (N, C + 1) of what is observed (N, C); 0 of a column that never is."""
     there = _with_latent(observed)
-    return np.array([np.median(column[seen]) if seen.any() else 0.0 for column, seen in zip(parts.T, there.T, strict=True)])
+    return np.array(
+        [np.median(column[seen]) if seen.any() else 0.0 for column, seen in zip(parts.T, there.T, strict=True)]
+    )
 
 
 def _with_latent(observed: np.ndarray) -> np.ndarray:

@@ -3,12 +3,12 @@
     S_0 = all rows
     S_t = the h rows of the largest log p(x), by the linear model that fits S_(t-1)                h = n support_fraction
 
-What is fitted to all rows has been drawn towards the outliers among them, and finds them less unusual than they are; of a group of
-them, as usual as everything else. The linear model is the one that training starts from (impute/start.py): factors of the normal
-distribution of the rows, Student's t around them; nothing is trained here.
+What is fitted to all rows has been drawn towards the outliers among them, and finds them less unusual than they are; of
+a group of them, as usual as everything else. The linear model is the one that training starts from (impute/start.py):
+factors of the normal distribution of the rows, Student's t around them; nothing is trained here.
 
-Source: Rousseeuw & Van Driessen (1999), "A fast algorithm for the minimum covariance determinant estimator", whose C-steps these are,
-by the density of a model with few factors in the place of the Mahalanobis distance.
+Source: Rousseeuw & Van Driessen (1999), "A fast algorithm for the minimum covariance determinant estimator", whose
+C-steps these are, by the density of a model with few factors in the place of the Mahalanobis distance.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def support_rows(table, model, x: np.ndarray, fraction: float, seed: int) -> np.
 
 
 def _with_observed_columns(x: np.ndarray, order: np.ndarray, count: int) -> np.ndarray:
-    """The first ``count`` rows in an order, and the first others without which a column were observed in fewer than two."""
+    """The first ``count`` rows in an order, and the first others without which a column were observed in fewer than
+    two.
+    """
     chosen = order[:count]
     for column in range(x.shape[1]):
         observed = ~np.isnan(x[:, column])

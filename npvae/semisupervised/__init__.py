@@ -8,5 +8,9 @@ from npvae.semisupervised.model import SemiSupervisedArchitecture, SemiSupervise
 from npvae.semisupervised.softmax_regression import SoftmaxRegression
 
 __all__ = [
-    "LatentClassifier", "SemiSupervisedArchitecture", "SemiSupervisedModel", "SemiSupervisedVAE", "SoftmaxRegression",
+    "LatentClassifier",
+    "SemiSupervisedArchitecture",
+    "SemiSupervisedModel",
+    "SemiSupervisedVAE",
+    "SoftmaxRegression",
 ]

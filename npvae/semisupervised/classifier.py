@@ -30,8 +30,8 @@ class Classifier(SklearnProtocol, ABC):
     def score(self, X, y) -> float:
         """The share of rows whose class is predicted; rows without a label are not counted.
 
-        A label that is not among the classes counts as wrong. InputError: no row has a label. InputTypeError: texts where
-        the classes are numbers, or the other way round.
+        A label that is not among the classes counts as wrong. InputError: no row has a label. InputTypeError: texts
+        where the classes are numbers, or the other way round.
         """
         predicted = self.predict(X)
         codes, labels = read_labels(y, len(predicted))

@@ -1,4 +1,5 @@
-"""Telling a column that was measured or counted from one that names classes, before a classifier gets one class a value.
+"""Telling a column that was measured or counted from one that names classes, before a classifier gets one class a
+value.
 
 Of numbers there is no proof, so these are the signs, and what they were chosen by (different values, of labelled rows):
 
@@ -10,8 +11,8 @@ Of numbers there is no proof, so these are the signs, and what they were chosen 
     CIFAR-100 100 of 50,000   0 to 99              row numbers N of N                      0 to N - 1
     wine's quality 7 of 6,497      3 to 9          names, of persons or things N of N
 
-So classes are numbered without gaps from 0 or 1, or are few. scikit-learn warns where the values are more than half as many as
-the rows; that alone sees neither ages nor rings.
+So classes are numbered without gaps from 0 or 1, or are few. scikit-learn warns where the values are more than half as
+many as the rows; that alone sees neither ages nor rings.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ FEW_VALUES = 10
 
 
 def why_continuous(labels: list, rows: int) -> str | None:
-    """In words, what speaks against ``labels`` as names of classes; None: nothing. Numbers may be texts; rows: with those unlabelled."""
+    """In words, what speaks against ``labels`` as names of classes; None: nothing. Numbers may be texts; rows: with
+    those unlabelled.
+    """
     numbers = [_number(label) for label in labels]
     numeric = bool(labels) and None not in numbers
     values = set(numbers if numeric else labels)

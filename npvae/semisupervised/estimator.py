@@ -1,4 +1,6 @@
-"""The public face of M2, and of M1+M2: a semi-supervised classifier that also generates, with scikit-learn's conventions."""
+"""The public face of M2, and of M1+M2: a semi-supervised classifier that also generates, with scikit-learn's
+conventions.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +37,10 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
 
     with a classifier q(y|x), N rows and N_l labelled ones. See npvae/objectives/semi_supervised.py.
 
-    X is an array of numbers or pictures, or a table as :class:`npvae.TableImputer` takes it: a frame, columns, records or rows with text,
-    truth values, dates and gaps, or named numbers that are not all from 0 to 1. Of a table every column is scaled and modelled by its own
-    kind; log p(x|y, z) is of the cells that are observed, and q(y|x) and q(z|x, y) see what a normal distribution expects in the gaps.
+    X is an array of numbers or pictures, or a table as :class:`npvae.TableImputer` takes it: a frame, columns, records
+    or rows with text, truth values, dates and gaps, or named numbers that are not all from 0 to 1. Of a table every
+    column is scaled and modelled by its own kind; log p(x|y, z) is of the cells that are observed, and q(y|x) and
+    q(z|x, y) see what a normal distribution expects in the gaps.
 
     Parameters
     ----------
@@ -85,18 +88,43 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
     _architecture_type, _model_type = SemiSupervisedArchitecture, SemiSupervisedModel
 
     def __init__(
-        self, features: Any = None, latent_dim: int | None = 50, hidden: int | Sequence[int] | None = (500,), *,
-        decoder_hidden: int | Sequence[int] | None = None, classifier_hidden: int | Sequence[int] | None = None,
-        activation: str | None = "softplus", likelihood: str | Mapping[str, Any] | Likelihood | None = None,
-        kinds: Mapping[Any, Any] | None = None, ignore: Iterable[Any] = (), missing: Any = (), unseen: str = "error",
-        alpha: float = 1.0, classes: ArrayLike | None = None, class_prior: ArrayLike | str | None = None,
-        standardize: bool = False, beta: float = 1.0, kl_warmup: Any = 0,
-        optimizer: str | Mapping[str, Any] | Optimizer | None = "adam", learning_rate: float | None = 1e-3,
-        schedule: str | Mapping[str, Any] | Schedule = "constant", clip_norm: float | None = None,
-        batch_size: int | None = 100, epochs: int | None = 100, validation_fraction: float | None = 0.0,
-        patience: int | None = None, min_delta: float = 0.0, binarize: str = "none", initial_weights: str = "glorot",
-        output_bias: str = "auto", divide_by: float = 1.0, backend: Any = "auto", threads: int | None = None,
-        dtype: DTypeLike = "float32", random_state: Any = None, verbose: bool = False,
+        self,
+        features: Any = None,
+        latent_dim: int | None = 50,
+        hidden: int | Sequence[int] | None = (500,),
+        *,
+        decoder_hidden: int | Sequence[int] | None = None,
+        classifier_hidden: int | Sequence[int] | None = None,
+        activation: str | None = "softplus",
+        likelihood: str | Mapping[str, Any] | Likelihood | None = None,
+        kinds: Mapping[Any, Any] | None = None,
+        ignore: Iterable[Any] = (),
+        missing: Any = (),
+        unseen: str = "error",
+        alpha: float = 1.0,
+        classes: ArrayLike | None = None,
+        class_prior: ArrayLike | str | None = None,
+        standardize: bool = False,
+        beta: float = 1.0,
+        kl_warmup: Any = 0,
+        optimizer: str | Mapping[str, Any] | Optimizer | None = "adam",
+        learning_rate: float | None = 1e-3,
+        schedule: str | Mapping[str, Any] | Schedule = "constant",
+        clip_norm: float | None = None,
+        batch_size: int | None = 100,
+        epochs: int | None = 100,
+        validation_fraction: float | None = 0.0,
+        patience: int | None = None,
+        min_delta: float = 0.0,
+        binarize: str = "none",
+        initial_weights: str = "glorot",
+        output_bias: str = "auto",
+        divide_by: float = 1.0,
+        backend: Any = "auto",
+        threads: int | None = None,
+        dtype: DTypeLike = "float32",
+        random_state: Any = None,
+        verbose: bool = False,
     ) -> None:
         self.features = features
         self.latent_dim = latent_dim
@@ -137,21 +165,28 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
     # learning
 
     def fit(
-        self, X: ArrayLike | Mapping[str, Any], y: ArrayLike, *, X_valid: ArrayLike | Mapping[str, Any] | None = None,
-        y_valid: ArrayLike | None = None, callbacks: Iterable[Callable[..., Any]] = (),
-        checkpoint: str | os.PathLike[str] | None = None, checkpoint_seconds: float = 10.0, resume: bool | str = False,
+        self,
+        X: ArrayLike | Mapping[str, Any],
+        y: ArrayLike,
+        *,
+        X_valid: ArrayLike | Mapping[str, Any] | None = None,
+        y_valid: ArrayLike | None = None,
+        callbacks: Iterable[Callable[..., Any]] = (),
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_seconds: float = 10.0,
+        resume: bool | str = False,
     ) -> SemiSupervisedVAE:
         """Train on X (N, ...) and labels y (N,), -1 for a row without one; texts may be labels, then None is none too.
 
-        Every class needs a labelled row; no row need be unlabelled. X_valid, y_valid: rows to validate on, with labels or without.
-        callbacks, checkpoint, resume: as of :meth:`npvae.VAE.fit`; a VAE of features that is not fitted yet is checkpointed beside,
-        as NAME-features.npz. Return self.
+        Every class needs a labelled row; no row need be unlabelled. X_valid, y_valid: rows to validate on, with labels
+        or without. callbacks, checkpoint, resume: as of :meth:`npvae.VAE.fit`; a VAE of features that is not fitted yet
+        is checkpointed beside, as NAME-features.npz. Return self.
 
-        Resuming needs a ``random_state`` here and in ``features``. ``patience`` watches the validation bound, which says how well the
-        rows are explained, not how well they are classified.
+        Resuming needs a ``random_state`` here and in ``features``. ``patience`` watches the validation bound, which
+        says how well the rows are explained, not how well they are classified.
 
-        InputError, InputTypeError: an argument, the data or the labels are not what they must be. NonFiniteError, and Ctrl-C: as
-        in VAE; but after a Ctrl-C while the VAE of features is trained this model is what it was before.
+        InputError, InputTypeError: an argument, the data or the labels are not what they must be. NonFiniteError, and
+        Ctrl-C: as in VAE; but after a Ctrl-C while the VAE of features is trained this model is what it was before.
         """
         before, checkpoints = dict(vars(self)), {"checkpoint_seconds": checkpoint_seconds, "resume": resume}
         held = contextlib.nullcontext() if checkpoint is None else CheckpointFile.of(checkpoint).held()
@@ -160,14 +195,16 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
                 run = self.prepare(X, y, X_valid, y_valid, checkpoint=checkpoint, **checkpoints)
                 return self.fit_prepared(run, callbacks=callbacks, checkpoint=checkpoint, **checkpoints)
         except BaseException:
-            if vars(self).get("theta_") is before.get("theta_"):  # refused before it was trained: what was fitted stays as it was
+            if vars(self).get("theta_") is before.get(
+                "theta_"
+            ):  # refused before it was trained: what was fitted stays as it was
                 vars(self).clear()
                 vars(self).update(before)
             raise
 
     def prepare(self, X, y, X_valid=None, y_valid=None, **checkpoints) -> preparation.Run:
-        """Check the arguments, the data and the labels, fit the VAE of features if there is one that is not, and return the run that
-        :meth:`fit_prepared` takes. Sets what ``fit`` learns before it trains: classes, prior, features.
+        """Check the arguments, the data and the labels, fit the VAE of features if there is one that is not, and return
+        the run that :meth:`fit_prepared` takes. Sets what ``fit`` learns before it trains: classes, prior, features.
         """
         check.true_or_false("standardize", self.standardize)
         self._check_arguments(y_valid, X_valid)
@@ -200,11 +237,15 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
         parts = latent_features.mean_and_deviation(self.features_, X, self.used_dimensions_)
         names = getattr(self.features_, "feature_names_in_", None)
         return inputs.Rows(
-            np.concatenate(parts, axis=1).astype(self.dtype), self.features_.sample_shape_, None if names is None else list(names)
+            np.concatenate(parts, axis=1).astype(self.dtype),
+            self.features_.sample_shape_,
+            None if names is None else list(names),
         )
 
     def learn_scale(self, x):
-        """Mean and deviation of the columns, if they are to be standardised; of one that is constant the deviation is taken for 1."""
+        """Mean and deviation of the columns, if they are to be standardised; of one that is constant the deviation
+        is taken for 1.
+        """
         super().learn_scale(x)
         self.center_ = self.scale_ = None
         if self.standardize:
@@ -225,10 +266,17 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
             likelihood = "bernoulli" if self.features is None and not self.standardize else "gaussian_decoder"
         likelihood = likelihoods.get(likelihood)
         return SemiSupervisedArchitecture(
-            columns if self.features is None else columns // 2, self.latent_dim, self.hidden, self.decoder_hidden, self.activation,
-            likelihood, missing=self.table_ is not None,
+            columns if self.features is None else columns // 2,
+            self.latent_dim,
+            self.hidden,
+            self.decoder_hidden,
+            self.activation,
+            likelihood,
+            missing=self.table_ is not None,
             completed=self.table_ is not None or (self.features is None and self._sees_counts(likelihood, columns)),
-            n_classes=len(self.classes_), classifier_hidden=self.classifier_hidden, class_prior=tuple(self.class_prior_.tolist()),
+            n_classes=len(self.classes_),
+            classifier_hidden=self.classifier_hidden,
+            class_prior=tuple(self.class_prior_.tolist()),
         )
 
     def _check_arguments(self, y_valid, X_valid) -> None:

@@ -1,10 +1,10 @@
 """M1: the latent features of a VAE, for a classifier or for another model on top.
 
-Of a row x the features are q(z|x) = N(mu(x), diag(exp(logvar(x)))), in the dimensions that the VAE uses: those whose mean mu_j
-has a standard deviation above ``SMALLEST_DEVIATION`` over the data. The others are noise.
+Of a row x the features are q(z|x) = N(mu(x), diag(exp(logvar(x)))), in the dimensions that the VAE uses: those whose
+mean mu_j has a standard deviation above ``SMALLEST_DEVIATION`` over the data. The others are noise.
 
-Source: Kingma, Rezende, Mohamed & Welling (2014), "Semi-supervised learning with deep generative models", section 3.1; the limit
-is that of the authors' code.
+Source: Kingma, Rezende, Mohamed & Welling (2014), "Semi-supervised learning with deep generative models", section 3.1;
+the limit is that of the authors' code.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ SMALLEST_DEVIATION = 0.1
 
 
 def unfrozen(features):
-    """What is in scikit-learn's FrozenEstimator, in which a fitted VAE stays fitted where estimators are copied; else the argument."""
+    """What is in scikit-learn's FrozenEstimator, in which a fitted VAE stays fitted where estimators are copied;
+    else the argument.
+    """
     return features.estimator if type(features).__name__ == "FrozenEstimator" else features
 
 
 def fitted(vae: VAE, X, taken_seed=None, **fit_arguments) -> VAE:
     """The VAE itself if it is fitted, else a copy of it that is, on X. InputTypeError: it is none.
 
-    taken_seed: the ``random_state`` of the model on top. If the VAE's is the same number, its seed is derived from it: the two
-    trainings are one run, which uses no random number twice.
+    taken_seed: the ``random_state`` of the model on top. If the VAE's is the same number, its seed is derived from it:
+    the two trainings are one run, which uses no random number twice.
     """
     if not isinstance(vae, VAE):
         raise InputTypeError(f"features must be a VAE, got {type(vae).__name__}")
@@ -45,7 +47,8 @@ def fitted(vae: VAE, X, taken_seed=None, **fit_arguments) -> VAE:
 
 
 def moved(vae: VAE | None, parameters: dict) -> VAE | None:
-    """The fitted VAE where those among the arguments say that are given to ``set_params`` of an estimator on its features.
+    """The fitted VAE where those among the arguments say that are given to ``set_params`` of an estimator on its
+    features.
 
     A copy, if they say anything, with the same parameters: the VAE may be somebody's own.
     """
@@ -58,7 +61,8 @@ def used_dimensions(mu: np.ndarray) -> np.ndarray:
     used = np.flatnonzero(mu.std(axis=0) > SMALLEST_DEVIATION)
     if not len(used):
         raise InputError(
-            f"the VAE of features has collapsed: the mean of no latent dimension has a standard deviation above {SMALLEST_DEVIATION}"
+            f"the VAE of features has collapsed: the mean of no latent dimension has a standard deviation above "
+            f"{SMALLEST_DEVIATION}"
         )
     return used
 

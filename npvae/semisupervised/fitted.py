@@ -22,11 +22,12 @@ from npvae.semisupervised.tables import TakesTables
 
 
 class FittedSemiSupervisedVAE(Classifier, TakesTables):
-    """The methods of a :class:`npvae.SemiSupervisedVAE` that need it fitted; ``fit`` and ``load`` set the attributes that end in an
-    underscore."""
+    """The methods of a :class:`npvae.SemiSupervisedVAE` that need it fitted; ``fit`` and ``load`` set the attributes
+    that end in an underscore."""
 
     def predict_log_proba(self, X):
-        """log q(y|x) of every class, (N, C), in the order of ``classes_``. Of grey values as they are, also if training drew them.
+        """log q(y|x) of every class, (N, C), in the order of ``classes_``. Of grey values as they are, also if training
+        drew them.
 
         NotFittedError, and the errors of ``fit`` about data; the same for every method that takes X.
         """
@@ -47,11 +48,12 @@ class FittedSemiSupervisedVAE(Classifier, TakesTables):
         return check.finite_result("E[z|x]", inference.expected_latent(self.model_, self.device_theta(), x))
 
     def sample(self, label: Any = None, n: int = 1, *, mean: bool | None = None, random_state: Any = None) -> Any:
-        """``n`` new rows of the class ``label``: z from the prior N(0, I), then E[x|y, z], or a draw if ``mean=False``. Of a model of a table
-        a table of the kind that was fitted, without the columns that are carried: of draws, or of best guesses if ``mean=True``.
+        """``n`` new rows of the class ``label``: z from the prior N(0, I), then E[x|y, z], or a draw if ``mean=False``.
+        Of a model of a table a table of the kind that was fitted, without the columns that are carried: of draws, or of
+        best guesses if ``mean=True``.
 
-        label: one of ``classes_``; a list of them, one a row; None: drawn from p(y). With ``random_state=None`` the model's own seed
-        is used. Of M1+M2 the features are expected or drawn, then the VAE's data.
+        label: one of ``classes_``; a list of them, one a row; None: drawn from p(y). With ``random_state=None`` the
+        model's own seed is used. Of M1+M2 the features are expected or drawn, then the VAE's data.
         """
         self._check_fitted()
         n = check.whole_number("n", n if label is None or np.ndim(label) == 0 else len(label), 1)
@@ -70,8 +72,8 @@ class FittedSemiSupervisedVAE(Classifier, TakesTables):
     def analogies(self, X, y=None):
         """Every row of X in every class: E[x|c, z] at z = the mean of q(z|x, y), so that what is not the class stays.
 
-        y (N,): the rows' classes, by default those predicted. Returns (N, C, ...), in the data's units and shape; of a model of a table a
-        list of C tables of N rows, one a class, in the order of ``classes_``.
+        y (N,): the rows' classes, by default those predicted. Returns (N, C, ...), in the data's units and shape; of a
+        model of a table a list of C tables of N rows, one a class, in the order of ``classes_``.
         """
         mu, _ = self.encode(X, y)
         count = len(self.classes_)
@@ -111,9 +113,12 @@ class FittedSemiSupervisedVAE(Classifier, TakesTables):
         if draw_seed is not None:
             x = model.draw(views, seen, random.Stream(draw_seed, "data sample", 0))
         else:
-            x = np.concatenate([
-                ops.to_numpy(model.expected(views, ops.asarray(seen[part]))) for part in batches(len(seen), inference.ROWS_AT_ONCE)
-            ])
+            x = np.concatenate(
+                [
+                    ops.to_numpy(model.expected(views, ops.asarray(seen[part])))
+                    for part in batches(len(seen), inference.ROWS_AT_ONCE)
+                ]
+            )
         if self.features_ is None:
             return self._output(x)
         check.finite_result("the features", x)
@@ -130,8 +135,11 @@ class FittedSemiSupervisedVAE(Classifier, TakesTables):
 
     _more_architecture = declared.CLASSES_OF_ARCHITECTURE
     _more_header = {
-        "classes": ListOf(declared.LABEL, shortest=2), "class_prior": ListOf(Real(above=0.0)),
-        "features": Maybe(Record({"header": model_file.declaration(VAE), "used_dimensions": ListOf(Whole(0), shortest=1)})),
+        "classes": ListOf(declared.LABEL, shortest=2),
+        "class_prior": ListOf(Real(above=0.0)),
+        "features": Maybe(
+            Record({"header": model_file.declaration(VAE), "used_dimensions": ListOf(Whole(0), shortest=1)})
+        ),
     }
 
     def _widths_of(self, architecture):
@@ -142,9 +150,7 @@ class FittedSemiSupervisedVAE(Classifier, TakesTables):
         return 2 * architecture.n_features, self.features_.n_features_in_
 
     def _more_for_file(self):
-        header = {
-            "classes": self.classes_.tolist(), "class_prior": self.class_prior_.tolist(), "features": None,
-        }
+        header = {"classes": self.classes_.tolist(), "class_prior": self.class_prior_.tolist(), "features": None}
         if self.features_ is None:
             scale = {} if self.center_ is None else {"center": self.center_, "scale": self.scale_}
             return header, {**scale, **self._arrays_of_table()}

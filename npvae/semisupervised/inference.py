@@ -20,9 +20,12 @@ ROWS_AT_ONCE = 1000
 def log_probabilities(model, theta, x: np.ndarray) -> np.ndarray:
     """log q(y|x), (N, C), for x (N, I)."""
     ops, views = model.ops, model.views(theta)
-    return np.concatenate([
-        ops.to_numpy(log_softmax(ops.xp, model.classify(views, ops.asarray(x[part]))[0])) for part in batches(len(x), ROWS_AT_ONCE)
-    ])
+    return np.concatenate(
+        [
+            ops.to_numpy(log_softmax(ops.xp, model.classify(views, ops.asarray(x[part]))[0]))
+            for part in batches(len(x), ROWS_AT_ONCE)
+        ]
+    )
 
 
 def posterior_of_labelled(model, theta, x: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

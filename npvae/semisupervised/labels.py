@@ -14,21 +14,27 @@ from npvae.errors import DataConversionWarning, InputError, InputTypeError, Many
 
 #: Texts that mean no label: what is missing in a table, and the "-1" that NumPy makes of -1 in a list of texts.
 UNLABELLED_TEXTS = SPELLINGS | {"-1"}
-#: :func:`warn_of_many_classes` speaks where the classes are more than this share of the labelled rows, and more than so many.
+#: :func:`warn_of_many_classes` speaks where the classes are more than this share of the labelled rows, and more than so
+#: many.
 MOST_CLASSES_A_ROW, FEW_CLASSES = 0.5, 10
 
 
 def read_labels(y, rows: int, classes=None, name: str = "y") -> tuple[np.ndarray, np.ndarray]:
-    """``(codes, classes)``: codes (N,) int64, the place of each row's label in ``classes``, or -1; classes sorted, or those given.
+    """``(codes, classes)``: codes (N,) int64, the place of each row's label in ``classes``, or -1; classes sorted, or
+    those given.
 
-    y: (N,) whole numbers or texts; unlabelled rows are -1 or missing: None, NaN, pandas' NA (npvae/data/tables/missing.py), among texts
-    also what is missing in a file: an empty text, NA, NaN, ?, ... (spellings.py). What is in ``classes`` is a label, whatever it is.
-    InputError: another length, a class there is not, numbers that are not whole. InputTypeError: neither numbers nor texts.
+    y: (N,) whole numbers or texts; unlabelled rows are -1 or missing: None, NaN, pandas' NA
+    (npvae/data/tables/missing.py), among texts also what is missing in a file: an empty text, NA, NaN, ?, ...
+    (spellings.py). What is in ``classes`` is a label, whatever it is. InputError: another length, a class there is not,
+    numbers that are not whole. InputTypeError: neither numbers nor texts.
     """
     values = _values(y, rows, name)
     classes = None if classes is None else _classes(classes)
     known = set() if classes is None else set(classes.tolist())
-    labelled = np.array([(isinstance(value, (str, int)) and value in known) or not is_unlabelled(value) for value in values.tolist()], dtype=bool)
+    labelled = np.array(
+        [(isinstance(value, (str, int)) and value in known) or not is_unlabelled(value) for value in values.tolist()],
+        dtype=bool,
+    )
     given = _of_one_type(values[labelled], name)
     classes = np.unique(given) if classes is None else classes
     place = {label: code for code, label in enumerate(classes.tolist())}
@@ -43,9 +49,13 @@ def read_labels(y, rows: int, classes=None, name: str = "y") -> tuple[np.ndarray
 
 
 def refuse_other_kind(labels: np.ndarray, classes: np.ndarray) -> None:
-    """InputTypeError: labels are texts and classes are not, or the other way round, so that none could ever be equal."""
+    """InputTypeError: labels are texts and classes are not, or the other way round, so that none could ever be
+    equal.
+    """
     if len(labels) and (labels.dtype.kind == "U") != (classes.dtype.kind == "U"):
-        raise InputTypeError(f"labels such as {labels[0].item()!r} cannot be compared with classes such as {classes[0].item()!r}")
+        raise InputTypeError(
+            f"labels such as {labels[0].item()!r} cannot be compared with classes such as {classes[0].item()!r}"
+        )
 
 
 def refuse_unusable(codes: np.ndarray, classes: np.ndarray) -> None:
@@ -54,10 +64,14 @@ def refuse_unusable(codes: np.ndarray, classes: np.ndarray) -> None:
         raise InputError("y has no labelled row: every label is -1 or missing; label at least one row of every class")
     if len(classes) < 2:
         beside = ", and -1, which means no label: give that class another number" if (codes < 0).any() else ""
-        raise InputError(f"Classifier can't train when only one class is present: y holds {_listed(classes)} alone{beside}")
+        raise InputError(
+            f"Classifier can't train when only one class is present: y holds {_listed(classes)} alone{beside}"
+        )
     empty = classes[np.bincount(codes[codes >= 0], minlength=len(classes)) == 0]
     if len(empty):
-        raise InputError(f"no labelled row of the class{'es' if len(empty) > 1 else ''} {_listed(empty)} is left to learn from")
+        raise InputError(
+            f"no labelled row of the class{'es' if len(empty) > 1 else ''} {_listed(empty)} is left to learn from"
+        )
 
 
 def frequencies(codes: np.ndarray, count: int) -> np.ndarray:
@@ -67,8 +81,8 @@ def frequencies(codes: np.ndarray, count: int) -> np.ndarray:
 
 
 def balanced_choice(codes: np.ndarray, count: int, seed: int, names=None) -> np.ndarray:
-    """``codes`` with ``count`` labels kept, as many of every class (the first classes one more if need be), the rest -1. names: of
-    the classes, for the message.
+    """``codes`` with ``count`` labels kept, as many of every class (the first classes one more if need be), the rest
+    -1. names: of the classes, for the message.
 
     InputError: a class has too few, or there are fewer labels than classes.
     """
@@ -80,24 +94,33 @@ def balanced_choice(codes: np.ndarray, count: int, seed: int, names=None) -> np.
         wanted = count // classes + (c < count % classes)
         members = np.flatnonzero(codes == c)
         if len(members) < wanted:
-            raise InputError(f"{count} labels need {wanted} rows of class {c if names is None else names[c]}, but it has {len(members)}")
+            raise InputError(
+                f"{count} labels need {wanted} rows of class {c if names is None else names[c]}, but it has "
+                f"{len(members)}"
+            )
         kept[members[random.permutation(seed, "label choice", c, len(members))[:wanted]]] = c
     return kept
 
 
 def _values(y, rows: int, name: str) -> np.ndarray:
     if y is None:
-        raise InputError(f"requires {name} to be passed, but the target {name} is None: give labels, -1 for rows without one")
+        raise InputError(
+            f"requires {name} to be passed, but the target {name} is None: give labels, -1 for rows without one"
+        )
     values = _list_array(y) if isinstance(y, list) else np.asarray(y)
     if values.ndim == 2 and values.shape[1] == 1:
         warnings.warn(
-            f"A column-vector {name} was passed when a 1d array was expected: {values.shape}", DataConversionWarning, stacklevel=4
+            f"A column-vector {name} was passed when a 1d array was expected: {values.shape}",
+            DataConversionWarning,
+            stacklevel=4,
         )
         values = values[:, 0]
     if values.ndim != 1:
         raise InputError(f"{name} must have shape (rows,), got {values.shape}")
     if len(values) != rows:
-        raise InputError(f"Found input variables with inconsistent numbers of samples: X has {rows} rows, {name} has {len(values)}")
+        raise InputError(
+            f"Found input variables with inconsistent numbers of samples: X has {rows} rows, {name} has {len(values)}"
+        )
     if values.dtype.kind == "f":
         if (nan := np.isnan(values)).any():
             whole = _values(np.where(nan, 0.0, values), rows, name).astype(object)
@@ -105,7 +128,10 @@ def _values(y, rows: int, name: str) -> np.ndarray:
             return whole
         if not np.isfinite(values).all() or (values != np.trunc(values)).any():
             wrong = values[~(np.isfinite(values) & (values == np.trunc(values)))]
-            raise InputError(f"Unknown label type: {name} is continuous, it holds {wrong[0].item()!r}; labels are whole numbers or texts")
+            raise InputError(
+                f"Unknown label type: {name} is continuous, it holds {wrong[0].item()!r}; labels are whole numbers or "
+                f"texts"
+            )
         if (np.abs(values) > 2.0**53).any():
             raise InputError(f"{name} holds {np.abs(values).max():g}: labels must be at most 2^53, or texts")
         return values.astype(np.int64)
@@ -142,8 +168,10 @@ def warn_of_many_classes(codes: np.ndarray, classes: np.ndarray) -> None:
     labelled = int((codes >= 0).sum())
     if len(classes) > max(FEW_CLASSES, MOST_CLASSES_A_ROW * labelled):
         warnings.warn(
-            f"y holds {len(classes)} classes in {labelled} labelled rows; is it a number to be predicted, rather than a class?",
-            ManyClassesWarning, stacklevel=4,
+            f"y holds {len(classes)} classes in {labelled} labelled rows; is it a number to be predicted, rather than "
+            f"a class?",
+            ManyClassesWarning,
+            stacklevel=4,
         )
 
 
@@ -154,7 +182,13 @@ def _of_one_type(given: np.ndarray, name: str) -> np.ndarray:
     values = given.tolist()
     if all(isinstance(v, str) for v in values):
         return np.array(values, dtype=str) if values else np.zeros(0, np.int64)
-    if all(isinstance(v, (int, float, np.integer, np.floating)) and not isinstance(v, bool) and abs(v) < 2**53 and v == np.trunc(v) for v in values):
+    if all(
+        isinstance(v, (int, float, np.integer, np.floating))
+        and not isinstance(v, bool)
+        and abs(v) < 2**53
+        and v == np.trunc(v)
+        for v in values
+    ):
         return np.array(values, np.int64)
     if all(isinstance(v, (bool, np.bool_)) for v in values):
         return np.array(values, bool)
@@ -178,4 +212,3 @@ def _classes(classes) -> np.ndarray:
 def _listed(values, most: int = 10) -> str:
     shown = ", ".join(repr(value) for value in values[:most].tolist())
     return shown + (", ..." if len(values) > most else "")
-

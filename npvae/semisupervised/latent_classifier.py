@@ -49,13 +49,20 @@ class LatentClassifier(Classifier):
         self.classes = classes
 
     def fit(
-        self, X: ArrayLike | Mapping[str, Any], y: ArrayLike, *, callbacks: Iterable[Callable[..., Any]] = (),
-        checkpoint: str | os.PathLike[str] | None = None, checkpoint_seconds: float = 10.0, resume: bool | str = False,
+        self,
+        X: ArrayLike | Mapping[str, Any],
+        y: ArrayLike,
+        *,
+        callbacks: Iterable[Callable[..., Any]] = (),
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_seconds: float = 10.0,
+        resume: bool | str = False,
     ) -> LatentClassifier:
-        """Fit to X (N, ...) and labels y (N,), -1 for a row without one; texts may be labels, then None is none too. Return self.
+        """Fit to X (N, ...) and labels y (N,), -1 for a row without one; texts may be labels, then None is none too.
+        Return self.
 
-        callbacks, checkpoint, resume: as of :meth:`npvae.VAE.fit`, for a VAE of features that is not fitted yet. After Ctrl-C, which
-        is raised as there, the classifier is that of the features so far, if there are any.
+        callbacks, checkpoint, resume: as of :meth:`npvae.VAE.fit`, for a VAE of features that is not fitted yet. After
+        Ctrl-C, which is raised as there, the classifier is that of the features so far, if there are any.
 
         InputError, InputTypeError: an argument, the data or the labels are not what they must be.
         """
@@ -65,14 +72,20 @@ class LatentClassifier(Classifier):
         classifier = SoftmaxRegression() if self.classifier is None else copy.deepcopy(self.classifier)
         for method in ("fit", "predict"):
             if not callable(getattr(classifier, method, None)):
-                raise InputTypeError(f"classifier must have scikit-learn's fit and predict, got {type(classifier).__name__}")
+                raise InputTypeError(
+                    f"classifier must have scikit-learn's fit and predict, got {type(classifier).__name__}"
+                )
         samples = check.whole_number("samples", self.samples, 0)
         vae = self.features
         if vae is None:
-            vae = VAE(likelihood="auto") if is_table(X) else VAE(latent_dim=50, hidden=(500, 500), activation="softplus")
+            vae = (
+                VAE(likelihood="auto") if is_table(X) else VAE(latent_dim=50, hidden=(500, 500), activation="softplus")
+            )
         vae = latent_features.unfrozen(vae)
         if hasattr(vae, "theta_") and (callbacks or checkpoint is not None or resume):
-            raise InputError("callbacks, checkpoint and resume are for a VAE of features that is not fitted yet, and this one is")
+            raise InputError(
+                "callbacks, checkpoint and resume are for a VAE of features that is not fitted yet, and this one is"
+            )
         interrupted = None
         try:
             vae = latent_features.fitted(
@@ -134,25 +147,38 @@ class LatentClassifier(Classifier):
     # its file
 
     def save(self, path) -> None:
-        """Write the model to one .npz file, without pickle. InputError: its classifier is another than the own SoftmaxRegression."""
+        """Write the model to one .npz file, without pickle. InputError: its classifier is another than the own
+        SoftmaxRegression.
+        """
         self._check_fitted()
         if type(self.classifier_) is not SoftmaxRegression:
             raise InputError(
-                f"a {type(self.classifier_).__name__} cannot be written without pickle: save the VAE, features_, and fit the "
+                f"a {type(self.classifier_).__name__} cannot be written without pickle: save the VAE, features_, and "
+                f"fit the "
                 "classifier again"
             )
         inner, arrays = model_file.describe(self.features_)
         header = {
-            "estimator": type(self).__name__, "features": inner, "used_dimensions": self.used_dimensions_.tolist(), "classes": self.classes_.tolist(),
-            "l2": self.classifier_.l2, "samples": self.samples,
+            "estimator": type(self).__name__,
+            "features": inner,
+            "used_dimensions": self.used_dimensions_.tolist(),
+            "classes": self.classes_.tolist(),
+            "l2": self.classifier_.l2,
+            "samples": self.samples,
         }
-        io.save(path, "latent-classifier", header, {
-            "coef": self.classifier_.coef_, "intercept": self.classifier_.intercept_, **io.within("features", arrays),
-        }, self._declaration())
+        io.save(
+            path,
+            "latent-classifier",
+            header,
+            {"coef": self.classifier_.coef_, "intercept": self.classifier_.intercept_, **io.within("features", arrays)},
+            self._declaration(),
+        )
 
     @classmethod
     def load(cls, path, *, backend="auto", threads=None) -> LatentClassifier:
-        """The model of a file written by ``save``, to run on ``backend`` and so many threads. FileNotFoundError, ModelFileError: it cannot be read."""
+        """The model of a file written by ``save``, to run on ``backend`` and so many threads. FileNotFoundError,
+        ModelFileError: it cannot be read.
+        """
         backends.for_use(backend, threads)
         header, arrays = io.load(path, "latent-classifier", cls._declaration())
         with model_file.refusing(path):
@@ -168,7 +194,9 @@ class LatentClassifier(Classifier):
             own.n_features_in_ = len(self.used_dimensions_)
             shapes = (own.coef_.shape, own.intercept_.shape)
             if shapes != ((own.n_features_in_, len(self.classes_)), (len(self.classes_),)):
-                raise ModelFileError(f"its classifier has the shapes {shapes}, which do not fit its features and classes")
+                raise ModelFileError(
+                    f"its classifier has the shapes {shapes}, which do not fit its features and classes"
+                )
             if not all(array.dtype == np.float64 and np.isfinite(array).all() for array in (own.coef_, own.intercept_)):
                 raise ModelFileError("its classifier is not of finite float64 numbers")
         return self
@@ -176,11 +204,16 @@ class LatentClassifier(Classifier):
     @classmethod
     def _declaration(cls) -> Record:
         """The header of its file."""
-        return Record({
-            "estimator": OneOf((cls.__name__,)), "features": model_file.declaration(VAE),
-            "used_dimensions": ListOf(Whole(0), shortest=1), "classes": ListOf(declared.LABEL, shortest=2), "l2": Real(above=0.0),
-            "samples": Whole(0),
-        })
+        return Record(
+            {
+                "estimator": OneOf((cls.__name__,)),
+                "features": model_file.declaration(VAE),
+                "used_dimensions": ListOf(Whole(0), shortest=1),
+                "classes": ListOf(declared.LABEL, shortest=2),
+                "l2": Real(above=0.0),
+                "samples": Whole(0),
+            }
+        )
 
     def _take_features(self, vae) -> None:
         """The fitted VAE, and what it says of the data."""

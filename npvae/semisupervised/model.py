@@ -3,16 +3,17 @@
     p(y) = pi_y        p(z) = N(0, I)        p(x|y, z)  the likelihood at the decoder's outputs for (z, y)
     q(y|x) = softmax(classifier(x))          q(z|x, y) = N(mu, diag(exp(logvar))),  the encoder for (x, y)
 
-y is one-hot where a network sees it. Of a row with missing entries both networks see what completes it and which entries are
-observed, as of any model (model.py). The encoder's first layer is a product with x, the same for every class, and a row of a
-second matrix for the class:
+y is one-hot where a network sees it. Of a row with missing entries both networks see what completes it and which
+entries are observed, as of any model (model.py). The encoder's first layer is a product with x, the same for every
+class, and a row of a second matrix for the class:
 
     h = f(x W_x + b + W_y[y])          ds = sum over the pairs of a row of da,   dW_x = x^T ds,   db = sum ds
                                        dW_y[c] = sum over the pairs of class c of da
 
 so that for an unlabelled row, whose C classes are all looked at, x W_x is computed once.
 
-Source: Kingma, Rezende, Mohamed & Welling (2014), "Semi-supervised learning with deep generative models", sections 2 and 3.
+Source: Kingma, Rezende, Mohamed & Welling (2014), "Semi-supervised learning with deep generative models", sections 2
+and 3.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ from npvae.model import Architecture, Model, _widths
 class SemiSupervisedArchitecture(Architecture):
     """An architecture with classes. A row of data is its features and, last, its label: -1 for none.
 
-    n_classes: C. classifier_hidden: widths of q(y|x)'s hidden layers, by default the encoder's. class_prior: p(y), C positive
-    numbers of sum 1; None: all alike.
+    n_classes: C. classifier_hidden: widths of q(y|x)'s hidden layers, by default the encoder's. class_prior: p(y), C
+    positive numbers of sum 1; None: all alike.
     """
 
     n_classes: int = 2
@@ -54,7 +55,9 @@ class SemiSupervisedArchitecture(Architecture):
 
     def config(self) -> dict:
         return {
-            **super().config(), "n_classes": self.n_classes, "classifier_hidden": list(self.classifier_hidden),
+            **super().config(),
+            "n_classes": self.n_classes,
+            "classifier_hidden": list(self.classifier_hidden),
             "class_prior": None if self.class_prior is None else list(self.class_prior),
         }
 
@@ -113,25 +116,28 @@ class SemiSupervisedModel(Model):
         self._classifier = architecture.classifier()
 
     def classify(self, parameters, x):
-        """Return ``(logits, backward)`` for x (B, I), or (B, 2 I), completed; logits (B, C). ``backward(dlogits, gradient)`` overwrites the classifier's
-        tensors in ``gradient``."""
+        """Return ``(logits, backward)`` for x (B, I), or (B, 2 I), completed; logits (B, C). ``backward(dlogits,
+        gradient)`` overwrites the classifier's tensors in ``gradient``."""
         x = self.encoder_input(x)
         (logits,), network_backward = network.network(self.ops, parameters, x, *self._classifier, need_dx=False)
         return logits, lambda dlogits, gradient: network_backward((dlogits,), gradient)
 
     def encode_pairs(self, parameters, x, pairs: Pairs):
-        """Return ``((mu, logvar), backward)``, both (P, Z), for x (L + U, I), or (L + U, 2 I), completed; ``backward`` as that of ``encode``."""
+        """Return ``((mu, logvar), backward)``, both (P, Z), for x (L + U, I), or (L + U, 2 I), completed;
+        ``backward`` as that of ``encode``.
+        """
         x = self.encoder_input(x)
         hidden, heads = self._encoder
         first, rest = (hidden[:1], hidden[1:]) if hidden else (heads, [])
         entered = [self._enter(parameters, layer, x, pairs) for layer in first]
         if not hidden:
+
             def backward_heads(dmu, dlogvar, gradient):
                 for d, (_, backward) in zip((dmu, dlogvar), entered, strict=True):
                     backward(d, gradient)
 
             return tuple(output for output, _ in entered), backward_heads
-        (h, enter_backward), = entered
+        ((h, enter_backward),) = entered
         outputs, rest_backward = network.network(self.ops, parameters, h, rest, heads, need_dx=True)
 
         def backward(dmu, dlogvar, gradient):

@@ -5,11 +5,11 @@
 
     dlogits = (p - onehot) / N,   dW = x^T dlogits + l2 W,   db = sum of dlogits over rows
 
-The loss is convex, its curvature at most half the largest eigenvalue of x^T x / N (with a column of ones for b) plus l2, so
-accelerated gradient descent with one over that as its step converges without a rate to choose.
+The loss is convex, its curvature at most half the largest eigenvalue of x^T x / N (with a column of ones for b) plus
+l2, so accelerated gradient descent with one over that as its step converges without a rate to choose.
 
-Sources: Bohning (1992), "Multinomial logistic regression algorithm", for the bound; Nesterov (1983), and O'Donoghue & Candes
-(2015), "Adaptive restart for accelerated gradient schemes", for the descent.
+Sources: Bohning (1992), "Multinomial logistic regression algorithm", for the bound; Nesterov (1983), and O'Donoghue &
+Candes (2015), "Adaptive restart for accelerated gradient schemes", for the descent.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def softmax_regression_loss(W, b, x, one_hot, l2: float):
 
 
 def fit_softmax_regression(x, labels, classes: int, l2: float = 1e-3, iterations: int = 5000, tolerance: float = 1e-7):
-    """``(W, b)``, float64, of the smallest loss on x (N, I) with labels (N,), whole numbers below ``classes``: the descent ends when
-    no element of the gradient is above ``tolerance``, or after so many iterations."""
+    """``(W, b)``, float64, of the smallest loss on x (N, I) with labels (N,), whole numbers below ``classes``: the
+    descent ends when no element of the gradient is above ``tolerance``, or after so many iterations."""
     x = np.asarray(x, np.float64)
     one_hot = np.eye(classes)[labels]
     extended = np.concatenate([x, np.ones((len(x), 1))], axis=1)
@@ -61,8 +61,8 @@ def fit_softmax_regression(x, labels, classes: int, l2: float = 1e-3, iterations
 class SoftmaxRegression(Classifier):
     """A linear classifier, p(y|x) = softmax(x W + b), fitted to labelled rows; rows with the label -1 are left out.
 
-    l2: weight of ||W||^2 / 2, in nats a row; of the smallest loss there is one if it is above 0. Fitted: ``coef_`` W, (I, C), ``intercept_`` b,
-    (C,), ``classes_``, ``n_features_in_``.
+    l2: weight of ||W||^2 / 2, in nats a row; of the smallest loss there is one if it is above 0. Fitted: ``coef_`` W,
+    (I, C), ``intercept_`` b, (C,), ``classes_``, ``n_features_in_``.
     """
 
     def __init__(self, l2: float = 1e-3) -> None:

@@ -1,4 +1,6 @@
-"""M2 on tables: every column by its own kind, cells that are missing left out of the likelihood and completed for both networks."""
+"""M2 on tables: every column by its own kind, cells that are missing left out of the likelihood and completed for
+both networks.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ ROWS_AT_ONCE = 1000
 
 
 class TakesTables(Estimator):
-    """The base of an estimator whose rows may be those of a table: while it is prepared and once it is fitted, ``table_`` has the schema
-    and what completes rows; None: the rows are plain numbers."""
+    """The base of an estimator whose rows may be those of a table: while it is prepared and once it is fitted,
+    ``table_`` has the schema and what completes rows; None: the rows are plain numbers."""
 
     table_: TableRows | None = None
     later_arguments = ("kinds", "ignore", "missing", "unseen")
@@ -40,15 +42,25 @@ class TakesTables(Estimator):
 
     def _said_of_numbers(self) -> list[str]:
         """The arguments that are for plain numbers alone, and say anything."""
-        return [name for name, default in (("divide_by", 1.0), ("binarize", "none"), ("standardize", False)) if getattr(self, name) != default]
+        return [
+            name
+            for name, default in (("divide_by", 1.0), ("binarize", "none"), ("standardize", False))
+            if getattr(self, name) != default
+        ]
 
     def _said_of_tables(self) -> list[str]:
         """The arguments that are for tables alone, and say anything."""
         given = {name: getattr(self, name) for name in ("kinds", "ignore", "missing")}
-        return [name for name, value in given.items() if value is not None and not (hasattr(value, "__len__") and len(value) == 0)]
+        return [
+            name
+            for name, value in given.items()
+            if value is not None and not (hasattr(value, "__len__") and len(value) == 0)
+        ]
 
     def _table_of(self, X) -> TableRows | None:
-        """The schema of X, if it is a table; None: it is plain numbers, or for a VAE of features. InputError: arguments exclude each other."""
+        """The schema of X, if it is a table; None: it is plain numbers, or for a VAE of features. InputError:
+        arguments exclude each other.
+        """
         if self.features is not None:
             return None
         said, of_numbers = self._said_of_tables(), self._said_of_numbers()
@@ -58,8 +70,17 @@ class TakesTables(Estimator):
         if not (said or automatic) and (not is_table(X) or (of_numbers and is_plain(X))):
             return None
         if of_numbers:
-            why = f"{said[0]} is for tables" if said else "likelihood='auto' is for tables" if automatic else "X is a table with text, dates or gaps (NaN)"
-            raise InputError(f"{why}, of which every column is scaled and modelled by its own kind: leave out {', '.join(of_numbers)}")
+            why = (
+                f"{said[0]} is for tables"
+                if said
+                else "likelihood='auto' is for tables"
+                if automatic
+                else "X is a table with text, dates or gaps (NaN)"
+            )
+            raise InputError(
+                f"{why}, of which every column is scaled and modelled by its own kind: leave out "
+                f"{', '.join(of_numbers)}"
+            )
         found = TableRows.fit(X, self.kinds, self.ignore, self.missing)
         self.frame_ = FrameKind.of(X, found.schema)
         return found
@@ -67,7 +88,9 @@ class TakesTables(Estimator):
     def read_rows(self, X, name, n_features=None):
         if self.table_ is None:
             return super().read_rows(X, name, n_features)
-        return inputs.Rows(self._numbers_of(X, self.dtype, name), (len(self.table_.schema.names),), self.table_.names_of_numbers)
+        return inputs.Rows(
+            self._numbers_of(X, self.dtype, name), (len(self.table_.schema.names),), self.table_.names_of_numbers
+        )
 
     def learn_scale(self, x):
         super().learn_scale(x)
@@ -89,7 +112,9 @@ class TakesTables(Estimator):
         if self.table_ is None:
             return super().fit_prepared(run, **arguments)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PosteriorCollapseWarning)  # latent dimensions that a table has no use for are no accident
+            warnings.simplefilter(
+                "ignore", PosteriorCollapseWarning
+            )  # latent dimensions that a table has no use for are no accident
             return super().fit_prepared(run, **arguments)
 
     def _keep_rows(self, run):
@@ -102,12 +127,16 @@ class TakesTables(Estimator):
         return super()._input(X, missing) if self.table_ is None else self._numbers_of(X, str(self.theta_.dtype))
 
     def _numbers_of(self, X, dtype: str, name: str = "X"):
-        """The cells of a table in the likelihoods' numbers, (N, D), NaN where one is missing. InputError: another table than the fitted one."""
+        """The cells of a table in the likelihoods' numbers, (N, D), NaN where one is missing. InputError: another
+        table than the fitted one.
+        """
         x = self.table_.read(X, check.one_of("unseen", self.unseen, UNSEEN), name)
         return x.astype(dtype)
 
     def _table_given(self, seen: np.ndarray, draw_seed: int | None):
-        """A table of the kind that was fitted, of what the decoder makes of ``seen`` (N, Z + C): best guesses, or a draw."""
+        """A table of the kind that was fitted, of what the decoder makes of ``seen`` (N, Z + C): best guesses, or a
+        draw.
+        """
         model, views, schema = self.model_, self.model_.views(self.device_theta()), self.table_.schema
         if draw_seed is None:
             ops, own, parts = model.ops, model.likelihood_parameters(views), []
@@ -118,13 +147,17 @@ class TakesTables(Estimator):
         else:
             x, decode = model.draw(views, seen, random.Stream(draw_seed, "data sample", 0)), "decode"
         check.finite_result("the result", x)
-        values = [getattr(column, decode)(x[:, block]) for column, block in zip(schema.columns, schema.slices, strict=True)]
+        values = [
+            getattr(column, decode)(x[:, block]) for column, block in zip(schema.columns, schema.slices, strict=True)
+        ]
         return self.frame_.table(schema.columns, values)
 
     # its file
 
     def arguments_as_fitted(self):
-        said = {} if self.table_ is None else {"kinds": None, "ignore": None, "likelihood": "auto"}  # what they said is in the schema
+        said = (
+            {} if self.table_ is None else {"kinds": None, "ignore": None, "likelihood": "auto"}
+        )  # what they said is in the schema
         missing = [] if self.table_ is None else list(self.table_.missing)
         return {**super().arguments_as_fitted(), **said, "missing": missing}
 
@@ -138,13 +171,17 @@ class TakesTables(Estimator):
         return {} if self.table_ is None else io.within("table", self.table_.described()[1])
 
     def _restore_table(self, header: dict, arrays: dict) -> list[str]:
-        """Take back the table of a file, if it has one; the names of its arrays. ModelFileError: they do not fit together."""
+        """Take back the table of a file, if it has one; the names of its arrays. ModelFileError: they do not fit
+        together.
+        """
         self.table_ = None
         if "table" not in header:
             return []
         inner = io.taken_out("table", arrays)
         self.table_ = TableRows.restored(header["table"], inner, header["parameters"].get("missing", ()))
-        found = header.get("frame", {"container": "dict", "types": [{"type": "list"}] * len(self.table_.schema.columns)})
+        found = header.get(
+            "frame", {"container": "dict", "types": [{"type": "list"}] * len(self.table_.schema.columns)}
+        )
         if len(found["types"]) != len(self.table_.schema.columns):
             raise ModelFileError("the types of its columns are not as many as its columns")
         self.frame_ = FrameKind(found["container"], tuple(found["types"]))

@@ -17,4 +17,6 @@ def __getattr__(name: str):
 
     if name not in __all__:
         raise AttributeError(f"module 'npvae.tables' has no attribute {name!r}")
-    return getattr(import_module("npvae.tables." + {"TableImputation": "imputation", "TableImputer": "imputer"}[name]), name)
+    return getattr(
+        import_module("npvae.tables." + {"TableImputation": "imputation", "TableImputer": "imputer"}[name]), name
+    )

@@ -1,9 +1,9 @@
 """Seconds that a table's imputer may take in all, and how they are shared out.
 
-    training     until SHARE_OF_TRAINING of them have passed since the beginning
-                 half of this, at most, for evidence of the columns' kinds
-    intervals    as many rows of cells held out as SHARE_OF_CALIBRATION of the rest has room for, by a trial
-    filling in   as many samples of z as what is left has room for, by a trial on some rows
+training     until SHARE_OF_TRAINING of them have passed since the beginning
+             half of this, at most, for evidence of the columns' kinds
+intervals    as many rows of cells held out as SHARE_OF_CALIBRATION of the rest has room for, by a trial
+filling in   as many samples of z as what is left has room for, by a trial on some rows
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ SHARE_OF_TRAINING, SHARE_OF_EVIDENCE = 0.75, 0.5
 SHARE_OF_CALIBRATION = 0.2
 #: A member is begun if at least this share of the time that the one before took is left.
 SHARE_OF_MEMBER = 0.5
-#: Of a member that ran out of time: its error in that of the normal distribution may be so many times the worst of the others'.
+#: Of a member that ran out of time: its error in that of the normal distribution may be so many times the worst of the
+#: others'.
 WORSE = 1.05
 #: Samples of z for a row and member, at least; rows and samples of the trial.
 FEWEST_SAMPLES, TRIAL_ROWS, TRIAL_SAMPLES = 20, 50, 20
@@ -59,8 +60,8 @@ class Budget:
         return int(min(rows, max(few, SHARE_OF_CALIBRATION * self.left() / (each * members))))
 
     def samples(self, fill, rows: int, members: int, most: int) -> tuple[int, int]:
-        """``(members, samples)`` that fill in so many rows in what is left, by a trial: fill(rows, samples), which the first ``rows`` are filled
-        in by. Fewer members where the fewest samples of all of them take too long."""
+        """``(members, samples)`` that fill in so many rows in what is left, by a trial: fill(rows, samples), which the
+        first ``rows`` are filled in by. Fewer members where the fewest samples of all of them take too long."""
         if not self.is_limited:
             return members, most
         few, some = min(rows, TRIAL_ROWS), min(most, TRIAL_SAMPLES)

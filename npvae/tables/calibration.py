@@ -1,29 +1,35 @@
-"""Levels that keep their word: how a level that is asked for becomes the one that draws have to be cut at, by cells held out.
+"""Levels that keep their word: how a level that is asked for becomes the one that draws have to be cut at, by cells
+held out.
 
-A cell held out has M draws of members that have not been trained on it. With r of them at or below it and s at or above it,
+A cell held out has M draws of members that have not been trained on it. With r of them at or below it and s at or above
+it,
 
     below = (r + u) / (M + 1)       above = (s + u) / (M + 1)       u uniform
 
-and it lies outside the k-th draws from either side if below < k / (M + 1), or above. Both are uniform where draws are distributed as
-cells are; a is the share of cells that an end may miss, and the end is where the a-quantile of what was found says, each side for itself:
+and it lies outside the k-th draws from either side if below < k / (M + 1), or above. Both are uniform where draws are
+distributed as cells are; a is the share of cells that an end may miss, and the end is where the a-quantile of what was
+found says, each side for itself:
 
     H = (n H_column + w H_table) / (n + w)        H_table = (m H_all + w U) / (m + w)        end(a) = H^-1(a)
 
-n cells of the column, m of all columns of its group (more than FEW_VALUES values, or not), U the uniform distribution, w = WEIGHT: a
-column of few cells has the table's levels, and a table of few those that were asked for. This is conformal prediction with ranks among
-draws as scores. Of sets the score is 1 - v, v the share of draws of more frequent values and u times that of its own.
+n cells of the column, m of all columns of its group (more than FEW_VALUES values, or not), U the uniform distribution,
+w = WEIGHT: a column of few cells has the table's levels, and a table of few those that were asked for. This is
+conformal prediction with ranks among draws as scores. Of sets the score is 1 - v, v the share of draws of more frequent
+values and u times that of its own.
 
-Whose draws: a cell that one member holds out has been trained on by others, so just the members that hold it out answer for it, as do
-the trees of a forest for what was not in their bag. Most cells have one member's draws, and those of all members lie better and are wider:
-normal scores z = Phi^-1(score) of cells are nearer to 0 among the draws of more members. Cells that two members hold out say how much, and
-as the variance of a mean of h members has the part 1 / h that they do not share,
+Whose draws: a cell that one member holds out has been trained on by others, so just the members that hold it out answer
+for it, as do the trees of a forest for what was not in their bag. Most cells have one member's draws, and those of all
+members lie better and are wider: normal scores z = Phi^-1(score) of cells are nearer to 0 among the draws of more
+members. Cells that two members hold out say how much, and as the variance of a mean of h members has the part 1 / h
+that they do not share,
 
     z of J members = z of h members * (1 - 2 b (1 - 1 / J)) / (1 - 2 b (1 - 1 / h))          1 - b = rms(z of two) / rms(z of one)
 
-b is shrunk to 0 as if WEIGHT further cells had found no difference. It is of all columns of more than FEW_VALUES values, and for them.
+b is shrunk to 0 as if WEIGHT further cells had found no difference. It is of all columns of more than FEW_VALUES
+values, and for them.
 
-Sources: Vovk, Gammerman & Shafer (2005); Romano, Patterson & Candes (2019) for ends of their own; Kim, Xu & Barber (2020) for members;
-Romano, Sesia & Candes (2020) for sets.
+Sources: Vovk, Gammerman & Shafer (2005); Romano, Patterson & Candes (2019) for ends of their own; Kim, Xu & Barber
+(2020) for members; Romano, Sesia & Candes (2020) for sets.
 """
 
 from __future__ import annotations
@@ -42,8 +48,33 @@ from npvae.tables.kinds import normal_quantiles
 FEW_VALUES = 20
 #: Shares of cells for which the quantiles are kept; straight between.
 SHARES = (
-    0.0, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.075, 0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6,
-    0.7, 0.8, 0.9, 1.0,
+    0.0,
+    0.0025,
+    0.005,
+    0.01,
+    0.015,
+    0.02,
+    0.025,
+    0.03,
+    0.04,
+    0.05,
+    0.06,
+    0.075,
+    0.1,
+    0.125,
+    0.15,
+    0.2,
+    0.25,
+    0.3,
+    0.35,
+    0.4,
+    0.45,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.9,
+    1.0,
 )
 #: Cells that the table's quantiles count for beside a column's own, and uniform ones beside the table's.
 WEIGHT = 50.0
@@ -58,7 +89,9 @@ COLUMN = Record(dict.fromkeys(SIDES, _QUANTILES))
 
 
 def share_of_draws(column: dict | None, side: str, share: float) -> float:
-    """The share of draws to leave out at a side, so that ``share`` of the cells are; column: as of :func:`calibrate`, None for the same."""
+    """The share of draws to leave out at a side, so that ``share`` of the cells are; column: as of
+    :func:`calibrate`, None for the same.
+    """
     quantiles = None if column is None else column[side]
     return share if quantiles is None else float(np.interp(share, SHARES, quantiles))
 
@@ -76,7 +109,9 @@ def checked(columns: list[dict] | None, of: list) -> list[dict] | None:
 
 
 def shrunk_quantiles(scores: list[np.ndarray]) -> list[np.ndarray]:
-    """By column the quantiles of scores (n,) for ``SHARES``, shrunk to those of all columns, and these to the uniform distribution's."""
+    """By column the quantiles of scores (n,) for ``SHARES``, shrunk to those of all columns, and these to the
+    uniform distribution's.
+    """
     together = np.concatenate([*scores, np.zeros(0)])
     uniform = (np.arange(200) + 0.5) / 200
     found = []
@@ -106,11 +141,14 @@ def scores_of_sets(cells: np.ndarray, drawn: np.ndarray, u: np.ndarray) -> np.nd
     return 1.0 - (shares * before).sum(axis=1) - u * own[:, 0]
 
 
-def calibrate(x: np.ndarray, schema, members: list, hidden: Callable, seeds: list[int], most_rows: int | None = None) -> list[dict]:
-    """Of every column of the schema, as ``COLUMN`` says, the quantiles of cells that members have held out, deterministic by their seeds.
+def calibrate(
+    x: np.ndarray, schema, members: list, hidden: Callable, seeds: list[int], most_rows: int | None = None
+) -> list[dict]:
+    """Of every column of the schema, as ``COLUMN`` says, the quantiles of cells that members have held out,
+    deterministic by their seeds.
 
-    x: (N, D) with NaN, what the members were trained on; hidden(i): which entries, (N, D), member i has held out; most_rows: of each
-    member, None for all.
+    x: (N, D) with NaN, what the members were trained on; hidden(i): which entries, (N, D), member i has held out;
+    most_rows: of each member, None for all.
     """
     answers: list[list] = [[] for _ in schema.columns]  # by column, of every member: rows and the draws of their cells
     for i, (member, seed) in enumerate(zip(members, seeds, strict=True)):
@@ -126,8 +164,10 @@ def calibrate(x: np.ndarray, schema, members: list, hidden: Callable, seeds: lis
             if len(here):
                 with np.errstate(all="ignore"):  # a draw that is not finite is refused where it is an answer
                     mine.append((rows[here], np.stack([column.decode(draw[here, block]) for draw in found.draws])))
-    scores = [_scores(x[:, block], column, mine, seeds[0], i)
-              for i, (column, block, mine) in enumerate(zip(schema.columns, schema.slices, answers, strict=True), 1)]
+    scores = [
+        _scores(x[:, block], column, mine, seeds[0], i)
+        for i, (column, block, mine) in enumerate(zip(schema.columns, schema.slices, answers, strict=True), 1)
+    ]
     many = [(mine, told) for few, mine, told in scores if not few and "below" in mine]
     _among_all([mine for mine, _ in many], [told for _, told in many], len(members))
     found = [dict.fromkeys(SIDES) for _ in schema.columns]
@@ -140,7 +180,9 @@ def calibrate(x: np.ndarray, schema, members: list, hidden: Callable, seeds: lis
 
 
 def gain_of_two(one: np.ndarray, two: np.ndarray) -> float:
-    """b, from 0 to a fifth, of the scores of cells among the draws of either of two members, (2, n), and of both, (n,)."""
+    """b, from 0 to a fifth, of the scores of cells among the draws of either of two members, (2, n), and of both,
+    (n,).
+    """
     before = float(np.square(_normal_scores(one)).mean(axis=0).sum())
     after = float(np.square(_normal_scores(two)).sum())
     return min(0.2, max(0.0, 1.0 - math.sqrt((after + WEIGHT) / (before + WEIGHT))))
@@ -169,8 +211,8 @@ def _among_all(scores: list[dict], told: list[dict], members: int) -> None:
 
 
 def _scores(x, column, answers, seed: int, number: int) -> tuple[bool, dict, dict]:
-    """Whether the column has few values, the scores of its cells by side, and how many members hold them out; of cells that two do
-    also the scores of both ends by "one" of them alone, (2, 2 n), and by "two", (2 n,)."""
+    """Whether the column has few values, the scores of its cells by side, and how many members hold them out; of cells
+    that two do also the scores of both ends by "one" of them alone, (2, 2 n), and by "two", (2 n,)."""
     values = column.decode(x[~np.isnan(x[:, 0])])
     kinds = sorted(set(values.tolist()), key=lambda value: (isinstance(value, str), value))
     few = len(kinds) <= FEW_VALUES
@@ -194,7 +236,9 @@ def _scores(x, column, answers, seed: int, number: int) -> tuple[bool, dict, dic
                 found[side].append(each)
             if holders == 2:
                 told["two"] = np.concatenate([found[side][-1] for side in SIDES[:2]])
-                told["one"] = np.stack([np.concatenate(scores_of_ends(cells, half, u[some])) for half in np.split(drawn, 2)])
+                told["one"] = np.stack(
+                    [np.concatenate(scores_of_ends(cells, half, u[some])) for half in np.split(drawn, 2)]
+                )
         if few:
             found["sets"].append(scores_of_sets(_numbered(cells, kinds), _numbered(drawn, kinds), u[some]))
     return few, {side: np.concatenate([*parts, np.zeros(0)]) for side, parts in found.items()}, told
@@ -203,4 +247,6 @@ def _scores(x, column, answers, seed: int, number: int) -> tuple[bool, dict, dic
 def _numbered(values: np.ndarray, kinds: list) -> np.ndarray:
     """At which places values of any shape are among the kinds; those that are none of them behind all."""
     known = {value: i for i, value in enumerate(kinds)}
-    return np.fromiter((known.get(value, len(kinds)) for value in values.ravel().tolist()), int, values.size).reshape(values.shape)
+    return np.fromiter((known.get(value, len(kinds)) for value in values.ravel().tolist()), int, values.size).reshape(
+        values.shape
+    )

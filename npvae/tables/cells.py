@@ -8,8 +8,8 @@
     dates, times, durations          days, see times.py         dates, times, durations
     several of these, anything else  themselves                 what they are
 
-A value that the column's type does not hold, such as 2.5 among whole numbers, makes it a column of floats, or of objects. What is
-observed is never taken through the model's form: it stays the object, or the bits, that it was.
+A value that the column's type does not hold, such as 2.5 among whole numbers, makes it a column of floats, or of
+objects. What is observed is never taken through the model's form: it stays the object, or the bits, that it was.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ _TRUTHS = (bool, np.bool_)
 
 @dataclass(frozen=True)
 class Given:
-    """A column as it came: cells (N,), floats with NaN or objects; which are missing; what they are; and of rows (n,) and values (n,),
-    floats or objects, the column with these values there. declared: it is one of declared categories."""
+    """A column as it came: cells (N,), floats with NaN or objects; which are missing; what they are; and of rows (n,)
+    and values (n,), floats or objects, the column with these values there. declared: it is one of declared
+    categories."""
 
     cells: np.ndarray
     missing: np.ndarray
@@ -77,8 +78,8 @@ def of_objects(cells: np.ndarray, also=(), rebuild=None) -> Given:
 
 
 def _reading(there: np.ndarray):
-    """``(form, numbers, write)`` of observed objects: what they are; as floats, None where they are not numbers; what makes of a value
-    one of theirs."""
+    """``(form, numbers, write)`` of observed objects: what they are; as floats, None where they are not numbers; what
+    makes of a value one of theirs."""
     types = set(map(type, there))
     if str in types and len(types) > 1:  # words among numbers
         form, _, write = _reading(boxed([cell for cell in there if not isinstance(cell, str)]))
@@ -92,27 +93,50 @@ def _reading(there: np.ndarray):
         if all_are(_TRUTHS):
             return "number", None, bool
         if all_are(numbers.Integral, bool):
-            return "number", None if _has_large(there) else there.astype(np.float64), lambda value: _whole(value, one or int)
+            return (
+                "number",
+                None if _has_large(there) else there.astype(np.float64),
+                lambda value: _whole(value, one or int),
+            )
         if all_are(decimal.Decimal):
             digits = min(cell.as_tuple().exponent for cell in there)
-            return "number", there.astype(np.float64), lambda value: decimal.Decimal(f"{float(value):.{max(0, -digits)}f}")
+            return (
+                "number",
+                there.astype(np.float64),
+                lambda value: decimal.Decimal(f"{float(value):.{max(0, -digits)}f}"),
+            )
         if all_are((numbers.Real, decimal.Decimal), bool):
-            return "number", there.astype(np.float64), one if one is not None and issubclass(one, (float, np.floating)) else float
+            return (
+                "number",
+                there.astype(np.float64),
+                one if one is not None and issubclass(one, (float, np.floating)) else float,
+            )
         if all_are((datetime.date, datetime.timedelta)) and (one or all_are(datetime.datetime)):
             array = times.as_array(list(there))
             form = "duration" if array.dtype.kind == "m" else "date"
-            return form, times.to_days(array), lambda value: times.as_objects(times.from_days(np.array([value]), array), there[0])[0]
+            return (
+                form,
+                times.to_days(array),
+                lambda value: times.as_objects(times.from_days(np.array([value]), array), there[0])[0],
+            )
         if all_are((np.datetime64, np.timedelta64)) and one is not None:
             array = np.array(list(there))
             form = "duration" if array.dtype.kind == "m" else "date"
             return form, times.to_days(array), lambda value: times.from_days(np.array([value]), array)[0]
-    except (OverflowError, TypeError, ValueError, KeyError):  # too large for a float; a zone in some times only; infinity in Decimals
+    except (
+        OverflowError,
+        TypeError,
+        ValueError,
+        KeyError,
+    ):  # too large for a float; a zone in some times only; infinity in Decimals
         pass
     return "number", None, lambda value: value.item() if isinstance(value, np.generic) else value
 
 
 def _replaced(column: np.ndarray, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """A copy of an array with values, floats or objects, in some rows: of its type if that holds them, else of floats or objects."""
+    """A copy of an array with values, floats or objects, in some rows: of its type if that holds them, else of
+    floats or objects.
+    """
     kind, values = column.dtype.kind, np.asarray(values)
     numeric = values.dtype.kind == "f" or all(isinstance(value, (numbers.Real, np.bool_)) for value in values)
     new = column.copy()
@@ -156,13 +180,21 @@ def _has_large(cells: np.ndarray) -> bool:
 
 
 def in_numpy(column, values: np.ndarray) -> np.ndarray:
-    """Values (N,) that a modelled column decodes, as NumPy has them: whole numbers, floats, truth values, dates, durations, or text."""
+    """Values (N,) that a modelled column decodes, as NumPy has them: whole numbers, floats, truth values, dates,
+    durations, or text.
+    """
     if column.form in ("date", "duration"):
         unit = "D" if column.whole else "us"
-        return times.from_days(values.astype(np.float64), np.zeros(0, f"{'M' if column.form == 'date' else 'm'}8[{unit}]"))
+        return times.from_days(
+            values.astype(np.float64), np.zeros(0, f"{'M' if column.form == 'date' else 'm'}8[{unit}]")
+        )
     if values.dtype.kind == "f" or all(type(value) is float for value in values):
         v = values.astype(np.float64)
         of_column = np.array(column.values, np.float64) if len(column.values) else v
-        whole = (column.whole or len(column.values)) and (of_column == np.rint(of_column)).all() and (np.abs(v) < 2.0**53).all()
+        whole = (
+            (column.whole or len(column.values))
+            and (of_column == np.rint(of_column)).all()
+            and (np.abs(v) < 2.0**53).all()
+        )
         return v.astype(np.int64) if whole else v
     return values.astype(bool) if all(isinstance(value, bool) for value in values) else values

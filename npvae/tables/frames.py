@@ -29,8 +29,8 @@ OUTPUTS = ("default", "pandas", "polars")
 
 @dataclass(frozen=True)
 class Cells:
-    """A table as it came: its columns, their names as text, whether the table has such, and what makes a table of its kind, with some
-    columns, by their places, replaced."""
+    """A table as it came: its columns, their names as text, whether the table has such, and what makes a table of its
+    kind, with some columns, by their places, replaced."""
 
     columns: list[Given]
     names: list[str]
@@ -51,14 +51,21 @@ def as_cells(X, name: str = "X", also=()) -> Cells:
     """
     if hasattr(X, "toarray") or isinstance(X, np.ma.MaskedArray):
         raise InputTypeError(
-            f"{name} must be a dense table with NaN or None for what is missing, got a sparse matrix or masked array: {type(X).__name__}"
+            f"{name} must be a dense table with NaN or None for what is missing, got a sparse matrix or masked array: "
+            f"{type(X).__name__}"
         )
     X = columns_of_text(X) if isinstance(X, Table) else X
     library = library_of(X)
     if library and hasattr(X, "collect") and not hasattr(X, "get_columns"):
-        raise InputTypeError(f"{name} must be a table in memory, got a {type(X).__name__}: call its method collect() first")
+        raise InputTypeError(
+            f"{name} must be a table in memory, got a {type(X).__name__}: call its method collect() first"
+        )
     if library == "pandas" and hasattr(X, "isetitem"):
-        names, columns, rebuild = list(X.columns), [X.iloc[:, i] for i in range(X.shape[1])], lambda new: _pandas_with(X, new)
+        names, columns, rebuild = (
+            list(X.columns),
+            [X.iloc[:, i] for i in range(X.shape[1])],
+            lambda new: _pandas_with(X, new),
+        )
     elif library == "polars" and hasattr(X, "get_columns"):
         names, columns = X.columns, X.get_columns()
         rebuild = lambda new: X.with_columns([column.alias(names[i]) for i, column in new.items()])  # noqa: E731
@@ -70,7 +77,10 @@ def as_cells(X, name: str = "X", also=()) -> Cells:
         rebuild = lambda new: {key: new.get(i, column) for i, (key, column) in enumerate(X.items())}  # noqa: E731
     elif isinstance(X, (list, tuple)) and len(X) and all(isinstance(row, Mapping) for row in X):
         names = list(dict.fromkeys(key for row in X for key in row))
-        columns, rebuild = [boxed([row.get(key) for row in X]) for key in names], lambda new: _records_with(X, names, new)
+        columns, rebuild = (
+            [boxed([row.get(key) for row in X]) for key in names],
+            lambda new: _records_with(X, names, new),
+        )
     else:
         names = getattr(X, "columns", None)
         array = _as_array(X, name)
@@ -78,7 +88,10 @@ def as_cells(X, name: str = "X", also=()) -> Cells:
     rows = len(columns[0]) if len(columns) else 0
     if not rows:
         raise InputError(_nothing(name, rows, len(columns)))
-    named, names = names is not None, numbered(len(columns)) if names is None else [column_name(entry) for entry in names]
+    named, names = (
+        names is not None,
+        numbered(len(columns)) if names is None else [column_name(entry) for entry in names],
+    )
     if len(names) != len(columns):
         raise InputError(f"{name} has {len(names)} column names for {len(columns)} columns")
     if len(set(names)) != len(names):
@@ -93,8 +106,8 @@ def numbered(count: int) -> list[str]:
 
 
 def in_container(table, wanted: str, names: list[str], X):
-    """A table in the form that :meth:`TableImputer.set_output` asked for. names: of its columns, where it has none; X: the table that it
-    was made of, whose index it keeps. MissingDependencyError: the library is not installed."""
+    """A table in the form that :meth:`TableImputer.set_output` asked for. names: of its columns, where it has none; X:
+    the table that it was made of, whose index it keeps. MissingDependencyError: the library is not installed."""
     if wanted == "default" or library_of(table) == wanted:
         return table
     try:
@@ -182,7 +195,9 @@ def _array_with(array: np.ndarray, new: dict) -> np.ndarray:
 
 
 def _as_array(X, name: str) -> np.ndarray:
-    """X as an array (N, C) of any type; of lists as the cells are, since NumPy makes texts of the numbers beside a text."""
+    """X as an array (N, C) of any type; of lists as the cells are, since NumPy makes texts of the numbers beside a
+    text.
+    """
     try:
         array = np.asarray(X)
         if isinstance(X, (list, tuple)) or array.dtype.kind not in "fiubOUmM":
@@ -194,7 +209,11 @@ def _as_array(X, name: str) -> np.ndarray:
     if array.dtype.kind == "c" or (array.dtype == object and any(isinstance(cell, complex) for cell in array.flat)):
         raise InputError(f"Complex data not supported: {name} has dtype {array.dtype}")
     if array.ndim != 2:
-        more = ". Reshape your data: .reshape(-1, 1) if it is one column, .reshape(1, -1) if it is one row" if array.ndim == 1 else ""
+        more = (
+            ". Reshape your data: .reshape(-1, 1) if it is one column, .reshape(1, -1) if it is one row"
+            if array.ndim == 1
+            else ""
+        )
         more = ". Call its method to_frame() first" if hasattr(X, "to_frame") else more
         raise InputError(f"{name} must have rows and columns, got shape {array.shape}{more}")
     if 0 in array.shape:
@@ -208,7 +227,10 @@ def _check_columns(names, columns, name: str) -> None:
     """InputError, InputTypeError: the values of a mapping are not columns of one length."""
     for key, column in zip(names, columns, strict=True):
         if isinstance(column, (str, bytes)) or not hasattr(column, "__len__") or getattr(column, "ndim", 1) != 1:
-            raise InputTypeError(f"{name}[{key!r}] must be a column: a list, an array of one axis or a Series, got {type(column).__name__}")
+            raise InputTypeError(
+                f"{name}[{key!r}] must be a column: a list, an array of one axis or a Series, got "
+                f"{type(column).__name__}"
+            )
     lengths = {len(column) for column in columns}
     if len(lengths) > 1:
         odd = next(i for i, column in enumerate(columns) if len(column) != len(columns[0]))

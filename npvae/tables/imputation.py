@@ -18,24 +18,31 @@ class TableImputation:
 
     filled: object  #: the table with best guesses in its gaps: of the kind that came, or that ``set_output`` asked for
     draws: list  #: M tables like it, drawn from the distribution of what is missing given what is observed
-    effective_sample_size: np.ndarray  #: (N,): of how many samples of z a row's answer consists, the least of all members
+    effective_sample_size: (
+        np.ndarray
+    )  #: (N,): of how many samples of z a row's answer consists, the least of all members
     columns: list[str]
-    is_numeric: list[bool]  #: by column: whether its values are numbers, two of them perhaps, and not names; not of carried ones
+    is_numeric: list[
+        bool
+    ]  #: by column: whether its values are numbers, two of them perhaps, and not names; not of carried ones
     observed: np.ndarray  #: (N, C): not missing
     filled_in: np.ndarray | None = None  #: (N, C): missing, and in a column that is modelled
-    calibration: dict[int, dict] = field(default_factory=dict)  #: by number of column, how levels become those of draws (calibration.py)
+    calibration: dict[int, dict] = field(
+        default_factory=dict
+    )  #: by number of column, how levels become those of draws (calibration.py)
 
     def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper ends, (N, C) floats, of a cell's interval of that probability, from M draws in order:
 
             k = floor((M + 1) p), at least 1        the k-th from below to the k-th from above,  p of each side for itself
 
-        p is where (1 - level) / 2 of the cells that were held out in training were beyond (calibration.py), so that so large a part of
-        the column's cells lie inside; where fewer draws than that needs are there, the outermost. Without calibration p is
-        (1 - level) / 2 itself; a further draw then lies inside with the probability 1 - 2 k / (M + 1), at least the level.
+        p is where (1 - level) / 2 of the cells that were held out in training were beyond (calibration.py), so that so
+        large a part of the column's cells lie inside; where fewer draws than that needs are there, the outermost.
+        Without calibration p is (1 - level) / 2 itself; a further draw then lies inside with the probability 1 - 2 k /
+        (M + 1), at least the level.
 
-        NaN in columns of names and in those that are carried; both the value itself where it is observed; of dates days since
-        1970-01-01. InputError: fewer draws than such an interval needs.
+        NaN in columns of names and in those that are carried; both the value itself where it is observed; of dates days
+        since 1970-01-01. InputError: fewer draws than such an interval needs.
         """
         self._check(level)
         ends = np.full((2, *self.observed.shape), np.nan)
@@ -43,17 +50,19 @@ class TableImputation:
         for i in np.flatnonzero(self.is_numeric):
             ordered = np.sort([_floats(table.columns[i].cells) for table in tables], axis=0)
             low, high = (
-                self._order(share_of_draws(self.calibration.get(int(i)), side, (1.0 - level) / 2.0)) for side in ("below", "above")
+                self._order(share_of_draws(self.calibration.get(int(i)), side, (1.0 - level) / 2.0))
+                for side in ("below", "above")
             )
             ends[:, :, i] = ordered[low - 1], ordered[-high]
         return ends[0], ends[1]
 
     def smallest_sets(self, level: float = 0.9) -> dict[str, list[tuple]]:
-        """By the name of each column that is modelled and has at most FEW_VALUES different ones: for every row the fewest values, the most
-        frequent first, that so large a part of the draws have; the value itself where it is observed. How large the part must be
-        says the calibration, if there is one.
+        """By the name of each column that is modelled and has at most FEW_VALUES different ones: for every row the
+        fewest values, the most frequent first, that so large a part of the draws have; the value itself where it is
+        observed. How large the part must be says the calibration, if there is one.
 
-        For such columns they say more than an interval: "no", or 1 and 3 without 2. InputError: fewer draws than an interval needs.
+        For such columns they say more than an interval: "no", or 1 and 3 without 2. InputError: fewer draws than an
+        interval needs.
         """
         self._check(level)
         tables, sets = [as_cells(draw) for draw in self.draws], {}
@@ -91,7 +100,9 @@ def _sets(drawn: list[list], values: list, level: float) -> list[tuple]:
     counts = np.zeros((len(drawn[0]), len(values) + 1), int)
     rows = np.arange(len(drawn[0]))
     for column in drawn:
-        counts[rows, [number.get(cell, -1) for cell in column]] += 1  # what is none of them, of a carried cell, in the last place
+        counts[rows, [number.get(cell, -1) for cell in column]] += (
+            1  # what is none of them, of a carried cell, in the last place
+        )
     counts = counts[:, :-1]
     order = np.argsort(-counts, axis=1, kind="stable")
     reached = np.cumsum(np.take_along_axis(counts, order, axis=1), axis=1)

@@ -48,8 +48,9 @@ def seed_of_member(seed: int, i: int) -> int:
 class TableImputer(SklearnProtocol):
     """Fills in tables by variational autoencoders that are trained on what is observed.
 
-    A table is a frame (pandas, polars, pyarrow), a mapping of columns, a list of records, an array or a list of rows; it comes back as
-    what it was, with its names, index and types, and with its gaps alone changed (frames.py). ``set_output`` overrides the kind.
+    A table is a frame (pandas, polars, pyarrow), a mapping of columns, a list of records, an array or a list of rows;
+    it comes back as what it was, with its names, index and types, and with its gaps alone changed (frames.py).
+    ``set_output`` overrides the kind.
 
     Missing are None, NaN, NaT, pandas.NA and null. A text never is, unless ``missing`` says so: "NA" and "" are values.
 
@@ -97,12 +98,28 @@ class TableImputer(SklearnProtocol):
     """
 
     def __init__(
-        self, kinds: Mapping[Any, Any] | None = None, *, ignore: Iterable[Any] = (), missing: Any = (),
-        unseen: str = "error", continuous_likelihood: str | Mapping[str, Any] = "gaussian_decoder",
-        latent_dim: int | None = None, hidden: int | Sequence[int] | None = (128, 128), members: int = 5,
-        samples: int = 5, learning_rate: float | None = 2e-3, batch_size: int | None = 64, epochs: int | None = None,
-        held_out: float = 0.1, every: int | None = None, patience: int | None = 6, imputation_samples: int = 2000,
-        time: float | None = None, backend: Any = "auto", threads: int | None = None, random_state: Any = None,
+        self,
+        kinds: Mapping[Any, Any] | None = None,
+        *,
+        ignore: Iterable[Any] = (),
+        missing: Any = (),
+        unseen: str = "error",
+        continuous_likelihood: str | Mapping[str, Any] = "gaussian_decoder",
+        latent_dim: int | None = None,
+        hidden: int | Sequence[int] | None = (128, 128),
+        members: int = 5,
+        samples: int = 5,
+        learning_rate: float | None = 2e-3,
+        batch_size: int | None = 64,
+        epochs: int | None = None,
+        held_out: float = 0.1,
+        every: int | None = None,
+        patience: int | None = 6,
+        imputation_samples: int = 2000,
+        time: float | None = None,
+        backend: Any = "auto",
+        threads: int | None = None,
+        random_state: Any = None,
         verbose: bool = False,
     ) -> None:
         self.kinds = kinds
@@ -128,22 +145,31 @@ class TableImputer(SklearnProtocol):
         self.verbose = verbose
 
     def fit(
-        self, X: ArrayLike | Mapping[str, Any], y: ArrayLike | None = None, *,
-        checkpoint: str | os.PathLike[str] | None = None, checkpoint_seconds: float = 10.0, resume: bool | str = False,
+        self,
+        X: ArrayLike | Mapping[str, Any],
+        y: ArrayLike | None = None,
+        *,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_seconds: float = 10.0,
+        resume: bool | str = False,
     ) -> TableImputer:
         """Learn from a table X of N rows and C columns. Return self; y is ignored.
 
-        checkpoint, checkpoint_seconds, resume: as of :meth:`npvae.VAE.fit`; one file for all members. Resuming needs a ``random_state``.
-        Ctrl-C ends training after the current step: the imputer keeps what there is, and a TrainingInterrupted is raised, which is
-        a KeyboardInterrupt. InputError, InputTypeError: an argument or the table is not what it must be; the message names column
-        and row.
+        checkpoint, checkpoint_seconds, resume: as of :meth:`npvae.VAE.fit`; one file for all members. Resuming needs a
+        ``random_state``. Ctrl-C ends training after the current step: the imputer keeps what there is, and a
+        TrainingInterrupted is raised, which is a KeyboardInterrupt. InputError, InputTypeError: an argument or the
+        table is not what it must be; the message names column and row.
         """
         members, budget = check.whole_number("members", self.members, 1), Budget(self._time())
         check_resume(resume)
         check.one_of("unseen", self.unseen, UNSEEN)
         table = as_cells(X, also=values_of(self.missing))
         schema = Schema.fit(
-            table, self.kinds, self.continuous_likelihood, self.ignore, enough=budget.evidence_is_over if budget.is_limited else None,
+            table,
+            self.kinds,
+            self.continuous_likelihood,
+            self.ignore,
+            enough=budget.evidence_is_over if budget.is_limited else None,
         )
         recipe = self._recipe(schema, table.rows)
         warn_of_carried(schema.carried)
@@ -156,12 +182,18 @@ class TableImputer(SklearnProtocol):
             if checkpoint is not None:
                 file, model = CheckpointFile.of(checkpoint), model_of(x.shape[1], likelihood, recipe, ops)
                 stack.enter_context(file.held())
-                keeper = stack.enter_context(ImputerCheckpoint(file, model, x, schema, recipe, seed, checkpoint_seconds))
+                keeper = stack.enter_context(
+                    ImputerCheckpoint(file, model, x, schema, recipe, seed, checkpoint_seconds)
+                )
                 if resume and file.path.exists():
                     trained = keeper.members(standard, resume == "anyway")[:members]
                 else:
                     keeper.begin()
-            stages, late, took = stack.enter_context(Stages(self.verbose, budget.left if budget.is_limited else None)), False, 0.0
+            stages, late, took = (
+                stack.enter_context(Stages(self.verbose, budget.left if budget.is_limited else None)),
+                False,
+                0.0,
+            )
             for i in range(len(trained), members):
                 if late := late or bool(trained) and not budget.begins_another(took):
                     break
@@ -178,8 +210,17 @@ class TableImputer(SklearnProtocol):
                     stages.report(state.epoch)
 
                 member, state = train_member(
-                    x, likelihood, schema.slices, standard, recipe, ops, seed_of_member(seed, i), report, keeper,
-                    trained[0] if trained else None, budget.training_is_over if budget.is_limited else None,
+                    x,
+                    likelihood,
+                    schema.slices,
+                    standard,
+                    recipe,
+                    ops,
+                    seed_of_member(seed, i),
+                    report,
+                    keeper,
+                    trained[0] if trained else None,
+                    budget.training_is_over if budget.is_limited else None,
                 )
                 late = state.stop_reason == OUT_OF_TIME
                 if not late or is_good_enough(member, trained):
@@ -208,7 +249,9 @@ class TableImputer(SklearnProtocol):
         return self
 
     def set_params(self, **parameters):
-        """Change constructor arguments; ``backend`` and ``threads`` also of the fitted models. InputError on a name there is not."""
+        """Change constructor arguments; ``backend`` and ``threads`` also of the fitted models. InputError on a name
+        there is not.
+        """
         super().set_params(**parameters)
         if hasattr(self, "members_") and not parameters.keys().isdisjoint(WHERE):
             ops = backends.for_use(self.backend, self.threads)
@@ -216,14 +259,15 @@ class TableImputer(SklearnProtocol):
         return self
 
     def set_output(self, *, transform=None):
-        """In what form ``transform``, ``fit_transform`` and ``impute`` give tables back: "default", what came; "pandas"; "polars"; None:
-        as before. Return self."""
+        """In what form ``transform``, ``fit_transform`` and ``impute`` give tables back: "default", what came;
+        "pandas"; "polars"; None: as before. Return self."""
         if transform is not None:
             self._sklearn_output_config = {"transform": check.one_of("output", transform, OUTPUTS)}
         return self
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
-        """The columns' names, (C,) objects: those of the fitted table, or x0, x1, ..., or ``input_features``, where it had none.
+        """The columns' names, (C,) objects: those of the fitted table, or x0, x1, ..., or ``input_features``, where it
+        had none.
 
         InputError: input_features are others than the fitted table's, or not as many.
         """
@@ -235,7 +279,10 @@ class TableImputer(SklearnProtocol):
         if fitted is not None and given.tolist() != fitted.tolist():
             raise InputError("input_features is not equal to feature_names_in_")
         if len(given) != self.n_features_in_:
-            raise InputError(f"input_features should have length equal to number of features ({self.n_features_in_}), got {len(given)}")
+            raise InputError(
+                f"input_features should have length equal to number of features ({self.n_features_in_}), got "
+                f"{len(given)}"
+            )
         return given
 
     def _keep(self, schema: Schema, members: list[Member], seed: int) -> None:
@@ -259,15 +306,25 @@ class TableImputer(SklearnProtocol):
         else:
             epochs = whole("epochs", self.epochs, 1)
         every = max(1, epochs // LOOKS) if self.every is None else whole("every", self.every, 1)
-        latent_dim = min(schema.width, MOST_LATENTS) if self.latent_dim is None else whole("latent_dim", self.latent_dim, 1)
+        latent_dim = (
+            min(schema.width, MOST_LATENTS) if self.latent_dim is None else whole("latent_dim", self.latent_dim, 1)
+        )
         return Recipe(
-            latent_dim, self.hidden, whole("samples", self.samples, 1),
-            check.real_number("learning_rate", self.learning_rate, above=0.0), batch_size, epochs,
-            check.real_number("held_out", self.held_out, above=0.0, maximum=0.5), every, whole("patience", self.patience, 1),
+            latent_dim,
+            self.hidden,
+            whole("samples", self.samples, 1),
+            check.real_number("learning_rate", self.learning_rate, above=0.0),
+            batch_size,
+            epochs,
+            check.real_number("held_out", self.held_out, above=0.0, maximum=0.5),
+            every,
+            whole("patience", self.patience, 1),
         )
 
     def transform(self, X: ArrayLike | Mapping[str, Any]) -> Any:
-        """X with its missing cells filled in by their best guesses: a new table, of the same kind or of that of ``set_output``."""
+        """X with its missing cells filled in by their best guesses: a new table, of the same kind or of that of
+        ``set_output``.
+        """
         return self.impute(X).filled
 
     def fit_transform(self, X, y=None, **fit_arguments):
@@ -275,10 +332,11 @@ class TableImputer(SklearnProtocol):
         return self.fit(X, y, **fit_arguments).transform(X)
 
     def impute(self, X, draws: int = 0, *, random_state=None) -> TableImputation:
-        """Fill in X, which need not be what was fitted: best guesses, and ``draws`` tables drawn. Where both have names, columns are
-        found by them, in any order.
+        """Fill in X, which need not be what was fitted: best guesses, and ``draws`` tables drawn. Where both have
+        names, columns are found by them, in any order.
 
-        NotFittedError. InputError: other columns than the fitted table's, names that it did not have, text among numbers.
+        NotFittedError. InputError: other columns than the fitted table's, names that it did not have, text among
+        numbers.
         """
         self._check_fitted()
         draws = check.whole_number("draws", draws, 0)
@@ -295,7 +353,9 @@ class TableImputer(SklearnProtocol):
             for i, member in enumerate(members):
                 stages.begin(f"filling in, member {i + 1} of {count}", len(x), "row", (count - 1 - i) * len(x))
                 mine = len(range(i, draws, count))  # members take turns
-                found = member.impute(x, seed_of_member(seed, i), samples, mine, stages.report, self.schema_.curves, count)
+                found = member.impute(
+                    x, seed_of_member(seed, i), samples, mine, stages.report, self.schema_.curves, count
+                )
                 means.append(found.mean)
                 drawn.append([] if found.draws is None else list(found.draws))
                 sizes.append(found.diagnostics["effective_sample_size"])
@@ -306,17 +366,21 @@ class TableImputer(SklearnProtocol):
         for column, place in zip(self.schema_.columns, places, strict=True):
             numeric[place], modelled[place] = column.is_numeric, True
         observed = table.observed
-        return TableImputation(filled, tables, np.min(sizes, axis=0), table.names, numeric, observed, ~observed & modelled, levels)
+        return TableImputation(
+            filled, tables, np.min(sizes, axis=0), table.names, numeric, observed, ~observed & modelled, levels
+        )
 
     def sample(self, n=1, *, given=None, random_state=None):
-        """``n`` synthetic rows: of each, a member in turn draws z from the prior, and the row given z. Columns are in the table's units, with
-        its names, categories and ranges, and without gaps; those that are carried are left out.
+        """``n`` synthetic rows: of each, a member in turn draws z from the prior, and the row given z. Columns are in
+        the table's units, with its names, categories and ranges, and without gaps; those that are carried are left out.
 
-        A mapping of columns to arrays, of a table without names an array; a frame, if ``set_output`` says so. given: values of some columns by
-        name, ``{"region": "North"}``, which all rows then have. The members are trained to fill in gaps: rows that resemble the table's
-        more are drawn by ``VAE(likelihood="auto")``, from where its rows are encoded (tables/vae/).
+        A mapping of columns to arrays, of a table without names an array; a frame, if ``set_output`` says so. given:
+        values of some columns by name, ``{"region": "North"}``, which all rows then have. The members are trained to
+        fill in gaps: rows that resemble the table's more are drawn by ``VAE(likelihood="auto")``, from where its rows
+        are encoded (tables/vae/).
 
-        NotFittedError. InputError: columns or values that the table has not. FewSamplesWarning: rows with the given values are rare.
+        NotFittedError. InputError: columns or values that the table has not. FewSamplesWarning: rows with the given
+        values are rare.
         """
         self._check_fitted()
         n, schema = check.whole_number("n", n, 1), self.schema_
@@ -329,38 +393,57 @@ class TableImputer(SklearnProtocol):
             effective += size
         if effective < FEW_EFFECTIVE:
             warnings.warn(
-                f"the rows rest on {effective:.0f} effective samples: rows with the given values are rare, and these are alike",
-                FewSamplesWarning, stacklevel=2,
+                f"the rows rest on {effective:.0f} effective samples: rows with the given values are rare, and these "
+                f"are alike",
+                FewSamplesWarning,
+                stacklevel=2,
             )
         if row is not None:
             x = np.where(np.isnan(row), x, row)  # as it was given, without rounding
         check.finite_result("the sample", x)
         columns = {
-            column.name: in_numpy(column, column.decode(x[:, block])) for column, block in zip(schema.columns, schema.slices, strict=True)
+            column.name: in_numpy(column, column.decode(x[:, block]))
+            for column, block in zip(schema.columns, schema.slices, strict=True)
         }
         if self._transform_output() == "default" and not schema.named:
             numbers = all(values.dtype.kind in "iufb" for values in columns.values())
             return np.stack([values.astype(np.float64 if numbers else object) for values in columns.values()], axis=1)
         names = dict(zip(schema.names, self.get_feature_names_out().tolist(), strict=True))
-        return in_container({names[name]: values for name, values in columns.items()}, self._transform_output(), [], None)
+        return in_container(
+            {names[name]: values for name, values in columns.items()}, self._transform_output(), [], None
+        )
 
     def _given(self, given) -> np.ndarray:
         """The given values as a row (1, D) with NaN. InputError, InputTypeError: that are none of the columns'."""
         if not isinstance(given, Mapping):
             raise InputTypeError(f"given must be a mapping of columns' names to values, got {given!r}")
-        found, known = {column_name(name): value for name, value in given.items()}, {column.name: column for column in self.schema_.columns}
+        found, known = (
+            {column_name(name): value for name, value in given.items()},
+            {column.name: column for column in self.schema_.columns},
+        )
         for name, value in found.items():
             if name not in known:
-                why = f": it is carried ({self.carried_[name]}), so that the model knows nothing of it" if name in self.carried_ else ""
-                raise InputError(f"given names the column {name!r}, but the model's columns are {', '.join(map(repr, [*known][:20]))}{why}")
+                why = (
+                    f": it is carried ({self.carried_[name]}), so that the model knows nothing of it"
+                    if name in self.carried_
+                    else ""
+                )
+                raise InputError(
+                    f"given names the column {name!r}, but the model's columns are "
+                    f"{', '.join(map(repr, [*known][:20]))}{why}"
+                )
             cells = as_cells({name: [value]}).columns[0]
             values = known[name].values
             if len(values) and not cells.missing[0] and known[name].unseen(cells.cells, ~cells.missing)[0]:
-                raise InputError(f"given: the column {name!r} has no value {value!r}; it has {', '.join(map(repr, values[:20]))}")
+                raise InputError(
+                    f"given: the column {name!r} has no value {value!r}; it has {', '.join(map(repr, values[:20]))}"
+                )
         return self.schema_.encode(as_cells({name: [found.get(name)] for name in self.schema_.names}))
 
     def _chosen(self, x: np.ndarray, budget: Budget) -> tuple[list[Member], int]:
-        """The members that fill in x (N, D), and how many samples of z: all of them, or what there is time for; the best members then."""
+        """The members that fill in x (N, D), and how many samples of z: all of them, or what there is time for; the
+        best members then.
+        """
         rows = x[np.isnan(x).any(axis=1)]
         if not budget.is_limited or not len(rows):
             return self.members_, self.imputation_samples
@@ -374,13 +457,16 @@ class TableImputer(SklearnProtocol):
 
     def _rows_to_calibrate(self, x: np.ndarray, member: Member, count: int, budget: Budget) -> int:
         """How many rows of each member intervals are calibrated by in a limited time."""
+
         def fill(rows: int) -> None:
             member.impute(x[:rows], 0, calibration.SAMPLES, calibration.DRAWS, members=count)
 
         return budget.rows_to_calibrate(fill, len(x), count)
 
     def _table(self, X, table, places: list[int], x: np.ndarray, best: bool = False):
-        """The table with numbers x (N, D), drawn or expected, in the place of what is missing; what is observed stays as it came."""
+        """The table with numbers x (N, D), drawn or expected, in the place of what is missing; what is observed
+        stays as it came.
+        """
         new = {}
         for column, block, place in zip(self.schema_.columns, self.schema_.slices, places, strict=True):
             given = table.columns[place]
@@ -404,7 +490,9 @@ class TableImputer(SklearnProtocol):
         from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
 
         return Tags(
-            estimator_type=None, target_tags=TargetTags(required=False), transformer_tags=TransformerTags(preserves_dtype=[]),
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            transformer_tags=TransformerTags(preserves_dtype=[]),
             input_tags=InputTags(allow_nan=True, string=True, categorical=True),
         )
 

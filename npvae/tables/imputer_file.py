@@ -26,14 +26,19 @@ _NAME_OR_CONFIGURATION = Either(Text(100, plain=True), declared.Configuration())
 
 _REQUIRED = {"name": Text(), "kind": OneOf(tuple(KINDS)), "likelihood": _NAME_OR_CONFIGURATION}
 _OPTIONAL = {
-    "form": OneOf(FORMS), "words": ListOf(Text(), longest=MOST_OTHERS), "why": Text(), "rivals": ListOf(OneOf(tuple(KINDS)), longest=len(KINDS)),
+    "form": OneOf(FORMS),
+    "words": ListOf(Text(), longest=MOST_OTHERS),
+    "why": Text(),
+    "rivals": ListOf(OneOf(tuple(KINDS)), longest=len(KINDS)),
 }
 
 
 class ColumnField(Field):
     """A column's configuration: entries that all kinds have, and those of its own; see npvae/tables/kinds/."""
 
-    _entries = Record(_REQUIRED, _OPTIONAL | {name: field for each in KINDS.values() for name, field in each.entries.items()})
+    _entries = Record(
+        _REQUIRED, _OPTIONAL | {name: field for each in KINDS.values() for name, field in each.entries.items()}
+    )
     _by_kind = {kind: Record(_REQUIRED, _OPTIONAL | each.entries) for kind, each in KINDS.items()}
     expected = _entries.expected
 
@@ -50,36 +55,69 @@ class ColumnField(Field):
 
 
 #: A table's schema: what a header has of it, and what it may have.
-SCHEMA = {"schema": ListOf(ColumnField(), shortest=1)}, {"columns": ListOf(Text(), shortest=1), "carried": MapOf(Text())}
+SCHEMA = (
+    {"schema": ListOf(ColumnField(), shortest=1)},
+    {"columns": ListOf(Text(), shortest=1), "carried": MapOf(Text())},
+)
 #: What is kept of a member beside its arrays.
 MEMBER = Record({"error": Real(minimum=0.0, nan=True), "normal_error": Real(minimum=0.0, nan=True), "epoch": Whole(0)})
 
-DECLARATION = Record({
-    "parameters": Record({
-        "kinds": Maybe(Anything()), "continuous_likelihood": Maybe(_NAME_OR_CONFIGURATION), "latent_dim": Maybe(Whole(1)),
-        "hidden": Either(Whole(1), declared.WIDTHS), "members": Whole(1), "samples": Whole(1), "learning_rate": Real(above=0.0),
-        "batch_size": Whole(1), "epochs": Maybe(Whole(1)), "held_out": Real(above=0.0, maximum=0.5), "every": Maybe(Whole(1)),
-        "patience": Whole(1), "imputation_samples": Whole(1), "backend": Maybe(Anything()), "threads": Maybe(Whole(1)),
-        "random_state": Maybe(Whole(0)), "verbose": Anything(1),
-    }, {"ignore": Maybe(Anything()), "missing": ListOf(Either(Text(), Real())), "unseen": OneOf(UNSEEN), "time": Maybe(Real(above=0.0))}),
-    **SCHEMA[0], "seed": declared.SEED,
-    "architecture": Record(declared.ARCHITECTURE, declared.ARCHITECTURE_OPTIONS),
-    "members": ListOf(MEMBER, shortest=1, longest=3000),
-}, {**SCHEMA[1], "out_of_time": Flag(), "calibration": Maybe(ListOf(calibration.COLUMN))})
+DECLARATION = Record(
+    {
+        "parameters": Record(
+            {
+                "kinds": Maybe(Anything()),
+                "continuous_likelihood": Maybe(_NAME_OR_CONFIGURATION),
+                "latent_dim": Maybe(Whole(1)),
+                "hidden": Either(Whole(1), declared.WIDTHS),
+                "members": Whole(1),
+                "samples": Whole(1),
+                "learning_rate": Real(above=0.0),
+                "batch_size": Whole(1),
+                "epochs": Maybe(Whole(1)),
+                "held_out": Real(above=0.0, maximum=0.5),
+                "every": Maybe(Whole(1)),
+                "patience": Whole(1),
+                "imputation_samples": Whole(1),
+                "backend": Maybe(Anything()),
+                "threads": Maybe(Whole(1)),
+                "random_state": Maybe(Whole(0)),
+                "verbose": Anything(1),
+            },
+            {
+                "ignore": Maybe(Anything()),
+                "missing": ListOf(Either(Text(), Real())),
+                "unseen": OneOf(UNSEEN),
+                "time": Maybe(Real(above=0.0)),
+            },
+        ),
+        **SCHEMA[0],
+        "seed": declared.SEED,
+        "architecture": Record(declared.ARCHITECTURE, declared.ARCHITECTURE_OPTIONS),
+        "members": ListOf(MEMBER, shortest=1, longest=3000),
+    },
+    {**SCHEMA[1], "out_of_time": Flag(), "calibration": Maybe(ListOf(calibration.COLUMN))},
+)
 
 
 def save(imputer, path) -> None:
     """Write a fitted imputer. NotFittedError: it is not fitted. OSError: it cannot be written."""
     if not hasattr(imputer, "members_"):
         raise imputer._not_fitted_error("this TableImputer is not fitted yet: call fit or load first")
-    decided = dict.fromkeys(("kinds", "ignore", "backend", "threads", "random_state"))  # what they said is in the schema and the seed
+    decided = dict.fromkeys(
+        ("kinds", "ignore", "backend", "threads", "random_state")
+    )  # what they said is in the schema and the seed
     decided["missing"] = [value.item() if hasattr(value, "item") else value for value in values_of(imputer.missing)]
     members, arrays = described(imputer.members_)
     header = {
         "parameters": registry.plain({**imputer.get_params(), **decided}),
-        "schema": imputer.schema_.config(), "columns": imputer.schema_.names, "carried": imputer.schema_.carried, "seed": imputer.seed_,
+        "schema": imputer.schema_.config(),
+        "columns": imputer.schema_.names,
+        "carried": imputer.schema_.carried,
+        "seed": imputer.seed_,
         "architecture": imputer.members_[0].model.architecture.config(),
-        "members": members, "out_of_time": imputer.out_of_time_,
+        "members": members,
+        "out_of_time": imputer.out_of_time_,
         "calibration": imputer.calibration_,
     }
     io.save(path, "imputer", header, arrays, DECLARATION)
@@ -148,7 +186,9 @@ def schema_of(header: dict) -> Schema:
 
 
 def normal_of(kind, arrays: list[np.ndarray], width: int, of: str) -> Normal | FactorAnalysis:
-    """The normal distribution of so many numbers, of the kind that has these arrays. ModelFileError: they do not fit, or are none."""
+    """The normal distribution of so many numbers, of the kind that has these arrays. ModelFileError: they do not
+    fit, or are none.
+    """
     factors = len(arrays[1]) if arrays[1].ndim else 0
     shapes = [(width,), *([(width, width)] if kind is Normal else [(factors, width), (width,)])]
     if [array.shape for array in arrays] != shapes or {str(array.dtype) for array in arrays} != {"float64"}:
@@ -163,7 +203,9 @@ def normal_of(kind, arrays: list[np.ndarray], width: int, of: str) -> Normal | F
 
 
 def members_of(entries: list[dict], arrays: dict, model, standard) -> list[Member]:
-    """The members that :func:`described` described. ModelFileError: they do not fit the model, or their arrays are others."""
+    """The members that :func:`described` described. ModelFileError: they do not fit the model, or their arrays are
+    others.
+    """
     members, kind = [], Normal if "covariance_0" in arrays else FactorAnalysis
     parts = ["theta", *(field.name for field in dataclasses.fields(kind))]
     if sorted(f"{part}_{i}" for i in range(len(entries)) for part in parts) != sorted(arrays):

@@ -1,4 +1,6 @@
-"""Columns of pandas, polars and pyarrow, read and given back by their own methods: npvae imports none of these libraries."""
+"""Columns of pandas, polars and pyarrow, read and given back by their own methods: npvae imports none of these
+libraries.
+"""
 
 from __future__ import annotations
 
@@ -64,9 +66,14 @@ def _of_pandas(series, also) -> Given:
 
 
 def _in_categories(series, rows, values):
-    """A pandas Series of categories with values in some rows; those that are none yet come after the others, in order of occurrence."""
+    """A pandas Series of categories with values in some rows; those that are none yet come after the others, in
+    order of occurrence.
+    """
     known = {_plain_category(category): category for category in series.cat.categories}
-    values = [value if value in known or not isinstance(value, float) or value != int(value) else int(value) for value in values]
+    values = [
+        value if value in known or not isinstance(value, float) or value != int(value) else int(value)
+        for value in values
+    ]
     new = series.cat.add_categories(list(dict.fromkeys(value for value in values if value not in known)))
     new = new.copy()
     new.iloc[rows] = [known.get(value, value) for value in values]
@@ -75,7 +82,9 @@ def _in_categories(series, rows, values):
 
 def _plain_category(category):
     """A category as the model has it: of intervals, times and the like their text."""
-    return category if category is None or isinstance(category, (str, bool, numbers.Number, np.bool_)) else str(category)
+    return (
+        category if category is None or isinstance(category, (str, bool, numbers.Number, np.bool_)) else str(category)
+    )
 
 
 def _of_polars(series, also) -> Given:
@@ -86,7 +95,7 @@ def _of_polars(series, also) -> Given:
     def replace(rows, values):
         objects = given.replace(rows, values)
         mask, sparse = _sparse(len(series), rows, objects[rows].tolist())
-        for wanted in (dtype, None)[dtype == polars.Null:]:
+        for wanted in (dtype, None)[dtype == polars.Null :]:
             try:
                 new = polars.Series(series.name, sparse, dtype=wanted)
                 return new.zip_with(polars.Series(mask), series if wanted is not None else series.cast(new.dtype))
@@ -100,8 +109,12 @@ def _of_polars(series, also) -> Given:
 def _of_arrow(column, also) -> Given:
     arrow, kind = sys.modules["pyarrow"], column.type
     fine = arrow.types.is_timestamp(kind) or arrow.types.is_duration(kind)
-    coarse = (arrow.timestamp("us", kind.tz) if arrow.types.is_timestamp(kind) else arrow.duration("us")) if fine else None
-    given = of_objects(boxed((column.cast(coarse, safe=False) if fine else column).to_pylist()), also)  # Python knows no nanoseconds
+    coarse = (
+        (arrow.timestamp("us", kind.tz) if arrow.types.is_timestamp(kind) else arrow.duration("us")) if fine else None
+    )
+    given = of_objects(
+        boxed((column.cast(coarse, safe=False) if fine else column).to_pylist()), also
+    )  # Python knows no nanoseconds
 
     def replace(rows, values):
         objects = given.replace(rows, values)

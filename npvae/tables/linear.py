@@ -1,7 +1,7 @@
 """The linear-Gaussian model that a table's networks start from: with a full covariance, or of few factors.
 
-A full covariance is all there is to know where rows are many and columns few. Of wide tables it is not learnt: factor analysis
-then predicts better, and costs less. How many factors there are is decided by the cells that are held out.
+A full covariance is all there is to know where rows are many and columns few. Of wide tables it is not learnt: factor
+analysis then predicts better, and costs less. How many factors there are is decided by the cells that are held out.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ LARGEST_STEP, MOST_ROWS = 2 * 10**9, 50_000
 
 
 def fit_linear(x: np.ndarray, factors: int | None, enough: Callable | None = None) -> Normal | FactorAnalysis:
-    """The model of x (N, D) with NaN; factors: how many, None for a full covariance; enough: says that there is no time for another step of
-    EM."""
+    """The model of x (N, D) with NaN; factors: how many, None for a full covariance; enough: says that there is no time
+    for another step of EM."""
     x = x[:: -(-len(x) // MOST_ROWS)]
     return fit_normal(x, enough=enough) if factors is None else fit_factor_analysis(x, factors, enough=enough)
 
 
 def fit_unwatched(x: np.ndarray) -> Normal | FactorAnalysis:
-    """The model of x (N, D) with NaN where no cells are held out to choose it by: a full covariance, if the rows bear it, or ten factors."""
+    """The model of x (N, D) with NaN where no cells are held out to choose it by: a full covariance, if the rows
+    bear it, or ten factors.
+    """
     return fit_linear(x, None if _bears_full_covariance(x) else min(FACTORS[2], max(1, x.shape[1] // 2)))
 
 
@@ -37,9 +39,11 @@ def _bears_full_covariance(x: np.ndarray) -> bool:
     return len(x) > x.shape[1] and operations_of(x) <= LARGEST_STEP
 
 
-def choose_linear(x: np.ndarray, error_of: Callable, enough: Callable | None = None) -> tuple[Normal | FactorAnalysis, int | None]:
-    """``(model, factors)``: the one of the least ``error_of(model)``; more factors are tried as long as they do better. enough: says after a
-    model, or a step of one, that there is no time for another."""
+def choose_linear(
+    x: np.ndarray, error_of: Callable, enough: Callable | None = None
+) -> tuple[Normal | FactorAnalysis, int | None]:
+    """``(model, factors)``: the one of the least ``error_of(model)``; more factors are tried as long as they do better.
+    enough: says after a model, or a step of one, that there is no time for another."""
     columns, full = x.shape[1], _bears_full_covariance(x)
     if columns <= FEW_COLUMNS and full:
         return fit_linear(x, None, enough), None

@@ -8,7 +8,8 @@
 4. Every so many epochs the hidden cells are filled in; the best parameters are kept, and training ends when none were
    better for long, or where a number is not finite.
 
-Several members, each with another tenth hidden, make a model of a table together: what one has not seen the others have.
+Several members, each with another tenth hidden, make a model of a table together: what one has not seen the others
+have.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ from npvae.training.state import OUT_OF_TIME, TrainingState
 
 #: Rows at most that have cells hidden, which are filled in during training, and samples of z for each.
 WATCHED_ROWS, WATCHED_SAMPLES = 1000, 100
-#: Of a row whose effective sample size is at least ENOUGH no more samples are taken; where several members are averaged, whose samples
-#: err apart, of each at ENOUGH_OF_ALL shared among them.
+#: Of a row whose effective sample size is at least ENOUGH no more samples are taken; where several members are
+#: averaged, whose samples err apart, of each at ENOUGH_OF_ALL shared among them.
 ENOUGH, ENOUGH_OF_ALL = 100, 200
 #: Samples of z that are decoded at a time: many more leave the caches, far fewer spend their time on calls.
 AT_ONCE = 2048
-#: In standard units: the encoder sees nothing farther from the mean, so that one wild cell cannot drive it anywhere. What is
-#: expected of the row's other cells is then as of this.
+#: In standard units: the encoder sees nothing farther from the mean, so that one wild cell cannot drive it anywhere.
+#: What is expected of the row's other cells is then as of this.
 FARTHEST = 20.0
 #: No gradient is longer: at the first steps an importance weight may be as large as it likes.
 LONGEST_GRADIENT = 100.0
@@ -60,18 +61,28 @@ class Member:
         """x (N, D) with NaN as the network takes it, on the backend: beside the completed rows."""
         return _with_completed(self.model, x, self.normal, self.standard)
 
-    def impute(self, x: np.ndarray, seed: int, samples: int, draws: int, progress=None, curves=None, members: int = 1) -> Imputation:
-        """Fill in x (N, D) with NaN, in the likelihoods' numbers, by ``samples`` of z a row, or fewer where they are effective; with what is
-        expected of their curves in columns that have one. members: how many are averaged."""
+    def impute(
+        self, x: np.ndarray, seed: int, samples: int, draws: int, progress=None, curves=None, members: int = 1
+    ) -> Imputation:
+        """Fill in x (N, D) with NaN, in the likelihoods' numbers, by ``samples`` of z a row, or fewer where they are
+        effective; with what is expected of their curves in columns that have one. members: how many are averaged."""
         theta = self.model.ops.asarray(self.theta)
         return importance_imputation(
-            self.model, theta, self.data(x), seed, samples, draws, AT_ONCE, progress, curves=curves,
+            self.model,
+            theta,
+            self.data(x),
+            seed,
+            samples,
+            draws,
+            AT_ONCE,
+            progress,
+            curves=curves,
             enough=enough_of(members),
         )
 
     def sample(self, n: int, seed: int, row: np.ndarray | None = None, samples: int = 0) -> tuple[np.ndarray, float]:
-        """``(x, effective sample size)``: x (n, D) from the model, z from the prior; row: (1, D) with NaN, numbers that all rows have, for which
-        so many samples of z are weighted."""
+        """``(x, effective sample size)``: x (n, D) from the model, z from the prior; row: (1, D) with NaN, numbers that
+        all rows have, for which so many samples of z are weighted."""
         theta = self.model.ops.asarray(self.theta)
         if row is not None:
             found = importance_imputation(self.model, theta, self.data(row), seed, samples, n)
@@ -92,11 +103,12 @@ def _with_completed(model, x, normal, standard):
 
 
 def hide(x: np.ndarray, blocks: list[slice], share: float, seed: int) -> np.ndarray:
-    """Which entries of x (N, D) to hide: ``share`` of the observed cells of some rows at random, (N, D), booleans; a cell is a
-    block.
+    """Which entries of x (N, D) to hide: ``share`` of the observed cells of some rows at random, (N, D), booleans; a
+    cell is a block.
 
-    Only rows that are watched lose any, every row keeps a cell, unless it has but one column, and every column two, and half of its
-    own. Where the draws hide nothing, the cell of the smallest draw among those that can be hidden is. InputError: nothing can be.
+    Only rows that are watched lose any, every row keeps a cell, unless it has but one column, and every column two, and
+    half of its own. Where the draws hide nothing, the cell of the smallest draw among those that can be hidden is.
+    InputError: nothing can be.
     """
     observed = np.stack([~np.isnan(x[:, block.start]) for block in blocks], axis=1)
     u = random.uniform(seed, "held-out cells", 0, observed.shape)
@@ -110,18 +122,20 @@ def hide(x: np.ndarray, blocks: list[slice], share: float, seed: int) -> np.ndar
     most = np.maximum(np.minimum(seen // 2, seen - 2), 0)
     for column in range(len(blocks)):
         gone = np.flatnonzero(hidden[:, column])
-        hidden[gone[np.argsort(u[gone, column])][most[column]:], column] = False
+        hidden[gone[np.argsort(u[gone, column])][most[column] :], column] = False
     if not hidden.any():
         possible = observed & (observed.sum(axis=1) > beside)[:, None] & (most > 0)
         hidden.flat[np.argmin(np.where(possible, u, np.inf))] = possible.any()
     if not hidden.any():
         raise InputError(
-            f"the table of {len(x)} rows and {len(blocks)} columns that can be modelled is too small: no observed cell can be held out to "
-            "know when training has to stop; it needs three observed cells in a column, one of them in a row with another"
+            f"the table of {len(x)} rows and {len(blocks)} columns that can be modelled is too small: no observed cell "
+            f"can be held out to "
+            "know when training has to stop; it needs three observed cells in a column, one of them in a row with "
+            "another"
         )
     result = np.zeros(x.shape, bool)
     for i, block in enumerate(blocks):
-        result[:, block] = hidden[:, i:i + 1]
+        result[:, block] = hidden[:, i : i + 1]
     return result
 
 
@@ -177,30 +191,53 @@ class Recipe:
 
 def model_of(columns: int, likelihood, recipe: Recipe, ops) -> Model:
     """The network of every member, for rows of so many numbers."""
-    return Model(Architecture(
-        columns, recipe.latent_dim, recipe.hidden, activation="relu", likelihood=likelihood, missing=True, completed=True,
-        linear_path=True,
-    ), ops)
+    return Model(
+        Architecture(
+            columns,
+            recipe.latent_dim,
+            recipe.hidden,
+            activation="relu",
+            likelihood=likelihood,
+            missing=True,
+            completed=True,
+            linear_path=True,
+        ),
+        ops,
+    )
 
 
 def settings_of(recipe: Recipe, seed: int) -> TrainingSettings:
     """How a member is trained."""
     return TrainingSettings(
-        seed=seed, epochs=recipe.epochs, batch_size=recipe.batch_size, learning_rate=recipe.learning_rate, optimizer="adam",
-        objective=ImportanceWeighted(recipe.samples), clip_norm=LONGEST_GRADIENT,
+        seed=seed,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        optimizer="adam",
+        objective=ImportanceWeighted(recipe.samples),
+        clip_norm=LONGEST_GRADIENT,
     )
 
 
 def train_member(
-    x: np.ndarray, likelihood, blocks, standard: EncoderView, recipe: Recipe, ops, seed: int, report=None, checkpoint=None, first=None,
+    x: np.ndarray,
+    likelihood,
+    blocks,
+    standard: EncoderView,
+    recipe: Recipe,
+    ops,
+    seed: int,
+    report=None,
+    checkpoint=None,
+    first=None,
     enough=None,
 ):
     """``(member, state)`` for x (N, D) with NaN, float64, in the numbers of ``likelihood``; blocks: the columns of each
     cell. The state says whether Ctrl-C ended its training; the member is then what it was so far.
 
-    report: called with the TrainingState after every epoch. checkpoint: an ImputerCheckpoint, to go on from and to keep the states in.
-    first: the first of the members, whose kind of linear model this one has too. enough: says when training has to end, whatever it has come to.
-    InputError: the table is too small.
+    report: called with the TrainingState after every epoch. checkpoint: an ImputerCheckpoint, to go on from and to keep
+    the states in. first: the first of the members, whose kind of linear model this one has too. enough: says when
+    training has to end, whatever it has come to. InputError: the table is too small.
     """
     hidden = hide(x, blocks, recipe.held_out, seed)
     rest = np.where(hidden, np.nan, x)
@@ -213,7 +250,9 @@ def train_member(
     if first is None:
         normal, _ = choose_linear(standard.of(rest), linear_error, enough)
     else:
-        normal = fit_linear(standard.of(rest), len(first.normal.loadings) if isinstance(first.normal, FactorAnalysis) else None, enough)
+        normal = fit_linear(
+            standard.of(rest), len(first.normal.loadings) if isinstance(first.normal, FactorAnalysis) else None, enough
+        )
     model = model_of(x.shape[1], likelihood, recipe, ops)
     settings = settings_of(recipe, seed)
     theta = model.initial_parameters(seed, "float32")

@@ -38,11 +38,13 @@ def is_plain(X) -> bool:
 
 
 def is_table(X) -> bool:
-    """Whether X is a table by what it holds: text, dates or gaps in rows and columns, or names and numbers that are not all from 0 to 1.
-    Else it is plain numbers, or pictures."""
+    """Whether X is a table by what it holds: text, dates or gaps in rows and columns, or names and numbers that are not
+    all from 0 to 1. Else it is plain numbers, or pictures."""
     if hasattr(X, "toarray"):  # of scipy.sparse, one kind is a mapping: refused where rows are read
         return False
-    if isinstance(X, (Table, Mapping)) or (isinstance(X, (list, tuple)) and len(X) and all(isinstance(row, Mapping) for row in X)):
+    if isinstance(X, (Table, Mapping)) or (
+        isinstance(X, (list, tuple)) and len(X) and all(isinstance(row, Mapping) for row in X)
+    ):
         return True
     array, named = _array_of(X), hasattr(X, "columns") or hasattr(X, "column_names")
     if array is None and named:
@@ -71,8 +73,9 @@ def rows_of(X, name: str = "X") -> int:
 
 @dataclass(frozen=True, eq=False)
 class TableRows:
-    """The schema of a table, the values that are missing in it beside None and NaN, and, once it is fitted to the rows to train on, the
-    normal distribution of their standardised numbers, which completes them. farthest: in standard units, what the encoder sees at most."""
+    """The schema of a table, the values that are missing in it beside None and NaN, and, once it is fitted to the rows
+    to train on, the normal distribution of their standardised numbers, which completes them. farthest: in standard
+    units, what the encoder sees at most."""
 
     schema: Schema
     missing: tuple = ()
@@ -82,7 +85,8 @@ class TableRows:
     @classmethod
     def fit(cls, X, kinds=None, ignore=(), missing=()) -> TableRows:
         """The schema of the table X, its normal distribution still to be fitted. kinds, ignore, missing: as of
-        :class:`npvae.TableImputer`, as are the CarriedColumnsWarning, and InputError and InputTypeError of a table that is none."""
+        :class:`npvae.TableImputer`, as are the CarriedColumnsWarning, and InputError and InputTypeError of a table that
+        is none."""
         also = values_of(missing)
         schema = Schema.fit(as_cells(X, also=also), kinds, ignore=ignore)
         warn_of_carried(schema.carried, stacklevel=6)
@@ -107,7 +111,8 @@ class TableRows:
         return as_cells(X, name, self.missing)
 
     def read(self, X, unseen: str = "error", name: str = "X") -> np.ndarray:
-        """X as (N, D) float64, NaN where a cell is missing, in the likelihoods' numbers. unseen: as of :meth:`Schema.encode`.
+        """X as (N, D) float64, NaN where a cell is missing, in the likelihoods' numbers. unseen: as of
+        :meth:`Schema.encode`.
 
         InputError naming column and row: other columns than the fitted table's, values that they had not.
         """
@@ -131,7 +136,11 @@ class TableRows:
         names = [field.name for field in fields(kind)]
         if sorted(names) != sorted(arrays):
             raise ModelFileError("it has a table, but not the arrays of what completes its rows, and no others")
-        return cls(schema, values_of(missing), imputer_file.normal_of(kind, [arrays[name] for name in names], schema.width, "its table"))
+        return cls(
+            schema,
+            values_of(missing),
+            imputer_file.normal_of(kind, [arrays[name] for name in names], schema.width, "its table"),
+        )
 
 
 def warn_of_carried(carried: dict[str, str], stacklevel: int = 3) -> None:
@@ -143,6 +152,8 @@ def warn_of_carried(carried: dict[str, str], stacklevel: int = 3) -> None:
         if len(carried) > 1:
             what = f"{len(carried)} columns cannot be modelled and are kept as they are"
         warnings.warn(
-            f"{what}: {listed}; to model one all the same, say its kind with kinds; to carry it without a word, name it with ignore",
-            CarriedColumnsWarning, stacklevel=stacklevel,
+            f"{what}: {listed}; to model one all the same, say its kind with kinds; to carry it without a word, name "
+            f"it with ignore",
+            CarriedColumnsWarning,
+            stacklevel=stacklevel,
         )

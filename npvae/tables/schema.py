@@ -30,7 +30,9 @@ class Schema:
     names: of all of the table's columns, in its order; carried: of those that are not modelled, and why.
     """
 
-    def __init__(self, columns: list[Column], names: list[str] | None = None, carried: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, columns: list[Column], names: list[str] | None = None, carried: dict[str, str] | None = None
+    ) -> None:
         self.columns = columns
         self.names = [column.name for column in columns] if names is None else names
         self.carried = carried or {}
@@ -44,10 +46,19 @@ class Schema:
         return self.names != numbered(len(self.names))
 
     @classmethod
-    def fit(cls, table: Cells, kinds=None, continuous_likelihood="gaussian_decoder", ignore=(), numbers_are: str | None = None, enough: Callable | None = None) -> Schema:
-        """The schema of a table; kinds: a mapping of columns' names to kinds, or to ``{"kind": ..., "likelihood": ...}``, which are then
-        modelled whatever they look like; ignore: names of columns to be carried; numbers_are: the kind of columns of more than two numbers
-        of which nothing is said, in the place of the evidence; enough: says that there is no time for more evidence.
+    def fit(
+        cls,
+        table: Cells,
+        kinds=None,
+        continuous_likelihood="gaussian_decoder",
+        ignore=(),
+        numbers_are: str | None = None,
+        enough: Callable | None = None,
+    ) -> Schema:
+        """The schema of a table; kinds: a mapping of columns' names to kinds, or to ``{"kind": ..., "likelihood":
+        ...}``, which are then modelled whatever they look like; ignore: names of columns to be carried; numbers_are:
+        the kind of columns of more than two numbers of which nothing is said, in the place of the evidence; enough:
+        says that there is no time for more evidence.
 
         InputError: no column can be modelled, one has values that its kind has not, or a name that no column has.
         """
@@ -68,14 +79,26 @@ class Schema:
                 observed = observed & ~words
             if numbers_are is not None and not entry and not given.declared and given.form == "number":
                 values = values_of(given.cells, observed, name)
-                entry = {"kind": numbers_are} if len(values) > 2 and all(isinstance(value, float) for value in values) else entry
+                entry = (
+                    {"kind": numbers_are}
+                    if len(values) > 2 and all(isinstance(value, float) for value in values)
+                    else entry
+                )
             chosen.append((name, given, observed, entry, words))
         if not chosen:
             listed = "; ".join(f"{name!r}: {reason}" for name, reason in carried.items())
             size = f"{table.rows} sample{'s' if table.rows > 1 else ''}"
             raise InputError(f"no column of the table of {size} can be modelled: {listed}")
-        found = decisions([(name, given.cells, observed, _said(given, observed, entry)) for name, given, observed, entry, _ in chosen], enough)
-        columns = [_fit_column(*each, decision, continuous_likelihood) for each, decision in zip(chosen, found, strict=True)]
+        found = decisions(
+            [
+                (name, given.cells, observed, _said(given, observed, entry))
+                for name, given, observed, entry, _ in chosen
+            ],
+            enough,
+        )
+        columns = [
+            _fit_column(*each, decision, continuous_likelihood) for each, decision in zip(chosen, found, strict=True)
+        ]
         return cls(columns, list(table.names), carried)
 
     def likelihood(self) -> Table:
@@ -91,18 +114,27 @@ class Schema:
 
     @property
     def curves(self) -> dict:
-        """By number, where what is expected of a column is not of the likelihood's number but of its curve: the curve."""
-        return {block.start: column.curve for column, block in zip(self.columns, self.slices, strict=True) if column.is_curved}
+        """By number, where what is expected of a column is not of the likelihood's number but of its curve: the
+        curve.
+        """
+        return {
+            block.start: column.curve
+            for column, block in zip(self.columns, self.slices, strict=True)
+            if column.is_curved
+        }
 
     def places(self, table: Cells) -> list[int]:
-        """Where the modelled columns are in a table: by name, where both have names, else in the order of the fitted table. Those that are
-        carried need not be there.
+        """Where the modelled columns are in a table: by name, where both have names, else in the order of the fitted
+        table. Those that are carried need not be there.
 
         InputError: columns are missing, others are there, or one holds dates where it held numbers: all of them named.
         """
         if not (table.named and self.named):
             if len(table.names) != len(self.names):
-                raise InputError(f"X has {len(table.names)} features, but TableImputer is expecting {len(self.names)} features as input")
+                raise InputError(
+                    f"X has {len(table.names)} features, but TableImputer is expecting {len(self.names)} features as "
+                    f"input"
+                )
             place = {name: i for i, name in enumerate(self.names)}
         else:
             self.refuse_others(table.names, [name for name in table.names if name not in set(self.names)])
@@ -111,27 +143,39 @@ class Schema:
         for column in self.columns:
             given = table.columns[place[column.name]]
             if given.form != column.form and not given.missing.all():
-                others.append(f"column {column.name!r} holds {_FORMS[given.form]}, but {_FORMS[column.form]} when the model was fitted")
+                others.append(
+                    f"column {column.name!r} holds {_FORMS[given.form]}, but {_FORMS[column.form]} when the model was "
+                    f"fitted"
+                )
         if others:
             raise InputError("; ".join(others))
         return [place[column.name] for column in self.columns]
 
     def refuse_others(self, names: list[str], unknown=()) -> None:
-        """InputError: a modelled column is not among the names of a table's, or there are unknown ones; all of them named."""
+        """InputError: a modelled column is not among the names of a table's, or there are unknown ones; all of them
+        named.
+        """
         missing = [column.name for column in self.columns if column.name not in set(names)]
         if missing or unknown:
-            said = [f"{_listed(some)} {words}" for some, words in ((missing, "missing"), (unknown, "not seen in fit")) if some]
+            said = [
+                f"{_listed(some)} {words}"
+                for some, words in ((missing, "missing"), (unknown, "not seen in fit"))
+                if some
+            ]
             raise InputError(f"the columns should be those of the fitted table: {'; '.join(said)}")
 
     def encode(self, table: Cells, unseen: str = "error") -> np.ndarray:
-        """(N, width) float64 with NaN, in the likelihoods' numbers. unseen: "missing" for taking values that a column of names had not for
-        missing ones here, which leaves them in the table; InputError, naming all such columns, for "error"."""
+        """(N, width) float64 with NaN, in the likelihoods' numbers. unseen: "missing" for taking values that a column
+        of names had not for missing ones here, which leaves them in the table; InputError, naming all such columns, for
+        "error"."""
         parts, complaints = [], []
         for column, place in zip(self.columns, self.places(table), strict=True):
             cells, observed = table.columns[place].cells, ~table.columns[place].missing
             new = column.unseen(cells, observed)
             if column.words:
-                words = np.fromiter((isinstance(cell, str) and cell in column.words for cell in cells), bool, len(cells))
+                words = np.fromiter(
+                    (isinstance(cell, str) and cell in column.words for cell in cells), bool, len(cells)
+                )
                 observed, new = observed & ~words, new & ~words
             if new.any() and unseen == "missing":
                 observed = observed & ~new
@@ -142,13 +186,17 @@ class Schema:
                     raise
                 complaints += ["; ", *(error.parts if isinstance(error, RowError) else error.args)]
         if complaints:
-            raise RowError(*complaints[1:], '. With unseen="missing" such cells stay as they are, and the model does without them')
+            raise RowError(
+                *complaints[1:], '. With unseen="missing" such cells stay as they are, and the model does without them'
+            )
         return np.concatenate(parts, axis=1)
 
     @property
     def view(self) -> EncoderView:
         """What the encoder sees of the likelihoods' numbers."""
-        center, scale, log1p = ([getattr(c, name) for c in self.columns for _ in range(c.width)] for name in ("center", "scale", "log1p"))
+        center, scale, log1p = (
+            [getattr(c, name) for c in self.columns for _ in range(c.width)] for name in ("center", "scale", "log1p")
+        )
         return EncoderView(np.array(center), np.array(scale), np.array(log1p))
 
     def config(self) -> list[dict]:
@@ -172,13 +220,17 @@ def _wanted(kinds, names: list[str]) -> dict[str, dict]:
     wanted = {column_name(name): entry if isinstance(entry, dict) else {"kind": entry} for name, entry in kinds.items()}
     for name, entry in wanted.items():
         if "kind" not in entry or not set(entry) <= {"kind", "likelihood"}:
-            raise InputError(f"kinds[{name!r}] must be a kind, or have a 'kind' and perhaps a 'likelihood', got {entry!r}")
+            raise InputError(
+                f"kinds[{name!r}] must be a kind, or have a 'kind' and perhaps a 'likelihood', got {entry!r}"
+            )
     return wanted
 
 
 def _ignored(ignore, names: list[str]) -> set[str]:
     """The names of columns to be carried, one or a list of them."""
-    ignore = [ignore] if isinstance(ignore, (str, int, tuple)) and ignore != () and column_name(ignore) in names else ignore
+    ignore = (
+        [ignore] if isinstance(ignore, (str, int, tuple)) and ignore != () and column_name(ignore) in names else ignore
+    )
     if ignore is None or isinstance(ignore, str) or not isinstance(ignore, Iterable):
         ignore = [] if ignore is None else [ignore]
     ignored = [column_name(name) for name in ignore]

@@ -65,7 +65,9 @@ def as_objects(times: np.ndarray, like) -> list:
 
 
 def in_python(days: np.ndarray, form: str, whole: bool) -> np.ndarray:
-    """Python's dates (whole days), times or durations, objects (n,), where no other cell of the column says of which type they are."""
+    """Python's dates (whole days), times or durations, objects (n,), where no other cell of the column says of which
+    type they are.
+    """
     unit = "D" if whole else "s"
     found = from_days(days, np.zeros(0, f"{'M' if form == 'date' else 'm'}8[{unit}]")).tolist()
     return np.array([*found, None], object)[:-1]

@@ -73,7 +73,7 @@ class AsynchronousTrainer(FusedTrainer):
 
     def _gradient(self, theta, gradient, order, start, step, beta):
         """Write the gradient of a batch: its terms, the gradient's length on the device, and the number of rows."""
-        rows = order[start:start + self._settings.batch_size]
+        rows = order[start : start + self._settings.batch_size]
         batch, eps = minibatches.draw(self._ops, self._x, rows, self._settings, self._model.architecture, step)
         terms, backward = self._settings.objective.loss(self._model, theta, batch, eps, beta)
         backward(out=gradient)

@@ -1,8 +1,8 @@
 """Whether a run's steps are faster fused or operation by operation: measured, not guessed.
 
-Fused steps have matrix products of their own, the operations those of the BLAS that NumPy came with. Which is faster depends
-on the model, the batch, the number of cores and the BLAS. Both compute the same to rounding, but not to the bit, so a
-trial is made only where the backend was told to (``products="autotune"``), and the state keeps its outcome.
+Fused steps have matrix products of their own, the operations those of the BLAS that NumPy came with. Which is faster
+depends on the model, the batch, the number of cores and the BLAS. Both compute the same to rounding, but not to the
+bit, so a trial is made only where the backend was told to (``products="autotune"``), and the state keeps its outcome.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ CHOSEN = {"fused": "this run takes fused steps", "operations": "this run goes by
 
 
 def decide(model, settings, x, state) -> bool:
-    """Whether to take fused steps where there are any. Where a trial is to decide, ``state.steps_by`` keeps or gets its outcome."""
+    """Whether to take fused steps where there are any. Where a trial is to decide, ``state.steps_by`` keeps or gets
+    its outcome.
+    """
     if getattr(model.ops, "products", None) != "autotune":
         return True
     if coverage.reason_against(model.ops, model, settings, x) is not None:
@@ -35,12 +37,15 @@ def decide(model, settings, x, state) -> bool:
         seconds = measure(model, settings, x, state)
         state.steps_by = min(STEPS_BY, key=seconds.get)
         fused, operations = (1e3 * seconds[way] for way in STEPS_BY)
-        announce(f"a step takes {fused:.3g} ms fused, {operations:.3g} ms by operations with BLAS: {CHOSEN[state.steps_by]}")
+        announce(
+            f"a step takes {fused:.3g} ms fused, {operations:.3g} ms by operations with BLAS: {CHOSEN[state.steps_by]}"
+        )
     return state.steps_by == "fused"
 
 
 def measure(model, settings, x, state) -> dict[str, float]:
     """Seconds a step of each of ``STEPS_BY`` in its best turn; they take turns, on copies of the state."""
+
     def rows(epoch: Epoch, stepper: Stepper, copy, index: int) -> int:
         """Take steps from number ``index`` of the epoch, from the start again at its end; the next step's number."""
         return (index + stepper.take(epoch, copy, index)) % len(epoch.parts)
@@ -49,7 +54,8 @@ def measure(model, settings, x, state) -> dict[str, float]:
     runs = {}
     for way in STEPS_BY:
         copy = dataclasses.replace(
-            state, theta=model.ops.copy(state.theta),
+            state,
+            theta=model.ops.copy(state.theta),
             optimizer_state={name: model.ops.copy(array) for name, array in state.optimizer_state.items()},
         )
         stepper = Stepper(model, settings, x, copy, fused=way == "fused")

@@ -1,8 +1,8 @@
 """Checkpoints: a run killed at any moment and resumed ends with the bits of one never interrupted.
 
-A checkpoint is the state at the end of an epoch, or before the first. It is written to a temporary name and renamed, so a
-kill leaves the one before. Resuming refuses other data, another model or other settings: the run would not be the same run.
-It refuses, unless the user insists, another backend, and whatever else the bits depend on.
+A checkpoint is the state at the end of an epoch, or before the first. It is written to a temporary name and renamed, so
+a kill leaves the one before. Resuming refuses other data, another model or other settings: the run would not be the
+same run. It refuses, unless the user insists, another backend, and whatever else the bits depend on.
 """
 
 from __future__ import annotations
@@ -59,16 +59,21 @@ class CheckpointFile(os.PathLike):
 
     @contextlib.contextmanager
     def held(self):
-        """A context in which no other run writes there. FileNotFoundError: its folder does not exist. InputError: another does, or what is
-        there is a model or an imputer."""
+        """A context in which no other run writes there. FileNotFoundError: its folder does not exist. InputError:
+        another does, or what is there is a model or an imputer."""
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"the folder {self.path.parent} for checkpoints does not exist")
         with locks.held(self.path, "wait for it to end, or choose another path"):
             kind, _ = io.kind_of(self.path)
             if kind and not kind.endswith("checkpoint"):
-                raise InputError(f"{self.path} holds {'an' if kind[0] in 'aeiou' else 'a'} {kind} of npvae, not a checkpoint: choose another path")
+                raise InputError(
+                    f"{self.path} holds {'an' if kind[0] in 'aeiou' else 'a'} {kind} of npvae, not a checkpoint: "
+                    f"choose another path"
+                )
             if not kind and _is_foreign(self.path):
-                raise InputError(f"{self.path} is no checkpoint of npvae, and is not written over: choose another path, or remove it")
+                raise InputError(
+                    f"{self.path} is no checkpoint of npvae, and is not written over: choose another path, or remove it"
+                )
             remove_leftovers(self.path)
             yield
 
@@ -126,7 +131,8 @@ class Copies:
 
 
 class Keeper:
-    """Calls ``write(header, arrays)`` with what is to be kept, at most every ``seconds``, and with the latest of it at the end.
+    """Calls ``write(header, arrays)`` with what is to be kept, at most every ``seconds``, and with the latest of it at
+    the end.
 
     Used as a context: what was last given and not written is written when it ends, however that happens.
     """
@@ -154,13 +160,16 @@ class Keeper:
         if self._waiting is None:
             return
         waiting, self._waiting = self._waiting, None
-        # What ended the run is what its user is to be told, and not that its last checkpoint could not be written either.
+        # What ended the run is what its user is to be told, and not that its last checkpoint could not be written
+        # either.
         with contextlib.suppress(*(() if kind is None else (OSError,))):
             self._write(*waiting)
 
 
 def describe_state(ops, state: TrainingState) -> tuple[dict, dict]:
-    """``(header, arrays)`` of a state; the header holds the history itself, of which :func:`plain_history` takes what there was."""
+    """``(header, arrays)`` of a state; the header holds the history itself, of which :func:`plain_history` takes
+    what there was.
+    """
     arrays = {"theta": ops.to_numpy(state.theta)}
     arrays.update({f"optimizer/{name}": ops.to_numpy(a) for name, a in state.optimizer_state.items()})
     if state.best_theta is not None:
@@ -188,7 +197,8 @@ def restore_state(ops, header: dict, arrays: dict) -> TrainingState:
         theta=ops.copy(arrays["theta"]),
         optimizer_state={
             name.removeprefix("optimizer/"): ops.copy(array)
-            for name, array in arrays.items() if name.startswith("optimizer/")
+            for name, array in arrays.items()
+            if name.startswith("optimizer/")
         },
         epoch=header["epoch"],
         step=header["step"],
@@ -243,8 +253,8 @@ def read_checkpoint(
     unless the learning-rate schedule depends on it.
 
     x: (N, data columns), what the run is trained on, of the parameters' dtype; None: not looked at. FileNotFoundError,
-    ModelFileError: no readable checkpoint. InputError: it is of another model, other settings or other data, or of an environment
-    that gives other bits; the message says which. anyway: the last is a ResumedElsewhereWarning.
+    ModelFileError: no readable checkpoint. InputError: it is of another model, other settings or other data, or of an
+    environment that gives other bits; the message says which. anyway: the last is a ResumedElsewhereWarning.
     """
     path = os.fspath(path)
     header, arrays = io.load(path, "checkpoint", DECLARATION)
@@ -265,8 +275,8 @@ def read_checkpoint(
 
 
 def inspect_checkpoint(path, with_classes=Architecture):
-    """``(state, model, settings)`` of a checkpoint, on NumPy, checked as before a run goes on from it; with_classes: the architecture of
-    a model with classes.
+    """``(state, model, settings)`` of a checkpoint, on NumPy, checked as before a run goes on from it; with_classes:
+    the architecture of a model with classes.
 
     FileNotFoundError, ModelFileError: it cannot be read, or contradicts itself.
     """
@@ -310,10 +320,14 @@ def refuse_other_environment(path, found: dict, here: dict, anyway: bool) -> Non
     """InputError, or where the user goes on anyway a ResumedElsewhereWarning, naming everything that differs."""
     if found == here:
         return
-    names = ["backend"] if found.get("backend") != here["backend"] else [
-        name for name in [*here, *sorted(found.keys() - here.keys())] if found.get(name) != here.get(name)
-    ]
-    differ = ", ".join(f"{shown(name)[1:-1]} was {found.get(name, 'none')}, here {here.get(name, 'none')}" for name in names)
+    names = (
+        ["backend"]
+        if found.get("backend") != here["backend"]
+        else [name for name in [*here, *sorted(found.keys() - here.keys())] if found.get(name) != here.get(name)]
+    )
+    differ = ", ".join(
+        f"{shown(name)[1:-1]} was {found.get(name, 'none')}, here {here.get(name, 'none')}" for name in names
+    )
     if not anyway:
         raise InputError(
             f"{path} cannot be resumed to the same bits: {differ}; resume it as it was begun, or give "

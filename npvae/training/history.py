@@ -13,10 +13,11 @@ class History(dict):
     """Columns by name; each is a list with one entry an epoch. ``pandas.DataFrame(history)`` has a row an epoch.
 
     The columns: epoch; loss (with the KL weighted as in training), elbo (unweighted), bound (the objective's own, where
-    it is not the ELBO), error (of the labelled rows, the share taken for another class) and their cross_entropy, reconstruction, kl, active_units, kl_per_dimension (a list a row); gradient_norm (mean over the
-    steps, before clipping); beta and learning_rate at the epoch's last step; seconds; and the measured ones again on the validation
-    data, with the prefix ``val_``, if there are any. Training figures are means over the epoch while the
-    parameters change; validation figures are taken at its end. Nats a row.
+    it is not the ELBO), error (of the labelled rows, the share taken for another class) and their cross_entropy,
+    reconstruction, kl, active_units, kl_per_dimension (a list a row); gradient_norm (mean over the steps, before
+    clipping); beta and learning_rate at the epoch's last step; seconds; and the measured ones again on the validation
+    data, with the prefix ``val_``, if there are any. Training figures are means over the epoch while the parameters
+    change; validation figures are taken at its end. Nats a row.
     """
 
     def __init__(self, columns: Mapping[str, list] | None = None) -> None:

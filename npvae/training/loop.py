@@ -154,6 +154,4 @@ def _watch(ops, settings, state) -> None:
         return
     watched = sum(map(settings.kl_warmup.is_over, range(state.best_epoch + 1, state.epoch + 1)))
     if watched >= settings.patience:
-        state.stop(
-            f"no better validation ELBO for {settings.patience} epochs; parameters of epoch {state.best_epoch}"
-        )
+        state.stop(f"no better validation ELBO for {settings.patience} epochs; parameters of epoch {state.best_epoch}")

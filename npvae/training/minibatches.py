@@ -10,8 +10,9 @@ from npvae import random
 def epoch_order(ops, seed: int, epoch: int, rows: int, spread: np.ndarray | None = None):
     """The rows' order in epoch number ``epoch`` (from 0), int64 (rows,), on the device: that of ``random.permutation``.
 
-    spread: (rows,), bool, NumPy: L rows of which every batch is to have its share, such as the few that are labelled. The i-th of
-    them in the order is put into place floor((i + u) N / L), u one random number an epoch; the others fill the rest.
+    spread: (rows,), bool, NumPy: L rows of which every batch is to have its share, such as the few that are labelled.
+    The i-th of them in the order is put into place floor((i + u) N / L), u one random number an epoch; the others fill
+    the rest.
     """
     words = random.words(seed, "shuffle", epoch, rows)
     if spread is None or not spread.any():
@@ -27,8 +28,8 @@ def epoch_order(ops, seed: int, epoch: int, rows: int, spread: np.ndarray | None
 
 
 def draw(ops, x, rows, settings, architecture, step: int):
-    """The rows of x, (B, data columns), features drawn anew where ``settings`` say so, and noise for them, of the objective's
-    shape, after ``step`` steps.
+    """The rows of x, (B, data columns), features drawn anew where ``settings`` say so, and noise for them, of the
+    objective's shape, after ``step`` steps.
     """
     batch, features = ops.take_rows(x, rows), architecture.n_features
     if settings.noisy_features:
@@ -64,5 +65,5 @@ def draw_features(ops, batch, features: int, seed: int, purpose: str, step: int)
     """Of rows (mean, deviation, rest), each (B, I) but the rest: (mean + deviation eps, rest)."""
     shape = (batch.shape[0], features)
     eps = ops.asarray(random.normal(seed, purpose, step, shape, ops.dtype_name(batch)))
-    x = batch[:, :features] + batch[:, features:2 * features] * eps
-    return ops.concat([x, batch[:, 2 * features:]], axis=1)
+    x = batch[:, :features] + batch[:, features : 2 * features] * eps
+    return ops.concat([x, batch[:, 2 * features :]], axis=1)

@@ -1,7 +1,7 @@
 """Taking training steps: one by one through the operations of any backend, or many in one call where it can.
 
-The second by a fused trainer, or, where reading a number waits for the device, by operations whose numbers are
-read once in a while (asynchronous.py). Both take the same steps; the second says what it cannot take, a step whose loss or
+The second by a fused trainer, or, where reading a number waits for the device, by operations whose numbers are read
+once in a while (asynchronous.py). Both take the same steps; the second says what it cannot take, a step whose loss or
 gradient is not finite, and the first then takes it, and meets the guard.
 """
 
@@ -129,8 +129,14 @@ class Stepper:
             self._candidate[...] = state.theta  # good if the first step finds its loss and gradient finite
         started = time.perf_counter()
         result = self._trainer.take_steps(
-            state.theta, self._gradient, state.optimizer_state, epoch.order, epoch.parts[index].start, state.step,
-            [epoch.rate(state, i) for i in steps], [epoch.beta(state, i) for i in steps],
+            state.theta,
+            self._gradient,
+            state.optimizer_state,
+            epoch.order,
+            epoch.parts[index].start,
+            state.step,
+            [epoch.rate(state, i) for i in steps],
+            [epoch.beta(state, i) for i in steps],
         )
         if not result.done:
             return 0

@@ -42,7 +42,7 @@ def all_names() -> list[str]:
 
 def text(source: str, names) -> str:
     """A source and the tables of its kernels as one C++ file."""
-    kinds = [name[name.index("<") + 1:-1] for name in names]
+    kinds = [name[name.index("<") + 1 : -1] for name in names]
     calls = ",\n".join(f"    [](void** arguments) {{ run_kernel(&{name}, arguments); }}" for name in names)
     signatures = ", ".join(f"signature<{kind}>(&{name})" for name, kind in zip(names, kinds, strict=True))
     return (
@@ -68,8 +68,16 @@ def build(folder: Path, sanitizer: str = "none", source: str | None = None, name
         for command in (
             [*common, *flags, "-c", str(here / "kernels.cpp"), "-o", str(here / "kernels.o")],
             [*common, "-c", str(HERE / "blocks.cpp"), "-o", str(here / "blocks.o")],
-            [*common, *flags, "-shared", "-pthread", str(here / "kernels.o"), str(here / "blocks.o"),
-             "-o", str(here / "kernels.so")],
+            [
+                *common,
+                *flags,
+                "-shared",
+                "-pthread",
+                str(here / "kernels.o"),
+                str(here / "blocks.o"),
+                "-o",
+                str(here / "kernels.so"),
+            ],
         ):
             result = subprocess.run(command, capture_output=True, text=True)
             if result.returncode:
@@ -87,7 +95,13 @@ class HostKernels:
         self._kernels = (ctypes.c_void_p * len(names)).in_dll(self._library, "KERNELS")
         self._library.signature_of.restype = ctypes.c_char_p
         self._library.run_grid.argtypes = [
-            ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_int, ctypes.c_int,
+            ctypes.c_void_p,
+            ctypes.c_uint,
+            ctypes.c_uint,
+            ctypes.c_size_t,
+            ctypes.c_void_p,
+            ctypes.c_int,
+            ctypes.c_int,
             ctypes.c_int,
         ]
         self.order = 0  #: of threads and blocks: 0 forwards, 1 backwards, others shuffled by that seed

@@ -20,8 +20,32 @@ import numpy as np
 
 #: The functions of the module that are NumPy's own, on arrays of here.
 FUNCTIONS = (
-    "abs", "all", "any", "argsort", "exp", "expm1", "isfinite", "isnan", "log", "log1p", "logical_not", "matmul", "max", "maximum",
-    "minimum", "reshape", "sqrt", "sum", "take", "tanh", "where", "zeros_like", "ones_like", "empty_like", "full_like", "broadcast_to",
+    "abs",
+    "all",
+    "any",
+    "argsort",
+    "exp",
+    "expm1",
+    "isfinite",
+    "isnan",
+    "log",
+    "log1p",
+    "logical_not",
+    "matmul",
+    "max",
+    "maximum",
+    "minimum",
+    "reshape",
+    "sqrt",
+    "sum",
+    "take",
+    "tanh",
+    "where",
+    "zeros_like",
+    "ones_like",
+    "empty_like",
+    "full_like",
+    "broadcast_to",
     "concatenate",
 )
 DTYPES = ("float32", "float64", "int64", "bool_")
@@ -38,7 +62,9 @@ class OutOfMemoryError(MemoryError):
 class Standin(types.ModuleType):
     """The module: ``Standin(kernels)`` in the place of ``import cupy``. kernels: a HostKernels."""
 
-    def __init__(self, kernels, devices: int = 2, memory: int = 2**30, driver: int = 12040, runtime: int = 12090) -> None:
+    def __init__(
+        self, kernels, devices: int = 2, memory: int = 2**30, driver: int = 12040, runtime: int = 12090
+    ) -> None:
         super().__init__("cupy")
         self.__spec__ = importlib.machinery.ModuleSpec("cupy", None)
         self.__version__ = "0 (stand-in)"
@@ -110,7 +136,7 @@ class Standin(types.ModuleType):
         self.used += size
         self.most_used = max(self.most_used, self.used)
         weakref.finalize(block, self._give_back, size)
-        return block[start:start + size].view(dtype).reshape(shape)
+        return block[start : start + size].view(dtype).reshape(shape)
 
     def _give_back(self, size: int) -> None:
         self.used -= size
@@ -155,9 +181,7 @@ class Standin(types.ModuleType):
         return a.inside.copy()
 
     def get_default_memory_pool(self):
-        return types.SimpleNamespace(
-            free_bytes=lambda: 0, used_bytes=lambda: self.used, free_all_blocks=lambda: None,
-        )
+        return types.SimpleNamespace(free_bytes=lambda: 0, used_bytes=lambda: self.used, free_all_blocks=lambda: None)
 
 
 class ndarray:
@@ -361,13 +385,20 @@ def _cuda(standin: Standin):
 
     stream = Stream()
     runtime = types.SimpleNamespace(
-        getDevice=lambda: standin.current_device, getDeviceCount=lambda: standin.devices,
-        driverGetVersion=lambda: standin.versions["driver"], runtimeGetVersion=lambda: standin.versions["runtime"],
-        getDeviceProperties=lambda number: {"name": b"a CPU"}, deviceSynchronize=lambda: None,
+        getDevice=lambda: standin.current_device,
+        getDeviceCount=lambda: standin.devices,
+        driverGetVersion=lambda: standin.versions["driver"],
+        runtimeGetVersion=lambda: standin.versions["runtime"],
+        getDeviceProperties=lambda number: {"name": b"a CPU"},
+        deviceSynchronize=lambda: None,
     )
     return types.SimpleNamespace(
-        Stream=Stream, Device=Device, runtime=runtime, get_current_stream=lambda: stream,
-        memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError), is_available=lambda: standin.devices > 0,
+        Stream=Stream,
+        Device=Device,
+        runtime=runtime,
+        get_current_stream=lambda: stream,
+        memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        is_available=lambda: standin.devices > 0,
         driver=types.SimpleNamespace(occupancyMaxActiveBlocksPerMultiprocessor=lambda function, block, shared: 1),
     )
 

@@ -2,8 +2,9 @@
 
     python tests/golden/make.py
 
-They are of the format version that their names begin with. Files of a version are written once, when it is new, and stay as they
-are: a later npvae has to read them, or to refuse them by their number. test_golden.py reads and uses each on every change.
+They are of the format version that their names begin with. Files of a version are written once, when it is new, and
+stay as they are: a later npvae has to read them, or to refuse them by their number. test_golden.py reads and uses each
+on every change.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ def main() -> None:
     folder.mkdir()
     for name in OWN:
         (folder / name).write_bytes((working / name).read_bytes())
-    np.savez_compressed(folder / "expected.npz", **{f"{name}:{i}": x for name, found in used(working).items() for i, x in enumerate(found)})
+    np.savez_compressed(
+        folder / "expected.npz",
+        **{f"{name}:{i}": x for name, found in used(working).items() for i, x in enumerate(found)},
+    )
     for path in working.iterdir():
         path.unlink()
     working.rmdir()

@@ -1,12 +1,13 @@
-"""Damaged files of every kind that npvae reads, tried by the tens of thousands: none may end in a traceback, a crash, NaN or a loss.
+"""Damaged files of every kind that npvae reads, tried by the tens of thousands: none may end in a traceback, a crash,
+NaN or a loss.
 
     python tests/tools/fuzz.py --files 100000 --seed 1 --state FOLDER
 
-A file is damaged in its bytes (zip records, array headers, JSON, gzip, text), or, one in two, in what they mean, and its checksums and
-digests are made right again, so that the checks behind them are tried. It is loaded by the library, and used if that succeeds: rows
-are encoded, decoded, sampled, filled in, classified, a run goes on for an epoch. File number i depends on the seed and i alone.
-A worker process that dies or hangs is counted and replaced. FOLDER holds the honest files, a line for every file tried, from which
-the next call goes on, and the files that failed.
+A file is damaged in its bytes (zip records, array headers, JSON, gzip, text), or, one in two, in what they mean, and
+its checksums and digests are made right again, so that the checks behind them are tried. It is loaded by the library,
+and used if that succeeds: rows are encoded, decoded, sampled, filled in, classified, a run goes on for an epoch. File
+number i depends on the seed and i alone. A worker process that dies or hangs is counted and replaced. FOLDER holds the
+honest files, a line for every file tried, from which the next call goes on, and the files that failed.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from fuzzing import damage, honest  # noqa: E402
 
 #: What must not happen, and the column of the table in which it is counted.
 FAILURES = ("traceback at load", "traceback at use", "crash", "hang", "not finite", "silent loss", "memory")
-#: Bytes over the honest file of the kind that a damaged one may take; seconds that it may take, and the start of a worker, which may compile.
+#: Bytes over the honest file of the kind that a damaged one may take; seconds that it may take, and the start of a
+#: worker, which may compile.
 MOST_MEMORY, MOST_SECONDS, MOST_START = 50 << 20, 60, 900
 
 
@@ -117,7 +119,12 @@ class Worker:
             return {**self._asked, **json.loads(line)}
         hangs = self._process.poll() is None and line is None
         self._process.kill()
-        return {**self._asked, "outcome": "hang" if hangs else "crash", "words": f"exit code {self._process.wait()}", "over": 0}
+        return {
+            **self._asked,
+            "outcome": "hang" if hangs else "crash",
+            "words": f"exit code {self._process.wait()}",
+            "over": 0,
+        }
 
     def _line(self, seconds: float) -> bytes | None:
         """A line of the process; empty if it has died, None if it says nothing for so long."""
@@ -136,8 +143,11 @@ class Worker:
     def _start(self) -> None:
         self.end()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "fuzzing.worker", str(self._folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            cwd=HERE, env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "NPVAE_NUM_THREADS": "1"},
+            [sys.executable, "-m", "fuzzing.worker", str(self._folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=HERE,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "NPVAE_NUM_THREADS": "1"},
         )
         self.file = self._folder / f"trial-{self._process.pid}" / "none"
         if self._line(MOST_START) != b"ready\n":
@@ -154,7 +164,9 @@ def keep(state: Path, worker: Worker, result: dict) -> None:
 
 def failed(result: dict) -> list[str]:
     """The columns of ``FAILURES`` in which a file counts."""
-    return [name for name in FAILURES if result["outcome"] == name or (name == "memory" and result["over"] > MOST_MEMORY)]
+    return [
+        name for name in FAILURES if result["outcome"] == name or (name == "memory" and result["over"] > MOST_MEMORY)
+    ]
 
 
 def failures(results: list[dict]) -> list[dict]:
@@ -164,14 +176,27 @@ def failures(results: list[dict]) -> list[dict]:
 
 def table(results: list[dict]) -> str:
     """Files by kind: tried, refused, used, and what must not happen."""
-    lines = ["| kind | files | mended | refused | used | " + " | ".join(FAILURES) + " | most memory over the honest file, MB |"]
+    lines = [
+        "| kind | files | mended | refused | used | "
+        + " | ".join(FAILURES)
+        + " | most memory over the honest file, MB |"
+    ]
     lines.append("| --- " * (len(FAILURES) + 6) + "|")
-    for kind in [*dict.fromkeys(result["kind"] for result in sorted(results, key=lambda result: result["index"])), "all"]:
+    for kind in [
+        *dict.fromkeys(result["kind"] for result in sorted(results, key=lambda result: result["index"])),
+        "all",
+    ]:
         mine = [result for result in results if kind in (result["kind"], "all")]
         counts = Counter(name for result in mine for name in failed(result))
         refused = sum(result["outcome"].startswith("refused") for result in mine)
         used = sum(result["outcome"].startswith("used") for result in mine)
-        numbers = [len(mine), sum(bool(result["mended"]) for result in mine), refused, used, *(counts[name] for name in FAILURES)]
+        numbers = [
+            len(mine),
+            sum(bool(result["mended"]) for result in mine),
+            refused,
+            used,
+            *(counts[name] for name in FAILURES),
+        ]
         over = max((result["over"] for result in mine), default=0) / 2**20
         lines.append(f"| {kind} | " + " | ".join(f"{number:,}" for number in numbers) + f" | {over:.1f} |")
     return "\n".join(lines)

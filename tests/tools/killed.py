@@ -3,8 +3,8 @@
     python tests/tools/killed.py PIPE train ...         a command line
     python tests/tools/killed.py PIPE fit CHECKPOINT BACKEND
 
-Beside what they do, lines are written to the file descriptor PIPE: ``step KEY NUMBER`` when a step of the training KEY has been taken,
-and ``done`` when the outputs are there. A line costs microseconds, and no result depends on it.
+Beside what they do, lines are written to the file descriptor PIPE: ``step KEY NUMBER`` when a step of the training KEY
+has been taken, and ``done`` when the outputs are there. A line costs microseconds, and no result depends on it.
 """
 
 from __future__ import annotations
@@ -38,8 +38,17 @@ def fit(checkpoint: str, backend: str) -> None:
 
     x = load_dataset("digits").x_train[:200]
     vae = VAE(
-        latent_dim=3, hidden=(20,), epochs=40, divide_by=255, binarize="static", optimizer="adam", validation_fraction=0.2, patience=30,
-        batch_size=20, random_state=1, backend=backend,
+        latent_dim=3,
+        hidden=(20,),
+        epochs=40,
+        divide_by=255,
+        binarize="static",
+        optimizer="adam",
+        validation_fraction=0.2,
+        patience=30,
+        batch_size=20,
+        random_state=1,
+        backend=backend,
     )
     vae.fit(x, checkpoint=checkpoint, checkpoint_seconds=0, resume=True)
     vae.save(os.path.join(os.path.dirname(checkpoint), "model.npz"))

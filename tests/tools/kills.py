@@ -3,10 +3,11 @@
     python tests/tools/kills.py --state S --seed 7              200 kills; started again, it goes on
     python tests/tools/kills.py --state S --seed 7 --report     the table of what was killed where, and what went wrong
 
-Every trial runs one of ``train``, ``classify`` (m2, m1+m2), ``impute`` and ``fit(checkpoint=)`` on one backend, kills it up to
-four times, each time resuming, and lets it end. The process tells its steps (killed.py), so that moments are drawn among steps and not
-among seconds: of 20 kills 17 between the first step and the last, one before, two while outputs are written. After every kill each
-output that is there must be whole; at the end all of them, the checkpoints too, must be those of a run that nobody killed.
+Every trial runs one of ``train``, ``classify`` (m2, m1+m2), ``impute`` and ``fit(checkpoint=)`` on one backend, kills
+it up to four times, each time resuming, and lets it end. The process tells its steps (killed.py), so that moments are
+drawn among steps and not among seconds: of 20 kills 17 between the first step and the last, one before, two while
+outputs are written. After every kill each output that is there must be whole; at the end all of them, the checkpoints
+too, must be those of a run that nobody killed.
 """
 
 from __future__ import annotations
@@ -37,19 +38,59 @@ PATIENCE = 600
 
 
 def scenarios(data: Path) -> dict[str, tuple[list[str], list[str]]]:
-    """By name the words that begin a run, and those that resume it. Everything is in the working folder but the data."""
+    """By name the words that begin a run, and those that resume it. Everything is in the working folder but the
+    data.
+    """
     few = ["--quiet", "--checkpoint-seconds", "0"]
-    digits = ["--data", str(data / "digits.npz"), "--divide-by", "255", "--hidden", "20", "--latent-dim", "3", "--seed", "2"]
+    digits = [
+        "--data",
+        str(data / "digits.npz"),
+        "--divide-by",
+        "255",
+        "--hidden",
+        "20",
+        "--latent-dim",
+        "3",
+        "--seed",
+        "2",
+    ]
     found = {}
     for backend in BACKENDS:
         on = ["--backend", backend]
         train = ["train", *digits, *few, *on, "--epochs", "40", "--batch-size", "20", "--no-plots", "--out", "run"]
         found[f"train, {backend}"] = train, ["train", "--out", "run", "--resume"]
         for method, epochs in (("m2", "10"), ("m1+m2", "8")):
-            words = ["classify", *digits, *few, *on, "--labels", "50", "--epochs", epochs, "--batch-size", "20", "--method", method]
+            words = [
+                "classify",
+                *digits,
+                *few,
+                *on,
+                "--labels",
+                "50",
+                "--epochs",
+                epochs,
+                "--batch-size",
+                "20",
+                "--method",
+                method,
+            ]
             words += ["--out", "classes.csv", "--save", "model.npz", "--checkpoint", "c.npz"]
             found[f"classify {method}, {backend}"] = words, ["classify", "--checkpoint", "c.npz", "--resume"]
-        words = ["impute", "--data", str(data / "table.csv"), *few, *on, "--members", "2", "--epochs", "30", "--draws", "1", "--out", "full.csv"]
+        words = [
+            "impute",
+            "--data",
+            str(data / "table.csv"),
+            *few,
+            *on,
+            "--members",
+            "2",
+            "--epochs",
+            "30",
+            "--draws",
+            "1",
+            "--out",
+            "full.csv",
+        ]
         words += ["--save", "imputer.npz", "--checkpoint", "c.npz"]
         found[f"impute, {backend}"] = words, ["impute", "--checkpoint", "c.npz", "--resume"]
         found[f"fit, {backend}"] = (["fit", "c.npz", backend],) * 2
@@ -74,8 +115,13 @@ class Run:
         read, write = os.pipe()
         self._errors = open(folder.parent / f"{folder.name}.stderr", "w+")  # noqa: SIM115
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "killed.py"), str(write), *words], cwd=folder, pass_fds=[write],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors, env={**os.environ, **ONE_THREAD},
+            [sys.executable, str(HERE / "killed.py"), str(write), *words],
+            cwd=folder,
+            pass_fds=[write],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._errors,
+            env={**os.environ, **ONE_THREAD},
         )
         os.close(write)
         self._pipe, self._rest = read, b""
@@ -153,12 +199,16 @@ def contents(folder: Path) -> dict[str, object]:
         name = str(path.relative_to(folder))
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:
-                arrays = {each: (str(file[each].dtype), file[each].shape, file[each].tobytes()) for each in file if each != "header"}
+                arrays = {
+                    each: (str(file[each].dtype), file[each].shape, file[each].tobytes())
+                    for each in file
+                    if each != "header"
+                }
                 found[name] = arrays, _timeless(json.loads(file["header"].tobytes()))
         elif path.name == "history.csv":
             rows = [line.split(",") for line in path.read_text().splitlines()]
             at = rows[0].index("seconds")
-            found[name] = [row[:at] + row[at + 1:] for row in rows]
+            found[name] = [row[:at] + row[at + 1 :] for row in rows]
         else:
             found[name] = path.read_bytes()
     return found
@@ -211,11 +261,15 @@ def trial(name: str, whole: Whole, words, draw: random.Random, folder: Path, kil
 
 def leftovers(folder: Path, whole: Whole) -> list[str]:
     """Files that a whole run does not leave."""
-    return [str(path) for path in folder.rglob("*") if path.is_file() and str(path.relative_to(folder)) not in whole.files]
+    return [
+        str(path) for path in folder.rglob("*") if path.is_file() and str(path.relative_to(folder)) not in whole.files
+    ]
 
 
 def campaign(state: Path, seed: int, kills: int, seconds: float = float("inf"), say=print) -> list[dict]:
-    """The results of all trials until there are so many kills, or no more time; those of an earlier call are kept in ``state``."""
+    """The results of all trials until there are so many kills, or no more time; those of an earlier call are kept in
+    ``state``.
+    """
     state.mkdir(parents=True, exist_ok=True)
     record, started = state / f"kills-{seed}.json", time.monotonic()
     results = json.loads(record.read_text()) if record.exists() else []
@@ -232,7 +286,9 @@ def campaign(state: Path, seed: int, kills: int, seconds: float = float("inf"), 
             wholes[name] = Whole(names[name][0], work / f"whole-{len(wholes)}")
         missing = kills - sum(len(result["phases"]) for result in results)
         folder = work / f"trial-{number}"
-        result = trial(name, wholes[name], names[name], random.Random(f"{seed} {number}"), folder, min(KILLS_OF_A_TRIAL, missing))
+        result = trial(
+            name, wholes[name], names[name], random.Random(f"{seed} {number}"), folder, min(KILLS_OF_A_TRIAL, missing)
+        )
         results.append(result)
         if not result["wrong"]:
             shutil.rmtree(folder)
@@ -249,13 +305,20 @@ def report(results: list[dict]) -> str:
     for result in results:
         counts[result["name"]].update(result["phases"])
     lines = ["| command, backend | " + " | ".join(PHASES) + " |", "| --- |" + " ---: |" * len(PHASES)]
-    lines += [f"| {name} | " + " | ".join(str(count[phase]) for phase in PHASES) + " |" for name, count in counts.items()]
+    lines += [
+        f"| {name} | " + " | ".join(str(count[phase]) for phase in PHASES) + " |" for name, count in counts.items()
+    ]
     total = sum(counts.values(), Counter())
     lines.append("| together | " + " | ".join(str(total[phase]) for phase in PHASES) + " |")
-    wrong = [f"{number} ({result['name']}): {text}" for number, result in enumerate(results) for text in result["wrong"]]
+    wrong = [
+        f"{number} ({result['name']}): {text}" for number, result in enumerate(results) for text in result["wrong"]
+    ]
     lines += [
-        "", f"{sum(total.values())} kills in {len(results)} runs; {sum(result['left'] for result in results)} temporary files and locks lay "
-        f"there after kills, none after resumed runs but what is named here; {len(wrong)} things wrong.", *wrong,
+        "",
+        f"{sum(total.values())} kills in {len(results)} runs; {sum(result['left'] for result in results)} temporary "
+        f"files and locks lay "
+        f"there after kills, none after resumed runs but what is named here; {len(wrong)} things wrong.",
+        *wrong,
     ]
     return "\n".join(lines)
 

@@ -5,8 +5,8 @@
     python tests/tools/mutants.py whole --state S --seed 7      the survivors, once more, against every other test, but equivalents
     python tests/tools/mutants.py report --state S --seed 7     tables by kind and folder, and the survivors
 
-Everything happens in copies of the tree, in the folder S: it must be outside the repository, or ignored by git. ``--equivalents`` names a
-.json of ``{mutant: reason}``: those that change nothing that anybody could see.
+Everything happens in copies of the tree, in the folder S: it must be outside the repository, or ignored by git.
+``--equivalents`` names a .json of ``{mutant: reason}``: those that change nothing that anybody could see.
 """
 
 from __future__ import annotations
@@ -31,9 +31,15 @@ def main(arguments=None) -> int:
     parser.add_argument("--count", type=int, default=300, help="mutants in the sample (default 300)")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no mutant after so many seconds")
     parser.add_argument("--only", default="", metavar="REGEX", help="of paths: put faults into these sources only")
-    parser.add_argument("--tests", nargs="*", metavar="FILE", help="collect: these files of tests only, such as test_optim.py")
-    parser.add_argument("--again", action="store_true", help="whole, run: the survivors once more, after tests were added")
-    parser.add_argument("--worker", default="1/1", metavar="I/N", help="run every N-th mutant, the I-th first: for several processes")
+    parser.add_argument(
+        "--tests", nargs="*", metavar="FILE", help="collect: these files of tests only, such as test_optim.py"
+    )
+    parser.add_argument(
+        "--again", action="store_true", help="whole, run: the survivors once more, after tests were added"
+    )
+    parser.add_argument(
+        "--worker", default="1/1", metavar="I/N", help="run every N-th mutant, the I-th first: for several processes"
+    )
     parser.add_argument("--equivalents", type=Path, help="a .json of mutants that change nothing, with reasons")
     options = parser.parse_args(arguments)
     options.state = options.state.resolve()
@@ -59,7 +65,11 @@ def _run(options) -> int:
     mutants = [plan.Mutant.of_record(record) for record in json.loads(plan_file.read_text())]
     first, _, step = options.worker.partition("/")
     done = _results(folder)
-    todo = [mutant for mutant in mutants[int(first) - 1::int(step)] if _is_due(options, mutant.name, done.get(mutant.name))]
+    todo = [
+        mutant
+        for mutant in mutants[int(first) - 1 :: int(step)]
+        if _is_due(options, mutant.name, done.get(mutant.name))
+    ]
     todo.sort(key=lambda mutant: mutant.path.startswith("kernels/"))  # each has to be compiled: last
     recorded = contexts.Contexts(folder / "tree", options.state)
     known, name = plan.Sources(folder / "tree"), f"worker-{first}"
@@ -81,7 +91,11 @@ def _run(options) -> int:
         result = {"name": mutant.name, **mutant.as_record(), "how": how, "stage": options.command, **result}
         with open(folder / f"results-{first}.jsonl", "a") as file:
             file.write(json.dumps(result) + "\n")
-        print(f"{i + 1}/{len(todo)} {result['verdict']:<10} {result['seconds']:6.1f} s  {mutant.name}  {result['by'][:90]}", flush=True)
+        print(
+            f"{i + 1}/{len(todo)} {result['verdict']:<10} {result['seconds']:6.1f} s  {mutant.name}  "
+            f"{result['by'][:90]}",
+            flush=True,
+        )
     else:
         print("nothing is left to run", flush=True)
     return 0
@@ -90,7 +104,12 @@ def _run(options) -> int:
 def _is_due(options, name: str, result: dict | None) -> bool:
     if options.command == "run":
         return result is None or (options.again and result["verdict"] not in table.KILLED)
-    return result is not None and name not in _equivalents(options) and result["verdict"] not in table.KILLED and (options.again or result["stage"] != "whole")
+    return (
+        result is not None
+        and name not in _equivalents(options)
+        and result["verdict"] not in table.KILLED
+        and (options.again or result["stage"] != "whole")
+    )
 
 
 def _report(options) -> int:

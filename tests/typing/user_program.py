@@ -1,4 +1,6 @@
-"""A program of a user, which touches every public name: mypy --strict finds nothing in it (tests/test_types.py). It is not run."""
+"""A program of a user, which touches every public name: mypy --strict finds nothing in it (tests/test_types.py). It
+is not run.
+"""
 
 from __future__ import annotations
 

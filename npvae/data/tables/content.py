@@ -15,10 +15,12 @@ from npvae.errors import MissingDependencyError, UnknownNameError
 
 @dataclass(eq=False)
 class Column:
-    """A column of N cells. name: inside, no two alike; written: as in the file. kind: "number", "date", "truth", "text" or "identifier".
+    """A column of N cells. name: inside, no two alike; written: as in the file. kind: "number", "date", "truth", "text"
+    or "identifier".
 
-    values: floats with NaN where nothing is read, dates as numbers of ``unit`` since 1970; of the other kinds objects with None.
-    missing: what is to be filled in, by ``spellings`` counted. others: texts among numbers, which stay. carried: why it cannot be modelled.
+    values: floats with NaN where nothing is read, dates as numbers of ``unit`` since 1970; of the other kinds objects
+    with None. missing: what is to be filled in, by ``spellings`` counted. others: texts among numbers, which stay.
+    carried: why it cannot be modelled.
     """
 
     name: str
@@ -75,7 +77,10 @@ class Column:
         """A value as the column's cells have it."""
         if self.kind == "date":
             end = date_length(self.example)
-            return str(np.datetime64(int(round(value)), self.unit))[:end].replace("T", self.example[10:11] or "T") + self.example[end:]
+            return (
+                str(np.datetime64(int(round(value)), self.unit))[:end].replace("T", self.example[10:11] or "T")
+                + self.example[end:]
+            )
         if self.kind == "truth":
             return next(text for text in self.counts if (text.lower() == "true") == value)
         return self.notation.write(float(value)) if self.kind == "number" else str(value)
@@ -85,7 +90,14 @@ class Content:
     """What a table holds: ``columns``, a list of :class:`Column`, and where their cells stand in its text."""
 
     def __init__(self, name, sheet: str, decoded: Decoded, mark: str, form: Form, columns: list[Column]) -> None:
-        self.name, self.sheet, self.decoded, self.mark, self.form, self.columns = name, sheet, decoded, mark, form, columns
+        self.name, self.sheet, self.decoded, self.mark, self.form, self.columns = (
+            name,
+            sheet,
+            decoded,
+            mark,
+            form,
+            columns,
+        )
 
     def __len__(self) -> int:
         return len(self.form.rows)
@@ -95,7 +107,9 @@ class Content:
 
     def __getitem__(self, name: str) -> Column:
         """The column of that name. UnknownNameError."""
-        found = [column for column in self.columns if column.name == name] or [column for column in self.columns if column.written == name]
+        found = [column for column in self.columns if column.name == name] or [
+            column for column in self.columns if column.written == name
+        ]
         if not found:
             raise UnknownNameError("column", name, [column.name for column in self.columns])
         return found[0]
@@ -109,11 +123,15 @@ class Content:
         return [column for column in self.columns if not column.carried or column.name in also]
 
     def to_dict(self) -> dict[str, np.ndarray]:
-        """By name, the values: whole numbers, floats with NaN, datetime64 with NaT; text, truth values and identifiers with None."""
+        """By name, the values: whole numbers, floats with NaN, datetime64 with NaT; text, truth values and
+        identifiers with None.
+        """
         return {column.name: column.plain() for column in self.columns}
 
     def to_frame(self):
-        """A pandas DataFrame; whole numbers with gaps are of its type Int64. MissingDependencyError: pandas is not installed."""
+        """A pandas DataFrame; whole numbers with gaps are of its type Int64. MissingDependencyError: pandas is not
+        installed.
+        """
         try:
             import pandas
         except ImportError:

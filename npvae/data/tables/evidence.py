@@ -1,27 +1,27 @@
 """What a table's text is evidence of. Each rule has an option that overrules it.
 
-    what                 evidence                                                                              option
-    separator            cuts most lines into equally many cells; of equals tab ; | , before blanks, unless    separator
-                         most lines have runs of blanks within a cell
-    title lines          above the names, of one cell with text, or with fewer cells than names and rows       skip
-    notes                below the last row, the same
-    comment lines        begin with #, and have not as many cells as the rows                                  comment
-    names                no cell is a number or missing, and one stands above numbers, or no column has        header
-                         numbers and the names do not recur below; or numbers in equal steps (years) that
-                         do not go on below
-    second row of names  no cell is a number, two and all columns of numbers below have text there             header_rows
-    names of rows        all rows have one cell more than the names                                            header
-    decimal separator    the only one that all numbers of a column can be read with, by most such columns;     decimal
-                         without such a column the comma where cells are separated by ; and the point elsewhere
-    number               a plain number, or one with separators, prefix and suffix that all cells share        kind
-    other spellings      few texts in few cells of a number, see carried.py                                    missing
-    code                 a whole number with a leading zero: text                                              kind
-    date                 2024-01-31, with a time perhaps, or 2024-01, in all cells                             kind
-    truth values         true and false                                                                        kind
-    carried              empty, constant, identifiers, names, free text, ..., see carried.py                   kind
-    suspicious number    the smallest or largest, given several times, farther off than the others' range,     missing
-                         or the only negative one
-    suspicious spelling  a word for missing in SHARE_OF_WORD of the cells of categories                        observed
+what                 evidence                                                                              option
+separator            cuts most lines into equally many cells; of equals tab ; | , before blanks, unless    separator
+                     most lines have runs of blanks within a cell
+title lines          above the names, of one cell with text, or with fewer cells than names and rows       skip
+notes                below the last row, the same
+comment lines        begin with #, and have not as many cells as the rows                                  comment
+names                no cell is a number or missing, and one stands above numbers, or no column has        header
+                     numbers and the names do not recur below; or numbers in equal steps (years) that
+                     do not go on below
+second row of names  no cell is a number, two and all columns of numbers below have text there             header_rows
+names of rows        all rows have one cell more than the names                                            header
+decimal separator    the only one that all numbers of a column can be read with, by most such columns;     decimal
+                     without such a column the comma where cells are separated by ; and the point elsewhere
+number               a plain number, or one with separators, prefix and suffix that all cells share        kind
+other spellings      few texts in few cells of a number, see carried.py                                    missing
+code                 a whole number with a leading zero: text                                              kind
+date                 2024-01-31, with a time perhaps, or 2024-01, in all cells                             kind
+truth values         true and false                                                                        kind
+carried              empty, constant, identifiers, names, free text, ..., see carried.py                   kind
+suspicious number    the smallest or largest, given several times, farther off than the others' range,     missing
+                     or the only negative one
+suspicious spelling  a word for missing in SHARE_OF_WORD of the cells of categories                        observed
 """
 
 from __future__ import annotations
@@ -38,14 +38,16 @@ SHARE_OF_WORD, FEWEST_REPEATED = 0.05, 3
 #: Rows and bytes looked at for the form of a table; rows above the names, at most.
 ROWS, BYTES, TITLES = 200, 1 << 20, 30
 SEPARATORS = ("\t", ";", "|", ",", " ")
-_DATE = re.compile(r"[12]\d{3}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?( ?(Z|UTC)|\+00:?00)?)?)?")
+_DATE = re.compile(
+    r"[12]\d{3}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?( ?(Z|UTC)|\+00:?00)?)?)?"
+)
 
 
 def find_separator(text: bytes) -> str:
     """The separator of a table's text."""
     sample = text[:BYTES]
     if len(text) > BYTES:
-        sample = sample[:max(sample.rfind(b"\n"), sample.rfind(b"\r"))] or sample
+        sample = sample[: max(sample.rfind(b"\n"), sample.rfind(b"\r"))] or sample
     best, most = ",", 0.0
     for separator in SEPARATORS:
         cells = split(sample, separator)
@@ -58,7 +60,9 @@ def find_separator(text: bytes) -> str:
         share = usual[1] / len(widths) if usual[0] > 1 else 0.5 / len(widths)
         if separator != " " and 2 * sum("  " in "\0".join(cells.row(r, 64)) for r in rows) > len(rows):
             share /= 2  # blanks separate as well
-        elif separator == " " and (0.0 < most > share - 0.4 or (widths[1:].max(initial=1) == 1 and not is_number(cells.row(rows[0], 1)[0]))):
+        elif separator == " " and (
+            0.0 < most > share - 0.4 or (widths[1:].max(initial=1) == 1 and not is_number(cells.row(rows[0], 1)[0]))
+        ):
             continue  # words of a text, or of a header above a single column
         if share > most:
             best, most = separator, share
@@ -81,16 +85,30 @@ def are_names(first: list[str], below: list[list[str]], nothing, quotes_differ: 
     """Whether a first row has the names of the columns. quotes_differ: whether it alone stands in quotes."""
     columns = [[row[j] for row in below[:ROWS] if j < len(row) and row[j] not in nothing] for j in range(len(first))]
     notations = [find_notation(Counter(column), ".") for column in columns]
-    numeric = [sum(plain_float(cell) is not None or (how is not None and how.read(cell) is not None) for cell in column) > len(column) / 2
-               for column, how in zip(columns, notations, strict=True)]
-    numbers = [plain_float(cell) if plain_float(cell) is not None else how and how.read(cell) for cell, how in zip(first, notations, strict=True)]
-    nameless = len(first) > 1 and not first[0] and all(first[1:]) and len({*first}) == len(first) and (len(first) > 2 or not any(numbers))
+    numeric = [
+        sum(plain_float(cell) is not None or (how is not None and how.read(cell) is not None) for cell in column)
+        > len(column) / 2
+        for column, how in zip(columns, notations, strict=True)
+    ]
+    numbers = [
+        plain_float(cell) if plain_float(cell) is not None else how and how.read(cell)
+        for cell, how in zip(first, notations, strict=True)
+    ]
+    nameless = (
+        len(first) > 1
+        and not first[0]
+        and all(first[1:])
+        and len({*first}) == len(first)
+        and (len(first) > 2 or not any(numbers))
+    )
     corner = nameless and len(columns[0]) == len({*columns[0]}) == len(below[:ROWS])  # above the names of the rows
     if below and (corner or (quotes_differ and any(numeric))):
         return True
     if any(number is not None for number in numbers):
         return _are_numbered(numbers, columns)
-    if not any(first) or any(cell and (cell in nothing or cell.lower().lstrip("+-") in ("inf", "infinity")) for cell in first):
+    if not any(first) or any(
+        cell and (cell in nothing or cell.lower().lstrip("+-") in ("inf", "infinity")) for cell in first
+    ):
         return False
     if any(numeric):
         return any(name and number for name, number in zip(first, numeric, strict=True))
@@ -99,7 +117,9 @@ def are_names(first: list[str], below: list[list[str]], nothing, quotes_differ: 
 
 
 def _are_numbered(numbers: list, columns: list[list[str]]) -> bool:
-    """Whether the numbers of a first row are a year, or several in equal steps, or number three columns and more from 0, unlike what is below."""
+    """Whether the numbers of a first row are a year, or several in equal steps, or number three columns and more
+    from 0, unlike what is below.
+    """
     there = [(number, column) for number, column in zip(numbers, columns, strict=True) if number is not None]
     found = [number for number, _ in there]
     steps = {b - a for a, b in zip(found, found[1:], strict=False)}
@@ -111,20 +131,30 @@ def _are_numbered(numbers: list, columns: list[list[str]]) -> bool:
         below = [value for value in map(plain_float, column) if value is not None]
         if below and len(found) == 1 and all(1000 <= value <= 2999 for value in below):
             return False  # a year above years
-        unlike += bool(column) and (not below or any(value % 1 for value in below) or not min(below) <= number <= max(below))
+        unlike += bool(column) and (
+            not below or any(value % 1 for value in below) or not min(below) <= number <= max(below)
+        )
     return 2 * unlike > len(found)
 
 
 def is_second_header(second: list[str], below: list[list[str]], nothing) -> bool:
-    """Whether a row below the names, of units perhaps, is no data: text above at least two, and all, columns of numbers."""
+    """Whether a row below the names, of units perhaps, is no data: text above at least two, and all, columns of
+    numbers.
+    """
     columns = [[row[j] for row in below[:ROWS] if j < len(row) and row[j] not in nothing] for j in range(len(second))]
     numeric = [bool(column) and all(map(is_number, column)) for column in columns]
     texts = [cell not in nothing and not is_number(cell) for cell in second]
-    return sum(a and b for a, b in zip(numeric, texts, strict=True)) >= 2 and not any(map(is_number, second)) and len(below) > 1
+    return (
+        sum(a and b for a, b in zip(numeric, texts, strict=True)) >= 2
+        and not any(map(is_number, second))
+        and len(below) > 1
+    )
 
 
 def read_dates(texts: list[str], counts) -> tuple[str, np.ndarray] | None:
-    """``(unit, numbers)`` of dates as in ISO 8601, counted since 1970 in "M", "D", "s" or "us"; None: one is none, or they differ in form."""
+    """``(unit, numbers)`` of dates as in ISO 8601, counted since 1970 in "M", "D", "s" or "us"; None: one is none,
+    or they differ in form.
+    """
     first = _DATE.fullmatch(texts[0])
     if not first or len({re.sub(r"\d", "0", text) for text in counts}) > 1 or not all(map(_DATE.fullmatch, counts)):
         return None
@@ -141,8 +171,8 @@ def date_length(text: str) -> int:
 
 
 def suspicious(values: np.ndarray) -> list[float]:
-    """Numbers that look like a sign for missing: the smallest or largest, whole, given several times, far from all others or the only one
-    below 0; a positive one of nines or eights alone."""
+    """Numbers that look like a sign for missing: the smallest or largest, whole, given several times, far from all
+    others or the only one below 0; a positive one of nines or eights alone."""
     found = []
     for end, other in ((values.min(), np.min), (values.max(), np.max)):
         rest = values[values != end]

@@ -15,8 +15,8 @@ LOOKED_AT, MOST_COLUMNS, MOST_OUTSIDE = 20_000, 1 << 18, 100
 
 
 class Form:
-    """The form of a table. rows: those of data, as numbers of ``cells.rows``; names: no two alike; written: the same as in the file;
-    present: how many cells each row has; outside: lines that are no part of the table, and why."""
+    """The form of a table. rows: those of data, as numbers of ``cells.rows``; names: no two alike; written: the same as
+    in the file; present: how many cells each row has; outside: lines that are no part of the table, and why."""
 
     def __init__(self, name, cells: Cells, skip, comment, header, header_rows, nothing) -> None:
         self.name, self.cells, self.outside, self.widths = name, cells, [], np.diff(cells.rows)
@@ -27,7 +27,11 @@ class Form:
         top, bottom = 0, len(rows)
         while skip is None and top < min(evidence.TITLES, bottom - 1) and self._is_title(rows[top:bottom], width):
             top += 1
-        while bottom > top + 2 and self.widths[rows[bottom - 1]] < width > 2 and evidence.is_note(cells.row(rows[bottom - 1], 64), 1, width):
+        while (
+            bottom > top + 2
+            and self.widths[rows[bottom - 1]] < width > 2
+            and evidence.is_note(cells.row(rows[bottom - 1], 64), 1, width)
+        ):
             bottom -= 1
         end = bottom
         while width > 1 and bottom > top + 2 and self._is_empty(rows[bottom - 1], width):
@@ -39,7 +43,10 @@ class Form:
         if not len(self.rows):
             raise DataFileError(f"{name}: expected rows of data, got only the header row")
         if self.width > MOST_COLUMNS:
-            raise DataFileError(f"{name}: line {self.line(self.rows[0])} has {self.width} columns, more than {MOST_COLUMNS}; expected a table of text")
+            raise DataFileError(
+                f"{name}: line {self.line(self.rows[0])} has {self.width} columns, more than {MOST_COLUMNS}; expected "
+                f"a table of text"
+            )
         self.present = np.minimum(self.widths[self.rows], self.width)
         self._refuse_long_rows()
 
@@ -48,7 +55,9 @@ class Form:
         return self.cells.line(int(self.cells.row_start[r]))
 
     def spans(self, rows, j) -> tuple[np.ndarray, np.ndarray]:
-        """Starts and ends of the cells of rows of data in column j, both perhaps arrays; of a cell that its row does not have, the row's end."""
+        """Starts and ends of the cells of rows of data in column j, both perhaps arrays; of a cell that its row does
+        not have, the row's end.
+        """
         cells, there = self.cells, j < self.present[rows]
         place = np.where(there, cells.rows[self.rows[rows]] + j, 0)
         start = np.where(there, cells.start[place], cells.row_end[self.rows[rows]])
@@ -97,12 +106,14 @@ class Form:
             return True
         if evidence.is_note(row, several, width):
             return self._names_otherwise_separated(rows[0], rows[1], width) is None
-        later = self.widths[rows[1:evidence.TITLES]]
+        later = self.widths[rows[1 : evidence.TITLES]]
         return several <= width / 2 and bool((later >= width - 1).any()) and not any(map(is_number, row[:1]))
 
     def _names_otherwise_separated(self, r, following, width: int) -> list[str] | None:
-        """Names that another separator cuts into as many as the rows have cells; None: it does not, or no row with a number follows."""
-        text = self.cells.text[self.cells.row_start[r]:self.cells.row_end[r]]
+        """Names that another separator cuts into as many as the rows have cells; None: it does not, or no row with a
+        number follows.
+        """
+        text = self.cells.text[self.cells.row_start[r] : self.cells.row_end[r]]
         if self.widths[r] == 1 < width and any(map(is_number, self.cells.row(following))):
             for separator in evidence.SEPARATORS:
                 names = split(text, separator).row(0)
@@ -112,25 +123,38 @@ class Form:
 
     def _find_names(self, rows, width: int, header, header_rows, nothing) -> None:
         cells = self.cells
-        below = [cells.row(r, MOST_COLUMNS) for r in rows[1:1 + max(3, min(evidence.ROWS, LOOKED_AT // width))]]
-        first = (self._names_otherwise_separated(rows[0], rows[1], width) if len(rows) > 1 else None) or cells.row(rows[0], MOST_COLUMNS + 1)
+        below = [cells.row(r, MOST_COLUMNS) for r in rows[1 : 1 + max(3, min(evidence.ROWS, LOOKED_AT // width))]]
+        first = (self._names_otherwise_separated(rows[0], rows[1], width) if len(rows) > 1 else None) or cells.row(
+            rows[0], MOST_COLUMNS + 1
+        )
         full = [row for row in below if len(row) == width]
         if len(first) == width - 1 and full and not any(row[-1] for row in full):  # a separator at the end of every row
             width -= 1
         while len(first) > width and not first[-1]:
             first.pop()
         if header is None:
-            header = evidence.are_names(first, below, nothing, self._quotes_differ(rows)) if header_rows is None else check.whole_number("header_rows", header_rows, 0) > 0
+            header = (
+                evidence.are_names(first, below, nothing, self._quotes_differ(rows))
+                if header_rows is None
+                else check.whole_number("header_rows", header_rows, 0) > 0
+            )
             if header and header_rows is None and below and evidence.is_second_header(below[0], below[1:], nothing):
                 shown = ", ".join(repr(cell) for cell in below[0][:3] if cell)
                 raise DataFileError(
-                    f"{self.name}: line {self.line(rows[1])} looks like a second row of names ({shown}, above numbers): say header_rows=2, or "
+                    f"{self.name}: line {self.line(rows[1])} looks like a second row of names ({shown}, above "
+                    f"numbers): say header_rows=2, or "
                     "header_rows=1 if it is a row of data"
                 )
         count = (header_rows or 1) if header else 0
         width = max(width, len(first)) if header else width
-        names = [first, *(cells.row(r, MOST_COLUMNS + 1) for r in rows[1:count])] if header else [[str(j) for j in range(width)]]
-        if header and len(first) == width - 1 and full and len(full) == len(below):  # rows begin with their names, of which none is named
+        names = (
+            [first, *(cells.row(r, MOST_COLUMNS + 1) for r in rows[1:count])]
+            if header
+            else [[str(j) for j in range(width)]]
+        )
+        if (
+            header and len(first) == width - 1 and full and len(full) == len(below)
+        ):  # rows begin with their names, of which none is named
             names = [["", *row] if len(row) == width - 1 else row for row in names]
         names = [row[:width] + [""] * (width - len(row)) for row in names]
         self.names_line = self.line(rows[0])
@@ -141,16 +165,25 @@ class Form:
     def _quotes_differ(self, rows) -> bool:
         """Whether all cells of the first row stand in quotes, and those of the next ones do not."""
         quoted = [self.cells.quoted(*self.cells.spans(r, MOST_COLUMNS)) for r in rows[:3]]
-        return self.cells.has_quotes and len(quoted) == 3 and bool(quoted[0].all()) and not any(row[1:].any() for row in quoted[1:])
+        return (
+            self.cells.has_quotes
+            and len(quoted) == 3
+            and bool(quoted[0].all())
+            and not any(row[1:].any() for row in quoted[1:])
+        )
 
     def _refuse_long_rows(self) -> None:
         cells = self.cells
-        parts = ((r, slice(cells.rows[r] + self.width, cells.rows[r + 1])) for r in self.rows[self.widths[self.rows] > self.width])
+        parts = (
+            (r, slice(cells.rows[r] + self.width, cells.rows[r + 1]))
+            for r in self.rows[self.widths[self.rows] > self.width]
+        )
         long = [r for r, part in parts if cells.length[part].any()]
         if long:
             more = f", as have {len(long) - 1} more lines" if len(long) > 1 else ""
             raise DataFileError(
-                f"{self.name}: line {self.line(long[0])} has {self.widths[long[0]]} columns, expected {self.width}{more}: a cell with the "
+                f"{self.name}: line {self.line(long[0])} has {self.widths[long[0]]} columns, expected "
+                f"{self.width}{more}: a cell with the "
                 "separator in it must stand in quotes; if another character separates the cells, say separator="
             )
 

@@ -1,10 +1,12 @@
-"""What is missing of a table: the one definition for tables and labels in memory; files add the texts that stand for it.
+"""What is missing of a table: the one definition for tables and labels in memory; files add the texts that stand for
+it.
 
     None                                     also polars' and pyarrow's null, which their lists and columns give as None
     NaN                                      of every floating type, and Decimal's
     NaT, pandas.NA, numpy.ma.masked          without importing the library they are of
 
-A text is never missing by itself: "NA" may be Namibia, "" a blank answer. Who says ``missing=("NA", -999)`` adds values that are.
+A text is never missing by itself: "NA" may be Namibia, "" a blank answer. Who says ``missing=("NA", -999)`` adds values
+that are.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ def is_missing(cell) -> bool:
 
 
 def missing_among(cells: np.ndarray, also=()) -> np.ndarray:
-    """Which of cells (N,), of any dtype, are missing: booleans. also: values that are missing, too, see :func:`values_of`."""
+    """Which of cells (N,), of any dtype, are missing: booleans. also: values that are missing, too, see
+    :func:`values_of`.
+    """
     kind = cells.dtype.kind
     if kind == "f":
         found = np.isnan(cells)
@@ -53,20 +57,27 @@ def missing_among(cells: np.ndarray, also=()) -> np.ndarray:
             cell = cells[row]
             if isinstance(cell, str):
                 found[row] = cell in texts
-            elif numbers and isinstance(cell, (int, float, np.integer, np.floating, decimal.Decimal)) and not isinstance(cell, bool):
+            elif (
+                numbers
+                and isinstance(cell, (int, float, np.integer, np.floating, decimal.Decimal))
+                and not isinstance(cell, bool)
+            ):
                 found[row] = cell in numbers
     return found
 
 
 def values_of(missing) -> tuple:
-    """The values of an argument ``missing``: one text or number, or a list of them. InputTypeError: it is something else."""
+    """The values of an argument ``missing``: one text or number, or a list of them. InputTypeError: it is something
+    else.
+    """
     if missing is None:
         return ()
     values = tuple(missing) if isinstance(missing, Iterable) and not isinstance(missing, str) else (missing,)
     for value in values:
         if isinstance(value, bool) or not isinstance(value, (str, int, float, np.integer, np.floating)):
             raise InputTypeError(
-                f"missing must be texts or numbers that stand for what is missing, such as ('NA', -999), got {value!r} of type "
+                f"missing must be texts or numbers that stand for what is missing, such as ('NA', -999), got {value!r} "
+                f"of type "
                 f"{type(value).__name__}; None, NaN, NaT and pandas.NA always do"
             )
     return values

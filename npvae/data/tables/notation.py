@@ -1,6 +1,7 @@
-"""How a column writes its numbers: decimals, decimal and thousands separators, a prefix and a suffix; read, and written again.
+"""How a column writes its numbers: decimals, decimal and thousands separators, a prefix and a suffix; read, and written
+again.
 
-    52.88%   $4.99   10,000+   -1.234,5   59.11 m²   1 234.5   12.7
+52.88%   $4.99   10,000+   -1.234,5   59.11 m²   1 234.5   12.7
 """
 
 from __future__ import annotations
@@ -17,23 +18,32 @@ LONGEST = 40
 #: Larger whole numbers are not all floats.
 LARGEST_WHOLE = 2**53
 _POWERS = 10.0 ** np.arange(MOST_DIGITS + 1)
-_AFFIXED = re.compile(r"([+\-−]?)([^\d.,+\-−]*)([+\-−]?)((?:\d|[.,]\d)(?:[\d.,'’\u00a0\u202f ]*\d)?)([^\d].*|)", re.DOTALL)
+_AFFIXED = re.compile(
+    r"([+\-−]?)([^\d.,+\-−]*)([+\-−]?)((?:\d|[.,]\d)(?:[\d.,'’\u00a0\u202f ]*\d)?)([^\d].*|)", re.DOTALL
+)
 _GROUPS = ",.'’\u00a0\u202f "
-#: What may stand before a number: a currency, perhaps with letters, or a sign; and after it: a unit, but no further number or date.
+#: What may stand before a number: a currency, perhaps with letters, or a sign; and after it: a unit, but no further
+#: number or date.
 _PREFIX = re.compile(r"(?:[A-Za-z]{0,3}\s?[$€£¥₹₽₩₺฿¢￥]|USD|EUR|GBP|CHF|CNY|RMB|JPY|INR|Rs\.?|[~≈#])?\s?")
 _SUFFIX = re.compile(r"(?:\s?[^\d\s.,:/\\\-][^\d]{0,11}[23]?)?")
 
 
 def plain_numbers(a, start, end) -> tuple[np.ndarray, np.ndarray]:
-    """``(values, decimals)`` of spans of the bytes a: [-]digits[.digits] of at most 15 digits, no leading zeros; other cells are NaN, -1.
+    """``(values, decimals)`` of spans of the bytes a: [-]digits[.digits] of at most 15 digits, no leading zeros; other
+    cells are NaN, -1.
 
-    The digits are a whole number below 2^53 and so exact, and so is the power of ten it is divided by: the quotient is rounded once.
+    The digits are a whole number below 2^53 and so exact, and so is the power of ten it is divided by: the quotient is
+    rounded once.
     """
     length = end - start
     negative = (a.take(start, mode="clip") == ord("-")) & (length > 0)
     start, length = start + negative, length - negative
     good = (length > 0) & (length <= MOST_DIGITS + 1)
-    whole, decimals, point = np.zeros(start.shape, np.int64), np.zeros(start.shape, np.int8), np.zeros(start.shape, bool)
+    whole, decimals, point = (
+        np.zeros(start.shape, np.int64),
+        np.zeros(start.shape, np.int8),
+        np.zeros(start.shape, bool),
+    )
     leading = a.take(start, mode="clip") == ord("0")
     for i in range(int(min(length.max(initial=0), MOST_DIGITS + 1))):
         byte = a.take(start + i, mode="clip")
@@ -66,8 +76,8 @@ def is_code(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Notation:
-    """How a column writes numbers. decimals: the most; fixed: whether all cells have as many. digits: significant ones, of numbers
-    with an exponent, in the place of decimals."""
+    """How a column writes numbers. decimals: the most; fixed: whether all cells have as many. digits: significant ones,
+    of numbers with an exponent, in the place of decimals."""
 
     decimals: int = 0
     fixed: bool = True
@@ -99,20 +109,28 @@ class Notation:
         rest = rest if self.fixed else rest.rstrip("0")
         if self.group:
             whole = f"{int(whole):,}".replace(",", self.group)
-        signs = ("-", "")[::-1 if self.inner_sign else 1] if negative else ("", "")
+        signs = ("-", "")[:: -1 if self.inner_sign else 1] if negative else ("", "")
         return f"{signs[0]}{self.prefix}{signs[1]}{whole}{self.mark + rest if rest else ''}{self.suffix}"
 
 
 def marks_of(texts) -> set[str]:
-    """The decimal separators with which all numbers among the texts can be read; none are said where no text has one."""
+    """The decimal separators with which all numbers among the texts can be read; none are said where no text has
+    one.
+    """
     cores = [found[4] for text in texts if len(text) <= LONGEST and (found := _AFFIXED.fullmatch(text))]
     marked = [core for core in cores if not core.isdecimal()]
     return {mark for mark in ".," if marked and all(_parts(core, mark) for core in marked)}
 
 
 def find_notation(counts: Counter, mark: str) -> Notation | None:
-    """The notation of most of the texts that are numbers; None: they share none. mark: the decimal separator where both would do."""
-    found = {text: match for text in counts if len(text) <= LONGEST and (match := _AFFIXED.fullmatch(text)) and not (match[1] and match[3])}
+    """The notation of most of the texts that are numbers; None: they share none. mark: the decimal separator where
+    both would do.
+    """
+    found = {
+        text: match
+        for text in counts
+        if len(text) <= LONGEST and (match := _AFFIXED.fullmatch(text)) and not (match[1] and match[3])
+    }
     affixes: Counter = Counter()
     for text, match in found.items():
         affixes[match[2], match[5]] += counts[text]
@@ -125,7 +143,11 @@ def find_notation(counts: Counter, mark: str) -> Notation | None:
     readings = {}
     for each in ".,":
         parts = [_parts(match[4], each) for match in shared]
-        if None not in parts and len({part[2] for part in parts} - {""}) <= 1 and not any(is_code(part[0]) for part in parts):
+        if (
+            None not in parts
+            and len({part[2] for part in parts} - {""}) <= 1
+            and not any(is_code(part[0]) for part in parts)
+        ):
             readings[each] = parts
     if not readings:
         return None

@@ -37,17 +37,30 @@ _HEADS = np.isin(np.arange(256), list(b"0123456789+-."))
 
 
 def read_table(
-    path, *, encoding=None, separator=None, decimal=None, skip=None, comment=None, header=None, header_rows=None, missing=(), observed=(),
-    ignore=(), sheet=None,
+    path,
+    *,
+    encoding=None,
+    separator=None,
+    decimal=None,
+    skip=None,
+    comment=None,
+    header=None,
+    header_rows=None,
+    missing=(),
+    observed=(),
+    ignore=(),
+    sheet=None,
 ) -> Table:
     """The table in a file, ``-`` for standard input, or a binary file object: text that may be packed, or a workbook.
 
-    encoding, separator ("," ";" "|" "tab" "blank"), decimal ("." or ","), header (whether there are names), header_rows (lines of names):
-    by default found by evidence, as are lines above and below the table. skip: lines above the names. comment: how lines that are no
-    rows begin. missing, observed: texts of cells that are missing, too, or are not though they are among ``spellings.SPELLINGS``.
-    ignore: names of columns to be carried. sheet: of a workbook, a name or a number counted from 1, by default the first. What was found is in :meth:`Table.describe`.
+    encoding, separator ("," ";" "|" "tab" "blank"), decimal ("." or ","), header (whether there are names), header_rows
+    (lines of names): by default found by evidence, as are lines above and below the table. skip: lines above the names.
+    comment: how lines that are no rows begin. missing, observed: texts of cells that are missing, too, or are not
+    though they are among ``spellings.SPELLINGS``. ignore: names of columns to be carried. sheet: of a workbook, a name
+    or a number counted from 1, by default the first. What was found is in :meth:`Table.describe`.
 
-    DataFileError naming the line: no table. InputError, InputTypeError, UnknownNameError: an argument. OSError: it cannot be read.
+    DataFileError naming the line: no table. InputError, InputTypeError, UnknownNameError: an argument. OSError: it
+    cannot be read.
     """
     name = str(getattr(path, "name", "the file")) if hasattr(path, "read") else os.fspath(path)
     separator = SEPARATORS.get(separator, separator)
@@ -60,7 +73,10 @@ def read_table(
     decoded = decode(name, data, encoding)
     cells = split(decoded.text, separator or evidence.find_separator(decoded.text))
     if cells.unclosed >= 0:
-        raise DataFileError(f"{name}: line {cells.line(cells.unclosed)}: the quote that opens here is never closed; close it, or remove it")
+        raise DataFileError(
+            f"{name}: line {cells.line(cells.unclosed)}: the quote that opens here is never closed; close it, or "
+            f"remove it"
+        )
     form = Form(name, cells, skip, comment, header, header_rows, nothing)
     values, decimals = np.empty((len(form.rows), form.width)), np.empty((len(form.rows), form.width), np.int8)
     for i in range(0, len(values), step := max(1, BLOCK // form.width)):
@@ -82,12 +98,16 @@ def read_table(
 
 
 def _decimal_mark(form: Form, decimals, nothing) -> str:
-    """The table's decimal separator: each column has a vote, those of plain numbers if they have not three decimals throughout."""
+    """The table's decimal separator: each column has a vote, those of plain numbers if they have not three decimals
+    throughout.
+    """
     votes: Counter = Counter()
     for j in range(min(form.width, VOTERS)):
         places = set(decimals[:VOTERS, j].tolist())
         if -1 in places:
-            found = marks_of(text for text in form.texts(np.flatnonzero(decimals[:VOTERS, j] < 0), j) if text not in nothing)
+            found = marks_of(
+                text for text in form.texts(np.flatnonzero(decimals[:VOTERS, j] < 0), j) if text not in nothing
+            )
             votes[found.pop() if len(found) == 1 else ""] += 1
         elif places - {0, 3}:
             votes["."] += 1
@@ -113,7 +133,9 @@ class _ColumnReader:
             self._miss(column, rest[[each == text for each in texts]], text)
         plain = decimals[(decimals >= 0) & ~column.missing]
         places = set(np.unique(plain).tolist())
-        if not self._nothing.issuperset(texts) or (self._mark == "," and 3 in places <= {0, 3} and not len(wild)):  # 1.234 may be a thousand
+        if not self._nothing.issuperset(texts) or (
+            self._mark == "," and 3 in places <= {0, 3} and not len(wild)
+        ):  # 1.234 may be a thousand
             rows = np.flatnonzero(~column.missing)
             self._read_texts(column, rows, self._form.texts(rows, j), self._mark != ",")
         else:
@@ -134,10 +156,15 @@ class _ColumnReader:
             column.spellings[text] = column.spellings.get(text, 0) + len(rows)
 
     def _floats(self, values, rows, j: int) -> np.ndarray:
-        """Read numbers with an exponent, or to the last bit, if all that begin like numbers are such; their rows, or none."""
+        """Read numbers with an exponent, or to the last bit, if all that begin like numbers are such; their rows, or
+        none.
+        """
         cells, (start, end) = self._form.cells, self._form.spans(rows, j)
         there = _HEADS[cells.bytes.take(start, mode="clip")] & (end > start)
-        rows, texts = rows[there], [cells.text[a:b] for a, b in zip(start[there].tolist(), end[there].tolist(), strict=True)]
+        rows, texts = (
+            rows[there],
+            [cells.text[a:b] for a, b in zip(start[there].tolist(), end[there].tolist(), strict=True)],
+        )
         try:
             found = np.fromiter(map(float, texts), float, len(texts))
         except ValueError:
@@ -149,13 +176,19 @@ class _ColumnReader:
         return rows
 
     def _read_texts(self, column: Column, rows, texts: list[str], plainly: bool) -> None:
-        """Read observed cells that are not all plain numbers. plainly: whether those that are plain are what they look like."""
+        """Read observed cells that are not all plain numbers. plainly: whether those that are plain are what they
+        look like.
+        """
         counts = Counter(texts)
         floats = {text: plain_float(text) for text in counts}
         lower = {text.lower() for text in counts}
         if any(map(is_code, counts)):
             self._keep(column, "text", rows, texts, counts)
-        elif None not in floats.values() and all(text.lstrip("+-").isdecimal() for text in counts) and max(map(abs, floats.values())) >= LARGEST_WHOLE:
+        elif (
+            None not in floats.values()
+            and all(text.lstrip("+-").isdecimal() for text in counts)
+            and max(map(abs, floats.values())) >= LARGEST_WHOLE
+        ):
             self._keep(column, "identifier", rows, [*map(int, texts)], counts)
         elif None not in floats.values() and plainly:
             column.values[rows], column.notation = [floats[text] for text in texts], _notation(texts[:VOTERS])
@@ -166,7 +199,10 @@ class _ColumnReader:
         else:
             notation = find_notation(counts, self._mark)
             readings = [(notation, {text: notation.read(text) for text in counts})] if notation else []
-            for notation, reading in [*readings, (_notation([text for text in texts[:VOTERS] if floats[text] is not None]), floats)]:
+            for notation, reading in [
+                *readings,
+                (_notation([text for text in texts[:VOTERS] if floats[text] is not None]), floats),
+            ]:
                 others = Counter({text: counts[text] for text, value in reading.items() if value is None})
                 if not others or are_few_others(others, len(texts) - sum(others.values())):
                     column.values[rows] = [np.nan if reading[text] is None else reading[text] for text in texts]
@@ -180,8 +216,14 @@ class _ColumnReader:
 
 
 def _notation(texts) -> Notation:
-    """The notation of numbers that are not plain: as many significant digits, where some have an exponent, else decimals; at most MOST_PLACES."""
+    """The notation of numbers that are not plain: as many significant digits, where some have an exponent, else
+    decimals; at most MOST_PLACES.
+    """
     if any("e" in text.lower() for text in texts):
-        return Notation(digits=max(min(MOST_PLACES, len(text.lower().partition("e")[0].lstrip("+-0.").replace(".", ""))) for text in texts))
+        return Notation(
+            digits=max(
+                min(MOST_PLACES, len(text.lower().partition("e")[0].lstrip("+-0.").replace(".", ""))) for text in texts
+            )
+        )
     places = {len(text.partition(".")[2]) for text in texts}
     return Notation(min(MOST_PLACES, max(places, default=0)), len(places) < 2)

@@ -15,13 +15,15 @@ FEW, LONGEST, MOST_NAMED = 5, 60, 100
 
 
 def describe(table: Content, kinds=None) -> str:
-    """A line about the text, one for what was left out of it, one a column, and what to look at. kinds: by column, what it is modelled as,
-    in words."""
+    """A line about the text, one for what was left out of it, one a column, and what to look at. kinds: by column, what
+    it is modelled as, in words."""
     lines = [how_read(table)]
     if table.form.outside:
         lines.append("lines that are no rows, kept as they are: " + outside(table) + " (--skip N, --comment TEXT)")
     width = min(30, max(len(column.name) for column in table.columns))
-    lines += [f"  {column.name[:LONGEST]:{width}} {summary(column)}{modelled(kinds, column)}" for column in table.columns]
+    lines += [
+        f"  {column.name[:LONGEST]:{width}} {summary(column)}{modelled(kinds, column)}" for column in table.columns
+    ]
     lines += ["kinds are chosen by evidence; another is said by --kind NAME=KIND"] if kinds else []
     return "\n".join([*lines, *notes(table)])
 
@@ -33,7 +35,8 @@ def how_read(table: Content) -> str:
     separator = _SEPARATORS.get(table.form.cells.separator, table.form.cells.separator)
     decimal = f", decimal {table.mark!r} (--decimal)" if table.mark != "." else ""
     return (
-        f"{table.name}: {sheet}{len(table)} rows, {len(table.columns)} columns; {table.decoded.encoding}{why}, separator {separator!r} "
+        f"{table.name}: {sheet}{len(table)} rows, {len(table.columns)} columns; {table.decoded.encoding}{why}, "
+        f"separator {separator!r} "
         "(--separator), "
         f"{names(table)} (--header yes|no){decimal}"
     )
@@ -49,13 +52,23 @@ def outside(table: Content) -> str:
     by: dict[str, list[int]] = {}
     for line, why in sorted(table.form.outside):
         by.setdefault(why, []).append(line)
-    return "; ".join(f"{why}: line {', '.join(map(str, lines[:FEW]))}{', ...' if len(lines) > FEW else ''}" for why, lines in by.items())
+    return "; ".join(
+        f"{why}: line {', '.join(map(str, lines[:FEW]))}{', ...' if len(lines) > FEW else ''}"
+        for why, lines in by.items()
+    )
 
 
 def summary(column: Column) -> str:
     """The kind of a column, how it is written, and what of it is missing."""
-    kind = {"number": "whole numbers" if column.is_whole else "numbers", "date": "dates", "truth": "truth values", "text": "categories"}
-    parts = [f"carried, {column.carried} (--kind {column.name[:LONGEST]}=KIND)" if column.carried else kind[column.kind]]
+    kind = {
+        "number": "whole numbers" if column.is_whole else "numbers",
+        "date": "dates",
+        "truth": "truth values",
+        "text": "categories",
+    }
+    parts = [
+        f"carried, {column.carried} (--kind {column.name[:LONGEST]}=KIND)" if column.carried else kind[column.kind]
+    ]
     if column.kind == "number" and not column.carried:
         seen = column.values[column.observed]
         parts += [f"{seen.min():.6g} to {seen.max():.6g}", _words(column.notation)]
@@ -70,7 +83,10 @@ def summary(column: Column) -> str:
 
 def _words(notation: Notation) -> str:
     """What is unusual about a notation; "" where nothing is."""
-    said = [f"decimal {notation.mark!r}" if notation.mark != "." else "", f"thousands {notation.group!r}" if notation.group else ""]
+    said = [
+        f"decimal {notation.mark!r}" if notation.mark != "." else "",
+        f"thousands {notation.group!r}" if notation.group else "",
+    ]
     affixes = [f"{name} {text!r}" for name, text in (("prefix", notation.prefix), ("suffix", notation.suffix)) if text]
     return ", ".join(filter(None, [*said, *affixes]))
 
@@ -83,7 +99,9 @@ def modelled(kinds, column: Column) -> str:
 def missing(column: Column) -> str:
     """How many cells are missing, by spelling: "26,937 missing (N/A)"."""
     total = int(column.missing.sum())
-    spelled = {text or "empty": count for text, count in sorted(column.spellings.items(), key=lambda item: (-item[1], item[0]))}
+    spelled = {
+        text or "empty": count for text, count in sorted(column.spellings.items(), key=lambda item: (-item[1], item[0]))
+    }
     if len(spelled) == 1:
         return f"{total:,} missing ({next(iter(spelled))})"
     return f"{total:,} missing ({', '.join(f'{count:,} {text}' for text, count in spelled.items())})" if total else ""
@@ -104,34 +122,59 @@ def notes(table: Content) -> list[str]:
             far.setdefault(value, []).append(f"{column.name} ({int((column.values == value).sum()):,} cells)")
         if column.others:
             rows = np.flatnonzero(~column.observed & ~column.missing)
-            texts = [f"{short(text)} in {count} cell{'s' if count > 1 else ''}" for text, count in column.others.items()]
+            texts = [
+                f"{short(text)} in {count} cell{'s' if count > 1 else ''}" for text, count in column.others.items()
+            ]
             option = next(iter(column.others))
             found.append(
-                f"{column.name}: {' and '.join(texts)} among numbers, first in line {table.line(int(rows[0]))}, stay{'' if len(rows) > 1 else 's'} "
+                f"{column.name}: {' and '.join(texts)} among numbers, first in line {table.line(int(rows[0]))}, "
+                f"stay{'' if len(rows) > 1 else 's'} "
                 f"as written; if that is missing: --missing={option}"
             )
         words = {text: count for text, count in column.spellings.items() if text.isalpha() and text.lower() != "nan"}
         if column.kind == "text" and not column.carried:
             for text, count in words.items():
                 if count >= SHARE_OF_WORD * len(table):
-                    found.append(f"{column.name}: {text} is taken for missing in {count:,} of {len(table):,} cells; if it is an answer: --observed={text}")
+                    found.append(
+                        f"{column.name}: {text} is taken for missing in {count:,} of {len(table):,} cells; if it is an "
+                        f"answer: --observed={text}"
+                    )
     for value, names in far.items():
         shown = ", ".join(names[:FEW]) + (f", ... ({len(names)} columns)" if len(names) > FEW else "")
-        found.append(f"{value:.15g} is far from all other numbers of {shown}; if that means missing: --missing={value:.15g}")
+        found.append(
+            f"{value:.15g} is far from all other numbers of {shown}; if that means missing: --missing={value:.15g}"
+        )
     return found
 
 
 def to_json(table: Content, kinds=None) -> dict:
     """The same for programs."""
     return {
-        "file": table.name, "sheet": table.sheet, "rows": len(table), "encoding": table.decoded.encoding, "why": table.decoded.why, "separator": table.form.cells.separator,
-        "decimal": table.mark, "names": table.form.has_names, "outside": [{"line": line, "why": why} for line, why in sorted(table.form.outside)],
+        "file": table.name,
+        "sheet": table.sheet,
+        "rows": len(table),
+        "encoding": table.decoded.encoding,
+        "why": table.decoded.why,
+        "separator": table.form.cells.separator,
+        "decimal": table.mark,
+        "names": table.form.has_names,
+        "outside": [{"line": line, "why": why} for line, why in sorted(table.form.outside)],
         "columns": [
             {
-                "name": column.name, "written": column.written, "kind": column.kind, "carried": column.carried, "notation": _words(column.notation),
-                "decimals": column.notation.decimals if column.kind == "number" else None, "missing": int(column.missing.sum()),
-                "modelled": (kinds or {}).get(column.name), "spellings": column.spellings, "others": column.others, "suspicious": column.suspicious,
-                "values": dict(sorted(column.counts.items(), key=lambda item: -item[1])[:FEW]) if column.kind == "text" else {},
+                "name": column.name,
+                "written": column.written,
+                "kind": column.kind,
+                "carried": column.carried,
+                "notation": _words(column.notation),
+                "decimals": column.notation.decimals if column.kind == "number" else None,
+                "missing": int(column.missing.sum()),
+                "modelled": (kinds or {}).get(column.name),
+                "spellings": column.spellings,
+                "others": column.others,
+                "suspicious": column.suspicious,
+                "values": dict(sorted(column.counts.items(), key=lambda item: -item[1])[:FEW])
+                if column.kind == "text"
+                else {},
             }
             for column in table.columns
         ],

@@ -25,7 +25,9 @@ _QUOTED = re.compile(rb'"[^"]*(?:""[^"]*)*("?)')
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Spans of M cells in R rows: those of row r are ``rows[r]`` to ``rows[r + 1]``. unclosed: where a quote opens that never closes, or -1."""
+    """Spans of M cells in R rows: those of row r are ``rows[r]`` to ``rows[r + 1]``. unclosed: where a quote opens
+    that never closes, or -1.
+    """
 
     separator: str
     text: bytes
@@ -42,7 +44,10 @@ class Cells:
         """The texts of some spans."""
         found = [self.text[a:b].decode("utf-8").strip() for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
         if self.has_quotes:  # doubled in a quoted cell
-            return [cell.replace('""', '"') if inside and '"' in cell else cell for cell, inside in zip(found, self.quoted(starts, ends), strict=True)]
+            return [
+                cell.replace('""', '"') if inside and '"' in cell else cell
+                for cell, inside in zip(found, self.quoted(starts, ends), strict=True)
+            ]
         return found
 
     def spans(self, r: int, most: int = 1000) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +74,12 @@ def split(text: bytes, separator: str) -> Cells:
     a, size = np.frombuffer(text, np.uint8), np.int32 if len(text) < 2**31 - 2 else np.int64
     kinds = np.zeros(256, np.uint8)
     kinds[[10, 13]], kinds[[9, 32] if separator == " " else [ord(separator)]] = _LINE_END, _SEPARATOR
-    at = np.concatenate([np.zeros(0, size), *(np.flatnonzero(kinds[a[i:i + CHUNK]]).astype(size) + size(i) for i in range(0, len(a), CHUNK))])
+    at = np.concatenate(
+        [
+            np.zeros(0, size),
+            *(np.flatnonzero(kinds[a[i : i + CHUNK]]).astype(size) + size(i) for i in range(0, len(a), CHUNK)),
+        ]
+    )
     if b"\r\n" in text:  # a line end of two bytes is at its second
         at = at[(a[at] != 13) | (a.take(at + 1, mode="clip") != 10) | (at + 1 == len(a))]
     unclosed, has_quotes = -1, b'"' in text
@@ -87,10 +97,23 @@ def split(text: bytes, separator: str) -> Cells:
         rows, start, end = np.concatenate([[0], np.cumsum(there)]).astype(size)[rows], start[there], end[there]
     _trim(a, start, end)
     if has_quotes:
-        inside = (end - start >= 2) & (a.take(start, mode="clip") == ord('"')) & (a.take(end - 1, mode="clip") == ord('"'))
+        inside = (
+            (end - start >= 2) & (a.take(start, mode="clip") == ord('"')) & (a.take(end - 1, mode="clip") == ord('"'))
+        )
         start, end = start + inside, end - inside
     end -= start
-    return Cells(separator, text, a, start, end.astype(np.min_scalar_type(end.max(initial=0))), rows, row_start, row_end, unclosed, has_quotes)
+    return Cells(
+        separator,
+        text,
+        a,
+        start,
+        end.astype(np.min_scalar_type(end.max(initial=0))),
+        rows,
+        row_start,
+        row_end,
+        unclosed,
+        has_quotes,
+    )
 
 
 def _between(a, at) -> tuple[np.ndarray, np.ndarray]:
@@ -105,7 +128,7 @@ def _between(a, at) -> tuple[np.ndarray, np.ndarray]:
 def _trim(a, start, end) -> None:
     """Take blanks off both ends of spans, in place."""
     for i in range(0, len(start), CHUNK):
-        some = start[i:i + CHUNK], end[i:i + CHUNK]
+        some = start[i : i + CHUNK], end[i : i + CHUNK]
         for ends, step in zip(some, (1, -1), strict=True):
             which = np.flatnonzero((some[0] < some[1]) & BLANKS[a.take(ends - (step < 0), mode="clip")])
             for _ in range(MOST_BLANKS if len(which) else 0):
@@ -120,7 +143,7 @@ def _outside_quotes(text: bytes, a, at) -> tuple[np.ndarray, int]:
     opening = start[a.take(start, mode="clip") == ord('"')]
     spans, last, unclosed = array("q"), 0, -1
     for i in range(0, len(opening), CHUNK):
-        for place in opening[i:i + CHUNK].tolist():
+        for place in opening[i : i + CHUNK].tolist():
             if last <= place < len(text):
                 found = _QUOTED.match(text, place)
                 last, unclosed = found.end(), -1 if found[1] else place

@@ -11,16 +11,22 @@ from npvae.errors import InputError
 
 
 class Table(Content):
-    """What :func:`npvae.read_table` returns: ``columns``, a list of :class:`Column`, and all that writing the table again needs."""
+    """What :func:`npvae.read_table` returns: ``columns``, a list of :class:`Column`, and all that writing the table
+    again needs.
+    """
 
     def write(self, path, values) -> None:
-        """Write the table with ``values``, a mapping of names to (N,) as :meth:`to_dict` has them, in its missing cells; those of columns
-        whose values are not complete, or not given, stay missing. UnknownNameError, OSError."""
+        """Write the table with ``values``, a mapping of names to (N,) as :meth:`to_dict` has them, in its missing
+        cells; those of columns whose values are not complete, or not given, stay missing. UnknownNameError, OSError."""
         columns, filled = [], []
         for name in values:
             column, found = self[name], np.asarray(values[name])
             found = found.astype(f"M8[{column.unit}]") if column.kind == "date" else found
-            there = ~np.isnat(found) if column.kind == "date" else np.array([cell is not None and cell == cell for cell in found.tolist()])
+            there = (
+                ~np.isnat(found)
+                if column.kind == "date"
+                else np.array([cell is not None and cell == cell for cell in found.tolist()])
+            )
             if column.missing.any() and there[column.missing].all():
                 columns.append(column)
                 filled.append((found.astype(np.int64) if column.kind == "date" else found).astype(object))
@@ -32,8 +38,8 @@ class Table(Content):
 
 
 class Selection:
-    """Columns of a table in the form that models take: ``columns``, and an array of floats, or of objects with None. modelled: the names
-    of those that a model has."""
+    """Columns of a table in the form that models take: ``columns``, and an array of floats, or of objects with None.
+    modelled: the names of those that a model has."""
 
     def __init__(self, columns: list[Column], as_text=()) -> None:
         if not columns:

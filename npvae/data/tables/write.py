@@ -1,4 +1,6 @@
-"""Giving a table back: its text copied from cell to cell, with only the missing ones filled in, each as its column is written."""
+"""Giving a table back: its text copied from cell to cell, with only the missing ones filled in, each as its column
+is written.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ LOOKED_AT = 1000
 
 
 def write_table(path, table: Content, columns: list[Column], filled: np.ndarray) -> None:
-    """Write the table with ``filled`` (N, len(columns)) in the missing cells of these columns, whole or not at all, packed as the suffix
-    says. OSError: it cannot be written."""
+    """Write the table with ``filled`` (N, len(columns)) in the missing cells of these columns, whole or not at all,
+    packed as the suffix says. OSError: it cannot be written."""
     data = packed(path, table.decoded.encode(fill(table, columns, filled)))
     write_atomically(path, lambda file: file.write(data))
 
@@ -29,7 +31,9 @@ def fill(table: Content, columns: list[Column], filled: np.ndarray) -> bytes:
         inside = cells.quoted(start, end) & (j < form.present[rows])
         seen = np.flatnonzero(column.observed)[:LOOKED_AT]
         all_quoted = len(seen) > 0 and bool(cells.quoted(*form.spans(seen, j)).all())
-        for row, *span, value, quoted in zip(rows.tolist(), start.tolist(), end.tolist(), filled[rows, k].tolist(), inside.tolist(), strict=True):
+        for row, *span, value, quoted in zip(
+            rows.tolist(), start.tolist(), end.tolist(), filled[rows, k].tolist(), inside.tolist(), strict=True
+        ):
             cell = column.write(value).encode()
             if quoted or all_quoted or _needs_quotes(cell, separator):
                 cell = cell.replace(b'"', b'""')
@@ -40,11 +44,20 @@ def fill(table: Content, columns: list[Column], filled: np.ndarray) -> bytes:
         (row, j), (start, end, cell) = divmod(key, width), parts[key]
         pieces.append(cells.text[at:start])
         if j >= form.present[row]:  # the row ends before this cell
-            pieces.append(separator * (j - (last[1] if last[0] == row and last[1] >= form.present[row] else int(form.present[row]) - 1)))
+            pieces.append(
+                separator
+                * (j - (last[1] if last[0] == row and last[1] >= form.present[row] else int(form.present[row]) - 1))
+            )
         pieces.append(cell)
         at, last = end, (row, j)
     return b"".join([*pieces, cells.text[at:]])
 
 
 def _needs_quotes(cell: bytes, separator: bytes) -> bool:
-    return separator in cell or b"\n" in cell or b"\r" in cell or cell[:1] == b'"' or (separator == b" " and (not cell or b"\t" in cell))
+    return (
+        separator in cell
+        or b"\n" in cell
+        or b"\r" in cell
+        or cell[:1] == b'"'
+        or (separator == b" " and (not cell or b"\t" in cell))
+    )

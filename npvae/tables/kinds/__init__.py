@@ -11,9 +11,10 @@
     binary        0 for the first value, 1 for the other  bernoulli              the likelier value   two values
     categorical   one-hot, a column a value               categorical            the likeliest value  names
 
-Which one a column is of: evidence.py. What is expected is that of v, not of x, given what is observed (Table.mean, by quadrature over the
-curve from x to v). Guesses and draws have as many decimals as the column. ``center``, ``scale`` and ``log1p`` are of what the encoder
-sees of x. Dates are numbers of days (times.py). Which columns are modelled at all: carried.py.
+Which one a column is of: evidence.py. What is expected is that of v, not of x, given what is observed (Table.mean, by
+quadrature over the curve from x to v). Guesses and draws have as many decimals as the column. ``center``, ``scale`` and
+``log1p`` are of what the encoder sees of x. Dates are numbers of days (times.py). Which columns are modelled at all:
+carried.py.
 """
 
 from npvae.tables.kinds.base import Column

@@ -18,8 +18,9 @@ FARTHEST = 1e15
 
 @dataclass(frozen=True)
 class Column(ABC):
-    """One column of a table, as it was when the model was fitted. form: what its cells are, see cells.py; words: texts among its
-    numbers that stay as they are; why: what speaks for its kind; rivals: other kinds for which about as much speaks."""
+    """One column of a table, as it was when the model was fitted. form: what its cells are, see cells.py; words: texts
+    among its numbers that stay as they are; why: what speaks for its kind; rivals: other kinds for which about as much
+    speaks."""
 
     name: str
     likelihood: str | dict = ""
@@ -36,7 +37,8 @@ class Column(ABC):
     #: The different values of a kind that has few.
     values: ClassVar[tuple] = ()
     whole: ClassVar[bool] = False
-    #: Whether values come of a curve of the likelihood's numbers, so that what is expected of them is not that of the numbers.
+    #: Whether values come of a curve of the likelihood's numbers, so that what is expected of them is not that of the
+    #: numbers.
     is_curved: ClassVar[bool] = False
     #: Whether its numbers are one variable of its likelihood, which no other column's can be joined to.
     stands_alone: ClassVar[bool] = False
@@ -46,13 +48,17 @@ class Column(ABC):
     @classmethod
     @abstractmethod
     def fit(cls, name: str, cells: np.ndarray, observed: np.ndarray) -> Column:
-        """The column of cells (N,), floats or objects, some of which are observed. InputError naming the column: they are not of the kind."""
+        """The column of cells (N,), floats or objects, some of which are observed. InputError naming the column:
+        they are not of the kind.
+        """
 
     def check(self) -> None:  # noqa: B027
         """InputError: entries of a file do not fit together."""
 
     def modelled_by(self, continuous):
-        """The likelihood where none is said of the column, a name or a configuration; continuous: of those that are Gaussian by default."""
+        """The likelihood where none is said of the column, a name or a configuration; continuous: of those that are
+        Gaussian by default.
+        """
         return continuous if self.default_likelihood == "gaussian_decoder" else self.default_likelihood
 
     @property
@@ -76,7 +82,9 @@ class Column(ABC):
         return True
 
     def unseen(self, cells: np.ndarray, observed: np.ndarray) -> np.ndarray:
-        """Which of the observed cells (N,) are values that a column of names had not, or texts among numbers, booleans (N,)."""
+        """Which of the observed cells (N,) are values that a column of names had not, or texts among numbers,
+        booleans (N,).
+        """
         if cells.dtype.kind == "f":
             return np.zeros(len(cells), bool)
         return observed & np.fromiter((isinstance(cell, str) for cell in cells), bool, len(cells))
@@ -85,7 +93,8 @@ class Column(ABC):
     def encode(self, cells: np.ndarray, observed: np.ndarray) -> np.ndarray:
         """(N, width) float64 of cells (N,), floats or objects; NaN where they are not observed.
 
-        InputError naming column and row: a value that the kind has not, or that was not there when the model was fitted.
+        InputError naming column and row: a value that the kind has not, or that was not there when the model was
+        fitted.
         """
 
     @abstractmethod
@@ -94,7 +103,9 @@ class Column(ABC):
 
     @abstractmethod
     def guess(self, expected: np.ndarray) -> np.ndarray:
-        """The best guesses (N,) from what is expected (N, width): of the numbers' curve where the kind has one, else of the numbers."""
+        """The best guesses (N,) from what is expected (N, width): of the numbers' curve where the kind has one, else
+        of the numbers.
+        """
 
     def config(self) -> dict:
         """The fields, JSON-able; those that say nothing are left out. ``from_config`` of kinds is the inverse."""
@@ -148,7 +159,9 @@ class NumberColumn(Column):
         return x[:, None]
 
     def decode(self, x):
-        return self.guess(self.curve(np, x.astype(np.float64)))  # a float32 times a deviation would lose what a large mean needs
+        return self.guess(
+            self.curve(np, x.astype(np.float64))
+        )  # a float32 times a deviation would lose what a large mean needs
 
     def guess(self, expected):
         return self.rounded(self.shift + self.unit * expected[:, 0].astype(np.float64))
@@ -188,8 +201,9 @@ class LevelsColumn(Column):
             row = rows[np.argmax(places < 0)]
             known = ", ".join(map(repr, self.values[:10])) + (", ..." if len(self.values) > 10 else "")
             raise RowError(
-                f"column {self.name!r} holds {plain(cells[row], self.name)!r} in ", row, ", which it did not when the model was fitted; "
-                f"known: {known}",
+                f"column {self.name!r} holds {plain(cells[row], self.name)!r} in ",
+                row,
+                f", which it did not when the model was fitted; known: {known}",
             )
         x[rows] = self.numbers_of_places(places)
         return x
@@ -226,7 +240,10 @@ class LevelsColumn(Column):
 
     def check(self):
         if len(set(self.values)) != len(self.values):
-            raise InputError(f"the values of the column are not all different: {len(self.values)}, {len(set(self.values))} of them different")
+            raise InputError(
+                f"the values of the column are not all different: {len(self.values)}, {len(set(self.values))} of them "
+                f"different"
+            )
         self.refuse_values(self.name, list(self.values))
 
 

@@ -1,5 +1,5 @@
-"""Numbers with an end, or two, at which many may be: x = (v - mean) / deviation; logistic, recorded to the last decimal, and what lies beyond
-an end recorded as the end. Shares, percentages, amounts that are 0 or more and often 0.
+"""Numbers with an end, or two, at which many may be: x = (v - mean) / deviation; logistic, recorded to the last
+decimal, and what lies beyond an end recorded as the end. Shares, percentages, amounts that are 0 or more and often 0.
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ class Bounded(NumberColumn):
     kind: ClassVar[str] = "bounded"
     default_likelihood: ClassVar[str] = "bounded"
     entries: ClassVar[dict[str, Field]] = {
-        **NumberColumn.entries, "mean": Real(), "deviation": Real(above=0.0), "low": Maybe(Real()), "high": Maybe(Real()),
+        **NumberColumn.entries,
+        "mean": Real(),
+        "deviation": Real(above=0.0),
+        "low": Maybe(Real()),
+        "high": Maybe(Real()),
     }
 
     @classmethod

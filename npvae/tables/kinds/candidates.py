@@ -1,14 +1,16 @@
-"""The probability of recorded cells under each kind that a column of numbers may be of, given what the other columns predict.
+"""The probability of recorded cells under each kind that a column of numbers may be of, given what the other columns
+predict.
 
-A cell v of a column with d decimals stands for all numbers in [v - h, v + h], h = 10^-d / 2, so that densities and probabilities compare:
+A cell v of a column with d decimals stands for all numbers in [v - h, v + h], h = 10^-d / 2, so that densities and
+probabilities compare:
 
     continuous, positive, shaped   x(v + h) - x(v - h) of a normal distribution, in the kind's own numbers x
     bounded                        the same of v, the ends taking the tails
     counts                         the negative binomial probability of v, log mean linear
     ordinal                        cumulative logits        categorical    multinomial logits
 
-Location and, where there is one, the logarithm of the scale are linear in the predictions. Every one is fitted to half of the rows and gives the
-log-probabilities of the others: ``log_probabilities``.
+Location and, where there is one, the logarithm of the scale are linear in the predictions. Every one is fitted to half
+of the rows and gives the log-probabilities of the others: ``log_probabilities``.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ _NORMAL = {kind.kind: kind for kind in (Continuous, Positive, Shaped)}
 
 
 def by_normal(kind: str, v: np.ndarray, half: float, z: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Log-probabilities of v (n,) by a column of the kind, fitted to v[train], Gaussian in its numbers given z (n, q)."""
+    """Log-probabilities of v (n,) by a column of the kind, fitted to v[train], Gaussian in its numbers given z (n,
+    q).
+    """
     column = Shaped.fit("", v, train, SHAPE) if kind == "shaped" else _NORMAL[kind].fit("", v, train)
     x, low, high = column.numbers_of(v), edge(column, v - half, False), edge(column, v + half, True)
     location, scale = _linear_normal(x, z, train)
@@ -64,13 +68,18 @@ def by_bounded(v, half, z, train, ends) -> np.ndarray:
         a, b = (low - location) / scale, (high - location) / scale
         x = np.where(at_low, location - scale * _hazard(-a), np.where(at_high, location + scale * _hazard(b), v))
     return normal_quantiles.log_between(
-        np.where(at_low, -np.inf, (v - half - location) / scale), np.where(at_high, np.inf, (v + half - location) / scale)
+        np.where(at_low, -np.inf, (v - half - location) / scale),
+        np.where(at_high, np.inf, (v + half - location) / scale),
     )
 
 
 def _hazard(a: np.ndarray) -> np.ndarray:
     """phi(a) / (1 - Phi(a)): how far beyond a a standard normal number is expected that is beyond it."""
-    log_tail = np.where(a > 0.0, normal_quantiles.log_upper_tail(np.maximum(a, 0.0)), np.log1p(-np.exp(normal_quantiles.log_upper_tail(np.maximum(-a, 0.0)))))
+    log_tail = np.where(
+        a > 0.0,
+        normal_quantiles.log_upper_tail(np.maximum(a, 0.0)),
+        np.log1p(-np.exp(normal_quantiles.log_upper_tail(np.maximum(-a, 0.0)))),
+    )
     return np.exp(np.minimum(-0.5 * a * a - 0.5 * math.log(2.0 * math.pi) - log_tail, 5.0))
 
 
@@ -81,7 +90,11 @@ def _linear_normal(x, z, train):
     for _ in range(3):
         location = z @ _least_squares(z[train], x[train], w[train])
         residual = np.abs(x - location)
-        slope = _least_squares(z[train], np.log(np.maximum(residual[train], 0.05 * residual[train].mean() + least)), np.ones(int(train.sum())))
+        slope = _least_squares(
+            z[train],
+            np.log(np.maximum(residual[train], 0.05 * residual[train].mean() + least)),
+            np.ones(int(train.sum())),
+        )
         log_scale = np.clip(z @ slope, *np.quantile(z[train] @ slope, (0.02, 0.98)))
         shape = np.exp(log_scale - log_scale[train].mean())
         w = 1.0 / shape**2
@@ -108,7 +121,13 @@ def by_counts(v, z, train) -> np.ndarray:
             curvature = (z[train] * (mean * size / (size + mean))[:, None]).T @ z[train] + RIDGE * np.eye(z.shape[1])
             b = b + np.clip(np.linalg.solve(curvature, z[train].T @ slope), -2.0, 2.0)
         mean = np.exp(np.clip(z @ b, log_mean - 12.0, log_mean + 12.0))
-        found = _log_gamma(v + size) - _log_gamma(np.full(1, size)) - _log_gamma(v + 1.0) + size * np.log(size / (size + mean)) + v * np.log(mean / (size + mean))
+        found = (
+            _log_gamma(v + size)
+            - _log_gamma(np.full(1, size))
+            - _log_gamma(v + 1.0)
+            + size * np.log(size / (size + mean))
+            + v * np.log(mean / (size + mean))
+        )
         if found[train].mean() > best:
             best, result = found[train].mean(), found
     return result
@@ -156,9 +175,9 @@ def by_levels(places, count, z, train, ordered: bool) -> np.ndarray:
 
 
 def _cumulative(parameters, places, count, z):
-    theta = np.concatenate([[-np.inf], np.maximum.accumulate(parameters[:count - 1]), [np.inf]])
+    theta = np.concatenate([[-np.inf], np.maximum.accumulate(parameters[: count - 1]), [np.inf]])
     slopes = z[:, 1:]
-    location = slopes @ parameters[count - 1:]
+    location = slopes @ parameters[count - 1 :]
     upper, lower = (1.0 / (1.0 + np.exp(-np.clip(theta[places + i] - location, -40.0, 40.0))) for i in (1, 0))
     p = np.maximum(upper - lower, 1e-9)
     up, low = upper * (1.0 - upper) / p, lower * (1.0 - lower) / p
@@ -168,7 +187,7 @@ def _cumulative(parameters, places, count, z):
     scores[rows[inner], places[inner]] += up[inner]
     inner = places > 0
     scores[rows[inner], places[inner] - 1] -= low[inner]
-    scores[:, count - 1:] = -slopes * (up - low)[:, None]
+    scores[:, count - 1 :] = -slopes * (up - low)[:, None]
     return np.log(p), scores
 
 
@@ -181,4 +200,3 @@ def _multinomial(parameters, places, count, z):
     difference = -p
     difference[rows, places] += 1.0
     return np.log(np.maximum(p[rows, places], 1e-9)), (difference[:, :, None] * z[:, None, :]).reshape(len(places), -1)
-

@@ -4,7 +4,8 @@ Where no number is below 0 none may come out below: with h half of the last deci
 
     x = (u - mean) / deviation,   u = s log(exp((v + h) / s) - 1)         v = s log(1 + exp(u / s)) - h
 
-which is the same line for v some times larger than s, and s is the larger of the smallest v + h and a tenth of the deviation.
+which is the same line for v some times larger than s, and s is the larger of the smallest v + h and a tenth of the
+deviation.
 """
 
 from __future__ import annotations
@@ -38,7 +39,11 @@ class Continuous(NumberColumn):
     kind: ClassVar[str] = "continuous"
     default_likelihood: ClassVar[str] = "gaussian_decoder"
     entries: ClassVar[dict[str, Field]] = {
-        **NumberColumn.entries, "mean": Real(), "deviation": Real(above=0.0), "soft": Maybe(Real(above=0.0)), "half": Real(minimum=0.0),
+        **NumberColumn.entries,
+        "mean": Real(),
+        "deviation": Real(above=0.0),
+        "soft": Maybe(Real(above=0.0)),
+        "half": Real(minimum=0.0),
     }
 
     @classmethod

@@ -9,7 +9,9 @@ SHARE_OF_END = 0.02
 
 
 def ends_of(v: np.ndarray) -> tuple[float | None, float | None]:
-    """The lower and the upper end of numbers v (n,), None where there is none. Scales are from 0 to 1, with decimals, and from 0 to 100."""
+    """The lower and the upper end of numbers v (n,), None where there is none. Scales are from 0 to 1, with
+    decimals, and from 0 to 100.
+    """
     low, high = float(v.min()), float(v.max())
     top = None
     if 0.0 <= low and 0.5 < high <= 1.0 and (v != np.rint(v)).any():

@@ -1,4 +1,5 @@
-"""Which kind a column of numbers is of: evidence, not a guess. All rules stand here; ``kinds`` and --kind overrule them.
+"""Which kind a column of numbers is of: evidence, not a guess. All rules stand here; ``kinds`` and --kind overrule
+them.
 
     kind          is a candidate if
     continuous    always
@@ -10,13 +11,13 @@
     categorical   at most MOST_CODES of them
     shaped        more than MOST_CODES different numbers in FEWEST_SHAPED cells and more
 
-The candidates compete by the probability of recorded cells that they have not been fitted to, given what a linear model says of them from
-the other columns (predicted.py, candidates.py): nats a cell, mean over the cells. Whoever is behind the best by at most TIE, or by two
-standard errors of the difference, ties with it; of those the plainest is taken, in the order of the table below, and the others are its
-rivals: for them about as much speaks.
+The candidates compete by the probability of recorded cells that they have not been fitted to, given what a linear model
+says of them from the other columns (predicted.py, candidates.py): nats a cell, mean over the cells. Whoever is behind
+the best by at most TIE, or by two standard errors of the difference, ties with it; of those the plainest is taken, in
+the order of the table below, and the others are its rivals: for them about as much speaks.
 
-Columns of two values are binary, of texts categorical; in fewer than FEWEST cells there is no evidence, and whole numbers from 0 are counts
-if their variance is between mean and three times the mean, others continuous.
+Columns of two values are binary, of texts categorical; in fewer than FEWEST cells there is no evidence, and whole
+numbers from 0 are counts if their variance is between mean and three times the mean, others continuous.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ MOST_AT_END = 1.5
 SHARE_OF_ANY = 1e-3
 #: Columns of 1, the prediction by numbers as they are, that by normal scores: what a kind is linear in.
 PREDICTED_BY = {
-    **dict.fromkeys(("continuous", "bounded"), [0, 1]), **dict.fromkeys(("positive", "shaped"), [0, 2]),
+    **dict.fromkeys(("continuous", "bounded"), [0, 1]),
+    **dict.fromkeys(("positive", "shaped"), [0, 2]),
     **dict.fromkeys(("counts", "ordinal", "categorical"), [0, 1, 2]),
 }
 
@@ -71,8 +73,8 @@ NO_TIME = "no time for evidence"
 
 @dataclass(frozen=True)
 class Asked:
-    """A column of a table: numbers v (N,) with NaN, or None and places (N,) among values of names and which are there; open: whether its
-    kind is to be decided, and not only that of others with its help."""
+    """A column of a table: numbers v (N,) with NaN, or None and places (N,) among values of names and which are there;
+    open: whether its kind is to be decided, and not only that of others with its help."""
 
     v: np.ndarray | None
     places: np.ndarray | None = None
@@ -81,7 +83,9 @@ class Asked:
 
 
 def decide(columns: list[Asked], enough: Callable | None = None) -> list[Decision | None]:
-    """The kinds of the open ones among a table's columns. enough: says before a column that there is no time to ask for evidence."""
+    """The kinds of the open ones among a table's columns. enough: says before a column that there is no time to ask
+    for evidence.
+    """
     result: list = [None] * len(columns)
     wanted = []
     for i, column in enumerate(columns):
@@ -95,7 +99,11 @@ def decide(columns: list[Asked], enough: Callable | None = None) -> list[Decisio
     predicted = predictions([None if c.v is None else entries_of(c.v[rows]) for c in columns], names)
     for i in wanted:
         late = enough is not None and enough()
-        result[i] = _plain(columns[i].v[~np.isnan(columns[i].v)], NO_TIME) if late else _by_evidence(columns[i].v, rows, predicted[i])
+        result[i] = (
+            _plain(columns[i].v[~np.isnan(columns[i].v)], NO_TIME)
+            if late
+            else _by_evidence(columns[i].v, rows, predicted[i])
+        )
     return result
 
 
@@ -118,8 +126,8 @@ def _plain(v: np.ndarray, why: str) -> Decision:
 
 
 def may_be_counts(v: np.ndarray) -> bool:
-    """Whether numbers v (n,) are whole, from 0, and not under-dispersed: the variance of Poisson counts is the mean, give or take its standard
-    error, sqrt(2 / n) of it."""
+    """Whether numbers v (n,) are whole, from 0, and not under-dispersed: the variance of Poisson counts is the mean,
+    give or take its standard error, sqrt(2 / n) of it."""
     least = max(LEAST_DISPERSION, 1.0 - 3.0 * np.sqrt(2.0 / len(v)))
     return bool((v == np.rint(v)).all() and v.min() >= 0.0 and v.var() >= least * v.mean())
 
@@ -136,9 +144,13 @@ def _by_evidence(v: np.ndarray, rows: np.ndarray, predicted: np.ndarray) -> Deci
     recur = len(seen) >= FEWEST_OF_LEVEL * len(values)
     codes, ends = recur and len(values) <= MOST_CODES, ends_of(seen)
     allowed = {
-        "continuous": True, "positive": values[0] > 0.0, "shaped": len(seen) >= FEWEST_SHAPED, "bounded": ends != (None, None),
+        "continuous": True,
+        "positive": values[0] > 0.0,
+        "shaped": len(seen) >= FEWEST_SHAPED,
+        "bounded": ends != (None, None),
         "counts": may_be_counts(seen),
-        "ordinal": recur and len(values) <= MOST_LEVELS, "categorical": codes,
+        "ordinal": recur and len(values) <= MOST_LEVELS,
+        "categorical": codes,
     }
     order, handicaps = (FEW, HANDICAPS_OF_FEW) if codes else (MANY, HANDICAPS)
     order = [kind for kind in order if allowed[kind]]
@@ -156,10 +168,17 @@ def _by_evidence(v: np.ndarray, rows: np.ndarray, predicted: np.ndarray) -> Deci
 
 
 def _crowds_an_end(v, half, z, halves, ends) -> bool:
-    """Whether a bounded column would be at an end much more often than numbers v (n,) are: one that grows towards its end."""
+    """Whether a bounded column would be at an end much more often than numbers v (n,) are: one that grows towards
+    its end.
+    """
     for end in ends:
         if end is not None:
-            shares = [np.exp(_log_probabilities("bounded", np.where(train, v, end), half, z, train, ends, None)[~train]).mean() for train in halves]
+            shares = [
+                np.exp(
+                    _log_probabilities("bounded", np.where(train, v, end), half, z, train, ends, None)[~train]
+                ).mean()
+                for train in halves
+            ]
             if np.mean(shares) > MOST_AT_END * (v == end).mean() + SHARE_OF_END:
                 return True
     return False
@@ -173,7 +192,9 @@ def _log_probabilities(kind, v, half, z, train, ends, values):
         return candidates.by_counts(v, z, train)
     if kind == "bounded":
         low, high = ends
-        return candidates.by_bounded(v, half, z, train, (-np.inf if low is None else low, np.inf if high is None else high))
+        return candidates.by_bounded(
+            v, half, z, train, (-np.inf if low is None else low, np.inf if high is None else high)
+        )
     return candidates.by_normal(kind, v, half, z, train)
 
 
@@ -192,5 +213,9 @@ def _chosen(found: dict[str, np.ndarray], handicaps: dict[str, float]) -> Decisi
         return Decision(kind, "the plainest of those that fit" if rivals else "the only one that is possible", rivals)
     other = max(others, key=lambda each: judged[each].mean())
     ahead = found[kind].mean() - found[other].mean()
-    words = f"{ahead:.2g} nats a cell ahead of {other}" if ahead >= 0.01 else f"about as good as {other}, and {_FITTER.get(other, 'plainer')}"
+    words = (
+        f"{ahead:.2g} nats a cell ahead of {other}"
+        if ahead >= 0.01
+        else f"about as good as {other}, and {_FITTER.get(other, 'plainer')}"
+    )
     return Decision(kind, words, rivals)

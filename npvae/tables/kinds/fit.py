@@ -14,9 +14,11 @@ from npvae.tables.kinds.reading import numbers, plain
 from npvae.tables.kinds.table import KINDS
 
 
-def decisions(columns: list[tuple[str, np.ndarray, np.ndarray, str | None]], enough: Callable | None = None) -> list[Decision]:
-    """The kinds of columns: each a name, cells (N,), floats or objects, which are observed, and its kind if that is said.
-    enough: says that there is no time for more evidence.
+def decisions(
+    columns: list[tuple[str, np.ndarray, np.ndarray, str | None]], enough: Callable | None = None
+) -> list[Decision]:
+    """The kinds of columns: each a name, cells (N,), floats or objects, which are observed, and its kind if that is
+    said. enough: says that there is no time for more evidence.
 
     InputError naming the column: nothing is observed, all values are equal, or one is infinite.
     """
@@ -31,7 +33,8 @@ def decisions(columns: list[tuple[str, np.ndarray, np.ndarray, str | None]], eno
 
 
 def fit_column(name: str, cells: np.ndarray, observed: np.ndarray, kind: str | None = None) -> Column:
-    """The column of cells (N,), floats or objects, of a kind; None: of the one for which the evidence speaks, other columns aside.
+    """The column of cells (N,), floats or objects, of a kind; None: of the one for which the evidence speaks, other
+    columns aside.
 
     InputError naming the column: nothing is observed, all values are equal, or they are not of the kind.
     """

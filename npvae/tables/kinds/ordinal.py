@@ -1,6 +1,7 @@
 """A few values in an order: x_k = 1 where v is the k-th value or a later one, else 0; cumulative logits.
 
-The best guess is the likeliest value of at most GUESSED_BY_PROBABILITY, and of more the one nearest to the expected value.
+The best guess is the likeliest value of at most GUESSED_BY_PROBABILITY, and of more the one nearest to the expected
+value.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ class Ordinal(LevelsColumn):
         super().refuse_values(name, values)
         names = [value for value in values if not isinstance(value, float)]
         if names:
-            raise InputError(f"column {name!r} holds {names[0]!r}, but the values of an ordinal column are numbers, whose order is known")
+            raise InputError(
+                f"column {name!r} holds {names[0]!r}, but the values of an ordinal column are numbers, whose order is "
+                f"known"
+            )
 
     def check(self):
         super().check()

@@ -1,4 +1,5 @@
-"""Numbers above 0, skewed: x = (log v - mean) / deviation; Gaussian, so that v is log-normal. Mean and deviation are of the logarithms.
+"""Numbers above 0, skewed: x = (log v - mean) / deviation; Gaussian, so that v is log-normal. Mean and deviation are of
+the logarithms.
 
     v = exp(mean + deviation x)                                       up to the largest number that was there, of x = top
     v = exp(mean + deviation top) (1 + deviation (x - top))           beyond: the tangent
@@ -30,7 +31,10 @@ class Positive(NumberColumn):
     kind: ClassVar[str] = "positive"
     default_likelihood: ClassVar[str] = "gaussian_decoder"
     entries: ClassVar[dict[str, Field]] = {
-        **NumberColumn.entries, "mean": Real(), "deviation": Real(above=0.0), "top": Real(minimum=-1e6, maximum=1e6),
+        **NumberColumn.entries,
+        "mean": Real(),
+        "deviation": Real(above=0.0),
+        "top": Real(minimum=-1e6, maximum=1e6),
     }
     is_curved: ClassVar[bool] = True
 
@@ -40,7 +44,13 @@ class Positive(NumberColumn):
         cls(name).refuse_others(v)
         logarithms = np.log(v[observed])
         mean, deviation = moments(logarithms, name)
-        return cls(name, decimals=decimals_of(v[observed]), mean=mean, deviation=deviation, top=float((logarithms.max() - mean) / deviation))
+        return cls(
+            name,
+            decimals=decimals_of(v[observed]),
+            mean=mean,
+            deviation=deviation,
+            top=float((logarithms.max() - mean) / deviation),
+        )
 
     @property
     def unit(self):

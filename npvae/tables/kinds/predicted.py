@@ -1,13 +1,14 @@
-"""What the other columns say of every cell, by a linear prediction that has not seen it: the ground on which kinds compete.
+"""What the other columns say of every cell, by a linear prediction that has not seen it: the ground on which kinds
+compete.
 
-It is made twice, of numbers standardised as they are (at most so many deviations from the mean) and of their normal scores; names enter
-both as indicators of their most frequent values, and what is missing as the mean. With C the correlations of all that on one half of the
-rows, shrunk to the identity, and P = C^-1,
+It is made twice, of numbers standardised as they are (at most so many deviations from the mean) and of their normal
+scores; names enter both as indicators of their most frequent values, and what is missing as the mean. With C the
+correlations of all that on one half of the rows, shrunk to the identity, and P = C^-1,
 
     prediction of a column's entries B from all others:   x_B ~ -x_O P_OB (P_BB)^-1
 
-which is the conditional mean of the normal distribution, and it is applied to the other half. Columns are taken some tens at a time, so
-that hundreds cost no more than so many times tens.
+which is the conditional mean of the normal distribution, and it is applied to the other half. Columns are taken some
+tens at a time, so that hundreds cost no more than so many times tens.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def entries_of(v: np.ndarray) -> np.ndarray:
 
 
 def indicators_of(values: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """(n, at most NAMES) standardised indicators of the most frequent of values (n,), numbered from 0; 0 where missing."""
+    """(n, at most NAMES) standardised indicators of the most frequent of values (n,), numbered from 0; 0 where
+    missing.
+    """
     counts = np.bincount(values[there])
     frequent = np.argsort(-counts, kind="stable")[:NAMES]
     x = np.zeros((len(values), len(frequent)))
@@ -55,8 +58,9 @@ def indicators_of(values: np.ndarray, there: np.ndarray) -> np.ndarray:
 
 
 def predictions(numbers: list[np.ndarray | None], names: list[np.ndarray]) -> list[np.ndarray | None]:
-    """Of every column of numbers, entries (n, 2), the predictions (n, 2): of numbers as they are from numbers as they are, of normal scores
-    from normal scores, and of both from the indicators of names, (n, width) each. None among the numbers stays None."""
+    """Of every column of numbers, entries (n, 2), the predictions (n, 2): of numbers as they are from numbers as they
+    are, of normal scores from normal scores, and of both from the indicators of names, (n, width) each. None among the
+    numbers stays None."""
     there = [i for i, entries in enumerate(numbers) if entries is not None]
     parts = [*there, *range(-len(names), 0)]  # names count from behind
     order = np.random.default_rng(0).permutation(len(parts))
@@ -64,10 +68,10 @@ def predictions(numbers: list[np.ndarray | None], names: list[np.ndarray]) -> li
     for group in np.array_split(order, -(-len(parts) // TOGETHER)):
         mine = [parts[i] for i in group]
         for world in (0, 1):
-            blocks = [numbers[i][:, world:world + 1] if i >= 0 else names[i] for i in mine]
+            blocks = [numbers[i][:, world : world + 1] if i >= 0 else names[i] for i in mine]
             for i, predicted in zip(mine, _predicted(blocks), strict=True):
                 if i >= 0:
-                    found[i][:, world:world + 1] = predicted
+                    found[i][:, world : world + 1] = predicted
     return found
 
 

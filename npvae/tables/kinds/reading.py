@@ -56,7 +56,9 @@ def plain(cell, name: str):
             raise InputError(f"column {name!r} holds a whole number too large for a float") from None
     if isinstance(cell, str):
         return str(cell)
-    raise InputTypeError(f"column {name!r} holds {cell!r} of type {type(cell).__name__}; cells are numbers, text or bools")
+    raise InputTypeError(
+        f"column {name!r} holds {cell!r} of type {type(cell).__name__}; cells are numbers, text or bools"
+    )
 
 
 def decimals_of(v: np.ndarray, share: float = 1.0) -> int | None:

@@ -1,11 +1,13 @@
-"""Numbers of any distribution: x is the normal score of v, the normal quantile of its rank; Gaussian, or bounded where v has an end.
+"""Numbers of any distribution: x is the normal score of v, the normal quantile of its rank; Gaussian, or bounded where
+v has an end.
 
     x = Phi^-1(F(v))         F: the column's own distribution function, straight between at most KNOTS quantiles
     v = F^-1(Phi(x))         beyond the largest and the smallest number straight on, at the slope there; never below 0 where none is
 
-A value that more than SHARE_OF_ATOM of the cells have keeps its share: it is the answer for a whole interval of x, in the middle of which
-it is put; the interval of the smallest or largest value, if it is an end (0 where nothing was sold), goes on for ever, and the likelihood
-is of all of it. So draws are distributed as the column is, if the model's x are distributed as a normal score.
+A value that more than SHARE_OF_ATOM of the cells have keeps its share: it is the answer for a whole interval of x, in
+the middle of which it is put; the interval of the smallest or largest value, if it is an end (0 where nothing was
+sold), goes on for ever, and the likelihood is of all of it. So draws are distributed as the column is, if the model's x
+are distributed as a normal score.
 
 Source: the normal scores of van der Waerden; as marginals of a joint normal distribution, the Gaussian copula.
 """
@@ -38,8 +40,8 @@ OUTERMOST = 0.7
 
 @dataclass(frozen=True)
 class Shaped(NumberColumn):
-    """scores, quantiles: knots (x, v) in order, equal v at both sides of an atom's interval; positive: whether nothing is below 0; ends:
-    whether the smallest and the largest value are ends; center, scale: of the numbers x."""
+    """scores, quantiles: knots (x, v) in order, equal v at both sides of an atom's interval; positive: whether nothing
+    is below 0; ends: whether the smallest and the largest value are ends; center, scale: of the numbers x."""
 
     scores: tuple[float, ...] = (-1.0, 1.0)
     quantiles: tuple[float, ...] = (-1.0, 1.0)
@@ -51,8 +53,13 @@ class Shaped(NumberColumn):
     kind: ClassVar[str] = "shaped"
     default_likelihood: ClassVar[str] = "gaussian_decoder"
     entries: ClassVar[dict[str, Field]] = {
-        **NumberColumn.entries, "scores": ListOf(Real(), shortest=2, longest=4 * KNOTS), "quantiles": ListOf(Real(), shortest=2, longest=4 * KNOTS),
-        "positive": Flag(), "ends": ListOf(Flag(), shortest=2, longest=2), "center": Real(), "scale": Real(above=0.0),
+        **NumberColumn.entries,
+        "scores": ListOf(Real(), shortest=2, longest=4 * KNOTS),
+        "quantiles": ListOf(Real(), shortest=2, longest=4 * KNOTS),
+        "positive": Flag(),
+        "ends": ListOf(Flag(), shortest=2, longest=2),
+        "center": Real(),
+        "scale": Real(above=0.0),
     }
     is_curved: ClassVar[bool] = True
 
@@ -66,7 +73,13 @@ class Shaped(NumberColumn):
         scores, quantiles = scores[kept], quantiles[kept]
         scores[0] -= ASIDE * ends[0]
         scores[-1] += ASIDE * ends[1]
-        column = cls(name, scores=tuple(scores.tolist()), quantiles=tuple(quantiles.tolist()), positive=bool(v.min() >= 0.0), ends=ends)
+        column = cls(
+            name,
+            scores=tuple(scores.tolist()),
+            quantiles=tuple(quantiles.tolist()),
+            positive=bool(v.min() >= 0.0),
+            ends=ends,
+        )
         center, scale = moments(column.numbers_of(v), name)
         return replace(column, decimals=decimals_of(v), center=center, scale=scale)
 
@@ -74,11 +87,21 @@ class Shaped(NumberColumn):
         if not any(self.ends):
             return continuous
         low, high = (x if end else None for x, end in zip((self.scores[0], self.scores[-1]), self.ends, strict=True))
-        return {"name": "bounded", "low": low, "high": high, "step": (high - low) / FINE if all(self.ends) else 1.0 / FINE}
+        return {
+            "name": "bounded",
+            "low": low,
+            "high": high,
+            "step": (high - low) / FINE if all(self.ends) else 1.0 / FINE,
+        }
 
     def check(self):
         scores, quantiles = np.array(self.scores), np.array(self.quantiles)
-        if len(scores) != len(quantiles) or (np.diff(scores) < 0.0).any() or (np.diff(quantiles) < 0.0).any() or quantiles[0] == quantiles[-1]:
+        if (
+            len(scores) != len(quantiles)
+            or (np.diff(scores) < 0.0).any()
+            or (np.diff(quantiles) < 0.0).any()
+            or quantiles[0] == quantiles[-1]
+        ):
             raise InputError("scores and quantiles must be as many, and in order")
 
     @property
@@ -113,18 +136,24 @@ class Shaped(NumberColumn):
         return 0.5 * (self.limit(v, "left") + self.limit(v, "right"))
 
     def limit(self, v: np.ndarray, side: str) -> np.ndarray:
-        """x at v (N,) as v is reached from below, side "left", or from above, "right": the two sides of an atom's interval."""
+        """x at v (N,) as v is reached from below, side "left", or from above, "right": the two sides of an atom's
+        interval.
+        """
         scores = np.array(self.scores)
         values, begins, counts = np.unique(np.array(self.quantiles), return_index=True, return_counts=True)
         low, high = scores[begins], scores[begins + counts - 1]
         place = np.searchsorted(values, v, side)
         left, right = np.clip(place - 1, 0, len(values) - 1), np.clip(place, 0, len(values) - 1)
         share = (v - values[left]) / np.where(left < right, values[right] - values[left], 1.0)
-        x = np.where(left < right, high[left] + share * (low[right] - high[left]), np.where(place == 0, low[0], high[-1]))
+        x = np.where(
+            left < right, high[left] + share * (low[right] - high[left]), np.where(place == 0, low[0], high[-1])
+        )
         lower, upper = self.slopes
         first, last = values[0], values[-1]
         if self.positive:
-            below = np.log(np.maximum(v, 1e-6 * first) / first) * (first / lower) if first > 0.0 and lower > 0.0 else 0.0
+            below = (
+                np.log(np.maximum(v, 1e-6 * first) / first) * (first / lower) if first > 0.0 and lower > 0.0 else 0.0
+            )
         else:
             below = (v - first) / lower if lower > 0.0 else 0.0
         above = (v - last) / upper if upper > 0.0 else 0.0

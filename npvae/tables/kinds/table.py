@@ -12,10 +12,14 @@ from npvae.tables.kinds.ordinal import Ordinal
 from npvae.tables.kinds.positive import Positive
 from npvae.tables.kinds.shaped import Shaped
 
-KINDS: dict[str, type[Column]] = {kind.kind: kind for kind in (Continuous, Positive, Shaped, Counts, Ordinal, Bounded, Binary, Categorical)}
+KINDS: dict[str, type[Column]] = {
+    kind.kind: kind for kind in (Continuous, Positive, Shaped, Counts, Ordinal, Bounded, Binary, Categorical)
+}
 
 
 def from_config(config: dict) -> Column:
     """The column of :meth:`Column.config`."""
-    entries = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items() if name != "kind"}
+    entries = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in config.items() if name != "kind"
+    }
     return KINDS[config["kind"]](**entries)

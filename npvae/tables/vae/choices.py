@@ -1,14 +1,14 @@
 """The model and the training that suit a table of so many rows and columns. Arguments that the user gave win.
 
-    latent_dim            of three sizes the largest whose bound on rows held out is, after a short training, not worse than that of the
-                          best by more than the standard error of the difference
-    hidden, activation    two layers of 128, tanh, beside linear paths that start at the normal distribution that fits
-    objective             the ELBO, whose encoder is nearer to the posterior than the importance-weighted bound's: synthetic rows are
-                          drawn from posteriors (latents.py)
-    batch_size            64 rows; more for long tables, up to 512
-    epochs                at most 300, and of a long table as many as make 30,000 steps, at least 10
-    validation_fraction   a tenth, at most 2,000 rows; none of a table of fewer than 20 rows
-    patience              a tenth of the epochs, at least 3
+latent_dim            of three sizes the largest whose bound on rows held out is, after a short training, not worse than that of the
+                      best by more than the standard error of the difference
+hidden, activation    two layers of 128, tanh, beside linear paths that start at the normal distribution that fits
+objective             the ELBO, whose encoder is nearer to the posterior than the importance-weighted bound's: synthetic rows are
+                      drawn from posteriors (latents.py)
+batch_size            64 rows; more for long tables, up to 512
+epochs                at most 300, and of a long table as many as make 30,000 steps, at least 10
+validation_fraction   a tenth, at most 2,000 rows; none of a table of fewer than 20 rows
+patience              a tenth of the epochs, at least 3
 """
 
 from __future__ import annotations
@@ -20,8 +20,15 @@ import numpy as np
 
 #: What stands in the place of arguments that are None, as far as no data are needed to know it.
 DEFAULTS = {
-    "hidden": (128, 128), "activation": "tanh", "linear_path": True, "objective": "elbo", "optimizer": "adam",
-    "clip_norm": 100.0, "epochs": 300, "batch_size": 64, "validation_fraction": 0.1,
+    "hidden": (128, 128),
+    "activation": "tanh",
+    "linear_path": True,
+    "objective": "elbo",
+    "optimizer": "adam",
+    "clip_norm": 100.0,
+    "epochs": 300,
+    "batch_size": 64,
+    "validation_fraction": 0.1,
 }
 MOST_BATCH, ROWS_A_STEP_OF = 512, 100
 MOST_STEPS, FEWEST_EPOCHS = 30_000, 10
@@ -45,7 +52,9 @@ def batch_size(rows: int) -> int:
 
 
 def settled(settings, rows: int, validated: bool, given):
-    """The settings of training with what suits so many rows in the place of what is not ``given``, names of arguments."""
+    """The settings of training with what suits so many rows in the place of what is not ``given``, names of
+    arguments.
+    """
     new = {}
     if "batch_size" not in given:
         new["batch_size"] = batch_size(rows)

@@ -1,12 +1,13 @@
-"""Columns whose values recur together: what a model draws of them is exchanged for a combination of values that was recorded.
+"""Columns whose values recur together: what a model draws of them is exchanged for a combination of values that was
+recorded.
 
     P(c | v) = w_c exp(-d(v, c)^2 / (2 T)) / sum_c' w_c' exp(-d(v, c')^2 / (2 T))
 
-v: values drawn of a block of columns; c: combinations recorded; d: distance of numbers in deviations, 2 for d^2 of names that differ.
-The weights w are such that each combination is drawn as often as it was recorded, or see below. Columns that are sums, differences or
-tables of others (prices with their discounts, a shop with its town) then agree to the last digit; columns outside the block stay as they
-are drawn. It is to several columns what quantiles are to one (marginals.py): the entropic optimal transport of the model's draws to the
-recorded combinations.
+v: values drawn of a block of columns; c: combinations recorded; d: distance of numbers in deviations, 2 for d^2 of
+names that differ. The weights w are such that each combination is drawn as often as it was recorded, or see below.
+Columns that are sums, differences or tables of others (prices with their discounts, a shop with its town) then agree to
+the last digit; columns outside the block stay as they are drawn. It is to several columns what quantiles are to one
+(marginals.py): the entropic optimal transport of the model's draws to the recorded combinations.
 
     blocks      greedily: the two columns whose dependence is the surest, then the column of the surest dependence on those in the block, as
                 long as the estimated probability of combinations that were not recorded, N_1 / N (Good and Turing; N_1 of N rows have a
@@ -14,9 +15,10 @@ recorded combinations.
                 degrees of freedom, the mutual information is above that of permuted rows; at least LEAST
     weights     by Sinkhorn's iterations, of one side: the other one is the draws
 
-A row whose columns are exchanged can be nearer to a row trained on than a new one would be: a combination is recorded often where it is
-likely, and where by chance it was. If more rows are too near than of new ones would be (nearness.py), w is such that combinations are
-drawn as the square root of how often they were recorded, and if that is not enough, some rows, at random, stay as the model draws them.
+A row whose columns are exchanged can be nearer to a row trained on than a new one would be: a combination is recorded
+often where it is likely, and where by chance it was. If more rows are too near than of new ones would be (nearness.py),
+w is such that combinations are drawn as the square root of how often they were recorded, and if that is not enough,
+some rows, at random, stay as the model draws them.
 
 Sources: Good (1953), Biometrika 40; Cuturi (2013), "Sinkhorn distances".
 """
@@ -32,7 +34,8 @@ from npvae.batches import batches
 from npvae.errors import ModelFileError
 from npvae.tables.kinds.base import LevelsColumn
 
-#: Of blocks: probability of other combinations at most, deviations of dependence at least; columns and rows that are looked at, combinations.
+#: Of blocks: probability of other combinations at most, deviations of dependence at least; columns and rows that are
+#: looked at, combinations.
 MISSING, LEAST, MOST_COLUMNS, MOST_ROWS, MOST = 0.2, 5.0, 40, 5000, 1000
 PERMUTATIONS = 3
 #: Powers of counts, in the order in which they are tried.
@@ -44,8 +47,8 @@ FLOOR = -60.0  #: logarithm of weights, at least
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Combinations:
-    """columns: their places in the schema; values: (C, columns), numbers, or of names their places among the column's; scale: (columns,),
-    what numbers are divided by, 0 for names; log_weights: (C,)."""
+    """columns: their places in the schema; values: (C, columns), numbers, or of names their places among the column's;
+    scale: (columns,), what numbers are divided by, 0 for names; log_weights: (C,)."""
 
     columns: tuple[int, ...]
     values: np.ndarray
@@ -54,8 +57,8 @@ class Combinations:
 
     @classmethod
     def fit(cls, schema, columns: list[int], own: np.ndarray, drawn: np.ndarray, power: float) -> Combinations | None:
-        """Of values own (n, columns) recorded, and drawn (M, columns) of the model; combinations are to be drawn as this power of their
-        counts. None: there are too many combinations, or one."""
+        """Of values own (n, columns) recorded, and drawn (M, columns) of the model; combinations are to be drawn as
+        this power of their counts. None: there are too many combinations, or one."""
         values, counts = np.unique(own, axis=0, return_counts=True)
         if not 1 < len(values) <= MOST:
             return None
@@ -87,7 +90,9 @@ class Combinations:
         return found
 
     def log_probability(self, v: np.ndarray, which: np.ndarray) -> np.ndarray:
-        """Of values v (n, columns), log of the probability that one of the combinations ``which`` (C,) takes their place, (n,)."""
+        """Of values v (n, columns), log of the probability that one of the combinations ``which`` (C,) takes their
+        place, (n,).
+        """
         found = np.empty(len(v))
         for part in batches(len(v), AT_ONCE):
             found[part] = _shares(self.affinity(v[part]) + self.log_weights) @ which
@@ -109,10 +114,16 @@ class Combinations:
     @classmethod
     def restored(cls, arrays: dict[str, np.ndarray], columns: list[int], schema) -> Combinations:
         """ModelFileError: the arrays are not those of one."""
-        shapes = {"values": (len(arrays["values"]), len(columns)), "scale": (len(columns),), "log_weights": (len(arrays["values"]),)}
+        shapes = {
+            "values": (len(arrays["values"]), len(columns)),
+            "scale": (len(columns),),
+            "log_weights": (len(arrays["values"]),),
+        }
         for name, array in arrays.items():
             if array.shape != shapes[name] or array.dtype != np.float64 or not np.isfinite(array).all():
-                raise ModelFileError(f"the {name} of combinations of columns must be finite numbers of the shape {shapes[name]}")
+                raise ModelFileError(
+                    f"the {name} of combinations of columns must be finite numbers of the shape {shapes[name]}"
+                )
         for j, i in enumerate(columns):
             column, own = schema.columns[i], arrays["values"][:, j]
             if not is_number(column) and not np.isin(own, np.arange(len(column.values))).all():
@@ -164,7 +175,9 @@ def _joint(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _gain(a: np.ndarray, b: np.ndarray, orders: list[np.ndarray]) -> float:
-    """By how many deviations the mutual information of codes (N,) is above that of permuted rows; minus infinity: too few recur."""
+    """By how many deviations the mutual information of codes (N,) is above that of permuted rows; minus infinity:
+    too few recur.
+    """
     joint = _joint(a, b)
     if (np.bincount(joint) == 1).sum() > MISSING * len(a) or joint.max() >= MOST:
         return -np.inf

@@ -24,7 +24,9 @@ class Auto:
 
     @classmethod
     def of(cls, likelihood) -> Auto | None:
-        """Of an estimator's argument ``likelihood``; None: it is not "auto". InputError: it has arguments that there are not."""
+        """Of an estimator's argument ``likelihood``; None: it is not "auto". InputError: it has arguments that there
+        are not.
+        """
         if isinstance(likelihood, str):
             return cls() if likelihood == NAME else None
         if not isinstance(likelihood, Mapping) or likelihood.get("name") != NAME:
@@ -39,10 +41,13 @@ class Auto:
         return auto
 
     def config(self) -> str | dict:
-        """As a file has it: the name, or a mapping with what differs from the defaults; ignored columns are in the schema."""
+        """As a file has it: the name, or a mapping with what differs from the defaults; ignored columns are in the
+        schema.
+        """
         missing = [value.item() if hasattr(value, "item") else value for value in values_of(self.missing)]
         said = {
-            "kinds": registry.plain(dict(self.kinds)) if self.kinds else None, "missing": missing,
+            "kinds": registry.plain(dict(self.kinds)) if self.kinds else None,
+            "missing": missing,
             "unseen": self.unseen if self.unseen != "error" else None,
         }
         said = {name: value for name, value in said.items() if value}

@@ -1,4 +1,6 @@
-"""A plain word where the training of a table's model has not converged, or the model knows the rows it was trained on better than others."""
+"""A plain word where the training of a table's model has not converged, or the model knows the rows it was trained
+on better than others.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ def words_about(history: dict, numbers: int, stop_reason: str | None, best_epoch
         if gained > max(STILL_GAINED, OF_NUMBERS * numbers):
             epochs = "epoch" if tenth == 1 else f"{tenth} epochs"
             found.append(
-                f"training has not converged: in the last {epochs} the bound still rose by {gained:.2g} nats a row; give it more epochs "
+                f"training has not converged: in the last {epochs} the bound still rose by {gained:.2g} nats a row; "
+                f"give it more epochs "
                 f"than {len(watched)}"
             )
     if held_out:
@@ -34,7 +37,8 @@ def words_about(history: dict, numbers: int, stop_reason: str | None, best_epoch
         gap = trained[at] - held_out[at]
         if gap > max(LARGEST_GAP, GAP_OF_NUMBERS * numbers):
             found.append(
-                f"the model overfits: rows it was trained on have a bound {gap:.2g} nats above that of rows held out; more rows, fewer "
+                f"the model overfits: rows it was trained on have a bound {gap:.2g} nats above that of rows held out; "
+                f"more rows, fewer "
                 "columns, or a smaller latent_dim and hidden would help"
             )
     return found

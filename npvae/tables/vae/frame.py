@@ -8,7 +8,8 @@
     records        a list of mappings
     array          an array
 
-Kept as text, so that a file holds it; where the library is not there, or has no such type, columns are as NumPy has them.
+Kept as text, so that a file holds it; where the library is not there, or has no such type, columns are as NumPy has
+them.
 """
 
 from __future__ import annotations
@@ -26,15 +27,21 @@ from npvae.tables.libraries import library_of
 
 CONTAINERS = ("pandas", "polars", "pyarrow", "dict", "records", "array")
 #: In the header of a file.
-DECLARATION = Record({
-    "container": OneOf(CONTAINERS),
-    "types": ListOf(Record({"type": Text(1000)}, {"categories": ListOf(Either(Flag(), Real(), Text())), "ordered": Flag()})),
-})
+DECLARATION = Record(
+    {
+        "container": OneOf(CONTAINERS),
+        "types": ListOf(
+            Record({"type": Text(1000)}, {"categories": ListOf(Either(Flag(), Real(), Text())), "ordered": Flag()})
+        ),
+    }
+)
 
 
 @dataclass(frozen=True)
 class FrameKind:
-    """container: see above; types: of every modelled column its type as text, of categories these and whether they are ordered."""
+    """container: see above; types: of every modelled column its type as text, of categories these and whether they
+    are ordered.
+    """
 
     container: str
     types: tuple[dict, ...]
@@ -51,7 +58,11 @@ class FrameKind:
         if library not in CONTAINERS or not hasattr(X, "columns"):
             array = {"type": str(X.dtype) if isinstance(X, np.ndarray) else "list"}
             return cls("array" if not hasattr(X, "columns") else "dict", tuple(array for _ in schema.columns))
-        columns = [X.iloc[:, i] for i in range(X.shape[1])] if library == "pandas" else list(X.get_columns() if library == "polars" else X.columns)
+        columns = (
+            [X.iloc[:, i] for i in range(X.shape[1])]
+            if library == "pandas"
+            else list(X.get_columns() if library == "polars" else X.columns)
+        )
         return cls(library, tuple(_type_of(columns[i], library) for i in _places(schema)))
 
     def config(self) -> dict:
@@ -60,22 +71,34 @@ class FrameKind:
 
     def table(self, columns, values: list[np.ndarray]):
         """A table of values (N,) of every column, floats or objects, as the columns of a schema decode them."""
-        names, plain = [column.name for column in columns], [in_numpy(*pair) for pair in zip(columns, values, strict=True)]
+        names, plain = (
+            [column.name for column in columns],
+            [in_numpy(*pair) for pair in zip(columns, values, strict=True)],
+        )
         try:
             library = importlib.import_module(self.container) if self.container in CONTAINERS[:3] else None
         except ImportError:
             return dict(zip(names, plain, strict=True))
         if self.container == "pandas":
-            return library.DataFrame({n: _in_pandas(library, v, t, c) for n, v, t, c in zip(names, plain, self.types, columns, strict=True)})
+            return library.DataFrame(
+                {n: _in_pandas(library, v, t, c) for n, v, t, c in zip(names, plain, self.types, columns, strict=True)}
+            )
         if self.container == "polars":
-            return library.DataFrame([_in_polars(library, n, v, t) for n, v, t in zip(names, plain, self.types, strict=True)])
+            return library.DataFrame(
+                [_in_polars(library, n, v, t) for n, v, t in zip(names, plain, self.types, strict=True)]
+            )
         if self.container == "pyarrow":
-            return library.table({n: _in_arrow(library, v, t) for n, v, t in zip(names, plain, self.types, strict=True)})
+            return library.table(
+                {n: _in_arrow(library, v, t) for n, v, t in zip(names, plain, self.types, strict=True)}
+            )
         if self.container == "records":
             return [dict(zip(names, row, strict=True)) for row in zip(*map(_objects, plain), strict=True)]
         if self.container == "array":
             return _in_array(plain, self.types[0]["type"])
-        return {n: _objects(v) if t["type"] == "list" else _cast(v, t["type"]) for n, v, t in zip(names, plain, self.types, strict=True)}
+        return {
+            n: _objects(v) if t["type"] == "list" else _cast(v, t["type"])
+            for n, v, t in zip(names, plain, self.types, strict=True)
+        }
 
 
 def _places(schema) -> list[int]:
@@ -119,7 +142,10 @@ def _in_array(plain: list[np.ndarray], wanted: str) -> np.ndarray:
 
 def _in_pandas(pandas, v: np.ndarray, described: dict, column):
     if described["type"] == "category":
-        known = {(float(c) if isinstance(c, (int, float)) and not isinstance(c, bool) else c): i for i, c in enumerate(described["categories"])}
+        known = {
+            (float(c) if isinstance(c, (int, float)) and not isinstance(c, bool) else c): i
+            for i, c in enumerate(described["categories"])
+        }
         codes = [known[float(x) if isinstance(x, (int, float)) and not isinstance(x, bool) else x] for x in v.tolist()]
         return pandas.Categorical.from_codes(codes, described["categories"], ordered=described.get("ordered", False))
     if described["type"] == "object" and column.form != "number":
@@ -152,6 +178,8 @@ def _in_arrow(arrow, v: np.ndarray, described: dict):
         if described["type"].startswith("dictionary"):
             return made.dictionary_encode()
         zone = re.fullmatch(r"timestamp\[(\w+), tz=(.+)\]", described["type"])
-        return made.cast(arrow.timestamp(zone[1], zone[2]) if zone else arrow.type_for_alias(described["type"]), safe=False)
+        return made.cast(
+            arrow.timestamp(zone[1], zone[2]) if zone else arrow.type_for_alias(described["type"]), safe=False
+        )
     except (ValueError, arrow.ArrowException):
         return made

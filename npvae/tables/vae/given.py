@@ -7,8 +7,9 @@
 
     ESS = 1 / sum_k v_k^2,  v the weights in shares           of how many samples the rows consist
 
-Given columns of a block of which combinations are drawn (combinations.py) have, in the place of p(x_o|z), the probability that the block's
-combination is one that agrees, given values v that are drawn from p(x|z) and kept; of the rows that are not exchanged it stays p(x_o|z).
+Given columns of a block of which combinations are drawn (combinations.py) have, in the place of p(x_o|z), the
+probability that the block's combination is one that agrees, given values v that are drawn from p(x|z) and kept; of the
+rows that are not exchanged it stays p(x_o|z).
 
 It becomes exact as K grows. The given values are in the rows as they were given.
 """
@@ -41,19 +42,34 @@ def values_of(given, schema) -> dict:
     known = [column.name for column in schema.columns]
     for name in found:
         if name not in known:
-            why = f": it is carried ({schema.carried[name]}), so that the model knows nothing of it" if name in schema.carried else ""
-            raise InputError(f"given names the column {name!r}, but the model's columns are {', '.join(map(repr, known[:20]))}{why}")
+            why = (
+                f": it is carried ({schema.carried[name]}), so that the model knows nothing of it"
+                if name in schema.carried
+                else ""
+            )
+            raise InputError(
+                f"given names the column {name!r}, but the model's columns are {', '.join(map(repr, known[:20]))}{why}"
+            )
     return found
 
 
 def row_of(given: dict, table) -> np.ndarray:
-    """The given values as a row (1, D) of the likelihoods' numbers, NaN for the others. InputError: values that the columns have not."""
+    """The given values as a row (1, D) of the likelihoods' numbers, NaN for the others. InputError: values that the
+    columns have not.
+    """
     for column in table.schema.columns:
         value = given.get(column.name)
         cells = of_objects(np.array([value, None], object)[:1])
         if len(column.values) and not cells.missing[0] and column.unseen(cells.cells, ~cells.missing)[0]:
-            raise InputError(f"given: the column {column.name!r} has no value {value!r}; it has {', '.join(map(repr, column.values[:20]))}")
-    return table.read({column.name: np.array([given.get(column.name)], object) for column in table.schema.columns}, np.float64, "given")
+            raise InputError(
+                f"given: the column {column.name!r} has no value {value!r}; it has "
+                f"{', '.join(map(repr, column.values[:20]))}"
+            )
+    return table.read(
+        {column.name: np.array([given.get(column.name)], object) for column in table.schema.columns},
+        np.float64,
+        "given",
+    )
 
 
 def latents_given(model, theta, table, row: np.ndarray, n: int, seed: int) -> tuple[np.ndarray, Exchange]:
@@ -78,13 +94,17 @@ def latents_given(model, theta, table, row: np.ndarray, n: int, seed: int) -> tu
         log_weights = np.logaddexp(exchanged, alone)
     log_weights = np.where(np.isfinite(log_weights), log_weights, -np.inf)
     if not np.isfinite(log_weights.max()):
-        raise InputError("the model gives the given values no probability at all: they are too far from what it was trained on")
+        raise InputError(
+            "the model gives the given values no probability at all: they are too far from what it was trained on"
+        )
     weights = np.exp(log_weights - log_weights.max())
     effective = weights.sum() ** 2 / np.square(weights).sum()
     if effective < FEW:
         warnings.warn(
-            f"the rows rest on {effective:.0f} effective samples of {count}: rows with the given values are rare, and these are alike",
-            FewSamplesWarning, stacklevel=4,
+            f"the rows rest on {effective:.0f} effective samples of {count}: rows with the given values are rare, and "
+            f"these are alike",
+            FewSamplesWarning,
+            stacklevel=4,
         )
     ends = np.cumsum(weights)
     u = random.uniform(seed, "given columns", 1, (n,))
@@ -97,8 +117,9 @@ def latents_given(model, theta, table, row: np.ndarray, n: int, seed: int) -> tu
 
 @dataclass(frozen=True)
 class Exchange:
-    """What has been drawn for blocks of columns that are exchanged (combinations.py). drawn: of blocks, by their places, what the model
-    draws, (n, columns); is_exchanged: of which rows they are exchanged, (n,), or None: of some at random."""
+    """What has been drawn for blocks of columns that are exchanged (combinations.py). drawn: of blocks, by their
+    places, what the model draws, (n, columns); is_exchanged: of which rows they are exchanged, (n,), or None: of some
+    at random."""
 
     drawn: dict[int, np.ndarray] = field(default_factory=dict)
     is_exchanged: np.ndarray | None = None

@@ -2,9 +2,10 @@
 
     q(z) = (1/M) sum_m N(z; mu_m, diag(exp(logvar_m)))          of M rows that were trained on, at most MOST
 
-Where a model is perfect it is the prior N(0, I); of a model that has seen some thousand rows it is not, and rows that are decoded from
-where no row was encoded are unlike any. A draw is the posterior of one row: what is decoded from it is as near to this row as the
-posterior is narrow, which is why how near synthetic rows are to the rows trained on is measured (nearness.py).
+Where a model is perfect it is the prior N(0, I); of a model that has seen some thousand rows it is not, and rows that
+are decoded from where no row was encoded are unlike any. A draw is the posterior of one row: what is decoded from it is
+as near to this row as the posterior is narrow, which is why how near synthetic rows are to the rows trained on is
+measured (nearness.py).
 
 Source: Tomczak & Welling (2018), "VAE with a VampPrior", section 2.
 """
@@ -46,5 +47,10 @@ class Latents:
     def check(self, latent_dim: int) -> None:
         """ModelFileError: they are not those of a model of so many latent dimensions."""
         for name, array in (("mean", self.mean), ("logvar", self.logvar)):
-            if array.shape != (len(self.mean), latent_dim) or array.dtype != np.float32 or not len(array) or not np.isfinite(array).all():
+            if (
+                array.shape != (len(self.mean), latent_dim)
+                or array.dtype != np.float32
+                or not len(array)
+                or not np.isfinite(array).all()
+            ):
                 raise ModelFileError(f"the {name} of its posteriors does not fit the model")

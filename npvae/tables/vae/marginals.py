@@ -2,10 +2,10 @@
 
     v = Q(F(x))         F: distribution function of the model's draws x,  Q: quantile function of the recorded values
 
-A likelihood is smooth where recorded values are not: rounded, at the ends of a scale, a few of them again and again. The map is monotone,
-so that what the model says of columns together stays, and a column's values, ends and shares of frequent values are the table's. Where
-values recur, fewer being different than half of the cells, Q has steps, and only values that were recorded occur; else it is straight
-between quantiles, and the column's decimals are kept.
+A likelihood is smooth where recorded values are not: rounded, at the ends of a scale, a few of them again and again.
+The map is monotone, so that what the model says of columns together stays, and a column's values, ends and shares of
+frequent values are the table's. Where values recur, fewer being different than half of the cells, Q has steps, and only
+values that were recorded occur; else it is straight between quantiles, and the column's decimals are kept.
 
 Columns of few values are left as the model draws them: its probabilities are what they are distributed by.
 """
@@ -25,8 +25,9 @@ DRAWS, KNOTS, VALUES = 20_000, 501, 5000
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Marginal:
-    """drawn: quantiles of the model's draws, (K,), ascending; values: in order, (J,), with the probability, (J,), of no more than each; or,
-    of a column whose values do not recur, with that at which its quantile is each. steps: which of the two."""
+    """drawn: quantiles of the model's draws, (K,), ascending; values: in order, (J,), with the probability, (J,), of no
+    more than each; or, of a column whose values do not recur, with that at which its quantile is each. steps: which of
+    the two."""
 
     drawn: np.ndarray
     values: np.ndarray
@@ -47,9 +48,13 @@ class Marginal:
         return cls(drawn, np.quantile(v, p), p, False)
 
     def of(self, column, x: np.ndarray, u: np.ndarray) -> np.ndarray:
-        """Values (n,) of the column of draws x (n,); u: uniform numbers (n,), by which draws that are equal are told apart."""
+        """Values (n,) of the column of draws x (n,); u: uniform numbers (n,), by which draws that are equal are told
+        apart.
+        """
         first, end = (np.searchsorted(self.drawn, x, side) for side in ("left", "right"))
-        places = np.where(end - first > 1, first + u * (end - 1 - first), np.interp(x, self.drawn, np.arange(len(self.drawn))))
+        places = np.where(
+            end - first > 1, first + u * (end - 1 - first), np.interp(x, self.drawn, np.arange(len(self.drawn)))
+        )
         p = np.clip(places / (len(self.drawn) - 1), 0.0, 1.0)
         if not self.steps:
             return column.rounded(np.interp(p, self.probabilities, self.values))
@@ -63,7 +68,13 @@ class Marginal:
     def restored(cls, arrays: dict[str, np.ndarray], steps: bool) -> Marginal:
         """ModelFileError: the arrays are not those of one."""
         for name, array in arrays.items():
-            if array.ndim != 1 or array.dtype != np.float64 or len(array) < 1 or not np.isfinite(array).all() or (np.diff(array) < 0.0).any():
+            if (
+                array.ndim != 1
+                or array.dtype != np.float64
+                or len(array) < 1
+                or not np.isfinite(array).all()
+                or (np.diff(array) < 0.0).any()
+            ):
                 raise ModelFileError(f"the {name} of a column's distribution must be numbers in order")
         if len(arrays["values"]) != len(arrays["probabilities"]) or len(arrays["drawn"]) < 2:
             raise ModelFileError("the values of a column's distribution are not as many as their probabilities")
@@ -76,7 +87,9 @@ def is_moved(column) -> bool:
 
 
 def recorded(schema, table) -> dict[int, np.ndarray]:
-    """The values of the columns that are moved, by their places in the schema, as they were recorded in a table of cells."""
+    """The values of the columns that are moved, by their places in the schema, as they were recorded in a table of
+    cells.
+    """
     found = {}
     for i, (column, place) in enumerate(zip(schema.columns, schema.places(table), strict=True)):
         if is_moved(column):

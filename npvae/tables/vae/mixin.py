@@ -1,4 +1,6 @@
-"""The hooks of an estimator for tables: with ``likelihood="auto"`` rows are those of a table; in every other case nothing changes."""
+"""The hooks of an estimator for tables: with ``likelihood="auto"`` rows are those of a table; in every other case
+nothing changes.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +21,29 @@ from npvae.tables.vae.configuration import Auto
 from npvae.tables.vae.nearness import Nearness
 from npvae.tables.vae.preparation import TablePreparation
 
-#: Synthetic rows whose nearness to rows trained on is measured after training, and rows held out that it takes at least.
+#: Synthetic rows whose nearness to rows trained on is measured after training, and rows held out that it takes at
+#: least.
 ROWS_CHECKED, FEWEST_HELD_OUT = 2000, 20
 
 
 class TableHooks:
     """Comes before an estimator among the bases of a class.
 
-    Attributes, of a fitted model: ``table_``, a :class:`npvae.tables.vae.table.FittedTable`, None of a model of arrays; ``schema_``,
-    ``carried_``, ``nearness_``.
+    Attributes, of a fitted model: ``table_``, a :class:`npvae.tables.vae.table.FittedTable`, None of a model of arrays;
+    ``schema_``, ``carried_``, ``nearness_``.
     """
 
     _header_options = {
         "table": tables.DECLARATION,
-        "nearness": Record({"share": Real(minimum=0.0, maximum=1.0), "quantile": Real(minimum=0.0), "rows": Whole(1), "copies": Whole(0), "held_out": Whole(1)}),
+        "nearness": Record(
+            {
+                "share": Real(minimum=0.0, maximum=1.0),
+                "quantile": Real(minimum=0.0),
+                "rows": Whole(1),
+                "copies": Whole(0),
+                "held_out": Whole(1),
+            }
+        ),
     }
 
     @property
@@ -73,7 +84,7 @@ class TableHooks:
     def _fitted_table(self, name: str):
         found = getattr(self, "table_", None)
         if found is None:
-            raise AttributeError(f"{name} is an attribute of models of tables, fitted with likelihood=\"auto\"")
+            raise AttributeError(f'{name} is an attribute of models of tables, fitted with likelihood="auto"')
         return found
 
     # training
@@ -99,7 +110,9 @@ class TableHooks:
         convergence.warn(self.history_.columns(), self.schema_.width, self.stop_reason_, self.best_epoch_, stacklevel=5)
 
     def _nearness(self, x, x_valid) -> Nearness | None:
-        """Of rows drawn now, to the rows x of the model, beside those of x_valid; None: the model draws nothing finite."""
+        """Of rows drawn now, to the rows x of the model, beside those of x_valid; None: the model draws nothing
+        finite.
+        """
         width = self.schema_.width
         draws = self.sample(ROWS_CHECKED, random_state=random.seed_for_part(self.seed_, "posterior of a row", 2))
         drawn = self.table_.rows.beside(self.table_.read(draws, x.dtype))
@@ -128,7 +141,9 @@ class TableHooks:
         return self.table_.table(self.table_.expected_values(self.model_, self.device_theta(), z))
 
     def reconstruct(self, X, *, sample=False, random_state=None):
-        """E[x|z] at z = mu(x), in the data's units and shape, of a table a table; with ``sample=True`` at z drawn from q(z|x)."""
+        """E[x|z] at z = mu(x), in the data's units and shape, of a table a table; with ``sample=True`` at z drawn
+        from q(z|x).
+        """
         found = super().reconstruct(X, sample=sample, random_state=random_state)
         if hasattr(found, "index") and hasattr(X, "index") and hasattr(found, "iloc"):
             found.index = X.index
@@ -139,12 +154,14 @@ class TableHooks:
     ) -> Any:
         """``n`` new samples: z from the prior N(0, I), then E[x|z], or a draw from p(x|z) if ``mean=False``.
 
-        Of a model of a table a table of synthetic rows, of the kind that was fitted, with its names, types, units and categories, and
-        without gaps: z from the aggregate posterior (tables/vae/latents.py), and then a draw; ``mean=True`` for what is expected. given:
-        values of some columns by name, ``{"region": "North"}``, which all rows then have. Columns that are carried are left out.
+        Of a model of a table a table of synthetic rows, of the kind that was fitted, with its names, types, units and
+        categories, and without gaps: z from the aggregate posterior (tables/vae/latents.py), and then a draw;
+        ``mean=True`` for what is expected. given: values of some columns by name, ``{"region": "North"}``, which all
+        rows then have. Columns that are carried are left out.
 
-        With ``random_state=None`` the model's own seed is used, so the call repeats itself. InputError: given of a model of arrays, or
-        columns and values that the table has not. FewSamplesWarning: rows with the given values are rare.
+        With ``random_state=None`` the model's own seed is used, so the call repeats itself. InputError: given of a
+        model of arrays, or columns and values that the table has not. FewSamplesWarning: rows with the given values are
+        rare.
         """
         if self._of_arrays():
             if given is not None:
@@ -153,7 +170,9 @@ class TableHooks:
         n, seed, fitted = check.whole_number("n", n, 1), self.seed_of(random_state), self.table_
         refuse_too_many_samples(self.model_, n)
         if fitted.latents is None:
-            raise InputError("this model cannot be sampled from: its training ended with posteriors that are not finite")
+            raise InputError(
+                "this model cannot be sampled from: its training ended with posteriors that are not finite"
+            )
         theta, fixed, exchange = self.device_theta(), {}, None
         if given is None:
             z = fitted.latents.draw(n, seed)
@@ -173,18 +192,39 @@ class TableHooks:
         return fitted.table(values)
 
     def impute(
-        self, X, draws=0, *, method="auto", samples=1000, steps=200, warm_up=50, chains=1, proposals=10, random_state=None,
+        self,
+        X,
+        draws=0,
+        *,
+        method="auto",
+        samples=1000,
+        steps=200,
+        warm_up=50,
+        chains=1,
+        proposals=10,
+        random_state=None,
         verbose=False,
     ):
         """As of a model of arrays, see :meth:`npvae.fitted.FittedVAE.impute`. Of a table the gaps are filled in as
         :class:`npvae.TableImputer` does, by this one model: a :class:`npvae.tables.TableImputation`."""
         if self._of_arrays():
             return super().impute(
-                X, draws, method=method, samples=samples, steps=steps, warm_up=warm_up, chains=chains, proposals=proposals,
-                random_state=random_state, verbose=verbose,
+                X,
+                draws,
+                method=method,
+                samples=samples,
+                steps=steps,
+                warm_up=warm_up,
+                chains=chains,
+                proposals=proposals,
+                random_state=random_state,
+                verbose=verbose,
             )
         if method not in ("auto", "importance"):
-            raise InputError(f"a model of a table fills in by importance sampling: method must be 'auto' or 'importance', got {method!r}")
+            raise InputError(
+                f"a model of a table fills in by importance sampling: method must be 'auto' or 'importance', got "
+                f"{method!r}"
+            )
         return self._imputer(samples, verbose).impute(X, draws, random_state=self.seed_of(random_state))
 
     def _imputer(self, samples: int, verbose):
@@ -193,9 +233,13 @@ class TableHooks:
         from npvae.tables.member import Member
 
         fitted, auto = self.table_, Auto.of(self.likelihood) or Auto()
-        imputer = TableImputer(missing=auto.missing, unseen=fitted.unseen, members=1, imputation_samples=samples, verbose=verbose)
+        imputer = TableImputer(
+            missing=auto.missing, unseen=fitted.unseen, members=1, imputation_samples=samples, verbose=verbose
+        )
         imputer._sklearn_output_config = {"transform": "default"}
-        member = Member(self.model_, self.theta_, fitted.rows.normal, fitted.schema.view, np.nan, np.nan, self.best_epoch_ or 0)
+        member = Member(
+            self.model_, self.theta_, fitted.rows.normal, fitted.schema.view, np.nan, np.nan, self.best_epoch_ or 0
+        )
         imputer._keep(fitted.schema, [member], self.seed_)
         imputer.calibration_ = None  # a VAE holds no cells out to calibrate by
         return imputer
@@ -245,7 +289,7 @@ class TableHooks:
             return super()._restore_more(header, arrays, backend, threads)
         auto = Auto.of(self.likelihood)
         if auto is None:
-            raise ModelFileError("it is of a table, but its likelihood is another than \"auto\"")
+            raise ModelFileError('it is of a table, but its likelihood is another than "auto"')
         self.table_ = tables.FittedTable.restore(header["table"], arrays, auto)
         if "nearness" in header:
             self.nearness_ = Nearness(**header["nearness"])

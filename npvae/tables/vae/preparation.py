@@ -26,7 +26,9 @@ NO_USE = {"divide_by": (1.0,), "binarize": ("none",), "output_bias": ("auto", "z
 
 
 class TablePreparation:
-    """Reads a table for training and chooses its model; the methods are those of :class:`npvae.estimator_base.Estimator`."""
+    """Reads a table for training and chooses its model; the methods are those of
+    :class:`npvae.estimator_base.Estimator`.
+    """
 
     def __init__(self, estimator, auto) -> None:
         self._estimator, self._auto = estimator, auto
@@ -35,12 +37,15 @@ class TablePreparation:
         for name, possible in NO_USE.items():
             if getattr(estimator, name) not in possible:
                 raise InputError(
-                    f'{name}={getattr(estimator, name)!r} is of no use with likelihood="auto", which scales the columns of a table itself; '
+                    f'{name}={getattr(estimator, name)!r} is of no use with likelihood="auto", which scales the '
+                    f"columns of a table itself; "
                     "leave it out"
                 )
 
     def read_rows(self, X, name: str, n_features: int | None = None) -> Rows:
-        """X in the numbers of the likelihoods, NaN where something is missing; of the first table the schema is learnt."""
+        """X in the numbers of the likelihoods, NaN where something is missing; of the first table the schema is
+        learnt.
+        """
         if self.table is None:
             rows = TableRows.fit(X, self._auto.kinds, self._auto.ignore, self._auto.missing)
             self.table = FittedTable(rows, FrameKind.of(X, rows.schema), self._auto.unseen)
@@ -91,10 +96,20 @@ class TablePreparation:
 
     def _model(self, latent_dim: int, ops) -> Model:
         chosen, schema = self._estimator, self.table.schema
-        return Model(Architecture(
-            schema.width, latent_dim, chosen.argument("hidden"), chosen.decoder_hidden, chosen.argument("activation"), schema.likelihood(),
-            missing=True, linear_path=chosen.argument("linear_path"), completed=True,
-        ), ops)
+        return Model(
+            Architecture(
+                schema.width,
+                latent_dim,
+                chosen.argument("hidden"),
+                chosen.decoder_hidden,
+                chosen.argument("activation"),
+                schema.likelihood(),
+                missing=True,
+                linear_path=chosen.argument("linear_path"),
+                completed=True,
+            ),
+            ops,
+        )
 
     def _trial(self, model: Model, settings, x, x_valid) -> np.ndarray:
         """The ELBO of the rows held out, (M,), after a short training; minus infinity where it is not finite."""
@@ -111,7 +126,9 @@ class TablePreparation:
 
 
 def _with_observed_columns(x: np.ndarray, training: np.ndarray, held_out: np.ndarray):
-    """The two parts of the rows of x (N, D), where every column that is observed in two rows or more is so in two rows to train on."""
+    """The two parts of the rows of x (N, D), where every column that is observed in two rows or more is so in two
+    rows to train on.
+    """
     for column in range(x.shape[1]):
         observed = ~np.isnan(x[:, column])
         lacking = min(2, int(observed.sum())) - int(observed[training].sum())

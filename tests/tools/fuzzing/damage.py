@@ -1,7 +1,7 @@
 """Damage to a file: of its bytes, or of what they mean, with checksums and digests that were made right again.
 
-``damaged(rng, kind, data)`` gives ``(bytes, mended)``. mended: whether some checksum or digest was made right, so that other numbers
-than the honest ones are no loss that could be noticed.
+``damaged(rng, kind, data)`` gives ``(bytes, mended)``. mended: whether some checksum or digest was made right, so that
+other numbers than the honest ones are no loss that could be noticed.
 """
 
 from __future__ import annotations
@@ -19,25 +19,185 @@ import numpy as np
 
 WHOLE = (0, 1, 2, 3, 7, 8, 127, 128, 255, 256, 32767, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1)
 VALUES = (
-    None, True, False, 0, 1, -1, 2, 3, 10**6, 10**9, 10**15, 2**63, 10**30, 0.5, -0.5, 1e-300, 1e300, 1e-45, float("nan"), float("inf"),
-    "", "a", "float64", "gaussian_decoder", "\x1b[31m\x07", "x" * 2000, "\ud800", "é", "nan", [], [[]], {}, {"name": "table"},
-    {"name": "gaussian", "sd": 1e-30}, [1] * 3000, [[[[[[[[[[[[[]]]]]]]]]]]]], ["a", "a"], [1, 2, 3], {"": None},
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2,
+    3,
+    10**6,
+    10**9,
+    10**15,
+    2**63,
+    10**30,
+    0.5,
+    -0.5,
+    1e-300,
+    1e300,
+    1e-45,
+    float("nan"),
+    float("inf"),
+    "",
+    "a",
+    "float64",
+    "gaussian_decoder",
+    "\x1b[31m\x07",
+    "x" * 2000,
+    "\ud800",
+    "é",
+    "nan",
+    [],
+    [[]],
+    {},
+    {"name": "table"},
+    {"name": "gaussian", "sd": 1e-30},
+    [1] * 3000,
+    [[[[[[[[[[[[[]]]]]]]]]]]]],
+    ["a", "a"],
+    [1, 2, 3],
+    {"": None},
 )
 #: What the program itself could have written there.
 PLAUSIBLE = (
-    "relu", "tanh", "softplus", "identity", "bernoulli", "squared_error", "gaussian", "gaussian_one_variance", "gaussian_per_feature",
-    "gaussian_decoder", "student_t", "categorical", "poisson", "continuous_bernoulli", "rmsprop", "adam", "sgd", "elbo", "constant", "cosine",
-    "float32", "float64", "static", "dynamic", "none", "continuous", "positive", "counts", "binary", "labels", "0", "1", "interrupted",
-    0, 1, 2, 3, 4, 5, 6, 7, 12, 0.0, 1.0, 0.25, 0.999, 1e-9, 255.0, True, False, None, [], [4], [1, 1], ["a", "b"], [0.5, 0.5], [0, 1], [True, False],
-    {"name": "bernoulli"}, {"name": "gaussian_per_feature"}, {"name": "poisson"}, {"name": "categorical"}, {"name": "categorical", "sizes": [3, 3]},
-    {"name": "table", "columns": [["poisson", 3], ["student_t", 3]]}, {"name": "student_t", "df": 1.5}, {"name": "cyclic", "period": 1},
+    "relu",
+    "tanh",
+    "softplus",
+    "identity",
+    "bernoulli",
+    "squared_error",
+    "gaussian",
+    "gaussian_one_variance",
+    "gaussian_per_feature",
+    "gaussian_decoder",
+    "student_t",
+    "categorical",
+    "poisson",
+    "continuous_bernoulli",
+    "rmsprop",
+    "adam",
+    "sgd",
+    "elbo",
+    "constant",
+    "cosine",
+    "float32",
+    "float64",
+    "static",
+    "dynamic",
+    "none",
+    "continuous",
+    "positive",
+    "counts",
+    "binary",
+    "labels",
+    "0",
+    "1",
+    "interrupted",
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    12,
+    0.0,
+    1.0,
+    0.25,
+    0.999,
+    1e-9,
+    255.0,
+    True,
+    False,
+    None,
+    [],
+    [4],
+    [1, 1],
+    ["a", "b"],
+    [0.5, 0.5],
+    [0, 1],
+    [True, False],
+    {"name": "bernoulli"},
+    {"name": "gaussian_per_feature"},
+    {"name": "poisson"},
+    {"name": "categorical"},
+    {"name": "categorical", "sizes": [3, 3]},
+    {"name": "table", "columns": [["poisson", 3], ["student_t", 3]]},
+    {"name": "student_t", "df": 1.5},
+    {"name": "cyclic", "period": 1},
 )
 NUMBERS = (0.0, -0.0, 1.0, -1.0, 1e-45, 1e-30, 1e10, -1e10, 1e30, 3e38, -3e38, 1e300, np.nan, np.inf, -np.inf)
-DESCR = ("<f4", "<f8", ">f4", ">f8", "<f2", "|u1", "<i4", "<i8", "<c8", "|b1", "<U1", "|S3", "|O", "<M8[D]", "<f16", "[('a', '<f4')]", "'")
-SHAPES = ("()", "(0,)", "(1,)", "(3,)", "(-1,)", "(10**12,)", "(1000000000000,)", "(2, 3)", "(4294967296, 4294967296)", "3", "(3.0,)", "[3]")
+DESCR = (
+    "<f4",
+    "<f8",
+    ">f4",
+    ">f8",
+    "<f2",
+    "|u1",
+    "<i4",
+    "<i8",
+    "<c8",
+    "|b1",
+    "<U1",
+    "|S3",
+    "|O",
+    "<M8[D]",
+    "<f16",
+    "[('a', '<f4')]",
+    "'",
+)
+SHAPES = (
+    "()",
+    "(0,)",
+    "(1,)",
+    "(3,)",
+    "(-1,)",
+    "(10**12,)",
+    "(1000000000000,)",
+    "(2, 3)",
+    "(4294967296, 4294967296)",
+    "3",
+    "(3.0,)",
+    "[3]",
+)
 CELLS = (
-    "", "nan", "NA", "?", "inf", "-inf", "1e999", "1e-999", "-1", "0", "1_000", "²", "٣", "0x10", "a", '"', '""', '"a', 'a"b', "\x00", "\x1b[0m",
-    "1,5", "1;5", "\t", " ", "\r", "1" * 400, "x" * 200_000, "-0.0", "True", "None", "1e308", "2.5", "\ufeff1", "\u202e",
+    "",
+    "nan",
+    "NA",
+    "?",
+    "inf",
+    "-inf",
+    "1e999",
+    "1e-999",
+    "-1",
+    "0",
+    "1_000",
+    "²",
+    "٣",
+    "0x10",
+    "a",
+    '"',
+    '""',
+    '"a',
+    'a"b',
+    "\x00",
+    "\x1b[0m",
+    "1,5",
+    "1;5",
+    "\t",
+    " ",
+    "\r",
+    "1" * 400,
+    "x" * 200_000,
+    "-0.0",
+    "True",
+    "None",
+    "1e308",
+    "2.5",
+    "\ufeff1",
+    "\u202e",
 )
 
 
@@ -57,6 +217,7 @@ def _pick(rng, choices):
 
 
 # bytes
+
 
 def _places(kind: str, data: bytes) -> list[tuple[int, int]]:
     """Where the parts of a file lie: records of a zip, headers of arrays, the rest."""
@@ -84,21 +245,22 @@ def _bytes(rng, kind: str, data: bytes) -> bytes:
         case 4 | 5:
             width = _pick(rng, (2, 4, 8))
             value = _pick(rng, (*WHOLE, len(data), len(data) - 1, at, a))
-            out[at:at + width] = (value % 256**width).to_bytes(width, _pick(rng, ("little", "big")))
+            out[at : at + width] = (value % 256**width).to_bytes(width, _pick(rng, ("little", "big")))
         case 6:
-            del out[_pick(rng, (at, a, b)):]
+            del out[_pick(rng, (at, a, b)) :]
         case 7:
-            del out[at:at + int(rng.integers(1, 20))]
+            del out[at : at + int(rng.integers(1, 20))]
         case 8:
-            piece = out[at:at + int(rng.integers(1, 60))]
+            piece = out[at : at + int(rng.integers(1, 60))]
             to = int(rng.integers(len(out) + 1))
             out[to:to] = piece
         case 9:
-            out[at:at + 4] = bytes(rng.integers(0, 256, 4).tolist())
+            out[at : at + 4] = bytes(rng.integers(0, 256, 4).tolist())
     return bytes(out)
 
 
 # what an .npz means
+
 
 def _npz(rng, data: bytes, times: int) -> bytes:
     with zipfile.ZipFile(io.BytesIO(data)) as file:
@@ -136,7 +298,10 @@ def _member_list(rng, members, index):
         case 1 if members:
             members.append(members[index])
         case 2 if members:
-            members[index] = (_pick(rng, ("theta.npy", "x.npy", "y.npy", "", "../x.npy", "é.npy", "header.npy")), *members[index][1:])
+            members[index] = (
+                _pick(rng, ("theta.npy", "x.npy", "y.npy", "", "../x.npy", "é.npy", "header.npy")),
+                *members[index][1:],
+            )
         case 3:
             order = rng.permutation(len(members))
             members = [members[i] for i in order]
@@ -202,8 +367,25 @@ def _tokens(rng, text: bytes) -> bytes:
     if not found:
         return text
     token = _pick(rng, found)
-    new = _pick(rng, (b"", token[0] * 2, b"NaN", b"1e999", b"-Infinity", b"{", b"[" * 2000, b'"', b"9" * 5000, b"\xff", b"null", b"0x1", b"\\"))
-    return text[:token.start()] + new + text[token.end():]
+    new = _pick(
+        rng,
+        (
+            b"",
+            token[0] * 2,
+            b"NaN",
+            b"1e999",
+            b"-Infinity",
+            b"{",
+            b"[" * 2000,
+            b'"',
+            b"9" * 5000,
+            b"\xff",
+            b"null",
+            b"0x1",
+            b"\\",
+        ),
+    )
+    return text[: token.start()] + new + text[token.end() :]
 
 
 def _change_alike(rng, content) -> None:
@@ -222,7 +404,11 @@ def _change_alike(rng, content) -> None:
         return
     key = _pick(rng, sorted(found))
     old = found[key][0][key]
-    values = PLAUSIBLE if type(old) not in (int, float) or rng.random() < 0.3 else (old + 1, max(0, old - 1), old * 2, old / 2, old * 100, -old)
+    values = (
+        PLAUSIBLE
+        if type(old) not in (int, float) or rng.random() < 0.3
+        else (old + 1, max(0, old - 1), old * 2, old / 2, old * 100, -old)
+    )
     new = _pick(rng, values)
     for inside in found[key]:
         inside[key] = new
@@ -280,7 +466,18 @@ def _npy(rng, body: bytes) -> bytes:
                     raw[int(rng.integers(len(raw)))] = int(rng.integers(256))
                 array = np.frombuffer(bytes(raw), array.dtype).reshape(array.shape)
             case 4:
-                array = _pick(rng, (array[:-1], np.concatenate([array, array]), array[None], array.reshape(-1), array[:0], array.T, array[0]))
+                array = _pick(
+                    rng,
+                    (
+                        array[:-1],
+                        np.concatenate([array, array]),
+                        array[None],
+                        array.reshape(-1),
+                        array[:0],
+                        array.T,
+                        array[0],
+                    ),
+                )
             case 5:
                 array = array.astype(_pick(rng, ("<f4", "<f8", ">f4", "<i4", "|u1", "<f2")))
     return _array(array)
@@ -302,7 +499,7 @@ def _npy_header(rng, body: bytes) -> bytes:
                 raw[int(rng.integers(len(raw)))] = int(rng.integers(256))
             text = raw.decode("latin-1")
         case 4:
-            return body[:int(rng.integers(len(body) + 1))] if body else body
+            return body[: int(rng.integers(len(body) + 1))] if body else body
     coded = text.encode("latin-1", "replace")
     return body[:8] + struct.pack("<H", len(coded) % 65536) + coded + rest
 
@@ -314,6 +511,7 @@ def _npy_file(rng, data: bytes, times: int) -> bytes:
 
 
 # text, gzip, idx
+
 
 def _csv(rng, data: bytes, times: int) -> bytes:
     for _ in range(times):
@@ -335,7 +533,19 @@ def _csv(rng, data: bytes, times: int) -> bytes:
                 rows[row][column] = bytes(rng.integers(0, 256, 3).tolist())
             case 8:
                 data = b"\n".join(map(b",".join, rows))
-                data = data.replace(*_pick(rng, ((b",", b";"), (b",", b"\t"), (b",", b" "), (b"\n", b"\r\n"), (b"\n", b"\r"), (b"\n", b"\x00\n"))))
+                data = data.replace(
+                    *_pick(
+                        rng,
+                        (
+                            (b",", b";"),
+                            (b",", b"\t"),
+                            (b",", b" "),
+                            (b"\n", b"\r\n"),
+                            (b"\n", b"\r"),
+                            (b"\n", b"\x00\n"),
+                        ),
+                    )
+                )
                 continue
         data = b"\n".join(map(b",".join, rows))
     return data
@@ -345,7 +555,7 @@ def _gz(rng, data: bytes, times: int) -> bytes:
     body = gzip.decompress(data)
     match int(rng.integers(4)):
         case 0:
-            return gzip.compress(body[:len(body) // 2]) + gzip.compress(body[len(body) // 2:])
+            return gzip.compress(body[: len(body) // 2]) + gzip.compress(body[len(body) // 2 :])
         case 1:
             return gzip.compress(body + bytes(_pick(rng, (1, 1000, 50 * 10**6))), 1)
         case 2:

@@ -30,8 +30,8 @@ from npvae.training.checkpoint import inspect_checkpoint
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file: how it is loaded, and what is done with it, which gives numbers. ``sealed``: whether its own checksums cover
-    its numbers."""
+    """A kind of file: how it is loaded, and what is done with it, which gives numbers. ``sealed``: whether its own
+    checksums cover its numbers."""
 
     load: object
     use: object
@@ -42,7 +42,11 @@ def rows(count: int = 40, columns: int = 6) -> np.ndarray:
     """Grey values of two kinds of rows."""
     rng = np.random.default_rng(3)
     kind = rng.integers(0, 2, count)[:, None]
-    return np.clip(0.5 + 0.4 * (2 * kind - 1) * np.sign(np.arange(columns) - 2.5) + 0.05 * rng.standard_normal((count, columns)), 0, 1)
+    return np.clip(
+        0.5 + 0.4 * (2 * kind - 1) * np.sign(np.arange(columns) - 2.5) + 0.05 * rng.standard_normal((count, columns)),
+        0,
+        1,
+    )
 
 
 def classes(count: int = 40) -> np.ndarray:
@@ -66,10 +70,23 @@ def table(count: int = 40) -> np.ndarray:
 
 #: The honest files, in the order in which they are damaged.
 KINDS = (
-    "vae.npz", "vae-table.npz", "m2.npz", "m1.npz", "m1+m2.npz", "imputer.npz", "checkpoint.npz", "checkpoint-m2.npz",
-    "checkpoint-imputer.npz", "x.npy", "x.npz", "packed.npz", "x.csv", "table.csv", "images.gz", "labels.idx",
+    "vae.npz",
+    "vae-table.npz",
+    "m2.npz",
+    "m1.npz",
+    "m1+m2.npz",
+    "imputer.npz",
+    "checkpoint.npz",
+    "checkpoint-m2.npz",
+    "checkpoint-imputer.npz",
+    "x.npy",
+    "x.npz",
+    "packed.npz",
+    "x.csv",
+    "table.csv",
+    "images.gz",
+    "labels.idx",
 )
-
 
 
 def form_of(name: str) -> str:
@@ -99,8 +116,12 @@ GOES_ON = "numba" if importlib.util.find_spec("numba") else "numpy"
 
 
 def checkpointed(backend: str) -> VAE:
-    """The run that is gone on with: early stopping and Adam, so that there are all arrays that a checkpoint may have."""
-    return VAE(**{**SMALL, "epochs": 3, "backend": backend}, threads=1, optimizer="adam", validation_fraction=0.25, patience=9)
+    """The run that is gone on with: early stopping and Adam, so that there are all arrays that a checkpoint may
+    have.
+    """
+    return VAE(
+        **{**SMALL, "epochs": 3, "backend": backend}, threads=1, optimizer="adam", validation_fraction=0.25, patience=9
+    )
 
 
 def m2(features=None, **changes) -> SemiSupervisedVAE:
@@ -110,11 +131,23 @@ def m2(features=None, **changes) -> SemiSupervisedVAE:
 
 def imputer_of_two(backend: str) -> TableImputer:
     """The run of an imputer that is gone on with."""
-    return TableImputer(members=2, epochs=2, every=1, hidden=(4,), random_state=1, backend=backend, threads=1, samples=5, imputation_samples=10)
+    return TableImputer(
+        members=2,
+        epochs=2,
+        every=1,
+        hidden=(4,),
+        random_state=1,
+        backend=backend,
+        threads=1,
+        samples=5,
+        imputation_samples=10,
+    )
 
 
 def end_in_the_second_member(keeper, member, done=ImputerCheckpoint.done) -> None:
-    """In the place of what keeps a member: ends the run when the second would be done, so that its last epoch is what was kept."""
+    """In the place of what keeps a member: ends the run when the second would be done, so that its last epoch is
+    what was kept.
+    """
     if keeper._done:
         raise InterruptedError
     done(keeper, member)
@@ -125,12 +158,16 @@ def write_all(folder: Path, goes_on: str = GOES_ON) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     vae = VAE(**SMALL).fit(X)
     vae.save(folder / "vae.npz")
-    VAE(**SMALL, likelihood=MIXED, missing=True, linear_path=True, dtype="float64").fit(mixed_rows()).save(folder / "vae-table.npz")
+    VAE(**SMALL, likelihood=MIXED, missing=True, linear_path=True, dtype="float64").fit(mixed_rows()).save(
+        folder / "vae-table.npz"
+    )
     m2(standardize=True, class_prior="labels").fit(X, Y).save(folder / "m2.npz")
     wide = VAE(**{**SMALL, "epochs": 15, "learning_rate": 1e-2}).fit(X)
     LatentClassifier(wide).fit(X, Y).save(folder / "m1.npz")
     m2(wide).fit(X, Y).save(folder / "m1+m2.npz")
-    TableImputer(members=2, epochs=2, hidden=(4,), random_state=1, backend="numpy", imputation_samples=20).fit(TABLE).save(folder / "imputer.npz")
+    TableImputer(members=2, epochs=2, hidden=(4,), random_state=1, backend="numpy", imputation_samples=20).fit(
+        TABLE
+    ).save(folder / "imputer.npz")
     checkpointed(goes_on).fit(X, checkpoint=folder / "checkpoint.npz")
     m2(backend=goes_on, threads=1).fit(X, Y, checkpoint=folder / "checkpoint-m2.npz")
     with mock.patch.object(ImputerCheckpoint, "done", end_in_the_second_member), contextlib.suppress(InterruptedError):
@@ -138,19 +175,28 @@ def write_all(folder: Path, goes_on: str = GOES_ON) -> None:
     np.save(folder / "x.npy", X.astype("f4"))
     np.savez(folder / "x.npz", x=X, y=np.maximum(Y, 0))
     np.savez_compressed(folder / "packed.npz", x=X.astype("f4"), y=np.array(["a", "b"])[np.maximum(Y, 0)])
-    lines = [",".join(f"f{i}" for i in range(6)) + ",class"] + [",".join(map(repr, [*row.tolist(), int(y)])) for row, y in zip(X, Y, strict=True)]
+    lines = [",".join(f"f{i}" for i in range(6)) + ",class"] + [
+        ",".join(map(repr, [*row.tolist(), int(y)])) for row, y in zip(X, Y, strict=True)
+    ]
     (folder / "x.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     lines = ["a,b,c,d,e"] + [",".join("" if cell is None else str(cell) for cell in row) for row in TABLE]
     (folder / "table.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     images = np.random.default_rng(2).integers(0, 256, (5, 28, 28), dtype=np.uint8)
-    (folder / "images.gz").write_bytes(gzip.compress(b"\0\0\x08\x03" + struct.pack(">III", 5, 28, 28) + images.tobytes(), mtime=0))
+    (folder / "images.gz").write_bytes(
+        gzip.compress(b"\0\0\x08\x03" + struct.pack(">III", 5, 28, 28) + images.tobytes(), mtime=0)
+    )
     (folder / "labels.idx").write_bytes(b"\0\0\x08\x01" + struct.pack(">I", 5) + bytes([0, 9, 3, 3, 1]))
 
 
 def use_vae(vae) -> list:
     """What a VAE is for."""
     x = X if vae.theta_.dtype == np.float32 else mixed_rows()
-    numbers = [*vae.encode(x[:5]), vae.sample(2, mean=False), vae.reconstruct(x[:3]), vae.score_samples(x[:3], samples=4)]
+    numbers = [
+        *vae.encode(x[:5]),
+        vae.sample(2, mean=False),
+        vae.reconstruct(x[:3]),
+        vae.score_samples(x[:3], samples=4),
+    ]
     numbers.append(vae.impute(with_holes(x), method="single_pass").mean)
     describe(vae, vae.model_)
     return [*numbers, vae.theta_, np.array(vae.history_.get("loss", []), float)]
@@ -163,7 +209,13 @@ def describe(estimator, model) -> None:
 
 def use_m2(model) -> list:
     """What a semi-supervised VAE is for."""
-    numbers = [model.predict_proba(X[:5]), *model.encode(X[:5]), model.transform(X[:5]), model.sample(n=3, mean=False), model.analogies(X[:2])]
+    numbers = [
+        model.predict_proba(X[:5]),
+        *model.encode(X[:5]),
+        model.transform(X[:5]),
+        model.sample(n=3, mean=False),
+        model.analogies(X[:2]),
+    ]
     model.predict(X[:5])
     describe(model, model.model_)
     return [*numbers, model.theta_, np.array(model.history_.get("loss", []), float)]
@@ -180,12 +232,18 @@ def use_imputer(imputer) -> list:
     """What an imputer is for."""
     found = imputer.impute(TABLE[:6], draws=2)
     describe(imputer, imputer.members_[0].model)
+
     def numbers(table):
         """Floats, and whole numbers that were filled in."""
-        return np.array([
-            [float(cell) if type(cell) is float or (type(cell) is int and gone) else 0.0 for cell, gone in zip(*both, strict=True)]
-            for both in zip(table, found.filled_in, strict=True)
-        ])
+        return np.array(
+            [
+                [
+                    float(cell) if type(cell) is float or (type(cell) is int and gone) else 0.0
+                    for cell, gone in zip(*both, strict=True)
+                ]
+                for both in zip(table, found.filled_in, strict=True)
+            ]
+        )
 
     return [numbers(table) for table in (found.filled, *found.draws)]
 
@@ -217,7 +275,9 @@ def use_imputers_checkpoint(loaded) -> list:
     """The run that goes on."""
     path, backend = loaded
     imputer = imputer_of_two(backend).fit(TABLE, checkpoint=path, resume="anyway")
-    return [array for member in imputer.members_ for array in (member.theta, member.normal.mean, member.normal.covariance)]
+    return [
+        array for member in imputer.members_ for array in (member.theta, member.normal.mean, member.normal.covariance)
+    ]
 
 
 def use_checkpoint(loaded) -> list:
@@ -271,7 +331,14 @@ def imputer_of_names() -> TableImputer:
     """An imputer of the table with names."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        small = {"members": 1, "epochs": 1, "hidden": (4,), "random_state": 1, "backend": "numpy", "imputation_samples": 10}
+        small = {
+            "members": 1,
+            "epochs": 1,
+            "hidden": (4,),
+            "random_state": 1,
+            "backend": "numpy",
+            "imputation_samples": 10,
+        }
         return TableImputer(**small).fit(Named())
 
 

@@ -1,7 +1,7 @@
 """A process that tries damaged files one after the other and writes what became of each, a line of JSON a file.
 
-It is told on its standard input, one a line, the kind of a file that lies in its folder, and whether its numbers may differ from the
-honest one's, and answers on its standard output. It may die: whoever started it counts that.
+It is told on its standard input, one a line, the kind of a file that lies in its folder, and whether its numbers may
+differ from the honest one's, and answers on its standard output. It may die: whoever started it counts that.
 """
 
 from __future__ import annotations
@@ -61,9 +61,15 @@ def tried(kind, path: Path, expected: list, may_differ: bool) -> tuple[str, str]
     except BaseException:  # any other is a traceback
         return f"traceback at {stage}", traceback.format_exc()[-2000:]
     if not all(np.isfinite(array).all() for array in numbers) and any(np.isfinite(array).all() for array in expected):
-        if not all(np.isfinite(array).all() for array, honest_one in zip(numbers, expected, strict=False) if np.isfinite(honest_one).all()):
+        if not all(
+            np.isfinite(array).all()
+            for array, honest_one in zip(numbers, expected, strict=False)
+            if np.isfinite(honest_one).all()
+        ):
             return "not finite", ""
-    same = len(numbers) == len(expected) and all(np.array_equal(a, b, equal_nan=True) for a, b in zip(numbers, expected, strict=True))
+    same = len(numbers) == len(expected) and all(
+        np.array_equal(a, b, equal_nan=True) for a, b in zip(numbers, expected, strict=True)
+    )
     if not same and kind.sealed and not may_differ:
         return "silent loss", ""
     return ("used, same numbers" if same else "used, other numbers"), ""

@@ -40,8 +40,23 @@ def collect(tree: Path, state: Path, wanted: list[str] | None = None) -> None:
         variables["PYTHONPATH"] += os.pathsep + str(Path(__file__).parent / "children")
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "mutation.record", f"tests/{path.name}"],
-                cwd=tree, env=variables, capture_output=True, text=True, timeout=LIMIT, start_new_session=True,
+                [
+                    sys.executable,
+                    "-m",
+                    "pytest",
+                    "-q",
+                    "-p",
+                    "no:cacheprovider",
+                    "-p",
+                    "mutation.record",
+                    f"tests/{path.name}",
+                ],
+                cwd=tree,
+                env=variables,
+                capture_output=True,
+                text=True,
+                timeout=LIMIT,
+                start_new_session=True,
             )
         except subprocess.TimeoutExpired:
             print(f"{path.name}: more than {LIMIT} s", flush=True)
@@ -61,8 +76,8 @@ def _digest(path: Path) -> str:
 
 
 class Contexts:
-    """What was recorded, for the sources as they are now: unchanged lines keep their tests; a new or changed line has those of its
-    neighbours in the same piece of changes."""
+    """What was recorded, for the sources as they are now: unchanged lines keep their tests; a new or changed line has
+    those of its neighbours in the same piece of changes."""
 
     def __init__(self, tree: Path, state: Path) -> None:
         self._tests: dict[str, dict] = {}

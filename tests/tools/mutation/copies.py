@@ -14,7 +14,11 @@ def copy_tree(folder: Path) -> Path:
     """The files of the working tree that git knows or would add, copied into a new folder."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True, timeout=60,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     ).stdout
     shutil.rmtree(folder, ignore_errors=True)
     for name in filter(None, listed.split("\0")):
@@ -30,8 +34,11 @@ def environment(tree: Path, home: Path, **more: str) -> dict[str, str]:
     """The environment in which the copy is what ``import npvae`` finds, with a cache of machine code of its own."""
     tools = Path(__file__).resolve().parents[1]
     return {
-        **os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tree, tools))), "NPVAE_HOME": str(home),
-        "PYTHONDONTWRITEBYTECODE": "1", **more,
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, (tree, tools))),
+        "NPVAE_HOME": str(home),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **more,
     }
 
 

@@ -1,6 +1,7 @@
 """The kinds of one-line faults: for every place in a source, what another text in its place would be.
 
-Faults are kept out of what tests are not meant to pin down: docstrings, annotations, the words of messages, and imports.
+Faults are kept out of what tests are not meant to pin down: docstrings, annotations, the words of messages, and
+imports.
 """
 
 from __future__ import annotations
@@ -11,26 +12,89 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 COMPARISONS = {
-    ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">", ast.Eq: "!=", ast.NotEq: "==", ast.Is: "is not", ast.IsNot: "is",
-    ast.In: "not in", ast.NotIn: "in",
+    ast.Lt: "<=",
+    ast.LtE: "<",
+    ast.Gt: ">=",
+    ast.GtE: ">",
+    ast.Eq: "!=",
+    ast.NotEq: "==",
+    ast.Is: "is not",
+    ast.IsNot: "is",
+    ast.In: "not in",
+    ast.NotIn: "in",
 }
 ARITHMETIC = {
-    ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.FloorDiv: "*", ast.Mod: "//", ast.Pow: "*", ast.BitAnd: "|",
-    ast.BitOr: "&", ast.BitXor: "|", ast.LShift: ">>", ast.RShift: "<<",
+    ast.Add: "-",
+    ast.Sub: "+",
+    ast.Mult: "/",
+    ast.Div: "*",
+    ast.FloorDiv: "*",
+    ast.Mod: "//",
+    ast.Pow: "*",
+    ast.BitAnd: "|",
+    ast.BitOr: "&",
+    ast.BitXor: "|",
+    ast.LShift: ">>",
+    ast.RShift: "<<",
 }
 #: Functions and methods that are taken for each other.
 FUNCTIONS = {
-    "sum": "mean", "mean": "sum", "min": "max", "max": "min", "argmin": "argmax", "argmax": "argmin", "any": "all", "all": "any",
-    "floor": "ceil", "ceil": "floor", "std": "var", "var": "std", "zeros": "ones", "ones": "zeros", "minimum": "maximum",
-    "maximum": "minimum", "exp": "expm1", "log": "log1p", "log1p": "log", "expm1": "exp", "sort": "asarray", "round": "floor",
-    "cumsum": "asarray", "repeat": "tile", "tile": "repeat", "rint": "floor", "nanmean": "mean", "sqrt": "abs", "square": "abs",
-    "zeros_like": "ones_like", "startswith": "endswith", "lower": "upper", "less": "greater", "append": "count",
+    "sum": "mean",
+    "mean": "sum",
+    "min": "max",
+    "max": "min",
+    "argmin": "argmax",
+    "argmax": "argmin",
+    "any": "all",
+    "all": "any",
+    "floor": "ceil",
+    "ceil": "floor",
+    "std": "var",
+    "var": "std",
+    "zeros": "ones",
+    "ones": "zeros",
+    "minimum": "maximum",
+    "maximum": "minimum",
+    "exp": "expm1",
+    "log": "log1p",
+    "log1p": "log",
+    "expm1": "exp",
+    "sort": "asarray",
+    "round": "floor",
+    "cumsum": "asarray",
+    "repeat": "tile",
+    "tile": "repeat",
+    "rint": "floor",
+    "nanmean": "mean",
+    "sqrt": "abs",
+    "square": "abs",
+    "zeros_like": "ones_like",
+    "startswith": "endswith",
+    "lower": "upper",
+    "less": "greater",
+    "append": "count",
 }
 #: Functions of which the order of arguments is nothing to.
 SYMMETRIC = {
-    "min", "max", "minimum", "maximum", "add", "multiply", "array_equal", "zip", "hypot", "logaddexp",
-    "fadd", "mul", "fmul", "or_", "and_", "high",  # LLVM's operations, and the upper half of a product: kernels/
-    "identical", "row_dots", "_in_place",
+    "min",
+    "max",
+    "minimum",
+    "maximum",
+    "add",
+    "multiply",
+    "array_equal",
+    "zip",
+    "hypot",
+    "logaddexp",
+    "fadd",
+    "mul",
+    "fmul",
+    "or_",
+    "and_",
+    "high",  # LLVM's operations, and the upper half of a product: kernels/
+    "identical",
+    "row_dots",
+    "_in_place",
 }
 #: Functions that draw random numbers for a purpose, which is their second argument.
 DRAWS = {"normal", "uniform", "bernoulli", "permutation", "words", "Stream"}
@@ -52,7 +116,7 @@ class Fault:
         """The source with the fault in it."""
         lines = text.splitlines(keepends=True)
         line = lines[self.line - 1]
-        lines[self.line - 1] = line[:self.start] + self.new + line[self.end:]
+        lines[self.line - 1] = line[: self.start] + self.new + line[self.end :]
         return "".join(lines)
 
 
@@ -93,7 +157,7 @@ class _Finder(ast.NodeVisitor):
 
     def _text(self, node) -> str | None:
         span = self._span(node)
-        return None if span is None else self.lines[span[0] - 1][span[1]:span[2]]
+        return None if span is None else self.lines[span[0] - 1][span[1] : span[2]]
 
     def _replace(self, node, new: str | None, kind: str) -> None:
         span = self._span(node)
@@ -122,8 +186,11 @@ class _Finder(ast.NodeVisitor):
 
     def visit_FunctionDef(self, node) -> None:
         arguments = node.args
-        named = [*arguments.posonlyargs, *arguments.args][-len(arguments.defaults):] if arguments.defaults else []
-        for _, value in [*zip(named, arguments.defaults, strict=True), *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]:
+        named = [*arguments.posonlyargs, *arguments.args][-len(arguments.defaults) :] if arguments.defaults else []
+        for _, value in [
+            *zip(named, arguments.defaults, strict=True),
+            *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+        ]:
             if isinstance(value, ast.Constant):
                 for new in _other_constants(value.value):
                     self._replace(value, new, "default changed")
@@ -226,7 +293,9 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_BinOp(self, node) -> None:
-        texts = isinstance(node.left, (ast.JoinedStr, ast.Constant)) and isinstance(getattr(node.left, "value", ""), str)
+        texts = isinstance(node.left, (ast.JoinedStr, ast.Constant)) and isinstance(
+            getattr(node.left, "value", ""), str
+        )
         if type(node.op) in ARITHMETIC and not texts:
             self._between(node.left, node.right, ARITHMETIC[type(node.op)], "arithmetic")
             if isinstance(node.op, (ast.Add, ast.Sub, ast.Mult)):
@@ -278,10 +347,14 @@ class _Finder(ast.NodeVisitor):
         function = node.func
         name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
         if name in FUNCTIONS and self._text(function) is not None:
-            self._replace(function, self._text(function)[:-len(name)] + FUNCTIONS[name], "function")
+            self._replace(function, self._text(function)[: -len(name)] + FUNCTIONS[name], "function")
         for new in self._without_call(node, name):
             self._replace(node, new, "call removed")
-        if len(node.args) >= 2 and name not in SYMMETRIC and not any(isinstance(a, (ast.Starred, ast.JoinedStr)) for a in node.args[:2]):
+        if (
+            len(node.args) >= 2
+            and name not in SYMMETRIC
+            and not any(isinstance(a, (ast.Starred, ast.JoinedStr)) for a in node.args[:2])
+        ):
             self._swap(*node.args[:2], "arguments swapped")
         if name in DRAWS and len(node.args) >= 2:
             self._merge_draws(node)
@@ -311,7 +384,11 @@ class _Finder(ast.NodeVisitor):
         purpose = node.args[1]
         if isinstance(purpose, ast.Constant) and purpose.value in self.purposes:
             others = [each for each in self.purposes if each != purpose.value]
-            self._replace(purpose, repr(others[self.purposes.index(purpose.value) % len(others)]).replace("'", '"'), "draws merged")
+            self._replace(
+                purpose,
+                repr(others[self.purposes.index(purpose.value) % len(others)]).replace("'", '"'),
+                "draws merged",
+            )
         if self._text(node.args[0]) is not None:
             self._replace(node.args[0], "7", "draws merged")
         if len(node.args) > 2 and not isinstance(node.args[2], ast.Constant) and self._text(node.args[2]) is not None:
@@ -324,12 +401,12 @@ class _Finder(ast.NodeVisitor):
             return
         line, start, end = span
         text = self.lines[line - 1]
-        if text[end:end + 2] == ", ":
+        if text[end : end + 2] == ", ":
             self.found.append(Fault(line, start, end + 2, "", "keyword not forwarded"))
-        elif text[start - 2:start] == ", ":
+        elif text[start - 2 : start] == ", ":
             self.found.append(Fault(line, start - 2, end, "", "keyword not forwarded"))
         else:
-            self.found.append(Fault(line, start, end + (text[end:end + 1] == ","), "", "keyword not forwarded"))
+            self.found.append(Fault(line, start, end + (text[end : end + 1] == ","), "", "keyword not forwarded"))
 
     def _axis(self, keyword) -> None:
         if keyword.arg == "axis":
@@ -343,7 +420,7 @@ class _Finder(ast.NodeVisitor):
         if a is None or b is None or a[0] != b[0] or a[2] > b[1]:
             return
         line = self.lines[a[0] - 1]
-        texts, between = (line[a[1]:a[2]], line[b[1]:b[2]]), line[a[2]:b[1]]
+        texts, between = (line[a[1] : a[2]], line[b[1] : b[2]]), line[a[2] : b[1]]
         if texts[0] != texts[1]:
             self.found.append(Fault(a[0], a[1], b[2], texts[1] + between + texts[0], kind))
 

@@ -17,8 +17,22 @@ from mutation.operators import Fault, faults, is_readable
 LONGEST = 150.0
 #: Files of kernels/ that Numba compiles: what they do at run time executes no line of Python.
 COMPILED = {
-    "arithmetic", "bodies", "division", "elementary", "gemm", "importance_weighted", "loops", "packing", "philox", "program", "sizes",
-    "threads", "tiles", "training", "update", "vector",
+    "arithmetic",
+    "bodies",
+    "division",
+    "elementary",
+    "gemm",
+    "importance_weighted",
+    "loops",
+    "packing",
+    "philox",
+    "program",
+    "sizes",
+    "threads",
+    "tiles",
+    "training",
+    "update",
+    "vector",
 }
 #: What the tests of compiled code are called.
 OF_COMPILED = re.compile(r"test_kernels_|test_numba_|test_products|test_worker_pool")
@@ -53,13 +67,17 @@ def purposes(tree: Path) -> tuple[str, ...]:
     for node in ast.parse((tree / "npvae" / "random.py").read_text()).body:
         targets = getattr(node, "targets", [getattr(node, "target", None)])
         if any(getattr(target, "id", "") == "PURPOSES" for target in targets):
-            return tuple(each.value for each in ast.walk(node.value) if isinstance(each, ast.Constant) and isinstance(each.value, str))
+            return tuple(
+                each.value
+                for each in ast.walk(node.value)
+                if isinstance(each, ast.Constant) and isinstance(each.value, str)
+            )
     return ()
 
 
 def sample(tree: Path, seed: int, count: int, pattern: str = "") -> list[Mutant]:
-    """``count`` mutants, no two of one line: as many of every folder, and in a folder of every kind a share that grows with the
-    square root of how many there are. pattern: a regular expression of paths, where not all are wanted."""
+    """``count`` mutants, no two of one line: as many of every folder, and in a folder of every kind a share that grows
+    with the square root of how many there are. pattern: a regular expression of paths, where not all are wanted."""
     generator, known = random.Random(seed), purposes(tree)
     texts = {name: (tree / name).read_text() for name in sources(tree) if re.search(pattern, name)}
     folders: dict[str, dict[str, list]] = defaultdict(lambda: defaultdict(list))
@@ -79,7 +97,9 @@ def sample(tree: Path, seed: int, count: int, pattern: str = "") -> list[Mutant]
             path, fault = generator.choice(kinds[generator.choices(kind_names, weights)[0]])
             if (path, fault.line) not in taken and is_readable(fault, texts[path]):
                 taken.add((path, fault.line))
-                before, after = (text.splitlines()[fault.line - 1].strip() for text in (texts[path], fault.applied(texts[path])))
+                before, after = (
+                    text.splitlines()[fault.line - 1].strip() for text in (texts[path], fault.applied(texts[path]))
+                )
                 chosen.append(Mutant(path, fault, before, after))
                 left -= 1
     generator.shuffle(chosen)  # so that the first hundred are a sample too
@@ -94,15 +114,19 @@ class Sources:
         self.trees = {name: ast.parse(text) for name, text in self.texts.items()}
 
     def statement(self, path: str, line: int) -> tuple[list[int], bool, tuple[str, ...]]:
-        """Of the innermost statement around a line: its lines, or those of its head; whether it runs as the module is imported; the
-        names that it defines, if it does."""
+        """Of the innermost statement around a line: its lines, or those of its head; whether it runs as the module is
+        imported; the names that it defines, if it does."""
         best, inside = None, False
         stack = [(self.trees[path], False)]
         while stack:
             node, in_function = stack.pop()
             for child in ast.iter_child_nodes(node):
                 function = in_function or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-                start = min([child.lineno, *(d.lineno for d in getattr(child, "decorator_list", []))]) if hasattr(child, "lineno") else None
+                start = (
+                    min([child.lineno, *(d.lineno for d in getattr(child, "decorator_list", []))])
+                    if hasattr(child, "lineno")
+                    else None
+                )
                 if isinstance(child, ast.stmt) and start <= line <= child.end_lineno:
                     best, inside = child, in_function
                 stack.append((child, function))
@@ -115,18 +139,26 @@ class Sources:
             return list(range(best.lineno, best.end_lineno + 1)), False, ()
         last = body[0].lineno - 1 if isinstance(body, list) and body else best.end_lineno
         names = tuple(
-            each.id for target in getattr(best, "targets", [getattr(best, "target", None)]) if target is not None
-            for each in ast.walk(target) if isinstance(each, ast.Name)
+            each.id
+            for target in getattr(best, "targets", [getattr(best, "target", None)])
+            if target is not None
+            for each in ast.walk(target)
+            if isinstance(each, ast.Name)
         )
         return list(range(best.lineno, max(last, line) + 1)), not inside, names
 
     def function(self, path: str, line: int) -> list[int]:
         """The lines of the innermost function around a line."""
         around = [
-            node for node in ast.walk(self.trees[path])
+            node
+            for node in ast.walk(self.trees[path])
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.lineno <= line <= node.end_lineno
         ]
-        return [] if not around else list(range(max(node.lineno for node in around) + 1, min(node.end_lineno for node in around) + 1))
+        return (
+            []
+            if not around
+            else list(range(max(node.lineno for node in around) + 1, min(node.end_lineno for node in around) + 1))
+        )
 
     def users(self, names: tuple[str, ...]) -> dict[str, list[int]]:
         """The lines of functions, by file, in which one of the names stands."""
@@ -135,7 +167,9 @@ class Sources:
             if not any(name in self.texts[path] for name in names):
                 continue
             for node in ast.walk(tree):
-                if isinstance(node, (ast.Name, ast.Attribute)) and (getattr(node, "id", None) in names or getattr(node, "attr", None) in names):
+                if isinstance(node, (ast.Name, ast.Attribute)) and (
+                    getattr(node, "id", None) in names or getattr(node, "attr", None) in names
+                ):
                     lines, at_import, _ = self.statement(path, node.lineno)
                     if not at_import:
                         found.setdefault(path, []).extend(lines)
@@ -157,7 +191,9 @@ def tests_of(mutant: Mutant, known: Sources, contexts) -> tuple[list[str], str]:
         if tests:
             return fastest(tests, contexts), "line"
         # No test is known to execute it, or none since it was changed: those of its function, or else of its file.
-        return fastest(contexts.of_lines(path, known.function(path, line)) or contexts.of_lines(path, None), contexts), "neighbours"
+        return fastest(
+            contexts.of_lines(path, known.function(path, line)) or contexts.of_lines(path, None), contexts
+        ), "neighbours"
     # It runs in every process that imports the module; what matters is who uses what it defines.
     tests: set[str] = set()
     for user, at in known.users(names).items() if names else ():
@@ -168,7 +204,9 @@ def tests_of(mutant: Mutant, known: Sources, contexts) -> tuple[list[str], str]:
 
 
 def fastest(tests: set[str], contexts, longest: float = LONGEST) -> list[str]:
-    """Files of tests that take little in all first; of each file the quickest tests first; all together not longer than that."""
+    """Files of tests that take little in all first; of each file the quickest tests first; all together not longer
+    than that.
+    """
     chosen, seconds = [], 0.0
     for test in sorted(tests, key=lambda name: (contexts.seconds(name), name)):
         if chosen and seconds + contexts.seconds(test) > longest:
@@ -178,4 +216,8 @@ def fastest(tests: set[str], contexts, longest: float = LONGEST) -> list[str]:
     files: dict[str, list[str]] = defaultdict(list)
     for test in chosen:
         files[test.partition("::")[0]].append(test)
-    return [test for _, tests in sorted(files.items(), key=lambda item: sum(map(contexts.seconds, item[1]))) for test in tests]
+    return [
+        test
+        for _, tests in sorted(files.items(), key=lambda item: sum(map(contexts.seconds, item[1])))
+        for test in tests
+    ]

@@ -1,7 +1,7 @@
 """A pytest plugin that writes which lines of npvae each test executes, how long it takes, and whether it passes.
 
-Loaded by ``-p mutation.record`` before anything of npvae is imported. Lines that run while modules are imported belong to no test.
-``MUTATION_RECORD`` names the .json to write, ``MUTATION_TREE`` the tree.
+Loaded by ``-p mutation.record`` before anything of npvae is imported. Lines that run while modules are imported belong
+to no test. ``MUTATION_RECORD`` names the .json to write, ``MUTATION_TREE`` the tree.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OUT, TREE = Path(os.environ["MUTATION_RECORD"]), Path(os.environ["MUTATION_TREE"
 CHILDREN = OUT.with_suffix(".children")
 
 _coverage = coverage.Coverage(
-    data_file=str(OUT.with_suffix(".coverage")), source=[str(TREE / "npvae"), str(TREE / "kernels")], config_file=False,
+    data_file=str(OUT.with_suffix(".coverage")), source=[str(TREE / "npvae"), str(TREE / "kernels")], config_file=False
 )
 _coverage.start()
 _tests: dict[str, dict] = {}
@@ -26,7 +26,9 @@ _started = 0.0
 
 
 def settings_of_children() -> str:
-    """The configuration file of coverage in the processes that tests start: each writes a file, in the context of its test."""
+    """The configuration file of coverage in the processes that tests start: each writes a file, in the context of
+    its test.
+    """
     CHILDREN.mkdir(parents=True, exist_ok=True)
     path = CHILDREN / "coverage.ini"
     path.write_text(

@@ -1,4 +1,5 @@
-"""Running tests on a copy with a fault in it: each time in a process forked from one that has imported what npvae imports.
+"""Running tests on a copy with a fault in it: each time in a process forked from one that has imported what npvae
+imports.
 
 A test that runs much longer than it did while it was recorded counts as hanging: a fault may make a loop endless.
 """
@@ -18,7 +19,8 @@ import pytest
 
 from mutation.copies import environment
 
-#: The longest that the tests of one mutant may run, seconds; those that did not get their turn are left to the whole suite.
+#: The longest that the tests of one mutant may run, seconds; those that did not get their turn are left to the whole
+#: suite.
 LIMIT = 300.0
 #: A test hangs when it takes longer than this, and this many times what it took when it was recorded.
 PATIENCE, SLOWER = 60.0, 20.0
@@ -30,8 +32,18 @@ def preload() -> None:
     """Import what tests import beside npvae, once, before processes are forked."""
     import importlib
 
-    for name in ("numpy", "numpy.testing", "numpy.lib.format", "llvmlite.binding", "csv", "zipfile", "http.server", "matplotlib.figure",
-                 "sklearn.base", "autograd.numpy"):
+    for name in (
+        "numpy",
+        "numpy.testing",
+        "numpy.lib.format",
+        "llvmlite.binding",
+        "csv",
+        "zipfile",
+        "http.server",
+        "matplotlib.figure",
+        "sklearn.base",
+        "autograd.numpy",
+    ):
         try:
             importlib.import_module(name)
         except ImportError:
@@ -69,13 +81,15 @@ class Runner:
     def __init__(self, tree: Path, home: Path, scratch: Path, seconds_of) -> None:
         self.tree, self.home, self.scratch, self.seconds_of = tree, home, scratch, seconds_of
         self.sound: set[str] = set()  #: tests that passed without a fault
-        self.unsound: set[str] = set()  #: tests that failed without one, as some do in a forked process: they prove nothing
+        self.unsound: set[str] = (
+            set()
+        )  #: tests that failed without one, as some do in a forked process: they prove nothing
         self._clock = 0
         scratch.mkdir(parents=True, exist_ok=True)
 
     def verdict(self, mutant, tests: list[str], limit: float = LIMIT) -> dict:
-        """The verdict on a mutant: "killed" by a test, "timeout", "survived", or "unfinished" where the limit came first. The test
-        that kills it must pass without the fault."""
+        """The verdict on a mutant: "killed" by a test, "timeout", "survived", or "unfinished" where the limit came
+        first. The test that kills it must pass without the fault."""
         while True:
             tests = [test for test in tests if test not in self.unsound]
             if not tests:
@@ -96,7 +110,8 @@ class Runner:
         self._clock += 1
         try:
             path.write_text(mutant.fault.applied(text))
-            # A time of its own, so that no byte code of another mutant, written in the same second, is taken for this one's.
+            # A time of its own, so that no byte code of another mutant, written in the same second, is taken for this
+            # one's.
             os.utime(path, (times.st_atime, times.st_mtime + 10 * self._clock))
             return self.run(tests, limit, PATIENCE + (COMPILING if mutant.path.startswith("kernels/") else 0.0))
         finally:
@@ -106,11 +121,17 @@ class Runner:
                 program.unlink(missing_ok=True)
 
     def warm_up(self, kept: Path) -> None:
-        """Compile what the compiled backends need, and keep it, before any test waits for it; ``kept``: where others may have."""
+        """Compile what the compiled backends need, and keep it, before any test waits for it; ``kept``: where others
+        may have.
+        """
         kept.mkdir(parents=True, exist_ok=True)
         shutil.copytree(kept, self.home / "kernels", dirs_exist_ok=True)
         subprocess.run(
-            [sys.executable, "-m", "npvae", "warmup"], cwd=self.tree, env=environment(self.tree, self.home), capture_output=True, timeout=1200,
+            [sys.executable, "-m", "npvae", "warmup"],
+            cwd=self.tree,
+            env=environment(self.tree, self.home),
+            capture_output=True,
+            timeout=1200,
         )
         shutil.copytree(self.home / "kernels", kept, dirs_exist_ok=True)
 
@@ -147,7 +168,11 @@ class Runner:
         elif verdict is None:
             # 0: all passed; 5: none was found; anything else: it could not even be imported, or the process died.
             verdict = "survived" if code in (0, 5) else "killed"
-        by = failed[0] if failed else (ran[-1] if verdict == "timeout" and ran else ("" if verdict != "killed" else f"exit code {code}"))
+        by = (
+            failed[0]
+            if failed
+            else (ran[-1] if verdict == "timeout" and ran else ("" if verdict != "killed" else f"exit code {code}"))
+        )
         return {"verdict": verdict, "by": by, "ran": len(ran), "seconds": round(time.monotonic() - started, 1)}
 
     def _running(self, log: Path) -> str | None:
@@ -174,9 +199,12 @@ def _child(tree: Path, home: Path, tests, log: Path, out: Path) -> None:
         sys.path[:0] = [str(tree)]
         sys.dont_write_bytecode = True
         files = list(dict.fromkeys(test.partition("::")[0] for test in tests))
-        code = int(pytest.main(
-            ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", f"--basetemp={log.parent / 'tmp'}", *files], plugins=[Chosen(tests, log)]
-        ))
+        code = int(
+            pytest.main(
+                ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", f"--basetemp={log.parent / 'tmp'}", *files],
+                plugins=[Chosen(tests, log)],
+            )
+        )
     finally:
         os._exit(code)
 

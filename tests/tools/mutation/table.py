@@ -22,7 +22,9 @@ def table(results: Iterable[dict], equivalents: dict[str, str], of) -> str:
         row = counts[name]
         real = sum(row.values()) - row["equivalent"]
         rate = f"{100 * (row['killed'] + row['timeout']) / real:.0f} %" if real else "-"
-        lines.append(f"{name:<{width}} {sum(row.values()):>8}" + "".join(f"{row[c]:>11}" for c in columns) + f"{rate:>11}")
+        lines.append(
+            f"{name:<{width}} {sum(row.values()):>8}" + "".join(f"{row[c]:>11}" for c in columns) + f"{rate:>11}"
+        )
     return "\n".join(lines)
 
 
@@ -35,18 +37,25 @@ def survivors(results: Iterable[dict], equivalents: dict[str, str]) -> str:
             lines += [
                 f"{result['path']}:{result['line']}  {result['kind']}  ({result['ran']} tests ran, {result['how']})"
                 + (f"  equivalent: {reason}" if reason else ""),
-                f"  - {result['before']}", f"  + {result['after']}", f"  {result['name']}",
+                f"  - {result['before']}",
+                f"  + {result['after']}",
+                f"  {result['name']}",
             ]
     return "\n".join(lines)
 
 
 def report(results: list[dict], equivalents: dict[str, str]) -> str:
     """All of it."""
-    return "\n\n".join(filter(None, (
-        table(results, equivalents, lambda result: result["kind"]),
-        table(results, equivalents, lambda result: str(Path(result["path"]).parent)),
-        survivors(results, equivalents),
-    )))
+    return "\n\n".join(
+        filter(
+            None,
+            (
+                table(results, equivalents, lambda result: result["kind"]),
+                table(results, equivalents, lambda result: str(Path(result["path"]).parent)),
+                survivors(results, equivalents),
+            ),
+        )
+    )
 
 
 def _verdict(result: dict, equivalents: dict[str, str]) -> str:
