@@ -63,8 +63,8 @@ def likelihood_table(rows: int, samples: int = 5000) -> None:
     """Milliseconds a row of log p(x), beside its products."""
     from peak import gigaflops
 
-    from npvae import Architecture, Model, backend, evaluate, load_dataset
-    from npvae.evaluate.log_likelihood import AT_ONCE
+    from npvae import Architecture, Model, backend, evaluation, load_dataset
+    from npvae.evaluation.log_likelihood import AT_ONCE
 
     spec = BOUNDS["bound-1"]
     x = (load_dataset("mnist").x_test[:rows] > 127).astype(np.float32)
@@ -84,7 +84,7 @@ def likelihood_table(rows: int, samples: int = 5000) -> None:
         if backend.reason_against(name) is None:
             model = Model(Architecture(784, 50, (200, 200), activation="tanh"), backend.get(name))
             theta = model.initial_parameters(0)
-            runs[f"npvae, {name}"] = lambda model=model, theta=theta: evaluate.log_likelihood(
+            runs[f"npvae, {name}"] = lambda model=model, theta=theta: evaluation.log_likelihood(
                 model, theta, x, 0, samples
             )
     times = {name: [] for name in runs}

@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 
 from npvae import VAE, LatentClassifier, SemiSupervisedVAE, load_dataset
 from npvae.errors import PosteriorCollapseWarning
-from npvae.semisupervised.labels import balanced_choice
+from npvae.estimators.semisupervised.labels import balanced_choice
 
 STEPS = {
     "0.001, constant, 100": {"learning_rate": 1e-3, "schedule": "constant", "batch_size": 100},

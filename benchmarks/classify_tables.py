@@ -25,8 +25,8 @@ import numpy as np
 import pandas as pd
 
 from npvae import SemiSupervisedVAE
-from npvae.files import write_text_atomically
-from npvae.semisupervised.labels import balanced_choice
+from npvae.estimators.semisupervised.labels import balanced_choice
+from npvae.support.files import write_text_atomically
 
 TABLES, METHODS, LABELS = ("german", "wage", "oj", "cancer"), ("m2", "logistic", "boosting"), 100
 

@@ -16,18 +16,19 @@ import time
 
 import numpy as np
 
-from npvae import Architecture, Model, backend, load_dataset, optim
+from npvae import Architecture, Model, backend, load_dataset
+from npvae.mathematics import optimizers
 from npvae.training import TrainingSettings, steps, train
 from npvae.training.loop import initial_state
 
 OPTIMIZERS = {
-    "RMSprop": optim.RMSprop(),
-    "RMSprop, epsilon outside": optim.RMSprop(epsilon_inside=False),
-    "Adam": optim.Adam(),
+    "RMSprop": optimizers.RMSprop(),
+    "RMSprop, epsilon outside": optimizers.RMSprop(epsilon_inside=False),
+    "Adam": optimizers.Adam(),
 }
 
 
-class NeverFlushed(optim.RMSprop):
+class NeverFlushed(optimizers.RMSprop):
     """RMSprop with epsilon outside, and accumulators left to decay."""
 
     def flush_intervals(self) -> dict:

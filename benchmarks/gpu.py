@@ -60,7 +60,7 @@ def rates() -> dict[str, float]:
     """What this GPU can: microseconds of a launch in a graph, multiplications and additions and bytes a microsecond."""
     import cupy
 
-    from npvae.kernels.cuda import Kernels
+    from npvae.kernels.gpu.launch import Kernels
 
     empty, call = Kernels(cupy).function("advance", "float32"), cupy.zeros(64, cupy.int64)
     empty((1,), (1,), (call, np.int64(0)))

@@ -19,8 +19,10 @@ from pathlib import Path
 import autograd
 import numpy as np
 
-from npvae import Architecture, Model, backend, likelihoods, selfcheck, value_and_gradient
-from npvae.layers import activations
+from npvae import Architecture, Model, backend, value_and_gradient
+from npvae.gradcheck import own_gradients
+from npvae.mathematics import likelihoods
+from npvae.mathematics.layers import activations
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import autodiff  # noqa: E402  (the tests' independent forward)
@@ -28,7 +30,7 @@ import autodiff  # noqa: E402  (the tests' independent forward)
 
 def finite_differences() -> None:
     worst = {"finite differences": [], "directions": []}
-    for case in selfcheck.cases():
+    for case in own_gradients.cases():
         kind = "directions" if "full size" in case.title else "finite differences"
         worst[kind] += [(row.error, f"{case.title}: {row.name}") for row in case.check().rows]
     for kind, rows in worst.items():
@@ -47,7 +49,7 @@ def points():
     for architecture in [*architectures, Architecture(784, 2, (256,))]:
         model = Model(architecture, backend.get("numpy"))
         theta = model.initial_parameters(0, "float64") + 0.1 * rng.standard_normal(model.layout.size)
-        x = selfcheck.draw_data(architecture.likelihood, rng, 20, architecture.n_features)
+        x = own_gradients.draw_data(architecture.likelihood, rng, 20, architecture.n_features)
         yield model, theta, x, rng.standard_normal((20, architecture.latent_dim))
 
 

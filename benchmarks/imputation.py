@@ -50,7 +50,7 @@ from sklearn.impute import IterativeImputer, KNNImputer
 from synthetic import read
 
 from npvae import TableImputer
-from npvae.files import write_text_atomically
+from npvae.support.files import write_text_atomically
 
 UCI = Path(os.environ.get("NPVAE_DATA", "data")) / "uci"
 #: File, its delimiter (None for runs of spaces), lines before the data, columns.

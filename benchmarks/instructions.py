@@ -50,8 +50,8 @@ def count(dtype: str, features: str) -> dict[str, int]:
     from numba import njit
     from numba.core import config
 
-    from npvae.kernels import loops, program
-    from npvae.kernels.target import of_machine
+    from npvae.kernels.cpu import loops, program
+    from npvae.kernels.cpu.target import of_machine
 
     found, intrinsics = {}, {}
     compile_extra, make_intrinsic = loops.Part.compile_extra, loops.make_intrinsic

@@ -20,8 +20,8 @@ from peak import gigaflops
 from npvae import backend
 from npvae.backend.numba_ops import constants_of, plan_of
 from npvae.backend.products import fields
-from npvae.kernels import sizes
-from npvae.kernels.plan import Epilogue, Operation
+from npvae.kernels.cpu import sizes
+from npvae.kernels.cpu.plan import Epilogue, Operation
 
 ROWS = {"cache": 100, "memory": 20000}
 COLUMNS = 784

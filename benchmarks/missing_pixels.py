@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from npvae import VAE, Architecture, Model, TrainingSettings, backend, evaluate, load_dataset, train
-from npvae.impute.chains import chain_imputation
-from npvae.impute.methods import OnIncompleteRows
+from npvae import VAE, Architecture, Model, TrainingSettings, backend, evaluation, load_dataset, train
+from npvae.imputation.chains import chain_imputation
+from npvae.imputation.methods import OnIncompleteRows
 from npvae.training import TrainingState
 
 #: Of z, for log-likelihoods.
@@ -132,7 +132,7 @@ def log_likelihood_of_observed(vae, given, samples) -> float:
     found = chain_imputation(model, theta, given, start, 0, metropolis=False, steps=20, warm_up=20)
     rows = np.concatenate([given, found.mean.astype(np.float32)], axis=1)
     asked = OnIncompleteRows(model.architecture, model.ops)
-    return evaluate.log_likelihood(asked, theta, model.ops.asarray(rows), 0, samples).mean
+    return evaluation.log_likelihood(asked, theta, model.ops.asarray(rows), 0, samples).mean
 
 
 def half_of_the_pixels(x, test, options) -> None:
@@ -152,7 +152,7 @@ def half_of_the_pixels(x, test, options) -> None:
         model, theta = with_new_encoder(vae, x, options.threads)
         cells = (
             log_likelihood_of_observed(vae, given, SAMPLES),
-            evaluate.log_likelihood(model, theta, test, 0, SAMPLES).mean,
+            evaluation.log_likelihood(model, theta, test, 0, SAMPLES).mean,
             vae.log_likelihood(test, samples=SAMPLES).mean,
         )
         filled = vae.impute(given, method="importance").mean

@@ -8,10 +8,10 @@ import time
 import numpy as np
 from numba import int64, njit, types
 
-from npvae.kernels import library, vector
-from npvae.kernels.loops import Range, make_intrinsic
-from npvae.kernels.target import of_machine
-from npvae.kernels.vector import Vector, integer
+from npvae.kernels.cpu import library, vector
+from npvae.kernels.cpu.loops import Range, make_intrinsic
+from npvae.kernels.cpu.target import of_machine
+from npvae.kernels.cpu.vector import Vector, integer
 
 CHAINS = 12  #: independent sums: enough for two multiply-adds a cycle of latency 4, and few enough for the registers
 

@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 
 from npvae import VAE, LatentClassifier, SemiSupervisedVAE, load_dataset
-from npvae.files import write_text_atomically
-from npvae.semisupervised import features as latent_features
-from npvae.semisupervised import inference
-from npvae.semisupervised.labels import balanced_choice
+from npvae.estimators.semisupervised import features as latent_features
+from npvae.estimators.semisupervised import inference
+from npvae.estimators.semisupervised.labels import balanced_choice
+from npvae.support.files import write_text_atomically
 
 TRAINING_ROWS = 50_000
 #: Epochs at which the learning curve is taken.

@@ -25,9 +25,10 @@ import time
 
 import numpy as np
 
-from npvae import Architecture, Model, TrainingSettings, backend, load_dataset, random
+from npvae import Architecture, Model, TrainingSettings, backend, load_dataset
 from npvae.fused import trainer_for
-from npvae.optim import RMSprop
+from npvae.mathematics import random
+from npvae.mathematics.optimizers import RMSprop
 
 B, INPUTS, HIDDEN, LATENT = 100, 784, 256, 2
 EPOCH_STEPS = 40  # of the 4000 training digits; then the rows come again, in the same order

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from npvae import Architecture, Model, backend, evaluate, load_dataset
+from npvae import Architecture, Model, backend, evaluation, load_dataset
 
 
 def main() -> int:
@@ -64,7 +64,7 @@ def main() -> int:
     for name, layer in zip(names, layers, strict=True):
         model.views(theta)[f"{name}/W"][...] = layer.weight.detach().numpy().T
         model.views(theta)[f"{name}/b"][...] = layer.bias.detach().numpy()
-    found = evaluate.log_likelihood(model, theta, test, 0, samples=200)
+    found = evaluation.log_likelihood(model, theta, test, 0, samples=200)
     print(f"log p(x), 200 samples: {found.mean:.2f} +- {found.standard_error:.2f}")
     return 0
 

@@ -4,7 +4,8 @@ import argparse
 
 import numpy as np
 
-from npvae import Architecture, Model, backend, load_dataset, random, value_and_gradient
+from npvae import Architecture, Model, backend, load_dataset, value_and_gradient
+from npvae.mathematics import random
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--epochs", type=int, default=5)

@@ -1,6 +1,6 @@
 """Compiled kernels, installed as ``npvae.kernels``; they import nothing from the rest of npvae.
 
-On the CPU, one program for each dtype, compiled by Numba and kept as machine code:
+On the CPU (cpu/), one program for each dtype, compiled by Numba and kept as machine code:
 
     vector       expressions on vectors become machine instructions
     elementary   exp, log, tanh, ... on vectors
@@ -13,7 +13,7 @@ On the CPU, one program for each dtype, compiled by Numba and kept as machine co
     plan, sizes, target    what Python and compiled code must agree on
     library      compile, keep, load
 
-On a GPU, CUDA sources, compiled by CuPy on first use:
+On a GPU (gpu/), CUDA sources, compiled by CuPy on first use:
 
     device.cu            where a thread is; sums over a block
     activations.cu  latent.cu  likelihoods.cu  optimizers.cu  rows.cu    the operations, one kernel each
@@ -22,7 +22,7 @@ On a GPU, CUDA sources, compiled by CuPy on first use:
     step.cu              a training step as phases of tasks, which are in
                          step_forward.cu, step_backward.cu, step_update.cu, on step_records.cu
     steps_together.cu    many steps in one cooperative launch
-    cuda_plan            the records that Python and the sources share
-    cuda_sources         the sources as text, and the table of their kernels
-    cuda                 compile, check, launch
+    records              the records that Python and the sources share
+    sources              the sources as text, and the table of their kernels
+    launch               compile, check, launch
 """

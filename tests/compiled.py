@@ -17,8 +17,8 @@ if REASON is not None:
     pytest.skip(f"the compiled program cannot run here: {REASON}", allow_module_level=True)
 
 from npvae.backend import numba_ops
-from npvae.kernels import library
-from npvae.kernels.plan import Operation
+from npvae.kernels.cpu import library
+from npvae.kernels.cpu.plan import Operation
 
 DTYPES = ("float32", "float64")
 #: The functions of one number, in the order of the program's table.

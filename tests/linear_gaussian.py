@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from npvae.backend.base import Ops
-from npvae.model import Architecture, Model
+from npvae.mathematics.model import Architecture, Model
 
 VARIANCE = 0.3
 

@@ -9,7 +9,7 @@ from unittest import mock
 
 import numpy as np
 
-from npvae import random
+from npvae.mathematics import random
 
 PURPOSE_OF = {number: name for name, number in random.PURPOSES.items()}
 
@@ -36,7 +36,7 @@ def recorded():
             seed, purpose = (int(word) for word in state["key"])
             if size:
                 frame = sys._getframe(1)
-                while frame.f_code.co_filename.endswith("/npvae/random.py") or frame.f_code.co_name in (
+                while frame.f_code.co_filename.endswith("/npvae/mathematics/random.py") or frame.f_code.co_name in (
                     "<listcomp>",
                     "<genexpr>",
                 ):

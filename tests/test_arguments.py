@@ -15,21 +15,13 @@ import pytest
 from linear_gaussian import LinearGaussian
 from small import grey_rows, small_vae
 
-from npvae import (
-    VAE,
-    LatentClassifier,
-    SemiSupervisedVAE,
-    SoftmaxRegression,
-    TableImputer,
-    backend,
-    estimator_base,
-    fitted,
-    random,
-    registry,
-)
-from npvae.impute import chain_imputation, chains, methods
-from npvae.impute.imputation import Imputation
-from npvae.tables import imputer as imputer_module
+from npvae import VAE, LatentClassifier, SemiSupervisedVAE, SoftmaxRegression, TableImputer, backend
+from npvae.estimators import base, fitted
+from npvae.estimators.tables import imputer as imputer_module
+from npvae.imputation import chain_imputation, chains, methods
+from npvae.imputation.imputation import Imputation
+from npvae.mathematics import random
+from npvae.support import registry
 
 X = np.round(grey_rows(40), 3)
 Y = np.array([0, 1] * 10 + [-1] * 20)
@@ -69,17 +61,15 @@ def given_to_training(estimator, monkeypatch, *data, **more) -> Seen:
     with monkeypatch.context() as patch:
         seen = Seen(patch)
         patch.setattr(
-            estimator_base,
-            "train",
-            lambda model, settings, x, x_valid, *rest: seen.take_run(model, settings, x, x_valid),
+            base, "train", lambda model, settings, x, x_valid, *rest: seen.take_run(model, settings, x, x_valid)
         )
-        reporter = estimator_base.progress_reporter
+        reporter = base.progress_reporter
 
         def reported(verbose, epochs, state):
             seen.update({"progress.verbose": verbose, "progress.epochs": epochs})
             return reporter(False, epochs, state)
 
-        patch.setattr(estimator_base, "progress_reporter", reported)
+        patch.setattr(base, "progress_reporter", reported)
         estimator.fit(*data, **more)
     return seen
 
@@ -94,10 +84,10 @@ def architecture(**changes) -> dict:
 
 def config(kind: str, **arguments) -> dict:
     """The configuration of a choice with arguments."""
-    from npvae import kl_warmup, likelihoods, objectives, optim, schedules
+    from npvae.mathematics import kl_warmup, likelihoods, objectives, optimizers, schedules
 
     module = {
-        "optimizer": optim,
+        "optimizer": optimizers,
         "schedule": schedules,
         "objective": objectives,
         "likelihood": likelihoods,
@@ -488,7 +478,7 @@ def test_a_latent_classifier_s_own_vae(monkeypatch):
         made.update(vae.get_params())
         raise InterruptedError
 
-    from npvae.semisupervised import latent_classifier
+    from npvae.estimators.semisupervised import latent_classifier
 
     monkeypatch.setattr(latent_classifier.latent_features, "fitted", note)
     with pytest.raises(InterruptedError):
@@ -636,11 +626,11 @@ def test_importance_of_a_model_of_complete_rows_begins_with_twenty_steps_of_pseu
 
 
 def test_numbers_of_samples_and_draws_of_the_other_methods_arrive(monkeypatch):
-    from npvae import evaluate
+    from npvae import evaluation
 
     given = {}
     monkeypatch.setattr(
-        evaluate,
+        evaluation,
         "log_likelihood",
         lambda model, theta, x, seed, samples, **more: given.update({"seed": seed, "samples": samples, **more}),
     )
@@ -651,19 +641,21 @@ def test_numbers_of_samples_and_draws_of_the_other_methods_arrive(monkeypatch):
     del given["progress"]
     assert given == {"seed": FEATURES.seed_, "samples": 5000}
     monkeypatch.setattr(
-        evaluate, "log_likelihood", lambda model, theta, x, seed, samples, **more: SimpleNamespace(rows=(seed, samples))
+        evaluation,
+        "log_likelihood",
+        lambda model, theta, x, seed, samples, **more: SimpleNamespace(rows=(seed, samples)),
     )
     assert FEATURES.score_samples(X) == (FEATURES.seed_, 100) and FEATURES.score_samples(
         X, samples=7, random_state=5
     ) == (5, 7)
-    monkeypatch.setattr(evaluate, "elbo_rows", lambda model, theta, x, seed, draws: np.array([seed, draws]))
+    monkeypatch.setattr(evaluation, "elbo_rows", lambda model, theta, x, seed, draws: np.array([seed, draws]))
     assert FEATURES.elbo(X, draws=6, random_state=5) == 5.5 and FEATURES.elbo(X) == (FEATURES.seed_ + 1) / 2
 
 
 def test_bounds_of_json_that_a_class_checks():
     """Ten deep and a million values unless it says otherwise: what a file may hold without a reader drowning in it."""
     from npvae.errors import InputError
-    from npvae.fields import Anything
+    from npvae.support.fields import Anything
 
     def nested(depth: int):
         value = 1
@@ -689,7 +681,7 @@ MAYBE_FROM_1, MAYBE_FROM_0 = (
 ERROR = ([0.0, 2.0, None], [-1e-9, "0"])
 FROM_0, LAYERS = ([0, 0.0, 2.5], [-1e-9, None, "1"]), ([7, [], [5, 4]], [0, [0], "7", 2.5])
 HEADERS = {
-    "npvae.model_file:ARGUMENTS": {
+    "npvae.estimators.model_file:ARGUMENTS": {
         **dict.fromkeys(("latent_dim", "batch_size", "epochs", "patience", "threads"), MAYBE_FROM_1),
         "random_state": MAYBE_FROM_0,
         **dict.fromkeys(("beta", "min_delta", "alpha"), FROM_0),
@@ -718,7 +710,7 @@ HEADERS = {
         "classes": ([None, [1, "a", True]], [[1.5], "ab"]),
         "class_prior": ([None, "labels", [0.25, 1]], ["equal", [0.0], 3]),
     },
-    "npvae.model_file:declaration(__import__('npvae').VAE)": {
+    "npvae.estimators.model_file:declaration(__import__('npvae').VAE)": {
         "estimator": (["VAE"], ["SemiSupervisedVAE", None]),
         "seed": WHOLE_FROM_0,
         "sample_shape": ([[1], [2] * 32], [[], [0], [1] * 33, 6]),
@@ -737,12 +729,12 @@ HEADERS = {
         "trained_on": ([None, {"data": "digits", "label_column": None}], [{}, "digits"]),
         "parameters.latent_dim": MAYBE_FROM_1,
     },
-    "npvae.declared:CLASSES_OF_ARCHITECTURE": {
+    "npvae.training.declared:CLASSES_OF_ARCHITECTURE": {
         "n_classes": ([2, 3], [1, 2.0, None]),
         "classifier_hidden": ([[], [5]], [[0], 5]),
         "class_prior": ([[], [0.5, 1]], [[0.0], None]),
     },
-    "npvae.tables.imputer_file:DECLARATION": {
+    "npvae.estimators.tables.imputer_file:DECLARATION": {
         **dict.fromkeys(
             (f"parameters.{name}" for name in ("members", "samples", "batch_size", "patience", "imputation_samples")),
             WHOLE_FROM_1,
@@ -770,7 +762,7 @@ HEADERS = {
         "members.epoch": WHOLE_FROM_0,
         "schema": ([], [[]]),
     },
-    "npvae.tables.imputer_checkpoint:DECLARATION": {
+    "npvae.estimators.tables.imputer_checkpoint:DECLARATION": {
         **dict.fromkeys(
             (f"recipe.{name}" for name in ("latent_dim", "samples", "batch_size", "epochs", "every", "patience")),
             WHOLE_FROM_1,
@@ -803,20 +795,20 @@ HEADERS = {
             [dict.fromkeys(map(str, range(101)), "x"), {"a": "x" * 1001}, {"a": "\x1b"}],
         ),
     },
-    "npvae.semisupervised:LatentClassifier._declaration()": {
+    "npvae.estimators.semisupervised:LatentClassifier._declaration()": {
         "l2": ABOVE_0,
         "samples": WHOLE_FROM_0,
         "used_dimensions": ([[0], [3, 4]], [[], [-1]]),
         "estimator": (["LatentClassifier"], ["VAE"]),
         "classes": ([[1, 2], ["a", "b"], [True, False]], [[1], [], [1.5, 2.5]]),
     },
-    "npvae.semisupervised:SemiSupervisedVAE._more_header": {
+    "npvae.estimators.semisupervised:SemiSupervisedVAE._more_header": {
         "classes": ([[1, 2], ["a", "b"]], [[1], []]),
         "class_prior": ([[0.5], []], [[0.0], [-1.0]]),
         "features": ([None], [3]),
         "features.used_dimensions": ([[0], [3, 4]], [[], [-1]]),
     },
-    "npvae.tables.imputer_file:ColumnField._entries": {
+    "npvae.estimators.tables.imputer_file:ColumnField._entries": {
         "kind": (["continuous", "categorical"], ["other"]),
         "deviation": ABOVE_0,
         "mean": ([0.0, -1e300], [None, "1"]),
@@ -879,7 +871,7 @@ def test_bounds_of_headers(declaration):
 )
 def test_values_of_columns_in_files(kind, values, fits):
     from npvae.errors import InputError
-    from npvae.tables.imputer_file import ColumnField
+    from npvae.estimators.tables.imputer_file import ColumnField
 
     entry = {
         "name": "n",
@@ -918,6 +910,6 @@ def test_values_of_columns_in_files(kind, values, fits):
     ],
 )
 def test_what_a_covariance_is(covariance, fits):
-    from npvae.tables.imputer_file import _is_covariance
+    from npvae.estimators.tables.imputer_file import _is_covariance
 
     assert _is_covariance(np.array(covariance, float)) is fits

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import BACKENDS
 
-from npvae import backend, likelihoods, objectives, optim, random
+from npvae import backend
 from npvae.backend import bits, blas, buffers, products
 from npvae.backend.base import Ops
 from npvae.backend.buffers import SMALLEST_POOLED, BufferPool, SequencePool
@@ -23,10 +23,11 @@ from npvae.errors import InputTypeError, UnknownNameError
 from npvae.fused import program_fields
 from npvae.fused.memory import Memory
 from npvae.fused.numpy_step_ops import identical
-from npvae.kernels import sizes, target
-from npvae.layers import activations
-from npvae.model import Architecture, Model
-from npvae.selfcheck import draw_data
+from npvae.gradcheck.own_gradients import draw_data
+from npvae.kernels.cpu import sizes, target
+from npvae.mathematics import likelihoods, objectives, optimizers, random
+from npvae.mathematics.layers import activations
+from npvae.mathematics.model import Architecture, Model
 from npvae.training import TrainingSettings
 
 #: Empty, one, odd, just past a multiple of 32, large enough for pooled memory in both dtypes.
@@ -242,7 +243,7 @@ def test_tiny_numbers_are_flushed_in_place(ops, rng):
     the array is touched.
     """
     for dtype in ("float32", "float64"):
-        limit = np.dtype(dtype).type(optim.TINY)
+        limit = np.dtype(dtype).type(optimizers.TINY)
         below = np.nextafter(limit, np.dtype(dtype).type(0))
         kept = np.array([limit, -limit, 1.0, -3.0, np.nan, 0.0, np.inf], dtype)
         around = ops.asarray(np.tile(np.concatenate([kept, [below, -below, 1e-37]]).astype(dtype), 9))
@@ -675,7 +676,12 @@ def test_the_numbers_of_a_program():
         return Model(Architecture(6, 2, (3,), likelihood=likelihood), Ops(np))
 
     none = program_fields.constants(model_of("bernoulli"), None)
-    assert none == {"tiny": optim.TINY, "likelihood_scale": 1.0, "likelihood_factor": 1.0, "likelihood_constant": 0.0}
+    assert none == {
+        "tiny": optimizers.TINY,
+        "likelihood_scale": 1.0,
+        "likelihood_factor": 1.0,
+        "likelihood_constant": 0.0,
+    }
     gaussian = program_fields.constants(model_of({"name": "gaussian", "variance": 0.25}), None)
     constant = 3.0 * math.log(2 * math.pi * 0.25)
     assert (gaussian["likelihood_scale"], gaussian["likelihood_factor"]) == (4.0, 2.0)
@@ -683,11 +689,11 @@ def test_the_numbers_of_a_program():
     squared = program_fields.constants(model_of("squared_error"), None)
     assert [squared[f"likelihood_{name}"] for name in ("scale", "factor", "constant")] == [2.0, 1.0, 0.0]
     for optimizer, wanted in (
-        (optim.RMSprop(0.8, 1e-4), {"rho": 0.8, "epsilon": 1e-4}),
-        (optim.SGD(0.7), {"momentum": 0.7}),
-        (optim.Adam(0.8, 0.95, 1e-5), {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-5}),
+        (optimizers.RMSprop(0.8, 1e-4), {"rho": 0.8, "epsilon": 1e-4}),
+        (optimizers.SGD(0.7), {"momentum": 0.7}),
+        (optimizers.Adam(0.8, 0.95, 1e-5), {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-5}),
     ):
-        for clip_norm, longest in ((2.5, 2.5), (None, optim.LONGEST_GRADIENT)):
+        for clip_norm, longest in ((2.5, 2.5), (None, optimizers.LONGEST_GRADIENT)):
             found = program_fields.constants(
                 model_of("bernoulli"), TrainingSettings(seed=0, optimizer=optimizer, clip_norm=clip_norm)
             )
@@ -697,11 +703,11 @@ def test_the_numbers_of_a_program():
 def test_the_fields_and_rates_of_an_optimizer():
     codes = {"RMSPROP_INSIDE": 11, "RMSPROP_OUTSIDE": 12, "MOMENTUM": 13, "SGD": 14, "ADAM": 15}
     for optimizer, code, intervals in (
-        (optim.RMSprop(), 11, 0),
-        (optim.RMSprop(epsilon_inside=False), 12, 1),
-        (optim.SGD(0.5), 13, 1),
-        (optim.SGD(), 14, 0),
-        (optim.Adam(), 15, 2),
+        (optimizers.RMSprop(), 11, 0),
+        (optimizers.RMSprop(epsilon_inside=False), 12, 1),
+        (optimizers.SGD(0.5), 13, 1),
+        (optimizers.SGD(), 14, 0),
+        (optimizers.Adam(), 15, 2),
     ):
         for binarize in ("none", "dynamic"):
             fields = program_fields.settings_fields(
@@ -718,9 +724,9 @@ def test_the_fields_and_rates_of_an_optimizer():
                 "BINARIZE_PURPOSE": random.PURPOSES["binarize"] if binarize == "dynamic" else 0,
             }
     rates = [0.1, 0.2]
-    np.testing.assert_array_equal(program_fields.update_rates(optim.SGD(), rates, 3), [[0.1, 1.0], [0.2, 1.0]])
+    np.testing.assert_array_equal(program_fields.update_rates(optimizers.SGD(), rates, 3), [[0.1, 1.0], [0.2, 1.0]])
     wanted = [[rate / (1 - 0.8**step), 1 / math.sqrt(1 - 0.9**step)] for rate, step in ((0.1, 4), (0.2, 5))]
-    np.testing.assert_allclose(program_fields.update_rates(optim.Adam(0.8, 0.9), rates, 3), wanted, rtol=1e-14)
+    np.testing.assert_allclose(program_fields.update_rates(optimizers.Adam(0.8, 0.9), rates, 3), wanted, rtol=1e-14)
 
 
 def test_sums_by_their_names():

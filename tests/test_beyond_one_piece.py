@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import LatentClassifier, SemiSupervisedVAE, evaluate, random, report
+from npvae import LatentClassifier, SemiSupervisedVAE, evaluation
 from npvae.backend.base import Ops
-from npvae.model import Architecture, Model
-from npvae.summary import model_summary
+from npvae.evaluation import report
+from npvae.evaluation.summary import model_summary
+from npvae.mathematics import random
+from npvae.mathematics.model import Architecture, Model
 
 #: More than two pieces of a thousand, the last one short.
 ROWS = 2077
@@ -40,7 +42,7 @@ def test_encoding_decoding_and_rebuilding(vae, x):
 
 def test_draws_beyond_what_is_decoded_at_once(vae, monkeypatch):
     whole = vae.sample(300, mean=False)
-    monkeypatch.setattr("npvae.model.DECODED_AT_ONCE", 70)
+    monkeypatch.setattr("npvae.mathematics.model.DECODED_AT_ONCE", 70)
     np.testing.assert_array_equal(vae.sample(300, mean=False), whole)
 
 
@@ -53,14 +55,14 @@ def test_the_parts_of_the_elbo_are_means_over_all_rows(vae, x):
     p = vae.inverse_transform(z)
     nll = -np.sum(x * np.log(p) + (1 - x) * np.log1p(-p), axis=1)
     kl = 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar)
-    found = evaluate.evaluate_elbo(vae.model_, vae.theta_, x, 4)
+    found = evaluation.evaluate_elbo(vae.model_, vae.theta_, x, 4)
     close(found["reconstruction"], nll.mean())
     close(found["kl_per_dimension"], kl.mean(axis=0))
     close(found["kl"], kl.sum(axis=1).mean())
     close(found["elbo"], -(nll + kl.sum(axis=1)).mean())
     close(found["loss"], (nll + kl.sum(axis=1)).mean())
     assert found["active_units"] == (mu.var(axis=0) > 0.01).sum()
-    close(evaluate.elbo_rows(vae.model_, vae.theta_, x, 4), -(nll + kl.sum(axis=1)))
+    close(evaluation.elbo_rows(vae.model_, vae.theta_, x, 4), -(nll + kl.sum(axis=1)))
     close(vae.elbo(x, random_state=4), found["elbo"])
 
 

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from npvae import VAE, likelihoods, random
+from npvae import VAE
 from npvae.backend.base import Ops
 from npvae.errors import InputError
-from npvae.gradcheck import check_gradient
+from npvae.gradcheck.checker import check_gradient
+from npvae.mathematics import likelihoods, random
 
 OPS = Ops(np)
 ENDS = [(0.0, 1.0, 0.125), (-3.0, None, 0.5), (None, 7.0, 0.5), (None, None, 0.5)]

@@ -6,10 +6,10 @@ import pytest
 from npvae import TableImputer
 from npvae.cli import main
 from npvae.errors import InputError
-from npvae.progress import Stages, clock
-from npvae.tables import budget as budget_module
-from npvae.tables import imputer as imputer_module
-from npvae.tables.budget import Budget, is_good_enough
+from npvae.estimators.tables import budget as budget_module
+from npvae.estimators.tables import imputer as imputer_module
+from npvae.estimators.tables.budget import Budget, is_good_enough
+from npvae.support.progress import Stages, clock
 
 QUICK = {
     "members": 3,

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from npvae import TableImputer
+from npvae.data.tables.kinds import from_config
 from npvae.errors import InputError, ModelFileError
-from npvae.tables import TableImputation, calibration, imputer_file
-from npvae.tables.calibration import SHARES, scores_of_ends, scores_of_sets, share_of_draws, shrunk_quantiles
-from npvae.tables.kinds import from_config
+from npvae.estimators.tables import TableImputation, calibration, imputer_file
+from npvae.estimators.tables.calibration import SHARES, scores_of_ends, scores_of_sets, share_of_draws, shrunk_quantiles
 
 
 def test_scores_of_ends_are_ranks_and_ties_are_on_both_sides():

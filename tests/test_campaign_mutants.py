@@ -121,7 +121,7 @@ def write_plan(state: Path, seed: int, mutants: list[tuple[str, str, str]]) -> N
         start = lines[number].index(old)
         records.append(
             {
-                "path": "npvae/schedules.py",
+                "path": "npvae/mathematics/schedules.py",
                 "line": number + 1,
                 "start": start,
                 "end": start + len(old),

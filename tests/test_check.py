@@ -6,8 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from npvae import check
 from npvae.errors import InputError, InputTypeError, NonFiniteError, UnknownNameError
+from npvae.support import check
 
 
 def test_same_shape_names_the_one_that_differs():

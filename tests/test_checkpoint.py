@@ -16,9 +16,10 @@ import pytest
 import sealed
 from small import grey_rows, small_vae
 
-from npvae import VAE, TableImputer, preparation
+from npvae import VAE, TableImputer
 from npvae import backend as backends
 from npvae.errors import InputError, ModelFileError, ResumedElsewhereWarning, TrainingInterrupted
+from npvae.estimators import preparation
 from npvae.training import train
 from npvae.training.checkpoint import (
     Checkpointer,

@@ -21,7 +21,7 @@ from npvae import backend as backends
 from npvae.backend.numpy_ops import NumpyOps
 from npvae.cli import choices, main, train
 from npvae.errors import NonFiniteError, TrainingInterrupted
-from npvae.files import Stream
+from npvae.support.files import Stream
 
 QUICK = ["--epochs", "1", "--hidden", "8", "--batch-size", "500"]
 #: Beside it: the parameters are not finite after the first steps.

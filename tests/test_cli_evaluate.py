@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import VAE, load_dataset, optim, report
+from npvae import VAE, load_dataset
 from npvae.cli import main, parse, presets
 from npvae.errors import InputError
-from npvae.preparation import training_settings
+from npvae.estimators.preparation import training_settings
+from npvae.evaluation import report
+from npvae.mathematics import optimizers
 
 
 @pytest.fixture
@@ -160,7 +162,7 @@ def test_a_preset_is_a_run_that_can_start(name):
         options.epochs,
         options.batch_size,
     ) and settings.learning_rate == presets.PRESETS[name].options.get("learning_rate", 1e-3)
-    assert repr(settings.optimizer) == repr(optim.get(said.get("optimizer", "rmsprop")))
+    assert repr(settings.optimizer) == repr(optimizers.get(said.get("optimizer", "rmsprop")))
 
 
 def test_the_presets_are_what_the_papers_did():
@@ -205,7 +207,7 @@ def test_the_presets_are_what_the_papers_did():
 
 def test_burda_s_stairs():
     from npvae.cli import choices
-    from npvae.schedules import get
+    from npvae.mathematics.schedules import get
 
     options = presets.PRESETS["iwae"].options
     assert options["epochs"] == sum(3**i for i in range(8)) == 3280

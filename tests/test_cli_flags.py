@@ -18,28 +18,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npvae import (
-    VAE,
-    LatentClassifier,
-    OutlierVAE,
-    SemiSupervisedVAE,
-    TableImputer,
-    backend,
-    estimator_base,
-    evaluate,
-    plots,
-    report,
-    selfcheck,
-)
+from npvae import VAE, LatentClassifier, OutlierVAE, SemiSupervisedVAE, TableImputer, backend, evaluation, plots
 from npvae.cli import build_parser, choices, classify_rows, columns, common, impute, main, outputs, score, train_data
 from npvae.cli import table as table_command
 from npvae.data import own_files
 from npvae.data.dataset import Dataset
 from npvae.errors import FitWarning
-from npvae.estimator_base import Estimator
-from npvae.fitted import FittedVAE
-from npvae.semisupervised.classifier import Classifier
-from npvae.tables.imputer import TableImputation
+from npvae.estimators import base
+from npvae.estimators.base import Estimator
+from npvae.estimators.fitted import FittedVAE
+from npvae.estimators.semisupervised.classifier import Classifier
+from npvae.estimators.tables.imputer import TableImputation
+from npvae.evaluation import report
+from npvae.gradcheck import own_gradients
 
 ROWS, TEST_ROWS, SIDE = 240, 40, 8
 
@@ -1014,7 +1005,7 @@ def watch_everything(patch, record: Record) -> None:
     record.watch(patch, LatentClassifier, "__init__", "M1", "samples")
     record.watch(patch, TableImputer, "__init__", "TableImputer")
     record.watch(patch, OutlierVAE, "__init__", "OutlierVAE")
-    record.watch(patch, evaluate, "contributions", "contributions", "x", "seed", "samples")
+    record.watch(patch, evaluation, "contributions", "contributions", "x", "seed", "samples")
     modelled = columns.modelled
     patch.setattr(
         columns,
@@ -1053,7 +1044,7 @@ def watch_everything(patch, record: Record) -> None:
 
 
 def watch_training(patch, record: Record) -> None:
-    train, prepare, fit = estimator_base.train, estimator_base.preparation.prepare, TableImputer.fit
+    train, prepare, fit = base.train, base.preparation.prepare, TableImputer.fit
 
     def briefly(model, settings, x, x_valid=None, *rest, **more):
         settings = replace(settings, epochs=1, patience=None, schedule="constant", kl_warmup=0)
@@ -1070,8 +1061,8 @@ def watch_training(patch, record: Record) -> None:
         fit(self, *rest, **more)
         return self.set_params(**{**given, "imputation_samples": 20})
 
-    patch.setattr(estimator_base, "train", briefly)
-    patch.setattr(estimator_base.preparation, "prepare", prepared)
+    patch.setattr(base, "train", briefly)
+    patch.setattr(base.preparation, "prepare", prepared)
     patch.setattr(TableImputer, "fit", one_small_member)
 
 
@@ -1093,12 +1084,12 @@ def watch_backends(patch, record: Record) -> None:
 
 def watch_evaluation(patch, record: Record) -> None:
     names = ("X", "y", "X_train", "y_train", "samples", "at_once", "random_state", "verbose")
-    evaluate = report.evaluate_model
+    evaluation = report.evaluate_model
 
     def fewer_samples(*args, samples=0, **more):
-        return evaluate(*args, **{**more, "samples": min(samples, 5), "verbose": False})
+        return evaluation(*args, **{**more, "samples": min(samples, 5), "verbose": False})
 
-    fewer_samples.__signature__ = inspect.signature(evaluate)
+    fewer_samples.__signature__ = inspect.signature(evaluation)
     patch.setattr(report, "evaluate_model", fewer_samples)
     record.watch(patch, report, "evaluate_model", "evaluate", *names)
     worst = argparse.Namespace(error=0.0)
@@ -1110,8 +1101,10 @@ def watch_evaluation(patch, record: Record) -> None:
             record.take("check", {"seed": seed})
             return argparse.Namespace(rows=[], worst=worst)
 
-    patch.setattr(selfcheck, "cases", lambda ops, seed: record.take("cases", {"seed": seed}) or [Case()])
-    patch.setattr(selfcheck, "model_case", lambda *args, rows, **more: record.take("case", {"rows": rows}) or Case())
+    patch.setattr(own_gradients, "cases", lambda ops, seed: record.take("cases", {"seed": seed}) or [Case()])
+    patch.setattr(
+        own_gradients, "model_case", lambda *args, rows, **more: record.take("case", {"rows": rows}) or Case()
+    )
 
 
 def watch_files_and_pictures(patch, record: Record) -> None:

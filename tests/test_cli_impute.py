@@ -11,7 +11,7 @@ from small import grey_rows
 from npvae import SemiSupervisedVAE
 from npvae.cli import impute, main, parse
 from npvae.errors import InputError, TrainingInterrupted
-from npvae.tables import TableImputer
+from npvae.estimators.tables import TableImputer
 
 QUICK = ["--members", "1", "--epochs", "10", "--backend", "numpy"]
 

@@ -8,9 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from npvae import machine_memory
 from npvae.cli import build_parser, choices, common, main, numbers
 from npvae.errors import InputError
+from npvae.support import machine_memory
 
 NO_NUMBERS = ["\u00b2", "\u0663", "1_000", " 5", "0x10", "", "many", "1e", "\u2160"]
 TOO_LARGE = ["9" * 400, "9" * 5000, str(10**20), "-" + "9" * 5000]

@@ -33,6 +33,7 @@ from npvae.cli import (
     train,
 )
 from npvae.cli.classify_rows import Rows, without_missing
+from npvae.data.tables.kinds import KINDS
 from npvae.errors import (
     DataConversionWarning,
     DataScaleWarning,
@@ -42,7 +43,6 @@ from npvae.errors import (
     PosteriorCollapseWarning,
     ResumedElsewhereWarning,
 )
-from npvae.tables.kinds import KINDS
 from npvae.training.history import History
 
 
@@ -242,7 +242,7 @@ def test_where_a_command_runs(monkeypatch):
         assert common.where_to_run(options(*words)) == where
     asked = []
     monkeypatch.setattr(gradcheck.backends, "get", lambda choice: asked.append(choice))
-    monkeypatch.setattr(gradcheck.selfcheck, "cases", lambda ops, seed: 1 // 0)  # no further
+    monkeypatch.setattr(gradcheck.own_gradients, "cases", lambda ops, seed: 1 // 0)  # no further
     with pytest.raises(ZeroDivisionError):
         gradcheck.run_command(options("gradcheck", "--backend", "numba:products=own"))
     assert asked == [own]
@@ -544,7 +544,7 @@ def test_the_end_of_a_check_of_gradients(monkeypatch, capsys):
             "3 tensors checked on the numpy backend, worst relative error 5.0e-01: 1 GRADIENTS ARE WRONG",
         ),
     ):
-        monkeypatch.setattr(gradcheck.selfcheck, "cases", lambda ops, seed, cases=cases: cases)
+        monkeypatch.setattr(gradcheck.own_gradients, "cases", lambda ops, seed, cases=cases: cases)
         assert gradcheck.run_command(options("gradcheck", "--backend", "numpy")) == code
         lines = capsys.readouterr().out.splitlines()
         assert lines[1] == "one (bound 1e-06)" and lines[-1].startswith(end)
@@ -868,7 +868,7 @@ def test_the_gradients_of_a_model_are_checked_at_its_own_parameters(tmp_path, mo
     vae.save(tmp_path / "m.npz")
     found = {}
     monkeypatch.setattr(
-        gradcheck.selfcheck,
+        gradcheck.own_gradients,
         "model_case",
         lambda ops, architecture, generator, **more: found.update(
             more, latent_dim=architecture.latent_dim, drawn=generator.random()

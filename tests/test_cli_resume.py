@@ -12,7 +12,7 @@ from ended import ended_in_epoch
 from small import grey_rows
 
 from npvae.cli import main
-from npvae.tables import imputer_checkpoint
+from npvae.estimators.tables import imputer_checkpoint
 from npvae.training.checkpoint import CheckpointFile
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from linear_gaussian import VARIANCE, LinearGaussian
 
-from npvae import evaluate, likelihoods
+from npvae import evaluation
 from npvae.backend.base import Ops
 from npvae.errors import InputError
-from npvae.selfcheck import draw_data
+from npvae.gradcheck.own_gradients import draw_data
+from npvae.mathematics import likelihoods
 
 OPS = Ops(np)
 FEATURES = 7
@@ -66,7 +67,7 @@ def test_contributions_are_those_of_the_exact_posterior_and_sum_to_the_score():
     """A linear-Gaussian model whose encoder is wrong: only the weights make it right."""
     case = LinearGaussian(missing=True)
     x = np.array([[0.4, -1.2, 2.5], [3.0, 2.0, -1.0], [np.nan, 0.0, 2.2], [0.5, np.nan, np.nan]])
-    found = evaluate.contributions(case.model, case.theta, x, seed=1, samples=40_000)
+    found = evaluation.contributions(case.model, case.theta, x, seed=1, samples=40_000)
     for row, values in enumerate(x):
         score, terms, divergence = exact(case, values)
         assert found.score[row] == pytest.approx(score, abs=0.03)
@@ -80,8 +81,8 @@ def test_scores_and_errors_are_those_of_the_log_likelihood():
     """The same samples, whatever the pieces in which they are decoded."""
     case = LinearGaussian()
     x = np.random.default_rng(5).standard_normal((30, 3))
-    found = evaluate.contributions(case.model, case.theta, x, seed=3, samples=200)
-    other = evaluate.log_likelihood(case.model, case.theta, x, seed=3, samples=200, at_once=16)
+    found = evaluation.contributions(case.model, case.theta, x, seed=3, samples=200)
+    other = evaluation.log_likelihood(case.model, case.theta, x, seed=3, samples=200, at_once=16)
     np.testing.assert_allclose(found.score, -other.rows, rtol=1e-12)
     np.testing.assert_allclose(found.standard_error, other.errors, rtol=1e-9)
     np.testing.assert_allclose(found.effective_sample_size, other.effective_sample_size, rtol=1e-9)
@@ -90,6 +91,6 @@ def test_scores_and_errors_are_those_of_the_log_likelihood():
 def test_numbers_that_cannot_be_are_refused():
     case = LinearGaussian()
     with pytest.raises(InputError, match="samples must be at least 1"):
-        evaluate.contributions(case.model, case.theta, np.zeros((2, 3)), 0, samples=0)
+        evaluation.contributions(case.model, case.theta, np.zeros((2, 3)), 0, samples=0)
     with pytest.raises(InputError, match="the number of rows of x must be at least 1"):
-        evaluate.contributions(case.model, case.theta, np.zeros((0, 3)), 0)
+        evaluation.contributions(case.model, case.theta, np.zeros((0, 3)), 0)

@@ -12,9 +12,9 @@ import pytest
 if gpu_backends.NO_STANDIN is not None:
     pytest.skip(gpu_backends.NO_STANDIN, allow_module_level=True)
 
-from npvae import random
-from npvae.kernels.cuda_plan import SIDES, THREADS, TILE_BYTES, Product
-from npvae.kernels.cuda_sources import DTYPES
+from npvae.kernels.gpu.records import SIDES, THREADS, TILE_BYTES, Product
+from npvae.kernels.gpu.sources import DTYPES
+from npvae.mathematics import random
 
 #: Before and behind an array: memory that no kernel may touch.
 GUARD = 16

@@ -17,8 +17,8 @@ from cuda_on_cpu import build
 if gpu_backends.NO_STANDIN is not None:
     pytest.skip(gpu_backends.NO_STANDIN, allow_module_level=True)
 
-from npvae.kernels import cuda_sources
-from npvae.kernels.cuda_plan import THREADS, TILE_BYTES
+from npvae.kernels.gpu import sources
+from npvae.kernels.gpu.records import THREADS, TILE_BYTES
 
 HERE = Path(__file__).parent
 FAULTY = (HERE / "cuda_on_cpu" / "faulty.cu").read_text(encoding="utf-8")
@@ -41,7 +41,7 @@ OPTIONS = {
 
 
 def faulty_library(sanitizer):
-    source = cuda_sources.source("device.cu") + FAULTY.replace('#include "device.cu"\n', "")
+    source = sources.source("device.cu") + FAULTY.replace('#include "device.cu"\n', "")
     gpu_backends.FOLDER.mkdir(parents=True, exist_ok=True)
     return build.build(gpu_backends.FOLDER, sanitizer, source, NAMES)
 
@@ -123,10 +123,10 @@ def test_the_kernels_are_clean(sanitizer, tests):
     assert " passed" in result.stdout and "WARNING: ThreadSanitizer" not in result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("name", [name for name in cuda_sources.KERNELS if not name.startswith(("run_", "advance"))])
+@pytest.mark.parametrize("name", [name for name in sources.KERNELS if not name.startswith(("run_", "advance"))])
 def test_every_kernel_once(name):
     """On two blocks, with arrays of an odd size: what the thread sanitizer looks at."""
-    kernel, kernels = cuda_sources.KERNELS[name], gpu_backends.host_kernels()
+    kernel, kernels = sources.KERNELS[name], gpu_backends.host_kernels()
     sizes = {"n": 299, "columns": 23, "rows": 13, "m": 33, "k": 35, "kind": 2, "form": 0, "seed": 1, "purpose": 3}
     if kernel.file == "product.cu":
         sizes["n"] = 37

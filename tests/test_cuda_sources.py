@@ -8,12 +8,12 @@ import gpu_backends
 import nvrtc
 import pytest
 
-from npvae.kernels import cuda_plan, cuda_sources
-from npvae.kernels.cuda import OPTIONS
-from npvae.kernels.cuda_sources import KERNELS
-from npvae.layers import activations
+from npvae.kernels.gpu import records, sources
+from npvae.kernels.gpu.launch import OPTIONS
+from npvae.kernels.gpu.sources import KERNELS
+from npvae.mathematics.layers import activations
 
-FOLDER = resources.files("npvae.kernels")
+FOLDER = resources.files("npvae.kernels.gpu")
 SOURCES = sorted(entry.name for entry in FOLDER.iterdir() if entry.name.endswith(".cu"))
 
 needs_compiler = pytest.mark.skipif(gpu_backends.NO_STANDIN is not None, reason=str(gpu_backends.NO_STANDIN))
@@ -34,16 +34,16 @@ def test_every_kernel_is_in_the_table_and_the_reverse():
     assert found == {kernel.name: kernel.file for kernel in KERNELS.values()}
 
 
-@pytest.mark.parametrize("file", cuda_sources.files())
+@pytest.mark.parametrize("file", sources.files())
 def test_a_source_stands_alone_with_each_file_once(file):
-    text = cuda_sources.source(file)
+    text = sources.source(file)
     assert "#include" not in text and text.count("inline T block_sum(") == 1
     for kernel in (k for k in KERNELS.values() if k.file == file):
         assert f" {kernel.name}(" in text
 
 
 def test_there_is_a_float_and_a_double_of_every_kernel():
-    names = [name for file in cuda_sources.files() for name in cuda_sources.instantiations(file)]
+    names = [name for file in sources.files() for name in sources.instantiations(file)]
     assert sorted(names) == sorted(f"{name}<{kind}>" for name in KERNELS for kind in ("float", "double"))
 
 
@@ -51,8 +51,8 @@ def test_what_a_line_of_the_table_says():
     """Arrays that are written, of whole numbers, of any size, or not needed; whole numbers, numbers, and a record by
     value.
     """
-    array = cuda_sources.Array
-    assert KERNELS["take_rows"] == cuda_sources.Kernel(
+    array = sources.Array
+    assert KERNELS["take_rows"] == sources.Kernel(
         "take_rows",
         "rows.cu",
         (
@@ -67,14 +67,14 @@ def test_what_a_line_of_the_table_says():
     assert KERNELS["bernoulli_nll"].arrays[-1] == array("residual", True, None, ("rows", "columns"), True)
     assert KERNELS["advance"].arrays == (array("call", True, "int64", (), False),)
     assert KERNELS["sgd_step"].numbers == ("rate",) and KERNELS["run_phase"].records == ("phase",)
-    assert cuda_sources.files() == sorted({kernel.file for kernel in KERNELS.values()})
+    assert sources.files() == sorted({kernel.file for kernel in KERNELS.values()})
 
 
-@pytest.mark.parametrize("file", cuda_sources.files())
+@pytest.mark.parametrize("file", sources.files())
 def test_the_fingerprint_depends_on_every_source(file, monkeypatch):
-    source, before = cuda_sources.source, cuda_sources.fingerprint.__wrapped__()
-    monkeypatch.setattr(cuda_sources, "source", lambda name: source(name) + "//" * (name == file))
-    assert cuda_sources.fingerprint.__wrapped__() != before
+    source, before = sources.source, sources.fingerprint.__wrapped__()
+    monkeypatch.setattr(sources, "source", lambda name: source(name) + "//" * (name == file))
+    assert sources.fingerprint.__wrapped__() != before
 
 
 def test_no_literal_is_of_another_type_than_its_kernel():
@@ -99,17 +99,17 @@ def test_arguments_are_those_of_the_table(name, kind):
 
 
 def test_codes_of_activations_are_their_names():
-    assert [entry.name.lower() for entry in cuda_plan.Activation] == list(activations.NAMES)
+    assert [entry.name.lower() for entry in records.Activation] == list(activations.NAMES)
 
 
 def test_a_record_is_laid_out_as_the_source_has_it():
-    dtype = cuda_plan.PHASE
-    words = len(cuda_plan.Plan) + 2 + cuda_plan.MOST_TASKS * len(cuda_plan.Task)
+    dtype = records.PHASE
+    words = len(records.Plan) + 2 + records.MOST_TASKS * len(records.Task)
     assert dtype.itemsize == 8 * words <= 4096, "more than a launch can be given"
     assert list(dtype.names) == ["plan", "tasks", "tiles", "task"]
     assert "Index plan[plan::FIELDS], tasks, tiles, task[MOST_TASKS][task::FIELDS];" in text_of("step_records.cu")
-    text = cuda_plan.definitions()
-    for kind in (cuda_plan.Task, cuda_plan.Plan, cuda_plan.Call):
+    text = records.definitions()
+    for kind in (records.Task, records.Plan, records.Call):
         assert [entry.value for entry in kind] == list(range(len(kind)))
         assert f"namespace {kind.__name__.lower()} {{ enum {{ {next(iter(kind)).name} = 0," in text
         assert f"FIELDS = {len(kind)} }}" in text
@@ -121,11 +121,11 @@ def test_numbers_that_python_repeats_are_those_of_the_sources():
     assert "NUMBERS = 2 * DEPTH * PITCH;" in product
     sizes = {
         (side, itemsize): 2 * (16384 // (side * itemsize)) * (side + 4) * itemsize
-        for side in cuda_plan.SIDES
+        for side in records.SIDES
         for itemsize in (4, 8)
     }
-    assert cuda_plan.TILE_BYTES == max(sizes.values())
-    assert cuda_plan.TILE_BYTES + cuda_plan.PHASE.itemsize <= 48 * 1024
+    assert records.TILE_BYTES == max(sizes.values())
+    assert records.TILE_BYTES + records.PHASE.itemsize <= 48 * 1024
 
 
 #: One GPU of every generation from Volta on; what lies between differs in sizes, not in instructions that we use.
@@ -134,12 +134,12 @@ GENERATIONS = (70, 75, 80, 89, 90, 100, 120)
 
 def compile_all(architectures) -> None:
     """Every kernel for some architectures, on two threads: the compiler does not hold Python's lock."""
-    jobs = [(file, architecture) for file in cuda_sources.files() for architecture in architectures]
+    jobs = [(file, architecture) for file in sources.files() for architecture in architectures]
 
     def compile_one(job):
         file, architecture = job
-        names = cuda_sources.instantiations(file)
-        return nvrtc.compile_cubin(cuda_sources.source(file), names, OPTIONS, architecture)
+        names = sources.instantiations(file)
+        return nvrtc.compile_cubin(sources.source(file), names, OPTIONS, architecture)
 
     with ThreadPoolExecutor(2) as pool:
         assert all(size > 1000 for size in pool.map(compile_one, sorted(jobs, key=lambda job: job[0], reverse=True)))

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 from cuda_on_cpu.standin import installed
 
-from npvae import VAE, backend, objectives
+from npvae import VAE, backend
 from npvae.backend import gpu
 from npvae.backend.base import Ops
 from npvae.backend.cupy_ops import CupyOps
 from npvae.errors import DeviceMemoryError, InputError, MissingDependencyError, UnknownNameError
-from npvae.kernels.cuda import MOST_BLOCKS
-from npvae.kernels.cuda_plan import THREADS
-from npvae.model import Architecture, Model
+from npvae.kernels.gpu.launch import MOST_BLOCKS
+from npvae.kernels.gpu.records import THREADS
+from npvae.mathematics import objectives
+from npvae.mathematics.model import Architecture, Model
 
 if gpu_backends.NO_STANDIN is not None:
     pytest.skip(gpu_backends.NO_STANDIN, allow_module_level=True)
@@ -99,7 +100,7 @@ def test_nothing_is_launched_for_nothing(module, device_ops):
 
 def test_more_elements_than_threads(device_ops, monkeypatch, rng):
     """A grid is never larger than MOST_BLOCKS: each thread then has several elements."""
-    monkeypatch.setattr("npvae.kernels.cuda.MOST_BLOCKS", 2)
+    monkeypatch.setattr("npvae.kernels.gpu.launch.MOST_BLOCKS", 2)
     a, b = rng.standard_normal((2, 7, 301))
     for name, arguments in (("kl_forward", (a, b)), ("squared_error", (a, b)), ("scale_rows", (a, b[:, 0]))):
         found = getattr(device_ops, name)(*map(device_ops.asarray, arguments))
@@ -238,13 +239,13 @@ def test_a_kernel_that_does_not_compile_or_is_wrong_is_found(module, monkeypatch
         raise RuntimeError("nvrtc: error: failed to open libnvrtc-builtins.so.12.9\nmore")
 
     with monkeypatch.context() as patch:
-        patch.setattr("npvae.kernels.cuda.Kernels.launch", fail)
+        patch.setattr("npvae.kernels.gpu.launch.Kernels.launch", fail)
         reason = gpu.reason_against()
     assert reason.startswith("a trial kernel failed: nvrtc: error: failed to open") and "[ctk]" in reason
     assert "more" not in reason
     gpu._reason_against_installed.cache_clear()
     with monkeypatch.context() as patch:
-        patch.setattr("npvae.kernels.cuda.Kernels.launch", lambda *arguments, **named: None)
+        patch.setattr("npvae.kernels.gpu.launch.Kernels.launch", lambda *arguments, **named: None)
         assert "a trial kernel gave wrong numbers" in gpu.reason_against()
 
 
@@ -276,7 +277,7 @@ def test_what_a_trial_kernel_shows(monkeypatch, kind, factor, error, words):
                 raise error
             arrays[1][...] = factor * numbers[0] * arrays[0]
 
-    monkeypatch.setattr("npvae.kernels.cuda.Kernels", Kernels)
+    monkeypatch.setattr("npvae.kernels.gpu.launch.Kernels", Kernels)
     cupy = SimpleNamespace(
         arange=lambda count, dtype: np.arange(count, dtype=dtype).view(kind),
         float32=np.float32,
@@ -463,18 +464,16 @@ def test_the_command_line_names_it(module, tmp_path):
 
 def test_warm_up_compiles_every_source(module, capsys):
     from npvae.cli import main
-    from npvae.kernels import cuda_sources
+    from npvae.kernels.gpu import sources
 
     assert main(["warmup"]) == 0
     said = capsys.readouterr().out
-    assert all(f"{file}: loaded, " in said for file in cuda_sources.files())
-    assert sorted(module.compiled) == sorted(
-        name for file in cuda_sources.files() for name in cuda_sources.instantiations(file)
-    )
+    assert all(f"{file}: loaded, " in said for file in sources.files())
+    assert sorted(module.compiled) == sorted(name for file in sources.files() for name in sources.instantiations(file))
 
 
 def test_one_sourceis_compiled_without_the_others(module):
-    from npvae.kernels import cuda, cuda_sources
+    from npvae.kernels.gpu import launch, sources
 
-    cuda.Kernels(module).compile("latent.cu")
-    assert sorted(module.compiled) == sorted(cuda_sources.instantiations("latent.cu"))
+    launch.Kernels(module).compile("latent.cu")
+    assert sorted(module.compiled) == sorted(sources.instantiations("latent.cu"))

@@ -16,8 +16,8 @@ from npvae.errors import DeviceMemoryError, NonFiniteError
 from npvae.fused import cupy_phases, on_cupy
 from npvae.fused.cupy_phases import Phases
 from npvae.fused.on_cupy import GRAPH_STEPS
-from npvae.kernels.cuda_plan import SIDES, Kind, Task
-from npvae.model import Architecture
+from npvae.kernels.gpu.records import SIDES, Kind, Task
+from npvae.mathematics.model import Architecture
 
 LAUNCHES = ("graph", "cooperative", "single")
 pytestmark = [] if gpu_backends.NO_GPU is not None else [pytest.mark.cuda]

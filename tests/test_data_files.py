@@ -11,12 +11,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from npvae import io as npvae_io
-from npvae import machine_memory, zip_members
 from npvae.data import load_file, numpy_files, save_array, source
 from npvae.data.tables import evidence, form
 from npvae.data.tables.spellings import SPELLINGS
 from npvae.errors import DataFileError, InputError, InputTypeError, UnknownNameError
+from npvae.support import machine_memory, zip_members
+from npvae.support import npz_file as npvae_io
 
 NAN = float("nan")
 

@@ -21,7 +21,7 @@ DEFAULTS = {
         Ops.concat: axis=0
         Ops.memory_guard: argument='batch_size'
     """,
-    "check": """
+    "support.check": """
         whole_number: minimum=0
         finite_result: infinite=False
     """,
@@ -34,31 +34,31 @@ DEFAULTS = {
     "data.dataset": """
         Dataset: divide_by=1.0, description=''
     """,
-    "estimator": """
+    "estimators.vae": """
         VAE: missing=False, likelihood='bernoulli', beta=1.0, kl_warmup=0, schedule='constant', min_delta=0.0,
             binarize='none', initial_weights='glorot', output_bias='auto', divide_by=1.0, backend='auto',
             dtype='float32', verbose=False
         VAE.fit: callbacks=(), checkpoint_seconds=10.0, resume=False
     """,
-    "estimator_base": """
+    "estimators.base": """
         Estimator.fit_prepared: callbacks=(), checkpoint_seconds=10.0, resume=False
         Estimator.load: backend='auto'
         Estimator.model_input: draw=0
     """,
-    "evaluate.aggregate_posterior": """
+    "evaluation.aggregate_posterior": """
         aggregate_posterior: samples=10000
     """,
-    "evaluate.elbo": """
+    "evaluation.elbo": """
         evaluate_elbo: beta=1.0, batch_size=1000, purpose='evaluation noise'
         elbo_rows: draws=1, batch_size=1000, purpose='evaluation noise'
     """,
-    "evaluate.log_likelihood": """
+    "evaluation.log_likelihood": """
         log_likelihood: samples=5000, at_once=1024
     """,
-    "evaluate.neighbours": """
+    "evaluation.neighbours": """
         neighbour_accuracy: neighbours=15
     """,
-    "fields": """
+    "support.fields": """
         shown: longest=60
         Whole: minimum=0, maximum=9223372036854775807
         Real: minimum=-inf, above=-inf, maximum=inf, nan=False
@@ -67,7 +67,7 @@ DEFAULTS = {
         MapOf: longest=100000
         Anything: deepest=10, most=1000000
     """,
-    "fitted": """
+    "estimators.fitted": """
         FittedVAE.reconstruct: sample=False
         FittedVAE.sample: n=1, mean=True
         FittedVAE.impute: draws=0, method='auto', samples=1000, steps=200, warm_up=50, chains=1, proposals=10,
@@ -76,138 +76,146 @@ DEFAULTS = {
         FittedVAE.score_samples: samples=100
         FittedVAE.log_likelihood: samples=5000, verbose=False
     """,
-    "gradcheck": """
+    "gradcheck.checker": """
         GradientReport: rows=[], rtol=1e-06, notes=()
         check_gradient: rtol=1e-06, seed=0, raise_on_failure=True
         numerical_gradient: rtol=1e-06
     """,
-    "impute.chains": """
+    "imputation.chains": """
         chain_imputation: metropolis=True, steps=200, warm_up=50, chains=1, proposals=1, draws=0
     """,
-    "impute.importance": """
+    "imputation.importance": """
         importance_imputation: samples=1000, draws=0, at_once=1024, purpose='imputation noise'
     """,
-    "impute.methods": """
+    "imputation.methods": """
         impute: method='auto', draws=0, samples=1000, steps=200, warm_up=50, chains=1, proposals=10
     """,
-    "impute.factor_analysis": """
+    "imputation.factor_analysis": """
         factors_of: iterations=200, floor=0.01, tolerance=0.0001
         fit_factor_analysis: iterations=100, tolerance=0.001
     """,
-    "impute.normal": """
+    "imputation.normal": """
         fit_normal: ridge=0.001
     """,
-    "impute.start": """
+    "imputation.start": """
     """,
-    "inputs": """
+    "estimators.inputs": """
         as_rows: name='X', divide_by=1.0, model='VAE', missing=False
         rows_of: name='X'
         refuse_non_finite: missing=False, advise=True
     """,
-    "kl_warmup": """
+    "mathematics.kl_warmup": """
         Linear: epochs=0.0
         Cyclic: rise=0.5
     """,
-    "layers.dense": """
+    "mathematics.layers.dense": """
         dense: activation='identity', need_dx=True
     """,
-    "layers.network": """
+    "mathematics.layers.network": """
         DenseLayer: activation='identity'
         network: paths=()
     """,
-    "likelihoods.base": """
+    "mathematics.likelihoods.base": """
         Likelihood.negative_log_likelihood: gradient=True
     """,
-    "likelihoods.bernoulli": """
+    "mathematics.likelihoods.bernoulli": """
         Bernoulli.negative_log_likelihood: gradient=True
     """,
-    "likelihoods.categorical": """
+    "mathematics.likelihoods.categorical": """
         Categorical.negative_log_likelihood: gradient=True
     """,
-    "likelihoods.continuous_bernoulli": """
+    "mathematics.likelihoods.continuous_bernoulli": """
         ContinuousBernoulli.negative_log_likelihood: gradient=True
     """,
-    "likelihoods.gaussian_fixed": """
+    "mathematics.likelihoods.gaussian_fixed": """
         Gaussian: variance=0.5
         Gaussian.negative_log_likelihood: gradient=True
     """,
-    "likelihoods.gaussian_learned": """
+    "mathematics.likelihoods.gaussian_learned": """
         GaussianDecoder: floor=0.001
     """,
-    "likelihoods.negative_binomial": """
+    "mathematics.likelihoods.negative_binomial": """
         NegativeBinomial.negative_log_likelihood: gradient=True
     """,
-    "likelihoods.bounded": """
+    "mathematics.likelihoods.bounded": """
         Bounded: low=0.0, high=1.0, step=0.01, floor=0.001
         Bounded.negative_log_likelihood: gradient=True
     """,
-    "likelihoods.multinomial": """
+    "mathematics.likelihoods.multinomial": """
         Multinomial.negative_log_likelihood: gradient=True
     """,
-    "likelihoods.dirichlet_multinomial": """
+    "mathematics.likelihoods.dirichlet_multinomial": """
         DirichletMultinomial.negative_log_likelihood: gradient=True
     """,
-    "likelihoods.ordinal": """
+    "mathematics.likelihoods.ordinal": """
         Ordinal.negative_log_likelihood: gradient=True
     """,
-    "likelihoods.poisson": """
+    "mathematics.likelihoods.poisson": """
         Poisson.negative_log_likelihood: gradient=True
     """,
-    "likelihoods.student_t": """
+    "mathematics.likelihoods.student_t": """
         StudentT: floor=0.001, smallest=2.0
         StudentT.negative_log_likelihood: gradient=True
     """,
-    "likelihoods.table": """
+    "mathematics.likelihoods.table": """
         Table.negative_log_likelihood: gradient=True
     """,
-    "missing": """
+    "mathematics.missing": """
         keep: otherwise=0.0
     """,
-    "model": """
+    "mathematics.model": """
         Architecture: latent_dim=2, hidden=(256,), activation='relu', likelihood=Bernoulli(), missing=False,
             linear_path=False, completed=False
         Model.initial_parameters: dtype='float32', rule='glorot'
         Model.negative_log_likelihood: gradient=True
     """,
-    "objectives.base": """
+    "mathematics.objectives.base": """
         Objective.loss: beta=1.0, gradient=True
     """,
-    "objectives.elbo": """
+    "mathematics.objectives.elbo": """
         negative_elbo: beta=1.0, gradient=True, free_bits=0.0
         ELBO: free_bits=0.0
         ELBO.loss: beta=1.0, gradient=True
         value_and_gradient: beta=1.0
     """,
-    "objectives.importance_weighted": """
+    "mathematics.objectives.importance_weighted": """
         importance_weighted_loss: beta=1.0, gradient=True, estimator='standard', at_once=8192
         ImportanceWeighted: samples=5, estimator='standard', at_once=8192
         ImportanceWeighted.loss: beta=1.0, gradient=True
     """,
-    "objectives.semi_supervised": """
+    "mathematics.objectives.semi_supervised": """
         semi_supervised_loss: beta=1.0, classifier_weight=1.0, gradient=True
         SemiSupervised: classifier_weight=1.0
         SemiSupervised.loss: beta=1.0, gradient=True
     """,
-    "optim": """
+    "mathematics.optimizers": """
         RMSprop: rho=0.9, epsilon=1e-07, epsilon_inside=True, initial_accumulator=0.0
         Adam: beta1=0.9, beta2=0.999, epsilon=1e-08, initial_accumulator=0.0
         SGD: momentum=0.0
     """,
-    "plots": """
+    "plots.latent_manifold": """
         manifold: side=15, dimensions=(0, 1)
         plot_manifold: side=15, dimensions=(0, 1)
+    """,
+    "plots.reconstructions": """
         plot_reconstructions: columns=10
+    """,
+    "plots.samples": """
         plot_samples: columns=10
+    """,
+    "plots.rows": """
         plot_rows: lines=()
+    """,
+    "plots.classes": """
         plot_classes: columns=10
     """,
-    "progress": """
+    "support.progress": """
         Pace: now=monotonic
         Pace.due: last=False
         Stages: now=monotonic
         Stages.begin: total=0, unit='', after=0, done=0
     """,
-    "random": """
+    "mathematics.random": """
         words: draw=0
         uniform: dtype=float64, draw=0
         normal: dtype=float64, draw=0
@@ -217,63 +225,63 @@ DEFAULTS = {
         Stream.uniform: dtype=float64
         Stream.normal: dtype=float64
     """,
-    "report": """
+    "evaluation.report": """
         evaluate_model: samples=5000, verbose=False
     """,
-    "schedules": """
+    "mathematics.schedules": """
         Cosine: final=0.0
     """,
-    "semisupervised.estimator": """
+    "estimators.semisupervised.estimator": """
         SemiSupervisedVAE: latent_dim=50, hidden=(500,), activation='softplus', ignore=(), missing=(), unseen='error', alpha=1.0, standardize=False,
             beta=1.0, kl_warmup=0, optimizer='adam', learning_rate=0.001, schedule='constant', batch_size=100,
             epochs=100, validation_fraction=0.0, min_delta=0.0, binarize='none', initial_weights='glorot',
             output_bias='auto', divide_by=1.0, backend='auto', dtype='float32', verbose=False
         SemiSupervisedVAE.fit: callbacks=(), checkpoint_seconds=10.0, resume=False
     """,
-    "semisupervised.fitted": """
+    "estimators.semisupervised.fitted": """
         FittedSemiSupervisedVAE.sample: n=1
     """,
-    "semisupervised.labels": """
+    "estimators.semisupervised.labels": """
         read_labels: name='y'
     """,
-    "semisupervised.latent_classifier": """
+    "estimators.semisupervised.latent_classifier": """
         LatentClassifier: samples=0
         LatentClassifier.fit: callbacks=(), checkpoint_seconds=10.0, resume=False
         LatentClassifier.load: backend='auto'
     """,
-    "semisupervised.model": """
+    "mathematics.semi_supervised": """
         SemiSupervisedArchitecture: latent_dim=2, hidden=(256,), activation='relu', likelihood=Bernoulli(),
             missing=False, linear_path=False, completed=False, n_classes=2
     """,
-    "semisupervised.softmax_regression": """
+    "estimators.semisupervised.softmax_regression": """
         fit_softmax_regression: l2=0.001, iterations=5000, tolerance=1e-07
         SoftmaxRegression: l2=0.001
     """,
-    "sklearn_protocol": """
+    "estimators.sklearn_protocol": """
         SklearnProtocol.get_params: deep=True
     """,
-    "tables.kinds.base": """
+    "data.tables.kinds.base": """
         Column: likelihood='', form='number', words=(), why='', rivals=()
         NumberColumn: likelihood='', form='number', words=(), why='', rivals=()
         LevelsColumn: likelihood='', form='number', words=(), why='', rivals=(), values=()
     """,
-    "tables.cells": """
+    "data.tables.cells": """
         Given: form='number', declared=False
         of_array: also=()
         of_objects: also=()
     """,
-    "tables.frames": """
+    "data.tables.frames": """
         as_cells: name='X', also=()
     """,
     "data.tables.missing": """
         missing_among: also=()
     """,
-    "tables.imputation": """
+    "estimators.tables.completed": """
         TableImputation: calibration={}
         TableImputation.interval: level=0.9
         TableImputation.smallest_sets: level=0.9
     """,
-    "tables.imputer": """
+    "estimators.tables.imputer": """
         TableImputer: ignore=(), missing=(), unseen='error', continuous_likelihood='gaussian_decoder',
             hidden=(128, 128), members=5, samples=5, learning_rate=0.002, batch_size=64, held_out=0.1, patience=6, imputation_samples=2000,
             backend='auto', verbose=False
@@ -281,7 +289,7 @@ DEFAULTS = {
         TableImputer.impute: draws=0
         TableImputer.load: backend='auto'
     """,
-    "tables.schema": """
+    "data.tables.schema": """
         Schema.fit: continuous_likelihood='gaussian_decoder', ignore=()
         Schema.refuse_others: unknown=()
         Schema.encode: unseen='error'

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import LatentClassifier, SemiSupervisedVAE, TableImputer, backend, plots, report
+from npvae import LatentClassifier, SemiSupervisedVAE, TableImputer, backend, plots
 from npvae.backend.base import Ops
+from npvae.evaluation import report
 
 strict = pytest.importorskip("array_api_strict")
 

@@ -8,10 +8,11 @@ import math
 import numpy as np
 import pytest
 
-from npvae import VAE, likelihoods, random
+from npvae import VAE
 from npvae.backend.base import Ops
 from npvae.errors import InputError
-from npvae.gradcheck import check_gradient
+from npvae.gradcheck.checker import check_gradient
+from npvae.mathematics import likelihoods, random
 
 OPS = Ops(np)
 LIKELIHOOD = likelihoods.DirichletMultinomial()

@@ -8,7 +8,9 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["npvae.gradcheck", "npvae.estimator", "npvae.outliers.estimator"])
+@pytest.mark.parametrize(
+    "name", ["npvae.gradcheck.checker", "npvae.estimators.vae", "npvae.estimators.outliers.estimator"]
+)
 def test_doctests(name):
     result = doctest.testmod(importlib.import_module(name))
     assert result.attempted > 0 and result.failed == 0
@@ -28,12 +30,12 @@ def test_every_argument_of_the_estimator_is_explained_and_none_that_is_not_there
 @pytest.mark.parametrize(
     "name",
     [
-        "npvae.gradcheck.check_gradient",
-        "npvae.gradcheck.numerical_gradient",
-        "npvae.objectives.negative_elbo",
+        "npvae.gradcheck.checker.check_gradient",
+        "npvae.gradcheck.checker.numerical_gradient",
+        "npvae.mathematics.objectives.negative_elbo",
         "npvae.training.loop.train",
-        "npvae.layers.dense.dense",
-        "npvae.layers.network.network",
+        "npvae.mathematics.layers.dense.dense",
+        "npvae.mathematics.layers.network.network",
         "npvae.data.own_files.load_file",
         "npvae.data.catalog.load_dataset",
     ],

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import VAE, TableImputer, likelihoods, random
+from npvae import VAE, TableImputer
 from npvae.backend.base import Ops
-from npvae.impute.chains import Chain
-from npvae.model import Architecture, Model
-from npvae.objectives import ImportanceWeighted
+from npvae.imputation.chains import Chain
+from npvae.mathematics import likelihoods, random
+from npvae.mathematics.model import Architecture, Model
+from npvae.mathematics.objectives import ImportanceWeighted
 from npvae.training import TrainingSettings, minibatches
 
 DRAWS = 100_000

@@ -7,14 +7,16 @@ import math
 import numpy as np
 import pytest
 
-from npvae import VAE, SemiSupervisedVAE, io, model_file, preparation
+from npvae import VAE, SemiSupervisedVAE
 from npvae.backend.base import Ops
-from npvae.encoder_view import DECLARATION, EncoderView
 from npvae.errors import InputError, ModelFileError
-from npvae.model import Architecture, Model
-from npvae.objectives import negative_elbo
-from npvae.report import evaluate_model
-from npvae.selfcheck import model_case
+from npvae.estimators import model_file, preparation
+from npvae.evaluation.report import evaluate_model
+from npvae.gradcheck.own_gradients import model_case
+from npvae.mathematics.encoder_view import DECLARATION, EncoderView
+from npvae.mathematics.model import Architecture, Model
+from npvae.mathematics.objectives import negative_elbo
+from npvae.support import npz_file
 
 MIXED = {
     "name": "table",
@@ -259,7 +261,7 @@ def test_files_whose_view_is_missing_or_beside_are_refused(tmp_path):
         fitted = small(likelihood=likelihood).fit(x / 1000.0 if likelihood != "poisson" else x)
         header, arrays = model_file.describe(fitted)
         change(header)
-        io.save(path, "model", header, arrays, model_file.declaration(VAE))
+        npz_file.save(path, "model", header, arrays, model_file.declaration(VAE))
         with pytest.raises(ModelFileError, match=message):
             VAE.load(path, backend="numpy")
 

@@ -349,7 +349,7 @@ def test_scikit_learns_own_checks():
 
 TAGS = """
 from npvae import VAE
-from npvae.sklearn_protocol import SklearnProtocol
+from npvae.estimators.sklearn_protocol import SklearnProtocol
 
 class Plain(SklearnProtocol):
     pass
@@ -378,7 +378,7 @@ def test_pipeline_clone_and_tags():
 
 def test_every_draw_of_a_fitted_model_is_that_of_its_purpose():
     """By the formulas: z or x from the seed's random numbers for that purpose."""
-    from npvae import random
+    from npvae.mathematics import random
 
     x = grey_rows()
     vae = small_vae(binarize="dynamic", dtype="float64", backend="numpy").fit(x)

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import VAE, evaluate, random, report
+from npvae import VAE, evaluation
 from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError
-from npvae.evaluate.log_likelihood import Weights
-from npvae.model import Architecture, Model
-from npvae.objectives import ImportanceWeighted
+from npvae.evaluation import report
+from npvae.evaluation.log_likelihood import Weights
+from npvae.mathematics import random
+from npvae.mathematics.model import Architecture, Model
+from npvae.mathematics.objectives import ImportanceWeighted
 
 
 class LinearGaussian:
@@ -57,11 +59,11 @@ def test_the_known_answer_of_a_linear_gaussian_model(ops, rng):
     case = LinearGaussian(rng, ops)
     x = case.sample(rng, 12 if ops.name == "cupy" else 40)  # the stand-in for a GPU is slow
     exact = case.log_likelihood(x)
-    elbo = evaluate.elbo_rows(case.model, case.theta, x, 0, draws=50)
+    elbo = evaluation.elbo_rows(case.model, case.theta, x, 0, draws=50)
     assert np.mean(exact - elbo) > 0.05
     gaps = []
     for samples in (8, 200, 2000 if ops.name == "cupy" else 5000):
-        found = evaluate.log_likelihood(case.model, case.theta, x, 0, samples)
+        found = evaluation.log_likelihood(case.model, case.theta, x, 0, samples)
         gaps.append(abs(found.mean - exact.mean()))
         assert gaps[-1] < 4 * found.sampling_error + np.mean(found.errors**2)
         z = (found.rows - exact) / found.errors
@@ -72,7 +74,7 @@ def test_the_known_answer_of_a_linear_gaussian_model(ops, rng):
 def test_an_exact_posterior_needs_one_sample(ops, rng):
     case = LinearGaussian(rng, ops, latent=1, off=0.0)  # one dimension: the diagonal is all there is
     x = case.sample(rng, 7)
-    found = evaluate.log_likelihood(case.model, case.theta, x, 0, 3)
+    found = evaluation.log_likelihood(case.model, case.theta, x, 0, 3)
     np.testing.assert_allclose(found.rows, case.log_likelihood(x), rtol=1e-12)
     np.testing.assert_allclose(found.effective_sample_size, 3.0, rtol=1e-9)
     assert found.sampling_error < 1e-7
@@ -113,8 +115,8 @@ def test_training_reaches_the_maximum_of_probabilistic_pca():
 def test_pieces_change_nothing(ops, rng, at_once):
     case = LinearGaussian(rng, ops)
     x = case.sample(rng, 5)
-    whole = evaluate.log_likelihood(case.model, case.theta, x, 3, 101, at_once=8192)
-    pieces = evaluate.log_likelihood(case.model, case.theta, x, 3, 101, at_once=at_once)
+    whole = evaluation.log_likelihood(case.model, case.theta, x, 3, 101, at_once=8192)
+    pieces = evaluation.log_likelihood(case.model, case.theta, x, 3, 101, at_once=at_once)
     for name in ("rows", "effective_sample_size", "errors"):
         np.testing.assert_allclose(getattr(pieces, name), getattr(whole, name), rtol=1e-9)
 
@@ -123,7 +125,7 @@ def test_the_estimate_in_python_floats(rng):
     case = LinearGaussian(rng, Ops(np))
     x = case.sample(rng, 3)
     samples, seed = 9, 5
-    found = evaluate.log_likelihood(case.model, case.theta, x, seed, samples)
+    found = evaluation.log_likelihood(case.model, case.theta, x, seed, samples)
     (mu, logvar), _ = case.model.encode(case.model.views(case.theta), x)
     for row in range(3):
         eps = random.normal(seed, "likelihood noise", row, (samples, 2))
@@ -147,9 +149,9 @@ def test_the_estimate_in_python_floats(rng):
 def test_a_row_s_score_does_not_depend_on_the_rows_after_it(rng):
     case = LinearGaussian(rng, Ops(np))
     x = case.sample(rng, 30)
-    full = evaluate.log_likelihood(case.model, case.theta, x, 0, 50, at_once=200)
+    full = evaluation.log_likelihood(case.model, case.theta, x, 0, 50, at_once=200)
     np.testing.assert_allclose(
-        evaluate.log_likelihood(case.model, case.theta, x[:4], 0, 50, at_once=200).rows, full.rows[:4], rtol=1e-12
+        evaluation.log_likelihood(case.model, case.theta, x[:4], 0, 50, at_once=200).rows, full.rows[:4], rtol=1e-12
     )
 
 
@@ -157,21 +159,21 @@ def test_weights_of_any_size_are_summed(rng):
     """Likelihoods far below the smallest float, and the first samples the worst."""
     case = LinearGaussian(rng, Ops(np))
     x = 1e3 * case.sample(rng, 4)
-    found = evaluate.log_likelihood(case.model, case.theta, x, 0, 400, at_once=4)
+    found = evaluation.log_likelihood(case.model, case.theta, x, 0, 400, at_once=4)
     assert np.isfinite(found.rows).all() and found.rows.max() < -1e4
-    np.testing.assert_allclose(found.rows, evaluate.log_likelihood(case.model, case.theta, x, 0, 400).rows, rtol=1e-9)
+    np.testing.assert_allclose(found.rows, evaluation.log_likelihood(case.model, case.theta, x, 0, 400).rows, rtol=1e-9)
 
 
 def test_one_sample_is_the_elbo_s_own_draw_and_has_no_error(rng):
     case = LinearGaussian(rng, Ops(np))
-    found = evaluate.log_likelihood(case.model, case.theta, case.sample(rng, 3), 0, 1)
+    found = evaluation.log_likelihood(case.model, case.theta, case.sample(rng, 3), 0, 1)
     np.testing.assert_allclose(found.effective_sample_size, 1.0)
     assert np.isnan(found.errors).all()
 
 
 def test_progress_is_told(rng):
     case, told = LinearGaussian(rng, Ops(np)), []
-    evaluate.log_likelihood(case.model, case.theta, case.sample(rng, 10), 0, 40, at_once=100, progress=told.append)
+    evaluation.log_likelihood(case.model, case.theta, case.sample(rng, 10), 0, 40, at_once=100, progress=told.append)
     assert told == [2, 4, 6, 8, 10]
 
 
@@ -188,14 +190,14 @@ def test_bad_numbers_are_refused(rng, change, error, words):
     case = LinearGaussian(rng, Ops(np))
     arguments = {"x": np.zeros((2, 5)), "seed": 0, "samples": 4, **change}
     with pytest.raises(error, match=words):
-        evaluate.log_likelihood(case.model, case.theta, **arguments)
+        evaluation.log_likelihood(case.model, case.theta, **arguments)
 
 
 def test_weights_that_are_not_finite_are_refused(rng):
     case = LinearGaussian(rng, Ops(np))
     for x in (np.full((2, 5), 1e200), np.array([[0.0] * 5, [1e200] * 5])):  # all of them, and one beside good ones
         with np.errstate(all="ignore"), pytest.raises(InputError, match="a log-weight is not finite"):
-            evaluate.log_likelihood(case.model, case.theta, x, 0, 4)
+            evaluation.log_likelihood(case.model, case.theta, x, 0, 4)
 
 
 def test_the_error_of_weights_that_are_almost_equal(rng):
@@ -225,7 +227,7 @@ def test_an_effective_sample_size_is_at_least_one_whatever_the_rounding():
 
 def test_averages_of_batches_of_any_size_are_those_of_all_rows(rng):
     """Sums in float64, also of float32: at 2^24 the next float32 is 2 more."""
-    averages, sizes = evaluate.ElboAverages(np), (3, 1, 5)
+    averages, sizes = evaluation.ElboAverages(np), (3, 1, 5)
     mu = rng.standard_normal((9, 2)).astype(np.float32) * np.array([1.0, 1e-3], np.float32)
     kl = rng.random((9, 2)).astype(np.float32)
     kl[::2, 0] = 2.0**24
@@ -288,7 +290,7 @@ def test_averages_of_batches_of_any_size_are_those_of_all_rows(rng):
 
 
 def test_a_dimension_is_active_above_a_hundredth_and_no_label_gives_no_error():
-    averages = evaluate.ElboAverages(np)
+    averages = evaluation.ElboAverages(np)
     averages.add_sums(
         4,
         loss=4.0,
@@ -310,7 +312,7 @@ def test_the_elbo_of_every_row_by_its_definition(ops, rng):
     case = LinearGaussian(rng, ops)
     x = case.sample(rng, 7)
     theta = ops.asarray(case.theta)
-    found = evaluate.elbo_rows(case.model, theta, ops.asarray(x), 4, draws=3, batch_size=3)
+    found = evaluation.elbo_rows(case.model, theta, ops.asarray(x), 4, draws=3, batch_size=3)
     (mu, logvar), _ = case.model.encode(case.model.views(theta), ops.asarray(x))
     mu, logvar = ops.to_numpy(mu), ops.to_numpy(logvar)
     wanted = np.zeros(7)
@@ -323,12 +325,12 @@ def test_the_elbo_of_every_row_by_its_definition(ops, rng):
     wanted -= 0.5 * (mu**2 + np.exp(logvar) - 1.0 - logvar).sum(axis=1)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, wanted, rtol=1e-10)
-    parts = evaluate.evaluate_elbo(case.model, theta, ops.asarray(x), 4, batch_size=3)
-    one = evaluate.elbo_rows(case.model, theta, ops.asarray(x), 4, batch_size=3)
+    parts = evaluation.evaluate_elbo(case.model, theta, ops.asarray(x), 4, batch_size=3)
+    one = evaluation.elbo_rows(case.model, theta, ops.asarray(x), 4, batch_size=3)
     assert parts["elbo"] == pytest.approx(one.mean(), rel=1e-10) and parts["loss"] == pytest.approx(
         -one.mean(), rel=1e-10
     )
-    tempered = evaluate.evaluate_elbo(case.model, theta, ops.asarray(x), 4, beta=0.25, batch_size=3)
+    tempered = evaluation.evaluate_elbo(case.model, theta, ops.asarray(x), 4, beta=0.25, batch_size=3)
     assert tempered["loss"] == pytest.approx(parts["reconstruction"] + 0.25 * parts["kl"], rel=1e-10)
 
 
@@ -340,17 +342,19 @@ def test_on_the_device_s_own_arrays(rng):
     x, model = case.sample(rng, 5), Model(case.model.architecture, ops)
     here, there = (case.model, case.theta, x, 3), (model, ops.asarray(case.theta), ops.asarray(x), 3)
     for more in ({}, {"beta": 0.5, "objective": ImportanceWeighted(3)}):
-        found, wanted = (evaluate.evaluate_elbo(*arguments, batch_size=2, **more) for arguments in (there, here))
+        found, wanted = (evaluation.evaluate_elbo(*arguments, batch_size=2, **more) for arguments in (there, here))
         assert found.pop("kl_per_dimension") == pytest.approx(wanted.pop("kl_per_dimension"), rel=1e-9)
         assert found == pytest.approx(wanted, rel=1e-9)
     np.testing.assert_allclose(
-        evaluate.elbo_rows(*there, batch_size=2), evaluate.elbo_rows(*here, batch_size=2), rtol=1e-9
+        evaluation.elbo_rows(*there, batch_size=2), evaluation.elbo_rows(*here, batch_size=2), rtol=1e-9
     )
     np.testing.assert_allclose(
-        evaluate.log_likelihood(*there, 20).rows, evaluate.log_likelihood(*here, 20).rows, rtol=1e-9
+        evaluation.log_likelihood(*there, 20).rows, evaluation.log_likelihood(*here, 20).rows, rtol=1e-9
     )
     for rows in (x, there[2]):
-        for found, wanted in zip(evaluate.posterior(model, there[1], rows), evaluate.posterior(*here[:3]), strict=True):
+        for found, wanted in zip(
+            evaluation.posterior(model, there[1], rows), evaluation.posterior(*here[:3]), strict=True
+        ):
             assert type(found) is np.ndarray
             np.testing.assert_allclose(found, wanted, rtol=1e-9)
 
@@ -360,7 +364,7 @@ def test_posteriors_of_many_rows(ops, rng):
     case = LinearGaussian(rng, ops)
     x, theta = case.sample(rng, 1003), ops.asarray(case.theta)
     for rows in (x, ops.asarray(x)):
-        mu, logvar = evaluate.posterior(case.model, theta, rows)
+        mu, logvar = evaluation.posterior(case.model, theta, rows)
         assert type(mu) is type(logvar) is np.ndarray
         views = Model(case.model.architecture, Ops(np)).views(case.theta)
         np.testing.assert_allclose(mu, x @ views["encoder/mean/W"] + views["encoder/mean/b"], rtol=1e-9, atol=1e-12)
@@ -375,27 +379,27 @@ def test_what_an_evaluation_does_if_it_is_told_nothing(rng, monkeypatch):
     x = case.sample(rng, 1002)  # of more than a batch
     given = case.model, case.theta, x, 3
     asked = {"batch_size": 1000, "purpose": "evaluation noise"}
-    assert evaluate.evaluate_elbo(*given) == evaluate.evaluate_elbo(*given, beta=1.0, **asked)
-    assert evaluate.evaluate_elbo(*given)["elbo"] != evaluate.evaluate_elbo(*given, batch_size=1001)["elbo"]
-    np.testing.assert_array_equal(evaluate.elbo_rows(*given), evaluate.elbo_rows(*given, draws=1, **asked))
-    assert not np.array_equal(evaluate.elbo_rows(*given), evaluate.elbo_rows(*given, batch_size=1001))
+    assert evaluation.evaluate_elbo(*given) == evaluation.evaluate_elbo(*given, beta=1.0, **asked)
+    assert evaluation.evaluate_elbo(*given)["elbo"] != evaluation.evaluate_elbo(*given, batch_size=1001)["elbo"]
+    np.testing.assert_array_equal(evaluation.elbo_rows(*given), evaluation.elbo_rows(*given, draws=1, **asked))
+    assert not np.array_equal(evaluation.elbo_rows(*given), evaluation.elbo_rows(*given, batch_size=1001))
     few = case.model, case.theta, x[:1], 3
-    found = evaluate.log_likelihood(*few)
-    assert found.samples == 5000 and found.rows == evaluate.log_likelihood(*few, samples=5000, at_once=1024).rows
+    found = evaluation.log_likelihood(*few)
+    assert found.samples == 5000 and found.rows == evaluation.log_likelihood(*few, samples=5000, at_once=1024).rows
     mu, logvar = rng.standard_normal((2, 5, 2))
-    assert evaluate.aggregate_posterior(mu, logvar, 1) == evaluate.aggregate_posterior(mu, logvar, 1, 10_000)
+    assert evaluation.aggregate_posterior(mu, logvar, 1) == evaluation.aggregate_posterior(mu, logvar, 1, 10_000)
     train, labels = rng.standard_normal((60, 2)), rng.integers(0, 4, 60)
-    of = [evaluate.neighbour_accuracy(train, labels, train, labels, k) for k in (14, 15, 16)]
-    assert evaluate.neighbour_accuracy(train, labels, train, labels) == of[1] and of[1] not in (of[0], of[2])
+    of = [evaluation.neighbour_accuracy(train, labels, train, labels, k) for k in (14, 15, 16)]
+    assert evaluation.neighbour_accuracy(train, labels, train, labels) == of[1] and of[1] not in (of[0], of[2])
 
 
 def test_errors_of_the_mean(rng):
     """From the rows' spread, of which one row has none, and from the samples."""
     rows, errors = rng.standard_normal((2, 5))
-    found = evaluate.LogLikelihood(rows, np.ones(5), errors, 9)
+    found = evaluation.LogLikelihood(rows, np.ones(5), errors, 9)
     assert found.standard_error == pytest.approx(math.sqrt(sum((rows - rows.mean()) ** 2) / 4 / 5))
     assert found.sampling_error == pytest.approx(math.sqrt(sum(errors**2)) / 5)
-    one = evaluate.LogLikelihood(rows[:1], np.ones(1), errors[:1], 9)
+    one = evaluation.LogLikelihood(rows[:1], np.ones(1), errors[:1], 9)
     assert {
         type(value) for each in (found, one) for value in (each.mean, each.standard_error, each.sampling_error)
     } == {float}
@@ -423,13 +427,13 @@ def test_a_row_s_noise_is_its_stream_cut_anywhere(dtype):
 
 
 def test_posteriors_that_are_all_the_prior_have_no_divergence():
-    found = evaluate.aggregate_posterior(np.zeros((50, 3)), np.zeros((50, 3)), 0, 200)
+    found = evaluation.aggregate_posterior(np.zeros((50, 3)), np.zeros((50, 3)), 0, 200)
     assert abs(found.kl) < 1e-12 and found.mean_kl == 0.0 and abs(found.mutual_information) < 1e-12
 
 
 def test_one_row_is_the_kl_of_two_gaussians(rng):
     mu, logvar = rng.standard_normal((1, 3)), rng.standard_normal((1, 3))
-    found = evaluate.aggregate_posterior(mu, logvar, 0, 100)
+    found = evaluation.aggregate_posterior(mu, logvar, 0, 100)
     assert {type(value) for value in (found.estimate, found.standard_error, found.mean_kl, found.kl)} == {
         float
     } and found.rows == 1
@@ -439,7 +443,7 @@ def test_one_row_is_the_kl_of_two_gaussians(rng):
 def test_posteriors_far_apart_share_nothing(rng):
     """Then I(n; z) = log N."""
     mu = 100.0 * np.arange(8)[:, None]
-    found = evaluate.aggregate_posterior(mu, np.zeros((8, 1)), 0, 8000)
+    found = evaluation.aggregate_posterior(mu, np.zeros((8, 1)), 0, 8000)
     assert found.mutual_information == pytest.approx(math.log(8), abs=1e-6)
 
 
@@ -456,7 +460,7 @@ def test_a_mixture_of_two_by_quadrature():
     prior = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
     with np.errstate(all="ignore"):
         exact = np.sum(np.where(density > 0, density * np.log(density / prior), 0.0)) * (z[1] - z[0])
-    found = evaluate.aggregate_posterior(mu, logvar, 1, 200_000)
+    found = evaluation.aggregate_posterior(mu, logvar, 1, 200_000)
     assert abs(found.kl - exact) < 4 * found.standard_error and found.standard_error < 0.01
 
 
@@ -466,7 +470,7 @@ LOG_VARIANCES = [-80.0, -40.0, -20.0, -3.0, 0.0, 3.0, 20.0, 40.0, 80.0]
 @pytest.mark.parametrize("logvar", LOG_VARIANCES)
 def test_information_is_within_its_bounds_whatever_the_variances(logvar):
     mu = np.random.default_rng(0).standard_normal((500, 2))
-    found = evaluate.aggregate_posterior(mu, np.full((500, 2), logvar), 0, 1000)
+    found = evaluation.aggregate_posterior(mu, np.full((500, 2), logvar), 0, 1000)
     assert 0.0 <= found.mutual_information <= math.log(500) and found.kl >= 0.0
     assert found.estimate <= math.log(500) + 1e-12 and abs(found.estimate - found.mutual_information) < 1e-4
     mean_kl = np.mean(np.sum(0.5 * (mu**2 + math.exp(logvar) - 1.0 - logvar), axis=1))
@@ -502,21 +506,21 @@ def test_information_by_its_definition_in_sixty_digits(rng):
             terms.append(log_density(z, n) - mixture.ln())
         mean = sum(terms) / samples
         error = (sum((term - mean) ** 2 for term in terms) / (samples - 1) / samples).sqrt()
-    found = evaluate.aggregate_posterior(mu, logvar, seed, samples)
+    found = evaluation.aggregate_posterior(mu, logvar, seed, samples)
     assert found.estimate == pytest.approx(float(mean), rel=1e-10)
     assert found.standard_error == pytest.approx(float(error), rel=1e-9)
 
 
 def test_blocks_of_samples_change_nothing(rng, monkeypatch):
     mu, logvar = rng.standard_normal((50, 3)), rng.standard_normal((50, 3))
-    whole = evaluate.aggregate_posterior(mu, logvar, 0, 120)
+    whole = evaluation.aggregate_posterior(mu, logvar, 0, 120)
     for block in (350, 1):  # seven samples a block, and one
-        monkeypatch.setattr(sys.modules["npvae.evaluate.aggregate_posterior"], "BLOCK", block)
-        assert evaluate.aggregate_posterior(mu, logvar, 0, 120).estimate == pytest.approx(whole.estimate, rel=1e-12)
+        monkeypatch.setattr(sys.modules["npvae.evaluation.aggregate_posterior"], "BLOCK", block)
+        assert evaluation.aggregate_posterior(mu, logvar, 0, 120).estimate == pytest.approx(whole.estimate, rel=1e-12)
 
 
 def test_an_impossible_estimate_is_refused_and_one_by_chance_is_said_to_be_held():
-    of = evaluate.AggregatePosterior
+    of = evaluation.AggregatePosterior
     for estimate, error, mean_kl in (
         (-6e63, 0.1, 9.0),
         (8.0, 0.1, 9.0),
@@ -544,7 +548,7 @@ def test_an_impossible_estimate_is_refused_and_one_by_chance_is_said_to_be_held(
 
 
 def test_an_estimate_may_be_ten_errors_and_rounding_outside_its_bounds():
-    of, upper = evaluate.AggregatePosterior, math.log(100)
+    of, upper = evaluation.AggregatePosterior, math.log(100)
     for estimate, passes in (
         (-0.99, True),
         (-1.01, False),
@@ -588,11 +592,13 @@ def test_posteriors_that_are_not_finite_are_refused():
         ("log variance", (fine, [[0.0, 0.0], [0.0, math.nan], [0.0, 1.0]])),
     ):
         with pytest.raises(InputError, match=f"the posterior of row 1 has a {name} that is not finite"):
-            evaluate.aggregate_posterior(*map(np.array, arrays), 0, 10)
+            evaluation.aggregate_posterior(*map(np.array, arrays), 0, 10)
     with pytest.raises(
         InputError, match="with a mean KL of inf, .* the posteriors' means and log variances are too large"
     ):
-        evaluate.aggregate_posterior(np.zeros((3, 2)), np.full((3, 2), 1000.0), 0, 10)  # whose variances no float holds
+        evaluation.aggregate_posterior(
+            np.zeros((3, 2)), np.full((3, 2), 1000.0), 0, 10
+        )  # whose variances no float holds
 
 
 @pytest.mark.parametrize("logvar", [-80.0, -40.0, 0.0, 40.0, 80.0])
@@ -628,34 +634,34 @@ def test_a_dimension_far_from_0_is_active_all_the_same():
     theta = np.zeros(model.layout.size, "float32")
     views = model.views(theta)
     views["encoder/mean/W"][...], views["encoder/mean/b"][...] = np.eye(2), 3000.0
-    assert evaluate.evaluate_elbo(model, theta, spread, 0)["active_units"] == 1
+    assert evaluation.evaluate_elbo(model, theta, spread, 0)["active_units"] == 1
 
 
 def test_fewer_samples_than_rows_are_of_all_rows():
     """Two groups far apart, one after the other: of the first alone z would say less by log 2."""
     mu = np.where(np.arange(4000) < 2000, -50.0, 50.0)[:, None]
-    found = evaluate.aggregate_posterior(mu, np.zeros((4000, 1)), 0, 400)
+    found = evaluation.aggregate_posterior(mu, np.zeros((4000, 1)), 0, 400)
     assert found.mutual_information == pytest.approx(math.log(2), abs=4 * found.standard_error + 1e-9)
     mu = np.where(np.arange(4000) < 3000, 0.0, 50.0)[:, None]  # I = -3/4 log(3/4) - 1/4 log(1/4)
-    found = evaluate.aggregate_posterior(mu, np.zeros((4000, 1)), 0, 400)
+    found = evaluation.aggregate_posterior(mu, np.zeros((4000, 1)), 0, 400)
     exact = -0.75 * math.log(0.75) - 0.25 * math.log(0.25)
     assert abs(found.mutual_information - exact) < 4 * found.standard_error and found.standard_error < 0.05
 
 
 def test_fewer_samples_than_rows_and_bad_numbers(rng):
     mu, logvar = rng.standard_normal((50, 2)), rng.standard_normal((50, 2))
-    assert math.isfinite(evaluate.aggregate_posterior(mu, logvar, 0, 20).kl)
-    assert math.isfinite(evaluate.aggregate_posterior(mu, logvar, 0, 2).standard_error)
+    assert math.isfinite(evaluation.aggregate_posterior(mu, logvar, 0, 20).kl)
+    assert math.isfinite(evaluation.aggregate_posterior(mu, logvar, 0, 2).standard_error)
     narrow = mu.astype(np.float32), logvar.astype(np.float32)  # are computed with in float64
-    assert evaluate.aggregate_posterior(*narrow, 0, 20) == evaluate.aggregate_posterior(
+    assert evaluation.aggregate_posterior(*narrow, 0, 20) == evaluation.aggregate_posterior(
         *(a.astype(np.float64) for a in narrow), 0, 20
     )
     with pytest.raises(InputError, match="samples must be at least 2"):
-        evaluate.aggregate_posterior(mu, logvar, 0, 1)
+        evaluation.aggregate_posterior(mu, logvar, 0, 1)
     with pytest.raises(InputError, match="the number of rows of mu must be at least 1, got 0"):
-        evaluate.aggregate_posterior(mu[:0], logvar[:0], 0)
+        evaluation.aggregate_posterior(mu[:0], logvar[:0], 0)
     with pytest.raises(InputError, match="logvar has shape"):
-        evaluate.aggregate_posterior(mu, logvar[:3], 0)
+        evaluation.aggregate_posterior(mu, logvar[:3], 0)
 
 
 # Nearest neighbours
@@ -667,7 +673,7 @@ def test_neighbours_vote_as_in_scikit_learn(rng, neighbours):
     train, test = rng.standard_normal((300, 3)), rng.standard_normal((70, 3))
     labels, wanted = rng.integers(3, 7, 300), rng.integers(3, 7, 70)
     other = sklearn.KNeighborsClassifier(neighbours).fit(train, labels).score(test, wanted)
-    assert evaluate.neighbour_accuracy(train, labels, test, wanted, neighbours) == pytest.approx(other)
+    assert evaluation.neighbour_accuracy(train, labels, test, wanted, neighbours) == pytest.approx(other)
 
 
 def test_rows_in_question_are_those_that_rounding_leaves_open(rng):
@@ -680,21 +686,21 @@ def test_rows_in_question_are_those_that_rounding_leaves_open(rng):
         assert not train.mean(axis=0).any()
         z = rng.uniform(-1e-8, 1e-8, (1, 2))
         nearest = np.argsort(np.sum((train - z) ** 2, axis=1), kind="stable")[:4]
-        assert evaluate.neighbour_accuracy(train, labels, z, [1], 4) == float(labels[nearest].sum() > 2)
+        assert evaluation.neighbour_accuracy(train, labels, z, [1], 4) == float(labels[nearest].sum() > 2)
 
 
 def test_labels_may_be_words(rng):
     z = np.array([[0.0], [0.1], [5.0], [5.1]])
-    found = evaluate.neighbour_accuracy(z, ["a", "a", "b", "b"], z, ["a", "a", "b", "c"], 2)
+    found = evaluation.neighbour_accuracy(z, ["a", "a", "b", "b"], z, ["a", "a", "b", "c"], 2)
     assert found == 0.75 and type(found) is float
 
 
 def test_neighbours_that_are_not_there_are_refused():
     z = np.zeros((3, 2))
     with pytest.raises(InputError, match="4 neighbours need as many training rows"):
-        evaluate.neighbour_accuracy(z, [0, 1, 2], z, [0, 1, 2], 4)
+        evaluation.neighbour_accuracy(z, [0, 1, 2], z, [0, 1, 2], 4)
     with pytest.raises(InputError, match="test_z has 3 rows, but test_labels has 2"):
-        evaluate.neighbour_accuracy(z, [0, 1, 2], z, [0, 1], 2)
+        evaluation.neighbour_accuracy(z, [0, 1, 2], z, [0, 1], 2)
 
 
 def test_neighbours_far_from_0_are_the_nearest_all_the_same(rng):
@@ -709,16 +715,16 @@ def test_neighbours_far_from_0_are_the_nearest_all_the_same(rng):
         nearest = sorted(range(120), key=row.__getitem__)[:3]
         right += int(sum(labels[n] for n in nearest) * 2 > 3) == labels[i]
     assert 0.6 < right / 120 < 1.0
-    assert evaluate.neighbour_accuracy(groups[order], labels[order], test, labels, 3) == right / 120
+    assert evaluation.neighbour_accuracy(groups[order], labels[order], test, labels, 3) == right / 120
 
 
 def test_blocks_of_distances_change_nothing(rng, monkeypatch):
     train, test = rng.standard_normal((30, 2)), rng.standard_normal((25, 2))
     labels, wanted = rng.integers(0, 3, 30), rng.integers(0, 3, 25)
-    whole = evaluate.neighbour_accuracy(train, labels, test, wanted, 4)
+    whole = evaluation.neighbour_accuracy(train, labels, test, wanted, 4)
     for block in (1, 100):  # one test row at a time, and three
-        monkeypatch.setattr(sys.modules["npvae.evaluate.neighbours"], "BLOCK", block)
-        assert evaluate.neighbour_accuracy(train, labels, test, wanted, 4) == whole
+        monkeypatch.setattr(sys.modules["npvae.evaluation.neighbours"], "BLOCK", block)
+        assert evaluation.neighbour_accuracy(train, labels, test, wanted, 4) == whole
 
 
 @pytest.mark.parametrize(
@@ -738,25 +744,25 @@ def test_ties_of_distances_and_of_votes(neighbours, labels, winner):
     z = np.array([*far, [3, 4], [-3, -4], [5, 0], [-5, 0], [4, 3], [-4, -3], [0, 5], [0, -5]])
     everything = [3] * 30 + labels
     for label in (5, 7, 9):
-        right = evaluate.neighbour_accuracy(z, everything, np.zeros((1, 2)), [label], neighbours)
+        right = evaluation.neighbour_accuracy(z, everything, np.zeros((1, 2)), [label], neighbours)
         assert right == float(label == winner)
 
 
 def test_as_many_training_rows_as_neighbours_are_enough_and_no_test_rows_are_not():
     z = np.array([[0.0], [1.0], [2.0]])
-    assert evaluate.neighbour_accuracy(z, [1, 1, 0], z, [1, 1, 0], 3) == 2 / 3
+    assert evaluation.neighbour_accuracy(z, [1, 1, 0], z, [1, 1, 0], 3) == 2 / 3
     with pytest.raises(InputError, match="1 neighbours need as many training rows, and test rows; got 3 and 0"):
-        evaluate.neighbour_accuracy(z, [1, 1, 0], z[:0], [], 1)
+        evaluation.neighbour_accuracy(z, [1, 1, 0], z[:0], [], 1)
     with pytest.raises(InputError, match="train_z has 3 rows, but train_labels has 2"):
-        evaluate.neighbour_accuracy(z, [0, 1], z, [0, 1, 2], 1)
+        evaluation.neighbour_accuracy(z, [0, 1], z, [0, 1, 2], 1)
     with pytest.raises(InputError, match="neighbours must be at least 1"):
-        evaluate.neighbour_accuracy(z, [0, 1, 2], z, [0, 1, 2], 0)
+        evaluation.neighbour_accuracy(z, [0, 1, 2], z, [0, 1, 2], 0)
 
 
 @pytest.mark.parametrize("rows", [9, 400])
 def test_of_equal_distances_the_first_rows_count(rows):
     z = np.zeros((rows, 2))
-    assert evaluate.neighbour_accuracy(z, [1, 1, 1] + [0] * (rows - 3), z[:1], [1], 3) == 1.0
+    assert evaluation.neighbour_accuracy(z, [1, 1, 1] + [0] * (rows - 3), z[:1], [1], 3) == 1.0
     # So far from 0 that those a rounding farther off have to be measured: they stand between the others.
     far = np.where(np.arange(rows // 3 * 3) % 3 == 0, 1e8, np.nextafter(1e8, 2e8)) * np.where(
         np.arange(rows // 3 * 3) % 2, 1.0, -1.0
@@ -764,7 +770,7 @@ def test_of_equal_distances_the_first_rows_count(rows):
     far, nearest = np.append(far, -far.sum()), np.flatnonzero(abs(far) == 1e8)
     labels = np.zeros(len(far), int)
     labels[nearest[:2]] = 1
-    assert evaluate.neighbour_accuracy(far[:, None], labels, z[:1, :1], [1], 3) == 1.0
+    assert evaluation.neighbour_accuracy(far[:, None], labels, z[:1, :1], [1], 3) == 1.0
 
 
 def test_neighbours_in_float32_are_those_of_the_same_numbers_in_float64(rng):
@@ -772,7 +778,7 @@ def test_neighbours_in_float32_are_those_of_the_same_numbers_in_float64(rng):
     side = np.where(np.arange(200) % 2, 1000.0, -1000.0)[:, None]
     train, test = (side + rng.integers(0, 300, (2, 200, 2)) * 2.0**-14).astype(np.float32)
     labels, wanted = rng.integers(0, 2, (2, 200))
-    accuracy = evaluate.neighbour_accuracy(train, labels, test, wanted, 3)
+    accuracy = evaluation.neighbour_accuracy(train, labels, test, wanted, 3)
     exact = ((test[:, None].astype(np.float64) - train) ** 2).sum(axis=2).argsort(axis=1, kind="stable")[:, :3]
     assert accuracy == np.mean((labels[exact].sum(axis=1) > 1.5) == wanted)
 
@@ -931,8 +937,8 @@ def test_the_elbo_of_plain_rows_is_what_a_program_says_that_there_is(monkeypatch
         asked.append((of is model, rows is x, batch_size))
         return Program()
 
-    monkeypatch.setattr("npvae.evaluate.elbo.evaluator_for", lambda ops, *arguments: program(*arguments))
-    found = evaluate.evaluate_elbo(model, vae.theta_, x, 7, 0.25, 3, "validation noise")
+    monkeypatch.setattr("npvae.evaluation.elbo.evaluator_for", lambda ops, *arguments: program(*arguments))
+    found = evaluation.evaluate_elbo(model, vae.theta_, x, 7, 0.25, 3, "validation noise")
     assert asked == [(True, True, 3), (True, 7, 0.25, "validation noise")]
     assert (found["loss"], found["reconstruction"], found["kl"], found["active_units"]) == (
         4.0,
@@ -941,5 +947,5 @@ def test_the_elbo_of_plain_rows_is_what_a_program_says_that_there_is(monkeypatch
         width,
     )
     asked.clear()  # of no rows, and of another objective, there is none
-    evaluate.evaluate_elbo(model, vae.theta_, x, 7, objective=ImportanceWeighted(2))
+    evaluation.evaluate_elbo(model, vae.theta_, x, 7, objective=ImportanceWeighted(2))
     assert not asked

@@ -7,9 +7,9 @@ import pytest
 
 from npvae import TableImputer
 from npvae.errors import ModelFileError
-from npvae.impute import FactorAnalysis, Normal, factor_analysis, fit_factor_analysis
-from npvae.tables import linear
-from npvae.tables.linear import choose_linear, fit_linear
+from npvae.estimators.tables import linear
+from npvae.estimators.tables.linear import choose_linear, fit_linear
+from npvae.imputation import FactorAnalysis, Normal, factor_analysis, fit_factor_analysis
 
 
 def wide(rng, rows=30, columns=80, factors=3, missing=0.2):

@@ -8,9 +8,9 @@ import math
 
 import pytest
 
-from npvae import declared
 from npvae.errors import InputError, ModelFileError
-from npvae.fields import (
+from npvae.mathematics.model import MOST_LAYERS, Architecture
+from npvae.support.fields import (
     COMMANDS,
     Anything,
     Built,
@@ -27,7 +27,7 @@ from npvae.fields import (
     Whole,
     shown,
 )
-from npvae.model import MOST_LAYERS, Architecture
+from npvae.training import declared
 from npvae.training.checkpoint_fields import COMMAND, ENVIRONMENT
 
 

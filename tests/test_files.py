@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 
 from npvae.errors import DataFileError, InputError
-from npvae.files import (
+from npvae.support.files import (
     Stream,
     _keep_owner_and_mode,
     is_stream,
@@ -25,12 +25,12 @@ from npvae.files import (
     write_atomically,
     write_text_atomically,
 )
-from npvae.reading import open_file
+from npvae.support.reading import open_file
 
 #: Writes half a file, says so, and waits to be killed.
 WRITER = """
 import sys
-from npvae.files import write_atomically
+from npvae.support.files import write_atomically
 def write(file):
     file.write(b"half"); file.flush(); print("writing", flush=True); sys.stdin.read()
 write_atomically(sys.argv[1], write)
@@ -288,7 +288,7 @@ def test_a_file_is_on_the_disk_and_locked_before_it_has_its_name(tmp_path, monke
 
 def test_without_locks_a_file_is_closed_before_it_has_its_name(tmp_path, monkeypatch):
     """As Windows wants it; and there nobody removes what is open."""
-    monkeypatch.setattr("npvae.files.fcntl", None)
+    monkeypatch.setattr("npvae.support.files.fcntl", None)
     files, replace = [], os.replace
     monkeypatch.setattr(os, "replace", lambda old, new: (files.append(files[0].closed), replace(old, new)))
     (tmp_path / ".file.01234567.part").write_text("left")
@@ -353,8 +353,8 @@ def test_a_pipe_among_the_leftovers_keeps_nobody_waiting(tmp_path):
 
 def test_a_temporary_name_that_is_taken_is_not_taken_again(tmp_path, monkeypatch):
     names = iter(["01234567", "01234567", "89abcdef"])
-    monkeypatch.setattr("npvae.files.secrets.token_hex", lambda count: next(names)[: 2 * count])
-    monkeypatch.setattr("npvae.files.remove_leftovers", lambda path: None)
+    monkeypatch.setattr("npvae.support.files.secrets.token_hex", lambda count: next(names)[: 2 * count])
+    monkeypatch.setattr("npvae.support.files.remove_leftovers", lambda path: None)
     taken = tmp_path / ".file.01234567.part"
     taken.write_text("somebody else's")
     write_text_atomically(tmp_path / "file", "text")
@@ -372,14 +372,14 @@ def test_a_temporary_file_taken_for_a_dead_writer_s_is_made_anew(tmp_path, monke
         if len(made) == 1:
             os.unlink(next(tmp_path.glob(".file.*.part")))
 
-    monkeypatch.setattr("npvae.files.fcntl.flock", lock)
+    monkeypatch.setattr("npvae.support.files.fcntl.flock", lock)
     write_text_atomically(tmp_path / "file", "text")
     assert len(made) == 2 and made[0].closed and (tmp_path / "file").read_text() == "text"
 
     def no_locks(file, how):
         raise OSError(errno.ENOTSUP, "no locks")
 
-    monkeypatch.setattr("npvae.files.fcntl.flock", no_locks)
+    monkeypatch.setattr("npvae.support.files.fcntl.flock", no_locks)
     write_text_atomically(tmp_path / "file", "again")
     assert (tmp_path / "file").read_text() == "again"
 
@@ -446,7 +446,7 @@ def test_what_is_no_ordinary_file_is_said_and_closed(tmp_path, monkeypatch, kind
     path.write_bytes(b"")
     before = descriptors()
     with monkeypatch.context() as patch, pytest.raises(InputError) as error:
-        patch.setattr("npvae.reading.os.fstat", lambda handle: SimpleNamespace(st_mode=kind | 0o644))
+        patch.setattr("npvae.support.reading.os.fstat", lambda handle: SimpleNamespace(st_mode=kind | 0o644))
         open_file(path)
     assert str(error.value) == f"{path} is {words}; expected an ordinary file: copy its contents into one first"
     assert descriptors() == before

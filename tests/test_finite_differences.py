@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from npvae.errors import InputError, KinkError
-from npvae.finite_differences import derivative
+from npvae.gradcheck.finite_differences import derivative
 
 EPS = 2.0**-52
 

@@ -13,8 +13,8 @@ import pytest
 
 import npvae
 from npvae import TableImputer
+from npvae.data.tables.frames import as_cells
 from npvae.errors import CarriedColumnsWarning, InputError, InputTypeError, MissingDependencyError, UnknownNameError
-from npvae.tables.frames import as_cells
 
 QUICK = {
     "members": 1,

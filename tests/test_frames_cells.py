@@ -9,11 +9,11 @@ import fractions
 import numpy as np
 import pytest
 
+from npvae.data.tables import times
 from npvae.data.tables.carried import names_identifiers, why_carried, words_among_numbers
+from npvae.data.tables.libraries import of_column
 from npvae.data.tables.missing import is_missing, missing_among, values_of
 from npvae.errors import InputTypeError
-from npvae.tables import times
-from npvae.tables.libraries import of_column
 
 D, UTC = decimal.Decimal, dt.timezone.utc
 EAST = dt.timezone(dt.timedelta(hours=5))

@@ -9,9 +9,9 @@ from small import grey_rows, small_vae
 
 from npvae.backend.base import Ops
 from npvae.errors import InputError, PosteriorCollapseWarning
-from npvae.gradcheck import check_gradient
-from npvae.model import Architecture, Model
-from npvae.objectives import ELBO, negative_elbo
+from npvae.gradcheck.checker import check_gradient
+from npvae.mathematics.model import Architecture, Model
+from npvae.mathematics.objectives import ELBO, negative_elbo
 
 
 def point(rng):
@@ -121,12 +121,12 @@ def test_one_epoch_without_an_active_unit_is_no_collapse(recwarn):
 
 def test_active_units_are_burda_s(rng):
     """Of the means of q(z|x) over the data: the variance above 0.01."""
-    from npvae import evaluate
+    from npvae import evaluation
 
     model, theta, x, _ = point(rng)
     (mu, _), _ = model.encode(model.views(theta), x)
     wanted = int((mu.var(axis=0) > 0.01).sum())
-    assert evaluate.evaluate_elbo(model, theta, x, 0)["active_units"] == wanted
+    assert evaluation.evaluate_elbo(model, theta, x, 0)["active_units"] == wanted
 
 
 @pytest.mark.parametrize(

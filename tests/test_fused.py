@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import trained
 
-from npvae import backend, fused, objectives
+from npvae import backend, fused
 from npvae.backend.base import Ops
 from npvae.backend.numpy_ops import NumpyOps
 from npvae.fused import coverage
+from npvae.mathematics import objectives
 from npvae.training.asynchronous import AsynchronousTrainer
 
 

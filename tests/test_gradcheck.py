@@ -6,12 +6,13 @@ import gpu_backends
 import numpy as np
 import pytest
 
-from npvae import likelihoods, selfcheck
 from npvae.backend.base import Ops
 from npvae.errors import GradientCheckError, GradientCheckWarning, InputError, InputTypeError, KinkError
-from npvae.finite_differences import derivative
-from npvae.gradcheck import check_gradient, numerical_gradient
-from npvae.layers import activations
+from npvae.gradcheck import own_gradients
+from npvae.gradcheck.checker import check_gradient, numerical_gradient
+from npvae.gradcheck.finite_differences import derivative
+from npvae.mathematics import likelihoods
+from npvae.mathematics.layers import activations
 
 
 def product(x, W):
@@ -560,7 +561,7 @@ def test_kinks_on_both_sides_of_the_point_are_stepped_around():
 
 
 def small_cases(ops):
-    return [case for case in selfcheck.cases(ops) if "full size" not in case.title]
+    return [case for case in own_gradients.cases(ops) if "full size" not in case.title]
 
 
 def test_every_case_passes_and_reports_every_tensor(ops):
@@ -577,7 +578,7 @@ def test_every_case_passes_and_reports_every_tensor(ops):
 
 
 def test_the_cases_cover_every_layer_activation_and_likelihood():
-    titles = [case.title for case in selfcheck.cases()]
+    titles = [case.title for case in own_gradients.cases()]
     for name in activations.NAMES:
         assert f"dense layer, {name}" in titles
         assert any(f", {name}, " in title for title in titles if title.startswith("negative ELBO"))
@@ -837,7 +838,7 @@ def test_the_differences_of_a_check_are_ten_times_as_exact_as_it(monkeypatch, rn
         asked.append((step, tolerance, scale, what, at))
         return derivative(f, step, tolerance, scale, what, at)
 
-    monkeypatch.setattr("npvae.gradcheck.derivative", watched)
+    monkeypatch.setattr("npvae.gradcheck.checker.derivative", watched)
     x = np.array([[0.5, -4.0]])
     check_gradient(lambda data: (float(np.sum(data**2)), 2 * data), [x], rtol=1e-5)
     scale = math.sqrt((1.0**2 + 8.0**2) / 2)

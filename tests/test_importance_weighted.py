@@ -6,14 +6,15 @@ import naive
 import numpy as np
 import pytest
 
-from npvae import VAE, likelihoods
+from npvae import VAE
 from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError, UnknownNameError
-from npvae.gradcheck import check_gradient
-from npvae.model import Architecture, Model
-from npvae.objectives import ImportanceWeighted, get, importance_weighted_loss
-from npvae.objectives.importance_weighted import ESTIMATORS
-from npvae.selfcheck import draw_data
+from npvae.gradcheck.checker import check_gradient
+from npvae.gradcheck.own_gradients import draw_data
+from npvae.mathematics import likelihoods
+from npvae.mathematics.model import Architecture, Model
+from npvae.mathematics.objectives import ImportanceWeighted, get, importance_weighted_loss
+from npvae.mathematics.objectives.importance_weighted import ESTIMATORS
 
 
 def point(architecture, rng, rows=4, samples=3):

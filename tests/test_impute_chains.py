@@ -6,9 +6,9 @@ from linear_gaussian import LinearGaussian
 
 from npvae.backend.base import Ops
 from npvae.errors import InputError
-from npvae.impute import chain_imputation
-from npvae.impute.chains import Chain
-from npvae.random import Stream
+from npvae.imputation import chain_imputation
+from npvae.imputation.chains import Chain
+from npvae.mathematics.random import Stream
 
 ROWS = 6000
 X = np.array([0.9, np.nan, np.nan])
@@ -66,7 +66,7 @@ def test_with_accept_and_reject_swapped_the_distribution_is_wrong(monkeypatch):
 
 @pytest.mark.parametrize("part", ["log_prior_ratio", "nll"])
 def test_every_part_of_the_ratio_counts(monkeypatch, part):
-    from npvae.objectives import decoding
+    from npvae.mathematics.objectives import decoding
 
     original = decoding.Decoding.__init__
 
@@ -122,7 +122,7 @@ def test_chains_that_have_not_met_say_so():
 
 
 def test_the_spread_is_gelman_and_rubin_s():
-    from npvae.impute.chains import _diagnose, _Moments
+    from npvae.imputation.chains import _diagnose, _Moments
 
     generator = np.random.default_rng(0)
     runs, sums = [], generator.standard_normal((3, 50)) + np.array([0.0, 1.0, 5.0])[:, None]
@@ -219,7 +219,7 @@ def test_backends_agree_on_chains(ops):
 def test_proposals_that_do_not_fit_into_memory(monkeypatch):
     known = LinearGaussian()
     numbers = 4 * 1 + 3 + 3 * 3  # of a sample: four of z and of noise, what is decoded, three times the row
-    monkeypatch.setattr("npvae.impute.chains.ROWS", 6)
+    monkeypatch.setattr("npvae.imputation.chains.ROWS", 6)
     for rows in (3, 9):  # as many together as there are, or as run together
         bytes_of_one = 8 * min(rows, 6) * numbers
         monkeypatch.setattr(known.model.ops, "available_bytes", lambda numbers=bytes_of_one: 5 * numbers, raising=False)
@@ -293,7 +293,7 @@ def test_what_is_summed_over_a_chain_s_steps(steps):
     """The effective sample size by means of stretches of sqrt(steps), from the definition; what is observed has no
     part in it.
     """
-    from npvae.impute.chains import _diagnose, _Moments
+    from npvae.imputation.chains import _diagnose, _Moments
 
     generator = np.random.default_rng(1)
     missing = np.array([[True, False, True], [True, True, True], [True, False, False], [False, False, False]])
@@ -324,7 +324,7 @@ def test_what_is_summed_over_a_chain_s_steps(steps):
 @pytest.mark.parametrize("unit", [2.0**-60, 2.0**60])
 def test_diagnostics_do_not_depend_on_the_unit(unit):
     """Of rows that move, and of one whose equal numbers have a mean that is a rounding off."""
-    from npvae.impute.chains import _diagnose, _Moments
+    from npvae.imputation.chains import _diagnose, _Moments
 
     expected = np.random.default_rng(2).standard_normal((2, 20, 3, 1)).cumsum(axis=1)
     expected[:, :, 2] = np.array([3.7, 3.7 * (1 + 1e-14)])[:, None, None]
@@ -343,7 +343,7 @@ def test_diagnostics_do_not_depend_on_the_unit(unit):
 
 
 def test_chains_that_stand_still_in_different_places_are_infinitely_far_apart():
-    from npvae.impute.chains import _diagnose, _Moments
+    from npvae.imputation.chains import _diagnose, _Moments
 
     runs = [_Moments(np.ones((1, 2), bool), 9) for _ in range(2)]
     for run, place in zip(runs, (1.0, 2.0), strict=True):
@@ -354,7 +354,7 @@ def test_chains_that_stand_still_in_different_places_are_infinitely_far_apart():
 
 
 def test_every_chain_has_its_own_stream_and_steps(monkeypatch):
-    from npvae.impute import chains
+    from npvae.imputation import chains
 
     known, streams, steps, done = LinearGaussian(), [], [], []
     monkeypatch.setattr(chains, "ROWS", 3)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from linear_gaussian import VARIANCE, LinearGaussian
 
-from npvae import likelihoods
 from npvae.backend.base import Ops
-from npvae.encoder_view import EncoderView
 from npvae.errors import InputError
-from npvae.impute import fit_normal, importance_imputation, start_from
-from npvae.impute.factor_analysis import factors_of
-from npvae.impute.normal import Normal
-from npvae.model import Architecture, Model
+from npvae.imputation import fit_normal, importance_imputation, start_from
+from npvae.imputation.factor_analysis import factors_of
+from npvae.imputation.normal import Normal
+from npvae.mathematics import likelihoods
+from npvae.mathematics.encoder_view import EncoderView
+from npvae.mathematics.model import Architecture, Model
 
 
 def rows_of(known, generator, rows=12, share=0.5):
@@ -140,7 +140,7 @@ def test_what_is_expected_of_a_row_may_be_beyond_the_dtype():
 def test_rows_are_worked_on_together_as_many_as_fit(monkeypatch, at_once, kept, together):
     """By the samples that are decoded at a time, and by the numbers of samples that are kept: K (Z + 1) a row."""
     known, seen, holed = LinearGaussian(missing=True), [], np.arange(10)
-    monkeypatch.setattr("npvae.impute.importance.KEPT", kept)
+    monkeypatch.setattr("npvae.imputation.importance.KEPT", kept)
     x = np.tile([0.5, np.nan, 1.0], (10, 1))
     found = importance_imputation(
         known.model, known.theta, x, 3, samples=100, draws=2, at_once=at_once, progress=seen.append
@@ -154,7 +154,7 @@ def test_rows_are_worked_on_together_as_many_as_fit(monkeypatch, at_once, kept, 
 
 def test_samples_are_drawn_again_by_their_shares():
     """u below the first share is the first sample, and so on; a sample without weight is nobody's."""
-    from npvae.impute.importance import _Weighted
+    from npvae.imputation.importance import _Weighted
 
     z = np.arange(8.0).reshape(4, 2, 1)  # four samples of two rows
     shares = np.array([[0.25, 0.0], [0.5, 0.5], [0.125, 0.0], [0.125, 0.5]])
@@ -178,7 +178,7 @@ def test_a_single_sample_is_all_that_is_known():
 
 def test_the_effective_sample_size_is_that_of_the_weights(rng):
     """1 / sum of squared shares, from the densities themselves, of the samples that the seed gives."""
-    from npvae import random
+    from npvae.mathematics import random
 
     known = LinearGaussian(missing=True)
     x = rows_of(known, rng)[2:3]
@@ -223,7 +223,7 @@ def test_which_weights_and_expectations_there_may_be(monkeypatch, log_weights, e
     """Of three samples of the second of two rows; of two features, one of which is always 5."""
     from types import SimpleNamespace
 
-    from npvae.impute import importance
+    from npvae.imputation import importance
 
     columns = np.array([[0.5, 0.25, 0.0], log_weights]).T
     mean = np.full((3, 2, 2), 5.0)
@@ -371,7 +371,7 @@ def factors(covariance, count, iterations=200, **more):
 
 
 def in_pieces_of_one(what):
-    from npvae.impute import normal
+    from npvae.imputation import normal
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(normal, "PIECE", 1)

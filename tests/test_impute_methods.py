@@ -8,8 +8,8 @@ from small import grey_rows
 
 from npvae import VAE
 from npvae.errors import InputError, NotFittedError, UnknownNameError
-from npvae.impute.methods import METHODS, impute
-from npvae.model import Model
+from npvae.imputation.methods import METHODS, impute
+from npvae.mathematics.model import Model
 
 
 def holes(x, rng, share=0.4):
@@ -165,8 +165,8 @@ def test_what_does_not_suit_is_refused(rng):
 @pytest.mark.parametrize("method", ["metropolis", "importance"])
 def test_chains_begin_at_the_prior_s_mean(monkeypatch, method):
     """By a thousand draws of z that no chain uses."""
-    from npvae import random
-    from npvae.impute import Imputation, methods
+    from npvae.imputation import Imputation, methods
+    from npvae.mathematics import random
 
     known, started = LinearGaussian(), []
 

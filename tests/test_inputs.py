@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from npvae.errors import DataConversionWarning, InputError, InputTypeError
-from npvae.inputs import as_rows, refuse_non_finite, rows_of
+from npvae.estimators.inputs import as_rows, refuse_non_finite, rows_of
 
 
 class Table:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from npvae import likelihoods, random
 from npvae.backend.base import Ops
 from npvae.errors import InputError
+from npvae.mathematics import likelihoods, random
 
 OPS = Ops(np)
 #: Entries of a table, with columns of one likelihood far from each other.

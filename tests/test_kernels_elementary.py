@@ -137,7 +137,7 @@ def test_the_two_oracles_agree(name):
 def test_series_are_cut_where_the_next_term_is_below_a_quarter_of_the_rounding(dtype):
     """The next term beside the first one, at the end of the range to which the argument is brought."""
     pytest.importorskip("numba")
-    from npvae.kernels.elementary import TERMS
+    from npvae.kernels.cpu.elementary import TERMS
 
     terms, quarter = TERMS[dtype], np.finfo(dtype).eps / 8
     assert (math.log(2) / 2) ** terms["expm1"] / math.factorial(terms["expm1"] + 1) < quarter

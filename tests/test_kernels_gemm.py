@@ -11,8 +11,8 @@ import pytest
 from compiled import GUARD, Guarded, address, bits, program
 
 from npvae.backend.products import fields
-from npvae.kernels import sizes
-from npvae.kernels.plan import Epilogue
+from npvae.kernels.cpu import sizes
+from npvae.kernels.cpu.plan import Epilogue
 
 FORMS = ("plain", "b_transposed", "a_transposed", "sparse", "sparse_transposed")
 SPARSE_FORMS = {"sparse": "plain", "sparse_transposed": "a_transposed"}

@@ -16,8 +16,8 @@ import processes
 import pytest
 
 from npvae.backend import numba_ops
-from npvae.kernels import library, target
-from npvae.kernels.plan import Operation
+from npvae.kernels.cpu import library, target
+from npvae.kernels.cpu.plan import Operation
 
 DTYPE = "float32"
 SOURCES = Path(library.__file__).parent

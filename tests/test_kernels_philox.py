@@ -1,4 +1,4 @@
-"""The compiled random numbers are those of npvae.random, from any place of a stream to any other."""
+"""The compiled random numbers are those of npvae.mathematics.random, from any place of a stream to any other."""
 
 import math
 
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from compiled import Guarded, bits, run
 
-from npvae import random
-from npvae.kernels import sizes
-from npvae.kernels.plan import Operation
+from npvae.kernels.cpu import sizes
+from npvae.kernels.cpu.plan import Operation
+from npvae.mathematics import random
 
 STREAMS = [
     (0, "latent noise", 0),

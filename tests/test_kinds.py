@@ -12,16 +12,16 @@ import pytest
 from npvae import TableImputer
 from npvae.backend.base import Ops
 from npvae.cli import main
-from npvae.encoder_view import EncoderView
+from npvae.data.tables.frames import as_cells
+from npvae.data.tables.kinds import KINDS, evidence, fit_column, from_config, normal_quantiles, predicted
+from npvae.data.tables.kinds.ends import ends_of
+from npvae.data.tables.kinds.ordinal import Ordinal
+from npvae.data.tables.schema import Schema
 from npvae.errors import InputError
-from npvae.likelihoods import Bounded, Gaussian, GaussianDecoder, StudentT, Table
-from npvae.tables import TableImputation
-from npvae.tables.frames import as_cells
-from npvae.tables.imputer_file import ColumnField
-from npvae.tables.kinds import KINDS, evidence, fit_column, from_config, normal_quantiles, predicted
-from npvae.tables.kinds.ends import ends_of
-from npvae.tables.kinds.ordinal import Ordinal
-from npvae.tables.schema import Schema
+from npvae.estimators.tables import TableImputation
+from npvae.estimators.tables.imputer_file import ColumnField
+from npvae.mathematics.encoder_view import EncoderView
+from npvae.mathematics.likelihoods import Bounded, Gaussian, GaussianDecoder, StudentT, Table
 
 QUICK = {"members": 1, "epochs": 16, "hidden": (16,), "imputation_samples": 200, "random_state": 0, "every": 8}
 
@@ -405,7 +405,7 @@ def test_expectations_of_curves_are_those_of_draws():
 
 
 class Noise:
-    """As npvae.random.Stream, of NumPy's generator."""
+    """As npvae.mathematics.random.Stream, of NumPy's generator."""
 
     def __init__(self, rng) -> None:
         self._rng = rng

@@ -2,8 +2,9 @@
 
 import pytest
 
-from npvae import VAE, kl_warmup
+from npvae import VAE
 from npvae.errors import InputError, InputTypeError, UnknownNameError
+from npvae.mathematics import kl_warmup
 from npvae.training import TrainingSettings
 
 

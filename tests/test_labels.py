@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from npvae.errors import DataConversionWarning, InputError, InputTypeError, ManyClassesWarning
-from npvae.semisupervised.continuous import why_continuous
-from npvae.semisupervised.labels import balanced_choice, frequencies, read_labels, refuse_unusable, warn_of_many_classes
+from npvae.estimators.semisupervised.continuous import why_continuous
+from npvae.estimators.semisupervised.labels import (
+    balanced_choice,
+    frequencies,
+    read_labels,
+    refuse_unusable,
+    warn_of_many_classes,
+)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +269,7 @@ def test_shapes_of_labels():
 
 
 def test_a_balanced_choice_is_the_first_of_a_permutation_by_class():
-    from npvae import random
+    from npvae.mathematics import random
 
     codes = np.tile([0, 1, -1, 2], 20)
     kept, wanted = balanced_choice(codes, 8, 5), np.full(80, -1)

@@ -6,9 +6,9 @@ import naive
 import numpy as np
 import pytest
 
-from npvae.gradcheck import check_gradient
-from npvae.layers import activations
-from npvae.layers.dense import dense
+from npvae.gradcheck.checker import check_gradient
+from npvae.mathematics.layers import activations
+from npvae.mathematics.layers.dense import dense
 
 SHAPES = [(0, 3), (1, 1), (5, 3), (257, 20), (3, 401)]
 TAILS = [20.0, 90.0, 1e4, math.inf]

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from npvae.errors import InputError, InputTypeError
-from npvae.gradcheck import check_gradient
-from npvae.layers import activations, network
-from npvae.layers.dense import dense
+from npvae.gradcheck.checker import check_gradient
+from npvae.mathematics.layers import activations, network
+from npvae.mathematics.layers.dense import dense
 
 #: Rows, inputs, outputs: empty, one, odd, wide, tall; the last is large enough for pooled memory.
 SIZES = [(0, 3, 2), (1, 1, 1), (5, 3, 4), (3, 1, 301), (257, 20, 3), (129, 9, 37)]

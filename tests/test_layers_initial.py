@@ -9,8 +9,8 @@ from small import grey_rows, small_vae
 from npvae import VAE
 from npvae.backend.base import Ops
 from npvae.errors import UnknownNameError
-from npvae.layers.initial import RULES, limits
-from npvae.model import Architecture, Model
+from npvae.mathematics.layers.initial import RULES, limits
+from npvae.mathematics.model import Architecture, Model
 
 
 @pytest.mark.parametrize(

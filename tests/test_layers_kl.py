@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from npvae.errors import InputError, InputTypeError
-from npvae.gradcheck import check_gradient
-from npvae.layers.kl import kl_divergence
+from npvae.gradcheck.checker import check_gradient
+from npvae.mathematics.layers.kl import kl_divergence
 
 SHAPES = [(0, 3), (1, 1), (5, 3), (57, 20)]
 

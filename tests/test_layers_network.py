@@ -7,8 +7,8 @@ import pytest
 
 from npvae import check_gradient
 from npvae.backend.base import Ops
-from npvae.layers import network as network_module
-from npvae.layers.network import DenseLayer, LinearPath, chain, heads, hidden_layers, network
+from npvae.mathematics.layers import network as network_module
+from npvae.mathematics.layers.network import DenseLayer, LinearPath, chain, heads, hidden_layers, network
 
 OPS = Ops(np)
 

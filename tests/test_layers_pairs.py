@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from npvae.backend.base import Ops
-from npvae.layers.pairs import Pairs
+from npvae.mathematics.layers.pairs import Pairs
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

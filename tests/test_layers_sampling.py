@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from npvae.errors import InputError, InputTypeError
-from npvae.gradcheck import check_gradient
-from npvae.layers.sampling import sample
+from npvae.gradcheck.checker import check_gradient
+from npvae.mathematics.layers.sampling import sample
 
 SHAPES = [(0, 3), (1, 1), (5, 3), (257, 20), (7001, 1)]
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from npvae.layers.softmax import log_softmax
+from npvae.mathematics.layers.softmax import log_softmax
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -6,10 +6,10 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from npvae import likelihoods, random
 from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError, UnknownNameError
-from npvae.selfcheck import draw_data
+from npvae.gradcheck.own_gradients import draw_data
+from npvae.mathematics import likelihoods, random
 
 EXAMPLES = [
     likelihoods.Bernoulli(),

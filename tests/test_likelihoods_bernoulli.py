@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from npvae.errors import InputError, InputTypeError
-from npvae.gradcheck import check_gradient
-from npvae.likelihoods import Bernoulli
-from npvae.random import Stream
+from npvae.gradcheck.checker import check_gradient
+from npvae.mathematics.likelihoods import Bernoulli
+from npvae.mathematics.random import Stream
 
 #: Rows and features; the widths stand around the number of factors that share a logarithm.
 SHAPES = [(0, 3), (1, 1), (5, 3), (4, 31), (4, 32), (4, 33), (3, 63), (5, 64), (4, 71), (3, 97), (13, 20)]

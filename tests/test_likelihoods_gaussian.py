@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from npvae.errors import InputError, InputTypeError
-from npvae.gradcheck import check_gradient
-from npvae.likelihoods import (
+from npvae.gradcheck.checker import check_gradient
+from npvae.mathematics.likelihoods import (
     Gaussian,
     GaussianDecoder,
     GaussianOneVariance,
@@ -16,7 +16,7 @@ from npvae.likelihoods import (
     SquaredError,
     gaussian_learned,
 )
-from npvae.random import Stream
+from npvae.mathematics.random import Stream
 
 SHAPES = [(0, 3), (1, 1), (5, 3), (57, 20)]
 LEARNED = [GaussianOneVariance, GaussianPerFeature, GaussianDecoder]

@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import locks
 from npvae.cli import main
 from npvae.errors import InputError
+from npvae.support import locks
 
 pytest.importorskip("fcntl")
 
 #: Holds the lock of a path until it is killed, or its standard input is closed.
 HOLDER = """
 import sys
-from npvae import locks
+from npvae.support import locks
 with locks.held(sys.argv[1], "wait"):
     print("held", flush=True)
     sys.stdin.read()

@@ -9,8 +9,8 @@ import pytest
 from test_semi_supervised_loss import problem
 
 from npvae import backend
-from npvae.model import Architecture, Model
-from npvae.objectives import importance_weighted_loss, negative_elbo, semi_supervised_loss
+from npvae.mathematics.model import Architecture, Model
+from npvae.mathematics.objectives import importance_weighted_loss, negative_elbo, semi_supervised_loss
 
 
 def vae(dtype):

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import cgroup, evaluate, machine_memory, memory_need
+from npvae import evaluation
 from npvae.backend.base import Ops
 from npvae.errors import InputError
-from npvae.model import Architecture, Model
+from npvae.mathematics.model import Architecture, Model
+from npvae.support import cgroup, machine_memory, memory_need
 
 
 @pytest.fixture
@@ -51,8 +52,8 @@ def test_an_estimate_whose_pieces_do_not_fit(little_memory):
     model = Model(Architecture(6, 2, (5,)), Ops(np))
     theta, x = model.initial_parameters(0, "float64"), grey_rows(4)
     with pytest.raises(InputError, match=r"at_once=4000 needs about [\d,]+ bytes for the samples"):
-        evaluate.log_likelihood(model, theta, x, 0, 1000, at_once=10_000)
-    evaluate.log_likelihood(model, theta, x, 0, 1000, at_once=100)
+        evaluation.log_likelihood(model, theta, x, 0, 1000, at_once=10_000)
+    evaluation.log_likelihood(model, theta, x, 0, 1000, at_once=100)
 
 
 def test_where_not_even_one_fits(monkeypatch):

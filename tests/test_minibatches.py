@@ -9,9 +9,10 @@ import math
 import numpy as np
 import pytest
 
-from npvae import TrainingSettings, backend, random
+from npvae import TrainingSettings, backend
 from npvae.backend.base import Ops
-from npvae.semisupervised import SemiSupervisedArchitecture
+from npvae.estimators.semisupervised import SemiSupervisedArchitecture
+from npvae.mathematics import random
 from npvae.training import minibatches
 
 OPS = backend.get("numpy")

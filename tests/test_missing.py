@@ -5,14 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from npvae import VAE, likelihoods, missing
+from npvae import VAE
 from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError
-from npvae.evaluate import evaluate_elbo, log_likelihood
-from npvae.gradcheck import check_gradient
-from npvae.model import Architecture, Model
-from npvae.objectives import importance_weighted_loss, negative_elbo
-from npvae.selfcheck import draw_data
+from npvae.evaluation import evaluate_elbo, log_likelihood
+from npvae.gradcheck.checker import check_gradient
+from npvae.gradcheck.own_gradients import draw_data
+from npvae.mathematics import likelihoods, missing
+from npvae.mathematics.model import Architecture, Model
+from npvae.mathematics.objectives import importance_weighted_loss, negative_elbo
 from npvae.training import TrainingSettings, train
 
 N_FEATURES = 5

@@ -6,14 +6,14 @@ import math
 import numpy as np
 import pytest
 
-from npvae import likelihoods
 from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError, UnknownNameError
-from npvae.gradcheck import check_gradient
-from npvae.layers import activations
-from npvae.model import Architecture, Layout, Model
-from npvae.objectives import negative_elbo, value_and_gradient
-from npvae.selfcheck import draw_data
+from npvae.gradcheck.checker import check_gradient
+from npvae.gradcheck.own_gradients import draw_data
+from npvae.mathematics import likelihoods
+from npvae.mathematics.layers import activations
+from npvae.mathematics.model import Architecture, Layout, Model
+from npvae.mathematics.objectives import negative_elbo, value_and_gradient
 
 ARCHITECTURES = [
     Architecture(4, 2, ()),

@@ -16,8 +16,7 @@ import pytest
 import sealed
 from small import grey_rows, small_vae
 
-from npvae import VAE, likelihoods
-from npvae import io as npvae_io
+from npvae import VAE
 from npvae.errors import (
     InputError,
     InputTypeError,
@@ -26,10 +25,12 @@ from npvae.errors import (
     NonFiniteError,
     UnregisteredLikelihoodWarning,
 )
-from npvae.files import write_atomically
-from npvae.model_file import refuse_other_arrays, refusing
-from npvae.optim import Adam
-from npvae.selfcheck import draw_data
+from npvae.estimators.model_file import refuse_other_arrays, refusing
+from npvae.gradcheck.own_gradients import draw_data
+from npvae.mathematics import likelihoods
+from npvae.mathematics.optimizers import Adam
+from npvae.support import npz_file as npvae_io
+from npvae.support.files import write_atomically
 
 
 @pytest.mark.parametrize("likelihood", likelihoods.KNOWN)
@@ -183,7 +184,7 @@ def test_a_likelihood_that_could_not_be_read_again_is_refused_at_save(tmp_path):
 
     with pytest.warns(UnregisteredLikelihoodWarning, match="cannot be saved"):
         vae = small_vae(likelihood=Mine()).fit(grey_rows())
-    with pytest.raises(InputError, match=r"npvae.likelihoods.register\(Mine\)"):
+    with pytest.raises(InputError, match=r"npvae.mathematics.likelihoods.register\(Mine\)"):
         vae.save(tmp_path / "m.npz")
     assert not list(tmp_path.iterdir())
 
@@ -566,5 +567,5 @@ def test_what_json_cannot_hold_is_null():
 
 def test_arrays_longer_than_a_piece_are_read_whole(saved, monkeypatch):
     theta = VAE.load(saved).theta_
-    monkeypatch.setattr("npvae.zip_members._PIECE", 16)
+    monkeypatch.setattr("npvae.support.zip_members._PIECE", 16)
     np.testing.assert_array_equal(VAE.load(saved).theta_, theta)

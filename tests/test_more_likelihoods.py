@@ -10,11 +10,12 @@ import math
 import numpy as np
 import pytest
 
-from npvae import VAE, likelihoods, random
+from npvae import VAE
 from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError
-from npvae.likelihoods import continuous_bernoulli
-from npvae.likelihoods.student_t import student_t_terms
+from npvae.mathematics import likelihoods, random
+from npvae.mathematics.likelihoods import continuous_bernoulli
+from npvae.mathematics.likelihoods.student_t import student_t_terms
 
 OPS = Ops(np)
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from npvae import evaluate, likelihoods
+from npvae import evaluation
 from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError
-from npvae.layers.dense import dense
-from npvae.layers.kl import kl_divergence
-from npvae.layers.sampling import sample
+from npvae.mathematics import likelihoods
+from npvae.mathematics.layers.dense import dense
+from npvae.mathematics.layers.kl import kl_divergence
+from npvae.mathematics.layers.sampling import sample
 
 OPS = Ops(np)
 
@@ -93,5 +94,5 @@ def test_layers():
         backward(ones(3, 1))
     assert str(error.value) == message("dy", (3, 1), "y", (3, 2))
     with pytest.raises(InputError) as error:
-        evaluate.aggregate_posterior(mu, ones(3, 1), 0)
+        evaluation.aggregate_posterior(mu, ones(3, 1), 0)
     assert str(error.value) == message("logvar", (3, 1), "mu", (3, 2))

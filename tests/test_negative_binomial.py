@@ -8,12 +8,13 @@ import math
 import numpy as np
 import pytest
 
-from npvae import VAE, likelihoods, optim, random, special
+from npvae import VAE
 from npvae.backend.base import Ops
-from npvae.gradcheck import check_gradient
-from npvae.likelihoods import count_draws
-from npvae.likelihoods.negative_binomial import negative_binomial_terms
-from npvae.model import Architecture, Model
+from npvae.gradcheck.checker import check_gradient
+from npvae.mathematics import likelihoods, optimizers, random, special
+from npvae.mathematics.likelihoods import count_draws
+from npvae.mathematics.likelihoods.negative_binomial import negative_binomial_terms
+from npvae.mathematics.model import Architecture, Model
 
 OPS = Ops(np)
 D = decimal.Decimal
@@ -309,7 +310,7 @@ def test_rates_up_to_a_million_are_fitted_in_single_precision(ops):
     mean, size = np.array([0.05, 3.0, 1e3, 1e6]), np.array([0.5, 2.0, 5.0, 50.0])
     counts = generator.negative_binomial(size, size / (size + mean), (400, 4)).astype(np.float32).astype(float)
     x = counts.astype(np.float32)
-    likelihood, adam = likelihoods.NegativeBinomial(), optim.Adam()
+    likelihood, adam = likelihoods.NegativeBinomial(), optimizers.Adam()
     start = np.concatenate([*likelihood.initial_biases(counts).values(), *likelihood.initial_own(counts).values()])
     for theta in (np.zeros(8, np.float32), (start + 0.3).astype(np.float32)):
         state = adam.initial_state(OPS, theta)

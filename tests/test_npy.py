@@ -7,8 +7,8 @@ import io
 import numpy as np
 import pytest
 
-from npvae import npy
-from npvae.npy import BadHeader, read_header
+from npvae.support import npy
+from npvae.support.npy import BadHeader, read_header
 
 
 def header(text: str, version: int = 1, length: int | None = None) -> bytes:

@@ -18,12 +18,13 @@ from trained import (
     start,
 )
 
-from npvae import backend, fused, load_dataset, random
+from npvae import backend, fused, load_dataset
 from npvae.fused import thread_choice
-from npvae.gradcheck import check_gradient
-from npvae.likelihoods import Bernoulli, Gaussian
-from npvae.objectives import ImportanceWeighted, importance_weighted_loss
-from npvae.objectives.importance_weighted import ESTIMATORS
+from npvae.gradcheck.checker import check_gradient
+from npvae.mathematics import random
+from npvae.mathematics.likelihoods import Bernoulli, Gaussian
+from npvae.mathematics.objectives import ImportanceWeighted, importance_weighted_loss
+from npvae.mathematics.objectives.importance_weighted import ESTIMATORS
 
 
 @pytest.mark.parametrize("beta", [1.0, 0.4])

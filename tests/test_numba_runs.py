@@ -30,14 +30,14 @@ from trained import (
 
 from npvae import fused
 from npvae.errors import NonFiniteError, TrainingInterrupted
-from npvae.evaluate import evaluate_elbo
+from npvae.evaluation import evaluate_elbo
 from npvae.fused import parallel, thread_choice
 from npvae.fused.on_numba import NumbaTrainer
-from npvae.kernels import sizes
-from npvae.kernels.plan import Train
-from npvae.kernels.sizes import NORM_BLOCK
-from npvae.kernels.target import CACHE_LINE
-from npvae.likelihoods import Gaussian
+from npvae.kernels.cpu import sizes
+from npvae.kernels.cpu.plan import Train
+from npvae.kernels.cpu.sizes import NORM_BLOCK
+from npvae.kernels.cpu.target import CACHE_LINE
+from npvae.mathematics.likelihoods import Gaussian
 from npvae.training import steps
 
 SHAPES = [
@@ -518,7 +518,7 @@ def test_in_the_middle_of_a_call_the_steps_before_are_done(monkeypatch, value, s
 
     state = start(on_numba(), x, shape, **settings)
     model, made = make(on_numba(), x, shape, **settings)
-    from npvae import random
+    from npvae.mathematics import random
 
     bad = random.permutation(made.seed, "shuffle", 1, 70)[14:21]
 

@@ -18,12 +18,13 @@ from trained import (
     start,
 )
 
-from npvae import backend, fused, likelihoods, load_dataset, objectives, optim, random
-from npvae.evaluate import evaluate_elbo
-from npvae.kernels.sizes import NORM_BLOCK
-from npvae.layers import activations
-from npvae.likelihoods import Bernoulli, Gaussian
-from npvae.optim import SGD, Adam, RMSprop
+from npvae import backend, fused, load_dataset
+from npvae.evaluation import evaluate_elbo
+from npvae.kernels.cpu.sizes import NORM_BLOCK
+from npvae.mathematics import likelihoods, objectives, optimizers, random
+from npvae.mathematics.layers import activations
+from npvae.mathematics.likelihoods import Bernoulli, Gaussian
+from npvae.mathematics.optimizers import SGD, Adam, RMSprop
 
 # Equal to the specification in float64
 
@@ -217,7 +218,7 @@ def test_no_rows_and_other_dtypes_are_left_to_the_operations():
 
 def test_what_the_program_knows_it_takes():
     for likelihood in (Bernoulli(), Gaussian(), "squared_error"):
-        for optimizer in optim.KNOWN:
+        for optimizer in optimizers.KNOWN:
             model, settings = make(on_numba(), grey(5), {"likelihood": likelihood}, optimizer=optimizer)
             assert fused.trainer_for(model.ops, model, settings, grey(5)) is not None
 

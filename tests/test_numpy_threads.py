@@ -9,12 +9,13 @@ import threading
 import numpy as np
 import pytest
 
-from npvae import backend, likelihoods
+from npvae import backend
 from npvae.backend import blas, pieces, summation, worker_pool
 from npvae.backend.base import Ops
 from npvae.backend.numpy_ops import NumpyOps
 from npvae.fused import numpy_gradient, on_numpy
-from npvae.model import Architecture, Model
+from npvae.mathematics import likelihoods
+from npvae.mathematics.model import Architecture, Model
 from npvae.training import TrainingSettings, train
 
 SHAPES = [

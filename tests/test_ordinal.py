@@ -6,11 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from npvae import VAE, likelihoods, random
+from npvae import VAE
 from npvae.backend.base import Ops
 from npvae.errors import InputError
-from npvae.gradcheck import check_gradient
-from npvae.likelihoods.ordinal import SMALLEST_GAP
+from npvae.gradcheck.checker import check_gradient
+from npvae.mathematics import likelihoods, random
+from npvae.mathematics.likelihoods.ordinal import SMALLEST_GAP
 
 OPS = Ops(np)
 SIZES = [3, 1, 2]

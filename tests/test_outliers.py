@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from npvae import OutlierVAE
+from npvae.data.tables.frames import as_cells
 from npvae.errors import CarriedColumnsWarning, InputError, ModelFileError, NotFittedError
-from npvae.model import Architecture, Model
-from npvae.outliers.columns import fit_schema
-from npvae.outliers.support import support_rows
-from npvae.tables.frames import as_cells
-from npvae.tables.rows import TableRows
+from npvae.estimators.outliers.columns import fit_schema
+from npvae.estimators.outliers.support import support_rows
+from npvae.estimators.tables.rows import TableRows
+from npvae.mathematics.model import Architecture, Model
 
 SHORT = {"epochs": 3, "hidden": (8,), "samples": 50, "backend": "numpy", "random_state": 0}
 

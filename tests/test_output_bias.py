@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import VAE, likelihoods
+from npvae import VAE
 from npvae.backend.base import Ops
 from npvae.errors import UnknownNameError
-from npvae.model import Architecture, Model
-from npvae.objectives import negative_elbo
-from npvae.selfcheck import draw_data
+from npvae.gradcheck.own_gradients import draw_data
+from npvae.mathematics import likelihoods
+from npvae.mathematics.model import Architecture, Model
+from npvae.mathematics.objectives import negative_elbo
 
 #: Their best biases have no closed form.
 ABOUT = ("student_t", "bounded", "dirichlet_multinomial")
@@ -217,7 +218,7 @@ def test_what_is_neither_is_refused():
 
 
 def test_adam_s_second_moment_starts_where_it_is_told(ops):
-    from npvae.optim import Adam
+    from npvae.mathematics.optimizers import Adam
 
     theta = ops.copy(np.zeros(3))
     state = Adam(initial_accumulator=0.25).initial_state(ops, theta)

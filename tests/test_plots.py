@@ -14,6 +14,7 @@ from small import grey_rows, small_vae
 
 from npvae import plots
 from npvae.errors import InputError
+from npvae.plots import canvas
 
 pytest.importorskip("matplotlib")
 
@@ -111,7 +112,7 @@ def test_the_picture_of_the_readme_shows_ten_colours():
     colors = pytest.importorskip("matplotlib.colors")
     pixels = image.imread(Path(__file__).parent.parent / "docs" / "images" / "latent.png")[:, :, :3]
     legend = pixels[:, int(0.91 * pixels.shape[1]) :].reshape(-1, 3)
-    for color in plots.COLORS:
+    for color in canvas.COLORS:
         assert (np.abs(legend - colors.to_rgb(color)).max(axis=1) < 0.02).sum() > 20, color
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import SemiSupervisedVAE, random
+from npvae import SemiSupervisedVAE
 from npvae.errors import DataScaleWarning, InputError
-from npvae.preparation import prepare, with_labels
+from npvae.estimators.preparation import prepare, with_labels
+from npvae.mathematics import random
 
 
 def test_rows_held_out_are_the_first_of_the_seed_s_order():

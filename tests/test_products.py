@@ -15,8 +15,8 @@ from npvae import backend
 from npvae.backend import products
 from npvae.backend.base import Ops
 from npvae.backend.buffers import BufferPool
-from npvae.kernels import sizes
-from npvae.kernels.plan import Epilogue
+from npvae.kernels.cpu import sizes
+from npvae.kernels.cpu.plan import Epilogue
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import pytest
 from small import grey_rows
 
 from npvae import VAE
-from npvae.progress import FIRST_LINES, Pace, _tqdm, describe, progress_bar, progress_reporter
+from npvae.support.progress import FIRST_LINES, Pace, _tqdm, describe, progress_bar, progress_reporter
 
 
 class Clock:
@@ -53,7 +53,7 @@ def epochs_said(err: str) -> list[int]:
 
 def test_many_epochs_write_few_lines_and_the_last(capsys, monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("npvae.progress.Pace.__init__.__defaults__", (clock,))
+    monkeypatch.setattr("npvae.support.progress.Pace.__init__.__defaults__", (clock,))
 
     def later(state):
         clock.seconds += 0.05
@@ -163,7 +163,7 @@ class Bar:
 
 def test_on_a_terminal_tqdm_s_bar(monkeypatch, capsys):
     monkeypatch.setattr(Bar, "made", [])
-    monkeypatch.setattr("npvae.progress._tqdm", lambda: Bar)
+    monkeypatch.setattr("npvae.support.progress._tqdm", lambda: Bar)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     state = SimpleNamespace(epoch=4, history=SimpleNamespace(row=lambda index: {"loss": [3, 7, 1.5][index], "kl": 2.0}))
     with progress_reporter(True, 9, state) as report:
@@ -204,7 +204,7 @@ def test_the_lines_of_a_run_are_the_first_the_last_and_one_that_was_the_last(mon
     """At a clock that stands still: three lines, then the last epoch, or that in which the run was stopped, or ended
     otherwise.
     """
-    monkeypatch.setattr("npvae.progress.Pace.__init__.__defaults__", (Clock(),))
+    monkeypatch.setattr("npvae.support.progress.Pace.__init__.__defaults__", (Clock(),))
     rows = {"loss": 1.0, "kl": 2.0}
 
     def said(epochs, last, stop_reason):

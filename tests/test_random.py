@@ -6,8 +6,8 @@ import naive
 import numpy as np
 import pytest
 
-from npvae import random
 from npvae.errors import InputError, InputTypeError
+from npvae.mathematics import random
 
 
 def naive_words(seed, purpose, step, count):

@@ -7,8 +7,9 @@ import pytest
 from random_record import recorded, used_twice
 from small import grey_rows
 
-from npvae import VAE, LatentClassifier, SemiSupervisedVAE, TableImputer, report
-from npvae.tables import member
+from npvae import VAE, LatentClassifier, SemiSupervisedVAE, TableImputer
+from npvae.estimators.tables import member
+from npvae.evaluation import report
 
 #: What the same function draws again for the same rows: validation rows at every look, so that looks can be compared,
 #: rows that are evaluated by several measures, a member's seed, and which cells it holds out: for training, and to
@@ -159,7 +160,7 @@ def test_of_an_imputer_of_tables():
 
 
 def test_the_record_sees_what_is_drawn_twice():
-    from npvae import random
+    from npvae.mathematics import random
 
     with recorded() as drawn:
         random.normal(3, "latent noise", 5, (9,))

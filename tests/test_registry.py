@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from npvae import registry
 from npvae.errors import InputError, InputTypeError, UnknownNameError
+from npvae.support import registry
 
 
 class Shape:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import VAE, LatentClassifier, SemiSupervisedVAE, backend, objectives, random
-from npvae.impute.chains import Chain, chain_imputation
-from npvae.model import Architecture, Model
-from npvae.optim import SGD
+from npvae import VAE, LatentClassifier, SemiSupervisedVAE, backend
+from npvae.imputation.chains import Chain, chain_imputation
+from npvae.mathematics import objectives, random
+from npvae.mathematics.model import Architecture, Model
+from npvae.mathematics.optimizers import SGD
 from npvae.training import TrainingSettings, train
 
 

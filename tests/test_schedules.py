@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from npvae import schedules
 from npvae.errors import InputError, InputTypeError, UnknownNameError
+from npvae.mathematics import schedules
 
 EXAMPLES = [
     schedules.Constant(),

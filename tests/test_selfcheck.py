@@ -9,10 +9,12 @@ import re
 import numpy as np
 import pytest
 
-from npvae import backend, likelihoods, objectives, random, selfcheck
+from npvae import backend
 from npvae.backend.base import Ops
-from npvae.gradcheck import ELEMENTWISE_LIMIT, check_gradient
-from npvae.model import Architecture, Model
+from npvae.gradcheck import own_gradients
+from npvae.gradcheck.checker import ELEMENTWISE_LIMIT, check_gradient
+from npvae.mathematics import likelihoods, objectives, random
+from npvae.mathematics.model import Architecture, Model
 
 #: The function's value, or the sum of its values, at the point of every case with seed 3: whoever reports a wrong
 #: gradient names a case and a seed, and others look for it at the same point. Of a model the parameters' number comes
@@ -81,7 +83,7 @@ VALUES = {
 
 @pytest.fixture(scope="module")
 def cases():
-    return list(selfcheck.cases(Ops(np), 3))
+    return list(own_gradients.cases(Ops(np), 3))
 
 
 def test_a_seed_is_the_same_point_everywhere(cases):
@@ -92,9 +94,9 @@ def test_a_seed_is_the_same_point_everywhere(cases):
     assert list(found) == list(VALUES)
     for title, (size, value) in VALUES.items():
         assert found[title] == (size, pytest.approx(value, rel=1e-9)), title
-    other = next(case for case in selfcheck.cases(Ops(np), 4) if case.title == "sample z")
+    other = next(case for case in own_gradients.cases(Ops(np), 4) if case.title == "sample z")
     assert float(np.sum(other.function(*other.inputs.values())[0])) != pytest.approx(VALUES["sample z"][1])
-    default, zero = (next(selfcheck.cases(*arguments)) for arguments in ((), (None, 0)))
+    default, zero = (next(own_gradients.cases(*arguments)) for arguments in ((), (None, 0)))
     np.testing.assert_array_equal(default.inputs["x"], zero.inputs["x"])
 
 
@@ -131,7 +133,9 @@ def test_bounds_are_checked_along_directions(cases):
 
 def test_a_case_is_checked_as_it_says():
     x = np.arange(1.0, 4.0)
-    case = selfcheck.Case("wrong by 1e-4", lambda x: (np.sin(x), lambda u: 1.0001 * u * np.cos(x)), {"angle": x}, 1e-3)
+    case = own_gradients.Case(
+        "wrong by 1e-4", lambda x: (np.sin(x), lambda u: 1.0001 * u * np.cos(x)), {"angle": x}, 1e-3
+    )
     report = case.check(seed=4)
     assert report.passed and report.rtol == 1e-3 and [row.name for row in report.rows] == ["angle"]
     assert (
@@ -140,8 +144,8 @@ def test_a_case_is_checked_as_it_says():
         != str(case.check(seed=5))
     )
     assert str(case.check()) == str(case.check(seed=0))
-    assert not selfcheck.Case("the same", case.function, case.inputs).check().passed  # said, not raised
-    assert selfcheck.Case("the same", case.function, case.inputs).rtol == 1e-6
+    assert not own_gradients.Case("the same", case.function, case.inputs).check().passed  # said, not raised
+    assert own_gradients.Case("the same", case.function, case.inputs).rtol == 1e-6
 
 
 def test_a_model_at_parameters_and_rows_that_are_given():
@@ -149,16 +153,16 @@ def test_a_model_at_parameters_and_rows_that_are_given():
     architecture, generator = Architecture(5, 2, (3,)), np.random.default_rng(0)
     model = Model(architecture, Ops(np))
     theta, x = model.initial_parameters(1, "float64"), np.full((7, 5), 0.25)
-    case = selfcheck.model_case(Ops(np), architecture, generator, rows=4, theta=theta, x=x)
+    case = own_gradients.model_case(Ops(np), architecture, generator, rows=4, theta=theta, x=x)
     eps = np.random.default_rng(0).standard_normal((7, 2))
     value, gradients = case.function(*case.inputs.values())
     wanted, gradient = objectives.value_and_gradient(model, theta, x, eps, 1.0)
     assert value == wanted and (case.title, case.rtol) == ("", 1e-6)
     np.testing.assert_array_equal(np.concatenate([part.reshape(-1) for part in gradients]), gradient)
     np.testing.assert_array_equal(np.concatenate([part.reshape(-1) for part in case.inputs.values()]), theta)
-    drawn = selfcheck.model_case(Ops(np), architecture, np.random.default_rng(0), rows=4, theta=theta)
+    drawn = own_gradients.model_case(Ops(np), architecture, np.random.default_rng(0), rows=4, theta=theta)
     generator = np.random.default_rng(0)
-    x = selfcheck.draw_data(architecture.likelihood, generator, 4, 5)
+    x = own_gradients.draw_data(architecture.likelihood, generator, 4, 5)
     eps = generator.standard_normal((4, 2))
     assert drawn.function(*drawn.inputs.values())[0] == objectives.value_and_gradient(model, theta, x, eps, 1.0)[0]
 
@@ -167,9 +171,9 @@ def test_a_model_at_parameters_and_rows_that_are_given():
 @pytest.mark.parametrize("objective", [objectives.ELBO(), objectives.ImportanceWeighted(3)], ids=repr)
 def test_the_compiled_step_is_checked_at_the_noise_of_seed_and_step_zero(objective):
     architecture, ops = Architecture(5, 3, (6, 4), activation="tanh"), backend.get("numba", threads=1)
-    case = selfcheck.fused_case(ops, architecture, np.random.default_rng(5), rows=4, beta=0.7, objective=objective)
+    case = own_gradients.fused_case(ops, architecture, np.random.default_rng(5), rows=4, beta=0.7, objective=objective)
     generator = np.random.default_rng(5)
-    x = selfcheck.draw_data(architecture.likelihood, generator, 4, 5)
+    x = own_gradients.draw_data(architecture.likelihood, generator, 4, 5)
     model = Model(architecture, Ops(np))
     theta = model.initial_parameters(0, "float64") + 0.1 * generator.standard_normal(model.layout.size)
     np.testing.assert_array_equal(np.concatenate([part.reshape(-1) for part in case.inputs.values()]), theta)
@@ -185,13 +189,13 @@ def test_the_compiled_step_is_checked_at_the_noise_of_seed_and_step_zero(objecti
     np.testing.assert_allclose(np.concatenate([part.reshape(-1) for part in gradients]), gradient, rtol=1e-6, atol=1e-9)
     samples = "" if objective.name == "elbo" else ", 3 samples"
     assert case.title == f"fused training step{samples}, 5-6-4-3, tanh, bernoulli"
-    assert selfcheck.fused_case(Ops(np), architecture, generator, rows=4, beta=0.7, objective=objective) is None
+    assert own_gradients.fused_case(Ops(np), architecture, generator, rows=4, beta=0.7, objective=objective) is None
 
 
 def test_data_that_a_likelihood_takes():
     for kind in likelihoods.KNOWN.values():
         likelihood = kind.example(4)
-        x = selfcheck.draw_data(likelihood, np.random.default_rng(1), 6, 4)
+        x = own_gradients.draw_data(likelihood, np.random.default_rng(1), 6, 4)
         likelihood.check_data(x)
         assert x.shape == (6, 4)
         values = set(np.unique(x))

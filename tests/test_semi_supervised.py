@@ -12,7 +12,7 @@ import numpy as np
 import processes
 import pytest
 
-from npvae import VAE, LatentClassifier, SemiSupervisedVAE, SoftmaxRegression, random
+from npvae import VAE, LatentClassifier, SemiSupervisedVAE, SoftmaxRegression
 from npvae.errors import (
     DataScaleWarning,
     InputError,
@@ -24,8 +24,9 @@ from npvae.errors import (
     PosteriorCollapseWarning,
     TrainingInterrupted,
 )
-from npvae.objectives import SemiSupervised
-from npvae.semisupervised.features import used_dimensions
+from npvae.estimators.semisupervised.features import used_dimensions
+from npvae.mathematics import random
+from npvae.mathematics.objectives import SemiSupervised
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{PosteriorCollapseWarning.__module__}.PosteriorCollapseWarning")
 
@@ -749,7 +750,7 @@ def test_the_class_of_a_number_at_an_end_of_its_interval(monkeypatch):
 
 def test_dimensions_vary_whose_deviation_is_above_the_limit(monkeypatch):
     assert used_dimensions(np.array([[-1.0], [1.0]]) * [0.099, 0.101, 0.0, 3.0]).tolist() == [1, 3]
-    monkeypatch.setattr("npvae.semisupervised.features.SMALLEST_DEVIATION", 0.5)
+    monkeypatch.setattr("npvae.estimators.semisupervised.features.SMALLEST_DEVIATION", 0.5)
     mu = np.array([[-0.5, 0.0, -0.75, 7.0], [0.5, 1.5, 0.75, 7.0]])
     assert used_dimensions(mu).tolist() == [1, 2]
 
@@ -790,7 +791,7 @@ def test_how_many_rows_are_looked_at_together_changes_nothing(monkeypatch, rows)
     x, y, _ = blobs()
     model = small(dtype="float64", backend="numpy").fit(x, y)
     whole = [model.predict_log_proba(x), model.transform(x), *model.encode(x), model.analogies(x)]
-    monkeypatch.setattr("npvae.semisupervised.inference.ROWS_AT_ONCE", rows)
+    monkeypatch.setattr("npvae.estimators.semisupervised.inference.ROWS_AT_ONCE", rows)
     parts = [model.predict_log_proba(x), model.transform(x), *model.encode(x), model.analogies(x)]
     for a, b in zip(whole, parts, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
@@ -838,7 +839,7 @@ def test_a_class_of_no_probability_is_no_error():
     ],
 )
 def test_what_a_prior_of_classes_may_be(prior, fits):
-    from npvae.semisupervised.model import probabilities
+    from npvae.mathematics.semi_supervised import probabilities
 
     if fits:
         assert probabilities("class_prior", list(prior), 3) == prior

@@ -11,9 +11,9 @@ import pytest
 from npvae import backend, check_gradient
 from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError
-from npvae.objectives import SemiSupervised, semi_supervised_loss
-from npvae.objectives.semi_supervised import labelled_first
-from npvae.semisupervised import SemiSupervisedArchitecture, SemiSupervisedModel
+from npvae.estimators.semisupervised import SemiSupervisedArchitecture, SemiSupervisedModel
+from npvae.mathematics.objectives import SemiSupervised, semi_supervised_loss
+from npvae.mathematics.objectives.semi_supervised import labelled_first
 
 CLASSES, FEATURES, LATENT = 4, 5, 3
 PRIOR = (0.1, 0.2, 0.3, 0.4)

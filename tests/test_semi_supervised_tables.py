@@ -9,7 +9,7 @@ import pytest
 
 from npvae import VAE, LatentClassifier, SemiSupervisedVAE
 from npvae.errors import CarriedColumnsWarning, InputError, ModelFileError, RowError
-from npvae.tables.rows import is_plain, is_table
+from npvae.estimators.tables.rows import is_plain, is_table
 
 pd = pytest.importorskip("pandas")
 QUICK = {"latent_dim": 2, "hidden": (8,), "epochs": 2, "backend": "numpy", "random_state": 0}

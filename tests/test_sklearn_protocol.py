@@ -9,7 +9,7 @@ import pytest
 
 from npvae import VAE
 from npvae.errors import InputError, NotFittedError
-from npvae.sklearn_protocol import SklearnProtocol
+from npvae.estimators.sklearn_protocol import SklearnProtocol
 
 
 class Outer(SklearnProtocol):

@@ -5,7 +5,7 @@ import pytest
 
 from npvae import LatentClassifier, SemiSupervisedVAE, SoftmaxRegression, check_gradient
 from npvae.errors import InputError, NonFiniteError, NotFittedError
-from npvae.semisupervised.softmax_regression import fit_softmax_regression, softmax_regression_loss
+from npvae.estimators.semisupervised.softmax_regression import fit_softmax_regression, softmax_regression_loss
 
 
 def test_the_gradient_is_that_of_differences(rng):

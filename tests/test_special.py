@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from npvae import special
+from npvae.mathematics import special
 
 #: Small, large, whole, halves, and both sides of where the series begins.
 POINTS = np.concatenate([np.geomspace(1e-6, 1e8, 500), [0.5, 1.0, 1.5, 2.0, 3.0, 7.9999999, 8.0, 8.0000001]])

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import VAE, SemiSupervisedVAE, likelihoods, random
+from npvae import VAE, SemiSupervisedVAE
 from npvae.backend.base import Ops
-from npvae.model import Architecture, Model
-from npvae.semisupervised.model import SemiSupervisedArchitecture, SemiSupervisedModel
-from npvae.tables.imputer import seed_of_member
+from npvae.estimators.tables.imputer import seed_of_member
+from npvae.mathematics import likelihoods, random
+from npvae.mathematics.model import Architecture, Model
+from npvae.mathematics.semi_supervised import SemiSupervisedArchitecture, SemiSupervisedModel
 
 ARCHITECTURES = {
     "plain": Architecture(6, 2, (5, 4)),

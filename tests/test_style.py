@@ -1,4 +1,4 @@
-"""The rules of ruff that pyproject.toml names hold in every file."""
+"""The rules of ruff that pyproject.toml names hold in every file, and its format."""
 
 import importlib.util
 import shutil
@@ -21,12 +21,9 @@ def ruff() -> list[str]:
     return [program]
 
 
-def test_ruff_finds_nothing():
-    done = subprocess.run(
-        [*ruff(), "check", "--no-cache", "--output-format", "concise", "."],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+@pytest.mark.parametrize(
+    "command", [["check", "--output-format", "concise"], ["format", "--check"]], ids=["check", "format"]
+)
+def test_ruff_finds_nothing(command):
+    done = subprocess.run([*ruff(), *command, "--no-cache", "."], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -3,9 +3,9 @@
 import numpy as np
 
 from npvae.backend.base import Ops
-from npvae.likelihoods.table import Table
-from npvae.model import Architecture, Model
-from npvae.summary import model_summary
+from npvae.evaluation.summary import model_summary
+from npvae.mathematics.likelihoods.table import Table
+from npvae.mathematics.model import Architecture, Model
 
 
 def test_the_table_of_a_model():

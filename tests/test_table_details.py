@@ -11,17 +11,18 @@ import gpu_backends
 import numpy as np
 import pytest
 
-from npvae import TableImputer, random
+from npvae import TableImputer
 from npvae.data.tables.carried import why_carried
-from npvae.encoder_view import EncoderView
+from npvae.data.tables.frames import as_cells
+from npvae.data.tables.kinds import Column, fit_column
+from npvae.data.tables.schema import Schema
 from npvae.errors import InputError, InputTypeError, NonFiniteError
-from npvae.impute import Imputation
-from npvae.tables import TableImputation
-from npvae.tables import member as member_module
-from npvae.tables.frames import as_cells
-from npvae.tables.kinds import Column, fit_column
-from npvae.tables.member import Member, Recipe, hide, train_member
-from npvae.tables.schema import Schema
+from npvae.estimators.tables import TableImputation
+from npvae.estimators.tables import member as member_module
+from npvae.estimators.tables.member import Member, Recipe, hide, train_member
+from npvae.imputation import Imputation
+from npvae.mathematics import random
+from npvae.mathematics.encoder_view import EncoderView
 
 
 def fitted(values, kind=None) -> tuple[Column, np.ndarray]:
@@ -496,7 +497,7 @@ def test_columns_that_have_nothing_in_common_are_no_accident():
 
 def test_how_a_member_is_trained(looks):
     from npvae import backend
-    from npvae.impute import fit_normal
+    from npvae.imputation import fit_normal
 
     looks["errors"] = [1.0] * 20
     x, schema, standard = small_table()
@@ -733,7 +734,7 @@ def test_intervals_that_there_are_not(draws, level, words):
 @pytest.mark.parametrize(("operations", "iterations"), [(80, 10), (87, 10), (88, 11), (8, 3), (10**9, 50)])
 def test_steps_of_em_are_as_many_as_their_cost_allows(monkeypatch, operations, iterations):
     """h^3 multiplications a step for a row with h missing entries; at least 3 steps, at most 50."""
-    from npvae.impute import normal
+    from npvae.imputation import normal
 
     x = np.random.default_rng(0).standard_normal((12, 4))
     x[0, :2] = np.nan  # 2^3 = 8 a step
@@ -750,7 +751,7 @@ def test_steps_of_em_are_as_many_as_their_cost_allows(monkeypatch, operations, i
 
 def test_fitting_a_table_of_hundreds_of_columns_takes_as_many_steps_as_about_a_minute_allows(monkeypatch):
     """3e11 multiplications: 19 steps of 560 rows with 300 missing entries."""
-    from npvae.impute import normal
+    from npvae.imputation import normal
 
     steps, x = [], np.full((560, 301), np.nan)
     x[np.arange(560), np.arange(560) % 301] = np.arange(560.0)

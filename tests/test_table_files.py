@@ -9,10 +9,11 @@ import copy
 import numpy as np
 import pytest
 
-from npvae import TableImputer, io
+from npvae import TableImputer
 from npvae.errors import InputError, ModelFileError, NotFittedError, ResumedElsewhereWarning
-from npvae.tables import imputer_checkpoint, imputer_file
-from npvae.tables.imputer_checkpoint import ImputerCheckpoint
+from npvae.estimators.tables import imputer_checkpoint, imputer_file
+from npvae.estimators.tables.imputer_checkpoint import ImputerCheckpoint
+from npvae.support import npz_file
 
 MADE = {
     "members": 2,
@@ -62,7 +63,7 @@ def files(tmp_path_factory):
 
 def changed(path, kind: str, declaration, change, to) -> None:
     """A file with header and arrays changed by a function."""
-    header, arrays = io.load(path, kind, declaration)
+    header, arrays = npz_file.load(path, kind, declaration)
     header = copy.deepcopy(header)
     change(header, arrays)
     header = {
@@ -70,7 +71,7 @@ def changed(path, kind: str, declaration, change, to) -> None:
         for name, value in header.items()
         if name not in ("format", "format_version", "library_version", "arrays")
     }
-    io.save(to, kind, header, arrays, declaration)
+    npz_file.save(to, kind, header, arrays, declaration)
 
 
 def test_an_imputer_comes_back(files):
@@ -191,7 +192,7 @@ def test_an_imputer_s_file_that_contradicts_itself(files, tmp_path, change, word
 def test_a_model_that_knows_nothing_of_missing_entries_is_no_imputer_s(files, tmp_path, missing, completed):
     """Its parameters fit the architecture, as another program might write it."""
     from npvae.backend.base import Ops
-    from npvae.model import Architecture, Model
+    from npvae.mathematics.model import Architecture, Model
 
     of = files[0].members_[0].model.architecture
     other = Architecture(
@@ -219,9 +220,9 @@ def test_a_model_that_knows_nothing_of_missing_entries_is_no_imputer_s(files, tm
 
 @pytest.mark.parametrize(("seconds", "states"), [(0.0, True), (1e9, False)])
 def test_states_are_written_as_often_as_is_asked_and_members_when_they_are_done(tmp_path, monkeypatch, seconds, states):
-    written, save = [], io.save
+    written, save = [], npz_file.save
     monkeypatch.setattr(
-        io, "save", lambda path, kind, header, *more: written.append(header) or save(path, kind, header, *more)
+        npz_file, "save", lambda path, kind, header, *more: written.append(header) or save(path, kind, header, *more)
     )
     TableImputer({"1": "positive"}, **MADE).fit(table(), checkpoint=tmp_path / "c.npz", checkpoint_seconds=seconds)
     assert [len(header["members"]) for header in written if header["state"] is None] == [0, 1, 2]
@@ -393,7 +394,7 @@ def test_what_was_seen_of_hidden_cells_is_remembered(files, tmp_path):
             header["state"].update(stop_reason=None)
 
         changed(files[1] / "c.npz", imputer_checkpoint.KIND, imputer_checkpoint.DECLARATION, change, tmp_path / "c.npz")
-        header, arrays = io.load(tmp_path / "c.npz", imputer_checkpoint.KIND, imputer_checkpoint.DECLARATION)
+        header, arrays = npz_file.load(tmp_path / "c.npz", imputer_checkpoint.KIND, imputer_checkpoint.DECLARATION)
         assert header["state"]["hidden_error"] == error
         member = (
             TableImputer({"1": "positive"}, **MADE).fit(table(), checkpoint=tmp_path / "c.npz", resume=True).members_[1]

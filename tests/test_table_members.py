@@ -5,10 +5,10 @@ import pytest
 
 from npvae import TableImputer
 from npvae.errors import InputError, TrainingInterrupted
-from npvae.impute import Imputation
-from npvae.tables import imputer as imputer_module
-from npvae.tables import member as member_module
-from npvae.tables.member import Member, enough_of, hide
+from npvae.estimators.tables import imputer as imputer_module
+from npvae.estimators.tables import member as member_module
+from npvae.estimators.tables.member import Member, enough_of, hide
+from npvae.imputation import Imputation
 
 QUICK = {"members": 1, "epochs": 20, "hidden": (16,), "imputation_samples": 200, "random_state": 0, "every": 5}
 

@@ -16,7 +16,7 @@ import npvae
 from npvae.cli import main
 from npvae.data.tables.table import Selection
 from npvae.data.tables.write import fill, write_table
-from npvae.files import Stream
+from npvae.support.files import Stream
 
 QUICK = ["--members", "1", "--epochs", "2", "--backend", "numpy", "--quiet"]
 
@@ -298,7 +298,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, capsys):
     def full(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("npvae.files.os.fsync", full)
+    monkeypatch.setattr("npvae.support.files.os.fsync", full)
     code, _, error = run(capsys, "impute", tmp_path / "t.csv", "--out", tmp_path / "o.csv", *QUICK)
     assert (
         code == 2

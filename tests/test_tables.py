@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from npvae import TableImputer
+from npvae.data.tables.frames import as_cells
+from npvae.data.tables.kinds import KINDS, fit_column
+from npvae.data.tables.schema import Schema
 from npvae.errors import InputError, InputTypeError, ModelFileError, NotFittedError
-from npvae.impute import fit_normal
-from npvae.likelihoods import StudentT
-from npvae.tables import TableImputation
-from npvae.tables.frames import as_cells
-from npvae.tables.kinds import KINDS, fit_column
-from npvae.tables.schema import Schema
+from npvae.estimators.tables import TableImputation
+from npvae.imputation import fit_normal
+from npvae.mathematics.likelihoods import StudentT
 
 QUICK = {"members": 1, "epochs": 20, "hidden": (16,), "imputation_samples": 200, "random_state": 0, "every": 5}
 

@@ -11,10 +11,11 @@ import numpy as np
 import processes
 import pytest
 
-from npvae import backend, cgroup, machine_memory
+from npvae import backend
 from npvae.backend import blas, numba_ops, threads
 from npvae.errors import InputError, InputTypeError, MissingDependencyError
 from npvae.fused import parallel
+from npvae.support import cgroup, machine_memory
 
 
 @pytest.fixture(autouse=True)
@@ -188,7 +189,7 @@ def test_the_blas_of_numpy_is_limited_without_an_extra():
     program = """
 import sys
 sys.modules["threadpoolctl"] = None
-from npvae import backend, cgroup, machine_memory
+from npvae import backend; from npvae.support import cgroup, machine_memory
 from npvae.backend import blas, threads
 
 known = blas.threads()
@@ -207,7 +208,7 @@ def test_the_environment_limits_the_blas_of_every_backend(name):
     if backend.reason_against(name) is not None:
         pytest.skip(f"{name} does not run here")
     program = f"""
-from npvae import backend, cgroup, machine_memory
+from npvae import backend; from npvae.support import cgroup, machine_memory
 from npvae.backend import blas
 
 backend.get({name!r})

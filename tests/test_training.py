@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 from small import grey_rows, small_vae
 
-from npvae import VAE, backend, fused, likelihoods, objectives, random
+from npvae import VAE, backend, fused
 from npvae.backend.base import Ops
 from npvae.errors import InputError, InputTypeError, NonFiniteError, TrainingInterrupted
-from npvae.evaluate import evaluate_elbo
+from npvae.evaluation import evaluate_elbo
 from npvae.fused.base import StepsTaken
 from npvae.fused.on_numpy import LatentNoise
-from npvae.layers import activations
-from npvae.model import Architecture, Model
-from npvae.optim import SGD
+from npvae.mathematics import likelihoods, objectives, random
+from npvae.mathematics.layers import activations
+from npvae.mathematics.model import Architecture, Model
+from npvae.mathematics.optimizers import SGD
 from npvae.training import TrainingSettings, train
 from npvae.training.loop import initial_state
 from npvae.training.state import interruption, is_failure
@@ -245,7 +246,7 @@ def test_pixels_that_are_drawn_once_are_drawn_by_their_purpose(monkeypatch):
     assert found.history["val_loss"] == wanted.history["val_loss"]
     seen = []
     monkeypatch.setattr(
-        loop.evaluate, "evaluate_elbo", lambda model, theta, x, *rest: seen.append(x) or {"loss": 0.0, "elbo": 0.0}
+        loop.evaluation, "evaluate_elbo", lambda model, theta, x, *rest: seen.append(x) or {"loss": 0.0, "elbo": 0.0}
     )
     train(*model_and_settings(ONE_BY_ONE, binarize="dynamic", epochs=1), x, x_valid)
     np.testing.assert_array_equal(seen, [drawn(x_valid, 1)])
@@ -302,7 +303,7 @@ class Clocked:
 
 
 def stepper_of(clocked, monkeypatch, rows: int = 200, **changes):
-    from npvae import evaluate
+    from npvae import evaluation
     from npvae.training import steps
 
     monkeypatch.setattr(steps, "time", clocked)
@@ -312,7 +313,7 @@ def stepper_of(clocked, monkeypatch, rows: int = 200, **changes):
     state.theta[...] = 0.0
     stepper = steps.Stepper(model, settings, x, state, fused=False)
     stepper._trainer, stepper._candidate = clocked, state.theta.copy()
-    return stepper, steps.Epoch(model, settings, x, np.arange(rows), evaluate.ElboAverages(np)), state
+    return stepper, steps.Epoch(model, settings, x, np.arange(rows), evaluation.ElboAverages(np)), state
 
 
 @pytest.mark.parametrize(

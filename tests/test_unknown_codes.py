@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import trained
 
-from npvae import backend, fused, likelihoods, optim
+from npvae import backend, fused
 from npvae.backend import codes
 from npvae.errors import InputError
 from npvae.fused import on_cupy, on_numba, program_fields
-from npvae.layers import activations
-from npvae.objectives.importance_weighted import encoder_gradient
+from npvae.mathematics import likelihoods, optimizers
+from npvae.mathematics.layers import activations
+from npvae.mathematics.objectives.importance_weighted import encoder_gradient
 
 PLACES = {
     "numpy": lambda: backend.get("numpy", threads=1),
@@ -56,7 +57,7 @@ def test_an_outer_sum_s_activation_without_code_is_refused(silu):
 
 
 def test_likelihoods_optimisers_and_estimators_without_code_are_refused(monkeypatch):
-    class Nesterov(optim.Optimizer):
+    class Nesterov(optimizers.Optimizer):
         name = "nesterov"
 
     with pytest.raises(InputError, match="likelihood='poisson' has no code"):

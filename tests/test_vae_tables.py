@@ -18,12 +18,12 @@ from npvae.errors import (
     InputTypeError,
     ModelFileError,
 )
-from npvae.tables.vae import choices, convergence
-from npvae.tables.vae.combinations import Combinations, blocks
-from npvae.tables.vae.configuration import Auto
-from npvae.tables.vae.frame import FrameKind
-from npvae.tables.vae.marginals import Marginal
-from npvae.tables.vae.nearness import distances, nearness, share_to_exchange
+from npvae.estimators.tables.vae import choices, convergence
+from npvae.estimators.tables.vae.combinations import Combinations, blocks
+from npvae.estimators.tables.vae.configuration import Auto
+from npvae.estimators.tables.vae.frame import FrameKind
+from npvae.estimators.tables.vae.marginals import Marginal
+from npvae.estimators.tables.vae.nearness import distances, nearness, share_to_exchange
 
 SMALL = {"likelihood": "auto", "hidden": (8,), "latent_dim": 2, "epochs": 4, "backend": "numpy", "random_state": 0}
 
@@ -438,7 +438,8 @@ def test_kinds_of_frames_without_their_library(monkeypatch):
 
 
 def test_a_file_whose_table_does_not_fit_is_refused(tmp_path):
-    from npvae import io, model_file
+    from npvae.estimators import model_file
+    from npvae.support import npz_file
 
     model = fitted(prices(80))
     header, arrays = model_file.describe(model)
@@ -461,6 +462,6 @@ def test_a_file_whose_table_does_not_fit_is_refused(tmp_path):
 
         h, a = copy.deepcopy(header), dict(arrays)
         change(h, a)
-        io.save(tmp_path / "bad.npz", "model", h, a, model_file.declaration(VAE))
+        npz_file.save(tmp_path / "bad.npz", "model", h, a, model_file.declaration(VAE))
         with pytest.raises(ModelFileError, match=match):
             VAE.load(tmp_path / "bad.npz")

@@ -15,7 +15,7 @@ if backend.reason_against("numba") is not None:
     pytest.skip("numba does not run here", allow_module_level=True)
 
 from npvae.backend import numba_ops
-from npvae.kernels import library
+from npvae.kernels.cpu import library
 
 X = grey_rows()
 Y = np.arange(len(X)) % 2

@@ -9,8 +9,8 @@ import zlib
 
 import pytest
 
-from npvae import zip_members
-from npvae.zip_members import BadZip, ZipMembers
+from npvae.support import zip_members
+from npvae.support.zip_members import BadZip, ZipMembers
 
 CONTENT = b"0123456789" * 20
 FULL = 0xFFFFFFFF  #: of a length: it is in the ZIP64 extra field

@@ -10,10 +10,11 @@ from unittest import mock
 import compiled  # noqa: F401  (skips)
 import numpy as np
 
-from npvae import backend, optim, random
+from npvae import backend
 from npvae.backend.base import Ops
-from npvae.model import Architecture, Model
-from npvae.optim import SGD, Adam, RMSprop
+from npvae.mathematics import optimizers, random
+from npvae.mathematics.model import Architecture, Model
+from npvae.mathematics.optimizers import SGD, Adam, RMSprop
 from npvae.training import TrainingSettings, train
 from npvae.training.loop import initial_state
 from npvae.training.steps import Stepper
@@ -125,7 +126,7 @@ def decayed(first: float, decay: float, interval: int, steps: int) -> list[float
     values = []
     for step in range(1, steps + 1):
         first *= decay
-        if step % interval == 0 and abs(first) < optim.TINY:
+        if step % interval == 0 and abs(first) < optimizers.TINY:
             first = 0.0
         values.append(first)
     return values

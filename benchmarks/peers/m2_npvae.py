@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from npvae import __version__
-from npvae.objectives import SemiSupervised
-from npvae.objectives.semi_supervised import semi_supervised_loss
-from npvae.optim import Adam
+from npvae.mathematics.objectives import SemiSupervised
+from npvae.mathematics.objectives.semi_supervised import semi_supervised_loss
+from npvae.mathematics.optimizers import Adam
 from npvae.training import TrainingSettings
 from npvae.training.loop import initial_state
 from peers import m2_spec

@@ -84,7 +84,7 @@ def digits() -> np.ndarray:
 def model(spec: M2Spec, backend: str = "numpy"):
     """npvae's model."""
     from npvae import backend as backends
-    from npvae.semisupervised import SemiSupervisedArchitecture, SemiSupervisedModel
+    from npvae.estimators.semisupervised import SemiSupervisedArchitecture, SemiSupervisedModel
 
     architecture = SemiSupervisedArchitecture(
         spec.inputs,

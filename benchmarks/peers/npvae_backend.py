@@ -7,8 +7,8 @@ import threading
 
 from npvae import Architecture, Model, __version__
 from npvae import backend as backends
-from npvae.objectives import ImportanceWeighted
-from npvae.optim import RMSprop
+from npvae.mathematics.objectives import ImportanceWeighted
+from npvae.mathematics.optimizers import RMSprop
 from npvae.training import TrainingSettings, train
 from npvae.training.loop import initial_state
 from peers.spec import EPSILON, RATE, RHO, initial_weights

@@ -8,10 +8,10 @@ import importlib.util
 import inspect
 from collections.abc import Mapping
 
-from npvae.announce import announce
 from npvae.backend.base import Ops
 from npvae.backend.numpy_ops import NumpyOps as NumpyOps
 from npvae.errors import InputError, InputTypeError, MissingDependencyError, UnknownNameError
+from npvae.support.announce import announce
 
 #: Name, module and class of every backend, the fastest first: the order in which "auto" tries them.
 KNOWN = {

@@ -28,10 +28,11 @@ import contextlib
 
 import numpy as np
 
-from npvae import machine_memory, optim
-from npvae.layers import activations, kl, sampling
-from npvae.layers import dense as dense_layer
-from npvae.likelihoods import bernoulli, gaussian_fixed, gaussian_learned
+from npvae.mathematics import optimizers
+from npvae.mathematics.layers import activations, kl, sampling
+from npvae.mathematics.layers import dense as dense_layer
+from npvae.mathematics.likelihoods import bernoulli, gaussian_fixed, gaussian_learned
+from npvae.support import machine_memory
 
 
 class Ops:
@@ -178,16 +179,16 @@ class Ops:
 
     def rmsprop_step(self, theta, gradient, accumulator, learning_rate, rho, epsilon, epsilon_inside):
         """One step of ``optim.rmsprop_step``."""
-        optim.rmsprop_step(self.xp, theta, gradient, accumulator, learning_rate, rho, epsilon, epsilon_inside)
+        optimizers.rmsprop_step(self.xp, theta, gradient, accumulator, learning_rate, rho, epsilon, epsilon_inside)
 
     def adam_step(self, theta, gradient, m, v, learning_rate, beta1, beta2, epsilon, step):
         """One step of ``optim.adam_step``."""
-        optim.adam_step(self.xp, theta, gradient, m, v, learning_rate, beta1, beta2, epsilon, step)
+        optimizers.adam_step(self.xp, theta, gradient, m, v, learning_rate, beta1, beta2, epsilon, step)
 
     def sgd_step(self, theta, gradient, velocity, learning_rate, momentum):
         """One step of ``optim.sgd_step``."""
-        optim.sgd_step(self.xp, theta, gradient, velocity, learning_rate, momentum)
+        optimizers.sgd_step(self.xp, theta, gradient, velocity, learning_rate, momentum)
 
     def flush_tiny(self, array):
         """Set to 0, in place, every element nearer to 0 than ``optim.TINY``."""
-        optim.flush_tiny(self.xp, array)
+        optimizers.flush_tiny(self.xp, array)

@@ -12,13 +12,14 @@ from __future__ import annotations
 import contextlib
 import math
 
-from npvae import check, optim
 from npvae.backend import codes, gpu
 from npvae.backend.base import Ops
 from npvae.errors import DeviceMemoryError, InputError
-from npvae.kernels.cuda import Kernels, blocks_for
-from npvae.kernels.cuda_plan import ACTIVATIONS, SUM_COLUMNS, THREADS
-from npvae.kernels.cuda_sources import KERNELS, fingerprint
+from npvae.kernels.gpu.launch import Kernels, blocks_for
+from npvae.kernels.gpu.records import ACTIVATIONS, SUM_COLUMNS, THREADS
+from npvae.kernels.gpu.sources import KERNELS, fingerprint
+from npvae.mathematics import optimizers
+from npvae.support import check
 
 DTYPES = ("float32", "float64")
 
@@ -306,7 +307,7 @@ class CupyOps(Ops):
     def flush_tiny(self, array):
         if not _in_place(array):
             return super().flush_tiny(array)
-        return self._update("flush_tiny", (array,), (optim.TINY,))
+        return self._update("flush_tiny", (array,), (optimizers.TINY,))
 
 
 def _in_place(*arrays) -> bool:

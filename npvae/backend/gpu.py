@@ -80,7 +80,7 @@ def _reason_against_device(cupy) -> str | None:
 
 def _reason_against_kernels(cupy) -> str | None:
     """Compile and run a kernel: what fails on machines fails here."""
-    from npvae.kernels.cuda import Kernels
+    from npvae.kernels.gpu.launch import Kernels
 
     try:
         x = cupy.arange(3, dtype=cupy.float32)

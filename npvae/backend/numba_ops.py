@@ -16,14 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
-from npvae import check, optim
-from npvae.announce import announce
 from npvae.backend import bits, codes, products
 from npvae.backend import threads as thread_count
 from npvae.backend.numpy_ops import NumpyOps
 from npvae.data.places import REMEDY, cache_folder
-from npvae.kernels import library, sizes
-from npvae.kernels.plan import BACKWARD, FORWARD, RATE, Constant, Epilogue, Operation
+from npvae.kernels.cpu import library, sizes
+from npvae.kernels.cpu.plan import BACKWARD, FORWARD, RATE, Constant, Epilogue, Operation
+from npvae.mathematics import optimizers
+from npvae.support import check
+from npvae.support.announce import announce
 
 DTYPES = ("float32", "float64")
 
@@ -346,7 +347,7 @@ class NumbaOps(NumpyOps):
     def flush_tiny(self, array):
         if not self._in_place(array):
             return super().flush_tiny(array)
-        constants = constants_of(tiny=optim.TINY)
+        constants = constants_of(tiny=optimizers.TINY)
         return self._run(array.dtype, Operation.FLUSH, array.size, array.ctypes.data, 0, 0, 0, constants.ctypes.data)
 
     # what compiled code takes

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from npvae.backend import worker_pool
-from npvae.kernels import sizes
-from npvae.kernels.plan import Epilogue, Operation, Product
-from npvae.kernels.target import CACHE_LINE
+from npvae.kernels.cpu import sizes
+from npvae.kernels.cpu.plan import Epilogue, Operation, Product
+from npvae.kernels.cpu.target import CACHE_LINE
 
 #: Multiplications and additions for which one more thread is asked to help: about a tenth of a millisecond, where
 #: asking takes some hundredths.
@@ -44,7 +44,7 @@ def row_length(array: np.ndarray) -> int | None:
 
 
 def multiply(program, buffers, threads: int, form: int, a, b, out, epilogue=Epilogue.NONE, bias=None) -> bool:
-    """out = a b in one of the forms PLAIN, B_TRANSPOSED and A_TRANSPOSED of npvae/kernels/sizes.py, then the epilogue.
+    """out = a b in one of the forms PLAIN, B_TRANSPOSED and A_TRANSPOSED of npvae/kernels/cpu/sizes.py, then the epilogue.
 
     a, b, out: matrices as they are stored, out (m, n); bias (n,), contiguous, for a forward epilogue. buffers: a pool
     for scratch memory. Return False, and leave ``out`` as it is, for what the program cannot read, what does not fit,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import os
 
-from npvae import cgroup, check
 from npvae.backend import blas
 from npvae.errors import InputError
+from npvae.support import cgroup, check
 
 #: Looked at in this order.
 VARIABLES = ("NPVAE_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS")

@@ -10,9 +10,9 @@ import numpy as np
 
 from npvae.cli import numbers, outputs
 from npvae.data import save_array
+from npvae.data.tables.frames import as_columns
 from npvae.errors import InputError
-from npvae.files import write_text_atomically
-from npvae.tables.frames import as_columns
+from npvae.support.files import write_text_atomically
 
 #: Columns that are listed, at most.
 MOST_COLUMNS = 30

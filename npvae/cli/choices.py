@@ -9,12 +9,14 @@ import math
 from collections.abc import Callable
 
 from npvae import backend as backends
-from npvae import check, inputs, kl_warmup, likelihoods, objectives, optim, registry, schedules
 from npvae.cli import numbers
 from npvae.errors import InputError, NpvaeError, UnknownNameError
-from npvae.fields import shown
-from npvae.layers import activations, initial
-from npvae.preparation import OUTPUT_BIAS_OR_AUTO
+from npvae.estimators import inputs
+from npvae.estimators.preparation import OUTPUT_BIAS_OR_AUTO
+from npvae.mathematics import kl_warmup, likelihoods, objectives, optimizers, schedules
+from npvae.mathematics.layers import activations, initial
+from npvae.support import check, registry
+from npvae.support.fields import shown
 from npvae.training.settings import BINARIZE
 
 #: A larger value is a slip of the hand: its square is infinite, and an int of that size is no float.
@@ -123,7 +125,7 @@ dtype = _word("dtype", inputs.DTYPES)
 initial_weights = _word("rule", initial.RULES)
 likelihood = _checked(_refuse_unknown_likelihood)
 objective = _checked(lambda text: objectives.get(parse_choice(text)))
-optimizer = _checked(lambda text: optim.get(parse_choice(text)))
+optimizer = _checked(lambda text: optimizers.get(parse_choice(text)))
 output_bias = _word("choice", OUTPUT_BIAS_OR_AUTO)
 schedule = _checked(lambda text: schedules.get(parse_schedule(text)))
 warmup = _checked(lambda text: kl_warmup.get(parse_warmup(text)))

@@ -11,7 +11,7 @@ import numpy as np
 from npvae.cli import common, outputs
 from npvae.cli.classify_rows import Rows
 from npvae.errors import InputError
-from npvae.files import write_atomically, write_text_atomically
+from npvae.support.files import write_atomically, write_text_atomically
 
 #: Classes that are counted in the report.
 MOST_LISTED = 12

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from npvae import io as io_files
 from npvae.cli import (
     choices,
     classes_out,
@@ -19,7 +18,8 @@ from npvae.cli import (
 )
 from npvae.data import DATASETS
 from npvae.errors import InputError, NpvaeError
-from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE
+from npvae.estimators.semisupervised import LatentClassifier, SemiSupervisedVAE
+from npvae.support import npz_file as io_files
 from npvae.training.checkpoint import CheckpointFile
 
 NO_PICTURES = "a model m1 makes no rows of a class: --pictures needs m2 or m1+m2"

@@ -14,8 +14,14 @@ from npvae.data.own_files import labels_of, numbers_of
 from npvae.data.tables.read import read_table
 from npvae.data.tables.table import Selection, Table
 from npvae.errors import DataFileError, InputError, NpvaeError
-from npvae.semisupervised.continuous import why_continuous
-from npvae.semisupervised.labels import balanced_choice, is_unlabelled, read_labels, refuse_other_kind, refuse_unusable
+from npvae.estimators.semisupervised.continuous import why_continuous
+from npvae.estimators.semisupervised.labels import (
+    balanced_choice,
+    is_unlabelled,
+    read_labels,
+    refuse_other_kind,
+    refuse_unusable,
+)
 
 #: Labels that are kept of a known data set, where the command does not say how many.
 DATASET_LABELS = 200
@@ -81,7 +87,7 @@ def read_rows(options, source: str, part: str, width: int | None = None) -> Rows
 
 
 def read_rows_like(options, source: str, table) -> Rows:
-    """Rows for a model of a table, by its :class:`npvae.tables.rows.TableRows`: of a text table the columns of these
+    """Rows for a model of a table, by its :class:`npvae.estimators.tables.rows.TableRows`: of a text table the columns of these
     names, in any order. It has labels if it has ``--label-column`` beside them."""
     if not columns.is_text(source):
         x, y, names, divide_by = common.read_data(options, "test", source)

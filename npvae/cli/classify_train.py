@@ -9,10 +9,10 @@ import numpy as np
 from npvae.cli import choices, columns, output, resuming
 from npvae.cli.classify_rows import Rows
 from npvae.errors import CarriedColumnsWarning, InputError, TrainingInterrupted
-from npvae.estimator import VAE
-from npvae.semisupervised import LatentClassifier, SemiSupervisedVAE
-from npvae.semisupervised.labels import is_unlabelled
-from npvae.tables.rows import TableRows
+from npvae.estimators.semisupervised import LatentClassifier, SemiSupervisedVAE
+from npvae.estimators.semisupervised.labels import is_unlabelled
+from npvae.estimators.tables.rows import TableRows
+from npvae.estimators.vae import VAE
 
 METHODS = ("m1", "m2", "m1+m2")
 #: How m2 is trained on a Bernoulli likelihood, and everything else: with these steps it classifies rows without a label

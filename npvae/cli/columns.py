@@ -18,14 +18,14 @@ from npvae.data import DATASETS
 from npvae.data.own_files import NUMPY_SUFFIXES
 from npvae.data.tables import report
 from npvae.data.tables.content import Column
+from npvae.data.tables.frames import as_cells, columns_of_text
+from npvae.data.tables.kinds import KINDS
 from npvae.data.tables.notation import plain_float
 from npvae.data.tables.read import read_table
+from npvae.data.tables.schema import UNSEEN, Schema
 from npvae.data.tables.table import Selection, Table
 from npvae.errors import DataFileError, InputError, RowError
-from npvae.files import write_text_atomically
-from npvae.tables.frames import as_cells, columns_of_text
-from npvae.tables.kinds import KINDS
-from npvae.tables.schema import UNSEEN, Schema
+from npvae.support.files import write_text_atomically
 
 
 def add_options(parser) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 import npvae
-from npvae import io
 from npvae.cli import choices, numbers, output, reading
 from npvae.cli.command_line import NO_FLAGS
 from npvae.data import DATASETS, load_dataset, load_file
@@ -26,7 +25,8 @@ from npvae.errors import (
     PosteriorCollapseWarning,
     ResumedElsewhereWarning,
 )
-from npvae.estimator import VAE
+from npvae.estimators.vae import VAE
+from npvae.support import npz_file
 from npvae.training.state import FINISHED, is_failure
 
 
@@ -163,7 +163,7 @@ def load_model(options, *others: str):
     """The model of ``options.model``, a file or ``model.npz`` in a folder: a VAE, or one of the classes of npvae that
     ``others`` names."""
     path = model_path(options.model)
-    _, found = io.kind_of(path)
+    _, found = npz_file.kind_of(path)
     kind = getattr(npvae, found) if found in others else VAE
     model = kind.load(path, **where_to_run(options))
     _say_if_untrained(model, path)

@@ -6,11 +6,11 @@ import json
 
 import numpy as np
 
-from npvae import report
 from npvae.cli import columns, common, numbers, output, outputs
 from npvae.data import DATASETS
 from npvae.errors import InputError
-from npvae.files import write_text_atomically
+from npvae.evaluation import report
+from npvae.support.files import write_text_atomically
 
 
 def add_parser(commands) -> None:

@@ -7,8 +7,8 @@ import time
 import numpy as np
 
 from npvae import backend as backends
-from npvae import selfcheck
 from npvae.cli import choices, common, output
+from npvae.gradcheck import own_gradients
 
 HEADER = f"{'tensor':<24} {'shape':<12} {'checked':<26} {'worst relative error':>20}"
 
@@ -30,7 +30,7 @@ def add_parser(commands) -> None:
 def run_command(options) -> int:
     started = time.perf_counter()
     ops = backends.get(choices.parse_choice(options.backend))
-    cases = selfcheck.cases(ops, options.seed) if options.model is None else [_model_case(options, ops)]
+    cases = own_gradients.cases(ops, options.seed) if options.model is None else [_model_case(options, ops)]
     tensors, failures, worst = 0, 0, 0.0
     for case in cases:
         report = case.check(options.seed)
@@ -55,7 +55,7 @@ def run_command(options) -> int:
 def _model_case(options, ops):
     """The ELBO of a trained model at its own parameters, on random data that its likelihood accepts."""
     vae = common.load_model(options)
-    return selfcheck.model_case(
+    return own_gradients.model_case(
         ops,
         vae.model_.architecture,
         np.random.default_rng(options.seed),

@@ -18,8 +18,8 @@ from npvae.data.tables.read import read_table
 from npvae.data.tables.table import Selection, Table
 from npvae.data.tables.write import write_table
 from npvae.errors import InputError, TrainingInterrupted
-from npvae.files import write_text_atomically
-from npvae.tables import TableImputer, imputer_checkpoint
+from npvae.estimators.tables import TableImputer, imputer_checkpoint
+from npvae.support.files import write_text_atomically
 
 #: A row whose effective sample size is below this is spoken of.
 FEW_SAMPLES = 5

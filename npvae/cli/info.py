@@ -9,27 +9,27 @@ import platform
 import numpy as np
 
 from npvae import backend as backends
-from npvae import io, npy
 from npvae._version import __version__
 from npvae.backend import blas
 from npvae.cli import about_tables, common, kinds, output
 from npvae.data import DATASETS
 from npvae.data.places import REMEDY, cache_folder
+from npvae.data.tables.kinds import KINDS
 from npvae.errors import DataFileError, InputError
-from npvae.estimator import VAE
-from npvae.fields import shown
-from npvae.likelihoods import Bernoulli
-from npvae.npy import BadHeader
-from npvae.outliers import OutlierVAE
+from npvae.estimators.outliers import OutlierVAE
+from npvae.estimators.semisupervised import LatentClassifier
+from npvae.estimators.tables import TableImputer, imputer_checkpoint
+from npvae.estimators.vae import VAE
+from npvae.evaluation.summary import model_summary
+from npvae.mathematics.likelihoods import Bernoulli
+from npvae.mathematics.semi_supervised import SemiSupervisedArchitecture
 from npvae.plots import image_shape
-from npvae.reading import open_file
-from npvae.semisupervised import LatentClassifier
-from npvae.semisupervised.model import SemiSupervisedArchitecture
-from npvae.summary import model_summary
-from npvae.tables import TableImputer, imputer_checkpoint
-from npvae.tables.kinds import KINDS
+from npvae.support import npy, npz_file
+from npvae.support.fields import shown
+from npvae.support.npy import BadHeader
+from npvae.support.reading import open_file
+from npvae.support.zip_members import BadZip, ZipMembers
 from npvae.training.checkpoint import inspect_checkpoint
-from npvae.zip_members import BadZip, ZipMembers
 
 OPTIONAL = {"matplotlib": "pictures", "tqdm": "progress bars", "numba": "compiled CPU kernels", "cupy": "CUDA kernels"}
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -59,7 +59,7 @@ def _file_info(options) -> str:
     path = common.model_path(options.model)
     if options.model in DATASETS and not path.exists():
         return f"{options.model}: a data set that npvae knows by its name, for 'npvae train --data {options.model}'"
-    found, (kind, _) = kinds.kind_of(path), io.kind_of(path)
+    found, (kind, _) = kinds.kind_of(path), npz_file.kind_of(path)
     if found is not None and not kind:
         return "\n".join(
             [
@@ -83,7 +83,7 @@ def _file_info(options) -> str:
         lines = _imputer_info(TableImputer.load(path, **common.where_to_run(options)))
     else:
         lines = _model_info(common.load_model(options, "SemiSupervisedVAE", "LatentClassifier", "OutlierVAE"))
-    return "\n".join([*lines, *_purpose(found), f"verified    {io.seal_of(path)}"])
+    return "\n".join([*lines, *_purpose(found), f"verified    {npz_file.seal_of(path)}"])
 
 
 def _purpose(found) -> list[str]:

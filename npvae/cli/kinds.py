@@ -10,11 +10,11 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from npvae import io
 from npvae.data import DATASETS
 from npvae.errors import InputError
-from npvae.reading import open_file
-from npvae.zip_members import BadZip, ZipMembers
+from npvae.support import npz_file
+from npvae.support.reading import open_file
+from npvae.support.zip_members import BadZip, ZipMembers
 
 #: Of npvae's own files, by the class or the form in the header: in words, and which commands they are for.
 _OWN = {
@@ -90,7 +90,7 @@ def kind_of(path) -> FileKind | None:
     it is no ordinary file, or cannot be opened."""
     if not Path(path).exists():
         return None
-    form, estimator = io.kind_of(path)
+    form, estimator = npz_file.kind_of(path)
     for name in (estimator, form):
         if name in _OWN:
             what, commands = _OWN[name]

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable
 
-from npvae.fields import shown
+from npvae.support.fields import shown
 
 #: No count in npvae may be larger: rows, widths, epochs, samples.
 LARGEST_COUNT = 2**31 - 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from npvae.fields import COMMANDS
+from npvae.support.fields import COMMANDS
 
 #: What of a text from a file would command the terminal, escaped; lines and tabulators stay.
 _ESCAPED = {code: ascii(chr(code))[1:-1] for code in COMMANDS if chr(code) not in "\n\t"}

@@ -28,7 +28,7 @@ from npvae.data import DATASETS, save_array
 from npvae.data.places import find, search_folders
 from npvae.data.published import FILES
 from npvae.errors import InputError
-from npvae.files import Stream, is_stream
+from npvae.support.files import Stream, is_stream
 
 #: Bytes at the beginning of a file, and of its header, among which the name of its format is looked for.
 _HEADER_BYTES = 1 << 16

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae import plots, report
+from npvae import plots
 from npvae.cli import columns, common, output, outputs
 from npvae.data.own_files import SAVE_SUFFIXES
 from npvae.errors import InputError
+from npvae.evaluation import report
 
 
 def add_parser(commands) -> None:

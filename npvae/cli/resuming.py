@@ -13,7 +13,7 @@ from npvae.cli import command_line, numbers, outputs
 from npvae.cli.command_line import NO_FLAGS
 from npvae.data import DATASETS
 from npvae.errors import InputError, ModelFileError
-from npvae.fields import shown
+from npvae.support.fields import shown
 from npvae.training import checkpoint
 
 #: Options of the command line itself, which no checkpoint keeps.

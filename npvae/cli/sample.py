@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from npvae import io, plots
+from npvae import plots
 from npvae.cli import about_tables, common, numbers, output, outputs, reading
 from npvae.data.own_files import SAVE_SUFFIXES
 from npvae.errors import InputError
+from npvae.support import npz_file
 
 
 def add_parser(commands) -> None:
@@ -46,8 +47,8 @@ def run_command(options) -> int:
         _refuse(options.out, options.model)
     outputs.refuse(_report(options), [("the model", options.model)])
     path = common.model_path(options.model)
-    if io.kind_of(path)[0] == "imputer":
-        from npvae.tables import TableImputer
+    if npz_file.kind_of(path)[0] == "imputer":
+        from npvae.estimators.tables import TableImputer
 
         return _of_table(options, TableImputer.load(path, **common.where_to_run(options)))
     vae = common.load_model(options, "SemiSupervisedVAE")

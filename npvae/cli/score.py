@@ -7,16 +7,17 @@ import io as text_io
 
 import numpy as np
 
-from npvae import evaluate, io
+from npvae import evaluation
 from npvae.cli import choices, columns, common, numbers, output, outputs, reading, resuming
 from npvae.data import DATASETS, load_file
 from npvae.data.own_files import NUMPY_SUFFIXES
 from npvae.data.source import text_suffix
 from npvae.data.tables.read import read_table
 from npvae.errors import InputError, TrainingInterrupted
-from npvae.files import write_text_atomically
-from npvae.outliers import OutlierScores, OutlierVAE
-from npvae.progress import progress_bar
+from npvae.estimators.outliers import OutlierScores, OutlierVAE
+from npvae.support import npz_file
+from npvae.support.files import write_text_atomically
+from npvae.support.progress import progress_bar
 
 #: The most unusual rows that are named, and columns of each.
 NAMED_ROWS, NAMED_COLUMNS = 5, 3
@@ -79,7 +80,7 @@ def run_command(options) -> int:
     options = resuming.of_checkpoint(options)
     _check(options)
     code, offset = 0, None
-    kind = None if options.model is None else io.kind_of(common.model_path(options.model))[1]
+    kind = None if options.model is None else npz_file.kind_of(common.model_path(options.model))[1]
     if kind in (None, "OutlierVAE"):
         text, table = _read(options)
         with columns.naming_lines(text):
@@ -186,7 +187,7 @@ def _by_vae(options, vae):
         rows = vae.model_input(common.with_names(x, column_names))
     model, seed = vae.model_, vae.seed_of(options.seed)
     with progress_bar(not options.quiet, rows.shape[0], "row") as progress:
-        found = evaluate.contributions(model, vae.device_theta(), rows, seed, options.samples or 200, progress)
+        found = evaluation.contributions(model, vae.device_theta(), rows, seed, options.samples or 200, progress)
     variables = model.likelihood.variables(model.architecture.n_features)
     if table is not None:
         names = [column.name for column in table.schema.columns]

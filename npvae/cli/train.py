@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from npvae import preparation, report
 from npvae.cli import about_tables, choices, columns, common, numbers, output, outputs, presets, resuming
 from npvae.cli.train_data import TrainingData
+from npvae.data.tables.kinds import KINDS
 from npvae.errors import InputError, MissingDependencyError, NonFiniteError, TrainingInterrupted
-from npvae.estimator import VAE
-from npvae.files import remove_leftovers
+from npvae.estimators import preparation
+from npvae.estimators.vae import VAE
+from npvae.evaluation import report
+from npvae.evaluation.summary import model_summary
 from npvae.fused import coverage
-from npvae.summary import model_summary
-from npvae.tables.kinds import KINDS
+from npvae.support.files import remove_leftovers
 from npvae.training.checkpoint import CheckpointFile
 from npvae.training.state import INTERRUPTED
 

@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae import check, plots
+from npvae import plots
 from npvae.cli import columns, common, output, reading
 from npvae.data import DATASETS, own_files
 from npvae.data.own_files import NUMPY_SUFFIXES
 from npvae.data.source import FRAME_SUFFIXES, text_suffix
+from npvae.data.tables.frames import columns_of_text
 from npvae.data.tables.read import read_table
 from npvae.errors import InputError
-from npvae.tables.frames import columns_of_text
+from npvae.support import check
 
 #: Options that say that the data are numbers from 0 to 1, or will be, or are an array with gaps.
 _OF_ARRAYS = ("divide_by", "allow_missing", "preset")

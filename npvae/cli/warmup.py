@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from npvae import backend as backends
-from npvae import inputs
 from npvae.cli import output
+from npvae.estimators import inputs
 
 
 def add_parser(commands) -> None:
@@ -23,10 +23,10 @@ def add_parser(commands) -> None:
 def run_command(options) -> int:
     on_gpu = backends.reason_against("cupy") is None
     if on_gpu:
-        from npvae.kernels import cuda_sources
+        from npvae.kernels.gpu import sources
 
         ops = backends.get("cupy")
-        for file in cuda_sources.files():
+        for file in sources.files():
             started = time.perf_counter()
             ops.kernels.compile(file)
             output.say(f"{file}: loaded, {time.perf_counter() - started:.2f} s")

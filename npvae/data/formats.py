@@ -11,7 +11,7 @@ import numpy as np
 
 from npvae.data.published import PublishedFile
 from npvae.errors import DataFileError
-from npvae.reading import open_file
+from npvae.support.reading import open_file
 
 PIXELS = 784
 UINT8_CODE = 8  # the third byte of an idx file names the type of its numbers

@@ -12,11 +12,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from npvae import machine_memory, npy
 from npvae.errors import DataFileError, InputError, UnknownNameError
-from npvae.npy import ArrayHeader, BadHeader
-from npvae.reading import open_file
-from npvae.zip_members import DEFLATED, BadZip, ZipMembers
+from npvae.support import machine_memory, npy
+from npvae.support.npy import ArrayHeader, BadHeader
+from npvae.support.reading import open_file
+from npvae.support.zip_members import DEFLATED, BadZip, ZipMembers
 
 MOST_UNPACKED, LARGEST_RATIO = 1 << 28, 100
 #: Names that a message lists.

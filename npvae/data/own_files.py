@@ -16,7 +16,7 @@ from npvae.data.tables.content import Column
 from npvae.data.tables.read import read_table
 from npvae.data.tables.table import Table
 from npvae.errors import DataFileError, InputError, InputTypeError, UnknownNameError
-from npvae.files import write_atomically, write_text_atomically
+from npvae.support.files import write_atomically, write_text_atomically
 
 NUMPY_SUFFIXES = (".npy", ".npz")
 TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")

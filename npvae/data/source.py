@@ -16,10 +16,10 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from npvae import machine_memory
 from npvae.data.workbooks import frame_as_text
 from npvae.errors import DataFileError, InputError
-from npvae.reading import open_file
+from npvae.support import machine_memory
+from npvae.support.reading import open_file
 
 FRAME_SUFFIXES = (".xlsx", ".parquet", ".feather")
 PACKED_SUFFIXES = (".gz", ".xz", ".zip")

@@ -7,7 +7,7 @@ import sys
 from npvae import backend
 from npvae.backend.numpy_ops import NumpyOps
 from npvae.fused.program_fields import LIKELIHOODS, STATES
-from npvae.objectives import ELBO, ImportanceWeighted
+from npvae.mathematics.objectives import ELBO, ImportanceWeighted
 
 
 def backend_of(ops) -> str | None:

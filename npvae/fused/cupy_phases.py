@@ -1,4 +1,4 @@
-"""A training step on the GPU as phases of tasks, by the records that npvae/kernels/step.cu reads.
+"""A training step on the GPU as phases of tasks, by the records that npvae/kernels/gpu/step.cu reads.
 
 gather                                            the first batch's rows (once, before the first step)
 x -> h -> ... -> mu, logvar, z -> h -> ... -> outputs, likelihood        a phase a layer, both heads in one
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from npvae.backend import codes
-from npvae.kernels.cuda_plan import (
+from npvae.kernels.gpu.records import (
     ACTIVATIONS,
     LATENT_ROWS,
     MOST_TASKS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae.kernels.target import CACHE_LINE
+from npvae.kernels.cpu.target import CACHE_LINE
 
 
 class Memory:

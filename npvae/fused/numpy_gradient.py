@@ -14,11 +14,11 @@ import functools
 
 import numpy as np
 
-from npvae import likelihoods, optim
 from npvae.backend import pieces, summation
 from npvae.backend.buffers import empty_aligned
 from npvae.backend.threads import available_cores
 from npvae.fused.numpy_step_ops import StepOps, identical
+from npvae.mathematics import likelihoods, optimizers
 
 #: Numbers of the data in a part of the batch that goes through the likelihood at a time, and how many parts there are
 #: at most.
@@ -173,7 +173,7 @@ class GradientOfBatch:
         self._half_beta_over_rows[...] = 0.5 * (beta / self._rows)
         self._inner_backward.run()
         reconstruction, kl = float(np.add.reduce(nll)), float(np.add.reduce(self._kl))
-        return (reconstruction + beta * kl) / self._rows, optim.global_norm(np, self.gradient), reconstruction
+        return (reconstruction + beta * kl) / self._rows, optimizers.global_norm(np, self.gradient), reconstruction
 
     def _likelihood(self):
         """-log p(x|z) by row, and the loss's derivatives by the outputs and by the likelihood's own parameters."""

@@ -13,7 +13,7 @@ import numpy as np
 from npvae.fused import program_fields
 from npvae.fused.base import FusedTrainer, StepsTaken
 from npvae.fused.cupy_phases import Phases
-from npvae.kernels.cuda_plan import LAST, PHASE, SUMS_HEAD, THREADS, TILE_BYTES, Call, Constant, Likelihood, Optimizer
+from npvae.kernels.gpu.records import LAST, PHASE, SUMS_HEAD, THREADS, TILE_BYTES, Call, Constant, Likelihood, Optimizer
 
 #: Steps of a graph. Launching one costs some microseconds, capturing one some milliseconds.
 GRAPH_STEPS = 16

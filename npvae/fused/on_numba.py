@@ -1,6 +1,6 @@
 """Many training steps, or a whole evaluation, in one compiled call: the plan, its memory, and its threads.
 
-The program is npvae/kernels/training.py; this file lays out a batch's arrays, and calls it from as many threads as were
+The program is npvae/kernels/cpu/training.py; this file lays out a batch's arrays, and calls it from as many threads as were
 asked for. Which models it fits says coverage.py.
 """
 
@@ -17,13 +17,13 @@ from npvae.fused import parallel, program_fields
 from npvae.fused.base import FusedTrainer, StepsTaken
 from npvae.fused.memory import Memory
 from npvae.fused.thread_choice import ThreadChoice
-from npvae.kernels import sizes
-from npvae.kernels.plan import BACKWARD, FORWARD, Epilogue, Estimator, Layer, Operation, Train
-from npvae.kernels.plan import Likelihood as Code
-from npvae.kernels.sizes import NORM_BLOCK, SUMS_HEAD
-from npvae.kernels.target import CACHE_LINE
-from npvae.objectives import ELBO
-from npvae.random import PURPOSES
+from npvae.kernels.cpu import sizes
+from npvae.kernels.cpu.plan import BACKWARD, FORWARD, Epilogue, Estimator, Layer, Operation, Train
+from npvae.kernels.cpu.plan import Likelihood as Code
+from npvae.kernels.cpu.sizes import NORM_BLOCK, SUMS_HEAD
+from npvae.kernels.cpu.target import CACHE_LINE
+from npvae.mathematics.objectives import ELBO
+from npvae.mathematics.random import PURPOSES
 
 #: Multiplications of the largest product from which a thread's part of a phase is divided into several shares: there
 #: copying the other matrix for each costs little.

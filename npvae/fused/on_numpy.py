@@ -11,7 +11,6 @@ import time
 
 import numpy as np
 
-from npvae import optim, random
 from npvae.backend import pieces, summation
 from npvae.backend.blas import held
 from npvae.backend.numpy_ops import PIECE
@@ -21,6 +20,7 @@ from npvae.fused.numpy_gradient import ALONE, BLAS, PIECES, GradientOfBatch, Tea
 from npvae.fused.numpy_step_ops import UpdateOps, identical
 from npvae.fused.program_fields import STATES, sums_by_name
 from npvae.fused.thread_choice import TRIAL_SECONDS, ThreadChoice
+from npvae.mathematics import optimizers, random
 
 #: The noise of so many steps is drawn at once, or of as many as have so many numbers.
 NOISE_STEPS, NOISE_NUMBERS = 16, 65536
@@ -91,7 +91,7 @@ class NumpyTrainer(FusedTrainer):
                 loss, norm, reconstruction = bound.run(beta)
                 if not math.isfinite(loss + norm):
                     break
-                optim.clip_by_global_norm(gradient, norm, settings.clip_norm)
+                optimizers.clip_by_global_norm(gradient, norm, settings.clip_norm)
                 step += 1
                 team.run([(update, *part, rate, step) for part in parts])
                 self._add(rows, loss, reconstruction, bound.latent)

@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 
-from npvae.kernels.plan import Train
+from npvae.kernels.cpu.plan import Train
 
 #: The number of Linux's futex call by processor.
 FUTEX = {"x86_64": 202, "amd64": 202, "aarch64": 98, "arm64": 98}

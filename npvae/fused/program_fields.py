@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from npvae import optim
 from npvae.errors import InputError
-from npvae.likelihoods import Bernoulli, Gaussian, SquaredError
-from npvae.optim import SGD, Adam, RMSprop
-from npvae.random import PURPOSES
+from npvae.mathematics import optimizers
+from npvae.mathematics.likelihoods import Bernoulli, Gaussian, SquaredError
+from npvae.mathematics.optimizers import SGD, Adam, RMSprop
+from npvae.mathematics.random import PURPOSES
 
 #: The likelihoods that the programs know, and the names of their codes.
 LIKELIHOODS = {Bernoulli: "BERNOULLI", Gaussian: "FIXED_VARIANCE", SquaredError: "FIXED_VARIANCE"}
@@ -21,14 +21,14 @@ STATES = {RMSprop: ("accumulator",), Adam: ("m", "v"), SGD: ("velocity",)}
 def constants(model, settings) -> dict[str, float]:
     """The numbers that a program is given, by name."""
     likelihood = model.likelihood
-    values = {"tiny": optim.TINY, "likelihood_scale": 1.0, "likelihood_factor": 1.0, "likelihood_constant": 0.0}
+    values = {"tiny": optimizers.TINY, "likelihood_scale": 1.0, "likelihood_factor": 1.0, "likelihood_constant": 0.0}
     if isinstance(likelihood, Gaussian):
         values["likelihood_scale"] = 1.0 / likelihood.variance
         values["likelihood_factor"] = 0.5 / likelihood.variance
         values["likelihood_constant"] = likelihood.constant(model.architecture.n_features)
     if settings is not None:
         optimizer = settings.optimizer
-        values["longest"] = optim.longest_gradient(settings.clip_norm)
+        values["longest"] = optimizers.longest_gradient(settings.clip_norm)
         names = {"rho": "rho", "epsilon": "epsilon", "beta1": "beta_1", "beta2": "beta_2", "momentum": "momentum"}
         values.update({field: getattr(optimizer, name) for name, field in names.items() if hasattr(optimizer, name)})
     return values

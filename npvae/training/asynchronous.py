@@ -12,9 +12,9 @@ import math
 
 import numpy as np
 
-from npvae import optim
-from npvae.evaluate import ElboAverages
+from npvae.evaluation import ElboAverages
 from npvae.fused import FusedTrainer, StepsTaken
+from npvae.mathematics import optimizers
 from npvae.training import minibatches
 
 #: A call's steps, at most: what may have to be taken again.
@@ -81,7 +81,7 @@ class AsynchronousTrainer(FusedTrainer):
 
     def _clip(self, gradient, norm) -> None:
         """``optim.clip_by_global_norm`` for a norm on the device: a shorter gradient is multiplied by 1."""
-        maximum = optim.longest_gradient(self._settings.clip_norm)
+        maximum = optimizers.longest_gradient(self._settings.clip_norm)
         gradient *= self._ops.xp.minimum(maximum / norm, self._ops.xp.ones_like(norm))
 
     def take_sums(self) -> tuple[int, dict]:

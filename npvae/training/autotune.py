@@ -10,10 +10,10 @@ from __future__ import annotations
 import dataclasses
 import time
 
-from npvae import evaluate
-from npvae.announce import announce
+from npvae import evaluation
 from npvae.errors import NonFiniteError
 from npvae.fused import coverage
+from npvae.support.announce import announce
 from npvae.training.state import STEPS_BY
 from npvae.training.steps import Epoch, Stepper
 
@@ -59,7 +59,7 @@ def measure(model, settings, x, state) -> dict[str, float]:
             optimizer_state={name: model.ops.copy(array) for name, array in state.optimizer_state.items()},
         )
         stepper = Stepper(model, settings, x, copy, fused=way == "fused")
-        runs[way] = Epoch(model, settings, x, order, evaluate.ElboAverages(model.ops.xp)), stepper, copy
+        runs[way] = Epoch(model, settings, x, order, evaluation.ElboAverages(model.ops.xp)), stepper, copy
     times = {way: [] for way in STEPS_BY}
     index = dict.fromkeys(STEPS_BY, 0)
     try:

@@ -19,12 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from npvae import backend as backends
-from npvae import check, declared, io, locks
 from npvae._version import __version__
 from npvae.errors import InputError, ModelFileError, NpvaeError, ResumedElsewhereWarning
-from npvae.fields import shown
-from npvae.files import remove_leftovers
-from npvae.model import Architecture, Model
+from npvae.mathematics.model import Architecture, Model
+from npvae.support import check, locks, npz_file
+from npvae.support.fields import shown
+from npvae.support.files import remove_leftovers
+from npvae.training import declared
 from npvae.training.checkpoint_fields import DECLARATION, check_state
 from npvae.training.history import History
 from npvae.training.settings import TrainingSettings
@@ -64,7 +65,7 @@ class CheckpointFile(os.PathLike):
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"the folder {self.path.parent} for checkpoints does not exist")
         with locks.held(self.path, "wait for it to end, or choose another path"):
-            kind, _ = io.kind_of(self.path)
+            kind, _ = npz_file.kind_of(self.path)
             if kind and not kind.endswith("checkpoint"):
                 raise InputError(
                     f"{self.path} holds {'an' if kind[0] in 'aeiou' else 'a'} {kind} of npvae, not a checkpoint: "
@@ -238,12 +239,12 @@ class Checkpointer(Keeper):
         self.keep(*describe_state(self._model.ops, state), now=True)
 
     def _save(self, header: dict, arrays: dict) -> None:
-        io.save(self.file.path, "checkpoint", {**self._fixed, **plain_history(header)}, arrays, DECLARATION)
+        npz_file.save(self.file.path, "checkpoint", {**self._fixed, **plain_history(header)}, arrays, DECLARATION)
 
 
 def command_of(path) -> list[str] | None:
     """The command line that a checkpoint remembers. FileNotFoundError, ModelFileError: it cannot be read."""
-    return io.load(path, "checkpoint", DECLARATION)[0]["command"]
+    return npz_file.load(path, "checkpoint", DECLARATION)[0]["command"]
 
 
 def read_checkpoint(
@@ -257,7 +258,7 @@ def read_checkpoint(
     environment that gives other bits; the message says which. anyway: the last is a ResumedElsewhereWarning.
     """
     path = os.fspath(path)
-    header, arrays = io.load(path, "checkpoint", DECLARATION)
+    header, arrays = npz_file.load(path, "checkpoint", DECLARATION)
     # Only a schedule that looks at the run's length makes a longer run another run from the start.
     free = () if settings.schedule.depends_on_length else ("epochs",)
     refuse_difference(path, "model", header["architecture"], model.architecture.config())
@@ -280,7 +281,7 @@ def inspect_checkpoint(path, with_classes=Architecture):
 
     FileNotFoundError, ModelFileError: it cannot be read, or contradicts itself.
     """
-    header, arrays = io.load(path, "checkpoint", DECLARATION)
+    header, arrays = npz_file.load(path, "checkpoint", DECLARATION)
     try:
         config = header["architecture"]
         kind = with_classes if "n_classes" in config else Architecture

@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 
-from npvae import declared
 from npvae.errors import ModelFileError
-from npvae.fields import Anything, Digest, ListOf, MapOf, Maybe, OneOf, Real, Record, Text, Whole, shown
+from npvae.support.fields import Anything, Digest, ListOf, MapOf, Maybe, OneOf, Real, Record, Text, Whole, shown
+from npvae.training import declared
 from npvae.training.state import STEPS_BY
 
 #: What the bits of a run depend on beside model, settings and data, by name.

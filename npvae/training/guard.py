@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from npvae import missing
 from npvae.errors import NonFiniteError
+from npvae.mathematics import missing
 
 _ADVICE = {
     "x": "the data hold values that are not finite, or too large for the dtype",

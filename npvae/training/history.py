@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Mapping
 
-from npvae.files import write_text_atomically
+from npvae.support.files import write_text_atomically
 
 
 class History(dict):

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from npvae import evaluate
+from npvae import evaluation
 from npvae.errors import InputError, NonFiniteError
 from npvae.training import autotune, collapse, guard, minibatches
 from npvae.training.interrupt import DeferredInterrupt
@@ -103,7 +103,7 @@ def _epoch(model, settings, x, state, stepper, ended, spread) -> dict | None:
     started = time.perf_counter()
     ops = model.ops
     order = minibatches.epoch_order(ops, settings.seed, state.epoch, x.shape[0], spread)
-    epoch = Epoch(model, settings, x, order, evaluate.ElboAverages(ops.xp))
+    epoch = Epoch(model, settings, x, order, evaluation.ElboAverages(ops.xp))
     steps, index = len(epoch.parts), 0
     while index < steps and not (index and ended()):
         index += stepper.take(epoch, state, index)
@@ -128,7 +128,7 @@ def _validate(model, settings, x_valid, state, beta) -> dict:
     # What training draws anew is held fixed over epochs for the same reason.
     x_valid = minibatches.drawn_once(model.ops, x_valid, settings, model.architecture)
     rows = max(1, VALIDATION_SAMPLES // settings.objective.samples)
-    result = evaluate.evaluate_elbo(
+    result = evaluation.evaluate_elbo(
         model, state.theta, x_valid, settings.seed, beta, rows, "validation noise", settings.objective
     )
     if not math.isfinite(result["loss"]):

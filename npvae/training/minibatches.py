@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae import random
+from npvae.mathematics import random
 
 
 def epoch_order(ops, seed: int, epoch: int, rows: int, spread: np.ndarray | None = None):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
-from npvae import check, kl_warmup, objectives, optim, registry, schedules
-from npvae.kl_warmup import Warmup
-from npvae.layers import initial
-from npvae.objectives import ELBO, Objective
-from npvae.optim import Optimizer
-from npvae.schedules import Schedule
+from npvae.mathematics import kl_warmup, objectives, optimizers, schedules
+from npvae.mathematics.kl_warmup import Warmup
+from npvae.mathematics.layers import initial
+from npvae.mathematics.objectives import ELBO, Objective
+from npvae.mathematics.optimizers import Optimizer
+from npvae.mathematics.schedules import Schedule
+from npvae.support import check, registry
 
 BINARIZE = ("none", "static", "dynamic")
 OUTPUT_BIAS = ("zero", "data")
@@ -27,9 +28,9 @@ class TrainingSettings:
     clip_norm       longest gradient allowed, None for any
     patience        epochs without a better validation ELBO before the run stops, None for never
     min_delta       nats by which the validation ELBO must be better to count
-    initial_weights the rule by which weights and biases start: see npvae/layers/initial.py
+    initial_weights the rule by which weights and biases start: see npvae/mathematics/layers/initial.py
     output_bias     where the biases of the decoder's outputs start: at 0, or where they fit the data's columns
-    objective       what is minimised: see npvae/objectives
+    objective       what is minimised: see npvae/mathematics/objectives
     noisy_features  rows of data are means and standard deviations of the features, which are drawn anew every step
     binarize        "none"; "static": each pixel drawn once; "dynamic": drawn anew every step
 
@@ -41,7 +42,7 @@ class TrainingSettings:
     epochs: int = 50
     batch_size: int = 100
     learning_rate: float = 1e-3
-    optimizer: Optimizer = field(default_factory=optim.RMSprop)
+    optimizer: Optimizer = field(default_factory=optimizers.RMSprop)
     schedule: Schedule = field(default_factory=schedules.Constant)
     beta: float = 1.0
     kl_warmup: Warmup = field(default_factory=kl_warmup.Linear)
@@ -61,7 +62,7 @@ class TrainingSettings:
             self._set(name, check.real_number, above=0.0)
         for name in ("beta", "min_delta"):
             self._set(name, check.real_number, minimum=0.0)
-        object.__setattr__(self, "optimizer", optim.get(self.optimizer))
+        object.__setattr__(self, "optimizer", optimizers.get(self.optimizer))
         object.__setattr__(self, "schedule", schedules.get(self.schedule))
         object.__setattr__(self, "objective", objectives.get(self.objective))
         check.one_of("binarize", self.binarize, BINARIZE)

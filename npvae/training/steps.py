@@ -11,9 +11,10 @@ import math
 import time
 from dataclasses import dataclass
 
-from npvae import evaluate, optim
-from npvae.batches import batches
+from npvae import evaluation
 from npvae.fused import trainer_for
+from npvae.mathematics import optimizers
+from npvae.support.batches import batches
 from npvae.training import guard, minibatches
 from npvae.training.asynchronous import AsynchronousTrainer
 
@@ -32,7 +33,7 @@ class Epoch:
     settings: object
     x: object  #: (N, I), on the device
     order: object  #: (N,), whole numbers, on the device
-    averages: evaluate.ElboAverages
+    averages: evaluation.ElboAverages
     norm_sum: float = 0.0
 
     def __post_init__(self) -> None:
@@ -105,7 +106,7 @@ class Stepper:
         batch, eps = minibatches.draw(ops, epoch.x, rows, settings, model.architecture, state.step)
         terms, backward = settings.objective.loss(model, state.theta, batch, eps, beta)
         backward(out=self._gradient)
-        norm = optim.global_norm(ops.xp, self._gradient)
+        norm = optimizers.global_norm(ops.xp, self._gradient)
         if not math.isfinite(norm + float(terms.loss)):
             guard.raise_non_finite(
                 model, settings.objective, state.theta, batch, eps, beta, state.epoch + 1, state.step + 1
@@ -113,7 +114,7 @@ class Stepper:
         if self._copy_is_due(state):
             self._good[...] = state.theta
             self._copied = state.step
-        optim.clip_by_global_norm(self._gradient, norm, settings.clip_norm)
+        optimizers.clip_by_global_norm(self._gradient, norm, settings.clip_norm)
         state.step += 1
         settings.optimizer.update(
             ops, state.theta, self._gradient, state.optimizer_state, epoch.rate(state, index), state.step

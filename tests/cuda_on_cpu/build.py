@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from npvae.kernels import cuda_sources
+from npvae.kernels.gpu import sources
 
 HERE = Path(__file__).parent
 #: What to instrument the kernels with: nothing, or a sanitizer.
@@ -37,7 +37,7 @@ def library_of(sanitizer: str) -> str | None:
 
 def all_names() -> list[str]:
     """Every kernel of the library for every dtype."""
-    return [name for file in cuda_sources.files() for name in cuda_sources.instantiations(file)]
+    return [name for file in sources.files() for name in sources.instantiations(file)]
 
 
 def text(source: str, names) -> str:
@@ -55,7 +55,7 @@ def text(source: str, names) -> str:
 
 def build(folder: Path, sanitizer: str = "none", source: str | None = None, names=None) -> Path:
     """A library of kernels, by default of all there are, compiled now or found in the folder by what it is made of."""
-    source = text(source or cuda_sources.source(*cuda_sources.files()), names or all_names())
+    source = text(source or sources.source(*sources.files()), names or all_names())
     made_of = [source, *((HERE / name).read_text() for name in ("cuda_on_cpu.h", "blocks.cpp")), compiler(), sanitizer]
     library = folder / f"kernels-{sanitizer}-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}.so"
     if library.exists():

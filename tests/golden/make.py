@@ -33,7 +33,7 @@ def used(folder: Path) -> dict[str, list[np.ndarray]]:
 def main() -> None:
     """Write the files."""
     warnings.simplefilter("ignore")
-    from npvae.io import FORMAT_VERSION
+    from npvae.support.npz_file import FORMAT_VERSION
 
     folder, working = HERE / f"version-{FORMAT_VERSION}", HERE / "working"
     if folder.exists():

@@ -27,11 +27,11 @@ from npvae import (
     negative_elbo,
     numerical_gradient,
     plots,
-    random,
     read_table,
     train,
     value_and_gradient,
 )
+from npvae.mathematics import random
 
 
 def models(x: NDArray[np.float64], labels: NDArray[np.int64]) -> None:

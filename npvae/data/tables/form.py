@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from npvae import check
 from npvae.data.tables import evidence
 from npvae.data.tables.notation import is_number
 from npvae.data.tables.splitter import Cells, split
 from npvae.errors import DataFileError
+from npvae.support import check
 
 #: Cells looked at for the names; columns of a table, at most; of lines that are no part of it, so many are named.
 LOOKED_AT, MOST_COLUMNS, MOST_OUTSIDE = 20_000, 1 << 18, 100

@@ -7,7 +7,6 @@ from collections import Counter
 
 import numpy as np
 
-from npvae import check
 from npvae.data.source import read_source
 from npvae.data.tables import evidence
 from npvae.data.tables.carried import are_few_others, why_carried
@@ -27,6 +26,7 @@ from npvae.data.tables.spellings import spellings, texts_of
 from npvae.data.tables.splitter import split
 from npvae.data.tables.table import Table
 from npvae.errors import DataFileError, InputError, UnknownNameError
+from npvae.support import check
 
 #: Cells whose numbers are read in one go; rows and columns that have a say in the decimal separator.
 BLOCK, VOTERS = 1 << 15, 1000

@@ -8,7 +8,7 @@ import numpy as np
 
 from npvae.data.source import packed
 from npvae.data.tables.content import Column, Content
-from npvae.files import write_atomically
+from npvae.support.files import write_atomically
 
 #: Cells of a column by which it is seen whether all stand in quotes.
 LOOKED_AT = 1000

@@ -20,11 +20,11 @@ from npvae.data.formats import read_idx, read_labels
 from npvae.data.tables.read import read_table
 from npvae.data.tables.table import Selection
 from npvae.data.tables.write import fill
-from npvae.semisupervised import labels
-from npvae.semisupervised.model import SemiSupervisedArchitecture
-from npvae.summary import model_summary
-from npvae.tables import imputer_checkpoint
-from npvae.tables.imputer_checkpoint import ImputerCheckpoint
+from npvae.estimators.semisupervised import labels
+from npvae.estimators.tables import imputer_checkpoint
+from npvae.estimators.tables.imputer_checkpoint import ImputerCheckpoint
+from npvae.evaluation.summary import model_summary
+from npvae.mathematics.semi_supervised import SemiSupervisedArchitecture
 from npvae.training.checkpoint import inspect_checkpoint
 
 

@@ -1,0 +1,1 @@
+"""The program for the CPU, compiled by Numba and kept as machine code."""

@@ -1,0 +1,1 @@
+"""The CUDA sources, compiled by CuPy on first use."""

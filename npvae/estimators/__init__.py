@@ -1,0 +1,1 @@
+"""Everything with ``fit``: one estimator a file or a folder."""

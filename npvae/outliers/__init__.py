@@ -1,8 +1,0 @@
-"""Outliers of tables: a robust variational autoencoder, scores of rows, and what each column contributes to them."""
-
-from __future__ import annotations
-
-from npvae.outliers.estimator import OutlierVAE
-from npvae.outliers.scores import OutlierScores
-
-__all__ = ["OutlierScores", "OutlierVAE"]
