@@ -116,19 +116,18 @@ def test_columns_of_several_likelihoods_are_drawn_apart():
             ],
         }
     )
+    # The heads of columns that are computed together are one head, over all of them.
     outputs = [
-        np.zeros(2),
-        np.zeros(2),
+        np.zeros(3),
+        np.zeros(3),
         np.log([3.0]),
-        np.zeros(1),
-        np.zeros(1),
-        np.zeros(2),
+        np.zeros(3),
         np.zeros(2),
         np.zeros(1),
         np.zeros(1),
         np.full(1, 20.0),
-        np.zeros(1),
     ]
+    assert [len(output) for output in outputs] == list(likelihood.heads(10).values())
     drawn = draw_many(likelihood, outputs)
     assert_independent(np.delete(drawn, 7, axis=1), "columns")  # the second of a one-hot pair is what the first leaves
 
