@@ -1,5 +1,5 @@
 """The arithmetic of every fused operation, number by number: the equations of npvae's layers, likelihoods and
-optimisers, written on vectors (see vector.py). ``operations.py`` and ``training.py`` loop over them.
+optimisers, written on vectors (see vector.py). ``arithmetic.py`` and ``training.py`` loop over them.
 
 Each function takes a list of inputs and a list of scalars and returns its outputs, followed by what is to be summed
 where there is such a thing.

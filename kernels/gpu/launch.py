@@ -1,7 +1,7 @@
 """The CUDA kernels through CuPy: compiled on first use, checked before every launch.
 
 CuPy passes whatever it is given to a raw kernel, and a wrong array there is a wrong result or a dead process. So
-every launch by ``Kernels.launch`` first compares its arguments with the table in ``cuda_sources.py``.
+every launch by ``Kernels.launch`` first compares its arguments with the table in ``sources.py``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Checking gradients: the checker (checker, problem, finite_differences: NumPy and npvae's errors, nothing else), and npvae's own."""
+"""Checking gradients.
+
+checker, problem, finite_differences    the checker, for any function of arrays: NumPy and npvae's errors, nothing else
+own_gradients                           npvae's own gradients, as its cases
+"""
 
 from __future__ import annotations
 
