@@ -228,13 +228,9 @@ def intervals(table, imputation, hidden, columns) -> None:
     for i, (name, found) in enumerate(columns.items()):
         gone = np.flatnonzero(hidden[:, i])
         truth = table[name].to_numpy()[gone]
-        if found["values"] <= FEW_VALUES:
-            if name in sets:
-                theirs = [sets[name][row] for row in gone]
-                found |= {
-                    "covered": sum(v in s for v, s in zip(truth, theirs, strict=True)),
-                    "size": sum(map(len, theirs)),
-                }
+        if name in sets:
+            theirs = [sets[name][row] for row in gone]
+            found |= {"covered": sum(v in s for v, s in zip(truth, theirs, strict=True)), "size": sum(map(len, theirs))}
         else:
             found["covered"] = int(((low[gone, i] <= truth) & (truth <= high[gone, i])).sum())
             found["width"] = float((high[gone, i] - low[gone, i]).sum() / table[name].std(ddof=0))
@@ -373,61 +369,45 @@ def costs(found: dict, share) -> None:
             print(line([name, *(f"{value:.2f}" for value in seconds.values()), *ratios]))
 
 
+CERTAINTY = (
+    "90 % intervals cover",
+    "their width in deviations",
+    "smallest sets cover",
+    "their size",
+    "draws at a column's ends",
+    "data there",
+    "below 0, of columns that are not",
+)
+
+
 def certainty(found: dict, share) -> None:
-    print(
-        f"\nIntervals, sets and draws, {share:g} hidden\n\n"
-        + header(
-            [
-                "table",
-                "90 % intervals cover",
-                "their width in deviations",
-                "smallest sets cover",
-                "their size",
-                "draws at a column's ends",
-                "data there",
-                "below 0, of columns that are not",
-            ]
-        )
-    )
+    print(f"\nIntervals, sets and draws, {share:g} hidden\n\n" + header(["table", *CERTAINTY]))
     for name in TABLES:
-        ours = [by[OURS]["columns"] for key, by in found.items() if key[:2] == (name, share) and OURS in by]
-        if not ours:
+        runs = [by[OURS]["columns"] for key, by in found.items() if key[:2] == (name, share) and OURS in by]
+        if not runs:
             continue
-        few = [{key: column for key, column in one.items() if not many_values(column)} for one in ours]
-        shares = [
-            np.mean([per_cell(c, "covered", many_values) for c in ours]),
-            np.mean([per_cell(c, "covered") for c in few]),
-        ]
-        ends = [
-            np.mean([column[w] for c in ours for column in c.values() if w in column])
-            for w in ("at the ends", "data at the ends")
-        ]
-        print(
-            line(
-                [
-                    "" if cell.startswith("nan") else cell
-                    for cell in (
-                        name,
-                        f"{100 * shares[0]:.1f} %",
-                        f"{np.mean([per_cell(c, 'width') for c in ours]):.2f}",
-                        f"{100 * shares[1]:.1f} %",
-                        f"{np.mean([per_cell(c, 'size') for c in few]):.2f}",
-                        f"{100 * ends[0]:.1f} %",
-                        f"{100 * ends[1]:.1f} %",
-                        str(sum(column.get("below zero", 0) for c in ours for column in c.values())),
-                    )
-                ]
+
+        numbers = [column for columns in runs for column in columns.values() if not column["category"]]
+        drawn, there = (np.mean([column[what] for column in numbers]) for what in ("at the ends", "data at the ends"))
+        cells = []
+        for what in ("width", "size"):
+            covered = np.mean(
+                [per_cell(columns, "covered", lambda column, what=what: what in column) for columns in runs]
             )
-        )
+            cells += [f"{100 * covered:.1f} %", f"{np.mean([per_cell(columns, what) for columns in runs]):.2f}"]
+        cells += [f"{100 * drawn:.1f} %", f"{100 * there:.1f} %", str(sum(column["below zero"] for column in numbers))]
+        print(line([name, *("" if cell.startswith("nan") else cell for cell in cells)]))
 
 
-def report(options, at: str) -> None:
+def report(options, commits: list[str]) -> None:
+    """Of npvae what was measured at the first of the commits that has it."""
     found: dict[tuple, dict] = {}
     for name, share, mask, method in cells_of(options, METHODS):
-        path = path_of(options.results, name, share, mask, method, at)
-        if path.exists():
+        paths = (path_of(options.results, name, share, mask, method, at) for at in commits)
+        path = next((path for path in paths if path.exists()), None)
+        if path is not None:
             found.setdefault((name, share, mask), {})[method] = json.loads(path.read_text())
-    print(f"npvae at {at}")
+    print("npvae at " + ", ".join(commits))
     for share in options.missing:
         for measure, title, is_good in COMPARED:
             comparison(found, share, measure, title, is_good)
@@ -455,14 +435,16 @@ def main() -> int:
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument(
-        "--commit", help="the one that npvae's results are labelled with (default: of the tree that runs)"
+        "--commit",
+        nargs="+",
+        help="what npvae's results are labelled with (default: the commit of the tree that runs), and others to report of",
     )
     parser.add_argument("--report", action="store_true", help="run nothing")
     options = parser.parse_args()
     options.results.mkdir(parents=True, exist_ok=True)
-    at = options.commit or commit()
+    commits = options.commit or [commit()]
     for name, share, mask, method in () if options.report else cells_of(options, options.methods):
-        path = path_of(options.results, name, share, mask, method, at)
+        path = path_of(options.results, name, share, mask, method, commits[0])
         if path.exists():
             continue
         found = measure(load(options.folder, name), share, mask, method)
@@ -474,7 +456,7 @@ def main() -> int:
             file=sys.stderr,
             flush=True,
         )
-    report(options, at)
+    report(options, commits)
     return 0
 
 
