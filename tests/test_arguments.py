@@ -275,7 +275,7 @@ class Member:
     def __init__(self, seen) -> None:
         self.seen = seen
 
-    def impute(self, x, seed, samples, draws, progress=None, curves=None):
+    def impute(self, x, seed, samples, draws, progress=None, curves=None, members=1):
         self.seen["asked"] = (x.shape, samples)
         self.seen.setdefault("seeds of members", []).append(seed)
         self.seen.setdefault("draws of members", []).append(draws)
@@ -320,6 +320,9 @@ def given_to_members(imputer, monkeypatch, draws=0, table=TABLE, **more) -> dict
         patch.setattr(imputer_module.Schema, "encode", encoded)
         patch.setattr(imputer_module, "train_member", trained)
         patch.setattr(imputer_module, "Stages", Recorded)
+        # What calibrates intervals asks members too: test_calibration.py has it.
+        patch.setattr(imputer_module.calibration, "calibrate", lambda *asked: None)
+        patch.setattr(imputer_module.TableImputer, "_rows_to_calibrate", lambda *asked: 0)
         imputer.fit(table)
         seen["kinds"] = [column.kind for column in imputer.schema_.columns]
         imputer.impute(table, draws, **more)

@@ -288,6 +288,7 @@ DEFAULTS = {
         TableImputer.fit: checkpoint_seconds=10.0, resume=False
         TableImputer.impute: draws=0
         TableImputer.load: backend='auto'
+        TableImputer.sample: n=1
     """,
     "data.tables.schema": """
         Schema.fit: continuous_likelihood='gaussian_decoder', ignore=()

@@ -405,7 +405,7 @@ def test_expectations_of_curves_are_those_of_draws():
 
 
 class Noise:
-    """As npvae.mathematics.random.Stream, of NumPy's generator."""
+    """As npvae.random.Stream, of NumPy's generator."""
 
     def __init__(self, rng) -> None:
         self._rng = rng

@@ -240,7 +240,7 @@ import numpy as np
 from npvae import backend
 from npvae.backend import products
 from npvae.backend.buffers import BufferPool
-from npvae.kernels import sizes
+from npvae.kernels.cpu import sizes
 
 products.FEWEST = 0
 libc, page, kept = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE, []

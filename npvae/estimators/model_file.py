@@ -139,7 +139,7 @@ def describe(estimator) -> tuple[dict, dict]:
     if not likelihoods.is_known(likelihood):
         raise InputError(
             f"the likelihood {likelihood!r} is not known by its name, so that its file could not be read again: "
-            f"call npvae.mathematics.likelihoods.register({likelihoods.unknown_kinds(likelihood)}) and save again"
+            f"call npvae.likelihoods.register({likelihoods.unknown_kinds(likelihood)}) and save again"
         )
     more, arrays = estimator._more_for_file()
     header = {

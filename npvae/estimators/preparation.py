@@ -141,7 +141,7 @@ def _warn_of_unknown(likelihood) -> None:
         kind = likelihoods.unknown_kinds(likelihood)
         warnings.warn(
             f"this model cannot be saved: its likelihood {likelihood!r} is not known by its name; to change that, call "
-            f"npvae.mathematics.likelihoods.register({kind})",
+            f"npvae.likelihoods.register({kind})",
             UnregisteredLikelihoodWarning,
             stacklevel=4,
         )

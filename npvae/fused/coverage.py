@@ -1,4 +1,7 @@
-"""Which training steps are fused: the one place that decides, and says why where they are not."""
+"""Which training steps can be fused: the one place that decides, and says why others cannot.
+
+With ``numba:products=autotune`` a trial (training/autotune.py) then chooses between fused steps and operations by their time.
+"""
 
 from __future__ import annotations
 

@@ -278,7 +278,7 @@ class Model:
         return self.likelihood.mean(self.ops, outputs, self.likelihood_parameters(parameters))
 
     def draw(self, parameters, z: np.ndarray, stream) -> np.ndarray:
-        """A draw from p(x|z), (N, I), for every row of z (N, Z), NumPy arrays, with a :class:`npvae.mathematics.random.Stream`'s
+        """A draw from p(x|z), (N, I), for every row of z (N, Z), NumPy arrays, with a :class:`npvae.random.Stream`'s
         noise.
         """
         to_numpy = self.ops.to_numpy

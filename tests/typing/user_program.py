@@ -22,16 +22,18 @@ from npvae import (
     TrainingSettings,
     backend,
     check_gradient,
+    likelihoods,
     load_dataset,
     load_file,
     negative_elbo,
     numerical_gradient,
+    optim,
     plots,
+    random,
     read_table,
     train,
     value_and_gradient,
 )
-from npvae.mathematics import random
 
 
 def models(x: NDArray[np.float64], labels: NDArray[np.int64]) -> None:
@@ -54,6 +56,8 @@ def parts(x: NDArray[np.float64]) -> float:
     model = Model(Architecture(x.shape[1], latent_dim=2), ops)
     settings = TrainingSettings(seed=0, epochs=1)
     state = train(model, settings, x)
+    likelihoods.get("bernoulli")
+    optim.Adam()
     eps = random.normal(0, "latent noise", 0, (len(x), 2), "float64")
     terms, backward = negative_elbo(model, state.theta, x, eps)
     backward()

@@ -55,7 +55,7 @@ class OutlierVAE(Estimator):
 
     Attributes
     ----------
-    offset_ : log p(x) below which a row is an outlier. typical_ : (C + 1,), see :class:`npvae.estimators.outliers.OutlierScores`.
+    offset_ : log p(x) below which a row is an outlier. typical_ : (C + 1,), see :class:`OutlierScores`.
     support_ : after fit, which rows were trained on or held out, (N,), booleans.
     schema_ ; carried_ : of columns that are not modelled, the reason; n_features_in_, feature_names_in_, model_, theta_, history_, seed_.
 
@@ -204,7 +204,7 @@ class OutlierVAE(Estimator):
 
     def explain(self, X) -> OutlierScores:
         """The scores of the rows, their standard errors, and what each column contributes: see
-        :class:`npvae.estimators.outliers.OutlierScores`.
+        :class:`OutlierScores`.
         """
         x = self._input(X)
         with progress_bar(self.verbose, len(x), "row") as progress:

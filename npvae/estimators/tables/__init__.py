@@ -18,6 +18,6 @@ def __getattr__(name: str):
     if name not in __all__:
         raise AttributeError(f"module 'npvae.estimators.tables' has no attribute {name!r}")
     return getattr(
-        import_module("npvae.estimators.tables." + {"TableImputation": "imputation", "TableImputer": "imputer"}[name]),
+        import_module("npvae.estimators.tables." + {"TableImputation": "completed", "TableImputer": "imputer"}[name]),
         name,
     )

@@ -51,7 +51,7 @@ def register(kind: type[Likelihood]) -> type[Likelihood]:
     or one that another class has. InputTypeError: it is no subclass of :class:`Likelihood`.
     """
     if not (isinstance(kind, type) and issubclass(kind, Likelihood)):
-        raise InputTypeError(f"register takes a subclass of npvae.mathematics.likelihoods.Likelihood, got {kind!r}")
+        raise InputTypeError(f"register takes a subclass of npvae.likelihoods.Likelihood, got {kind!r}")
     name = getattr(kind, "name", None)
     if not isinstance(name, str) or not name or set(name) & set(":,="):
         raise InputError(f"{kind.__name__}.name must be a text without ':', ',' and '=', got {name!r}")

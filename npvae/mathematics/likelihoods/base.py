@@ -75,7 +75,7 @@ class Likelihood(ABC):
 
     @abstractmethod
     def draw(self, outputs, parameters, stream) -> np.ndarray:
-        """One draw from p(x|z), (B, I), from NumPy arrays and the noise of a :class:`npvae.mathematics.random.Stream`."""
+        """One draw from p(x|z), (B, I), from NumPy arrays and the noise of a :class:`npvae.random.Stream`."""
 
     def joined(self, columns: int, other: Likelihood, other_columns: int) -> Likelihood | None:
         """One likelihood of so many columns of this one, and then as many of another; None: there is none. By default

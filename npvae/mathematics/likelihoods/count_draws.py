@@ -1,4 +1,4 @@
-"""Counts and their rates drawn from numbers of a :class:`npvae.mathematics.random.Stream`: exactly, as far as double precision
+"""Counts and their rates drawn from numbers of a :class:`npvae.random.Stream`: exactly, as far as double precision
 goes.
 """
 

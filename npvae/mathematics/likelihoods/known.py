@@ -16,5 +16,5 @@ def get(likelihood) -> Likelihood:
     try:
         return registry.build("likelihood", likelihood, KNOWN, Likelihood)
     except UnknownNameError as error:
-        error.args = (f"{error}; a class of one's own is made known by npvae.mathematics.likelihoods.register(CLASS)",)
+        error.args = (f"{error}; a class of one's own is made known by npvae.likelihoods.register(CLASS)",)
         raise
