@@ -25,6 +25,7 @@ from npvae.kernels.cpu.target import Target, of_machine
 
 _MAGIC = b"npvae machine code 1\n"
 _loaded: dict = {}
+_loading: threading.Lock
 
 
 def _renew_lock() -> None:

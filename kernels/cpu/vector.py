@@ -240,7 +240,8 @@ def interleave(first: Vector, second: Vector, group: int) -> tuple[Vector, Vecto
     low = [i if not i // group % 2 else lanes + i - group for i in range(lanes)]
     high = [i + group if not i // group % 2 else lanes + i for i in range(lanes)]
     shuffle = first.builder.shuffle_vector
-    return tuple(first._new(shuffle(first.value, second.value, _mask(mask))) for mask in (low, high))
+    swapped = [first._new(shuffle(first.value, second.value, _mask(mask))) for mask in (low, high)]
+    return swapped[0], swapped[1]
 
 
 def _mask(lanes) -> ir.Constant:

@@ -48,6 +48,7 @@ def _kernel(name: str, file: str, arrays: str = "", integers: str = "", numbers:
     parsed = []
     for text in arrays.split():
         match = _ARRAY.match(text)
+        assert match is not None, text
         parsed.append(
             Array(
                 match["name"],

@@ -89,13 +89,18 @@ def _libraries() -> list[Path]:
     return [Path(core._multiarray_umath.__file__)]
 
 
+def _without_answer(setter, getter) -> Threads:
+    """Of a setter that returns nothing."""
+    return Threads(lambda: max(1, int(getter())), lambda number: setter(number) is None)
+
+
 def _functions(library) -> Threads | None:
     """The functions of the first BLAS of ``FUNCTIONS`` that the library has or was linked with."""
     for set_name, get_name, kind in FUNCTIONS:
         if hasattr(library, set_name) and hasattr(library, get_name):
             setter, getter = library[set_name], library[get_name]
             setter.argtypes, setter.restype, getter.argtypes, getter.restype = [kind], None, [], kind
-            return Threads(lambda get=getter: max(1, int(get())), lambda number, set_=setter: set_(number) is None)
+            return _without_answer(setter, getter)
     if all(hasattr(library, name) for name in ACCELERATE):
         setter, getter = (library[name] for name in ACCELERATE)
         setter.argtypes, setter.restype, getter.argtypes, getter.restype = (
@@ -164,8 +169,8 @@ class _Held:
             return before
 
     def _set(self, number: int) -> None:
-        if number != self._now:
-            threads().set(number)
+        if number != self._now and (known := threads()) is not None:
+            known.set(number)
             self._now = number
 
     def usual(self) -> int:

@@ -99,9 +99,10 @@ class BufferPool:
         # The counts as `empty` sees them for an array that only the list holds: measured by the same loop, since
         # what the interpreter adds for a loop variable and an argument differs between versions.
         arrays = [(array, array.base) for array in (empty_aligned((1,), np.uint8),)]
-        count = sys.getrefcount
+        count, found = sys.getrefcount, (0, 0)
         for array, memory in arrays:
-            return count(array), count(memory)
+            found = count(array), count(memory)
+        return found
 
     def _works(self) -> bool:
         """Whether counts mean here what this file takes them for: what is held is not handed out, what is dropped

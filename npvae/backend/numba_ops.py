@@ -78,7 +78,7 @@ class NumbaOps(NumpyOps):
         self._asked_threads = threads
         self.threads = thread_count.number_of_threads(threads)
         self._may_compile = True
-        self._looked_for = set()  # dtypes whose program was looked for and not found
+        self._looked_for: set[str] = set()  # dtypes whose program was looked for and not found
         number = thread_count.asked_of_blas(threads)
         if number is not None:
             thread_count.limit_blas(number)  # where that cannot be set, BLAS keeps its own number

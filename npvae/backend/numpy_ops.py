@@ -14,7 +14,7 @@ import numpy as np
 
 from npvae.backend import bits, blas, codes, pieces
 from npvae.backend.base import Ops
-from npvae.backend.buffers import BufferPool, empty_aligned
+from npvae.backend.buffers import BufferPool, SequencePool, empty_aligned
 from npvae.backend.threads import asked_of_blas, available_cores, limit_blas
 from npvae.errors import MissingDependencyError
 
@@ -51,7 +51,7 @@ class NumpyOps(Ops):
     """NumPy alone. Values agree with the reference to rounding; see each method for where they may differ."""
 
     name = "numpy"
-    _pool = BufferPool  #: what large results are taken from
+    _pool: type[BufferPool | SequencePool] = BufferPool  #: what large results are taken from
 
     def __init__(self, threads: int | None = None) -> None:
         """threads: of NumPy's BLAS, in this whole process; None takes ``NPVAE_NUM_THREADS``, or leaves them as they

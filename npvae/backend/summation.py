@@ -41,9 +41,9 @@ def rest(k: int, a_turned: bool, b_turned: bool, dtype: str, cores: int) -> int:
     left = k % MULTIPLE
     if left == 0 or k <= SHORT:
         return 0
-    generator = np.random.default_rng(0)
-    a = generator.random((k, SIDE) if a_turned else (SIDE, k), dtype=dtype)
-    b = generator.random((SIDE, k) if b_turned else (k, SIDE), dtype=dtype)
+    generator, kind = np.random.default_rng(0), np.dtype(dtype)
+    a = generator.random((k, SIDE) if a_turned else (SIDE, k), dtype=kind)
+    b = generator.random((SIDE, k) if b_turned else (k, SIDE), dtype=kind)
     a, b = a.T if a_turned else a, b.T if b_turned else b
     return 0 if same_on_any_number(lambda: np.matmul(a, b), cores) else left
 

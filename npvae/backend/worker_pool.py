@@ -23,7 +23,8 @@ class Task:
     """Work in numbered shares: those that nobody has begun, and word of those that the pool has ended."""
 
     def __init__(self, work, count: int) -> None:
-        self.work, self.numbers, self.ended = work, deque(range(1, count)), queue.SimpleQueue()
+        self.work, self.numbers = work, deque(range(1, count))
+        self.ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
 
     def do_shares(self) -> None:
         """Do shares while there are such that nobody has begun, and say of each that it has ended, or by which
@@ -101,6 +102,9 @@ class WorkerPool:
                     if self._tasks.empty():
                         self._workers.discard(threading.current_thread())
                         return
+
+
+_pool: WorkerPool  # of this process
 
 
 def run(work, count: int, threads: int | None = None) -> None:

@@ -8,7 +8,7 @@ nothing but zeros is packed better.
 from __future__ import annotations
 
 import os
-from typing import BinaryIO
+from io import BufferedReader
 
 import numpy as np
 
@@ -48,7 +48,7 @@ def read_numpy_file(path, key: str | None = None) -> tuple[np.ndarray, np.ndarra
             ) from None
 
 
-def _read_npy(path, file: BinaryIO, size: int) -> np.ndarray:
+def _read_npy(path, file: BufferedReader, size: int) -> np.ndarray:
     header = npy.read_header(file.read)
     _refuse_no_data(path, header)
     if size - header.length != header.nbytes:
@@ -134,7 +134,7 @@ def _empty(where, header: ArrayHeader) -> tuple[np.ndarray, memoryview]:
             "smaller numbers such as float32 or uint8"
         )
     raw = np.empty(header.nbytes, np.uint8)
-    return raw, memoryview(raw)
+    return raw, raw.data
 
 
 def _native(raw: np.ndarray, header: ArrayHeader) -> np.ndarray:

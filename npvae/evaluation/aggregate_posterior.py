@@ -103,8 +103,8 @@ def aggregate_posterior(mu, logvar, seed: int, samples: int = 10_000) -> Aggrega
     mu, logvar = mu.astype(np.float64), logvar.astype(np.float64)
     for name, array in (("mean", mu), ("log variance", logvar)):
         if not np.isfinite(array).all():
-            row = int(np.argmin(np.isfinite(array).all(axis=1)))
-            raise InputError(f"the posterior of row {row} has a {name} that is not finite")
+            wrong = int(np.argmin(np.isfinite(array).all(axis=1)))
+            raise InputError(f"the posterior of row {wrong} has a {name} that is not finite")
     # Every row in turn, in a random order: of fewer samples than rows, a random part.
     row = np.resize(random.permutation(seed, "aggregate posterior order", 0, rows), samples)
     eps = random.normal(seed, "aggregate posterior noise", 0, (samples, mu.shape[1]))

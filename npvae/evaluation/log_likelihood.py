@@ -120,7 +120,7 @@ def log_likelihood(
         np.dtype(model.ops.dtype_name(x)).itemsize * numbers_a_decoded_sample(model.architecture, gradient=False),
         "for the samples that are decoded together",
     )
-    results = [np.empty(rows) for _ in range(3)]
+    results = np.empty(rows), np.empty(rows), np.empty(rows)
     views = model.views(theta)
     # A piece of a row's samples begins where a block of its random words does: at a multiple of four.
     piece = min(samples, at_once // 4 * 4)

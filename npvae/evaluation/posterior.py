@@ -15,4 +15,5 @@ def posterior(model, theta, x) -> tuple[np.ndarray, np.ndarray]:
     for part in batches(x.shape[0], 1000):
         outputs, _ = model.encode(views, ops.asarray(x[part, ...]))
         parts.append(tuple(map(ops.to_numpy, outputs)))
-    return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    mu, logvar = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return mu, logvar

@@ -8,6 +8,8 @@ update, and the next batch's rows
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from npvae.backend import codes
@@ -232,7 +234,7 @@ class Phases:
 
     def _by_input(self, layers, x: int, lower):
         """The gradient by the a of the layer ``lower``, which made x, or by mu and logvar, which made z."""
-        fields = {}
+        fields: dict[str, Any] = {}
         for end, layer in zip(("", "_2"), layers, strict=False):
             fields |= {f"w{end}": self._theta[layer.W], f"d_y{end}": self._d(layer)}
         if lower is Kind.LATENT_GRADIENT:

@@ -134,7 +134,7 @@ class GradientOfBatch:
         for layer in decoder_hidden:
             h = dense(layer, h, new(layer.outputs))
         self._outputs = tuple(dense(layer, h, new(layer.outputs)) for layer in output_layers)
-        self._doutputs_by_rows = tuple(np.empty_like(output) for output in self._outputs)
+        self._doutputs_by_rows: tuple = tuple(np.empty_like(output) for output in self._outputs)
         self._output_layers, self._below, self._dbelow = output_layers, h, new(h.shape[1])
         self._below_activation = decoder_hidden[-1].activation if decoder_hidden else "identity"
         self._doutputs, self._output_backward = (), Tape()
@@ -190,7 +190,7 @@ class GradientOfBatch:
         small batch.
         """
         count = min(MOST_PARTS, rows * features // ELEMENTS_OF_A_PART)
-        self._doutputs_by_rows: tuple = ()
+        self._doutputs_by_rows = ()
         return [(part, StepOps()) for part in pieces.cuts(rows, count)] if count > 1 else None
 
     def _likelihood_of_rows(self, part: slice, ops) -> None:

@@ -21,6 +21,7 @@ class StepOps(NumpyOps):
     """
 
     _pool = SequencePool
+    _buffers: SequencePool
 
     def begin(self) -> None:
         """A step begins: all arrays handed out before may be overwritten."""

@@ -8,6 +8,8 @@ gradient norms and whether a step was refused after: one copy each way a call.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from npvae.fused import program_fields
@@ -37,7 +39,7 @@ class CupyTrainer(FusedTrainer):
         self._allocate()
         self._bound: tuple = ()
         self._unused = None  # in the place of theta where a step must not change it
-        self._graph = None
+        self._graph: Any = None
 
     def _allocate(self) -> None:
         """The memory of a run: a batch's arrays, the calls' numbers, sums."""

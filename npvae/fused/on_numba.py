@@ -215,7 +215,7 @@ class NumbaTrainer(CompiledRun, FusedTrainer):
 
     def __init__(self, ops, model, settings, x) -> None:
         super().__init__(ops, model, x, settings.batch_size, settings)
-        self._unused = None  # in the place of theta where a step must not change it
+        self._unused: np.ndarray | None = None  # in the place of theta where a step must not change it
 
     def take_steps(self, theta, gradient, state, order, start, step, rates, betas) -> StepsTaken:
         """See :class:`FusedTrainer`; fewer steps than asked for in a trial of another number of threads."""

@@ -33,7 +33,8 @@ class LatentNoise:
         self._seed, self._shape, self._dtype = seed, (rows, latent_dim), dtype
         # Blocks begin at multiples of their length: where a run is taken up again changes nothing.
         self._length = max(1, min(NOISE_STEPS, NOISE_NUMBERS // (rows * latent_dim)))
-        self._block, self._noise = -1, None
+        self._block = -1
+        self._noise: np.ndarray  # of the block
 
     def of(self, step: int, rows: int):
         """The noise of a step with so many rows: ``random.normal`` of that step."""
@@ -52,14 +53,17 @@ class NumpyTrainer(FusedTrainer):
     def __init__(self, ops, model, settings, x) -> None:
         self._model, self._ops, self._settings, self._x = model, ops, settings, x
         self._batch_size = min(settings.batch_size, len(x))
-        self._team, self._ways, self._tried = Team(), {}, set()
+        self._team = Team()
+        self._ways: dict = {}
+        self._tried: set = set()
         most = ops.threads
         if self._way(self._batch_size) == ALONE:
             most = 1
         elif self._way(self._batch_size) == BLAS:
             most = max(number for number in summation.numbers(available_cores()) if number <= most)
         self._choice = ThreadChoice(most)
-        self._divided, self._updates = (), []
+        self._divided: tuple = ()
+        self._updates: list = []
         self._noise = LatentNoise(settings.seed, self._batch_size, model.architecture.latent_dim, x.dtype)
         self._bound: dict[int, GradientOfBatch] = {}
         self._clear_sums()

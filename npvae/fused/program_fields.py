@@ -8,12 +8,16 @@ import numpy as np
 
 from npvae.errors import InputError
 from npvae.mathematics import optimizers
-from npvae.mathematics.likelihoods import Bernoulli, Gaussian, SquaredError
+from npvae.mathematics.likelihoods import Bernoulli, Gaussian, Likelihood, SquaredError
 from npvae.mathematics.optimizers import SGD, Adam, RMSprop
 from npvae.mathematics.random import PURPOSES
 
 #: The likelihoods that the programs know, and the names of their codes.
-LIKELIHOODS = {Bernoulli: "BERNOULLI", Gaussian: "FIXED_VARIANCE", SquaredError: "FIXED_VARIANCE"}
+LIKELIHOODS: dict[type[Likelihood], str] = {
+    Bernoulli: "BERNOULLI",
+    Gaussian: "FIXED_VARIANCE",
+    SquaredError: "FIXED_VARIANCE",
+}
 #: The optimisers that the programs know, and the arrays of their states in the programs' order.
 STATES = {RMSprop: ("accumulator",), Adam: ("m", "v"), SGD: ("velocity",)}
 

@@ -56,7 +56,8 @@ def derivative(
     at 0, or none that differences of this precision can find. InputError: f is not finite near 0.
     """
     at_steps = _Steps(f, tolerance, scale, what, at)
-    best, problem = None, None
+    best: Derivative | None = None
+    problem: Exception | None = None
     for h in (step / 10.0**shrink for shrink in range(SHRINKS + 1)):
         best, problem = at_steps(h)
         if best is not None:
@@ -72,19 +73,17 @@ def derivative(
             found.rounding + best.rounding
         ):
             # A place narrower than the absolute steps, which step over it.
-            best, problem = (
-                None,
-                KinkError(
-                    f"no derivative found at {what}: the slope is {best.estimate:.6g} by steps of {best.step:g} and "
-                    f"{found.estimate:.6g}, to within {found.rounding:.1g}, by steps of {h:g}. If the function has a "
-                    f"kink near "
-                    "there, move the point; if it is smooth, give a smaller step"
-                ),
+            problem = KinkError(
+                f"no derivative found at {what}: the slope is {best.estimate:.6g} by steps of {best.step:g} and "
+                f"{found.estimate:.6g}, to within {found.rounding:.1g}, by steps of {h:g}. If the function has a "
+                "kink near there, move the point; if it is smooth, give a smaller step"
             )
+            best = None
         # So small a step passes for smooth whatever rounding hides: here rounding must leave the derivative.
         if found.rounding <= 1e3 * wanted and (best is None or found.rounding < best.rounding):
             best = found
     if best is None:
+        assert problem is not None
         raise problem
     return best
 

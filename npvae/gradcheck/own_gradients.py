@@ -150,7 +150,13 @@ def semi_supervised_case(ops, labels, generator, rows: str) -> Case:
     none.
     """
     architecture = SemiSupervisedArchitecture(
-        5, 2, (6, 4), activation="softplus", likelihood="gaussian_decoder", n_classes=3, class_prior=(0.2, 0.3, 0.5)
+        5,
+        2,
+        (6, 4),
+        activation="softplus",
+        likelihood=likelihoods.GaussianDecoder(),
+        n_classes=3,
+        class_prior=(0.2, 0.3, 0.5),
     )
     model = SemiSupervisedModel(architecture, ops)
     theta = model.initial_parameters(0, "float64") + 0.1 * generator.standard_normal(model.layout.size)

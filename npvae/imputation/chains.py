@@ -39,6 +39,7 @@ simulation".
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -131,7 +132,7 @@ class Chain:
         self.missing = np.isnan(x)
         self._start = np.where(self.missing, completed, x)
         self.x = self._start  #: (B, I), the completed rows
-        self.z = None  #: (B, Z)
+        self.z: Any = None  #: (B, Z)
         self.accepted = np.ones(len(x), bool)  #: (B,), whether the last step's proposal was
         self.expected = self.x  #: (B, I), E[x|z] of the last step
 
@@ -158,7 +159,7 @@ class Chain:
             self.z = np.where(self.accepted[:, None], moved, self.z)
         self.expected = to_numpy(self._model.expected(self._views, self._model.ops.asarray(self.z)))
         self.x = np.where(self.missing, self._model.draw(self._views, self.z, self._stream), self.x)
-        lost = ~(np.isfinite(self.x) & np.isfinite(self.expected)).all(axis=1)
+        lost = ~np.all(np.isfinite(self.x) & np.isfinite(self.expected), axis=1)
         if lost.any():
             self.x = np.where(lost[:, None], self._start, self.x)
             self.expected = np.where(lost[:, None], self._start, self.expected)
@@ -226,8 +227,9 @@ def _diagnose(runs: list[_Moments]) -> dict[str, np.ndarray]:
             spread = np.where(between > 1e-20 * np.square(runs[0].mean), np.sqrt(1.0 + between / within), 1.0)
     steps = sum(run.steps for run in runs)
     size = sum(run.effective_sample_size for run in runs)
+    accepted: np.ndarray = sum((run.accepted for run in runs[1:]), start=runs[0].accepted)
     return {
-        "acceptance": sum(run.accepted for run in runs) / steps,
+        "acceptance": accepted / steps,
         "spread": spread,
         "effective_sample_size": np.where(
             runs[0].missing.any(axis=1), size, steps

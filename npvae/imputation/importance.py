@@ -139,7 +139,8 @@ def _weighted(model, views, x, seed, purpose, places, samples, piece, curves, wa
     dtype, rows = ops.dtype_name(x), len(places)
     (mu, logvar), _ = model.encode(views, x)
     kept, log_weights = np.empty((samples, rows, latent_dim), dtype), np.empty((samples, rows))
-    total, weighted, largest = np.zeros(rows), 0.0, np.full(rows, -math.inf)
+    weighted: np.ndarray | float = 0.0
+    total, largest = np.zeros(rows), np.full(rows, -math.inf)
     for some in batches(samples, piece):
         noise = random.normal_of_rows(seed, purpose, places, some.start, some.stop - some.start, latent_dim, dtype)
         decoding = Decoding(model, views, x, mu, logvar, ops.asarray(noise), gradient=False)
@@ -156,7 +157,7 @@ def _weighted(model, views, x, seed, purpose, places, samples, piece, curves, wa
         weighted = weighted * shrunk[:, None] + (weights[:, :, None] * expected).sum(axis=0)
     _refuse_not_finite(largest > -math.inf, places, "a log-weight")
     weighted = weighted / total[:, None]
-    _refuse_not_finite(np.isfinite(weighted).all(axis=1), places, "what is expected")
+    _refuse_not_finite(np.all(np.isfinite(weighted), axis=1), places, "what is expected")
     return _Weighted(kept, log_weights, weighted)
 
 

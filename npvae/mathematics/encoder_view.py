@@ -104,7 +104,9 @@ class EncoderView:
         level = np.exp(np.minimum(mean + 0.5 * (explained + rest), 60.0))
         longer = level * np.sqrt(np.expm1(explained) / np.maximum(explained, 1e-30))
         of_counts = level - 1.0, V * longer, level**2 * np.exp(explained) * np.expm1(rest)
-        return tuple(np.where(self.log1p, *pair) for pair in zip(of_counts, (mean, V, noise), strict=True))
+        pairs = zip(of_counts, (mean, V, noise), strict=True)
+        mean, V, noise = (np.where(self.log1p, *pair) for pair in pairs)
+        return mean, V, noise
 
     def beside(self, x: np.ndarray) -> np.ndarray:
         """Rows of a model with ``completed``: x (N, I) and, beside it, what is seen of it, 0 where it is missing:

@@ -50,7 +50,7 @@ class Linear(Warmup):
 
     name = "linear"
 
-    def __init__(self, epochs: float = 0.0) -> None:
+    def __init__(self, epochs: float | numbers.Real = 0.0) -> None:
         self.epochs = check.real_number("kl_warmup, in epochs,", epochs, minimum=0.0)
 
     def config(self):

@@ -71,6 +71,7 @@ class Architecture:
 
     def config(self) -> dict:
         """The fields, JSON-able; :meth:`from_config` is the inverse."""
+        assert self.decoder_hidden is not None  # see __post_init__
         return {
             "n_features": self.n_features,
             "latent_dim": self.latent_dim,
@@ -111,6 +112,7 @@ class Architecture:
 
     def decoder(self) -> tuple[list[DenseLayer], list[DenseLayer]]:
         """The decoder's hidden layers, and its heads: those of the likelihood."""
+        assert self.decoder_hidden is not None  # see __post_init__
         hidden = network.chain("decoder", self.decoder_inputs, self.decoder_hidden, self.activation)
         width = self.decoder_hidden[-1] if hidden else self.decoder_inputs
         outputs = self.likelihood.heads(self.n_features)

@@ -108,6 +108,9 @@ class Optimizer:
             if step % interval == 0:
                 ops.flush_tiny(state[name])
 
+    def _step(self, ops, theta, gradient, state, learning_rate, step) -> None:
+        raise NotImplementedError
+
     def flush_intervals(self) -> dict[str, int]:
         """The accumulators that can reach zero: name, and every how many steps what is tiny in them is set to 0."""
         return {name: _flush_interval(decay) for name, decay in self._decaying().items()}

@@ -54,6 +54,7 @@ class SemiSupervisedArchitecture(Architecture):
             object.__setattr__(self, "class_prior", probabilities("class_prior", self.class_prior, self.n_classes))
 
     def config(self) -> dict:
+        assert self.classifier_hidden is not None  # see __post_init__
         return {
             **super().config(),
             "n_classes": self.n_classes,
@@ -80,6 +81,7 @@ class SemiSupervisedArchitecture(Architecture):
 
     def classifier(self) -> tuple[list[DenseLayer], list[DenseLayer]]:
         """The classifier's hidden layers, and its head."""
+        assert self.classifier_hidden is not None  # see __post_init__
         hidden = network.chain("classifier", self.row_inputs, self.classifier_hidden, self.activation)
         width = self.classifier_hidden[-1] if hidden else self.row_inputs
         return hidden, [DenseLayer("classifier/logits", width, self.n_classes)]
@@ -110,6 +112,8 @@ def probabilities(name: str, values, count: int) -> tuple[float, ...]:
 
 class SemiSupervisedModel(Model):
     """M2 on a backend."""
+
+    architecture: SemiSupervisedArchitecture
 
     def __init__(self, architecture: SemiSupervisedArchitecture, ops) -> None:
         super().__init__(architecture, ops)

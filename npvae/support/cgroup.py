@@ -34,9 +34,9 @@ def _folders(controller: str) -> Iterator[tuple[int, Path]]:
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if number == "0" and not controllers:
-            version, mounts = 2, (MOUNT, MOUNT / "unified")
+            version, mounts = 2, [MOUNT, MOUNT / "unified"]
         elif controller in controllers.split(","):
-            version, mounts = 1, dict.fromkeys((MOUNT / controllers, MOUNT / controller))
+            version, mounts = 1, [*dict.fromkeys((MOUNT / controllers, MOUNT / controller))]
         else:
             continue
         group = PurePosixPath(path.lstrip("/"))

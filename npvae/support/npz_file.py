@@ -22,7 +22,9 @@ import json
 import math
 import os
 import re
+from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +69,8 @@ def save(path, kind: str, header: dict, arrays: dict[str, np.ndarray], declared:
     }
     text = json.dumps({**own, **header}).encode("ascii")
     _bounded(text)
-    write_atomically(path, lambda file: np.savez(file, header=np.frombuffer(text, np.uint8), **arrays))
+    named: dict[str, Any] = {"header": np.frombuffer(text, np.uint8), **arrays}
+    write_atomically(path, lambda file: np.savez(file, **named))
 
 
 def load(path, kind: str, declared: Field, estimator: str | None = None) -> tuple[dict, dict[str, np.ndarray]]:
@@ -121,7 +124,8 @@ class _opened:
     """The members of a file; whatever is wrong with it becomes a ModelFileError that names it."""
 
     def __init__(self, path: Path, what: str) -> None:
-        self._path, self._what, self._file = path, what, None
+        self._path, self._what = path, what
+        self._file: BufferedReader  # while it is entered
 
     def __enter__(self):
         if not self._path.exists():
@@ -222,7 +226,7 @@ def _read_member(members: ZipMembers, name: str, dtype: np.dtype, shape, longest
             f"its array {shown(name)} has {stream.left} bytes of numbers, {found.nbytes} by its header"
         )
     digest, array = hashlib.sha256(), np.empty(found.shape, dtype)
-    stream.read_into(memoryview(array.reshape(-1).view(np.uint8)), digest.update)
+    stream.read_into(array.reshape(-1).view(np.uint8).data, digest.update)
     stream.finish()
     return array, digest.hexdigest()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import BinaryIO
+from io import BufferedReader
 
 from npvae.errors import InputError
 
@@ -17,7 +17,7 @@ _KINDS = {
 }
 
 
-def open_file(path, error: type[Exception] = InputError) -> tuple[BinaryIO, int]:
+def open_file(path, error: type[Exception] = InputError) -> tuple[BufferedReader, int]:
     """``(file, size)`` of an ordinary file, open to read bytes; a pipe or device might never end, or never begin.
 
     FileNotFoundError, PermissionError, ...: it cannot be opened. ``error``: it is not an ordinary file.

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import BinaryIO, NamedTuple
+from io import BufferedReader
+from typing import NamedTuple
 
 LONGEST_DIRECTORY, MOST_MEMBERS = 1 << 22, 10_000
 STORED, DEFLATED = 0, 8
@@ -41,7 +42,7 @@ class Member(NamedTuple):
 class ZipMembers:
     """The members of an open zip file of ``size`` bytes, by name, in the order of the directory. BadZip."""
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: BufferedReader, size: int) -> None:
         self._file = file
         directory, self._end, count = self._directory(size)
         self.members: dict[str, Member] = {}
@@ -125,7 +126,7 @@ class ZipMembers:
 class MemberStream:
     """A member's contents, to be read from its start to its end; never more than it states."""
 
-    def __init__(self, file: BinaryIO, member: Member, start: int) -> None:
+    def __init__(self, file: BufferedReader, member: Member, start: int) -> None:
         self._file, self._member, self._at = file, member, start
         self._packed, self.left = member.packed, member.size  # bytes that are still to come: in the file, and unpacked
         self._crc = 0
@@ -154,7 +155,7 @@ class MemberStream:
 
     def finish(self) -> None:
         """Compare the checksum, once all was read. BadZip: it is another, or there is more than was stated."""
-        if self.left or self._waiting or (self._unpack is not None and not self._ended()):
+        if self.left or self._waiting or (self._unpack is not None and not self._ended(self._unpack)):
             raise BadZip(f"its member {self._member.name!r} has another length than it states")
         if self._crc != self._member.crc:
             raise BadZip(f"its member {self._member.name!r} is damaged: its CRC-32 is not what the directory states")
@@ -165,32 +166,32 @@ class MemberStream:
             return 0
         if self._unpack is None:
             self._file.seek(self._at)
-            count = self._file.readinto(view) or 0
+            count = self._file.readinto(view)
             self._at += count
             return count
-        data = self._unpacked(len(view))
+        data = self._unpacked(self._unpack, len(view))
         view[: len(data)] = data
         return len(data)
 
-    def _unpacked(self, most: int) -> bytes:
-        while not self._unpack.eof:
+    def _unpacked(self, unpack, most: int) -> bytes:
+        while not unpack.eof:
             waiting = self._waiting
             if not waiting and self._packed:
                 self._file.seek(self._at)
                 waiting = self._file.read(min(_PIECE, self._packed))
                 self._at, self._packed = self._at + len(waiting), self._packed - len(waiting)
             try:
-                data = self._unpack.decompress(waiting, most)
+                data = unpack.decompress(waiting, most)
             except zlib.error as error:
                 raise BadZip(f"its member {self._member.name!r} is damaged ({error})") from None
-            self._waiting = self._unpack.unconsumed_tail
+            self._waiting = unpack.unconsumed_tail
             if data or not waiting:
                 return data
         return b""
 
-    def _ended(self) -> bool:
+    def _ended(self, unpack) -> bool:
         """Whether the packed stream ends here, and with it what is stated of it."""
-        return not self._unpacked(1) and self._unpack.eof and not self._packed and not self._unpack.unused_data
+        return not self._unpacked(unpack, 1) and unpack.eof and not self._packed and not unpack.unused_data
 
 
 def _entry(directory: bytes, at: int) -> tuple[Member, int]:

@@ -35,7 +35,7 @@ def decide(model, settings, x, state) -> bool:
         return False
     if state.steps_by is None:
         seconds = measure(model, settings, x, state)
-        state.steps_by = min(STEPS_BY, key=seconds.get)
+        state.steps_by = min(STEPS_BY, key=seconds.__getitem__)
         fused, operations = (1e3 * seconds[way] for way in STEPS_BY)
         announce(
             f"a step takes {fused:.3g} ms fused, {operations:.3g} ms by operations with BLAS: {CHOSEN[state.steps_by]}"
@@ -60,7 +60,7 @@ def measure(model, settings, x, state) -> dict[str, float]:
         )
         stepper = Stepper(model, settings, x, copy, fused=way == "fused")
         runs[way] = Epoch(model, settings, x, order, evaluation.ElboAverages(model.ops.xp)), stepper, copy
-    times = {way: [] for way in STEPS_BY}
+    times: dict[str, list[float]] = {way: [] for way in STEPS_BY}
     index = dict.fromkeys(STEPS_BY, 0)
     try:
         for _ in range(ROUNDS):

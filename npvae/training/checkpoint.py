@@ -15,6 +15,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -99,7 +100,7 @@ def check_resume(resume):
 def data_fingerprint(x) -> str:
     """SHA-256 of a NumPy array's shape, dtype and bytes."""
     digest = hashlib.sha256(f"{x.shape} {x.dtype}".encode())
-    digest.update(np.ascontiguousarray(x))
+    digest.update(np.ascontiguousarray(x).data)
     return digest.hexdigest()
 
 
@@ -131,6 +132,9 @@ class Copies:
         return self._arrays
 
 
+K = TypeVar("K", bound="Keeper")
+
+
 class Keeper:
     """Calls ``write(header, arrays)`` with what is to be kept, at most every ``seconds``, and with the latest of it at
     the end.
@@ -143,7 +147,7 @@ class Keeper:
         self._seconds = check.real_number("checkpoint_seconds", seconds, minimum=0.0)
         self._written = -math.inf
         self._copies = Copies()
-        self._waiting = None
+        self._waiting: tuple[dict, dict[str, np.ndarray]] | None = None
 
     def keep(self, header: dict, arrays: dict[str, np.ndarray], now: bool = False) -> None:
         """Write, if it is time or ``now``; else remember."""
@@ -154,7 +158,7 @@ class Keeper:
         else:
             self._waiting = header, self._copies.of(arrays)
 
-    def __enter__(self) -> Keeper:
+    def __enter__(self: K) -> K:
         return self
 
     def __exit__(self, kind, error, trace) -> None:

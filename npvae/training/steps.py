@@ -10,13 +10,17 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from npvae import evaluation
 from npvae.fused import trainer_for
+from npvae.fused.base import FusedTrainer
 from npvae.mathematics import optimizers
+from npvae.mathematics.model import Model
 from npvae.support.batches import batches
 from npvae.training import guard, minibatches
 from npvae.training.asynchronous import AsynchronousTrainer
+from npvae.training.settings import TrainingSettings
 
 #: Steps between copies of the parameters, each taken where the loss and gradient were seen to be finite.
 SNAPSHOT_STEPS = 50
@@ -29,10 +33,10 @@ CALL_SECONDS = 0.05
 class Epoch:
     """One pass over the data: its order, and what has been summed up so far."""
 
-    model: object
-    settings: object
-    x: object  #: (N, I), on the device
-    order: object  #: (N,), whole numbers, on the device
+    model: Model
+    settings: TrainingSettings
+    x: Any  #: (N, I), on the device
+    order: Any  #: (N,), whole numbers, on the device
     averages: evaluation.ElboAverages
     norm_sum: float = 0.0
 
@@ -66,7 +70,7 @@ class Stepper:
         self._trainer = trainer_for(model.ops, model, settings, x) if fused else None
         if self._trainer is None and model.ops.reads_wait:
             self._trainer = AsynchronousTrainer(model, settings, x)
-        self._candidate = None if self._trainer is None else copy(state.theta)
+        self._candidate: Any = None if self._trainer is None else copy(state.theta)
         self._steps_a_call = 1  # of the next one
         self._copied = None  # the step at which ``_good`` was last copied
 
@@ -83,7 +87,7 @@ class Stepper:
         Changes theta, the optimiser's state, ``state.step`` and the epoch's sums. NonFiniteError: see the guard.
         """
         if self._trainer is not None:
-            taken = self._take_many(epoch, state, index)
+            taken = self._take_many(self._trainer, epoch, state, index)
             if taken:
                 return taken
         self._take_one(epoch, state, index)
@@ -122,14 +126,14 @@ class Stepper:
         epoch.averages.add(terms)
         epoch.norm_sum += norm
 
-    def _take_many(self, epoch: Epoch, state, index: int) -> int:
+    def _take_many(self, trainer: FusedTrainer, epoch: Epoch, state, index: int) -> int:
         """As ``take``; 0 if the first step is one that is left to ``_take_one``."""
         steps = range(index, min(index + self._steps_a_call, len(epoch.parts)))
         copy, step = self._copy_is_due(state), state.step
         if copy:
             self._candidate[...] = state.theta  # good if the first step finds its loss and gradient finite
         started = time.perf_counter()
-        result = self._trainer.take_steps(
+        result = trainer.take_steps(
             state.theta,
             self._gradient,
             state.optimizer_state,

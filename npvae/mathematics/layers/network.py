@@ -14,7 +14,7 @@ one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from npvae.mathematics.layers.dense import dense
 
@@ -30,6 +30,8 @@ class DenseLayer:
     inputs: int
     outputs: int
     activation: str = "identity"
+    W: str = field(init=False, repr=False, compare=False)
+    b: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "W", f"{self.name}/W")
@@ -51,6 +53,7 @@ class LinearPath:
     name: str
     inputs: int
     outputs: int
+    V: str = field(init=False, repr=False, compare=False)
     activation = "identity"
 
     def __post_init__(self) -> None:
@@ -80,8 +83,8 @@ def hidden_layers(ops, parameters, x, layers, need_dx: bool):
     backwards = []
     h = x
     for i, layer in enumerate(layers):
-        h, backward = dense(ops, h, parameters[layer.W], parameters[layer.b], layer.activation, need_dx or i > 0)
-        backwards.append(backward)
+        h, layer_backward = dense(ops, h, parameters[layer.W], parameters[layer.b], layer.activation, need_dx or i > 0)
+        backwards.append(layer_backward)
 
     def backward(dh, gradient):
         for layer, layer_backward in zip(reversed(layers), reversed(backwards), strict=True):
