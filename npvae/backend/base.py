@@ -45,6 +45,10 @@ class Ops:
     def __init__(self, xp) -> None:
         self.xp = xp
 
+    def description(self) -> str:
+        """What runs, in words, for ``npvae info``."""
+        return self.name
+
     # in and out
 
     def asarray(self, array, dtype=None):

@@ -60,7 +60,6 @@ class CupyOps(Ops):
         return gpu.reason_against()
 
     def description(self) -> str:
-        """What runs, in words, for ``npvae info``."""
         return gpu.description(self.device)
 
     def bits_depend_on(self) -> dict[str, str]:

@@ -101,7 +101,6 @@ class NumbaOps(NumpyOps):
         return None
 
     def description(self) -> str:
-        """What runs, in words, for ``npvae info``."""
         number, reason = thread_count.explain(self._asked_threads)
         kept = [dtype for dtype in DTYPES if library.is_kept(dtype, program_folder())]
         code = f"compiled for {', '.join(kept)}" if kept else "not compiled yet (npvae warmup)"

@@ -77,7 +77,6 @@ class NumpyOps(Ops):
         return None
 
     def description(self) -> str:
-        """What runs, in words, for ``npvae info``."""
         return "NumPy and its BLAS"
 
     def bits_depend_on(self) -> dict[str, str]:

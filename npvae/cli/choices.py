@@ -63,8 +63,9 @@ def parse_widths(text: str, option: str = "--hidden") -> tuple[int, ...]:
     """``"500,200"`` as (500, 200); ``"none"`` as (). InputError: anything else."""
     if text.lower() in ("none", ""):
         return ()
-    widths = tuple(numbers.read_whole(part.strip()) for part in text.split(","))
-    if any(width is None or not 1 <= width <= numbers.LARGEST_COUNT for width in widths):
+    read = [numbers.read_whole(part.strip()) for part in text.split(",")]
+    widths = tuple(width for width in read if width is not None and 1 <= width <= numbers.LARGEST_COUNT)
+    if len(widths) != len(read):
         raise InputError(f"{option} must be widths of at least 1 such as 256 or 500,200, or none, got {shown(text)}")
     return widths
 
@@ -73,7 +74,7 @@ def _value(text: str, whole: str):
     """A value of ``whole``, the text of the choice. InputError: a number that no argument takes."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    value = numbers.read_whole(text)
+    value: float | None = numbers.read_whole(text)
     if value is None:
         value = numbers.read_real(text)
     if value is None and (text.lower().lstrip("+-") in numbers.NOT_FINITE or numbers.is_long_number(text)):

@@ -23,7 +23,7 @@ def report(say, classes, predicted, judged: Rows) -> None:
         f"classes of {len(predicted)} rows: "
         + ", ".join(counts[:MOST_LISTED] + (["..."] if len(counts) > MOST_LISTED else []))
     )
-    if judged.codes is None or not (known := judged.codes >= 0).any():
+    if judged.codes is None or judged.classes is None or not (known := judged.codes >= 0).any():
         return
     wrong = np.mean(judged.classes[judged.codes[known]] != predicted[known])
     say(f"of {int(known.sum())} rows {judged.what}, {100 * wrong:.2f} % are taken for another class")

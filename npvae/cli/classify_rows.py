@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from npvae.cli import columns, common, output, reading
 from npvae.data import DATASETS
 from npvae.data.own_files import labels_of, numbers_of
 from npvae.data.tables.read import read_table
-from npvae.data.tables.table import Selection, Table
+from npvae.data.tables.table import Table
 from npvae.errors import DataFileError, InputError, NpvaeError
 from npvae.estimators.semisupervised.continuous import why_continuous
 from npvae.estimators.semisupervised.labels import (
@@ -33,7 +34,7 @@ class Rows:
     where there are none.
     """
 
-    x: np.ndarray | Selection
+    x: Any  #: an array, a Selection, or columns by name
     codes: np.ndarray | None
     classes: np.ndarray | None
     names: list[str] | None
@@ -48,6 +49,7 @@ class Rows:
 
     def without(self, given) -> Rows:
         """The same rows, but their labels only where they were not given to the model."""
+        assert self.codes is not None  # or none could have been given
         return replace(self, codes=np.where(given, -1, self.codes), what="whose label was not given")
 
     def data(self):
@@ -222,7 +224,7 @@ def names_of_classes(options, labels: list) -> list:
 
 def given_labels(options, rows: Rows) -> np.ndarray:
     """The codes of the labels to learn from, (N,), -1 for none. InputError: there are none."""
-    if rows.codes is None:
+    if rows.codes is None or rows.classes is None:
         raise InputError(
             f"{options.data} has no labels: name their column with --label-column, or put them in an .npz as y"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,8 @@ def train(options, rows: Rows, given):
         },
     }
     common_arguments["schedule"] = choices.parse_schedule(common_arguments["schedule"])
-    y = [rows.classes[code].item() if code >= 0 else None for code in given]
+    assert rows.classes is not None  # of the codes given
+    y: list[Any] = [rows.classes[code].item() if code >= 0 else None for code in given]
     classes = rows.classes.tolist() if any(map(is_unlabelled, rows.classes.tolist())) else None
     standardize = (
         not grey
@@ -57,6 +59,7 @@ def train(options, rows: Rows, given):
         )
     )
     of_columns = {"kinds": columns.kinds_said(options), "unseen": options.unseen}
+    model: LatentClassifier | SemiSupervisedVAE
     if of_table and options.method == "m2":
         model = SemiSupervisedVAE(
             likelihood="auto", alpha=options.alpha, classes=classes, **of_columns, **common_arguments

@@ -10,6 +10,7 @@ import re
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -101,6 +102,7 @@ def read_data(options, part: str, source=None, labelled: bool = True):
     if source in DATASETS:
         data = load_dataset(source, progress=_download_progress())
         x, y = (data.x_train, data.y_train) if part == "train" else (data.x_test, data.y_test)
+        assert data.image_shape is not None  # the known ones are of images
         return x.reshape(len(x), *data.image_shape), y, None, data.divide_by
     refuse_no_file(options, source)
     with naming_label_column():
@@ -197,7 +199,8 @@ def choose_data(options, model) -> bool:
 
 def _say_if_untrained(model, path) -> None:
     """Say of a model, or of the VAE of its features, that its training did not come to its end."""
-    for part in (model, getattr(model, "features_", None)):
+    parts: tuple[Any, ...] = model, getattr(model, "features_", None)
+    for part in parts:
         reason = getattr(part, "stop_reason_", FINISHED)
         if is_failure(reason) or (hasattr(part, "history_") and part.history_.epochs == 0):
             epochs = part.history_.epochs

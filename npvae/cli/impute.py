@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -93,7 +94,8 @@ def run_command(options) -> int:
     _check(options)
     if _is_numpy(options):
         loaded = load_file(options.data)
-        table, labels, text = loaded.x.astype(np.float64), loaded.y, None
+        table: Any = loaded.x.astype(np.float64)
+        labels, text = loaded.y, None
     else:
         text, labels = read_table(options.data, **reading.arguments(options)), None
         columns.write_report(options, text, columns.kinds_said(options))

@@ -76,7 +76,7 @@ def run_command(options) -> int:
     elif options.label is not None:
         raise InputError("--label needs a model of 'npvae classify': this one knows no classes")
     x = vae.sample(**how)
-    if picture:
+    if picture and shape is not None:
         plots.save(plots.plot_samples(x.reshape(-1, *shape)), outputs.target(out))
     else:
         outputs.write_array(out, x, getattr(vae, "feature_names_in_", None))

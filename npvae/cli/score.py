@@ -207,7 +207,7 @@ def _as_csv(found: OutlierScores, offset: float | None) -> str:
     """
     stream = text_io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    marks = [] if offset is None else ["outlier"]
+    marks: list[str | int] = [] if offset is None else ["outlier"]
     writer.writerow(["score", "standard_error", *marks, "largest", *(f"contribution_{name}" for name in found.columns)])
     for score, error, largest, parts in zip(
         found.score, found.standard_error, found.largest, found.contributions, strict=True

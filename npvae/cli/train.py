@@ -358,12 +358,13 @@ def _pictures(vae, data, folder: Path) -> list[str]:
         "loss.png": plots.plot_loss(vae.history_),
         "latent.png": plots.plot_latent(vae.transform(shown), labels),
     }
-    if not data.is_table and plots.image_shape(vae.sample_shape_) is not None:
+    shape = plots.image_shape(vae.sample_shape_)
+    if not data.is_table and shape is not None:
         pictures["reconstructions.png"] = plots.plot_reconstructions(vae, shown[:20])
         if vae.model_.architecture.latent_dim == 2:
             pictures["manifold.png"] = plots.plot_manifold(vae)
         else:
-            images = vae.sample(100).reshape(-1, *plots.image_shape(vae.sample_shape_))
+            images = vae.sample(100).reshape(-1, *shape)
             pictures["samples.png"] = plots.plot_samples(images)
     for name, ax in pictures.items():
         plots.save(ax, folder / name)

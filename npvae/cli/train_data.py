@@ -4,6 +4,8 @@ likelihood.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from npvae import plots
@@ -13,6 +15,7 @@ from npvae.data.own_files import NUMPY_SUFFIXES
 from npvae.data.source import FRAME_SUFFIXES, text_suffix
 from npvae.data.tables.frames import columns_of_text
 from npvae.data.tables.read import read_table
+from npvae.data.tables.table import Table
 from npvae.errors import InputError
 from npvae.support import check
 
@@ -27,8 +30,14 @@ class TrainingData:
     """
 
     def __init__(self, options, kinds=()) -> None:
-        self.x_valid, self.valid_words, self.text, self.is_table = None, "", None, False
-        self.divide_by = self.labels = self._names = None
+        self.x: Any  # rows, or columns by name
+        self.x_valid: Any = None
+        self.labels_valid: np.ndarray | None
+        self.valid_words, self.is_table = "", False
+        self.text: Table | None = None
+        self.divide_by: float | None = None
+        self.labels: np.ndarray | None = None
+        self._names: list[str] | None = None
         if options.data in DATASETS:
             self._read_known(options)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from npvae import backend as backends
 from npvae.cli import output
@@ -25,14 +26,14 @@ def run_command(options) -> int:
     if on_gpu:
         from npvae.kernels.gpu import sources
 
-        ops = backends.get("cupy")
+        gpu: Any = backends.get("cupy")
         for file in sources.files():
             started = time.perf_counter()
-            ops.kernels.compile(file)
+            gpu.kernels.compile(file)
             output.say(f"{file}: loaded, {time.perf_counter() - started:.2f} s")
     if on_gpu and backends.reason_against("numba") is not None:
         return 0
-    ops = backends.get("numba")
+    ops: Any = backends.get("numba")
     for dtype in inputs.DTYPES:
         started = time.perf_counter()
         program = ops.program(dtype)

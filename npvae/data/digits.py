@@ -18,6 +18,7 @@ def load_digits() -> Dataset:
     The label of row i is ``i % 10`` in both parts, so every prefix is balanced to within one image a class.
     """
     packed = pkgutil.get_data("npvae.data", "digits.npz")
+    assert packed is not None  # of a package, which has it
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
         x, y = arrays["x"], arrays["y"]
     return Dataset(

@@ -41,7 +41,7 @@ def obtain(name: str, folder, download: bool, progress, timeout: float) -> dict[
             tried = [f"Cannot write the cache folder {target.parent} ({error});", f"{REMEDY}."]
             raise DownloadError(_message(name, missing[at:], folders, tried)) from error
         paths[part] = target
-    return paths
+    return {part: path for part, path in paths.items() if path is not None}
 
 
 def _message(name: str, missing: list[str], folders: list[Path], tried: list[str]) -> str:

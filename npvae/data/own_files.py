@@ -97,8 +97,8 @@ def numbers_of(table: Table, label: Column | None = None) -> tuple[np.ndarray, l
     if wrong:
         raise DataFileError(f"{table.name}: " + _text_among_numbers(table, wrong))
     whole = found[0].base  # of plain numbers alone there is no need of a copy
-    as_read = whole is not None and len(columns) == len(table.columns) and all(one.base is whole for one in found)
-    x = whole if as_read else np.column_stack(found)
+    as_read = len(columns) == len(table.columns) and all(one.base is whole for one in found)
+    x = whole if whole is not None and as_read else np.column_stack(found)
     names = [column.written for column in columns] if table.form.has_names else None
     return x, names
 

@@ -15,6 +15,7 @@ import sys
 import zipfile
 import zlib
 from pathlib import Path
+from typing import IO
 
 from npvae.data.workbooks import frame_as_text
 from npvae.errors import DataFileError, InputError
@@ -94,6 +95,7 @@ def packed(path, data: bytes) -> bytes:
 
 
 def _unpacked(name, data: bytes) -> bytes:
+    stream: gzip.GzipFile | lzma.LZMAFile | IO[bytes]
     if data.startswith(_GZIP):
         stream = gzip.GzipFile(fileobj=io.BytesIO(data))
     elif data.startswith(_XZ):

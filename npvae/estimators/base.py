@@ -20,6 +20,7 @@ from npvae.support import check
 from npvae.support.progress import progress_reporter
 from npvae.training import TrainingState, train
 from npvae.training.checkpoint import Checkpointer, CheckpointFile, check_resume, data_fingerprints, read_checkpoint
+from npvae.training.history import History
 from npvae.training.loop import initial_state
 from npvae.training.state import FAILED, NOT_FINITE, interruption
 
@@ -31,6 +32,30 @@ class Estimator(SklearnProtocol):
     underscore.
     """
 
+    # arguments of every subclass, in its constructor or as they are fixed
+
+    likelihood: Any
+    dtype: Any
+    divide_by: float
+    binarize: str
+    backend: Any
+    threads: int | None
+    verbose: bool
+
+    # what a fitted one has
+
+    model_: Model
+    theta_: np.ndarray
+    encoder_view_: EncoderView | None
+    history_: History
+    seed_: int
+    divide_by_: float
+    binarize_: str
+    stop_reason_: str | None
+    best_epoch_: int | None
+    sample_shape_: tuple[int, ...]
+    n_features_in_: int
+
     @property
     def parameters_(self) -> dict:
         """The parameters by name, as views of ``theta_``."""
@@ -40,7 +65,15 @@ class Estimator(SklearnProtocol):
     # what a subclass may do in another way: see preparation.py and model_file.py
 
     #: Arguments of training that a subclass may have in its constructor.
-    missing, linear_path, noisy_features, objective = False, False, False, "elbo"
+    missing: Any = False
+    linear_path: bool | None = False
+    objective: Any = "elbo"
+
+    @property
+    def noisy_features(self) -> bool:
+        """Whether the model is trained on features that are drawn anew at every step."""
+        return False
+
     #: What arguments that are None stand for, by name.
     _defaults: dict = {}
 
@@ -134,7 +167,8 @@ class Estimator(SklearnProtocol):
     later_arguments: tuple[str, ...] = ()
 
     #: The classes of the architecture and of the model.
-    _architecture_type, _model_type = Architecture, Model
+    _architecture_type: type[Architecture] = Architecture
+    _model_type: type[Model] = Model
 
     #: What the header of its file holds beside what every estimator's does, or may hold, and the architecture in it:
     #: npvae.support.fields by name.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class Run:
     encoder_view: (
         EncoderView | None
     )  #: what makes rows of the model, or something else with its ``beside``; None: rows are as they are
-    rows: object  #: what read and scaled them: see :meth:`npvae.estimators.base.Estimator.rows_for_training`
+    rows: Any  #: what read and scaled them: see :meth:`npvae.estimators.base.Estimator.rows_for_training`
 
 
 def prepare(estimator, X, X_valid=None, labels=None, labels_valid=None) -> Run:
@@ -131,7 +132,7 @@ def refuse_empty_columns(x: np.ndarray, column_names) -> None:
     """InputError naming the first column of which nothing is observed."""
     empty = np.isnan(x).all(axis=0)
     if empty.any():
-        label = column_label(np.argmax(empty), column_names)
+        label = column_label(int(np.argmax(empty)), column_names)
         raise InputError(f"{label} of X holds nothing but NaN: nothing can be learnt of it; remove it first")
 
 

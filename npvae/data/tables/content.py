@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 
@@ -42,7 +43,11 @@ class Column:
     @property
     def observed(self) -> np.ndarray:
         """(N,): where there is a value."""
-        return ~np.isnan(self.values) if self.values.dtype.kind == "f" else ~np.equal(self.values, None).astype(bool)
+        return (
+            ~np.isnan(self.values)
+            if self.values.dtype.kind == "f"
+            else ~np.equal(self.values, cast(Any, None)).astype(bool)
+        )
 
     def plain(self):
         """The values as an array of their own type: whole numbers where all are and none is missing, dates, objects."""
@@ -78,7 +83,9 @@ class Column:
         if self.kind == "date":
             end = date_length(self.example)
             return (
-                str(np.datetime64(int(round(value)), self.unit))[:end].replace("T", self.example[10:11] or "T")
+                str(np.datetime64(int(round(value)), cast(Any, self.unit)))[:end].replace(
+                    "T", self.example[10:11] or "T"
+                )
                 + self.example[end:]
             )
         if self.kind == "truth":

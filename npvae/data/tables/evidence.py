@@ -167,7 +167,9 @@ def read_dates(texts: list[str], counts) -> tuple[str, np.ndarray] | None:
 
 def date_length(text: str) -> int:
     """Characters of a date without its time zone."""
-    return len(re.match(r"[\d\-T:. ]*\d", text)[0])
+    found = re.match(r"[\d\-T:. ]*\d", text)
+    assert found is not None, text
+    return len(found[0])
 
 
 def suspicious(values: np.ndarray) -> list[float]:

@@ -19,7 +19,8 @@ class Form:
     in the file; present: how many cells each row has; outside: lines that are no part of the table, and why."""
 
     def __init__(self, name, cells: Cells, skip, comment, header, header_rows, nothing) -> None:
-        self.name, self.cells, self.outside, self.widths = name, cells, [], np.diff(cells.rows)
+        self.name, self.cells, self.widths = name, cells, np.diff(cells.rows)
+        self.outside: list = []
         rows = self._without_comments(self._not_blank(), skip, comment)
         if not len(rows):
             raise DataFileError(f"{name}: expected a table, got an empty file")
@@ -190,7 +191,8 @@ class Form:
 
 def _distinct(written: list[str]) -> list[str]:
     """Names of which no two are alike: those that are double, or empty, numbered."""
-    names, taken, last = [], set(written), {}
+    names, taken = [], set(written)
+    last: dict[str, int] = {}
     for j, text in enumerate(written):
         base, number = text or f"column {j + 1}", last.get(text, 1)
         inside = base

@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,7 @@ def as_cells(X, name: str = "X", also=()) -> Cells:
         raise InputTypeError(
             f"{name} must be a table in memory, got a {type(X).__name__}: call its method collect() first"
         )
+    names: Any
     if library == "pandas" and hasattr(X, "isetitem"):
         names, columns, rebuild = (
             list(X.columns),
@@ -219,7 +221,7 @@ def _as_array(X, name: str) -> np.ndarray:
     if 0 in array.shape:
         raise InputError(_nothing(name, *array.shape))
     if array.dtype.kind == "U":
-        array = np.where(array == "nan", None, array.astype(object))  # which NumPy makes of NaN beside text
+        array = np.where(array == "nan", np.array(None), array.astype(object))  # which NumPy makes of NaN beside text
     return array
 
 

@@ -140,11 +140,11 @@ def find_notation(counts: Counter, mark: str) -> Notation | None:
     if not (_PREFIX.fullmatch(prefix) and _SUFFIX.fullmatch(suffix)):
         return None
     shared = [match for match in found.values() if (match[2], match[5]) == (prefix, suffix)]
-    readings = {}
+    readings: dict[str, list[tuple[str, str, str]]] = {}
     for each in ".,":
-        parts = [_parts(match[4], each) for match in shared]
+        parts = [part for match in shared if (part := _parts(match[4], each)) is not None]
         if (
-            None not in parts
+            len(parts) == len(shared)
             and len({part[2] for part in parts} - {""}) <= 1
             and not any(is_code(part[0]) for part in parts)
         ):

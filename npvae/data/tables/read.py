@@ -187,7 +187,7 @@ class _ColumnReader:
         elif (
             None not in floats.values()
             and all(text.lstrip("+-").isdecimal() for text in counts)
-            and max(map(abs, floats.values())) >= LARGEST_WHOLE
+            and max(abs(value) for value in floats.values() if value is not None) >= LARGEST_WHOLE
         ):
             self._keep(column, "identifier", rows, [*map(int, texts)], counts)
         elif None not in floats.values() and plainly:

@@ -116,7 +116,8 @@ def carried(table: Content) -> str:
 
 def notes(table: Content) -> list[str]:
     """What the user should look at, a line each, with the option that is the way out."""
-    found, far = [], {}
+    found: list[str] = []
+    far: dict[float, list[str]] = {}
     for column in table.columns:
         for value in column.suspicious:
             far.setdefault(value, []).append(f"{column.name} ({int((column.values == value).sum()):,} cells)")

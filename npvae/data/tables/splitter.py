@@ -146,6 +146,7 @@ def _outside_quotes(text: bytes, a, at) -> tuple[np.ndarray, int]:
         for place in opening[i : i + CHUNK].tolist():
             if last <= place < len(text):
                 found = _QUOTED.match(text, place)
+                assert found is not None  # it begins with a quote
                 last, unclosed = found.end(), -1 if found[1] else place
                 spans.extend((place, last))
     if not spans:

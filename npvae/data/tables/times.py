@@ -48,7 +48,12 @@ def as_array(objects: list) -> np.ndarray:
         raise ValueError("times with and without a zone")
     if first.tzinfo is not None:
         objects = [one.astimezone(datetime.timezone.utc).replace(tzinfo=None) for one in objects]
-    return np.array([datetime.datetime(*one.timetuple()[:6], one.microsecond) for one in objects], "M8[us]")
+    return np.array([_plain(one) for one in objects], "M8[us]")
+
+
+def _plain(one) -> datetime.datetime:
+    """The same as a plain time of Python: a Timestamp is one of nanoseconds."""
+    return datetime.datetime(one.year, one.month, one.day, one.hour, one.minute, one.second, one.microsecond)
 
 
 def as_objects(times: np.ndarray, like) -> list:

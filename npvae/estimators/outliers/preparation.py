@@ -35,9 +35,15 @@ class SupportPreparation:
 
     def __init__(self, estimator) -> None:
         self._estimator = estimator
-        self.table: TableRows | None = None
+        self._table: TableRows | None = None
         self.x: np.ndarray | None = None  #: all rows, (N, D) float32
         self.support: np.ndarray | None = None  #: the places of those that are trained on, or held out from it
+
+    @property
+    def table(self) -> TableRows:
+        """What is known of the table, once its rows were read."""
+        assert self._table is not None
+        return self._table
 
     def read_rows(self, X, name: str, n_features: int | None = None) -> Rows:
         """All rows of the table, (N, D)."""
@@ -45,7 +51,7 @@ class SupportPreparation:
         cells = as_cells(X, name, also)
         schema = fit_schema(cells, chosen.kinds, chosen.ignore)
         warn_of_carried(schema.carried, stacklevel=6)
-        self.table = TableRows(schema, also, farthest=FARTHEST)
+        self._table = TableRows(schema, also, farthest=FARTHEST)
         x = schema.encode(cells)
         self.x = x.astype(np.float32)
         return Rows(x, (len(schema.names),), self.table.names)
@@ -67,7 +73,7 @@ class SupportPreparation:
 
     def learn_scale(self, x) -> None:
         """The normal distribution that completes rows for the encoder, and that training starts from."""
-        self.table = self.table.fitted(x)
+        self._table = self.table.fitted(x)
 
     def scaled(self, x):
         return x.astype(np.float32)
@@ -86,7 +92,9 @@ class SupportPreparation:
 
     def start(self, model, theta) -> None:
         """Begin at the normal distribution."""
-        start_from(model, theta, self.table.normal, self.table.schema.view)
+        normal = self.table.normal
+        assert normal is not None  # see learn_scale
+        start_from(model, theta, normal, self.table.schema.view)
 
     def _model(self, ops) -> Model:
         chosen, schema = self._estimator, self.table.schema

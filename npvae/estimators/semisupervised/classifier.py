@@ -14,6 +14,8 @@ from npvae.estimators.sklearn_protocol import SklearnProtocol
 class Classifier(SklearnProtocol, ABC):
     """The base of classifiers: a subclass has ``classes_``, (C,), and ``predict_log_proba``."""
 
+    classes_: np.ndarray
+
     @abstractmethod
     def predict_log_proba(self, X) -> np.ndarray:
         """log p(y|x) of every class, (N, C), in the order of ``classes_``."""

@@ -31,7 +31,9 @@ def why_continuous(labels: list, rows: int) -> str | None:
     numeric = bool(labels) and None not in numbers
     values = set(numbers if numeric else labels)
     if numeric and any(value != value // 1 for value in values):
-        shown = next(label for label, value in zip(labels, numbers, strict=True) if value != value // 1)
+        shown = next(
+            label for label, value in zip(labels, numbers, strict=True) if value is not None and value != value // 1
+        )
         return f"it holds numbers that are not whole, such as {shown}"
     numbered = numeric and min(values) in (0, 1) and max(values) - min(values) + 1 == len(values)
     if numeric and not numbered and len(values) > FEW_NUMBERS:

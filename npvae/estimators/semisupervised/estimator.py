@@ -228,8 +228,7 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
         return replace(run, settings=replace(run.settings, objective=SemiSupervised(weight)))
 
     @property
-    def noisy_features(self) -> bool:
-        """Whether the model is trained on features that are drawn anew at every step."""
+    def noisy_features(self):
         return self.features is not None
 
     def read_rows(self, X, name, n_features=None):

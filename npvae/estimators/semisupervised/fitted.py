@@ -17,6 +17,7 @@ from npvae.estimators.semisupervised.labels import read_labels
 from npvae.estimators.semisupervised.tables import TakesTables
 from npvae.estimators.vae import VAE
 from npvae.mathematics import random
+from npvae.mathematics.semi_supervised import SemiSupervisedModel
 from npvae.support import check, npz_file
 from npvae.support.batches import batches
 from npvae.support.fields import ListOf, Maybe, Real, Record, Whole
@@ -27,6 +28,8 @@ from npvae.training import declared
 class FittedSemiSupervisedVAE(Classifier, TakesTables):
     """The methods of a :class:`npvae.SemiSupervisedVAE` that need it fitted; ``fit`` and ``load`` set the attributes
     that end in an underscore."""
+
+    model_: SemiSupervisedModel
 
     def predict_log_proba(self, X):
         """log q(y|x) of every class, (N, C), in the order of ``classes_``. Of grey values as they are, also if training

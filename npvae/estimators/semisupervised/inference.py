@@ -34,7 +34,8 @@ def posterior_of_labelled(model, theta, x: np.ndarray, codes: np.ndarray) -> tup
     for part in batches(len(x), ROWS_AT_ONCE):
         pairs = Pairs(ops, codes[part], 0, model.architecture.n_classes, ops.dtype_name(theta))
         parts.append(tuple(map(ops.to_numpy, model.encode_pairs(views, ops.asarray(x[part]), pairs)[0])))
-    return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    mu, logvar = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return mu, logvar
 
 
 def expected_latent(model, theta, x: np.ndarray) -> np.ndarray:

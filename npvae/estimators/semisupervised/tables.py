@@ -5,7 +5,9 @@ both networks.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from npvae.estimators.tables.rows import TableRows, is_plain, is_table
 from npvae.estimators.tables.vae import frame
 from npvae.estimators.tables.vae.frame import FrameKind
 from npvae.mathematics import random
+from npvae.mathematics.likelihoods import Table
 from npvae.support import check, npz_file
 from npvae.support.batches import batches
 
@@ -30,6 +33,10 @@ class TakesTables(Estimator):
     """The base of an estimator whose rows may be those of a table: while it is prepared and once it is fitted,
     ``table_`` has the schema and what completes rows; None: the rows are plain numbers."""
 
+    features: Any
+    kinds: Mapping[Any, Any] | None
+    ignore: Any
+    unseen: str
     table_: TableRows | None = None
     later_arguments = ("kinds", "ignore", "missing", "unseen")
     frame_: FrameKind | None = None  #: of which kind the table was
@@ -132,6 +139,7 @@ class TakesTables(Estimator):
         """The cells of a table in the likelihoods' numbers, (N, D), NaN where one is missing. InputError: another
         table than the fitted one.
         """
+        assert self.table_ is not None
         x = self.table_.read(X, check.one_of("unseen", self.unseen, UNSEEN), name)
         return x.astype(dtype)
 
@@ -139,12 +147,14 @@ class TakesTables(Estimator):
         """A table of the kind that was fitted, of what the decoder makes of ``seen`` (N, Z + C): best guesses, or a
         draw.
         """
+        assert self.table_ is not None and self.frame_ is not None
         model, views, schema = self.model_, self.model_.views(self.device_theta()), self.table_.schema
         if draw_seed is None:
             ops, own, parts = model.ops, model.likelihood_parameters(views), []
+            likelihood = cast(Table, model.likelihood)
             for part in batches(len(seen), ROWS_AT_ONCE):
                 outputs, _ = model.decode(views, ops.asarray(seen[part]))
-                parts.append(ops.to_numpy(model.likelihood.mean(ops, outputs, own, curves=schema.curves)))
+                parts.append(ops.to_numpy(likelihood.mean(ops, outputs, own, curves=schema.curves)))
             x, decode = np.concatenate(parts), "guess"
         else:
             x, decode = model.draw(views, seen, random.Stream(draw_seed, "data sample", 0)), "decode"

@@ -348,7 +348,8 @@ class TableImputer(SklearnProtocol):
         x = self.schema_.encode(table, self.unseen)
         seed = self.seed_ if random_state is None else random.seed_from(random_state)
         means, drawn, sizes = [], [], []
-        budget = Budget(None if self.time is None else (1.0 - SHARE_OF_TRAINING) * self._time())
+        limit = self._time()
+        budget = Budget(None if limit is None else (1.0 - SHARE_OF_TRAINING) * limit)
         members, samples = self._chosen(x, budget)
         count = len(members)
         with Stages(self.verbose, budget.left if budget.is_limited else None) as stages:
@@ -363,7 +364,7 @@ class TableImputer(SklearnProtocol):
                 sizes.append(found.diagnostics["effective_sample_size"])
         levels = {} if self.calibration_ is None else dict(zip(places, self.calibration_, strict=True))
         tables = [self._table(X, table, places, drawn[i % count][i // count]) for i in range(draws)]
-        filled = self._table(X, table, places, np.mean(means, axis=0, dtype=np.float64), best=True)
+        filled = self._table(X, table, places, np.asarray(np.mean(means, axis=0, dtype=np.float64)), best=True)
         numeric, modelled = [False] * len(table.names), np.zeros(len(table.names), bool)
         for column, place in zip(self.schema_.columns, places, strict=True):
             numeric[place], modelled[place] = column.is_numeric, True

@@ -128,7 +128,7 @@ class ImputerCheckpoint(checkpoint.Keeper):
             "schema": schema.config(),
         }
         self._done: list[Member] = []
-        self._begun = None  # header and arrays of a state to go on from
+        self._begun: tuple[dict, dict] | None = None  # header and arrays of a state to go on from
 
     def begin(self) -> None:
         """A run that starts anew."""
@@ -169,7 +169,7 @@ class ImputerCheckpoint(checkpoint.Keeper):
         )
         return checkpoint.restore_state(self._model.ops, header, arrays)
 
-    def keep(self, state: TrainingState, watch) -> None:
+    def keep_state(self, state: TrainingState, watch) -> None:
         """At the end of an epoch."""
         header, arrays = checkpoint.describe_state(self._model.ops, state)
         self._keep(
@@ -183,7 +183,7 @@ class ImputerCheckpoint(checkpoint.Keeper):
         self._keep(None, {}, now=True)
 
     def _keep(self, state, arrays, now: bool = False) -> None:
-        super().keep({"state": state}, arrays, now)
+        self.keep({"state": state}, arrays, now)
 
     def _save(self, header: dict, arrays: dict) -> None:
         members, more = imputer_file.described(self._done)

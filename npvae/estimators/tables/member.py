@@ -17,7 +17,9 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +30,7 @@ from npvae.mathematics import random
 from npvae.mathematics.encoder_view import EncoderView
 from npvae.mathematics.model import Architecture, Model
 from npvae.mathematics.objectives import ImportanceWeighted
+from npvae.mathematics.optimizers import Adam
 from npvae.training import TrainingSettings, train
 from npvae.training.state import OUT_OF_TIME, TrainingState
 
@@ -86,6 +89,7 @@ class Member:
         theta = self.model.ops.asarray(self.theta)
         if row is not None:
             found = importance_imputation(self.model, theta, self.data(row), seed, samples, n)
+            assert found.draws is not None  # n of them
             return found.draws[:, 0], float(found.diagnostics["effective_sample_size"][0])
         z = random.normal(seed, "prior sample", 0, (n, self.model.architecture.latent_dim), self.theta.dtype)
         return self.model.draw(self.model.views(theta), z, random.Stream(seed, "data sample", 0)), math.inf
@@ -179,7 +183,7 @@ class Recipe:
     """How a member is made."""
 
     latent_dim: int
-    hidden: tuple[int, ...]
+    hidden: Any  #: widths as the user said them
     samples: int
     learning_rate: float
     batch_size: int
@@ -213,7 +217,7 @@ def settings_of(recipe: Recipe, seed: int) -> TrainingSettings:
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
-        optimizer="adam",
+        optimizer=Adam(),
         objective=ImportanceWeighted(recipe.samples),
         clip_norm=LONGEST_GRADIENT,
     )
@@ -259,7 +263,7 @@ def train_member(
     start_from(model, theta, normal, standard)
     data = _with_completed(model, rest, normal, standard)
     watch = _Watch(model, theta, x, data, hidden, standard, seed, recipe, report)
-    callbacks = [watch]
+    callbacks: list[Callable[[TrainingState], object]] = [watch]
     state = None if checkpoint is None else checkpoint.state(watch)
     if state is None:
         state = TrainingState(theta, settings.optimizer.initial_state(ops, theta))
@@ -270,7 +274,7 @@ def train_member(
             return Member(model, watch.theta, normal, standard, error, error, 0), state
         watch(state)  # the start counts: where the network learns nothing it stays
     if checkpoint is not None:
-        callbacks.append(lambda state: checkpoint.keep(state, watch))
+        callbacks.append(lambda state: checkpoint.keep_state(state, watch))
     with warnings.catch_warnings():
         # A latent dimension that a table has no use for is no accident here.
         warnings.simplefilter("ignore", PosteriorCollapseWarning)

@@ -120,12 +120,14 @@ class TableRows:
 
     def beside(self, x: np.ndarray) -> np.ndarray:
         """Rows of a model: x (N, D) and, beside it, what the encoder sees of it, (N, 2 D), of x's dtype."""
+        assert self.normal is not None  # fitted
         seen = np.clip(self.normal.complete(self.schema.view.of(x)), -self.farthest, self.farthest)
         return np.concatenate([x, seen.astype(x.dtype)], axis=1)
 
     def described(self) -> tuple[dict, dict]:
         """``(entry, arrays)`` in a model's file: as ``DECLARATION`` says, and the normal distribution."""
         schema = self.schema
+        assert self.normal is not None  # fitted
         entry = {"schema": schema.config(), "columns": schema.names, "carried": schema.carried}
         return entry, {field.name: getattr(self.normal, field.name) for field in fields(self.normal)}
 

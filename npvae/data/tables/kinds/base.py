@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,9 +34,6 @@ class Column(ABC):
     default_likelihood: ClassVar[str]
     #: The kind's own entries in a file, beside those that all have.
     entries: ClassVar[dict[str, Field]]
-    #: The different values of a kind that has few.
-    values: ClassVar[tuple] = ()
-    whole: ClassVar[bool] = False
     #: Whether values come of a curve of the likelihood's numbers, so that what is expected of them is not that of the
     #: numbers.
     is_curved: ClassVar[bool] = False
@@ -54,6 +51,16 @@ class Column(ABC):
 
     def check(self) -> None:  # noqa: B027
         """InputError: entries of a file do not fit together."""
+
+    @property
+    def values(self) -> tuple:
+        """The different values of a kind that has few."""
+        return ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether its values are whole numbers."""
+        return False
 
     def modelled_by(self, continuous):
         """The likelihood where none is said of the column, a name or a configuration; continuous: of those that are
@@ -97,6 +104,10 @@ class Column(ABC):
         fitted.
         """
 
+    def curve(self, xp, x):
+        """Of numbers x of any shape, arrays of xp."""
+        return x
+
     @abstractmethod
     def decode(self, x: np.ndarray) -> np.ndarray:
         """Values (N,) of numbers (N, width), such as a likelihood draws: floats, or names where the kind has names."""
@@ -109,7 +120,7 @@ class Column(ABC):
 
     def config(self) -> dict:
         """The fields, JSON-able; those that say nothing are left out. ``from_config`` of kinds is the inverse."""
-        entries = {"name": self.name, "kind": self.kind}
+        entries: dict[str, Any] = {"name": self.name, "kind": self.kind}
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name != "name" and (field.name == "likelihood" or value != field.default):
@@ -126,8 +137,7 @@ class NumberColumn(Column):
     entries: ClassVar[dict[str, Field]] = {"decimals": Maybe(Whole(0, MOST_DECIMALS))}
 
     @property
-    def whole(self) -> bool:
-        """Whether its values are whole numbers."""
+    def whole(self):
         return self.decimals == 0
 
     @property
@@ -139,10 +149,6 @@ class NumberColumn(Column):
     def unit(self) -> float:
         """What the curve's values are multiplied by."""
         return 1.0
-
-    def curve(self, xp, x):
-        """Of numbers x of any shape, arrays of xp."""
-        return x
 
     @abstractmethod
     def numbers_of(self, v: np.ndarray) -> np.ndarray:

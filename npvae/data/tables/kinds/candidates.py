@@ -112,7 +112,7 @@ def by_counts(v, z, train) -> np.ndarray:
     log_mean = np.log(max(float(v[train].mean()), 1e-3))
     beta = _least_squares(z[train], np.log(v[train] + 0.5), np.ones(int(train.sum())))
     beta[0] += log_mean - np.log(np.mean(np.exp(np.clip(z[train] @ beta, -20.0, 20.0))))
-    best, result = -np.inf, None
+    best, result = -np.inf, np.full(len(v), np.nan)
     for size in (0.3, 1.0, 3.0, 10.0, 1e3):
         b = beta.copy()
         for _ in range(4):

@@ -81,6 +81,12 @@ class Asked:
     there: np.ndarray | None = None
     open: bool = False
 
+    @property
+    def numbers(self) -> np.ndarray:
+        """``v``, of a column of numbers."""
+        assert self.v is not None
+        return self.v
+
 
 def decide(columns: list[Asked], enough: Callable | None = None) -> list[Decision | None]:
     """The kinds of the open ones among a table's columns. enough: says before a column that there is no time to ask
@@ -90,20 +96,20 @@ def decide(columns: list[Asked], enough: Callable | None = None) -> list[Decisio
     wanted = []
     for i, column in enumerate(columns):
         if column.open:
-            result[i] = without_evidence(column.v[~np.isnan(column.v)])
+            result[i] = without_evidence(column.numbers[~np.isnan(column.numbers)])
             wanted += [i] if result[i] is None else []
     if not wanted:
         return result
-    rows = some_rows(len(columns[wanted[0]].v))
-    names = [indicators_of(c.places[rows], c.there[rows]) for c in columns if c.v is None]
+    rows = some_rows(len(columns[wanted[0]].numbers))
+    names = [
+        indicators_of(c.places[rows], c.there[rows]) for c in columns if c.places is not None and c.there is not None
+    ]
     predicted = predictions([None if c.v is None else entries_of(c.v[rows]) for c in columns], names)
     for i in wanted:
         late = enough is not None and enough()
-        result[i] = (
-            _plain(columns[i].v[~np.isnan(columns[i].v)], NO_TIME)
-            if late
-            else _by_evidence(columns[i].v, rows, predicted[i])
-        )
+        own, by_others = columns[i].numbers, predicted[i]
+        assert by_others is not None
+        result[i] = _plain(own[~np.isnan(own)], NO_TIME) if late else _by_evidence(own, rows, by_others)
     return result
 
 
@@ -152,8 +158,8 @@ def _by_evidence(v: np.ndarray, rows: np.ndarray, predicted: np.ndarray) -> Deci
         "ordinal": recur and len(values) <= MOST_LEVELS,
         "categorical": codes,
     }
-    order, handicaps = (FEW, HANDICAPS_OF_FEW) if codes else (MANY, HANDICAPS)
-    order = [kind for kind in order if allowed[kind]]
+    known, handicaps = (FEW, HANDICAPS_OF_FEW) if codes else (MANY, HANDICAPS)
+    order = [kind for kind in known if allowed[kind]]
     if "bounded" in order and _crowds_an_end(some, half, z[:, PREDICTED_BY["bounded"]], halves, ends):
         order.remove("bounded")
     any_value = np.log(SHARE_OF_ANY * min(1.0, 2.0 * half / (values[-1] - values[0] + 2.0 * half)))

@@ -25,10 +25,13 @@ def decisions(
     asked = [_asked(*column) for column in columns]
     found = []
     for (_, _, observed, kind), column, decision in zip(columns, asked, decide(asked, enough), strict=True):
-        if kind is None and decision is None:
+        if decision is None and kind is not None:
+            decision = Decision(kind, "as was said")
+        elif decision is None:
+            assert column.places is not None  # about numbers there is a decision
             count = len(np.unique(column.places[observed]))
             decision = Decision("binary", "two values") if count == 2 else Decision("categorical", "names")
-        found.append(decision or Decision(kind, "as was said"))
+        found.append(decision)
     return found
 
 

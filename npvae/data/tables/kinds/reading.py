@@ -22,7 +22,9 @@ def numbers(cells: np.ndarray, observed: np.ndarray, name: str) -> np.ndarray:
         for row in np.flatnonzero(observed):
             cell = plain(cells[row], name)
             if isinstance(cell, str):
-                raise RowError(f"column {name!r} holds the text {cell!r} in ", row, ", but it is a column of numbers")
+                raise RowError(
+                    f"column {name!r} holds the text {cell!r} in ", int(row), ", but it is a column of numbers"
+                )
             v[row] = cell
     refuse(np.isinf(v), v, name, "infinity is not a value")
     return v
@@ -31,7 +33,7 @@ def numbers(cells: np.ndarray, observed: np.ndarray, name: str) -> np.ndarray:
 def refuse(wrong: np.ndarray, v: np.ndarray, name: str, why: str) -> None:
     """InputError naming the first row where something is wrong."""
     if wrong.any():
-        row = np.argmax(wrong)
+        row = int(np.argmax(wrong))
         raise RowError(f"column {name!r} holds {v[row]:g} in ", row, f"; {why}")
 
 

@@ -15,7 +15,7 @@ Source: the normal scores of van der Waerden; as marginals of a joint normal dis
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -135,7 +135,7 @@ class Shaped(NumberColumn):
     def numbers_of(self, v):
         return 0.5 * (self.limit(v, "left") + self.limit(v, "right"))
 
-    def limit(self, v: np.ndarray, side: str) -> np.ndarray:
+    def limit(self, v: np.ndarray, side: Literal["left", "right"]) -> np.ndarray:
         """x at v (N,) as v is reached from below, side "left", or from above, "right": the two sides of an atom's
         interval.
         """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from npvae.data.tables.kinds.base import Column
 from npvae.data.tables.kinds.binary import Binary
 from npvae.data.tables.kinds.bounded import Bounded
@@ -19,7 +21,7 @@ KINDS: dict[str, type[Column]] = {
 
 def from_config(config: dict) -> Column:
     """The column of :meth:`Column.config`."""
-    entries = {
+    entries: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in config.items() if name != "kind"
     }
     return KINDS[config["kind"]](**entries)

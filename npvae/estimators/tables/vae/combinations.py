@@ -158,10 +158,11 @@ def blocks(own: np.ndarray, candidates: list[int], seed: int) -> list[list[int]]
     left, found = [i for i, code in codes.items() if code.max() > 0], []
     pairs = {(i, k): _gain(codes[i], codes[k], orders) for i in left for k in left if i < k}
     while pairs and max(pairs.values()) >= LEAST:
-        block = list(max(pairs, key=pairs.get))
+        surest = max(pairs, key=pairs.__getitem__)
+        block = [*surest]
         joint = _joint(codes[block[0]], codes[block[1]])
         while gains := {i: gain for i in left if i not in block and (gain := _gain(joint, codes[i], orders)) >= LEAST}:
-            block.append(max(gains, key=gains.get))
+            block.append(max(gains, key=gains.__getitem__))
             joint = _joint(joint, codes[block[-1]])
         found.append(block)
         left = [i for i in left if i not in block]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from npvae.data.tables.missing import values_of
 from npvae.data.tables.schema import UNSEEN
@@ -17,9 +18,9 @@ NAME = "auto"
 class Auto:
     """The arguments: as of :class:`npvae.TableImputer`."""
 
-    kinds: object = None
-    ignore: object = ()
-    missing: object = ()
+    kinds: Any = None
+    ignore: Any = ()
+    missing: Any = ()
     unseen: str = "error"
 
     @classmethod

@@ -18,6 +18,7 @@ import importlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,7 @@ class FrameKind:
             [in_numpy(*pair) for pair in zip(columns, values, strict=True)],
         )
         try:
-            library = importlib.import_module(self.container) if self.container in CONTAINERS[:3] else None
+            library: Any = importlib.import_module(self.container) if self.container in CONTAINERS[:3] else None
         except ImportError:
             return dict(zip(names, plain, strict=True))
         if self.container == "pandas":
@@ -163,8 +164,10 @@ def _in_polars(polars, name: str, v: np.ndarray, described: dict):
         if kind == "Enum":
             return series.cast(polars.Enum(described["categories"]))
         if kind in ("Datetime", "Duration"):
-            unit = re.search(r"time_unit='(\w+)'", arguments)[1]
-            zone = re.search(r"time_zone='([^']+)'", arguments)
+            found, zone = re.search(r"time_unit='(\w+)'", arguments), re.search(r"time_zone='([^']+)'", arguments)
+            if found is None:
+                return series
+            unit = found[1]
             series = series.cast(polars.Datetime(unit) if kind == "Datetime" else polars.Duration(unit))
             return series.dt.replace_time_zone("UTC").dt.convert_time_zone(zone[1]) if zone else series
         return series.cast(getattr(polars, kind))

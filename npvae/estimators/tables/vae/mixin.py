@@ -11,6 +11,7 @@ import numpy as np
 
 from npvae.errors import InputError, ModelFileError
 from npvae.estimators import inputs
+from npvae.estimators.fitted import FittedVAE
 from npvae.estimators.tables.vae import convergence, nearness
 from npvae.estimators.tables.vae import given as given_columns
 from npvae.estimators.tables.vae import table as tables
@@ -28,7 +29,7 @@ from npvae.support.memory_need import refuse_too_many_samples
 ROWS_CHECKED, FEWEST_HELD_OUT = 2000, 20
 
 
-class TableHooks:
+class TableHooks(FittedVAE):
     """Comes before an estimator among the bases of a class.
 
     Attributes, of a fitted model: ``table_``, a :class:`npvae.estimators.tables.vae.table.FittedTable`, None of a model of arrays;

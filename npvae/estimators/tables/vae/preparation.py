@@ -32,7 +32,7 @@ class TablePreparation:
 
     def __init__(self, estimator, auto) -> None:
         self._estimator, self._auto = estimator, auto
-        self.table: FittedTable | None = None
+        self._table: FittedTable | None = None
         self._given = {name for name in estimator.get_params(deep=False) if getattr(estimator, name) is not None}
         for name, possible in NO_USE.items():
             if getattr(estimator, name) not in possible:
@@ -42,13 +42,19 @@ class TablePreparation:
                     "leave it out"
                 )
 
+    @property
+    def table(self) -> FittedTable:
+        """What is known of the table, once its rows were read."""
+        assert self._table is not None
+        return self._table
+
     def read_rows(self, X, name: str, n_features: int | None = None) -> Rows:
         """X in the numbers of the likelihoods, NaN where something is missing; of the first table the schema is
         learnt.
         """
-        if self.table is None:
+        if self._table is None:
             rows = TableRows.fit(X, self._auto.kinds, self._auto.ignore, self._auto.missing)
-            self.table = FittedTable(rows, FrameKind.of(X, rows.schema), self._auto.unseen)
+            self._table = FittedTable(rows, FrameKind.of(X, rows.schema), self._auto.unseen)
             self.table.recorded = marginals.recorded(rows.schema, rows.cells(X))
         rows = self.table.rows
         return Rows(self.table.read(X, np.float64, name), (len(rows.schema.names),), rows.names)
@@ -92,7 +98,9 @@ class TablePreparation:
     def start(self, model, theta) -> None:
         """Begin at the normal distribution, where there are linear paths for it."""
         if model.architecture.linear_path:
-            start_from(model, theta, self.table.rows.normal, self.table.schema.view)
+            normal = self.table.rows.normal
+            assert normal is not None  # see learn_scale
+            start_from(model, theta, normal, self.table.schema.view)
 
     def _model(self, latent_dim: int, ops) -> Model:
         chosen, schema = self._estimator, self.table.schema

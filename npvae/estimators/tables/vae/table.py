@@ -97,8 +97,9 @@ class FittedTable:
                 pairs = [combinations.values_of(columns[i], moved[i]) for i in block]
                 found = Combinations.fit(self.schema, block, there, np.stack(pairs, axis=1), power)
                 self.combinations += [] if found is None else [found]
-            both = [self._seen(values, x.dtype) for values in (moved, self.drawn_values(drawn, seed))]
-            self.exchanged = nearness.share_to_exchange(*both, x[:, width:])
+            left = self._seen(moved, x.dtype)
+            exchanged = self._seen(self.drawn_values(drawn, seed), x.dtype)
+            self.exchanged = nearness.share_to_exchange(left, exchanged, x[:, width:])
             if self.exchanged == 1.0:
                 break
 
