@@ -7,18 +7,21 @@ Matrices, rows x columns, each split by ``default_rng(0).permutation(rows)``, th
 those with the largest totals in the training rows, ties to the first, and none without a count there:
 
     reuters     articles x words       lda's ``reuters.ldac``: its 395 articles; 300 and 95 rows, 1,000 words
-    pbmc        cells x genes          scanpy's ``10x_pbmc68k_reduced.h5ad``: counts = round((exp(raw.X) - 1) n_counts / 10^4), which are whole
-                                       numbers to 0.1 %; 550 and 150 rows, 765 genes
-    stdlib      modules x words        this Python's .py files outside site-packages with at least 100 words, [A-Za-z]{3,} in lower case, in
-                                       order of their paths; of those the first 1,431 of ``default_rng(0).permutation``; 1,100 and 331 rows,
-                                       800 words. It is of Python 3.11.7; another has other files, and another hash
+    pbmc        cells x genes          scanpy's ``10x_pbmc68k_reduced.h5ad``: counts = round((exp(raw.X) - 1) n_counts
+                                       / 10^4), which are whole numbers to 0.1 %; 550 and 150 rows, 765 genes
+    stdlib      modules x words        this Python's .py files outside site-packages with at least 100 words,
+                                       [A-Za-z]{3,} in lower case, in order of their paths; of those the first 1,431 of
+                                       ``default_rng(0).permutation``; 1,100 and 331 rows, 800 words. It is of Python
+                                       3.11.7; another has other files, and another hash
 
 Models, none of which sees a test row; p(x) is of the whole row of counts, its total included:
 
-    npvae        VAE(likelihood="negative_binomial", random_state=seed), nothing else said; log p(x) by 1,000 importance samples
+    npvae        VAE(likelihood="negative_binomial", random_state=seed), nothing else said; log p(x) by 1,000 importance
+                 samples
     dirichlet_multinomial, multinomial, poisson   the same with another likelihood
-    lda          scikit-learn's LatentDirichletAllocation, 5, 10, 20, 40 or 80 topics by a fifth of the training rows, held out; p(x | total) by
-                 1,000 importance samples from its approximate posterior (its own bound is below by far), times p(total)
+    lda          scikit-learn's LatentDirichletAllocation, 5, 10, 20, 40 or 80 topics by a fifth of the training rows,
+                 held out; p(x | total) by 1,000 importance samples from its approximate posterior (its own bound is
+                 below by far), times p(total)
     independent  a negative binomial distribution a column, of the mean and the maximum-likelihood size
     dirichlet    a Dirichlet-multinomial distribution, by maximum likelihood, times p(total)
 

@@ -11,15 +11,17 @@ the hidden cells:
     categories   share that is filled in wrongly
     90 %         share of the hidden cells within npvae's 90 % intervals, of columns of more than 20 values; with fewer,
                  within the smallest sets, and how many values these have
-    CPU          seconds to fit and to fill in, on one thread, npvae's with 200 draws; its machine code is compiled and loaded before
+    CPU          seconds to fit and to fill in, on one thread, npvae's with 200 draws; its machine code is compiled and
+                 loaded before
 
 npvae gets the table as it is, as a frame, and no option but a seed; its first answer is the normal distribution's and
 the frequencies' start after one epoch, with 20 samples. For the others numbers are standardised, and categories are, as
 is usual with each method,
 
-    KNNImputer                            a column of 0 and 1 for every value; the value of the largest average is filled in
-    IterativeImputer with BayesianRidge   the same without the most frequent value, which is what the others lack to 1
-    IterativeImputer with 50 ExtraTrees   numbered, and predicted by classification
+    KNNImputer                           a column of 0 and 1 for every value; the value of the largest average is filled
+                                         in
+    IterativeImputer with BayesianRidge  the same without the most frequent value, which is what the others lack to 1
+    IterativeImputer with 50 ExtraTrees  numbered, and predicted by classification
     median, most frequent value
 
 All else is scikit-learn's default. Every single result is kept in --results at once, npvae's with the commit that it
@@ -437,7 +439,8 @@ def main() -> int:
     parser.add_argument(
         "--commit",
         nargs="+",
-        help="what npvae's results are labelled with (default: the commit of the tree that runs), and others to report of",
+        help="what npvae's results are labelled with (default: the commit of the tree that runs), and others to "
+        "report of",
     )
     parser.add_argument("--report", action="store_true", help="run nothing")
     options = parser.parse_args()

@@ -1,9 +1,11 @@
 """Tables of packages and public repositories, as they are: does ``npvae impute FILE --out FILLED`` fill their gaps, and
 nothing else?
 
-    python benchmarks/real_tables.py FOLDER --list              # which columns hold numbers or recurring answers, by this file's own rules
-    python benchmarks/real_tables.py FOLDER --results FILE      # run npvae on each table, once, and compare
-    ... --reader                                                # read, fill by medians and most frequent values, write: no model
+    python benchmarks/real_tables.py FOLDER --list           # which columns hold numbers or recurring answers, by this
+                                                             # file's own rules
+    python benchmarks/real_tables.py FOLDER --results FILE   # run npvae on each table, once, and compare
+    ... --reader                                             # read, fill by medians and most frequent values, write: no
+                                                             # model
 
 FOLDER holds the files of real_tables.json under their names there, which says where each is from, its SHA-256, how it
 is cut into cells, and the columns that are to be filled. Nothing of npvae is used to read them: the cells are cut by a

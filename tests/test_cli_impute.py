@@ -488,6 +488,6 @@ def test_an_imputer_that_is_there_and_one_that_was_interrupted(tmp_path, monkeyp
     )
     assert code == 130 and imputer.asked[-1] == ("save", "s.npz")
     assert (
-        capsys.readouterr().err
-        == "npvae: interrupted at model 1 of 5; filling in by what there is; 'npvae impute --checkpoint c.npz --resume' goes on\n"
+        capsys.readouterr().err == "npvae: interrupted at model 1 of 5; filling in by what there is; "
+        "'npvae impute --checkpoint c.npz --resume' goes on\n"
     )

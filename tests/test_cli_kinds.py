@@ -15,7 +15,10 @@ from npvae.cli import kinds, main
 
 GOLDEN = Path(__file__).parent / "golden" / "version-2"
 PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 30, 20, 8, 2, 0, 0, 0) + bytes(20)
-VAE_COMMANDS = "'npvae sample vae.npz', 'npvae encode vae.npz', 'npvae reconstruct vae.npz', 'npvae evaluate vae.npz' or 'npvae score --model vae.npz'"
+VAE_COMMANDS = (
+    "'npvae sample vae.npz', 'npvae encode vae.npz', 'npvae reconstruct vae.npz', 'npvae evaluate vae.npz' or "
+    "'npvae score --model vae.npz'"
+)
 
 
 @pytest.fixture

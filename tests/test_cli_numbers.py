@@ -245,8 +245,14 @@ def test_what_is_quoted_or_part_of_a_name_keeps_its_spelling():
         common.with_flags("kinds names a, n=4 and random_state", argparse.Namespace(kind=[], number=1, seed=0))
         == "--kind names a, --number=4 and --seed"
     )
-    text = "batch_size of 'batch_size' and 'x:hidden=3' in /tmp/batch_size.csv and batch_size.npz: missing=True, missing rows, hidden=3, my_batch_size, or set batch_size."
-    expected = "--batch-size of 'batch_size' and 'x:hidden=3' in /tmp/batch_size.csv and batch_size.npz: --allow-missing, missing rows, --hidden=3, my_batch_size, or set --batch-size."
+    text = (
+        "batch_size of 'batch_size' and 'x:hidden=3' in /tmp/batch_size.csv and batch_size.npz: "
+        "missing=True, missing rows, hidden=3, my_batch_size, or set batch_size."
+    )
+    expected = (
+        "--batch-size of 'batch_size' and 'x:hidden=3' in /tmp/batch_size.csv and batch_size.npz: "
+        "--allow-missing, missing rows, --hidden=3, my_batch_size, or set --batch-size."
+    )
     assert common.with_flags(text, options) == expected
 
 

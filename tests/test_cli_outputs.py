@@ -436,7 +436,8 @@ def test_the_words_of_a_refusal(here, monkeypatch):
     np.savez("c.npz", header=np.frombuffer(b'{"format": "npvae-imputer-checkpoint"}', np.uint8))
     assert (
         refused(outputs.Output("--checkpoint", "c.npz", model=True), overwrite=False)
-        == "--checkpoint c.npz holds an imputer-checkpoint of npvae, which is not written over; choose another name, or say --overwrite"
+        == "--checkpoint c.npz holds an imputer-checkpoint of npvae, which is not written over; choose another name, "
+        "or say --overwrite"
     )
     outputs.refuse([outputs.Output("--checkpoint", "c.npz", model=True)], overwrite=True)
     twice = "--out new.csv and --json ./new.csv are one file: ./new.csv would be written twice; choose other names"

@@ -26,7 +26,8 @@ def write_table(path, rows: int = 240) -> None:
         )
         day = np.datetime64("2024-01-01") + int(random.integers(0, 300))
         lines.append(
-            f"{1000 + i};{'North' if north else 'South'};{income};{int(40 + 15 * north + 5 * random.normal())};{day};{('true', 'false')[i % 2]}"
+            f"{1000 + i};{'North' if north else 'South'};{income};{int(40 + 15 * north + 5 * random.normal())};{day};"
+            f"{('true', 'false')[i % 2]}"
         )
     path.write_text("\n".join(lines) + "\n")
 

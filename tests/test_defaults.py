@@ -232,10 +232,10 @@ DEFAULTS = {
         Cosine: final=0.0
     """,
     "estimators.semisupervised.estimator": """
-        SemiSupervisedVAE: latent_dim=50, hidden=(500,), activation='softplus', ignore=(), missing=(), unseen='error', alpha=1.0, standardize=False,
-            beta=1.0, kl_warmup=0, optimizer='adam', learning_rate=0.001, schedule='constant', batch_size=100,
-            epochs=100, validation_fraction=0.0, min_delta=0.0, binarize='none', initial_weights='glorot',
-            output_bias='auto', divide_by=1.0, backend='auto', dtype='float32', verbose=False
+        SemiSupervisedVAE: latent_dim=50, hidden=(500,), activation='softplus', ignore=(), missing=(), unseen='error',
+            alpha=1.0, standardize=False, beta=1.0, kl_warmup=0, optimizer='adam', learning_rate=0.001,
+            schedule='constant', batch_size=100, epochs=100, validation_fraction=0.0, min_delta=0.0, binarize='none',
+            initial_weights='glorot', output_bias='auto', divide_by=1.0, backend='auto', dtype='float32', verbose=False
         SemiSupervisedVAE.fit: callbacks=(), checkpoint_seconds=10.0, resume=False
     """,
     "estimators.semisupervised.fitted": """
@@ -283,8 +283,8 @@ DEFAULTS = {
     """,
     "estimators.tables.imputer": """
         TableImputer: ignore=(), missing=(), unseen='error', continuous_likelihood='gaussian_decoder',
-            hidden=(128, 128), members=5, samples=5, learning_rate=0.002, batch_size=64, held_out=0.1, patience=6, imputation_samples=2000,
-            backend='auto', verbose=False
+            hidden=(128, 128), members=5, samples=5, learning_rate=0.002, batch_size=64, held_out=0.1, patience=6,
+            imputation_samples=2000, backend='auto', verbose=False
         TableImputer.fit: checkpoint_seconds=10.0, resume=False
         TableImputer.impute: draws=0
         TableImputer.load: backend='auto'

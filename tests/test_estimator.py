@@ -355,7 +355,8 @@ class Plain(SklearnProtocol):
     pass
 
 tags = VAE(dtype="float64").__sklearn_tags__()
-assert tags.estimator_type is None and tags.target_tags.required is False and tags.transformer_tags.preserves_dtype == ["float64"]
+assert tags.estimator_type is None and tags.target_tags.required is False
+assert tags.transformer_tags.preserves_dtype == ["float64"]
 plain = Plain()
 assert plain.__sklearn_tags__().transformer_tags is None
 Plain.transform = lambda self, X: X

@@ -1,4 +1,6 @@
-"""The house: which room may import which. The floors stand in CONTRIBUTING.md; imports in functions and for type checkers count."""
+"""The house: which room may import which. The floors stand in CONTRIBUTING.md; imports in functions and for type
+checkers count.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def modules(root: Path) -> dict[str, Path]:
 
 
 def imports(name: str, source: str, known) -> set[str]:
-    """The modules that a module imports, wherever in it; a package whose module is imported runs first, so it counts too."""
+    """The modules that a module imports, wherever in it; a package whose module is imported runs first, so it counts
+    too.
+    """
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

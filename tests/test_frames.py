@@ -308,7 +308,8 @@ def test_a_mapping_of_columns_comes_back_as_a_dict_of_columns_of_their_kinds():
 
 def test_a_text_table_that_was_read_comes_back_as_columns(tmp_path):
     lines = [
-        f"{i},{'' if HOLES[i] else 'uvw'[i % 3]},2024-01-{1 + i % 28:02d},{'' if i % 9 == 1 else '?x' if i == 5 else i * 1.5}"
+        f"{i},{'' if HOLES[i] else 'uvw'[i % 3]},2024-01-{1 + i % 28:02d},"
+        f"{'' if i % 9 == 1 else '?x' if i == 5 else i * 1.5}"
         for i in range(ROWS)
     ]
     (tmp_path / "t.csv").write_text("a,kind,day,price\n" + "\n".join(lines) + "\n")
@@ -705,7 +706,8 @@ os.environ["SCIPY_ARRAY_API"] = "1"
 from sklearn.utils.estimator_checks import check_estimator
 from npvae import TableImputer
 results = check_estimator(
-    TableImputer(members=1, epochs=1, hidden=(4,), imputation_samples=10, random_state=0, samples=3, backend="numpy"), on_fail=None
+    TableImputer(members=1, epochs=1, hidden=(4,), imputation_samples=10, random_state=0, samples=3, backend="numpy"),
+    on_fail=None,
 )
 failed = [r for r in results if r["status"] == "failed"]
 for r in failed:
@@ -731,8 +733,10 @@ out = both.set_output(transform="pandas").transform(frame)
 assert out.index.equals(frame.index) and not out.isna().any().any()
 pipe = make_pipeline(StandardScaler(), imputer).set_output(transform="pandas")
 out = pipe.fit_transform(frame)
-assert list(out.columns) == ["a", "b", "c"] and out.index.equals(frame.index) and list(pipe.get_feature_names_out()) == ["a", "b", "c"]
-assert isinstance(clone(TableImputer(**quick).set_output(transform="pandas")).fit_transform(frame.to_numpy()), pandas.DataFrame)
+assert list(out.columns) == ["a", "b", "c"] and out.index.equals(frame.index)
+assert list(pipe.get_feature_names_out()) == ["a", "b", "c"]
+copied = clone(TableImputer(**quick).set_output(transform="pandas"))
+assert isinstance(copied.fit_transform(frame.to_numpy()), pandas.DataFrame)
 with sklearn.config_context(transform_output="pandas"):
     assert isinstance(TableImputer(**quick).fit_transform(frame.to_numpy()), pandas.DataFrame)
 """

@@ -155,5 +155,8 @@ def test_a_collapse_is_three_epochs_without_an_active_dimension_and_said_once(ac
         collapse.warn(None, SimpleNamespace(history=history, epoch=len(active) + 10))
     assert len(caught) == warned
     if warned:
-        first = f"posterior collapse: in epochs {len(active) + 8} to {len(active) + 10} none of the 4 latent dimensions was active (KL 0.12 nats a row)"
+        first = (
+            f"posterior collapse: in epochs {len(active) + 8} to {len(active) + 10} none of the 4 latent dimensions "
+            "was active (KL 0.12 nats a row)"
+        )
         assert str(caught[0].message).startswith(first)

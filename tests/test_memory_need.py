@@ -88,7 +88,8 @@ def test_more_samples_than_there_is_memory(monkeypatch):
 def test_a_model_that_does_not_fit(little_memory, arguments, words):
     with pytest.raises(
         InputError,
-        match=rf"a model of [\d,]+ parameters needs at least [\d,]+ bytes, but 100,000 are free; choose less than {words}",
+        match=r"a model of [\d,]+ parameters needs at least [\d,]+ bytes, but 100,000 are free; "
+        f"choose less than {words}",
     ):
         small_vae(**arguments).fit(grey_rows())
 

@@ -63,7 +63,10 @@ def test_outputs_that_are_not_like_the_data(name):
     with pytest.raises(InputError) as error:
         likelihood.negative_log_likelihood(OPS, outputs, x[:2], parameters)
     if name == "ordinal":
-        words = "location has shape (3, 1), but x has shape (2, 4); it must have as many rows, and a column for each of 1 variables"
+        words = (
+            "location has shape (3, 1), but x has shape (2, 4); it must have as many rows, and a column for each of 1 "
+            "variables"
+        )
         assert str(error.value) == words
     else:
         assert str(error.value) == message(HEADS[name], (3, 4), "x", (2, 4))

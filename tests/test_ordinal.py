@@ -172,7 +172,8 @@ def test_draws_are_levels_with_their_probabilities(rng):
     [
         (
             [0, 1, 0, 1, 1],
-            r"row 1 of X rises from 0 to 1 within column 'a' to column 'b', but the ordinal likelihood needs columns \[v >= 1\]",
+            r"row 1 of X rises from 0 to 1 within column 'a' to column 'b', but the ordinal likelihood needs columns "
+            r"\[v >= 1\]",
         ),
         ([1, 0, 1, 0, 1], "row 1 of X rises from 0 to 1 within column 'c' to column 'e'"),
         ([1, 0, 1, 1, 2], r"X holds 2.0 in column 'e' \(row 1\), but"),

@@ -650,11 +650,15 @@ reasons = {
     "check_dtype_object": "object arrays are refused, whatever they hold",
     "check_classifiers_classes": "-1 means no label, as in scikit-learn's own semi-supervised classifiers",
 }
-features = VAE(2, (), epochs=30, dtype="float64", likelihood="gaussian_per_feature", output_bias="data", batch_size=10, random_state=0)
+features = VAE(
+    2, (), epochs=30, dtype="float64", likelihood="gaussian_per_feature", output_bias="data", batch_size=10,
+    random_state=0,
+)
 for model in (
     SoftmaxRegression(), LatentClassifier(features),
     SemiSupervisedVAE(
-        latent_dim=2, hidden=(8,), epochs=60, batch_size=10, learning_rate=0.01, likelihood="gaussian_per_feature", random_state=0
+        latent_dim=2, hidden=(8,), epochs=60, batch_size=10, learning_rate=0.01, likelihood="gaussian_per_feature",
+        random_state=0,
     ),
 ):
     results = check_estimator(model, on_fail=None, expected_failed_checks=reasons)
@@ -669,14 +673,18 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import cross_val_score
 x = np.random.default_rng(0).normal(0, 1, (60, 2)) + 4 * (np.arange(60) % 2)[:, None]
 features.fit(x)
-model = SemiSupervisedVAE(FrozenEstimator(features), latent_dim=2, hidden=(8,), epochs=20, learning_rate=0.01, random_state=0)
+model = SemiSupervisedVAE(
+    FrozenEstimator(features), latent_dim=2, hidden=(8,), epochs=20, learning_rate=0.01, random_state=0
+)
 assert clone(model).fit(x, np.arange(60) % 2).features_ is features
 assert cross_val_score(model, x, np.arange(60) % 2, cv=2).mean() > 0.9
 
 # NaN is allowed by what takes tables; infinity never is.
 from sklearn.utils import get_tags
 x[3, 1] = np.nan
-for arguments, taken in (({}, True), ({"likelihood": "auto"}, True), ({"likelihood": "gaussian"}, False), ({"standardize": True}, False)):
+for arguments, taken in (
+    ({}, True), ({"likelihood": "auto"}, True), ({"likelihood": "gaussian"}, False), ({"standardize": True}, False)
+):
     for wrong in (np.nan, np.inf, -np.inf):
         model = SemiSupervisedVAE(latent_dim=2, hidden=(8,), epochs=1, random_state=0, **arguments)
         assert get_tags(model).input_tags.allow_nan is taken, arguments

@@ -228,7 +228,10 @@ def test_tables_of_other_libraries_and_types():
     with pytest.raises(InputTypeError, match="^column 'c' holds 1j of type complex"):
         named.encode(np.array([1j], dtype=object), np.array([True]))
     for shape in ((0, 3), (3, 0), (3,), (2, 2, 2)):
-        nothing = f"Found array with 0 {'sample' if shape[0] == 0 else 'feature'}(s) (shape={shape}) while a minimum of 1 is required: X must have rows"
+        nothing = (
+            f"Found array with 0 {'sample' if shape[0] == 0 else 'feature'}(s) (shape={shape}) while a minimum of 1 is "
+            "required: X must have rows"
+        )
         with pytest.raises(
             InputError,
             match=f"^{re.escape(nothing if 0 in shape else f'X must have rows and columns, got shape {shape}')}",

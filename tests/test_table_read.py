@@ -671,6 +671,9 @@ def test_too_many_columns_are_refused(monkeypatch):
 def test_reading_takes_time_in_proportion_to_a_cell(tmp_path, cell):
     """A cell of two million bytes in a table with a byte that is not UTF-8: what takes its square takes hours."""
     (tmp_path / "long.csv").write_bytes(b"a,b\n1,\xe9t\n" + b"2," + cell * (2_000_000 // len(cell)) + b"\n3,c\n")
-    program = "import npvae, sys\ntry: print(len(npvae.read_table(sys.argv[1]).describe()) > 0)\nexcept npvae.NpvaeError as error: print(error)"
+    program = (
+        "import npvae, sys\ntry: print(len(npvae.read_table(sys.argv[1]).describe()) > 0)\n"
+        "except npvae.NpvaeError as error: print(error)"
+    )
     said = processes.run([sys.executable, "-c", program, tmp_path / "long.csv"], cpu_seconds=30.0, check=True)
     assert said.stdout.strip()

@@ -172,7 +172,8 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
 
 
 TABLE = "id;share;day;kind;note\n" + "".join(
-    f"P{i:03d};{'' if i % 7 == 3 else f'{20 + 7 * np.sin(i):.1f}'.replace('.', ',') + '%'};{'' if i % 9 == 4 else f'2024-01-{1 + i % 28:02d}'};"
+    f"P{i:03d};{'' if i % 7 == 3 else f'{20 + 7 * np.sin(i):.1f}'.replace('.', ',') + '%'};"
+    f"{'' if i % 9 == 4 else f'2024-01-{1 + i % 28:02d}'};"
     f"{'' if i % 8 == 5 else 'xyz'[i % 3]};{'tick' if i % 5 == 0 else ''}\n"
     for i in range(60)
 )

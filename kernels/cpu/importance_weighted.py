@@ -8,7 +8,8 @@ noise is drawn. Its log-weight and weight are at b K + k, so that a row's stand 
     weigh     rows of x         weights v; bounds, with beta and without; d(outputs) of all samples, times v / B
     latent    rows of x         dmu, dlogvar
 
-The equations, and what the three estimators are: npvae/mathematics/objectives/importance_weighted.py and importance_weights.py.
+The equations, and what the three estimators are: npvae/mathematics/objectives/importance_weighted.py and
+importance_weights.py.
 """
 
 from __future__ import annotations

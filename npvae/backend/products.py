@@ -44,7 +44,8 @@ def row_length(array: np.ndarray) -> int | None:
 
 
 def multiply(program, buffers, threads: int, form: int, a, b, out, epilogue=Epilogue.NONE, bias=None) -> bool:
-    """out = a b in one of the forms PLAIN, B_TRANSPOSED and A_TRANSPOSED of npvae/kernels/cpu/sizes.py, then the epilogue.
+    """out = a b in one of the forms PLAIN, B_TRANSPOSED and A_TRANSPOSED of npvae/kernels/cpu/sizes.py, then the
+    epilogue.
 
     a, b, out: matrices as they are stored, out (m, n); bias (n,), contiguous, for a forward epilogue. buffers: a pool
     for scratch memory. Return False, and leave ``out`` as it is, for what the program cannot read, what does not fit,

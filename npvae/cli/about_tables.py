@@ -47,11 +47,15 @@ def tried(table) -> str:
     """The validation bounds by which the number of latent dimensions was chosen, in brackets; "" if it was given."""
     if not table.tried:
         return ""
-    return f" (validation bounds after a short training: {', '.join(f'{size}: {bound:.2f}' for size, bound in table.tried.items())})"
+    bounds = ", ".join(f"{size}: {bound:.2f}" for size, bound in table.tried.items())
+    return f" (validation bounds after a short training: {bounds})"
 
 
 #: Of which rows the nearness is that a model keeps.
-OF_NEARNESS = "rows drawn when the model was trained (it keeps no rows of the table, to which those written now could be compared)"
+OF_NEARNESS = (
+    "rows drawn when the model was trained (it keeps no rows of the table, to which those written now could be "
+    "compared)"
+)
 
 
 def nearness_of(model):

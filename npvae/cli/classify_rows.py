@@ -89,8 +89,8 @@ def read_rows(options, source: str, part: str, width: int | None = None) -> Rows
 
 
 def read_rows_like(options, source: str, table) -> Rows:
-    """Rows for a model of a table, by its :class:`npvae.estimators.tables.rows.TableRows`: of a text table the columns of these
-    names, in any order. It has labels if it has ``--label-column`` beside them."""
+    """Rows for a model of a table, by its :class:`npvae.estimators.tables.rows.TableRows`: of a text table the columns
+    of these names, in any order. It has labels if it has ``--label-column`` beside them."""
     if not columns.is_text(source):
         x, y, names, divide_by = common.read_data(options, "test", source)
         return _labelled(Rows(x, None, None, names, divide_by), options, source, "test", y)

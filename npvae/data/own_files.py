@@ -112,7 +112,8 @@ def _text_among_numbers(table: Table, wrong: list[tuple[int, int, str]]) -> str:
     return (
         f"line {table.line(row)}, column {j + 1}{named}: expected a number, got {text!r}"
         + (f"; the same in {len(others)} more: {more}" if more else "")
-        + f"; leave such columns out by ignore={table.columns[j].name!r}, say missing={text!r} if that is what it means, or name the label column"
+        + f"; leave such columns out by ignore={table.columns[j].name!r}, say missing={text!r} if that is what it "
+        "means, or name the label column"
     )
 
 

@@ -83,8 +83,8 @@ class FittedVAE(Estimator):
         random_state=None,
         verbose=False,
     ):
-        """Fill in X (N, ...) where it is NaN: a :class:`npvae.imputation.Imputation` in the data's units and shape, with
-        the best guesses ``mean``, ``draws`` tables drawn, and by row what the method says of itself.
+        """Fill in X (N, ...) where it is NaN: a :class:`npvae.imputation.Imputation` in the data's units and shape,
+        with the best guesses ``mean``, ``draws`` tables drawn, and by row what the method says of itself.
 
         What is observed comes back as it is in the model's dtype; X is not modified. method: "single_pass",
         "pseudo_gibbs", "metropolis", "importance", or "auto" (impute/methods.py). samples: of z a row, for

@@ -36,8 +36,9 @@ DEFAULTS = {
     "epochs": 50,
     "validation_fraction": 0.0,
 }
-#: ... and what they stand for where the likelihood is one of counts. Matrices of counts have more columns than rows, often: a decoder
-#: that is linear up to the likelihood's logarithm learns no row by heart. Chosen on held-out training rows of three: docs/counts.md.
+#: ... and what they stand for where the likelihood is one of counts. Matrices of counts have more columns than rows,
+#: often: a decoder that is linear up to the likelihood's logarithm learns no row by heart. Chosen on held-out training
+#: rows of three: docs/counts.md.
 COUNTS = {"latent_dim": 10, "decoder_hidden": (), "activation": "tanh", "optimizer": "adam", "learning_rate": 3e-3}
 #: Steps of training on counts, and the fewest and most epochs for them.
 STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 1200, 20, 400
@@ -60,27 +61,32 @@ class VAE(TableHooks, FittedVAE):
     decoder_hidden : widths of the decoder's, from z on; None mirrors the encoder, but of counts is (): linear.
     activation : "relu" (also for None, but of counts "tanh"), "tanh", "softplus" or "identity".
     missing : whether NaN in the data is a missing entry; training is then on what is observed.
-    linear_path : linear layers beside the hidden ones, to the posterior's mean and variance and the decoder's mean; None: none.
+    linear_path : linear layers beside the hidden ones, to the posterior's mean and variance and the decoder's mean;
+        None: none.
     likelihood : "bernoulli", "continuous_bernoulli", "squared_error", "gaussian", "gaussian_one_variance",
-        "gaussian_per_feature", "gaussian_decoder", "student_t", "bounded", "categorical", "ordinal", "poisson", "negative_binomial",
-        "multinomial", "dirichlet_multinomial", "table"; ``{"name": ..., argument: value}``; or a Likelihood.
-        "auto": X is a table of columns of any kind, with gaps perhaps, each with the likelihood that suits it; or ``{"name": "auto",
-        "kinds": {...}, "ignore": [...], "missing": [...], "unseen": "missing"}``, as of TableImputer. Columns are scaled inside, and
-        arguments that are None are then chosen by the table: see npvae/estimators/tables/vae/choices.py.
+        "gaussian_per_feature", "gaussian_decoder", "student_t", "bounded", "categorical", "ordinal", "poisson",
+        "negative_binomial", "multinomial", "dirichlet_multinomial", "table"; ``{"name": ..., argument: value}``; or a
+        Likelihood. "auto": X is a table of columns of any kind, with gaps perhaps, each with the likelihood that suits
+        it; or ``{"name": "auto", "kinds": {...}, "ignore": [...], "missing": [...], "unseen": "missing"}``, as of
+        TableImputer. Columns are scaled inside, and arguments that are None are then chosen by the table: see
+        npvae/estimators/tables/vae/choices.py.
     beta, kl_warmup : weight of the KL term, and the epochs over which it rises to it in a line; or ``{"name": "cyclic",
         "period": 10}``; or a Warmup.
-    objective : what training maximises: "elbo" (also for None); ``{"name": "elbo", "free_bits": 0.5}``; ``{"name": "importance_weighted",
-        "samples": 5, "estimator": "dreg"}``; or an Objective.
-    optimizer : "rmsprop" (also for None, but of counts "adam"), "adam", "sgd"; a mapping with arguments; or an Optimizer.
-    learning_rate, schedule : the rate, None: 0.001, of counts 0.003; and how it changes ("constant", "cosine", a mapping, or a Schedule).
+    objective : what training maximises: "elbo" (also for None); ``{"name": "elbo", "free_bits": 0.5}``; ``{"name":
+        "importance_weighted", "samples": 5, "estimator": "dreg"}``; or an Objective.
+    optimizer : "rmsprop" (also for None, but of counts "adam"), "adam", "sgd"; a mapping with arguments; or an
+        Optimizer.
+    learning_rate, schedule : the rate, None: 0.001, of counts 0.003; and how it changes ("constant", "cosine", a
+        mapping, or a Schedule).
     clip_norm : longest gradient allowed; None for any.
-    batch_size, epochs : rows a step, passes over the data; None: 100 and 50, of counts as many as make 1,200 steps, from 20 to 400.
+    batch_size, epochs : rows a step, passes over the data; None: 100 and 50, of counts as many as make 1,200 steps,
+        from 20 to 400.
     validation_fraction : part of the rows held out from training, at the seed's choice; None: none.
     patience, min_delta : early stopping on the validation ELBO; None for none.
     binarize : "none", "static" or "dynamic": draw zeros and ones from grey values, once or every step.
     initial_weights : "glorot", "he" or "fan_in": how weights and biases start (npvae/mathematics/layers/initial.py).
-    output_bias : "data": start the biases of the decoder's outputs where they fit the data's columns; "zero"; "auto": the first for
-        likelihoods of counts, the second for others.
+    output_bias : "data": start the biases of the decoder's outputs where they fit the data's columns; "zero"; "auto":
+        the first for likelihoods of counts, the second for others.
     divide_by : what raw data are divided by first, and outputs multiplied by (255 for 8-bit images).
     backend : "auto", "cupy", "numba", "numpy", a mapping with arguments, or an object of npvae.backend.
     threads : how many to run on, at most; None for what the environment says, or all cores.
@@ -93,9 +99,11 @@ class VAE(TableHooks, FittedVAE):
     theta_ : the parameters, a flat NumPy vector. parameters_ : the same by name, as views.
     model_ : the Model. history_ : a mapping of equally long columns, an entry an epoch.
     seed_, n_features_in_, sample_shape_, divide_by_, binarize_.
-    encoder_view_ : what the encoder sees of counts, their logarithms standardised (npvae/mathematics/encoder_view.py); None: the data themselves.
-    latent_dim_, hidden_ : of the fitted model, given or chosen. Of a table also epochs_, batch_size_, schema_ (its columns), carried_
-        (columns that are not modelled, and why), nearness_ (how near synthetic rows are to rows trained on), table_.
+    encoder_view_ : what the encoder sees of counts, their logarithms standardised (npvae/mathematics/encoder_view.py);
+        None: the data themselves.
+    latent_dim_, hidden_ : of the fitted model, given or chosen. Of a table also epochs_, batch_size_, schema_ (its
+        columns), carried_ (columns that are not modelled, and why), nearness_ (how near synthetic rows are to rows
+        trained on), table_.
     stop_reason_ : why training ended. best_epoch_ : the epoch whose parameters early stopping kept, or None.
 
     Examples

@@ -110,7 +110,10 @@ def cross_entropy_note(vae, x) -> str | None:
         return None
     x = vae.model_.ops.asarray(x)
     if bool(vae.model_.ops.xp.any((x > 0.0) & (x < 1.0))):
-        return "of grey values the bernoulli likelihood gives cross-entropies: what is called ELBO and log p(x) is no log-likelihood"
+        return (
+            "of grey values the bernoulli likelihood gives cross-entropies: what is called ELBO and log p(x) is no "
+            "log-likelihood"
+        )
     return None
 
 

@@ -1,6 +1,7 @@
 """Which training steps can be fused: the one place that decides, and says why others cannot.
 
-With ``numba:products=autotune`` a trial (training/autotune.py) then chooses between fused steps and operations by their time.
+With ``numba:products=autotune`` a trial (training/autotune.py) then chooses between fused steps and operations by their
+time.
 """
 
 from __future__ import annotations

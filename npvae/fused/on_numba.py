@@ -1,7 +1,7 @@
 """Many training steps, or a whole evaluation, in one compiled call: the plan, its memory, and its threads.
 
-The program is npvae/kernels/cpu/training.py; this file lays out a batch's arrays, and calls it from as many threads as were
-asked for. Which models it fits says coverage.py.
+The program is npvae/kernels/cpu/training.py; this file lays out a batch's arrays, and calls it from as many threads as
+were asked for. Which models it fits says coverage.py.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ What is kept: the mean of E[x_h|z] over the steps after those (each the expectat
 the draws), draws at equal distances, and by row: how often a proposal was accepted; the effective sample size and the
 spread between chains, both of the sum of the row's missing features.
 
-    ESS    = T W / (b var(means of stretches of b steps))        T steps, W the variance over them, b = floor(sqrt(T))
-    spread = sqrt(1 + var(means of chains) / W)                  near 1 if all chains tell the same (Gelman and Rubin's R)
+    ESS    = T W / (b var(means of stretches of b steps))     T steps, W the variance over them, b = floor(sqrt(T))
+    spread = sqrt(1 + var(means of chains) / W)               near 1 if all chains tell the same (Gelman and Rubin's R)
 
 Sources: Rezende, Mohamed & Wierstra (2014), appendix F, for pseudo-Gibbs; Mattei & Frellsen (2018), "Leveraging the
 exact likelihood of deep latent variable models", section 4.2; Andrieu, Doucet & Holenstein (2010), "Particle Markov

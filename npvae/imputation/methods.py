@@ -1,7 +1,7 @@
 """The methods by name, for a model of complete rows or of incomplete ones.
 
-    single_pass     E[x|z] at z = mu(x with zeros for what is missing): one pass through the network, as in the study note
-                    and its code; the encoder takes the zeros for data
+    single_pass     E[x|z] at z = mu(x with zeros for what is missing): one pass through the network, as in the study
+                    note and its code; the encoder takes the zeros for data
     pseudo_gibbs    chains.py, every proposal accepted
     metropolis      chains.py, Metropolis-within-Gibbs: exact in the long run, for models of complete rows
     importance      importance.py: exact for many samples; for models of complete rows the encoder proposes from what

@@ -6,9 +6,10 @@ Counts span orders of magnitude: of a rate of 10^6 a network makes nothing, of a
 the counts themselves, so a model's row has both, side by side: (x, seen), of which the decoder's likelihood takes the
 first half and the encoder the second (``Architecture.completed``).
 
-    estimator           which columns are counts                           center, scale
-    VAE                 those of a count likelihood (``Likelihood.counts``)  of those columns: see :meth:`EncoderView.fit`
-    TableImputer        those of the kind counts                            of these columns the same; see npvae/data/tables/kinds/
+    estimator       which columns are counts                             center, scale
+    VAE             those of a count likelihood (``Likelihood.counts``)  of those columns: see :meth:`EncoderView.fit`
+    TableImputer    those of the kind counts                             of these columns the same; see
+                                                                         npvae/data/tables/kinds/
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ class EncoderView:
         Of counts 1 + x is then log-normal: with s^2 what z explains of its logarithm, n what the noise does, and m its
         mean,
 
-            E[1 + x] = exp(m + (s^2 + n) / 2) = e       what z explains: e^2 (exp(s^2) - 1)       the rest: e^2 exp(s^2) (exp(n) - 1)
+            E[1 + x] = exp(m + (s^2 + n) / 2) = e
+            what z explains: e^2 (exp(s^2) - 1)       the rest: e^2 exp(s^2) (exp(n) - 1)
         """
         mean, V, noise = mean * self.scale + self.center, V * self.scale, noise * self.scale**2
         if self.log1p is None or not self.log1p.any():

@@ -1,9 +1,9 @@
 """What is missing: a NaN in the data.
 
-    x = (x_obs, x_mis)            observed_bi = 1 where x_bi is a number, 0 where it is NaN
-    filled                        x, with 0 in the place of what is missing: a number that nothing may depend on
-    encoder's input               (filled, observed), side by side: (B, 2 I); or (completed, observed), see encoder_input
-    -log p(x_obs|z)               the sum over observed features alone
+    x = (x_obs, x_mis)          observed_bi = 1 where x_bi is a number, 0 where it is NaN
+    filled                      x, with 0 in the place of what is missing: a number that nothing may depend on
+    encoder's input             (filled, observed), side by side: (B, 2 I); or (completed, observed), see encoder_input
+    -log p(x_obs|z)             the sum over observed features alone
 
 Given z the features are independent, so that p(x_obs|z) is p(x|z) without the factors of what is missing, and a bound
 on log p(x_obs) is one that is trained on: whoever hides entries at random, without looking at what is hidden, need not

@@ -1,6 +1,6 @@
 """log Gamma and its derivative, over any array module: NumPy has neither.
 
-    log Gamma(x) = log Gamma(x + n) - log(x (x + 1) ... (x + n - 1))           until x + n is large, then Stirling's series
+    log Gamma(x) = log Gamma(x + n) - log(x (x + 1) ... (x + n - 1))     until x + n is large, then Stirling's series
                  ~ (x - 1/2) log x - x + log(2 pi)/2 + 1/(12 x) - 1/(360 x^3) + 1/(1260 x^5) - ...
     psi(x)       = d/dx log Gamma(x),  psi(x) = psi(x + 1) - 1/x
                  ~ log x - 1/(2 x) - 1/(12 x^2) + 1/(120 x^4) - 1/(252 x^6) + ...

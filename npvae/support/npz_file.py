@@ -6,8 +6,10 @@ UTF-8:
     format           "npvae-model", "npvae-latent-classifier", "npvae-imputer" or "npvae-checkpoint"
     format_version   2
     library_version  of the npvae that wrote it
-    arrays           {name: {"dtype": "<f4" or "<f8", "shape": [...], "sha256": of the numbers' bytes}}, for every other member
-    ...              what the kind of file declares: see model_file.py, imputer_file.py, latent_classifier.py, checkpoint.py
+    arrays           {name: {"dtype": "<f4" or "<f8", "shape": [...], "sha256": of the numbers' bytes}}, for every other
+                     member
+    ...              what the kind of file declares: see model_file.py, imputer_file.py, latent_classifier.py,
+                     checkpoint.py
 
 The other members are ``NAME.npy``, in C order. So NumPy alone can read a file, and any program that knows SHA-256 and
 how a zip is laid out can write one. On reading, the header comes first, within bounds; then every array that it names,
@@ -107,7 +109,8 @@ def seal_of(path) -> str:
         stated = _ARRAYS.read("arrays", _header(members, None).get("arrays"))
     numbers = sum(math.prod(entry["shape"]) * int(entry["dtype"][2:]) for entry in stated.values())
     arrays = f"{len(stated)} array{'s' if len(stated) != 1 else ''} of {numbers:,} bytes"
-    return f"format version {FORMAT_VERSION}, {size:,} bytes; the header's fields, {arrays} and {'its' if len(stated) == 1 else 'their'} SHA-256"
+    whose = "its" if len(stated) == 1 else "their"
+    return f"format version {FORMAT_VERSION}, {size:,} bytes; the header's fields, {arrays} and {whose} SHA-256"
 
 
 def within(name: str, arrays: dict) -> dict:

@@ -1,9 +1,12 @@
 """Mutation testing: how many one-line faults in npvae/ and kernels/ the tests notice.
 
-    python tests/tools/mutants.py collect --state S             record which tests execute which lines (once; again after changes)
-    python tests/tools/mutants.py run --state S --seed 7        draw 300 mutants and run the tests of each; started again, it goes on
-    python tests/tools/mutants.py whole --state S --seed 7      the survivors, once more, against every other test, but equivalents
-    python tests/tools/mutants.py report --state S --seed 7     tables by kind and folder, and the survivors
+    python tests/tools/mutants.py collect --state S           record which tests execute which lines (once; again after
+                                                              changes)
+    python tests/tools/mutants.py run --state S --seed 7      draw 300 mutants and run the tests of each; started again,
+                                                              it goes on
+    python tests/tools/mutants.py whole --state S --seed 7    the survivors, once more, against every other test, but
+                                                              equivalents
+    python tests/tools/mutants.py report --state S --seed 7   tables by kind and folder, and the survivors
 
 Everything happens in copies of the tree, in the folder S: it must be outside the repository, or ignored by git.
 ``--equivalents`` names a .json of ``{mutant: reason}``: those that change nothing that anybody could see.

@@ -143,7 +143,8 @@ def _why_no_categories(counts: Counter, option: str) -> str | None:
     dates = [len(text) <= 40 and bool(_DATE.fullmatch(text)) for text in list(counts)[:SOME_DATES]]
     if sum(dates) > len(dates) / 2:
         return f"dates in another form than 2024-01-31, such as {example}"
-    return f"names or free text: {f'all {number} differ' if number == total else f'{number} different ones in {total} cells'}, such as {example}"
+    count = f"all {number} differ" if number == total else f"{number} different ones in {total} cells"
+    return f"names or free text: {count}, such as {example}"
 
 
 def _is_number(cell) -> bool:

@@ -242,7 +242,10 @@ def _check_columns(names, columns, name: str) -> None:
 
 def _nothing(name: str, rows: int, columns: int) -> str:
     what = "0 feature(s)" if not columns else "0 sample(s)"
-    return f"Found array with {what} (shape=({rows}, {columns})) while a minimum of 1 is required: {name} must have rows and columns"
+    return (
+        f"Found array with {what} (shape=({rows}, {columns})) while a minimum of 1 is required: {name} must have rows "
+        "and columns"
+    )
 
 
 def column_name(entry) -> str:

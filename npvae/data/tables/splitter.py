@@ -1,8 +1,10 @@
 """Text to cells: where each begins and ends in the text, so that what is kept is copied and never written anew.
 
-    text         bytes in UTF-8, where separators, quotes and line ends are single bytes that are part of no other character
+    text         bytes in UTF-8, where separators, quotes and line ends are single bytes that are part of no other
+                 character
     separator    a byte; " " stands for runs of blanks and tabulators
-    quotes       a cell that begins with " ends at the next " that is not doubled: separators and line ends in it are text
+    quotes       a cell that begins with " ends at the next " that is not doubled: separators and line ends in it are
+                 text
     line ends    \\n, \\r\\n and \\r
 
 A cell's span is its content, without its quotes and the blanks around it.

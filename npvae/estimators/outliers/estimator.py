@@ -44,20 +44,23 @@ class OutlierVAE(Estimator):
 
     Parameters
     ----------
-    contamination : the share of outliers, above 0 and at most 0.5: it sets ``offset_``, and has no part in training or scores.
+    contamination : the share of outliers, above 0 and at most 0.5: it sets ``offset_``, and has no part in training or
+        scores.
     kinds, ignore, missing, unseen : as of TableImputer; kinds: of columns that shall be modelled by another kind.
     support_fraction : the share of rows to train on; 1 for all, where they are known to hold no outliers.
     latent_dim, hidden : of the network: tanh, with linear paths beside the hidden layers.
     samples : of z for each row, in scores.
-    learning_rate, batch_size, epochs, validation_fraction : of training on the importance-weighted bound, K = 5, by Adam. epochs, at
-        most; None: as many as make 300 steps, at most 200. validation_fraction: of the support, to stop early by.
+    learning_rate, batch_size, epochs, validation_fraction : of training on the importance-weighted bound, K = 5, by
+        Adam. epochs, at most; None: as many as make 300 steps, at most 200. validation_fraction: of the support, to
+        stop early by.
     backend, threads, random_state, verbose : as for VAE.
 
     Attributes
     ----------
     offset_ : log p(x) below which a row is an outlier. typical_ : (C + 1,), see :class:`OutlierScores`.
     support_ : after fit, which rows were trained on or held out, (N,), booleans.
-    schema_ ; carried_ : of columns that are not modelled, the reason; n_features_in_, feature_names_in_, model_, theta_, history_, seed_.
+    schema_ ; carried_ : of columns that are not modelled, the reason; n_features_in_, feature_names_in_, model_,
+        theta_, history_, seed_.
 
     Examples
     --------

@@ -1,4 +1,6 @@
-"""From a table to a run that trains on its support: the hooks that :func:`npvae.estimators.preparation.prepare` calls."""
+"""From a table to a run that trains on its support: the hooks that :func:`npvae.estimators.preparation.prepare`
+calls.
+"""
 
 from __future__ import annotations
 

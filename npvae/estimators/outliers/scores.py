@@ -17,10 +17,12 @@ class OutlierScores:
         score = -log p(x) = sum of ``contributions`` over columns and latent space                        (N,)
 
     columns : the C names, and "latent" as the last.
-    contributions : (N, C + 1): E_p(z|x)[-log p(x_c | z)] of column c, 0 where it is missing; KL(p(z|x) || p(z)) as the last.
-    typical : (C + 1,): the medians of ordinary rows' contributions, of which none is 0: that of a column of numbers depends on its units,
-        that of names on how many there are.
-    standard_error : (N,), of the score, from the samples of z; effective_sample_size : (N,). See evaluate/contributions.py.
+    contributions : (N, C + 1): E_p(z|x)[-log p(x_c | z)] of column c, 0 where it is missing; KL(p(z|x) || p(z)) as the
+        last.
+    typical : (C + 1,): the medians of ordinary rows' contributions, of which none is 0: that of a column of numbers
+        depends on its units, that of names on how many there are.
+    standard_error : (N,), of the score, from the samples of z; effective_sample_size : (N,). See
+        evaluate/contributions.py.
     """
 
     score: np.ndarray

@@ -1,7 +1,7 @@
 """The half of a table's rows that are the least like outliers, by concentration.
 
     S_0 = all rows
-    S_t = the h rows of the largest log p(x), by the linear model that fits S_(t-1)                h = n support_fraction
+    S_t = the h rows of the largest log p(x), by the linear model that fits S_(t-1)        h = n support_fraction
 
 What is fitted to all rows has been drawn towards the outliers among them, and finds them less unusual than they are; of
 a group of them, as usual as everything else. The linear model is the one that training starts from (impute/start.py):

@@ -34,8 +34,9 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
 
     A class y and a latent vector z make x. Training maximises, in nats a row,
 
-        L(x, y) = E_q(z|x,y)[log p(x|y, z)] + log p(y) - KL(q(z|x, y) || p(z))     of a labelled row, plus alpha N/N_l log q(y|x)
-        U(x) = sum_y q(y|x) (L(x, y) - log q(y|x))                                 of an unlabelled one
+        L(x, y) = E_q(z|x,y)[log p(x|y, z)] + log p(y) - KL(q(z|x, y) || p(z))   of a labelled row,
+                  plus alpha N/N_l log q(y|x)
+        U(x) = sum_y q(y|x) (L(x, y) - log q(y|x))                               of an unlabelled one
 
     with a classifier q(y|x), N rows and N_l labelled ones. See npvae/mathematics/objectives/semi_supervised.py.
 
@@ -46,32 +47,33 @@ class SemiSupervisedVAE(FittedSemiSupervisedVAE):
 
     Parameters
     ----------
-    features : None: x are the data (M2). A VAE: x are its latent features, a fresh sample of q(z1|x) at every step, and their
-        mean where they are looked at (M1+M2). A fitted one is used as it is; of another a copy is fitted, on all rows of X. Scikit-learn's
-        ``clone``, and so cross-validation, makes an unfitted one of it, unless it is in a ``FrozenEstimator``.
+    features : None: x are the data (M2). A VAE: x are its latent features, a fresh sample of q(z1|x) at every step, and
+        their mean where they are looked at (M1+M2). A fitted one is used as it is; of another a copy is fitted, on all
+        rows of X. Scikit-learn's ``clone``, and so cross-validation, makes an unfitted one of it, unless it is in a
+        ``FrozenEstimator``.
     latent_dim, hidden, decoder_hidden, activation : of the encoder q(z|x, y) and the decoder, as in :class:`npvae.VAE`.
     classifier_hidden : widths of the classifier q(y|x); None for those of the encoder.
-    likelihood : as in VAE; None for "bernoulli" on data, "gaussian_decoder" on features and on standardised data, and of tables one a column;
-        "auto": X is a table, whatever it holds.
-    kinds, ignore, missing, unseen : of tables, as in :class:`npvae.TableImputer`: kinds of columns; columns that are not to be looked at, as
-        those never are that cannot be modelled, which a CarriedColumnsWarning names; values that are missing, beside None and NaN;
-        "error" or "missing" for categories that the fitted table had not.
+    likelihood : as in VAE; None for "bernoulli" on data, "gaussian_decoder" on features and on standardised data, and
+        of tables one a column; "auto": X is a table, whatever it holds.
+    kinds, ignore, missing, unseen : of tables, as in :class:`npvae.TableImputer`: kinds of columns; columns that are
+        not to be looked at, as those never are that cannot be modelled, which a CarriedColumnsWarning names; values
+        that are missing, beside None and NaN; "error" or "missing" for categories that the fitted table had not.
     alpha : weight of the classifier's term; the authors take 0.1, with which few rows of one's own are soon outvoted.
-    classes : the classes, in the order that ``classes_`` is to have, every one with a labelled row; None for those that occur in y,
-        sorted, as scikit-learn's scorers expect.
+    classes : the classes, in the order that ``classes_`` is to have, every one with a labelled row; None for those that
+        occur in y, sorted, as scikit-learn's scorers expect.
     class_prior : p(y): None for all alike, "labels" for their shares among the labels, or C numbers of sum 1.
-    standardize : subtract every column's mean and divide by its deviation first, those of the rows that are trained on; what is
-        generated is put back.
-    beta, kl_warmup, optimizer, learning_rate, schedule, clip_norm, batch_size, epochs, validation_fraction, patience, min_delta,
-    binarize, initial_weights, output_bias, divide_by, backend, threads, dtype, random_state, verbose : as in VAE. With
-        ``features``, ``divide_by``, ``binarize`` and ``standardize`` are of no use here: its VAE sees the data. A VAE of features
-        with the same number as ``random_state`` is trained with a seed derived from it.
+    standardize : subtract every column's mean and divide by its deviation first, those of the rows that are trained on;
+        what is generated is put back.
+    beta, kl_warmup, optimizer, learning_rate, schedule, clip_norm, batch_size, epochs, validation_fraction, patience,
+    min_delta, binarize, initial_weights, output_bias, divide_by, backend, threads, dtype, random_state, verbose : as in
+        VAE. With ``features``, ``divide_by``, ``binarize`` and ``standardize`` are of no use here: its VAE sees the
+        data. A VAE of features with the same number as ``random_state`` is trained with a seed derived from it.
 
     Attributes
     ----------
     classes_ : (C,), in the order of the columns of ``predict_proba``. features_ : the fitted VAE of M1+M2, else None.
-    center_, scale_ : means and deviations of the columns, if they are standardised, else None. table_ : of tables the schema, and what
-        completes rows, else None (npvae/estimators/tables/rows.py).
+    center_, scale_ : means and deviations of the columns, if they are standardised, else None. table_ : of tables the
+        schema, and what completes rows, else None (npvae/estimators/tables/rows.py).
     used_dimensions_ : those of its latent dimensions that are features. class_prior_ : p(y), (C,).
     theta_, parameters_, model_, history_, seed_, n_features_in_, sample_shape_, stop_reason_, best_epoch_ : as in VAE.
 

@@ -30,16 +30,20 @@ class LatentClassifier(Classifier):
 
     Parameters
     ----------
-    features : a :class:`npvae.VAE`; a fitted one is used as it is, of another a copy is fitted to all rows. None: ``VAE(latent_dim=50,
-        hidden=(500, 500), activation="softplus")``, of a table ``VAE(likelihood="auto")``, which takes text and gaps.
-    samples : of q(z|x) that are taken of each labelled row to learn from, so that the classifier sees how sure the features are; 0: the
-        mean alone.
-    classes : the classes, every one with a labelled row, also where they would mean no label, as -1 or "NA"; None for those that occur.
-    classifier : anything with scikit-learn's ``fit`` and ``predict``, of which a copy is fitted; None: a :class:`SoftmaxRegression`.
+    features : a :class:`npvae.VAE`; a fitted one is used as it is, of another a copy is fitted to all rows. None:
+        ``VAE(latent_dim=50, hidden=(500, 500), activation="softplus")``, of a table ``VAE(likelihood="auto")``, which
+        takes text and gaps.
+    samples : of q(z|x) that are taken of each labelled row to learn from, so that the classifier sees how sure the
+        features are; 0: the mean alone.
+    classes : the classes, every one with a labelled row, also where they would mean no label, as -1 or "NA"; None for
+        those that occur.
+    classifier : anything with scikit-learn's ``fit`` and ``predict``, of which a copy is fitted; None: a
+        :class:`SoftmaxRegression`.
 
     Attributes
     ----------
-    features_, classifier_ : the fitted ones. used_dimensions_ : the latent dimensions that are features. classes_ : (C,).
+    features_, classifier_ : the fitted ones. used_dimensions_ : the latent dimensions that are features. classes_ :
+        (C,).
     n_features_in_, sample_shape_, feature_names_in_ : as the VAE has them.
     """
 

@@ -23,7 +23,8 @@ members lie better and are wider: normal scores z = Phi^-1(score) of cells are n
 members. Cells that two members hold out say how much, and as the variance of a mean of h members has the part 1 / h
 that they do not share,
 
-    z of J members = z of h members * (1 - 2 b (1 - 1 / J)) / (1 - 2 b (1 - 1 / h))          1 - b = rms(z of two) / rms(z of one)
+    z of J members = z of h members * (1 - 2 b (1 - 1 / J)) / (1 - 2 b (1 - 1 / h))
+    1 - b          = rms(z of two) / rms(z of one)
 
 b is shrunk to 0 as if WEIGHT further cells had found no difference. It is of all columns of more than FEW_VALUES
 values, and for them.

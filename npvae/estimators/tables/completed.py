@@ -34,7 +34,7 @@ class TableImputation:
     def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper ends, (N, C) floats, of a cell's interval of that probability, from M draws in order:
 
-            k = floor((M + 1) p), at least 1        the k-th from below to the k-th from above,  p of each side for itself
+            k = floor((M + 1) p), at least 1     the k-th from below to the k-th from above,  p of each side for itself
 
         p is where (1 - level) / 2 of the cells that were held out in training were beyond (calibration.py), so that so
         large a part of the column's cells lie inside; where fewer draws than that needs are there, the outermost.

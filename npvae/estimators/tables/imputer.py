@@ -58,35 +58,39 @@ class TableImputer(SklearnProtocol):
 
     Parameters
     ----------
-    kinds : a mapping of columns' names (or numbers, as text) to "continuous", "positive", "counts", "bounded", "shaped", "ordinal", "binary"
-        or "categorical", or to ``{"kind": ..., "likelihood": ...}``; by evidence for the others (kinds/). ``schema_.columns`` say why.
-    ignore : names of columns that are not modelled but carried as they are, one or a list. Empty and constant columns, identifiers,
-        names and free text always are, unless ``kinds`` names them (carried.py); a CarriedColumnsWarning says which, and why.
+    kinds : a mapping of columns' names (or numbers, as text) to "continuous", "positive", "counts", "bounded",
+        "shaped", "ordinal", "binary" or "categorical", or to ``{"kind": ..., "likelihood": ...}``; by evidence for the
+        others (kinds/). ``schema_.columns`` say why.
+    ignore : names of columns that are not modelled but carried as they are, one or a list. Empty and constant columns,
+        identifiers, names and free text always are, unless ``kinds`` names them (carried.py); a CarriedColumnsWarning
+        says which, and why.
     missing : values that are missing, too, one or a list: ``("NA", "?", -999)``.
-    unseen : "error", or "missing": what to do in ``transform`` with categories that the fitted table had not: refuse them by name, or
-        leave them as they are and do without them.
+    unseen : "error", or "missing": what to do in ``transform`` with categories that the fitted table had not: refuse
+        them by name, or leave them as they are and do without them.
     continuous_likelihood : of continuous, positive and shaped columns: "gaussian_decoder", "student_t", ...
     latent_dim, hidden : of every member; None: as many latent dimensions as the table has numbers, at most 10.
     members : models that are trained, each with other cells held out, and averaged.
-    samples : K of the bound. learning_rate, batch_size, epochs : of training, at most so many epochs; None: 400, of a long
-        table as many as make 40,000 steps, at least 10.
+    samples : K of the bound. learning_rate, batch_size, epochs : of training, at most so many epochs; None: 400, of a
+        long table as many as make 40,000 steps, at least 10.
     held_out : share of the observed cells that are hidden to know when to stop.
-    every, patience : epochs between two looks at them, None: a fortieth of all; and looks without a better one before training
-        ends.
+    every, patience : epochs between two looks at them, None: a fortieth of all; and looks without a better one before
+        training ends.
     imputation_samples : of z for each row and member, when cells are filled in, at most.
     time : seconds that ``fit_transform`` may take in all, or None. A first answer is that of a normal distribution,
-        fitted by as many steps as there is time for: without any, means and frequencies. Then members are trained as long as there is
-        time, and the best so far is the answer. What fits into the
-        time depends on the machine and on what else it does: such a run is not repeatable bit by bit.
+        fitted by as many steps as there is time for: without any, means and frequencies. Then members are trained as
+        long as there is time, and the best so far is the answer. What fits into the time depends on the machine and on
+        what else it does: such a run is not repeatable bit by bit.
     backend, threads, random_state, verbose : as for VAE.
 
     Attributes
     ----------
     schema_, members_, seed_, n_features_in_; feature_names_in_, if the table's columns have names.
-    calibration_ : by column, to which levels of draws those of intervals become (calibration.py); None after Ctrl-C: to the same.
+    calibration_ : by column, to which levels of draws those of intervals become (calibration.py); None after Ctrl-C: to
+        the same.
     carried_ : of the columns that are not modelled, the reason, by name.
     interrupted_ : after fit, whether Ctrl-C ended it; there are then fewer members, or a shorter training of the last.
-    out_of_time_ : whether ``time`` ended training: with more of it the answer may be better, and in another run it may be another.
+    out_of_time_ : whether ``time`` ended training: with more of it the answer may be better, and in another run it may
+        be another.
 
     Examples
     --------

@@ -1,9 +1,9 @@
 """One model of a table, trained on what is observed but for some cells, by which it is known when to stop.
 
-1. A tenth of the observed cells are hidden (of a thousand rows, where there are more): they decide when to stop, and nobody
-   looks at what was missing to begin with.
-2. A normal distribution, of wide tables factor analysis (linear.py), is fitted to the rest by EM; it completes the rows for the
-   encoder and gives the network its start.
+1. A tenth of the observed cells are hidden (of a thousand rows, where there are more): they decide when to stop, and
+   nobody looks at what was missing to begin with.
+2. A normal distribution, of wide tables factor analysis (linear.py), is fitted to the rest by EM; it completes the rows
+   for the encoder and gives the network its start.
 3. The network is trained on the importance-weighted bound of the rest.
 4. Every so many epochs the hidden cells are filled in; the best parameters are kept, and training ends when none were
    better for long, or where a number is not finite.

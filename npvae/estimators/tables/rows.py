@@ -2,7 +2,7 @@
 
     a frame, columns, records, ... --Schema--> x (N, D), NaN where a cell is missing --beside--> (x, seen), (N, 2 D)
 
-    seen = clip(E[v | v_o], -20, 20),  v = (x - center) / scale            what the encoder sees, by a normal distribution of v
+    seen = clip(E[v | v_o], -20, 20),  v = (x - center) / scale     what the encoder sees, by a normal distribution of v
 
 The likelihood is of x alone, and of what is observed (``Architecture(missing=True, completed=True)``).
 """

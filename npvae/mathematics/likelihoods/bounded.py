@@ -18,7 +18,7 @@ At low the terms of b and q are 0, at high those of a and q. m, c, x (B, I); nll
 for all columns or (I,), no end an infinite one.
 
     E[x|z]  = low + step sum_j sigmoid((m - low - (j - 1/2) step) / s),  j = 1, ..., (high - low) / step
-            ~ low + s [softplus((m - low) / s) - softplus((m - high) / s)]                for a step that is small beside s
+            ~ low + s [softplus((m - low) / s) - softplus((m - high) / s)]     for a step that is small beside s
 
 Source: of the form, Salimans et al. (2017), "PixelCNN++", section 2.1.
 """

@@ -72,7 +72,7 @@ def _by_rejection(mean, log_mean, stream):
 def draw_gamma(shape, stream) -> np.ndarray:
     """log G for G ~ Gamma(shape, scale 1), of the shape's array shape, float64: exactly, by rejection.
 
-        d = k - 1/3,  v = (1 + n / sqrt(9 d))^3,  G = d v   if v > 0 and log u < n^2/2 + d - d v + d log v,   n ~ N(0, 1)
+        d = k - 1/3,  v = (1 + n / sqrt(9 d))^3,  G = d v  if v > 0 and log u < n^2/2 + d - d v + d log v,  n ~ N(0, 1)
 
     with k = shape, or shape + 1 below 1: there Gamma(shape + 1) u^(1/shape) has the distribution, and its logarithm no
     underflow.

@@ -1,7 +1,8 @@
 """Dirichlet-multinomial likelihood: rows of counts that come in bursts, which features they belong to and how many
 there are.
 
-    p(x|z)  = p(n) n! Gamma(A) / Gamma(n + A) prod_i Gamma(x_i + a_i) / (Gamma(a_i) x_i!)        a = exp(l),  A = sum_i a_i,  n = sum_i x_i
+    p(x|z)  = p(n) n! Gamma(A) / Gamma(n + A) prod_i Gamma(x_i + a_i) / (Gamma(a_i) x_i!)
+                    a = exp(l),  A = sum_i a_i,  n = sum_i x_i
     p(n)    = the negative binomial distribution of mean M = exp(u) and size R = exp(v), the same for all z
 
 This is a multinomial distribution whose shares have a Dirichlet distribution of concentrations a. What a row has one
@@ -13,7 +14,8 @@ is a negative binomial count of size A, whatever the odds are. With NB(x; m, r) 
 odds n / A
 
     nll     = NB(n; M, R) + sum_i NB(x_i; a_i n / A, a_i) - NB(n; n, A)             where n is 0, odds of 1 / A
-    dl_i    = dnll * (g_i - h a_i / A)              g_i, h: the slopes of NB(x_i; ..) by log a_i, NB(n; ..) by log A, at fixed odds
+    dl_i    = dnll * (g_i - h a_i / A)
+                    g_i, h: the slopes of NB(x_i; ..) by log a_i, NB(n; ..) by log A, at fixed odds
     du, dv: negative_binomial.py
 
 since the derivative by the odds is 0. l, x, dl (B, I); nll, dnll (B,). No term is a small difference of large

@@ -1,6 +1,7 @@
 """Negative binomial likelihood: counts that vary more than a Poisson distribution's, from the logarithm of the mean.
 
-    p(x|z)  = prod_i Gamma(x_i + r_i) / (Gamma(r_i) x_i!) (1 - w_i)^r_i w_i^x_i         m = exp(l), r = exp(k), w = m / (m + r)
+    p(x|z)  = prod_i Gamma(x_i + r_i) / (Gamma(r_i) x_i!) (1 - w_i)^r_i w_i^x_i
+                    m = exp(l), r = exp(k), w = m / (m + r)
 
 This is a Poisson distribution whose rate has a gamma distribution of mean m and shape r. Its mean is m, its variance m
 + m^2 / r: the smaller the size r the wider, and as r grows it goes to a Poisson distribution. k is a parameter of its
@@ -10,7 +11,8 @@ own for every feature.
                     + delta(x_i) + delta(r_i) - delta(x_i + r_i)                        D: counts.py, delta: special.py
             = r log(1 + m / r)  where x = 0
     dl_i    = dnll * r (m - x) / (m + r)
-    dk_i    = sum_b dnll_b * [ r (e - log(1 + e)) - x / (x + r) / 2 + r (delta'(r) - delta'(x + r)) ],      e = (x - m) / (m + r)
+    dk_i    = sum_b dnll_b * [ r (e - log(1 + e)) - x / (x + r) / 2 + r (delta'(r) - delta'(x + r)) ]
+                    e = (x - m) / (m + r)
 
 l, x, dl (B, I); k, dk (I,); nll, dnll (B,). No term is a small difference of large ones, if D where
 m is far above r is taken as

@@ -6,7 +6,7 @@
     nll     = sum over variables of softplus(t_v - l) + softplus(l - t_(v+1)) - log(1 - exp(t_v - t_(v+1)))
     dl      = dnll * (sigmoid(l - t_(v+1)) - sigmoid(t_v - l))
     dt_v    = dnll * (sigmoid(t_v - l) + 1 / (exp(t_(v+1) - t_v) - 1))
-    dt_v+1  = dnll * (-sigmoid(l - t_(v+1)) - 1 / (exp(t_(v+1) - t_v) - 1))                   terms with t_0 and t_K are 0
+    dt_v+1  = dnll * (-sigmoid(l - t_(v+1)) - 1 / (exp(t_(v+1) - t_v) - 1))         terms with t_0 and t_K are 0
 
 A variable of K levels 0, ..., K-1 has K-1 columns, x_k = 1 where v >= k and 0 elsewhere. So means are probabilities,
 and so are averages of them over z: P(v >= k), whose differences are the probabilities of the levels. The decoder has
@@ -87,7 +87,7 @@ class Ordinal(InBlocks):
         """Thresholds t and a path b, l = z b, with the columns' means p and covariances with z. With s^2 = b b^T and z
         ~ N(0, I)
 
-            E[sigmoid(z b - t)] ~ sigmoid(-t / c) = p,  c^2 = 1 + pi s^2 / 8        E[z sigmoid(z b - t)] ~ p (1 - p) b / c
+            E[sigmoid(z b - t)] ~ sigmoid(-t / c) = p,  c^2 = 1 + pi s^2 / 8     E[z sigmoid(z b - t)] ~ p (1 - p) b / c
 
         b / c is the slope that fits all columns of a variable best by least squares.
 

@@ -5,8 +5,8 @@ them.
     continuous    always
     positive      all numbers are above 0
     counts        whole numbers from 0 whose variance is not below the mean: under-dispersed ones count nothing
-    bounded       SHARE_OF_END of the cells are at the smallest or the largest number, or it is a scale from 0 to 1 or to 100; and
-                  not much more would be
+    bounded       SHARE_OF_END of the cells are at the smallest or the largest number, or it is a scale from 0 to 1 or
+                  to 100; and not much more would be
     ordinal       at most MOST_LEVELS different numbers, each in FEWEST_OF_LEVEL cells on average
     categorical   at most MOST_CODES of them
     shaped        more than MOST_CODES different numbers in FEWEST_SHAPED cells and more

@@ -1,8 +1,8 @@
 """Numbers above 0, skewed: x = (log v - mean) / deviation; Gaussian, so that v is log-normal. Mean and deviation are of
 the logarithms.
 
-    v = exp(mean + deviation x)                                       up to the largest number that was there, of x = top
-    v = exp(mean + deviation top) (1 + deviation (x - top))           beyond: the tangent
+    v = exp(mean + deviation x)                                  up to the largest number that was there, of x = top
+    v = exp(mean + deviation top) (1 + deviation (x - top))      beyond: the tangent
 
 A log-normal distribution's largest numbers, and with them its expected value, hang on a tail that nobody has seen.
 """

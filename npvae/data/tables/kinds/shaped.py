@@ -2,7 +2,8 @@
 v has an end.
 
     x = Phi^-1(F(v))         F: the column's own distribution function, straight between at most KNOTS quantiles
-    v = F^-1(Phi(x))         beyond the largest and the smallest number straight on, at the slope there; never below 0 where none is
+    v = F^-1(Phi(x))         beyond the largest and the smallest number straight on, at the slope there; never below 0
+                             where none is
 
 A value that more than SHARE_OF_ATOM of the cells have keeps its share: it is the answer for a whole interval of x, in
 the middle of which it is put; the interval of the smallest or largest value, if it is an end (0 where nothing was

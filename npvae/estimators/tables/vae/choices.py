@@ -1,10 +1,10 @@
 """The model and the training that suit a table of so many rows and columns. Arguments that the user gave win.
 
-latent_dim            of three sizes the largest whose bound on rows held out is, after a short training, not worse than that of the
-                      best by more than the standard error of the difference
+latent_dim            of three sizes the largest whose bound on rows held out is, after a short training, not worse than
+                      that of the best by more than the standard error of the difference
 hidden, activation    two layers of 128, tanh, beside linear paths that start at the normal distribution that fits
-objective             the ELBO, whose encoder is nearer to the posterior than the importance-weighted bound's: synthetic rows are
-                      drawn from posteriors (latents.py)
+objective             the ELBO, whose encoder is nearer to the posterior than the importance-weighted bound's: synthetic
+                      rows are drawn from posteriors (latents.py)
 batch_size            64 rows; more for long tables, up to 512
 epochs                at most 300, and of a long table as many as make 30,000 steps, at least 10
 validation_fraction   a tenth, at most 2,000 rows; none of a table of fewer than 20 rows

@@ -9,10 +9,11 @@ Columns that are sums, differences or tables of others (prices with their discou
 the last digit; columns outside the block stay as they are drawn. It is to several columns what quantiles are to one
 (marginals.py): the entropic optimal transport of the model's draws to the recorded combinations.
 
-    blocks      greedily: the two columns whose dependence is the surest, then the column of the surest dependence on those in the block, as
-                long as the estimated probability of combinations that were not recorded, N_1 / N (Good and Turing; N_1 of N rows have a
-                combination that no other has), is at most MISSING. How sure: by how many of its deviations, sqrt(f / 2) / N with f
-                degrees of freedom, the mutual information is above that of permuted rows; at least LEAST
+    blocks      greedily: the two columns whose dependence is the surest, then the column of the surest dependence on
+                those in the block, as long as the estimated probability of combinations that were not recorded, N_1 / N
+                (Good and Turing; N_1 of N rows have a combination that no other has), is at most MISSING. How sure: by
+                how many of its deviations, sqrt(f / 2) / N with f degrees of freedom, the mutual information is above
+                that of permuted rows; at least LEAST
     weights     by Sinkhorn's iterations, of one side: the other one is the draws
 
 A row whose columns are exchanged can be nearer to a row trained on than a new one would be: a combination is recorded

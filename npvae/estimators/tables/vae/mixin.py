@@ -32,8 +32,8 @@ ROWS_CHECKED, FEWEST_HELD_OUT = 2000, 20
 class TableHooks(FittedVAE):
     """Comes before an estimator among the bases of a class.
 
-    Attributes, of a fitted model: ``table_``, a :class:`npvae.estimators.tables.vae.table.FittedTable`, None of a model of arrays;
-    ``schema_``, ``carried_``, ``nearness_``.
+    Attributes, of a fitted model: ``table_``, a :class:`npvae.estimators.tables.vae.table.FittedTable`, None of a model
+    of arrays; ``schema_``, ``carried_``, ``nearness_``.
     """
 
     _header_options = {
@@ -208,8 +208,9 @@ class TableHooks(FittedVAE):
         random_state=None,
         verbose=False,
     ):
-        """As of a model of arrays, see :meth:`npvae.estimators.fitted.FittedVAE.impute`. Of a table the gaps are filled in as
-        :class:`npvae.TableImputer` does, by this one model: a :class:`npvae.estimators.tables.TableImputation`."""
+        """As of a model of arrays, see :meth:`npvae.estimators.fitted.FittedVAE.impute`. Of a table the gaps are filled
+        in as :class:`npvae.TableImputer` does, by this one model: a
+        :class:`npvae.estimators.tables.TableImputation`."""
         if self._of_arrays():
             return super().impute(
                 X,

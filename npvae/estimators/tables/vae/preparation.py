@@ -1,4 +1,6 @@
-"""From a table to a run that can start: the hooks that :func:`npvae.estimators.preparation.prepare` calls, for a table."""
+"""From a table to a run that can start: the hooks that :func:`npvae.estimators.preparation.prepare` calls, for a
+table.
+"""
 
 from __future__ import annotations
 
