@@ -259,7 +259,7 @@ class Estimator(SklearnProtocol):
 
     # files
 
-    def save(self, path) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to one .npz file, without pickle. OSError: it cannot be written."""
         model_file.save(self, path)
 
@@ -271,7 +271,7 @@ class Estimator(SklearnProtocol):
         """
         return model_file.load(cls, path, backend, threads)
 
-    def set_params(self, **parameters):
+    def set_params(self: E, **parameters: Any) -> E:
         """Change constructor arguments; ``backend`` and ``threads`` also of the fitted model. InputError on a name
         there is not.
         """

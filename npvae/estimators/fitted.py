@@ -23,7 +23,7 @@ class FittedVAE(Estimator):
     """The methods of a :class:`npvae.VAE` that need it fitted; ``fit`` and ``load`` set the attributes that end in an
     underscore."""
 
-    def encode(self, X):
+    def encode(self, X: ArrayLike | Mapping[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """``(mu, logvar)`` of q(z|x), each (N, Z), of the model's dtype.
 
         NotFittedError, and the errors of ``fit`` about data; the same for every method that takes X.
@@ -37,7 +37,7 @@ class FittedVAE(Estimator):
         """The posterior means, (N, Z): the same every call."""
         return self.encode(X)[0]
 
-    def inverse_transform(self, Z):
+    def inverse_transform(self, Z: ArrayLike) -> Any:
         """E[x|z] for Z (N, latent_dim), in the data's units and shape."""
         self._check_fitted()
         z = inputs.as_rows(Z, str(self.theta_.dtype), name="Z", n_features=self.model_.architecture.latent_dim).values
@@ -45,7 +45,7 @@ class FittedVAE(Estimator):
         parts = [ops.to_numpy(self.model_.expected(views, ops.asarray(z[part]))) for part in batches(len(z), 1000)]
         return self._output(np.concatenate(parts))
 
-    def reconstruct(self, X, *, sample=False, random_state=None):
+    def reconstruct(self, X: ArrayLike | Mapping[str, Any], *, sample: bool = False, random_state: Any = None) -> Any:
         """E[x|z] at z = mu(x), in the data's units and shape; with ``sample=True`` at z drawn from q(z|x)."""
         mu, logvar = self.encode(X)
         if not sample:
@@ -71,18 +71,18 @@ class FittedVAE(Estimator):
 
     def impute(
         self,
-        X,
-        draws=0,
+        X: ArrayLike | Mapping[str, Any],
+        draws: int = 0,
         *,
-        method="auto",
-        samples=1000,
-        steps=200,
-        warm_up=50,
-        chains=1,
-        proposals=10,
-        random_state=None,
-        verbose=False,
-    ):
+        method: str = "auto",
+        samples: int = 1000,
+        steps: int = 200,
+        warm_up: int = 50,
+        chains: int = 1,
+        proposals: int = 10,
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> Any:
         """Fill in X (N, ...) where it is NaN: a :class:`npvae.imputation.Imputation` in the data's units and shape,
         with the best guesses ``mean``, ``draws`` tables drawn, and by row what the method says of itself.
 
@@ -116,7 +116,7 @@ class FittedVAE(Estimator):
         drawn = None if found.draws is None else np.stack([in_place(draw) for draw in found.draws])
         return Imputation(in_place(found.mean), drawn, found.diagnostics)
 
-    def elbo(self, X, *, draws=1, random_state=None) -> float:
+    def elbo(self, X: ArrayLike | Mapping[str, Any], *, draws: int = 1, random_state: Any = None) -> float:
         """The mean ELBO of the rows of X, in nats, with ``draws`` noise draws a row.
 
         It is of the data as the model sees them: divided by ``divide_by``, and binarised if training was. With
@@ -128,7 +128,9 @@ class FittedVAE(Estimator):
         rows = evaluation.elbo_rows(self.model_, self.device_theta(), x, self.seed_of(random_state), draws)
         return float(rows.mean())
 
-    def score_samples(self, X, *, samples=100, random_state=None):
+    def score_samples(
+        self, X: ArrayLike | Mapping[str, Any], *, samples: int = 100, random_state: Any = None
+    ) -> NDArray[np.float64]:
         """log p(x) of each row, (N,) float64, in nats, by importance sampling with ``samples`` draws a row.
 
         In expectation a lower bound; larger ``samples`` bring it nearer. A row's noise depends on its place among the
@@ -138,7 +140,15 @@ class FittedVAE(Estimator):
         """
         return self.log_likelihood(X, samples=samples, random_state=random_state).rows
 
-    def log_likelihood(self, X, *, samples=5000, at_once=None, random_state=None, verbose=False):
+    def log_likelihood(
+        self,
+        X: ArrayLike | Mapping[str, Any],
+        *,
+        samples: int = 5000,
+        at_once: int | None = None,
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> evaluation.LogLikelihood:
         """log p(x) by importance sampling: a :class:`npvae.evaluation.LogLikelihood` with the rows' values, their mean
         with its standard error, sampling errors and effective sample sizes, in nats.
 
@@ -151,6 +161,6 @@ class FittedVAE(Estimator):
                 self.model_, self.device_theta(), x, self.seed_of(random_state), samples, progress=progress, **more
             )
 
-    def score(self, X, y=None) -> float:
+    def score(self, X: ArrayLike | Mapping[str, Any], y: ArrayLike | None = None) -> float:
         """The mean of ``score_samples(X)``."""
         return float(self.score_samples(X).mean())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from npvae.errors import InputError, NotFittedError
 
 #: Arguments that say where a model runs; they can be changed after it is fitted.
 WHERE = ("backend", "threads")
+
+
+P = TypeVar("P", bound="SklearnProtocol")
 
 
 class SklearnProtocol:
@@ -24,7 +28,7 @@ class SklearnProtocol:
         signature = inspect.signature(cls.__init__)
         return {name: p.default for name, p in signature.parameters.items() if name != "self"}
 
-    def get_params(self, deep: bool = True) -> dict:
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The constructor's arguments by name; ``deep``: also those of arguments that are estimators, as
         name__argument.
         """
@@ -34,7 +38,7 @@ class SklearnProtocol:
                 found.update({f"{name}__{inner}": given for inner, given in value.get_params().items()})
         return found
 
-    def set_params(self, **parameters):
+    def set_params(self: P, **parameters: Any) -> P:
         """Change constructor arguments; InputError on a name there is not. Return self."""
         known = self._parameter_defaults()
         for name, value in parameters.items():

@@ -184,7 +184,7 @@ class OutlierVAE(Estimator):
         """Of columns that are not modelled, the reason, by name."""
         return dict(self.schema_.carried)
 
-    def score_samples(self, X) -> np.ndarray:
+    def score_samples(self, X: ArrayLike | Mapping[str, Any]) -> np.ndarray:
         """log p(x) of each row, (N,) float64, in nats: the larger, the more usual. With ``samples`` samples of z a row.
 
         NotFittedError. InputError: other columns than the fitted table's, names that it did not have, text among
@@ -197,15 +197,15 @@ class OutlierVAE(Estimator):
                 self.model_, self.device_theta(), rows, self.seed_, samples, progress=progress
             ).rows
 
-    def decision_function(self, X) -> np.ndarray:
+    def decision_function(self, X: ArrayLike | Mapping[str, Any]) -> np.ndarray:
         """``score_samples(X) - offset_``, (N,): below 0 for outliers."""
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: ArrayLike | Mapping[str, Any]) -> np.ndarray:
         """-1 for outliers and 1 for other rows, (N,)."""
         return np.where(self.decision_function(X) < 0.0, -1, 1)
 
-    def explain(self, X) -> OutlierScores:
+    def explain(self, X: ArrayLike | Mapping[str, Any]) -> OutlierScores:
         """The scores of the rows, their standard errors, and what each column contributes: see
         :class:`OutlierScores`.
         """

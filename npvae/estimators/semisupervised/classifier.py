@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from npvae.errors import InputError
 from npvae.estimators.semisupervised.labels import read_labels, refuse_other_kind
@@ -17,19 +20,19 @@ class Classifier(SklearnProtocol, ABC):
     classes_: np.ndarray
 
     @abstractmethod
-    def predict_log_proba(self, X) -> np.ndarray:
+    def predict_log_proba(self, X: ArrayLike | Mapping[str, Any]) -> np.ndarray:
         """log p(y|x) of every class, (N, C), in the order of ``classes_``."""
 
-    def predict_proba(self, X) -> np.ndarray:
+    def predict_proba(self, X: ArrayLike | Mapping[str, Any]) -> np.ndarray:
         """p(y|x) of every class, (N, C), in the order of ``classes_``."""
         return np.exp(self.predict_log_proba(X))
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: ArrayLike | Mapping[str, Any]) -> np.ndarray:
         """The most probable class of every row, (N,), one of ``classes_``."""
         best = self.predict_log_proba(X).argmax(axis=1)
         return self.classes_[best]
 
-    def score(self, X, y) -> float:
+    def score(self, X: ArrayLike | Mapping[str, Any], y: ArrayLike) -> float:
         """The share of rows whose class is predicted; rows without a label are not counted.
 
         A label that is not among the classes counts as wrong. InputError: no row has a label. InputTypeError: texts

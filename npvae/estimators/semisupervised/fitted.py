@@ -31,7 +31,7 @@ class FittedSemiSupervisedVAE(Classifier, TakesTables):
 
     model_: SemiSupervisedModel
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: ArrayLike | Mapping[str, Any]) -> np.ndarray:
         """log q(y|x) of every class, (N, C), in the order of ``classes_``. Of grey values as they are, also if training
         drew them.
 
@@ -41,7 +41,7 @@ class FittedSemiSupervisedVAE(Classifier, TakesTables):
         log_q = inference.log_probabilities(self.model_, self.device_theta(), x)
         return check.finite_result("log q(y|x)", log_q, infinite=True)
 
-    def encode(self, X, y=None):
+    def encode(self, X: ArrayLike | Mapping[str, Any], y: ArrayLike | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
         """``(mu, logvar)`` of q(z|x, y), each (N, Z); y (N,): classes, by default those predicted."""
         x = self._input(X)
         mu, logvar = inference.posterior_of_labelled(self.model_, self.device_theta(), x, self._codes(x, y))
@@ -75,7 +75,7 @@ class FittedSemiSupervisedVAE(Classifier, TakesTables):
         mean = self.table_ is None if mean is None else mean
         return self._decode(z, codes, None if mean else seed)
 
-    def analogies(self, X, y=None):
+    def analogies(self, X: ArrayLike | Mapping[str, Any], y: ArrayLike | None = None) -> Any:
         """Every row of X in every class: E[x|c, z] at z = the mean of q(z|x, y), so that what is not the class stays.
 
         y (N,): the rows' classes, by default those predicted. Returns (N, C, ...), in the data's units and shape; of a

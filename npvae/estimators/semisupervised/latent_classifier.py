@@ -127,16 +127,16 @@ class LatentClassifier(Classifier):
         self._check_fitted()
         return latent_features.mean_and_deviation(self.features_, X, self.used_dimensions_)[0]
 
-    def fit_transform(self, X, y, **fit_arguments):
+    def fit_transform(self, X: ArrayLike | Mapping[str, Any], y: ArrayLike, **fit_arguments: Any) -> np.ndarray:
         """``fit`` and then ``transform``."""
         return self.fit(X, y, **fit_arguments).transform(X)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike | Mapping[str, Any]) -> np.ndarray:
         """The classifier's class of every row, (N,)."""
         features = self.transform(X)
         return self.classifier_.predict(features)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: ArrayLike | Mapping[str, Any]) -> np.ndarray:
         """The classifier's log p(y|x), (N, C). AttributeError: it knows no probabilities."""
         features = self.transform(X)
         if hasattr(self.classifier_, "predict_log_proba"):

@@ -80,7 +80,7 @@ class SoftmaxRegression(Classifier):
         self.classes_, self.n_features_in_ = classes, x.shape[1]
         return self
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: ArrayLike | Mapping[str, Any]) -> np.ndarray:
         """log p(y|x) of every class, (N, C). NotFittedError: it is not fitted."""
         if not hasattr(self, "coef_"):
             raise self._not_fitted_error("this SoftmaxRegression is not fitted yet: call fit first")

@@ -264,7 +264,7 @@ class TableImputer(SklearnProtocol):
             self.members_ = [replace(each, model=Model(each.model.architecture, ops)) for each in self.members_]
         return self
 
-    def set_output(self, *, transform=None):
+    def set_output(self, *, transform: str | None = None) -> TableImputer:
         """In what form ``transform``, ``fit_transform`` and ``impute`` give tables back: "default", what came;
         "pandas"; "polars"; None: as before. Return self."""
         if transform is not None:
@@ -333,11 +333,11 @@ class TableImputer(SklearnProtocol):
         """
         return self.impute(X).filled
 
-    def fit_transform(self, X, y=None, **fit_arguments):
+    def fit_transform(self, X: ArrayLike | Mapping[str, Any], y: ArrayLike | None = None, **fit_arguments: Any) -> Any:
         """``fit`` and then ``transform``."""
         return self.fit(X, y, **fit_arguments).transform(X)
 
-    def impute(self, X, draws: int = 0, *, random_state=None) -> TableImputation:
+    def impute(self, X: ArrayLike | Mapping[str, Any], draws: int = 0, *, random_state: Any = None) -> TableImputation:
         """Fill in X, which need not be what was fitted: best guesses, and ``draws`` tables drawn. Where both have
         names, columns are found by them, in any order.
 
@@ -377,7 +377,7 @@ class TableImputer(SklearnProtocol):
             filled, tables, np.min(sizes, axis=0), table.names, numeric, observed, ~observed & modelled, levels
         )
 
-    def sample(self, n=1, *, given=None, random_state=None):
+    def sample(self, n: int = 1, *, given: Mapping[str, Any] | None = None, random_state: Any = None) -> Any:
         """``n`` synthetic rows: of each, a member in turn draws z from the prior, and the row given z. Columns are in
         the table's units, with its names, categories and ranges, and without gaps; those that are carried are left out.
 

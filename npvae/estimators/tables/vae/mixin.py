@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from npvae.errors import InputError, ModelFileError
 from npvae.estimators import inputs
@@ -136,14 +137,14 @@ class TableHooks(FittedVAE):
         self._check_fitted()
         return self.table_ is None
 
-    def inverse_transform(self, Z):
+    def inverse_transform(self, Z: ArrayLike) -> Any:
         """E[x|z] for Z (N, latent_dim), in the data's units and shape; of a table a table of the best guesses."""
         if self._of_arrays():
             return super().inverse_transform(Z)
         z = inputs.as_rows(Z, str(self.theta_.dtype), name="Z", n_features=self.model_.architecture.latent_dim).values
         return self.table_.table(self.table_.expected_values(self.model_, self.device_theta(), z))
 
-    def reconstruct(self, X, *, sample=False, random_state=None):
+    def reconstruct(self, X: ArrayLike | Mapping[str, Any], *, sample: bool = False, random_state: Any = None) -> Any:
         """E[x|z] at z = mu(x), in the data's units and shape, of a table a table; with ``sample=True`` at z drawn
         from q(z|x).
         """
@@ -196,18 +197,18 @@ class TableHooks(FittedVAE):
 
     def impute(
         self,
-        X,
-        draws=0,
+        X: ArrayLike | Mapping[str, Any],
+        draws: int = 0,
         *,
-        method="auto",
-        samples=1000,
-        steps=200,
-        warm_up=50,
-        chains=1,
-        proposals=10,
-        random_state=None,
-        verbose=False,
-    ):
+        method: str = "auto",
+        samples: int = 1000,
+        steps: int = 200,
+        warm_up: int = 50,
+        chains: int = 1,
+        proposals: int = 10,
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> Any:
         """As of a model of arrays, see :meth:`npvae.estimators.fitted.FittedVAE.impute`. Of a table the gaps are filled
         in as :class:`npvae.TableImputer` does, by this one model: a
         :class:`npvae.estimators.tables.TableImputation`."""
