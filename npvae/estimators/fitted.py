@@ -87,7 +87,7 @@ class FittedVAE(Estimator):
         with the best guesses ``mean``, ``draws`` tables drawn, and by row what the method says of itself.
 
         What is observed comes back as it is in the model's dtype; X is not modified. method: "single_pass",
-        "pseudo_gibbs", "metropolis", "importance", or "auto" (impute/methods.py). samples: of z a row, for
+        "pseudo_gibbs", "metropolis", "importance", or "auto" (imputation/methods.py). samples: of z a row, for
         "importance". steps, warm_up, chains: of the two chains; proposals: a step of "metropolis", of which several
         move it more often. For tables of columns of several kinds see :class:`npvae.TableImputer`.
         """

@@ -37,7 +37,7 @@ def evaluate_model(
     row. log_likelihood, with its standard_error (over rows), sampling_error (of the samples) and effective sample
     sizes: importance sampling with ``samples`` samples a row; None for 0 samples. squared_error: of the reconstruction
     from the posterior mean, summed over features. aggregate_kl, mutual_information, with aggregate_standard_error, and
-    mutual_information_estimate, what it was before it was held to its bounds: see evaluate/aggregate_posterior.py.
+    mutual_information_estimate, what it was before it was held to its bounds: see evaluation/aggregate_posterior.py.
     neighbour_accuracy: of a vote of 15 nearest training means, where labels y (N,) and X_train, y_train are given, else
     None. notes: sentences about figures that are not what they seem. seconds: of each measure.
 

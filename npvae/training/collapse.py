@@ -2,7 +2,7 @@
 
 It is a local optimum of the ELBO wherever the decoder does well without z: the KL term is then 0, and no small change
 of the encoder helps the decoder. A latent dimension is counted active if the variance of its posterior mean over the
-data is above 0.01 (evaluate/elbo.py).
+data is above 0.01 (evaluation/elbo.py).
 """
 
 from __future__ import annotations

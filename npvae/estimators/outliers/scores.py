@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: What the part of a score is called that no column has: see evaluate/contributions.py.
+#: What the part of a score is called that no column has: see evaluation/contributions.py.
 LATENT = "latent"
 
 
@@ -22,7 +22,7 @@ class OutlierScores:
     typical : (C + 1,): the medians of ordinary rows' contributions, of which none is 0: that of a column of numbers
         depends on its units, that of names on how many there are.
     standard_error : (N,), of the score, from the samples of z; effective_sample_size : (N,). See
-        evaluate/contributions.py.
+        evaluation/contributions.py.
     """
 
     score: np.ndarray

@@ -4,8 +4,8 @@
     S_t = the h rows of the largest log p(x), by the linear model that fits S_(t-1)        h = n support_fraction
 
 What is fitted to all rows has been drawn towards the outliers among them, and finds them less unusual than they are; of
-a group of them, as usual as everything else. The linear model is the one that training starts from (impute/start.py):
-factors of the normal distribution of the rows, Student's t around them; nothing is trained here.
+a group of them, as usual as everything else. The linear model is the one that training starts from
+(imputation/start.py): factors of the normal distribution of the rows, Student's t around them; nothing is trained here.
 
 Source: Rousseeuw & Van Driessen (1999), "A fast algorithm for the minimum covariance determinant estimator", whose
 C-steps these are, by the density of a model with few factors in the place of the Mahalanobis distance.
