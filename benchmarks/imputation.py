@@ -351,10 +351,10 @@ def comparison(found: dict, share, measure, title: str, is_good) -> None:
         rivals = means[list(RIVALS)]
         best = rivals.idxmin()
         verdicts.append(is_good(means[OURS], rivals[best], np.nanmax([0.0, spreads[OURS], spreads[best]])))
-        cells = {m: f"{means[m]:.3f}" + (f" ({spreads[m]:.3f})" if len(values) > 1 else "") for m in METHODS}
+        cells = {m: f"{means[m]:.3f}" + (f" ({spreads[m]:.3f})" if spreads[m] >= 0.0 else "") for m in METHODS}
         first = means[[*RIVALS, OURS]].idxmin()
         cells[first] = f"**{cells[first]}**"
-        ahead = f"{100 * (means[OURS] / rivals[best] - 1):+.1f} %"
+        ahead = f"{100 * (means[OURS] / rivals[best] - 1):+.1f} %" if rivals[best] > 0.0 else "level"
         print(line([name, len(values), *cells.values(), ahead if verdicts[-1] else ahead + ", behind"]))
     print(f"\nBest, or as good: {sum(verdicts)} of {len(verdicts)}")
 
