@@ -117,6 +117,7 @@ def test_every_operation_is_compared_below(rng):
         "never_compile",
         "compile_when_needed",
         "bits_depend_on",
+        "description",
     }
     assert compared | elsewhere == public_methods(Ops)
 

@@ -116,7 +116,7 @@ def write_plan(state: Path, seed: int, mutants: list[tuple[str, str, str]]) -> N
     copy_tree(folder / "tree")
     records = []
     for line, old, new in mutants:
-        lines = (ROOT / "npvae" / "schedules.py").read_text().splitlines()
+        lines = (ROOT / "npvae" / "mathematics" / "schedules.py").read_text().splitlines()
         number = next(i for i, each in enumerate(lines) if each.strip() == line)
         start = lines[number].index(old)
         records.append(
@@ -164,7 +164,7 @@ def test_a_minute_of_it(tmp_path):
         "--seconds",
         "60",
         "--only",
-        r"npvae/(schedules|kl_warmup)\.py",
+        r"npvae/mathematics/(schedules|kl_warmup)\.py",
         limit=1800,
     )
     drawn = json.loads((tmp_path / "seed-2" / "plan.json").read_text())

@@ -64,7 +64,7 @@ class Mutant:
 
 def purposes(tree: Path) -> tuple[str, ...]:
     """The purposes of random numbers, as npvae/mathematics/random.py lists them."""
-    for node in ast.parse((tree / "npvae" / "random.py").read_text()).body:
+    for node in ast.parse((tree / "npvae" / "mathematics" / "random.py").read_text()).body:
         targets = getattr(node, "targets", [getattr(node, "target", None)])
         if any(getattr(target, "id", "") == "PURPOSES" for target in targets):
             return tuple(
